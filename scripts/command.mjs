@@ -1,0 +1,61 @@
+// Running other programs, and failing with one line that says why.
+import { spawn } from "node:child_process";
+
+/** What keeps set-up from going on: the cause on one line, and lines of advice. */
+export class SetupError extends Error {
+  /**
+   * @param {string} cause
+   * @param {string[]} [advice]
+   */
+  constructor(cause, advice = []) {
+    super(cause);
+    this.advice = advice;
+  }
+}
+
+/**
+ * Runs a program to its end without a terminal and returns what it wrote.
+ *
+ * @param {string} program
+ * @param {string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, signal?: AbortSignal, shell?: boolean }} [options]
+ * @returns {Promise<{ stdout: string, stderr: string }>}
+ * @throws {SetupError} when the program is missing or leaves with another code than 0
+ */
+export function run(program, args, { signal, ...options } = {}) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
+    // Ended by abort() it is waited for as well: what it was writing can be removed only after that.
+    const stop = () => child.kill();
+    signal?.addEventListener("abort", stop);
+    child.on("error", (error) => {
+      const missing = /** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT";
+      reject(missing ? new SetupError(`${program}: not found on this machine`) : error);
+    });
+    child.on("close", (code, killedBy) => {
+      signal?.removeEventListener("abort", stop);
+      if (signal?.aborted) return reject(signal.reason);
+      if (code === 0) return resolve({ stdout, stderr });
+      const said = (stderr.trim() || stdout.trim()).split("\n").slice(-12);
+      reject(
+        new SetupError(
+          `${program} ${args[0] ?? ""} ended with ${killedBy ?? `code ${code}`}: ${cause(said)}`,
+          said,
+        ),
+      );
+    });
+  });
+}
+
+/**
+ * The line of a program's last words that names the cause.
+ * @param {string[]} lines
+ */
+function cause(lines) {
+  return lines.find((line) => /^(E:|.*error)/i.test(line)) ?? lines.at(-1) ?? "";
+}

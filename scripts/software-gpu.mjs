@@ -1,0 +1,309 @@
+// A GPU computed by the CPU, for machines without one: Mesa's lavapipe, in the folder .software-gpu of the checkout.
+// It comes from a newer suite of the distribution than the machine's own, since Dawn refuses Mesa 22 and subgroup
+// matrices need Mesa 26; so it needs a newer C library, and with it a copy of node that starts on that library.
+// Nothing outside the folder is changed, and no root is needed.
+//
+//   .software-gpu/lib/           lavapipe with every library that it and node need, and the loader of programs
+//   .software-gpu/lavapipe.json  tells the Vulkan loader of it
+//   .software-gpu/bin/node       starts bin/node.real, the copy of node, with that driver
+//   .software-gpu/complete.json  written last: what is in there, for which node and for which place
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { probeAdapter } from "./adapter.mjs";
+import { systemArchive } from "./apt-sources.mjs";
+import { run, SetupError } from "./command.mjs";
+import { neededLibraries, removeSearchPath, setLoader } from "./elf.mjs";
+
+// Raised when this file makes something else of the folder than before.
+const RECIPE = 1;
+// The suite taken from a distribution's archive: the first with Mesa 26. Others are asked for their own.
+const SUITES = /** @type {Record<string, string | undefined>} */ ({ debian: "forky", ubuntu: "resolute" });
+const COMPONENTS = /** @type {Record<string, string | undefined>} */ ({ ubuntu: "main universe" });
+const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
+const DRIVER = "libvulkan_lvp.so";
+const LOADER = "ld-linux-x86-64.so.2";
+const LIBRARY_FOLDERS = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib64", "lib64"];
+
+/**
+ * The node that runs on the software GPU, or null where that is not installed, was moved, or is for another version.
+ * @param {string} root the checkout
+ */
+export function softwareNode(root) {
+  const folder = softwareFolder(root);
+  const stamp = readStamp(folder);
+  const fits = stamp?.recipe === RECIPE && stamp.folder === folder && stamp.node === process.version;
+  return fits ? join(folder, "bin", "node") : null;
+}
+
+/**
+ * Installs it, or fits what is there to this version of node and this place.
+ *
+ * @param {string} root
+ * @param {{ signal: AbortSignal, say: (line: string) => void }} context
+ * @throws {SetupError} where that cannot work, with what to install instead
+ */
+export async function installSoftwareGpu(root, { signal, say }) {
+  const folder = softwareFolder(root);
+  const stamp = readStamp(folder);
+  if (stamp?.recipe === RECIPE) {
+    installNode(folder, folder);
+    writeStamp(folder, { ...stamp, folder, node: process.version });
+    return;
+  }
+  try {
+    if (process.platform !== "linux" || process.arch !== "x64") {
+      throw new SetupError(
+        `a software GPU is installed on x86-64 Linux only, and this is ${process.arch} ${process.platform}`,
+      );
+    }
+    await installAnew(root, folder, { signal, say });
+  } catch (error) {
+    if (error instanceof SetupError) throw new SetupError(error.message, [...error.advice, ...advice()]);
+    throw error;
+  }
+}
+
+/**
+ * @param {string} root
+ * @param {string} folder
+ * @param {{ signal: AbortSignal, say: (line: string) => void }} context
+ */
+async function installAnew(root, folder, { signal, say }) {
+  const cache = join(root, ".cache");
+  mkdirSync(cache, { recursive: true });
+  for (const left of readdirSync(cache).filter((name) => name.startsWith("software-gpu-"))) {
+    rmSync(join(cache, left), { recursive: true });
+  }
+  const work = join(cache, `software-gpu-${process.pid}`);
+  const made = join(work, "made");
+  mkdirSync(join(made, "lib"), { recursive: true });
+  try {
+    const { source, distribution, codename } = await systemArchive();
+    const suite = SUITES[distribution] ?? codename;
+    say(
+      `no usable GPU here: fetching a software GPU (Mesa lavapipe, about 150 MB) from ${source.uri}, suite ${suite}`,
+    );
+    const archives = await download(
+      { source, suite, components: COMPONENTS[distribution] ?? "main" },
+      work,
+      signal,
+    );
+    const unpacked = join(work, "unpacked");
+    for (const archive of archives) await run("dpkg-deb", ["--extract", archive, unpacked], { signal });
+
+    collectLibraries(
+      [DRIVER, "libvulkan.so.1", LOADER, ...(neededLibraries(process.execPath) ?? [])],
+      unpacked,
+      made,
+    );
+    writeFileSync(join(made, "lavapipe.json"), driverManifest());
+    installNode(made, folder);
+    await prove(made);
+    const mesa = basename(
+      archives.find((path) => basename(path).startsWith("mesa-vulkan-drivers_")) ?? "",
+    ).split("_")[1];
+    writeStamp(made, {
+      recipe: RECIPE,
+      suite,
+      mesa: decodeURIComponent(mesa),
+      folder,
+      node: process.version,
+    });
+
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(made, folder);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Downloads the packages with all they depend on, in an apt of its own: its own sources, its own empty list of what is
+ * installed, no hooks. From the machine's configuration it takes how to reach and to trust the archive.
+ *
+ * @param {{ source: import("./apt-sources.mjs").Source, suite: string, components: string }} from
+ * @param {string} work
+ * @param {AbortSignal} signal
+ * @returns {Promise<string[]>} the package files
+ */
+async function download({ source, suite, components }, work, signal) {
+  const state = join(work, "apt");
+  for (const path of ["lists/partial", "cache/archives/partial", "sources"])
+    mkdirSync(join(state, path), { recursive: true });
+  writeFileSync(join(state, "status"), "");
+  const fields = {
+    Types: "deb",
+    URIs: source.uri,
+    Suites: suite,
+    Components: components,
+    Architectures: "amd64",
+  };
+  const trust = { "Signed-By": source.options["signed-by"], Trusted: source.options.trusted };
+  const paragraph = Object.entries({ ...fields, ...trust }).filter(([, value]) => value !== undefined);
+  const text = paragraph.map(([name, value]) => `${name}: ${value}\n`).join("");
+  writeFileSync(join(state, "sources", "software-gpu.sources"), text);
+
+  const { stdout } = await run("apt-config", ["dump"]);
+  const access = stdout.split("\n").filter((line) => line.startsWith("Acquire::"));
+  const own = {
+    "Dir::Etc::main": "/dev/null",
+    "Dir::Etc::parts": "/dev/null",
+    "Dir::Etc::sourcelist": "/dev/null",
+    "Dir::Etc::sourceparts": join(state, "sources"),
+    "Dir::Etc::preferences": "/dev/null",
+    "Dir::Etc::preferencesparts": "/dev/null",
+    "Dir::State": state,
+    "Dir::State::status": join(state, "status"),
+    "Dir::Cache": join(state, "cache"),
+    "APT::Install-Recommends": "0",
+    "APT::Sandbox::User": "",
+    "Debug::NoLocking": "1",
+    "Acquire::Languages": "none",
+    // Mirrors inside an organisation lag behind the date that a suite in development vouches for.
+    "Acquire::Check-Valid-Until": "0",
+    "Acquire::Retries": "2",
+    "Acquire::http::Timeout": "30",
+  };
+  const settings = Object.entries(own).map(([name, value]) => `${name} "${value}";`);
+  writeFileSync(join(state, "apt.conf"), [...access, ...settings, ""].join("\n"));
+
+  const options = { signal, env: { ...process.env, APT_CONFIG: join(state, "apt.conf"), LC_ALL: "C" } };
+  await run("apt-get", ["--quiet=2", "--error-on=any", "update"], options);
+  await run("apt-get", ["--quiet=2", "--yes", "--download-only", "install", ...PACKAGES], options);
+  const archives = join(state, "cache", "archives");
+  return readdirSync(archives)
+    .filter((name) => name.endsWith(".deb"))
+    .map((name) => join(archives, name));
+}
+
+/**
+ * Copies the named libraries, and those that they need in turn, into lib/ of the folder.
+ * @param {string[]} names
+ * @param {string} unpacked
+ * @param {string} folder
+ */
+function collectLibraries(names, unpacked, folder) {
+  const wanted = new Set(names);
+  for (const name of wanted) {
+    const place = LIBRARY_FOLDERS.find((path) => existsSync(join(unpacked, path, name)));
+    // What the packages do not bring is the system's own, e.g. a library of node's.
+    if (place === undefined) continue;
+    const library = join(folder, "lib", name);
+    copyFileSync(realpathSync(join(unpacked, place, name)), library);
+    chmodSync(library, 0o755);
+    for (const needed of neededLibraries(library) ?? []) wanted.add(needed);
+    removeSearchPath(library);
+  }
+}
+
+/** The driver by a path relative to the manifest's own. Source: the Vulkan loader's driver interface. */
+function driverManifest() {
+  const manifest = {
+    file_format_version: "1.0.1",
+    ICD: { library_path: `./lib/${DRIVER}`, api_version: "1.4.0" },
+  };
+  return `${JSON.stringify(manifest)}\n`;
+}
+
+/**
+ * Puts the copy of the running node into bin/ of `made`, which is to lie at `folder`.
+ * @param {string} made
+ * @param {string} folder
+ */
+function installNode(made, folder) {
+  const bin = join(made, "bin");
+  mkdirSync(bin, { recursive: true });
+  const copy = join(bin, "node.new");
+  copyFileSync(process.execPath, copy);
+  chmodSync(copy, 0o755);
+  setLoader(copy, join(folder, "lib", LOADER), "$ORIGIN/../lib");
+  renameSync(copy, join(bin, "node.real"));
+
+  // Layers that the system loads into every Vulkan program are built for its own C library and drivers.
+  const settings = `VK_DRIVER_FILES=${quote(join(folder, "lavapipe.json"))} VK_LOADER_LAYERS_DISABLE='~implicit~'`;
+  writeFileSync(copy, `#!/bin/sh\n${settings} exec ${quote(join(folder, "bin", "node.real"))} "$@"\n`, {
+    mode: 0o755,
+  });
+  renameSync(copy, join(bin, "node"));
+}
+
+/**
+ * Checks, before the folder is at its place, that a program in it gets the software adapter.
+ * @param {string} made
+ */
+async function prove(made) {
+  const lib = join(made, "lib");
+  const command = [join(lib, LOADER), "--library-path", lib, join(made, "bin", "node.real")];
+  const env = {
+    ...process.env,
+    VK_DRIVER_FILES: join(made, "lavapipe.json"),
+    VK_LOADER_LAYERS_DISABLE: "~implicit~",
+  };
+  const { adapter, said } = await probeAdapter(command, env);
+  if (!adapter)
+    throw new SetupError("the software GPU was unpacked, but no adapter comes up on it", said.split("\n"));
+}
+
+/** What a person can do where nothing here works. */
+function advice() {
+  const lines = {
+    linux: [
+      "Install a Vulkan driver yourself, then run this again:",
+      "  a GPU: its vendor's driver with its Vulkan part, and the Vulkan loader (libvulkan1)",
+      "  no GPU, Debian 13 or Ubuntu 24.04 and newer: sudo apt install libvulkan1 mesa-vulkan-drivers",
+      "  no GPU, Debian 12: the same packages from bookworm-backports; its own Mesa 22 is too old",
+      "  no GPU, Fedora: sudo dnf install vulkan-loader mesa-vulkan-drivers",
+      "  no GPU, Arch: sudo pacman -S vulkan-icd-loader vulkan-swrast",
+    ],
+    darwin: ["WebGPU runs on Metal: use a Mac (or a virtual machine) with Metal, macOS 12 or newer."],
+    win32: ["WebGPU runs on Direct3D 12: update Windows and the driver of the graphics card."],
+  };
+  return (
+    lines[/** @type {keyof typeof lines} */ (process.platform)] ?? ["WebGPU has no driver for this system."]
+  );
+}
+
+/**
+ * @typedef {{ recipe: number, suite: string, mesa: string, folder: string, node: string }} Stamp
+ *
+ * @param {string} folder
+ * @returns {Stamp | null}
+ */
+function readStamp(folder) {
+  try {
+    return JSON.parse(readFileSync(join(folder, "complete.json"), "utf8"));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {string} folder
+ * @param {Stamp} stamp
+ */
+function writeStamp(folder, stamp) {
+  const file = join(folder, "complete.json");
+  writeFileSync(`${file}.new`, `${JSON.stringify(stamp)}\n`);
+  renameSync(`${file}.new`, file);
+}
+
+/** @param {string} root */
+function softwareFolder(root) {
+  return resolve(root, ".software-gpu");
+}
+
+/** @param {string} text */
+function quote(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

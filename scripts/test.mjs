@@ -1,0 +1,34 @@
+// Runs the tests on the best adapter of the machine: in this node where it has a GPU, else in the software GPU's node.
+// Arguments go on to vitest; without --project they run the project `unit`.
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { probeAdapter } from "./adapter.mjs";
+import { softwareNode } from "./software-gpu.mjs";
+
+const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
+const args = process.argv.slice(2);
+if (!args.some((arg) => arg.startsWith("--project"))) args.unshift("--project", "unit");
+
+const { adapter } = await probeAdapter();
+const node = adapter ? process.execPath : softwareNode(root);
+if (node === null) {
+  console.error("test: no GPU and no software GPU here: run `npm run setup`");
+  process.exit(1);
+}
+console.log(`test: on ${adapter?.name ?? "the software GPU"}`);
+
+const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
+const child = spawn(node, [vitest, "run", ...args], { cwd: root, stdio: ["inherit", "inherit", "pipe"] });
+// Dawn greets every process on Vulkan with two lines about limits that nothing here needs.
+const greeting = /^Warning: maxDynamic\w+ artificially reduced/;
+createInterface(child.stderr).on("line", (line) => greeting.test(line) || console.error(line));
+// A terminal's Ctrl-C reaches vitest by itself; what is sent to this process alone has to be passed on.
+process.on("SIGINT", () => {});
+for (const signal of /** @type {const} */ (["SIGTERM", "SIGHUP"]))
+  process.on(signal, () => child.kill(signal));
+child.on("exit", (code, signal) => {
+  process.exitCode = code ?? 128 + constants.signals[/** @type {NodeJS.Signals} */ (signal)];
+});

@@ -1,0 +1,121 @@
+// conv2d/grad-weight: partial sums of the weight gradient as an implicit matrix product in workgroup tiles, for GPUs.
+//
+//   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
+//
+// over the i-th run of `pixels_per_split` of the N·P·Q output pixels (n, p, q); x outside its border is 0.
+// conv2d/sum-partials adds the runs up in order, so the result has the same bits every time.
+// A workgroup computes TM·THREADS_M output channels × TN·THREADS_N of the C·R·S weights of each, DEPTH pixels a step.
+// Dispatch: (ceil(K / tile channels), ceil(C·R·S / tile weights), splits).
+
+override C: u32;
+override H: u32;
+override W: u32;
+override K: u32;
+override P: u32;
+override Q: u32;
+override R: u32;
+override S: u32;
+override STRIDE: u32;
+override PADDING: u32;
+const TM: u32 = 8u;          // @spec  output channels of a thread, a multiple of 4
+const TN: u32 = 4u;          // @spec  weights of a thread
+const THREADS_M: u32 = 8u;   // @spec
+const THREADS_N: u32 = 16u;  // @spec
+const DEPTH: u32 = 16u;      // @spec  pixels of one step
+const_assert TM % 4u == 0u;
+
+const THREADS = THREADS_M * THREADS_N;
+const QUADS = TM * THREADS_M / 4u;  // output channels of a tile, four at a time
+const TILE_N = TN * THREADS_N;
+const A_LOADS = (DEPTH * QUADS + THREADS - 1u) / THREADS;
+const B_LOADS = DEPTH * TILE_N / THREADS;
+const_assert DEPTH * TILE_N % THREADS == 0u && THREADS % DEPTH == 0u;
+// One more than the tile, so that the lanes of a store, which lie along the pixels, meet different banks.
+const A_STRIDE = QUADS + 1u;
+const B_STRIDE = TILE_N + 1u;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;               // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> dy: array<f32>;              // [N, K, P, Q]
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
+struct Params { pixels: u32, pixels_per_split: u32, depth: u32 }      // N·P·Q; DEPTH once more, as a loop bound
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> a_tile: array<vec4f, DEPTH * A_STRIDE>;
+var<workgroup> b_tile: array<f32, DEPTH * B_STRIDE>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let k0 = wg.x * TM * THREADS_M;
+  let weight0 = wg.y * TILE_N;
+  let m = lane / THREADS_N;
+  let n = lane % THREADS_N;
+
+  // What this thread fetches for all: one pixel of each step, at these weights' places.
+  let own_pixel = lane % DEPTH;
+  var channel = array<u32, B_LOADS>();  // c·H·W
+  var row = array<i32, B_LOADS>();      // r − PADDING
+  var column = array<i32, B_LOADS>();
+  for (var i = 0u; i < B_LOADS; i++) {
+    let at = weight0 + (lane + i * THREADS) / DEPTH;
+    // A weight past the last reads as if far outside x: 0.
+    channel[i] = select(0u, at / (R * S) * H * W, at < C * R * S);
+    row[i] = select(-0x40000000, i32(at / S % R) - i32(PADDING), at < C * R * S);
+    column[i] = i32(at % S) - i32(PADDING);
+  }
+
+  var sum = array<array<f32, TN>, TM>();
+  let end = min(params.pixels, (wg.z + 1u) * params.pixels_per_split);
+  for (var first = wg.z * params.pixels_per_split; first < end; first += DEPTH) {
+    let pixel = first + own_pixel;
+    let image = pixel / (P * Q);
+    let p = pixel / Q % P;
+    let q = pixel % Q;
+    var a = array<vec4f, A_LOADS>();
+    for (var i = 0u; i < A_LOADS; i++) {
+      let k = k0 + (lane + i * THREADS) / DEPTH * 4u;
+      let at = (image * K + k) * P * Q + p * Q + q;
+      if (pixel < end) {
+        for (var v = 0u; v < 4u; v++) {
+          if (k + v < K) { a[i][v] = dy[at + v * P * Q]; }
+        }
+      }
+    }
+    var b = array<f32, B_LOADS>();
+    for (var i = 0u; i < B_LOADS; i++) {
+      let h = i32(p * STRIDE) + row[i];
+      let w = i32(q * STRIDE) + column[i];
+      if (pixel < end && h >= 0 && h < i32(H) && w >= 0 && w < i32(W)) {
+        b[i] = x[image * C * H * W + channel[i] + u32(h) * W + u32(w)];
+      }
+    }
+    workgroupBarrier();  // the tiles of the step before have been read by all
+    for (var i = 0u; i < A_LOADS; i++) {
+      let quad = (lane + i * THREADS) / DEPTH;
+      if (quad < QUADS) { a_tile[own_pixel * A_STRIDE + quad] = a[i]; }
+    }
+    for (var i = 0u; i < B_LOADS; i++) {
+      b_tile[own_pixel * B_STRIDE + (lane + i * THREADS) / DEPTH] = b[i];
+    }
+    workgroupBarrier();
+    for (var d = 0u; d < params.depth; d++) {
+      var columns_of_b = array<f32, TN>();
+      for (var j = 0u; j < TN; j++) { columns_of_b[j] = b_tile[d * B_STRIDE + n + j * THREADS_N]; }
+      for (var i = 0u; i < TM / 4u; i++) {
+        let rows_of_a = a_tile[d * A_STRIDE + m * (TM / 4u) + i];
+        for (var j = 0u; j < TN; j++) {
+          for (var v = 0u; v < 4u; v++) {
+            sum[i * 4u + v][j] = fma(rows_of_a[v], columns_of_b[j], sum[i * 4u + v][j]);
+          }
+        }
+      }
+    }
+  }
+
+  for (var i = 0u; i < TM; i++) {
+    let k = k0 + m * TM + i;
+    for (var j = 0u; j < TN; j++) {
+      let at = weight0 + n + j * THREADS_N;
+      if (k < K && at < C * R * S) { partials[(wg.z * K + k) * C * R * S + at] = sum[i][j]; }
+    }
+  }
+}

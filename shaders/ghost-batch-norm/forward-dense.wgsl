@@ -1,0 +1,91 @@
+// ghost-batch-norm/forward-dense: statistics and normalization in one pass, for layers without pixels (HW = 1).
+//
+//   mean[g,c]     = 1/M · Σ x[n,c]                      n ∈ ghost g,  M = samples of ghost g
+//   variance[g,c] = 1/M · Σ (x[n,c] − mean[g,c])²       (biased), in one pass around the group's first value
+//   y[n,c]        = gamma · (x − mean) / √(variance + eps) + beta   [then relu]
+//
+// A lane owns four channels of one ghost, and ROWS lanes share its samples (1 on adapters of narrow subgroups, where
+// lanes need nothing of each other). The second reading of x comes from the cache.
+// Source:   Hoffer et al. 2017, Algorithm 1.
+// Dispatch: (ceil(C / (4 · COLUMNS)), G, 1).
+
+override C: u32;              // channels, a multiple of 4
+override RELU: bool;
+override COLUMNS: u32 = 8u;   // lanes side by side: 8 · 4 · 4 bytes are a cache line of most GPUs
+override ROWS: u32 = 32u;     // lanes that share the samples of a ghost, a power of two
+override QUADS: u32 = C / 4u;
+
+struct Params {
+  ghostSize: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  firstGhost: u32,     // row of `statistics` that ghost 0 writes
+  firstChannel: u32,   // column of `statistics` that channel 0 writes
+  totalChannels: u32,  // columns of `statistics`
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;                   // [N, C]
+@group(0) @binding(1) var<storage, read> gamma: array<Element>;               // [C]
+@group(0) @binding(2) var<storage, read> beta: array<Element>;                // [C]
+@group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;  // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(4) var<storage, read_write> y: array<Element>;             // [N, C]
+@group(0) @binding(5) var<uniform> params: Params;
+
+alias Element = vec4<f32>;
+const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
+// @import lib/ghost-batch-norm.wgsl
+// @import lib/rows-sum.wgsl
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
+  let g = group.y;
+  let own = group.x * COLUMNS + lane.x;
+  let q = min(own, QUADS - 1u);  // lanes past the last channel work along and write nothing
+  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let origin = part.first * QUADS + q;
+  let shift = x[origin];
+
+  var sum = Element();
+  var squares = Element();
+  let trips = part.samples / (ROWS * ROW);
+  for (var trip = 0u; trip < trips; trip++) {
+    for (var j = 0u; j < ROW; j++) {
+      let d = x[origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS] - shift;
+      sum += d;
+      squares = fma(d, d, squares);
+    }
+  }
+  for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+    let d = x[origin + n * QUADS] - shift;
+    sum += d;
+    squares = fma(d, d, squares);
+  }
+  let moments = rows_sum(Rows(sum, squares), lane);
+  let m1 = moments.a / f32(part.samples);
+  let mean = shift + m1;
+  let variance = max(moments.b / f32(part.samples) - m1 * m1, Element());
+  if (own >= QUADS) { return; }
+
+  if (lane.y == 0u) {
+    let at = (params.firstGhost + g) * params.totalChannels + params.firstChannel + 4u * q;
+    for (var j = 0u; j < 4u; j++) {
+      statistics[at + j] = vec2<f32>(mean[j], variance[j]);
+    }
+  }
+  let scale = gamma[q] * inverse_deviation(variance, params.eps);
+  let offset = beta[q];
+  for (var trip = 0u; trip < trips; trip++) {
+    for (var j = 0u; j < ROW; j++) {
+      write(origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS, mean, scale, offset);
+    }
+  }
+  for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+    write(origin + n * QUADS, mean, scale, offset);
+  }
+}
+
+fn write(i: u32, mean: Element, scale: Element, offset: Element) {
+  let value = affine(x[i], mean, scale, offset);
+  y[i] = select(value, max(value, Element()), RELU);
+}

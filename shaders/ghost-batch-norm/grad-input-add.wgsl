@@ -1,0 +1,117 @@
+// ghost-batch-norm/grad-input-add: grad-input.wgsl for a layer that adds a residual before its relu.
+//
+//   dx = gamma · r · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)        sums over the sample's own ghost, M its number of values
+//   dresidual = dy'
+//   dgamma[c] = Σ_g Σdy'x̂      dbeta[c] = Σ_g Σdy'
+//
+// with dy' = dy where y > 0 if there was a relu, else dy. The relu's sign is read from y, since x alone does not tell it.
+// The gradients of gamma and beta are added up by the workgroups of the first ghost, over ghosts and splits in order.
+// Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
+// Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
+
+override C: u32;                 // channels
+override HW: u32;                // values in one channel of one sample
+override RELU: bool;
+override ACCUMULATE: bool;       // dx += instead of dx =
+override ACCUMULATE_RESIDUAL: bool;  // dresidual += instead of dresidual =
+override SPLITS: u32 = 1u;       // pairs of `sums` in a group
+override WG_SIZE: u32 = 64u;
+override ROW: u32 = 4u;          // Elements of a lane in one trip of the loop
+alias Element = vec4<f32>;       // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;           // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
+
+struct Params {
+  ghostSize: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  firstGhost: u32,     // row of `statistics` that ghost 0 reads
+  firstChannel: u32,   // column of `statistics` that channel 0 reads
+  totalChannels: u32,  // columns of `statistics`
+  accumulate: u32,     // 1: dgamma += and dbeta +=, as the slabs of one batch do
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;                 // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Element>;                // [N, C, HW]
+@group(0) @binding(2) var<storage, read> y: array<Element>;                 // [N, C, HW]
+@group(0) @binding(3) var<storage, read> statistics: array<vec2<f32>>;      // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(4) var<storage, read> gamma: array<f32>;                 // [C]
+@group(0) @binding(5) var<storage, read> sums: array<vec2<f32>>;            // [G, C, SPLITS] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(6) var<storage, read_write> dx: array<Element>;          // [N, C, HW]
+@group(0) @binding(7) var<storage, read_write> dresidual: array<Element>;   // [N, C, HW]
+@group(0) @binding(8) var<storage, read_write> dgamma: array<f32>;          // [C]
+@group(0) @binding(9) var<storage, read_write> dbeta: array<f32>;           // [C]
+@group(0) @binding(10) var<uniform> params: Params;
+
+// @import lib/ghost-batch-norm.wgsl
+
+// What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
+struct Group {
+  mean: Element,
+  scale: Element,
+  constant: Element,
+  slope: Element,
+}
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let c = group.x;
+  let g = group.y;
+  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let count = part.samples * PIXELS;
+
+  let statistic = statistics[(params.firstGhost + g) * params.totalChannels + params.firstChannel + c];
+  let r = inverse_deviation(Element(statistic.y), params.eps);
+  let scale = gamma[c] * r;
+  let share = group_sums(g, c) / f32(count * WIDTH);
+  let terms = Group(Element(statistic.x), scale, -scale * share.x, -scale * r * share.y);
+
+  let trips = count / (WG_SIZE * ROW);
+  let stretch = (trips + grid.z - 1u) / grid.z;
+  for (var trip = group.z * stretch; trip < min(trips, (group.z + 1u) * stretch); trip++) {
+    for (var j = 0u; j < ROW; j++) {
+      write(origin + offset((trip * ROW + j) * WG_SIZE + lane), terms);
+    }
+  }
+  if (group.z + 1u == grid.z) {
+    for (var i = trips * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
+      write(origin + offset(i), terms);
+    }
+  }
+  if (g == 0u && group.z == 0u && lane == 0u) {
+    var total = vec2<f32>();
+    for (var k = 0u; k < params.ghosts; k++) {
+      total += group_sums(k, c);
+    }
+    if (params.accumulate != 0u) { total += vec2<f32>(dbeta[c], dgamma[c]); }
+    dbeta[c] = total.x;
+    dgamma[c] = total.y;
+  }
+}
+
+fn group_sums(g: u32, c: u32) -> vec2<f32> {
+  var total = sums[(g * C + c) * SPLITS];
+  for (var split = 1u; split < SPLITS; split++) {
+    total += sums[(g * C + c) * SPLITS + split];
+  }
+  return total;
+}
+
+fn write(i: u32, terms: Group) {
+  var gradient = dy[i];
+  if (RELU) { gradient = through_relu(gradient, y[i]); }
+  if (ACCUMULATE_RESIDUAL) { dresidual[i] += gradient; } else { dresidual[i] = gradient; }
+  let result = fma(terms.scale, gradient, fma(terms.slope, x[i] - terms.mean, terms.constant));
+  if (ACCUMULATE) { dx[i] += result; } else { dx[i] = result; }
+}
+
+// Where the i-th Element of a channel of a ghost stands, from the first one.
+fn offset(i: u32) -> u32 {
+  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+}

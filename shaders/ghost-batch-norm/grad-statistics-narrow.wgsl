@@ -1,0 +1,90 @@
+// ghost-batch-norm/grad-statistics-narrow: grad-statistics.wgsl for adapters whose subgroups have 8 lanes (software).
+//
+//   sums[g,c] = (Σ dy', Σ dy'·x̂)      over n ∈ ghost g, p ∈ [0, HW);   x̂ = (x − mean) / √(variance + eps)
+//
+// dy' is dy where the fused relu let y through, else 0. GATE says how that is known: 0 there was no relu; 1 the sign is
+// recomputed from x with forward's own arithmetic; 2 it is read from y (there was a residual).
+// One subgroup is a workgroup, and ROW loads stand in a row: see statistics-narrow.
+// Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
+// Dispatch: (C, G, 1).
+enable subgroups;
+
+override C: u32;            // channels
+override HW: u32;           // values in one channel of one sample
+override GATE: u32;
+alias Element = vec4<f32>;  // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;      // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
+const LANES: u32 = 8u;
+const ROW: u32 = 4u;        // Elements of a lane in one trip of the loop
+
+struct Params {
+  ghostSize: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  firstGhost: u32,     // row of `statistics` that ghost 0 reads
+  firstChannel: u32,   // column of `statistics` that channel 0 reads
+  totalChannels: u32,  // columns of `statistics`
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;               // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Element>;              // [N, C, HW]
+@group(0) @binding(2) var<storage, read> y: array<Element>;               // [N, C, HW], read where GATE is 2
+@group(0) @binding(3) var<storage, read> statistics: array<vec2<f32>>;    // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(4) var<storage, read> gamma: array<f32>;               // [C]
+@group(0) @binding(5) var<storage, read> beta: array<f32>;                // [C]
+@group(0) @binding(6) var<storage, read_write> sums: array<vec2<f32>>;    // [G, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(7) var<uniform> params: Params;
+
+// @import lib/ghost-batch-norm.wgsl
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let c = group.x;
+  let g = group.y;
+  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let count = part.samples * PIXELS;
+  let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
+  let mean = Element(statistics[row + c].x);
+  let r = inverse_deviation(Element(statistics[row + c].y), params.eps);
+  let scale = gamma[c] * r;
+  let shift = Element(beta[c]);
+
+  var total = Sums();
+  let trips = count / (LANES * ROW);
+  for (var trip = 0u; trip < trips; trip++) {
+    var some = Sums();
+    for (var j = 0u; j < ROW; j++) {
+      some = add(some, origin + offset((trip * ROW + j) * LANES + lane), mean, scale, shift);
+    }
+    total = Sums(total.gradients + some.gradients, total.products + some.products);
+  }
+  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+    total = add(total, origin + offset(i), mean, scale, shift);
+  }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  let weights = vec4<f32>(f32(WIDTH) / 4.0);
+  let gradients = subgroupAdd(dot(vec4<f32>(total.gradients), weights));
+  let products = subgroupAdd(dot(vec4<f32>(r * total.products), weights));
+  if (lane == 0u) { sums[g * C + c] = vec2<f32>(gradients, products); }
+}
+
+struct Sums {
+  gradients: Element,  // Σ dy'
+  products: Element,   // Σ dy'·(x − mean)
+}
+
+fn add(sums: Sums, at: u32, mean: Element, scale: Element, shift: Element) -> Sums {
+  let value = x[at];
+  var gradient = dy[at];
+  if (GATE == 1u) { gradient = through_relu(gradient, affine(value, mean, scale, shift)); }
+  if (GATE == 2u) { gradient = through_relu(gradient, y[at]); }
+  return Sums(sums.gradients + gradient, fma(gradient, value - mean, sums.products));
+}
+
+// Where the i-th Element of a channel of a ghost stands, from the first one.
+fn offset(i: u32) -> u32 {
+  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+}

@@ -1,0 +1,90 @@
+// ghost-batch-norm/grad-statistics: the two sums over a ghost that the gradients need.
+//
+//   sums[g,c] = (Σ dy', Σ dy'·x̂)      over n ∈ ghost g, p ∈ [0, HW);   x̂ = (x − mean) / √(variance + eps)
+//
+// dy' is dy where the fused relu let y through, else 0. GATE says how that is known: 0 there was no relu; 1 the sign is
+// recomputed from x with forward's own arithmetic, which costs no read of y; 2 it is read from y (there was a residual).
+// A group too large for one workgroup is cut into SPLITS, each with sums of its own, which grad-input adds up.
+// Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
+// Dispatch: (C, G, SPLITS).
+
+override C: u32;               // channels
+override HW: u32;              // values in one channel of one sample
+override GATE: u32;
+override SPLITS: u32 = 1u;     // workgroups that share a group
+override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
+alias Element = vec4<f32>;     // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;         // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
+const ROW: u32 = 4u;           // loads of a lane in flight together
+
+struct Params {
+  ghostSize: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  firstGhost: u32,     // row of `statistics` that ghost 0 reads
+  firstChannel: u32,   // column of `statistics` that channel 0 reads
+  totalChannels: u32,  // columns of `statistics`
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;               // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Element>;              // [N, C, HW]
+@group(0) @binding(2) var<storage, read> y: array<Element>;               // [N, C, HW], read where GATE is 2
+@group(0) @binding(3) var<storage, read> statistics: array<vec2<f32>>;    // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(4) var<storage, read> gamma: array<f32>;               // [C]
+@group(0) @binding(5) var<storage, read> beta: array<f32>;                // [C]
+@group(0) @binding(6) var<storage, read_write> sums: array<vec2<f32>>;    // [G, C, SPLITS] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(7) var<uniform> params: Params;
+
+// @import lib/ghost-batch-norm.wgsl
+// @import lib/workgroup-sum-pair.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let c = group.x;
+  let g = group.y;
+  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let count = part.samples * PIXELS;
+  let share = (count + SPLITS - 1u) / SPLITS;
+  let end = min(count, (group.z + 1u) * share);
+  let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
+  let mean = Element(statistics[row + c].x);
+  let r = inverse_deviation(Element(statistics[row + c].y), params.eps);
+  let scale = gamma[c] * r;
+  let shift = Element(beta[c]);
+
+  var total = Sums();
+  var i = group.z * share + lane;
+  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
+    for (var j = 0u; j < ROW; j++) {
+      total = add(total, origin + offset(i + j * WG_SIZE), mean, scale, shift);
+    }
+  }
+  for (; i < end; i += WG_SIZE) {
+    total = add(total, origin + offset(i), mean, scale, shift);
+  }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  let weights = vec4<f32>(f32(WIDTH) / 4.0);
+  let pair = workgroup_sum_pair(vec2<f32>(dot(vec4<f32>(total.gradients), weights), dot(vec4<f32>(r * total.products), weights)), lane);
+  if (lane == 0u) { sums[(g * C + c) * SPLITS + group.z] = pair; }
+}
+
+struct Sums {
+  gradients: Element,  // Σ dy'
+  products: Element,   // Σ dy'·(x − mean)
+}
+
+fn add(sums: Sums, at: u32, mean: Element, scale: Element, shift: Element) -> Sums {
+  let value = x[at];
+  var gradient = dy[at];
+  if (GATE == 1u) { gradient = through_relu(gradient, affine(value, mean, scale, shift)); }
+  if (GATE == 2u) { gradient = through_relu(gradient, y[at]); }
+  return Sums(sums.gradients + gradient, fma(gradient, value - mean, sums.products));
+}
+
+// Where the i-th Element of a channel of a ghost stands, from the first one.
+fn offset(i: u32) -> u32 {
+  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+}

@@ -1,0 +1,79 @@
+// ghost-batch-norm/normalize-dense: normalize.wgsl for layers without pixels (HW = 1): lanes lie along the channels.
+//
+//   y[n,c] = gamma · (x − mean) / √(variance + eps) + beta   [then relu]
+//
+// Mean and variance as in normalize.wgsl: those of the sample's ghost, or the running ones of the whole layer.
+// Source:   Hoffer et al. 2017, Algorithm 1.
+// Dispatch: (ceil(C / (4 · COLUMNS)), G, parts): the samples of a ghost are shared by `parts` workgroups.
+
+override C: u32;              // channels, a multiple of 4
+override RELU: bool;
+override COLUMNS: u32 = 8u;   // lanes side by side
+override ROWS: u32 = 8u;      // lanes that share the samples
+override QUADS: u32 = C / 4u;
+
+struct Params {
+  ghostSize: u32,       // samples in a ghost
+  ghosts: u32,          // G
+  total: u32,           // N: the last ghost runs to here
+  firstGhost: u32,      // row of the statistics that ghost 0 reads
+  firstChannel: u32,    // column of the statistics that channel 0 reads
+  totalChannels: u32,   // columns of the statistics
+  stride: u32,          // 2 for (mean, variance) pairs, 1 for arrays of their own
+  varianceOffset: u32,  // 1 for pairs, 0 for arrays of their own
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;        // [N, C]
+@group(0) @binding(1) var<storage, read> mean: array<f32>;         // [rows, totalChannels, stride]
+@group(0) @binding(2) var<storage, read> variance: array<f32>;     // [rows, totalChannels, stride]
+@group(0) @binding(3) var<storage, read> gamma: array<Element>;    // [C]
+@group(0) @binding(4) var<storage, read> beta: array<Element>;     // [C]
+@group(0) @binding(5) var<storage, read_write> y: array<Element>;  // [N, C]
+@group(0) @binding(6) var<uniform> params: Params;
+
+alias Element = vec4<f32>;
+const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
+// @import lib/ghost-batch-norm.wgsl
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_id) lane: vec3<u32>,
+) {
+  let q = group.x * COLUMNS + lane.x;
+  if (q >= QUADS) { return; }
+  let part = ghost(group.y, params.ghostSize, params.ghosts, params.total);
+  let origin = part.first * QUADS + q;
+  let at = ((params.firstGhost + group.y) * params.totalChannels + params.firstChannel + 4u * q) * params.stride;
+  let mu = gathered_mean(at, params.stride);
+  let scale = gamma[q] * inverse_deviation(gathered_variance(at + params.varianceOffset, params.stride), params.eps);
+  let shift = beta[q];
+
+  let trips = part.samples / (ROWS * ROW);
+  let share = (trips + grid.z - 1u) / grid.z;
+  for (var trip = group.z * share; trip < min(trips, (group.z + 1u) * share); trip++) {
+    for (var j = 0u; j < ROW; j++) {
+      write(origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS, mu, scale, shift);
+    }
+  }
+  if (group.z + 1u == grid.z) {
+    for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+      write(origin + n * QUADS, mu, scale, shift);
+    }
+  }
+}
+
+fn gathered_mean(at: u32, stride: u32) -> Element {
+  return vec4<f32>(mean[at], mean[at + stride], mean[at + 2u * stride], mean[at + 3u * stride]);
+}
+
+fn gathered_variance(at: u32, stride: u32) -> Element {
+  return vec4<f32>(variance[at], variance[at + stride], variance[at + 2u * stride], variance[at + 3u * stride]);
+}
+
+fn write(i: u32, mu: Element, scale: Element, shift: Element) {
+  let value = affine(x[i], mu, scale, shift);
+  y[i] = select(value, max(value, Element()), RELU);
+}

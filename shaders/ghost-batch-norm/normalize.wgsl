@@ -1,0 +1,83 @@
+// ghost-batch-norm/normalize: every ghost normalized with its statistics; relu and a residual ride along.
+//
+//   y = gamma · (x − mean) / √(variance + eps) + beta   [+ residual]   [then relu]
+//
+// In training mean and variance are those of the sample's ghost; in evaluation the running ones, which is one ghost
+// holding the whole batch: both are read as `mean[stride · i]`, so that one kernel serves the pairs of `statistics`
+// (bound twice, stride 2) and the two arrays of running statistics (stride 1).
+// Source:   Hoffer et al. 2017, Algorithm 1.
+// Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
+
+override C: u32;               // channels
+override HW: u32;              // values in one channel of one sample
+override RELU: bool;
+override RESIDUAL: bool;       // without one, any tensor may be bound in its place: it is not read
+override WG_SIZE: u32 = 64u;
+override ROW: u32 = 4u;        // Elements of a lane in one trip of the loop
+alias Element = vec4<f32>;     // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;         // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
+
+struct Params {
+  ghostSize: u32,       // samples in a ghost
+  ghosts: u32,          // G
+  total: u32,           // N: the last ghost runs to here
+  firstGhost: u32,      // row of the statistics that ghost 0 reads
+  firstChannel: u32,    // column of the statistics that channel 0 reads
+  totalChannels: u32,   // columns of the statistics
+  stride: u32,          // 2 for (mean, variance) pairs, 1 for arrays of their own
+  varianceOffset: u32,  // 1 for pairs, 0 for arrays of their own
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;         // [N, C, HW]
+@group(0) @binding(1) var<storage, read> mean: array<f32>;          // [rows, totalChannels, stride]
+@group(0) @binding(2) var<storage, read> variance: array<f32>;      // [rows, totalChannels, stride]
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;         // [C]
+@group(0) @binding(4) var<storage, read> beta: array<f32>;          // [C]
+@group(0) @binding(5) var<storage, read> residual: array<Element>;  // [N, C, HW]
+@group(0) @binding(6) var<storage, read_write> y: array<Element>;   // [N, C, HW]
+@group(0) @binding(7) var<uniform> params: Params;
+
+// @import lib/ghost-batch-norm.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let c = group.x;
+  let part = ghost(group.y, params.ghostSize, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let at = ((params.firstGhost + group.y) * params.totalChannels + params.firstChannel + c) * params.stride;
+  let mu = Element(mean[at]);
+  let scale = gamma[c] * inverse_deviation(Element(variance[at + params.varianceOffset]), params.eps);
+  let shift = Element(beta[c]);
+
+  let count = part.samples * PIXELS;
+  let trips = count / (WG_SIZE * ROW);
+  let share = (trips + grid.z - 1u) / grid.z;
+  for (var trip = group.z * share; trip < min(trips, (group.z + 1u) * share); trip++) {
+    for (var j = 0u; j < ROW; j++) {
+      write(origin + offset((trip * ROW + j) * WG_SIZE + lane), mu, scale, shift);
+    }
+  }
+  if (group.z + 1u == grid.z) {
+    for (var i = trips * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
+      write(origin + offset(i), mu, scale, shift);
+    }
+  }
+}
+
+fn write(i: u32, mu: Element, scale: Element, shift: Element) {
+  var value = affine(x[i], mu, scale, shift);
+  if (RESIDUAL) { value += residual[i]; }
+  if (RELU) { value = max(value, Element()); }
+  y[i] = value;
+}
+
+// Where the i-th Element of a channel of a ghost stands, from the first one.
+fn offset(i: u32) -> u32 {
+  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+}

@@ -1,0 +1,78 @@
+// ghost-batch-norm/statistics-narrow: statistics.wgsl for adapters whose subgroups have 8 lanes (software).
+//
+//   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
+//   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased), in one pass around the group's first value
+//
+// One subgroup is a workgroup: no workgroup memory and no barriers, which cost most there. Eight loads stand in a row
+// because a loop trip costs as much as a load; their sums are added to the total once per eight, which also keeps the
+// rounding error of long groups down.
+// Source:   Hoffer et al. 2017, Algorithm 1.
+// Dispatch: (C, G, 1).
+enable subgroups;
+
+override C: u32;            // channels
+override HW: u32;           // values in one channel of one sample
+alias Element = vec4<f32>;  // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;      // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
+const LANES: u32 = 8u;
+const ROW: u32 = 8u;        // loads of a lane in one trip of the loop
+
+struct Params {
+  ghostSize: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  firstGhost: u32,     // row of `statistics` that ghost 0 writes
+  firstChannel: u32,   // column of `statistics` that channel 0 writes
+  totalChannels: u32,  // columns of `statistics`
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;                     // [N, C, HW]
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2<f32>>;    // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(2) var<uniform> params: Params;
+
+// @import lib/ghost-batch-norm.wgsl
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let c = group.x;
+  let g = group.y;
+  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let count = part.samples * PIXELS;
+  let shift = vec4<f32>(x[origin]).x;
+
+  var sum = Element();
+  var squares = Element();
+  let trips = count / (LANES * ROW);
+  for (var trip = 0u; trip < trips; trip++) {
+    var some = Element();
+    var someSquares = Element();
+    for (var j = 0u; j < ROW; j++) {
+      let d = x[origin + offset((trip * ROW + j) * LANES + lane)] - shift;
+      some += d;
+      someSquares = fma(d, d, someSquares);
+    }
+    sum += some;
+    squares += someSquares;
+  }
+  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+    let d = x[origin + offset(i)] - shift;
+    sum += d;
+    squares = fma(d, d, squares);
+  }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  let weights = vec4<f32>(f32(WIDTH) / 4.0);
+  let m1 = subgroupAdd(dot(vec4<f32>(sum), weights)) / f32(count * WIDTH);
+  let m2 = subgroupAdd(dot(vec4<f32>(squares), weights)) / f32(count * WIDTH);
+
+  if (lane == 0u) {
+    let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
+    statistics[row + c] = vec2<f32>(shift + m1, max(m2 - m1 * m1, 0.0));
+  }
+}
+
+// Where the i-th Element of a channel of a ghost stands, from the first one.
+fn offset(i: u32) -> u32 {
+  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+}

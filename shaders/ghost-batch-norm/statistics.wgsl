@@ -1,0 +1,82 @@
+// ghost-batch-norm/statistics: mean and variance of each channel over each ghost batch.
+//
+//   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
+//   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased)
+//
+// One pass: with d = x − shift, shift being the group's first value, mean = shift + Σd/M and variance = Σd²/M − (Σd/M)².
+// The shift lies within a few σ of the mean, so nothing cancels when |mean| ≫ σ, as it does in E[x²] − E[x]².
+// A group too large for one workgroup is cut into SPLITS: then the pairs (Σd, Σd²) are written as they are, to
+// [G, C, SPLITS, 2], and statistics-combine makes the statistics of them.
+// Source:   Hoffer et al. 2017, Algorithm 1.
+// Dispatch: (C, G, SPLITS).
+
+override C: u32;               // channels
+override HW: u32;              // values in one channel of one sample
+override SPLITS: u32 = 1u;     // workgroups that share a group
+override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
+alias Element = vec4<f32>;     // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;         // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
+const ROW: u32 = 4u;           // loads of a lane in flight together
+
+struct Params {
+  ghostSize: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  firstGhost: u32,     // row of `statistics` that ghost 0 writes
+  firstChannel: u32,   // column of `statistics` that channel 0 writes
+  totalChannels: u32,  // columns of `statistics`
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;                     // [N, C, HW]
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2<f32>>;    // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(2) var<uniform> params: Params;
+
+// @import lib/ghost-batch-norm.wgsl
+// @import lib/workgroup-sum-pair.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let c = group.x;
+  let g = group.y;
+  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let count = part.samples * PIXELS;
+  let share = (count + SPLITS - 1u) / SPLITS;
+  let end = min(count, (group.z + 1u) * share);
+  let shift = vec4<f32>(x[origin]).x;
+
+  var sum = Element();
+  var squares = Element();
+  var i = group.z * share + lane;
+  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
+    for (var j = 0u; j < ROW; j++) {
+      let d = x[origin + offset(i + j * WG_SIZE)] - shift;
+      sum += d;
+      squares = fma(d, d, squares);
+    }
+  }
+  for (; i < end; i += WG_SIZE) {
+    let d = x[origin + offset(i)] - shift;
+    sum += d;
+    squares = fma(d, d, squares);
+  }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  let weights = vec4<f32>(f32(WIDTH) / 4.0);
+  let sums = workgroup_sum_pair(vec2<f32>(dot(vec4<f32>(sum), weights), dot(vec4<f32>(squares), weights)), lane);
+
+  if (lane == 0u) {
+    if (SPLITS > 1u) {
+      statistics[(g * C + c) * SPLITS + group.z] = sums;
+    } else {
+      let moments = sums / f32(count * WIDTH);
+      let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
+      statistics[row + c] = vec2<f32>(shift + moments.x, max(moments.y - moments.x * moments.x, 0.0));
+    }
+  }
+}
+
+// Where the i-th Element of a channel of a ghost stands, from the first one.
+fn offset(i: u32) -> u32 {
+  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+}

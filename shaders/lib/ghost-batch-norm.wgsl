@@ -1,0 +1,30 @@
+// What the passes of ghost batch norm share, so that forward and backward compute the very same numbers.
+// The importing file declares `alias Element`: f32, or vec4<f32> where four values travel together.
+
+// The samples of ghost g: the first one, and how many. A batch is cut in order into ghosts of `ghostSize`; the last
+// one runs to the end of the batch, so it may be shorter or longer.
+struct Ghost {
+  first: u32,
+  samples: u32,
+}
+
+fn ghost(g: u32, ghostSize: u32, ghosts: u32, total: u32) -> Ghost {
+  let first = g * ghostSize;
+  return Ghost(first, select(ghostSize, total - first, g + 1u == ghosts));
+}
+
+// r = 1 / √(variance + eps)
+fn inverse_deviation(variance: Element, eps: f32) -> Element {
+  return 1.0 / sqrt(variance + eps);
+}
+
+// gamma · (x − mean) · r + beta, with scale = gamma · r. The mean is taken off before anything is multiplied, which
+// keeps every digit when |mean| ≫ σ; fma is spelled out because backward recomputes the sign of this for the relu mask.
+fn affine(x: Element, mean: Element, scale: Element, beta: Element) -> Element {
+  return fma(x - mean, scale, beta);
+}
+
+// The incoming gradient behind a relu: dy where the relu let y through, else 0.
+fn through_relu(dy: Element, y: Element) -> Element {
+  return select(Element(), dy, y > Element());
+}

@@ -1,0 +1,25 @@
+// lib/rows-sum: two sums over the ROWS rows of a workgroup of COLUMNS by ROWS lanes (overrides of the importing file,
+// ROWS a power of two), column by column, to every lane. A tree in a fixed order; nothing at all where ROWS is 1.
+struct Rows {
+  a: vec4<f32>,
+  b: vec4<f32>,
+}
+
+var<workgroup> rows_scratch: array<Rows, COLUMNS * ROWS>;
+
+fn rows_sum(value: Rows, lane: vec3<u32>) -> Rows {
+  if (ROWS == 1u) { return value; }
+  let own = lane.y * COLUMNS + lane.x;
+  rows_scratch[own] = value;
+  workgroupBarrier();
+  for (var half = ROWS / 2u; half > 0u; half /= 2u) {
+    if (lane.y < half) {
+      let other = rows_scratch[own + half * COLUMNS];
+      rows_scratch[own] = Rows(rows_scratch[own].a + other.a, rows_scratch[own].b + other.b);
+    }
+    workgroupBarrier();
+  }
+  let total = rows_scratch[lane.x];
+  workgroupBarrier();  // so that the scratch can be used again at once
+  return total;
+}

@@ -1,0 +1,39 @@
+// metrics/accumulate: sums the rows of a batch into one row of the log.
+//
+//   log[row] = (loss, top-1 hits, top-5 hits, samples, …)      row = step mod ROWS
+//
+// Fields 4 to 7 of the row belong to clip/coefficient. ACCUMULATE adds to the row instead: slabs after the first
+// one of a batch, and the batches of an evaluation. Fixed order: lane l sums rows l, l + WG_SIZE, …, then lane 0
+// sums the lanes.
+// Dispatch: (1, 1, 1).
+
+override N: u32;               // rows of this batch
+override ROWS: u32;            // rows of the log
+override ACCUMULATE: bool;
+override WG_SIZE: u32 = 64u;
+
+struct Params { count: u32 }   // N once more, as a loop bound
+
+@group(0) @binding(0) var<storage, read> rows: array<vec4<f32>>;           // [N, 4]
+@group(0) @binding(1) var<storage, read_write> log_rows: array<vec4<f32>>;  // [ROWS, 8]
+@group(0) @binding(2) var<uniform> step: Step;
+@group(0) @binding(3) var<uniform> params: Params;
+
+// @import lib/step.wgsl
+
+var<workgroup> partial: array<vec4<f32>, WG_SIZE>;
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var sum = vec4<f32>();
+  for (var n = lane; n < params.count; n += WG_SIZE) { sum += rows[n]; }
+  partial[lane] = sum;
+  workgroupBarrier();
+  if (lane != 0u) { return; }
+  var total = vec4<f32>();
+  for (var l = 0u; l < WG_SIZE; l++) { total += partial[l]; }
+  total.w = f32(N);
+  let row = 2u * (step.step % ROWS);
+  if (ACCUMULATE) { total += log_rows[row]; }
+  log_rows[row] = total;
+}

@@ -1,0 +1,45 @@
+// reduce/sum-rows: the sum of the rows of a matrix.
+//
+//   y[j] = Σ_i x[i,j]   (+ what y holds)
+//
+// LANES lanes share a column: each adds every LANES-th row in order, then the first adds their sums in order.
+// Dispatch: (columns / COLUMNS, rounded up, folded into x and y).
+
+override ACCUMULATE: bool;     // add to what y holds
+const COLUMNS: u32 = 16u;      // @spec  columns of a workgroup
+const LANES: u32 = 16u;        // @spec  lanes of a column
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [rows, columns]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [columns]
+struct Params { rows: i32, columns: u32 }
+@group(0) @binding(2) var<uniform> params: Params;
+
+var<workgroup> sums: array<f32, LANES * COLUMNS>;
+
+// A signed counter with a constant bound: Tint then adds no guard against endless loops.
+const FOREVER: i32 = 0x3fffffff;
+
+@compute @workgroup_size(COLUMNS, LANES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) workgroups: vec3u,
+  @builtin(local_invocation_id) id: vec3u,
+) {
+  let column = (workgroup.y * workgroups.x + workgroup.x) * COLUMNS + id.x;
+  let inside = column < params.columns;
+  let from_column = min(column, params.columns - 1u);
+  var sum = 0.0;
+  for (var row = 0; row < FOREVER; row += i32(LANES)) {
+    if (row + i32(id.y) >= params.rows) { break; }
+    sum += x[(u32(row) + id.y) * params.columns + from_column];
+  }
+  if (LANES > 1u) {
+    sums[id.y * COLUMNS + id.x] = sum;
+    workgroupBarrier();
+    for (var lane = 1u; lane < LANES; lane++) { sum += sums[lane * COLUMNS + id.x]; }
+  }
+  if (id.y == 0u && inside) {
+    if (ACCUMULATE) { sum += y[column]; }
+    y[column] = sum;
+  }
+}

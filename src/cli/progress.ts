@@ -1,0 +1,49 @@
+/** One line on standard error that shows a run going on: rewritten in place on a terminal, now and then elsewhere. */
+import { clearLine, cursorTo } from "node:readline";
+import type { Progress } from "../experiments/execute.ts";
+import { formatDuration, formatQuantity } from "../support/format.ts";
+
+/** Milliseconds between lines: ten a second are smooth on a terminal, one in five seconds is enough in a log file. */
+const TERMINAL_INTERVAL = 100;
+const PLAIN_INTERVAL = 5000;
+
+export class ProgressLine {
+  readonly #label: string;
+  readonly #terminal = process.stderr.isTTY;
+  #last = 0;
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  show(progress: Progress): void {
+    const now = performance.now();
+    const done = progress.step === progress.totalSteps;
+    if (!done && now - this.#last < (this.#terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL)) return;
+    this.#last = now;
+    const { step, totalSteps, imagesPerSecond, secondsLeft, loss, testAccuracy } = progress;
+    const parts = [
+      `${this.#label} step ${step}/${totalSteps}`,
+      formatQuantity(imagesPerSecond, "images/s"),
+      `ETA ${formatDuration(secondsLeft)}`,
+      `loss ${loss.toFixed(4)}`,
+      ...(testAccuracy === null ? [] : [`test accuracy ${testAccuracy.toFixed(2)} %`]),
+    ];
+    this.#write(parts.join("  "));
+  }
+
+  /** Ends the line, so that what is printed next starts on one of its own. */
+  end(): void {
+    if (this.#terminal && this.#last > 0) process.stderr.write("\n");
+  }
+
+  #write(text: string): void {
+    if (!this.#terminal) {
+      process.stderr.write(`${text}\n`);
+      return;
+    }
+    cursorTo(process.stderr, 0);
+    process.stderr.write(text.slice(0, (process.stderr.columns ?? 80) - 1));
+    clearLine(process.stderr, 1);
+  }
+}

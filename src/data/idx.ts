@@ -1,0 +1,109 @@
+// The idx format of MNIST: two zero bytes, a type code, the number of dimensions, the sizes of the dimensions as
+// big-endian 32-bit words, then the values. Only bytes (type 0x08) occur here.
+// Source: LeCun, Cortes and Burges, the page of the MNIST database, "File formats".
+
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { DataError } from "../support/errors.ts";
+
+export interface IdxArray {
+  readonly shape: readonly number[];
+  /** The values, in the file's order: a view of `file`. */
+  readonly values: Uint8Array;
+  /** Byte offset of the first value in the file. */
+  readonly offset: number;
+  /** The whole file. */
+  readonly file: Uint8Array;
+}
+
+const TYPE_BYTE = 0x08;
+
+/**
+ * Reads a file of bytes with a known number of dimensions. Nothing is allocated before the sizes that the header
+ * names have been found to make exactly the size that the file has.
+ * @throws DataError with path, byte offset, what was expected and what was found
+ */
+export function readIdx(path: string, dimensions: number): IdxArray {
+  const file = openFile(path);
+  try {
+    const stat = fstatSync(file);
+    if (!stat.isFile()) throw new DataError(`${path}: expected an idx file, found a folder or a device`);
+    const header = new Uint8Array(Math.min(stat.size, 4 + 4 * dimensions));
+    readFully(file, header, path);
+    parseHeader(header, { path, dimensions, fileBytes: stat.size });
+    const bytes = new Uint8Array(stat.size);
+    readFully(file, bytes, path);
+    return parseIdx(bytes, path, dimensions);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * The same for a file that is in memory already.
+ * @param path names it in messages
+ */
+export function parseIdx(bytes: Uint8Array, path: string, dimensions: number): IdxArray {
+  const { shape, offset } = parseHeader(bytes, { path, dimensions, fileBytes: bytes.length });
+  return { shape, values: bytes.subarray(offset), offset, file: bytes };
+}
+
+/** @param bytes the file's first 4 + 4·dimensions bytes at least, where it has as many */
+function parseHeader(
+  bytes: Uint8Array,
+  { path, dimensions, fileBytes }: { path: string; dimensions: number; fileBytes: number },
+): { shape: number[]; offset: number } {
+  const offset = 4 + 4 * dimensions;
+  const magic = [0, 0, TYPE_BYTE, dimensions];
+  const wrong = magic.findIndex((byte, i) => bytes[i] !== byte);
+  if (wrong >= 0) {
+    const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
+    throw new DataError(
+      `${path}: byte ${wrong}: expected an idx file of bytes with ${dimensions} dimension(s), which starts ${hex(magic)}, ` +
+        `found ${hex(bytes.subarray(0, 4))}${isGzip ? " (a gzip file: unpack it with gunzip)" : ""}`,
+    );
+  }
+  if (fileBytes < offset) {
+    throw new DataError(
+      `${path}: byte ${fileBytes}: expected a header of ${offset} bytes, the file ends here`,
+    );
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, offset);
+  const shape = Array.from({ length: dimensions }, (_, i) => view.getUint32(4 + 4 * i));
+  // Sizes can make up to 2^96, where a product of doubles is rounded, but never down to the size of a file.
+  const expected = offset + shape.reduce((product, size) => product * size, 1);
+  if (expected !== fileBytes) {
+    throw new DataError(
+      `${path}: byte 4: the header says ${shape.join(" × ")} values, a file of ${expected} bytes; the file has ${fileBytes} ` +
+        `(${fileBytes < expected ? "truncated" : "too long"}: fetch it again)`,
+    );
+  }
+  return { shape, offset };
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (cause) {
+    throw new DataError(`${path}: cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Fills `target` with the start of the file. */
+function readFully(file: number, target: Uint8Array, path: string): void {
+  let done = 0;
+  while (done < target.length) {
+    // One call reads less than 2 GiB.
+    const count = readSync(file, target, done, Math.min(target.length - done, 2 ** 30), done);
+    if (count === 0) {
+      throw new DataError(
+        `${path}: byte ${done}: the file ends here, expected ${target.length - done} bytes more`,
+      );
+    }
+    done += count;
+  }
+}
+
+function hex(bytes: Iterable<number>): string {
+  const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  return text === "" ? "nothing (the file is empty)" : text;
+}

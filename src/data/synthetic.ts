@@ -1,0 +1,99 @@
+import { requireWhole } from "../support/check.ts";
+import { boundedInteger, pcg4d, STREAMS, type Words } from "../support/random.ts";
+import { type ImageDataset, imageBytes, NO_AUGMENTATION, type Split } from "./dataset.ts";
+
+export interface SyntheticOptions {
+  readonly classes: number;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  /** Training samples. */
+  readonly train: number;
+  /** Test samples. */
+  readonly test: number;
+  readonly seed: number;
+  /** Largest deviation of a byte from its class's pattern. Default 64, as much as the patterns themselves. */
+  readonly noise?: number;
+}
+
+/** Side of the square blocks of one brightness that patterns are made of, so that crops still show them. */
+const BLOCK = 4;
+/** Brightness of a pattern is 128 ± CONTRAST, uniformly. */
+const CONTRAST = 64;
+
+/** What a number is drawn for; two uses never draw the same one. */
+const DRAWS = { pattern: 0, trainLabel: 1, trainNoise: 2, testLabel: 3, testNoise: 4 } as const;
+
+type Draw = (typeof DRAWS)[keyof typeof DRAWS];
+
+/**
+ * A data set of any shape that a network can learn: each class has a pattern of light and dark blocks, and a sample
+ * is its class's pattern plus uniform noise on every byte. A sample depends on the seed, the shape and its position
+ * alone, not on how many there are.
+ * @throws UsageError for a size that is not a whole number of at least 1
+ */
+export function syntheticDataset(options: SyntheticOptions): ImageDataset {
+  const { classes, channels, height, width } = options;
+  for (const what of ["classes", "channels", "height", "width", "train", "test"] as const) {
+    requireWhole(`synthetic data: ${what}`, options[what]);
+  }
+  const patterns = Array.from({ length: classes }, (_, label) => classPattern(label, options));
+  return {
+    name: "synthetic",
+    classes,
+    channels,
+    height,
+    width,
+    classNames: Array.from({ length: classes }, (_, label) => `class ${label}`),
+    train: makeSplit(options.train, { label: DRAWS.trainLabel, noise: DRAWS.trainNoise }, patterns, options),
+    test: makeSplit(options.test, { label: DRAWS.testLabel, noise: DRAWS.testNoise }, patterns, options),
+    normalization: { mean: new Array(channels).fill(0.5), standardDeviation: new Array(channels).fill(0.5) },
+    augmentation: NO_AUGMENTATION,
+  };
+}
+
+/** The noiseless image of a class, [channels, height, width]. */
+function classPattern(label: number, { seed, channels, height, width }: SyntheticOptions): Uint8Array {
+  const pattern = new Uint8Array(channels * height * width);
+  const columns = Math.ceil(width / BLOCK);
+  const rows = Math.ceil(height / BLOCK);
+  let at = 0;
+  for (let c = 0; c < channels; c++) {
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const block = (c * rows + Math.floor(y / BLOCK)) * columns + Math.floor(x / BLOCK);
+        const [word] = words(seed, DRAWS.pattern, label, block);
+        pattern[at++] = 128 - CONTRAST + boundedInteger(word, 2 * CONTRAST);
+      }
+    }
+  }
+  return pattern;
+}
+
+function makeSplit(
+  count: number,
+  draws: { label: Draw; noise: Draw },
+  patterns: readonly Uint8Array[],
+  options: SyntheticOptions,
+): Split {
+  const { seed, classes, noise = 64 } = options;
+  const size = imageBytes(options);
+  const images = new Uint8ClampedArray(count * size);
+  const labels = classes <= 256 ? new Uint8Array(count) : new Uint16Array(count);
+  for (let n = 0; n < count; n++) {
+    const label = boundedInteger(words(seed, draws.label, n, 0)[0], classes);
+    labels[n] = label;
+    for (let i = 0; i < size; i += 4) {
+      const four = words(seed, draws.noise, n, i);
+      for (let j = i; j < Math.min(i + 4, size); j++) {
+        images[n * size + j] = patterns[label][j] + boundedInteger(four[j - i], 2 * noise + 1) - noise;
+      }
+    }
+  }
+  return { count, images: new Uint8Array(images.buffer), labels };
+}
+
+/** @param b below 2²⁸ */
+function words(seed: number, draw: Draw, a: number, b: number): Words {
+  return pcg4d(seed, STREAMS.synthetic, a, draw * 2 ** 28 + b);
+}

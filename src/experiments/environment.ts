@@ -1,0 +1,25 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import type { Gpu } from "../gpu/gpu.ts";
+import { gitState } from "../storage/git.ts";
+import type { RunEnvironment } from "../storage/run-folder.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** Versions of this program, of Node and of the GPU library. */
+export function versions(): Record<string, string> {
+  const require = createRequire(import.meta.url);
+  const versionIn = (path: string | URL) => (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
+  return {
+    ghostbatch: versionIn(new URL("package.json", ROOT)),
+    node: process.versions.node,
+    webgpu: versionIn(require.resolve("webgpu/package.json")),
+  };
+}
+
+/** What a run's record says of where it ran. */
+export function environmentOf(gpu: Gpu, command: string): RunEnvironment {
+  const { adapter, variant } = gpu;
+  return { command, git: gitState(fileURLToPath(ROOT)), versions: versions(), adapter: { ...adapter, variant } };
+}

@@ -1,0 +1,68 @@
+/** From a specification to everything a run needs that is not on the GPU yet. */
+import type { ImageDataset } from "../data/dataset.ts";
+import { type LoadOptions, loadDataset } from "../data/load.ts";
+import { subset } from "../data/subset.ts";
+import { createModel, modelEntry } from "../models/index.ts";
+import type { Module } from "../nn/module.ts";
+import { UsageError } from "../support/errors.ts";
+import { BASE_REGIMES, overrideRegime } from "../train/base-regimes.ts";
+import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
+import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+export interface PreparedRun {
+  readonly spec: RunSpec;
+  readonly dataset: ImageDataset;
+  readonly model: Module;
+  readonly regime: Regime;
+  readonly epoch: EpochPlan;
+}
+
+const loaded = new Map<string, ImageDataset>();
+
+/**
+ * @throws UsageError when options contradict each other or the data; DataError when the data are missing or damaged
+ */
+export function prepareRun(spec: RunSpec, options: LoadOptions = {}): PreparedRun {
+  const dataset = datasetOf(spec, options);
+  const model = createModel(spec.model, dataset, { width: spec.width, hidden: spec.hidden, gamma: spec.gamma });
+  const { batchSize, referenceBatchSize, partial } = spec;
+  const ghostSize = spec.ghostSize ?? batchSize;
+  if (ghostSize > batchSize) {
+    throw new UsageError(`--ghost-size ${ghostSize}: a ghost batch is part of a batch, and --batch-size is ${batchSize}`);
+  }
+  const samples = dataset.train.count;
+  if (batchSize > samples) {
+    throw new UsageError(`--batch-size ${batchSize}: ${dataset.name} has ${samples} training samples here`);
+  }
+  const pixels = modelEntry(spec.model).normalizedPixels;
+  const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
+  const { learningRate, momentum, weightDecay, epochs } = spec;
+  const base = overrideRegime(BASE_REGIMES[spec.baseRegime], { learningRate, momentum, weightDecay, epochs });
+  const adaptation: RegimeAdaptation = spec.regime === "adapted" ? "exact" : spec.regime;
+  const regime = planRegime({
+    base,
+    batchSize,
+    referenceBatchSize,
+    stepsPerEpoch: epoch.stepsPerEpoch,
+    referenceStepsPerEpoch: Math.ceil(samples / referenceBatchSize),
+    rule: spec.learningRateRule,
+    adaptation,
+    ...(spec.warmupSteps > 0 && { warmup: { steps: spec.warmupSteps } }),
+    momentumReset: spec.momentumReset,
+    maxSteps: spec.maxSteps,
+  });
+  return { spec, dataset, model, regime, epoch };
+}
+
+/** A data set is read once in a process: the cells of an experiment share it. */
+function datasetOf({ dataset: name, subset: part }: RunSpec, options: LoadOptions): ImageDataset {
+  const wholeKey = JSON.stringify([name, options.dataDir]);
+  const whole = loaded.get(wholeKey) ?? loadDataset(name, options);
+  loaded.set(wholeKey, whole);
+  if (part === null) return whole;
+  const key = JSON.stringify([name, options.dataDir, part]);
+  const selected = loaded.get(key) ?? subset(whole, part);
+  loaded.set(key, selected);
+  return selected;
+}

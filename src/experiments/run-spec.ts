@@ -1,0 +1,65 @@
+/**
+ * A run as plain JSON: everything that decides its result, and nothing else. The configuration file of `train`, the
+ * cells of an experiment and the record in a run folder are all this. Its hash tells whether a run has been done.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
+
+const count = z.int().min(1);
+const regimeNames = Object.keys(BASE_REGIMES) as [BaseRegimeName, ...BaseRegimeName[]];
+
+export const RunSpec = z.strictObject({
+  dataset: z.string().describe("mnist or synthetic"),
+  /** Fixed first part of a seeded permutation of each split; null takes all. */
+  subset: z.strictObject({ train: count, test: count, seed: z.int().min(0) }).nullable().default(null),
+  /** The data set's pad, crop and mirror during training. */
+  augmentation: z.boolean().default(true),
+
+  model: z.string(),
+  width: count.optional().describe("units of a hidden layer"),
+  hidden: count.optional().describe("hidden layers"),
+  gamma: z.enum(["ones", "uniform"]).optional().describe("first gamma of batch norm"),
+
+  batchSize: count,
+  /** Samples of a ghost batch; null normalizes over the whole batch. */
+  ghostSize: count.nullable().default(null),
+  partial: z.enum(["authors", "exact", "drop", "wrap"]).default("exact"),
+  runningRule: z.enum(["sequential", "mean", "full", "composer", "paper-literal"]).default("mean"),
+  runningMomentum: z.number().gt(0).max(1).default(0.1), // PyTorch's default, used by the authors
+
+  /** The regime that learning rate, momentum, weight decay and epochs are taken from, unless given here. */
+  baseRegime: z.enum(regimeNames),
+  learningRate: z.number().positive().optional(),
+  momentum: z.number().min(0).lt(1).optional(),
+  weightDecay: z.number().min(0).optional(),
+  epochs: z.number().positive().optional(),
+  learningRateRule: z.enum(["none", "sqrt", "linear"]).default("none"),
+  /** B_ref of the rule and of regime adaptation. */
+  referenceBatchSize: count,
+  regime: z.enum(["original", "adapted", "ceil", "iteration-matched"]).default("original"),
+  warmupSteps: z.int().min(0).default(0),
+  momentumReset: z.enum(["never", "epoch"]).default("never"),
+  clipNorm: z.number().min(0).default(5), // 0 does not clip; 5 is the authors'
+  maxSteps: count.optional(),
+  seed: z.int().min(0).max(0xffffffff).default(123), // the authors' single seed
+
+  /** Epochs between evaluations. */
+  evaluateEvery: count.default(1),
+});
+
+export type RunSpec = z.infer<typeof RunSpec>;
+export type RunSpecInput = z.input<typeof RunSpec>;
+
+/** 12 hexadecimal digits of the SHA-256 of the specification with sorted keys. */
+export function specHash(spec: RunSpec): string {
+  return createHash("sha256").update(canonicalJson(spec)).digest("hex").slice(0, 12);
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join()}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const entries = Object.entries(value).filter(([, entry]) => entry !== undefined);
+  entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${entries.map(([key, entry]) => `${JSON.stringify(key)}:${canonicalJson(entry)}`).join()}}`;
+}

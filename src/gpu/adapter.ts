@@ -1,0 +1,63 @@
+/** Which adapter a run gets, and what is asked of it. */
+import { DeviceError } from "../support/errors.ts";
+
+export interface AdapterFacts {
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  /** A CPU pretending to be a GPU: correct, slow, and said so wherever a time is printed. */
+  readonly software: boolean;
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
+}
+
+/** Features that kernels use where the adapter has them. */
+export const USEFUL_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "subgroup-size-control",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
+];
+
+const SOFTWARE = /llvmpipe|lavapipe|swiftshader|software rasterizer|basic render/i;
+
+export function adapterFacts(info: GPUAdapterInfo): AdapterFacts {
+  const { vendor, architecture, description, device } = info;
+  return {
+    name: description || device || `${vendor} ${architecture}`.trim() || "unknown adapter",
+    vendor,
+    architecture,
+    description,
+    software: architecture === "software" || SOFTWARE.test(`${description} ${device}`),
+    subgroupMinSize: info.subgroupMinSize ?? 0,
+    subgroupMaxSize: info.subgroupMaxSize ?? 0,
+  };
+}
+
+/** Dawn's Null backend accepts every command and computes nothing: results would be plausible and wrong. */
+export function isNullAdapter(info: GPUAdapterInfo): boolean {
+  return /null backend/i.test(`${info.description} ${info.device} ${info.architecture}`);
+}
+
+/** The adapter of highest performance, or null where there is none that computes. */
+export async function findAdapter(gpu: GPU): Promise<GPUAdapter | null> {
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  return adapter === null || isNullAdapter(adapter.info) ? null : adapter;
+}
+
+/** A device with all the adapter can give: its own limits, not the defaults, and every useful feature. */
+export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  const requiredLimits: Record<string, number> = {};
+  for (const name in adapter.limits) {
+    const value = (adapter.limits as unknown as Record<string, unknown>)[name];
+    if (typeof value === "number") requiredLimits[name] = value;
+  }
+  const requiredFeatures = USEFUL_FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
+  try {
+    return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "ghostbatch" });
+  } catch (cause) {
+    throw new DeviceError(`${adapterFacts(adapter.info).name}: the device was refused: ${(cause as Error).message}`, { cause });
+  }
+}

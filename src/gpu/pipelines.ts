@@ -1,0 +1,148 @@
+/** Shader modules, bind-group layouts and compute pipelines, each made once per distinct key. */
+import { ShaderError } from "../support/errors.ts";
+import { type AnyKernel, type AnyLaunch, checkKernel } from "./kernel.ts";
+import { type BindingKind, parseShader, type ShaderFile, type ShaderSource, shaderMessage, specialize } from "./shader.ts";
+
+export interface PipelineEntry {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly shader: ShaderFile;
+}
+
+const BUFFER_TYPE: Record<BindingKind, GPUBufferBindingType> = {
+  read: "read-only-storage",
+  read_write: "storage",
+  uniform: "uniform",
+};
+
+export class Pipelines {
+  readonly #device: GPUDevice;
+  readonly #source: ShaderSource;
+  readonly #onCreate: (key: string) => void;
+  readonly #onError: (check: Promise<unknown>) => void;
+  readonly #shaders = new Map<string, ShaderFile>();
+  readonly #modules = new Map<string, GPUShaderModule>();
+  readonly #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+  readonly #pipelines = new Map<string, PipelineEntry>();
+
+  constructor(
+    device: GPUDevice,
+    source: ShaderSource,
+    hooks: { onCreate: (key: string) => void; onError: (check: Promise<unknown>) => void },
+  ) {
+    this.#device = device;
+    this.#source = source;
+    this.#onCreate = hooks.onCreate;
+    this.#onError = hooks.onError;
+  }
+
+  /** The parsed file of a kernel, its names checked. @throws ShaderError when they differ */
+  shader(kernel: AnyKernel): ShaderFile {
+    let shader = this.#shaders.get(kernel.file);
+    if (!shader) {
+      shader = parseShader(kernel.file, this.#source);
+      for (const feature of shader.features) {
+        if (!this.#device.features.has(feature)) {
+          throw new ShaderError(`${kernel.file}: needs the feature "${feature}", which this adapter does not have`);
+        }
+      }
+      this.#shaders.set(kernel.file, shader);
+    }
+    checkKernel(kernel, shader);
+    return shader;
+  }
+
+  /** The pipeline of a launch, compiled now if it is new. Compile errors arrive through `onError`. */
+  get(kernel: AnyKernel, launch: AnyLaunch): PipelineEntry {
+    const key = pipelineKey(kernel, launch);
+    const known = this.#pipelines.get(key);
+    if (known) return known;
+    const { shader, layout, descriptor } = this.#describe(kernel, launch, key);
+    this.#device.pushErrorScope("validation");
+    const pipeline = this.#device.createComputePipeline(descriptor);
+    this.#onError(this.#device.popErrorScope().then((error) => error && rejectWith(`${key}: ${error.message}`)));
+    const entry = { pipeline, layout: layout.group, shader };
+    this.#pipelines.set(key, entry);
+    this.#onCreate(key);
+    return entry;
+  }
+
+  /** Compiles the pipelines of many launches side by side. @throws ShaderError for the first that fails */
+  async compile(launches: readonly { kernel: AnyKernel; launch: AnyLaunch }[]): Promise<void> {
+    const missing = new Map(launches.map((entry) => [pipelineKey(entry.kernel, entry.launch), entry]));
+    // All of them settle before the first failure is thrown: a process that ends while Dawn compiles prints garbage.
+    const results = await Promise.allSettled(
+      [...missing].map(async ([key, { kernel, launch }]) => {
+        if (this.#pipelines.has(key)) return;
+        const { shader, layout, descriptor, module } = this.#describe(kernel, launch, key);
+        await checkModule(shader, module);
+        const pipeline = await this.#device.createComputePipelineAsync(descriptor).catch((cause: Error) => {
+          throw new ShaderError(`${key}: ${cause.message}`, { cause });
+        });
+        this.#pipelines.set(key, { pipeline, layout: layout.group, shader });
+        this.#onCreate(key);
+      }),
+    );
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  #describe(kernel: AnyKernel, launch: AnyLaunch, key: string) {
+    const shader = this.shader(kernel);
+    const layout = this.#layout(shader);
+    const module = this.#module(shader, launch.spec ?? {});
+    const constants: Record<string, number> = {};
+    for (const [name, value] of Object.entries(launch.overrides ?? {})) constants[name] = Number(value);
+    const descriptor = { label: key, layout: layout.pipeline, compute: { module, constants } };
+    return { shader, layout, module, descriptor };
+  }
+
+  #module(shader: ShaderFile, spec: Readonly<Record<string, number | string>>): GPUShaderModule {
+    const key = `${shader.path} ${JSON.stringify(spec)}`;
+    let module = this.#modules.get(key);
+    if (!module) {
+      this.#device.pushErrorScope("validation");
+      module = this.#device.createShaderModule({ label: key, code: specialize(shader, spec) });
+      const checked = checkModule(shader, module);
+      this.#onError(this.#device.popErrorScope().then(() => checked));
+      this.#modules.set(key, module);
+    }
+    return module;
+  }
+
+  /** Explicit layouts: "auto" would drop bindings that a variant does not use. */
+  #layout(shader: ShaderFile) {
+    const key = shader.bindings.map((binding) => binding.kind).join();
+    let layout = this.#layouts.get(key);
+    if (!layout) {
+      const group = this.#device.createBindGroupLayout({
+        label: key,
+        entries: shader.bindings.map((binding, index) => ({
+          binding: index,
+          visibility: 4, // GPUShaderStage.COMPUTE
+          buffer: { type: BUFFER_TYPE[binding.kind] },
+        })),
+      });
+      layout = { group, pipeline: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [group] }) };
+      this.#layouts.set(key, layout);
+    }
+    return layout;
+  }
+}
+
+/** Kernel, spec constants and overrides: what makes a pipeline distinct, and its label. */
+export function pipelineKey(kernel: AnyKernel, launch: AnyLaunch): string {
+  const values = { ...launch.spec, ...launch.overrides };
+  const text = Object.entries(values).map(([name, value]) => `${name}=${value}`);
+  return text.length === 0 ? kernel.file : `${kernel.file} ${text.join(" ")}`;
+}
+
+async function checkModule(shader: ShaderFile, module: GPUShaderModule): Promise<void> {
+  const { messages } = await module.getCompilationInfo();
+  const error = messages.find((message) => message.type === "error");
+  if (error) throw new ShaderError(shaderMessage(shader, error));
+}
+
+function rejectWith(message: string): never {
+  throw new ShaderError(message);
+}

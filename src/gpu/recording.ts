@@ -1,0 +1,176 @@
+/**
+ * Record once, replay. A step is recorded by running its TypeScript once: every dispatch becomes an entry of a
+ * list and every tensor it makes a storage without memory. The list tells when each storage is first and last
+ * used, so memory is planned before any is taken: storages that do not live at the same time share a buffer.
+ * A replay encodes the ready list in one compute pass; what differs from step to step is in small uniforms and
+ * buffers that are written between replays.
+ */
+import { env } from "../support/env.ts";
+import { DeviceError } from "../support/errors.ts";
+import type { Command, Gpu, PreparedCommand } from "./gpu.ts";
+import type { Cost } from "./kernel.ts";
+import { type DispatchTime, measureDispatches, printDispatches } from "./profiler.ts";
+import { aligned, type BufferView, Storage } from "./storage.ts";
+
+type Views = BufferView | readonly BufferView[] | undefined | void;
+
+/** What a recorded step will need, known before it takes any memory. */
+export interface Plan {
+  readonly dispatches: number;
+  /** Bytes of the buffers its tensors share. */
+  readonly bytes: number;
+  /** Sizes of these buffers, bytes. */
+  readonly slots: readonly number[];
+  /** Operations and bytes moved by one replay. */
+  readonly cost: Cost;
+}
+
+interface Recorded {
+  readonly commands: readonly Command[];
+  readonly plan: Plan;
+  readonly slotOf: ReadonlyMap<Storage, number>;
+}
+
+/** Buffers that several recordings share: their steps run one after the other, so their scratch may overlap. */
+export class Arena {
+  readonly #gpu: Gpu;
+  readonly #buffers: GPUBuffer[] = [];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** A buffer for each size, largest first so that a smaller recording finds room in those of a larger one. */
+  assign(sizes: readonly number[]): GPUBuffer[] {
+    const unused = new Set(this.#buffers);
+    const assigned = new Array<GPUBuffer>(sizes.length);
+    for (const index of sizes.map((_, i) => i).sort((a, b) => sizes[b]! - sizes[a]!)) {
+      const size = sizes[index]!;
+      let best: GPUBuffer | null = null;
+      for (const buffer of unused) if (buffer.size >= size && (best === null || buffer.size < best.size)) best = buffer;
+      if (best === null) {
+        best = this.#gpu.createStorageBuffer(size, "arena");
+        this.#buffers.push(best);
+      }
+      unused.delete(best);
+      assigned[index] = best;
+    }
+    return assigned;
+  }
+}
+
+export class Recording {
+  readonly label: string;
+  readonly plan: Plan;
+  readonly #gpu: Gpu;
+  readonly #commands: readonly Command[];
+  readonly #prepared: readonly PreparedCommand[];
+
+  constructor(gpu: Gpu, label: string, recorded: Recorded, prepared: readonly PreparedCommand[]) {
+    this.#gpu = gpu;
+    this.label = label;
+    this.plan = recorded.plan;
+    this.#commands = recorded.commands;
+    this.#prepared = prepared;
+  }
+
+  /** Submits the step once more. Nothing is created; returns before the GPU has run it. */
+  replay(): void {
+    if (env.debugLevel() >= 2) {
+      void this.profile().then((times) => printDispatches(times));
+      return;
+    }
+    this.#gpu.submit(this.#prepared, this.label);
+  }
+
+  /** Runs the step with every dispatch timed by itself. */
+  profile(): Promise<DispatchTime[]> {
+    return measureDispatches(this.#gpu, this.#commands, this.#prepared);
+  }
+}
+
+/** Records `body` without taking memory: for `--dry-run` and for choosing a slab size. */
+export function planRecording(gpu: Gpu, body: () => Views): Plan {
+  return capture(gpu, body).plan;
+}
+
+/**
+ * Records `body`, gives its tensors memory of `arena`, compiles its pipelines. The views that `body` returns
+ * keep their memory to the end of the step, so they can be read after a replay.
+ */
+export async function record(gpu: Gpu, arena: Arena, label: string, body: () => Views): Promise<Recording> {
+  const recorded = capture(gpu, body);
+  await gpu.pipelines.compile(recorded.commands);
+  const buffers = arena.assign(recorded.plan.slots);
+  for (const [storage, slot] of recorded.slotOf) storage.buffer = buffers[slot]!;
+  const prepared = recorded.commands.map((command) => gpu.prepare(command));
+  return new Recording(gpu, label, recorded, prepared);
+}
+
+function capture(gpu: Gpu, body: () => Views): Recorded {
+  if (gpu.recorder) throw new DeviceError("a recording is already open: recordings do not nest");
+  const commands: Command[] = [];
+  const storages = new Set<Storage>();
+  gpu.recorder = {
+    append: (command) => void commands.push(command),
+    allocate: (bytes, label) => {
+      const storage = new Storage(aligned(bytes), label, true, null);
+      storages.add(storage);
+      return storage;
+    },
+  };
+  let results: Set<Storage>;
+  try {
+    results = new Set([body() ?? []].flat().map((view) => (view as BufferView).storage));
+  } finally {
+    gpu.recorder = null;
+  }
+  const { slots, slotOf } = planMemory(gpu, commands, storages, results);
+  let flops = 0;
+  let bytes = 0;
+  for (const { launch } of commands) {
+    flops += launch.cost.flops;
+    bytes += launch.cost.bytes;
+  }
+  const total = slots.reduce((sum, size) => sum + size, 0);
+  return { commands, slotOf, plan: { dispatches: commands.length, bytes: total, slots, cost: { flops, bytes } } };
+}
+
+/** Walks the commands once; a storage takes the free slot nearest its size (which may grow) and frees it after its last use. */
+function planMemory(gpu: Gpu, commands: readonly Command[], storages: Set<Storage>, results: Set<Storage>) {
+  const last = new Map<Storage, number>();
+  for (const [index, { launch }] of commands.entries()) {
+    for (const view of Object.values(launch.buffers)) if (storages.has(view.storage)) last.set(view.storage, index);
+  }
+  for (const storage of results) if (storages.has(storage)) last.set(storage, Number.POSITIVE_INFINITY);
+
+  const slots: number[] = [];
+  const slotOf = new Map<Storage, number>();
+  const free = new Set<number>();
+  for (const [index, { kernel, launch }] of commands.entries()) {
+    const kinds = new Map(gpu.pipelines.shader(kernel).bindings.map(({ name, kind }) => [name, kind]));
+    const used = new Set<Storage>();
+    for (const [name, { storage }] of Object.entries(launch.buffers)) {
+      if (!storages.has(storage)) continue;
+      used.add(storage);
+      if (slotOf.has(storage)) continue;
+      if (kinds.get(name) !== "read_write") {
+        throw new DeviceError(`${kernel.file}: reads ${name} (${storage.label}), which nothing in this step has written`);
+      }
+      slotOf.set(storage, takeSlot(storage.bytes, slots, free));
+    }
+    for (const storage of used) if (last.get(storage) === index) free.add(slotOf.get(storage)!);
+  }
+  return { slots, slotOf };
+}
+
+function takeSlot(bytes: number, slots: number[], free: Set<number>): number {
+  let best = -1;
+  for (const slot of free) {
+    if (best === -1 || Math.abs(slots[slot]! - bytes) < Math.abs(slots[best]! - bytes)) best = slot;
+  }
+  if (best === -1) return slots.push(bytes) - 1;
+  free.delete(best);
+  slots[best] = Math.max(slots[best]!, bytes);
+  return best;
+}

@@ -1,0 +1,56 @@
+import { defineKernel } from "../gpu/kernel.ts";
+import { STREAMS } from "../support/random.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatGrid } from "./grid.ts";
+
+const GATHER = defineKernel({
+  file: "batch/gather.wgsl",
+  bindings: ["images", "labels", "order", "normalization", "x", "batch_labels", "step"],
+  overrides: ["N", "C", "H", "W", "PADDING", "FLIP", "STREAM"],
+  params: ["first", "pad_value"],
+});
+
+export interface Augmentation {
+  /** Pixels on each side before the random crop back to the image's size. */
+  readonly padding: number;
+  /** Byte of the padding, 0 to 255. */
+  readonly padValue: number;
+  /** Mirror left to right half of the time. */
+  readonly flip: boolean;
+}
+
+/**
+ * A slab of a batch as the network sees it.
+ *
+ * @param images        [samples, C, H, W] u8
+ * @param labels        [samples] u32
+ * @param order         [samples or more] u32: sample at each position of the epoch
+ * @param normalization [C, 2]: mean and standard deviation of a byte over 255
+ * @param x             [N, C, H, W], written
+ * @param batchLabels   [N] u32, written
+ * @param step          the Step uniform: seed, epoch and the batch's first position are taken from it
+ * @param first         the slab's first sample within the batch
+ * @param augmentation  null for evaluation
+ */
+export function launchGather(
+  t: { images: Tensor; labels: Tensor; order: Tensor; normalization: Tensor; x: Tensor; batchLabels: Tensor; step: Tensor },
+  { first, augmentation }: { first: number; augmentation: Augmentation | null },
+): void {
+  const [N, C, H, W] = t.x.shape as [number, number, number, number];
+  const { padding, padValue, flip } = augmentation ?? { padding: 0, padValue: 0, flip: false };
+  t.x.gpu.run(GATHER, {
+    buffers: {
+      images: t.images,
+      labels: t.labels,
+      order: t.order,
+      normalization: t.normalization,
+      x: t.x,
+      batch_labels: t.batchLabels,
+      step: t.step,
+    },
+    overrides: { N, C, H, W, PADDING: padding, FLIP: flip, STREAM: STREAMS.augmentation },
+    params: { first, pad_value: padValue },
+    workgroups: flatGrid(t.x.size),
+    cost: { flops: 2 * t.x.size, bytes: 5 * t.x.size },
+  });
+}

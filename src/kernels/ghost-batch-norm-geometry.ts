@@ -1,0 +1,114 @@
+/**
+ * How the passes of ghost batch norm are laid over a device: which file, how many values travel together, how many
+ * workgroups share a group (one channel of one ghost).
+ */
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** How a batch, or a slab of one, is cut in order into ghosts: ghost g has the samples from g · ghostSize on. */
+export interface Ghosts {
+  /** Samples in every ghost but the last one. */
+  readonly ghostSize: number;
+  /** How many ghosts. */
+  readonly ghosts: number;
+  /** Samples in all of them; the last ghost runs to here, so it may be shorter or longer than the others. */
+  readonly total: number;
+}
+
+/** Which part of the `statistics` of the whole network a layer's slab reads and writes. */
+export interface NormPlace {
+  /** Ghosts of this slab; the first one may stand further down in the batch. */
+  readonly ghosts: Ghosts & { readonly firstGhost?: number };
+  /** Column of `statistics` that the layer's channel 0 has. */
+  readonly firstChannel: number;
+}
+
+export interface NormOptions extends NormPlace {
+  /** Added to the variance. */
+  readonly eps: number;
+  /** Whether a relu follows the norm (and the residual, if one is added). */
+  readonly relu: boolean;
+}
+
+/** Shape of a normalized tensor: x [N, C] or [N, C, …] as [N, C, HW]. */
+export function normSize(x: Tensor): { C: number; HW: number } {
+  const C = x.shape[1]!;
+  return { C, HW: x.size / (x.shape[0]! * C) };
+}
+
+/** Four values travel together where the planes allow it: that is what memory is fastest with. */
+export function element(HW: number): { Element: string; WIDTH: number } {
+  return HW % 4 === 0 ? { Element: "vec4<f32>", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
+}
+
+/** Layers without pixels have kernels of their own, with lanes along the channels, four each. */
+export function isDense(C: number, HW: number): boolean {
+  return HW === 1 && C % 4 === 0;
+}
+
+/** Names of the parameters that say where everything is, which every pass has. */
+export const PLACE = ["ghostSize", "ghosts", "total", "firstGhost", "firstChannel", "totalChannels"] as const;
+
+/** Their values. */
+export function placeParams({ ghosts, firstChannel }: NormPlace, statistics: Tensor) {
+  const { ghostSize, total, firstGhost = 0 } = ghosts;
+  const totalChannels = statistics.shape.at(-2)!;
+  return { ghostSize, ghosts: ghosts.ghosts, total, firstGhost, firstChannel, totalChannels };
+}
+
+/** Samples of the largest ghost. */
+export function largestGhost({ ghostSize, ghosts, total }: Ghosts): number {
+  return Math.max(ghosts > 1 ? ghostSize : 0, total - (ghosts - 1) * ghostSize);
+}
+
+/** Workgroups that keep a GPU of some hundred multiprocessors busy, a few on each. */
+const FULL_DEVICE = 512;
+
+/** Lanes of a wide reduction: a lane should sum several Elements, and a lone group gets a large workgroup. */
+export function reductionLanes(gpu: Gpu, groups: number, elements: number): number {
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = gpu.device.limits;
+  const most = Math.min(
+    groups < FULL_DEVICE ? 1024 : 256,
+    maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX,
+  );
+  let lanes = 64;
+  while (lanes * 2 <= most && lanes * 8 <= elements) lanes *= 2;
+  return lanes;
+}
+
+/**
+ * Workgroups that share the reduction of one group. 1 unless there are few groups and each is so large (full-batch
+ * norm) that one multiprocessor alone would be what the step waits for; never more than 1 on narrow adapters, whose
+ * few threads every workgroup fills.
+ *
+ * @param least values that a workgroup of its own must have
+ */
+export function splitsOf(x: Tensor, ghosts: Ghosts, least: number): number {
+  const { C, HW } = normSize(x);
+  const groups = C * ghosts.ghosts;
+  if (x.gpu.variant === "narrow" || groups >= FULL_DEVICE) return 1;
+  return Math.max(
+    1,
+    Math.min(Math.ceil(FULL_DEVICE / groups), Math.floor((largestGhost(ghosts) * HW) / least), 64),
+  );
+}
+
+/** How an element-wise pass is cut: lanes, Elements of a lane in one trip of its loop, workgroups per group. */
+export function elementwiseTiles(gpu: Gpu, groups: number, elements: number, row: number) {
+  const narrow = gpu.variant === "narrow";
+  const WG_SIZE = narrow ? 8 : Math.min(256, reductionLanes(gpu, FULL_DEVICE, elements));
+  const ROW = narrow ? row : 4;
+  const trips = Math.max(1, Math.floor(elements / (WG_SIZE * ROW)));
+  // Narrow: a few threads want few, long workgroups. Wide: two trips each, which is eight loads in flight per lane.
+  const parts = narrow ? Math.min(trips, Math.ceil(64 / groups)) : Math.ceil(trips / 2);
+  return { WG_SIZE, ROW, parts };
+}
+
+/** Tiles of the dense kernels: 8 lanes of four channels, a cache line, by lanes that share the samples of a ghost. */
+export function denseTiles(gpu: Gpu, samples: number): { COLUMNS: number; ROWS: number } {
+  if (gpu.variant === "narrow") return { COLUMNS: 8, ROWS: 1 };
+  let ROWS = 1;
+  while (ROWS < 32 && ROWS * 2 <= samples) ROWS *= 2;
+  return { COLUMNS: 8, ROWS };
+}

@@ -1,0 +1,253 @@
+/**
+ * Ghost batch norm, backward. With dy' the incoming gradient behind the fused relu, x̂ the normalized x, and all sums over
+ * one channel of one ghost of M values:
+ *
+ *   dx = gamma / √(variance + eps) · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)
+ *   dgamma = Σ over the ghosts of Σdy'x̂,  dbeta = Σ over the ghosts of Σdy',  dresidual = dy'
+ *
+ * Source: Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
+ */
+import { defineKernel } from "../gpu/kernel.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import {
+  denseTiles,
+  element,
+  elementwiseTiles,
+  type Ghosts,
+  isDense,
+  largestGhost,
+  type NormOptions,
+  normSize,
+  PLACE,
+  placeParams,
+  reductionLanes,
+  splitsOf,
+} from "./ghost-batch-norm-geometry.ts";
+
+const GRAD_STATISTICS = defineKernel({
+  file: "ghost-batch-norm/grad-statistics.wgsl",
+  bindings: ["x", "dy", "y", "statistics", "gamma", "beta", "sums"],
+  overrides: ["C", "HW", "GATE", "SPLITS", "WG_SIZE"],
+  params: [...PLACE, "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const GRAD_STATISTICS_NARROW = defineKernel({
+  file: "ghost-batch-norm/grad-statistics-narrow.wgsl",
+  bindings: ["x", "dy", "y", "statistics", "gamma", "beta", "sums"],
+  overrides: ["C", "HW", "GATE"],
+  params: [...PLACE, "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const GRAD_INPUT = defineKernel({
+  file: "ghost-batch-norm/grad-input.wgsl",
+  bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx", "dgamma", "dbeta"],
+  overrides: ["C", "HW", "RELU", "ACCUMULATE", "SPLITS", "WG_SIZE", "ROW"],
+  params: [...PLACE, "accumulate", "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const GRAD_INPUT_ADD = defineKernel({
+  file: "ghost-batch-norm/grad-input-add.wgsl",
+  bindings: ["x", "dy", "y", "statistics", "gamma", "sums", "dx", "dresidual", "dgamma", "dbeta"],
+  overrides: ["C", "HW", "RELU", "ACCUMULATE", "ACCUMULATE_RESIDUAL", "SPLITS", "WG_SIZE", "ROW"],
+  params: [...PLACE, "accumulate", "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const BACKWARD_DENSE = defineKernel({
+  file: "ghost-batch-norm/backward-dense.wgsl",
+  bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx", "dgamma", "dbeta"],
+  overrides: ["C", "RELU", "ACCUMULATE", "COLUMNS", "ROWS"],
+  params: [...PLACE, "span", "accumulate", "eps"],
+});
+
+const GRAD_PARAMETERS = defineKernel({
+  file: "ghost-batch-norm/grad-parameters.wgsl",
+  bindings: ["sums", "dgamma", "dbeta"],
+  overrides: ["C", "WG_SIZE"],
+  params: ["ghosts", "accumulate"],
+});
+
+/**
+ * Shape of the scratch tensor `sums` between the two passes: [G, C, splits, 2], (Σ dy', Σ dy'·x̂) of each group, or of
+ * each of the parts of it that several workgroups add up.
+ */
+export function sumsShape(x: Tensor, ghosts: Ghosts): readonly number[] {
+  const { C, HW } = normSize(x);
+  // 2^15 values: what a workgroup of 1024 lanes reads in about the time that starting one takes. At most 16, since
+  // every workgroup of the second pass adds the parts up.
+  return [ghosts.ghosts, C, isDense(C, HW) ? 1 : Math.min(16, splitsOf(x, ghosts, 2 ** 15)), 2];
+}
+
+/**
+ * sums = (Σ dy', Σ dy'·x̂) of each channel of each ghost, x̂ = (x − mean) / √(variance + eps).
+ *
+ * @param t.x          [N, C, …], forward's input
+ * @param t.dy         of x's shape, the gradient of y
+ * @param t.y          forward's output if a residual was added: the relu's sign is read from it; else it is recomputed from x
+ * @param t.statistics [rows, totalChannels, 2] of forward
+ * @param t.gamma      [C]
+ * @param t.beta       [C]
+ * @param t.sums       of `sumsShape(x, ghosts)`, written
+ */
+export function launchGradStatistics(
+  t: { x: Tensor; dy: Tensor; y?: Tensor; statistics: Tensor; gamma: Tensor; beta: Tensor; sums: Tensor },
+  { relu, ...place }: NormOptions,
+): void {
+  const { x, dy, statistics, gamma, beta, sums } = t;
+  const { C, HW } = normSize(x);
+  const G = place.ghosts.ghosts;
+  const GATE = relu ? (t.y ? 2 : 1) : 0;
+  const buffers = { x, dy, y: GATE === 2 ? t.y! : x, statistics, gamma, beta, sums };
+  const params = { ...placeParams(place, statistics), eps: place.eps };
+  const spec = element(HW);
+  const cost = { flops: (GATE === 1 ? 7 : 4) * x.size, bytes: (GATE === 2 ? 12 : 8) * x.size };
+  if (x.gpu.variant === "narrow") {
+    const workgroups = [C, G] as const;
+    x.gpu.run(GRAD_STATISTICS_NARROW, {
+      buffers,
+      overrides: { C, HW, GATE },
+      params,
+      spec,
+      workgroups,
+      cost,
+    });
+    return;
+  }
+  const SPLITS = sums.shape[2]!;
+  const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
+  const WG_SIZE = reductionLanes(x.gpu, C * G * SPLITS, elements / SPLITS);
+  x.gpu.run(GRAD_STATISTICS, {
+    buffers,
+    overrides: { C, HW, GATE, SPLITS, WG_SIZE },
+    params,
+    spec,
+    workgroups: [C, G, SPLITS],
+    cost,
+  });
+}
+
+/** What backward adds to instead of overwriting it. */
+export interface GradientOptions extends NormOptions {
+  /** dx += */
+  readonly accumulate: boolean;
+  /** dresidual += */
+  readonly accumulateResidual?: boolean;
+  /** dgamma += and dbeta +=, as for the second slab of a batch. */
+  readonly accumulateParameters: boolean;
+}
+
+/**
+ * dx, dgamma and dbeta (formulas above), and dresidual = dy' where there was a residual.
+ *
+ * @param t.x          [N, C, …], forward's input
+ * @param t.dy         of x's shape, the gradient of y
+ * @param t.statistics [rows, totalChannels, 2] of forward
+ * @param t.gamma      [C]
+ * @param t.beta       [C]
+ * @param t.sums       of `launchGradStatistics`
+ * @param t.residual   if a residual was added: forward's output y, and dresidual of x's shape, written
+ * @param t.dx         of x's shape, written
+ * @param t.dgamma     [C], written
+ * @param t.dbeta      [C], written
+ */
+export function launchGradInput(
+  t: {
+    x: Tensor;
+    dy: Tensor;
+    statistics: Tensor;
+    gamma: Tensor;
+    beta: Tensor;
+    sums: Tensor;
+    residual?: { y: Tensor; dresidual: Tensor };
+    dx: Tensor;
+    dgamma: Tensor;
+    dbeta: Tensor;
+  },
+  {
+    relu: RELU,
+    accumulate: ACCUMULATE,
+    accumulateResidual = false,
+    accumulateParameters,
+    ...place
+  }: GradientOptions,
+): void {
+  const { x, dy, statistics, gamma, beta, sums, residual, dx, dgamma, dbeta } = t;
+  const { C, HW } = normSize(x);
+  const G = place.ghosts.ghosts;
+  const spec = element(HW);
+  const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
+  const { WG_SIZE, ROW, parts } = elementwiseTiles(x.gpu, C * G, elements, 4);
+  const overrides = { C, HW, RELU, ACCUMULATE, SPLITS: sums.shape[2]!, WG_SIZE, ROW };
+  const accumulate = accumulateParameters ? 1 : 0;
+  const params = { ...placeParams(place, statistics), accumulate, eps: place.eps };
+  const workgroups = [C, G, parts] as const;
+  const flops = (RELU && !residual ? 8 : 5) * x.size;
+  if (!residual) {
+    const cost = { flops, bytes: (ACCUMULATE ? 16 : 12) * x.size };
+    const buffers = { x, dy, statistics, gamma, beta, sums, dx, dgamma, dbeta };
+    x.gpu.run(GRAD_INPUT, { buffers, overrides, params, spec, workgroups, cost });
+    return;
+  }
+  const tensors = 4 + (RELU ? 1 : 0) + (ACCUMULATE ? 1 : 0) + (accumulateResidual ? 1 : 0);
+  x.gpu.run(GRAD_INPUT_ADD, {
+    buffers: {
+      x,
+      dy,
+      statistics,
+      gamma,
+      sums,
+      y: residual.y,
+      dx,
+      dresidual: residual.dresidual,
+      dgamma,
+      dbeta,
+    },
+    overrides: { ...overrides, ACCUMULATE_RESIDUAL: accumulateResidual },
+    params,
+    spec,
+    workgroups,
+    cost: { flops, bytes: 4 * tensors * x.size },
+  });
+}
+
+/** Elements up to which one workgroup per 32 channels goes through all ghosts: beyond, that would leave threads idle. */
+const ONE_PASS = 2 ** 17;
+
+/**
+ * Both passes in the fewest dispatches: one or two for a layer without pixels, else two. Arguments as for
+ * `launchGradStatistics` and `launchGradInput`.
+ */
+export function launchBackward(t: Parameters<typeof launchGradInput>[0], options: GradientOptions): void {
+  const { x, dy, statistics, gamma, beta, sums, residual, dx, dgamma, dbeta } = t;
+  const { C, HW } = normSize(x);
+  if (!isDense(C, HW) || residual) {
+    launchGradStatistics({ ...t, y: residual?.y }, options);
+    launchGradInput(t, options);
+    return;
+  }
+  const { ghosts } = options.ghosts;
+  const { COLUMNS, ROWS } = denseTiles(x.gpu, largestGhost(options.ghosts));
+  const columns = Math.ceil(C / (4 * COLUMNS));
+  const small = x.gpu.variant === "narrow" && (x.size <= ONE_PASS || columns >= 16);
+  const span = small ? ghosts : 1;
+  const accumulate = options.accumulateParameters ? 1 : 0;
+  x.gpu.run(BACKWARD_DENSE, {
+    buffers: { x, dy, statistics, gamma, beta, sums, dx, dgamma, dbeta },
+    overrides: { C, RELU: options.relu, ACCUMULATE: options.accumulate, COLUMNS, ROWS },
+    params: { ...placeParams(options, statistics), span, accumulate, eps: options.eps },
+    workgroups: [columns, Math.ceil(ghosts / span)],
+    cost: { flops: (options.relu ? 15 : 9) * x.size, bytes: (options.accumulate ? 16 : 12) * x.size },
+  });
+  if (span >= ghosts) return;
+  const WG_SIZE = x.gpu.variant === "narrow" ? 8 : 64;
+  x.gpu.run(GRAD_PARAMETERS, {
+    buffers: { sums, dgamma, dbeta },
+    overrides: { C, WG_SIZE },
+    params: { ghosts, accumulate },
+    workgroups: [Math.ceil(C / WG_SIZE)],
+    cost: { flops: 2 * ghosts * C, bytes: 8 * ghosts * C },
+  });
+}

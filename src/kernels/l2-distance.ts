@@ -1,0 +1,40 @@
+import { defineKernel } from "../gpu/kernel.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+const PARTIAL = defineKernel({
+  file: "l2-distance/partial.wgsl",
+  bindings: ["x", "start", "partial"],
+  overrides: ["QUADS", "SIZE", "PARTS"],
+  params: ["stretch"],
+});
+
+const FINISH = defineKernel({
+  file: "l2-distance/finish.wgsl",
+  bindings: ["partial", "distance_out"],
+  overrides: ["PARTS", "INDEX"],
+  params: ["parts"],
+});
+
+/** partial[w] = Σ (x − start)² over the w-th stretch; x and start [size], partial [parts]. */
+export function launchDistancePartial({ x, start, partial }: { x: Tensor; start: Tensor; partial: Tensor }): void {
+  const QUADS = Math.ceil(x.size / 4);
+  const PARTS = partial.size;
+  x.gpu.run(PARTIAL, {
+    buffers: { x, start, partial },
+    overrides: { QUADS, SIZE: x.size, PARTS },
+    params: { stretch: Math.ceil(QUADS / PARTS) },
+    workgroups: [PARTS],
+    cost: { flops: 3 * x.size, bytes: 8 * x.size },
+  });
+}
+
+/** distance[index] = √ Σ partial. */
+export function launchDistanceFinish({ partial, distance }: { partial: Tensor; distance: Tensor }, index: number): void {
+  partial.gpu.run(FINISH, {
+    buffers: { partial, distance_out: distance },
+    overrides: { PARTS: partial.size, INDEX: index },
+    params: { parts: partial.size },
+    workgroups: [1],
+    cost: { flops: partial.size, bytes: 4 * partial.size },
+  });
+}

@@ -1,0 +1,37 @@
+/** Launcher of the sum over rows: the gradient of a bias, and the partial sums of a matmul that is cut along K. */
+import { defineKernel } from "../gpu/kernel.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatGrid } from "./grid.ts";
+
+const SUM_ROWS = defineKernel({
+  file: "reduce/sum-rows.wgsl",
+  bindings: ["x", "y"],
+  overrides: ["ACCUMULATE"],
+  params: ["rows", "columns"],
+  spec: ["COLUMNS", "LANES"],
+});
+
+/** Up to this many rows a lane adds a column by itself: a second level would cost more than it saves. */
+const FEW_ROWS = 32;
+
+/**
+ * y[j] = Σ_i x[i, j], in a fixed order.
+ *
+ * @param x           [rows, …]
+ * @param y           […], of x.size / rows numbers in all; written, or added to
+ * @param accumulate  add to what y holds
+ */
+export function launchSumRows({ x, y }: { x: Tensor; y: Tensor }, { accumulate = false }: { accumulate?: boolean } = {}): void {
+  const columns = y.size;
+  const rows = x.size / columns;
+  const spec =
+    x.gpu.variant === "narrow" ? { COLUMNS: 8, LANES: 1 } : rows <= FEW_ROWS ? { COLUMNS: 64, LANES: 1 } : { COLUMNS: 16, LANES: 16 };
+  x.gpu.run(SUM_ROWS, {
+    buffers: { x, y },
+    overrides: { ACCUMULATE: accumulate },
+    params: { rows, columns },
+    spec,
+    workgroups: flatGrid(columns, spec.COLUMNS),
+    cost: { flops: x.size, bytes: 4 * (x.size + (accumulate ? 2 : 1) * y.size) },
+  });
+}

@@ -1,0 +1,60 @@
+import { affineNorm } from "../ops/affine-norm.ts";
+import { ghostBatchNorm } from "../ops/ghost-batch-norm.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { constant, uniformBetween } from "./initialize.ts";
+import { type FusableWithRelu, type Mode, Module, Parameter } from "./module.ts";
+import type { NormState } from "./norm-state.ts";
+
+export interface NormOptions {
+  /** First gamma: "ones", or "uniform" for U(0, 1), PyTorch's default before 1.2. */
+  readonly gamma?: "ones" | "uniform";
+  /** Added to the variance; 1e-5 is PyTorch's default and the authors'. */
+  readonly eps?: number;
+}
+
+/**
+ * Batch norm whose training statistics are those of each ghost batch by itself; how a batch is cut into ghosts is
+ * the mode's business, not the layer's. Evaluation uses the running statistics and knows no ghosts.
+ * Source: Hoffer et al. 2017, Algorithm 1.
+ */
+export class GhostBatchNorm extends Module implements FusableWithRelu {
+  readonly fusesRelu = true;
+  readonly gamma: Parameter; // [channels]
+  readonly beta: Parameter; // [channels]
+  readonly channels: number;
+  readonly eps: number;
+  /** Position of its channels among those of all layers. */
+  firstChannel = 0;
+  /** Pixels of one image at this layer, known after the first forward pass. */
+  pixels = 1;
+  #state: NormState | null = null;
+
+  constructor(channels: number, { gamma = "ones", eps = 1e-5 }: NormOptions = {}) {
+    super();
+    this.channels = channels;
+    this.eps = eps;
+    this.gamma = new Parameter([channels], gamma === "ones" ? constant(1) : uniformBetween(0, 1));
+    this.beta = new Parameter([channels], constant(0));
+  }
+
+  place(state: NormState, firstChannel: number): void {
+    this.#state = state;
+    this.firstChannel = firstChannel;
+  }
+
+  /**
+   * @param x [N, channels] or [N, channels, H, W]
+   * @param options.relu applies a ReLU in the same kernel
+   * @param options.residual is added before the ReLU, in the same kernel
+   */
+  forward(x: Tensor, mode: Mode, { relu = false, residual }: { relu?: boolean; residual?: Tensor } = {}): Tensor {
+    const state = this.#state;
+    if (!state) throw new Error("this batch norm has no memory yet: materialize the model first");
+    const { eps, firstChannel } = this;
+    const [gamma, beta] = [this.gamma.value, this.beta.value];
+    if (mode.kind === "eval") return affineNorm(x, gamma, beta, { ...state, firstChannel, eps, relu, residual });
+    this.pixels = x.size / (x.shape[0]! * x.shape[1]!);
+    const { statistics } = state;
+    return ghostBatchNorm(x, gamma, beta, { ghosts: mode.ghosts, statistics, firstChannel, eps, relu, residual });
+  }
+}

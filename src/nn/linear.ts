@@ -1,0 +1,21 @@
+import { linear } from "../ops/linear.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { uniformWithin } from "./initialize.ts";
+import { Module, Parameter } from "./module.ts";
+
+/** y = x · weightᵀ + bias; [N, inputs] to [N, outputs]. Initialised uniform in ±1/√inputs, as PyTorch does. */
+export class Linear extends Module {
+  readonly weight: Parameter; // [outputs, inputs]
+  readonly bias: Parameter | null; // [outputs]
+
+  constructor(inputs: number, outputs: number, { bias = true }: { bias?: boolean } = {}) {
+    super();
+    const initialize = uniformWithin(1 / Math.sqrt(inputs));
+    this.weight = new Parameter([outputs, inputs], initialize);
+    this.bias = bias ? new Parameter([outputs], initialize) : null;
+  }
+
+  forward(x: Tensor): Tensor {
+    return linear(x, this.weight.value, this.bias?.value ?? null);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The memory of a model: one flat buffer of parameters and, of the same layout, their gradients, velocities and
+ * first values, so that clipping, SGD and distances are one kernel each; and the statistics of all batch-norm
+ * layers side by side, so that one dispatch updates every running average.
+ */
+import type { Gpu } from "../gpu/gpu.ts";
+import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
+import { launchRunningStatistics, type RunningRule } from "../kernels/ghost-batch-norm.ts";
+import { STREAMS } from "../support/random.ts";
+import { ELEMENT_BYTES, persistent, slice, type Tensor } from "../tensor/tensor.ts";
+import { GhostBatchNorm } from "./ghost-batch-norm.ts";
+import type { NormState } from "./norm-state.ts";
+import { type Module, namedModules, namedParameters, type Parameter } from "./module.ts";
+
+export interface ModelState {
+  readonly gpu: Gpu;
+  readonly model: Module;
+  readonly parameters: readonly (readonly [name: string, parameter: Parameter])[];
+  readonly norms: readonly (readonly [name: string, norm: GhostBatchNorm])[];
+  /** [size]: all parameters, each starting at a multiple of 256 bytes; the gaps stay 0. */
+  readonly values: Tensor;
+  readonly gradients: Tensor;
+  readonly velocity: Tensor;
+  /** The values that training started from. */
+  readonly start: Tensor;
+  /** Null for a model without batch norm. */
+  readonly normState: NormState | null;
+}
+
+/** Parameters start at multiples of this many numbers, so that each can be bound by itself. */
+const ALIGNMENT = OFFSET_ALIGNMENT / ELEMENT_BYTES.f32;
+
+/**
+ * Gives a model its memory and first values.
+ *
+ * @param seed every parameter is drawn from (seed, its position in the model)
+ * @param maximumGhosts ghost batches of the largest batch that will be trained on
+ */
+export function materialize(
+  gpu: Gpu,
+  model: Module,
+  { seed, maximumGhosts }: { seed: number; maximumGhosts: number },
+): ModelState {
+  const parameters = namedParameters(model);
+  let size = 0;
+  const offsets = parameters.map(([, parameter]) => {
+    const offset = size;
+    size += Math.ceil(parameter.size / ALIGNMENT) * ALIGNMENT;
+    return offset;
+  });
+  const values = persistent(gpu, [size], { label: "parameters" });
+  const gradients = persistent(gpu, [size], { label: "gradients" });
+  const velocity = persistent(gpu, [size], { label: "velocity" });
+  const start = persistent(gpu, [size], { label: "first parameters" });
+  for (const [index, [, parameter]] of parameters.entries()) {
+    const value = slice(values, offsets[index]!, parameter.shape);
+    value.gradient = slice(gradients, offsets[index]!, parameter.shape);
+    value.requiresGradient = true;
+    parameter.place(value);
+    parameter.initialize(value, { seed, stream: STREAMS.init, tensor: index });
+  }
+  const norms = namedModules(model).filter((entry): entry is [string, GhostBatchNorm] => entry[1] instanceof GhostBatchNorm);
+  const normState = placeNorms(gpu, norms.map(([, norm]) => norm), maximumGhosts);
+  const state = { gpu, model, parameters, norms, values, gradients, velocity, start, normState };
+  markStart(state);
+  return state;
+}
+
+/** Takes the present parameters as those that distances are measured from. */
+export function markStart({ gpu, values, start }: ModelState): void {
+  gpu.copy(values, start);
+}
+
+/** Gradients of a new model: zero velocity, as after construction. */
+export function resetVelocity({ gpu, velocity }: ModelState): void {
+  gpu.write(velocity, new Float32Array(velocity.size));
+}
+
+/**
+ * Updates the running statistics of every layer from the ghost batches of a whole batch: one dispatch.
+ *
+ * @param ghosts those of the whole batch, whatever slabs it was processed in
+ */
+export function updateRunningStatistics(
+  state: ModelState,
+  ghosts: { ghostSize: number; ghosts: number; total: number },
+  { rule, momentum }: { rule: RunningRule; momentum: number },
+): void {
+  const { normState, gpu } = state;
+  if (!normState) return;
+  const pixels = new Uint32Array(normState.channels);
+  for (const [, norm] of state.norms) pixels.fill(norm.pixels, norm.firstChannel, norm.firstChannel + norm.channels);
+  gpu.write(normState.pixels, pixels);
+  launchRunningStatistics({ ...normState, ghosts }, { rule, momentum });
+}
+
+function placeNorms(gpu: Gpu, norms: readonly GhostBatchNorm[], rows: number): NormState | null {
+  const channels = norms.reduce((sum, norm) => sum + norm.channels, 0);
+  if (channels === 0) return null;
+  const state: NormState = {
+    statistics: persistent(gpu, [rows, channels, 2], { label: "batch statistics" }),
+    runningMean: persistent(gpu, [channels], { label: "running mean" }),
+    runningVariance: persistent(gpu, [channels], { label: "running variance" }),
+    pixels: persistent(gpu, [channels], { dtype: "u32", label: "pixels" }),
+    channels,
+  };
+  gpu.write(state.runningVariance, new Float32Array(channels).fill(1));
+  let firstChannel = 0;
+  for (const norm of norms) {
+    norm.place(state, firstChannel);
+    firstChannel += norm.channels;
+  }
+  return state;
+}

@@ -1,0 +1,124 @@
+/**
+ * Modules own parameters; a model is a module of modules. Parameters are found by walking properties in the order
+ * in which the constructor sets them, so nothing is registered, and a path of property names is PyTorch's name.
+ */
+import type { Ghosts } from "../kernels/ghost-batch-norm.ts";
+import type { RandomKey } from "../kernels/random.ts";
+import { relu } from "../ops/relu.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** How a batch goes through a model. */
+export type Mode =
+  | {
+      readonly kind: "train";
+      /** The ghost batches of the slab, and the position of its first one in the batch. */
+      readonly ghosts: Ghosts & { readonly firstGhost: number };
+      /** Position of the slab's first sample in the batch. */
+      readonly firstSample: number;
+      /** The Step uniform. */
+      readonly step: Tensor;
+    }
+  | { readonly kind: "eval" };
+
+/** Fills a parameter with its first values. */
+export type Initializer = (value: Tensor, key: RandomKey) => void;
+
+/** A trainable tensor. It gets its memory, a place in the flat parameters, when the model is materialized. */
+export class Parameter {
+  readonly shape: readonly number[];
+  readonly initialize: Initializer;
+  #value: Tensor | null = null;
+
+  constructor(shape: readonly number[], initialize: Initializer) {
+    this.shape = shape;
+    this.initialize = initialize;
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  get value(): Tensor {
+    if (!this.#value) throw new Error("this parameter has no memory yet: materialize the model first");
+    return this.#value;
+  }
+
+  place(value: Tensor): void {
+    this.#value = value;
+  }
+}
+
+export abstract class Module {
+  abstract forward(x: Tensor, mode: Mode): Tensor;
+}
+
+/** Every module under `root`, itself included, with its path. */
+export function namedModules(root: Module, path = ""): [string, Module][] {
+  const found: [string, Module][] = [[path, root]];
+  for (const [name, value] of Object.entries(root)) {
+    const children = Array.isArray(value) ? value.entries() : [[null, value] as const];
+    for (const [index, child] of children) {
+      if (!(child instanceof Module)) continue;
+      const step = index === null ? name : root instanceof Sequential ? `${index}` : `${name}.${index}`;
+      found.push(...namedModules(child, path === "" ? step : `${path}.${step}`));
+    }
+  }
+  return found;
+}
+
+/** Every parameter under `root` with its path, in order. */
+export function namedParameters(root: Module): [string, Parameter][] {
+  return namedModules(root).flatMap(([path, module]) =>
+    Object.entries(module)
+      .filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter)
+      .map(([name, parameter]): [string, Parameter] => [path === "" ? name : `${path}.${name}`, parameter]),
+  );
+}
+
+/** Trainable numbers of a model. */
+export function parameterCount(root: Module): number {
+  return namedParameters(root).reduce((sum, [, parameter]) => sum + parameter.size, 0);
+}
+
+/** y = max(x, 0). */
+export class Relu extends Module {
+  forward(x: Tensor): Tensor {
+    return relu(x);
+  }
+}
+
+/** Modules one after the other, named 0, 1, … as PyTorch's. A batch norm followed by a ReLU runs as one kernel. */
+export class Sequential extends Module {
+  readonly modules: readonly Module[];
+
+  constructor(modules: readonly Module[]) {
+    super();
+    this.modules = modules;
+  }
+
+  forward(x: Tensor, mode: Mode): Tensor {
+    let h = x;
+    for (let i = 0; i < this.modules.length; i++) {
+      const module = this.modules[i]!;
+      const next = this.modules[i + 1];
+      if (isFusable(module) && next instanceof Relu) {
+        h = module.forward(h, mode, { relu: true });
+        i++;
+      } else {
+        h = module.forward(h, mode);
+      }
+    }
+    return h;
+  }
+}
+
+/** A module whose kernel applies the ReLU that follows it. */
+export interface FusableWithRelu extends Module {
+  readonly fusesRelu: true;
+  forward(x: Tensor, mode: Mode, options?: { relu?: boolean }): Tensor;
+}
+
+function isFusable(module: Module): module is FusableWithRelu {
+  return "fusesRelu" in module;
+}

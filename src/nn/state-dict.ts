@@ -1,0 +1,67 @@
+/** Parameters and running statistics under the names and in the layouts of the authors' PyTorch models. */
+import { DataError } from "../support/errors.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { readFloats } from "../tensor/tensor.ts";
+import { type ModelState, markStart } from "./model-state.ts";
+
+export interface StateTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+/** gamma and beta are `weight` and `bias` there. */
+function pytorchName(name: string): string {
+  return name.replace(/(^|\.)gamma$/, "$1weight").replace(/(^|\.)beta$/, "$1bias");
+}
+
+/** Everything that `load_state_dict` takes, in the order of the model. */
+export async function stateDict({ parameters, norms, normState }: ModelState): Promise<Map<string, StateTensor>> {
+  const state = new Map<string, StateTensor>();
+  for (const [name, { shape, value }] of parameters) state.set(pytorchName(name), { shape, data: await readFloats(value) });
+  if (normState) {
+    const mean = await readFloats(normState.runningMean);
+    const variance = await readFloats(normState.runningVariance);
+    for (const [name, { channels, firstChannel }] of norms) {
+      const range = [firstChannel, firstChannel + channels] as const;
+      state.set(`${name}.running_mean`, { shape: [channels], data: mean.slice(...range) });
+      state.set(`${name}.running_var`, { shape: [channels], data: variance.slice(...range) });
+    }
+  }
+  return state;
+}
+
+/**
+ * Loads weights written by `stateDict` or by PyTorch; distances are measured from them afterwards. PyTorch's
+ * `num_batches_tracked` is ignored: nothing here depends on it.
+ * @throws DataError for a name that is missing or too many, or a shape that differs, naming `source`
+ */
+export async function loadStateDict(
+  state: ModelState,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array<ArrayBuffer> }>,
+  source: string,
+): Promise<void> {
+  const unused = new Set([...tensors.keys()].filter((name) => !name.endsWith("num_batches_tracked")));
+  const take = (name: string, shape: readonly number[]): Float32Array<ArrayBuffer> => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new DataError(`${source}: has no ${name} [${shape.join(", ")}], which the model needs`);
+    if (tensor.shape.join() !== shape.join() || tensor.data.length !== sizeOf(shape)) {
+      throw new DataError(`${source}: ${name} is [${tensor.shape.join(", ")}], the model's is [${shape.join(", ")}]`);
+    }
+    unused.delete(name);
+    return tensor.data;
+  };
+  const { gpu, parameters, norms, normState } = state;
+  for (const [name, { shape, value }] of parameters) gpu.write(value, take(pytorchName(name), shape));
+  if (normState) {
+    const mean = new Float32Array(normState.channels);
+    const variance = new Float32Array(normState.channels);
+    for (const [name, { channels, firstChannel }] of norms) {
+      mean.set(take(`${name}.running_mean`, [channels]), firstChannel);
+      variance.set(take(`${name}.running_var`, [channels]), firstChannel);
+    }
+    gpu.write(normState.runningMean, mean);
+    gpu.write(normState.runningVariance, variance);
+  }
+  if (unused.size > 0) throw new DataError(`${source}: holds ${[...unused].join(", ")}, which the model does not have`);
+  markStart(state);
+}

@@ -1,0 +1,36 @@
+import { launchAffine } from "../kernels/ghost-batch-norm.ts";
+import { expectShape } from "../tensor/shape.ts";
+import { empty, type Tensor } from "../tensor/tensor.ts";
+
+/**
+ * Batch normalization in evaluation: y = gamma · (x − runningMean) / √(runningVariance + eps) + beta (+ residual),
+ * then a ReLU if asked for. There are no ghosts: a sample's result does not depend on the others. Not differentiable.
+ *
+ * @param x     [N, C] or [N, C, H, W]
+ * @param gamma [C]
+ * @param beta  [C]
+ * @param options.runningMean, options.runningVariance [channels of all layers], read from `firstChannel` on
+ * @throws ShapeError when the shapes do not fit
+ */
+export function affineNorm(
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor,
+  options: {
+    readonly runningMean: Tensor;
+    readonly runningVariance: Tensor;
+    readonly firstChannel: number;
+    readonly eps: number;
+    readonly relu?: boolean;
+    readonly residual?: Tensor | undefined;
+  },
+): Tensor {
+  const { runningMean, runningVariance, firstChannel, eps, relu = false, residual } = options;
+  expectShape("affineNorm: gamma", gamma.shape, [x.shape[1]!]);
+  expectShape("affineNorm: beta", beta.shape, gamma.shape);
+  if (residual) expectShape("affineNorm: residual", residual.shape, x.shape);
+  const y = empty(x.gpu, x.shape, "f32", "affine norm");
+  const tensors = { x, runningMean, runningVariance, gamma, beta, y };
+  launchAffine({ ...tensors, ...(residual && { residual }) }, { firstChannel, eps, relu });
+  return y;
+}

@@ -1,0 +1,42 @@
+import { launchMatmul } from "../kernels/matmul.ts";
+import { launchSumRows } from "../kernels/sum-rows.ts";
+import { dims, expectShape } from "../tensor/shape.ts";
+import { empty, type Tensor } from "../tensor/tensor.ts";
+import { differentiable } from "./tape.ts";
+
+/**
+ * y = x · weightᵀ + bias
+ *
+ * @param x      [N, I]
+ * @param weight [O, I], PyTorch's layout
+ * @param bias   [O], or null for none
+ * @returns y [N, O]
+ * @throws ShapeError when the shapes do not fit
+ */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  const [N, I] = dims("linear: x", x.shape, 2) as [number, number];
+  const [O] = dims("linear: weight", weight.shape, 2) as [number, number];
+  expectShape("linear: weight", weight.shape, [O, I]);
+  if (bias) expectShape("linear: bias", bias.shape, [O]);
+
+  const y = empty(x.gpu, [N, O], "f32", "linear");
+  launchMatmul({ a: x, b: weight, bias: bias ?? undefined, c: y }, { transposeA: false, transposeB: true, accumulate: false });
+
+  const inputs = bias ? ([x, weight, bias] as const) : ([x, weight] as const);
+  differentiable("linear", inputs, y, (dy, destination) => {
+    const dweight = destination(weight);
+    if (dweight) {
+      const { tensor: c, accumulate } = dweight;
+      launchMatmul({ a: dy, b: x, c }, { transposeA: true, transposeB: false, accumulate });
+    }
+    const dbias = bias && destination(bias);
+    if (dbias) launchSumRows({ x: dy, y: dbias.tensor }, { accumulate: dbias.accumulate });
+    const dx = destination(x);
+    if (dx) {
+      const { tensor: c, accumulate } = dx;
+      launchMatmul({ a: dy, b: weight, c }, { transposeA: false, transposeB: false, accumulate });
+    }
+    return [dx?.tensor ?? null, dweight?.tensor ?? null, dbias?.tensor ?? null] as never;
+  });
+  return y;
+}

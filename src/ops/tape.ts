@@ -1,0 +1,135 @@
+/**
+ * Reverse-mode differentiation. While a tape records, each op pushes one entry: its inputs, its output and a
+ * closure that turns the output's gradient into the inputs'. `backward` pops the entries in reverse; a popped
+ * entry drops its closure, and with it the last use of what it saved.
+ *
+ * Two rules keep gradients right:
+ * - A tensor used twice gets the sum. An op may hand on the gradient it was given (an addition does, to both
+ *   inputs), so a gradient is only ever added to in place when the tape itself made that memory (`destination`).
+ * - A parameter's gradient is written straight to its place in the flat gradient: the first write of a step
+ *   overwrites, later ones (a second use, a further slab) accumulate.
+ */
+import { launchAdd } from "../kernels/elementwise.ts";
+import { ShapeError } from "../support/errors.ts";
+import { empty, type Tensor } from "../tensor/tensor.ts";
+
+/** Where an op writes the gradient of one input: `accumulate` adds to what is there. */
+export interface Destination {
+  readonly tensor: Tensor;
+  readonly accumulate: boolean;
+}
+
+/** Gives the destination of an input's gradient, or null when it needs none. */
+export type DestinationOf = (input: Tensor) => Destination | null;
+
+type Gradients<I extends readonly Tensor[]> = { readonly [K in keyof I]: Tensor | null };
+
+interface Entry {
+  readonly op: string;
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+  readonly backward: (dy: Tensor, destination: DestinationOf) => readonly (Tensor | null)[];
+}
+
+/** The tape that ops push to. Ops are synchronous, so one variable is enough; `record` sets and restores it. */
+let recording: Tape | null = null;
+
+export class Tape {
+  readonly #entries: Entry[] = [];
+  readonly #gradients = new Map<Tensor, { tensor: Tensor; owned: boolean }>();
+  readonly #written = new Set<Tensor>();
+  readonly #accumulate: boolean;
+
+  /** @param accumulate adds to the parameters' gradients from the start: slabs after the first of a batch */
+  constructor({ accumulate = false }: { accumulate?: boolean } = {}) {
+    this.#accumulate = accumulate;
+  }
+
+  /** Runs `body` with its ops on this tape. */
+  record<T>(body: () => T): T {
+    const outer = recording;
+    recording = this;
+    try {
+      return body();
+    } finally {
+      recording = outer;
+    }
+  }
+
+  push(entry: Entry): void {
+    this.#entries.push(entry);
+  }
+
+  /** Propagates `dy`, the gradient of `output`, to everything that it was computed from. */
+  backward(output: Tensor, dy: Tensor): void {
+    this.#gradients.set(output, { tensor: dy, owned: false });
+    for (let entry = this.#entries.pop(); entry; entry = this.#entries.pop()) {
+      const gradient = this.#gradients.get(entry.output);
+      this.#gradients.delete(entry.output);
+      if (!gradient) continue;
+      const issued = new Set<Tensor>();
+      const results = entry.backward(gradient.tensor, (input) => this.#destination(input, issued));
+      for (const [index, input] of entry.inputs.entries()) {
+        const result = results[index];
+        if (result && !issued.has(result)) this.#add(input, result);
+      }
+    }
+  }
+
+  /** The gradient of a tensor that no op made: an input that was marked as requiring one. */
+  gradientOf(leaf: Tensor): Tensor | null {
+    return leaf.gradient ?? this.#gradients.get(leaf)?.tensor ?? null;
+  }
+
+  #destination(input: Tensor, issued: Set<Tensor>): Destination | null {
+    if (!input.requiresGradient) return null;
+    if (input.gradient) {
+      const accumulate = this.#accumulate || this.#written.has(input);
+      this.#written.add(input);
+      issued.add(input.gradient);
+      return { tensor: input.gradient, accumulate };
+    }
+    const known = this.#gradients.get(input);
+    if (known?.owned) {
+      issued.add(known.tensor);
+      return { tensor: known.tensor, accumulate: true };
+    }
+    const fresh = empty(input.gpu, input.shape, "f32", "gradient");
+    if (known) return { tensor: fresh, accumulate: false }; // shared so far: the tape adds the two afterwards
+    this.#gradients.set(input, { tensor: fresh, owned: true });
+    issued.add(fresh);
+    return { tensor: fresh, accumulate: false };
+  }
+
+  #add(input: Tensor, gradient: Tensor): void {
+    if (!input.requiresGradient) return;
+    if (input.gradient) {
+      throw new ShapeError("tape: a parameter's gradient must be written to its destination");
+    }
+    const known = this.#gradients.get(input);
+    if (!known) {
+      this.#gradients.set(input, { tensor: gradient, owned: false });
+      return;
+    }
+    const sum = empty(input.gpu, input.shape, "f32", "gradient");
+    launchAdd({ a: known.tensor, b: gradient, y: sum });
+    this.#gradients.set(input, { tensor: sum, owned: true });
+  }
+}
+
+/**
+ * Says how an op is differentiated. Does nothing when no tape records or no input needs a gradient.
+ *
+ * @param backward gets dy and `destination`; returns one gradient per input, null where none is needed. A gradient
+ *   is either the tensor of the input's destination, written, or one that already exists (dy itself, a view of it).
+ */
+export function differentiable<const I extends readonly Tensor[]>(
+  op: string,
+  inputs: I,
+  output: Tensor,
+  backward: (dy: Tensor, destination: DestinationOf) => Gradients<I>,
+): void {
+  if (!recording || !inputs.some((input) => input.requiresGradient)) return;
+  output.requiresGradient = true;
+  recording.push({ op, inputs, output, backward });
+}

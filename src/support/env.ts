@@ -1,0 +1,37 @@
+/**
+ * Every environment variable the project reads, in one place: `doctor` prints this table and nothing else
+ * in src/ touches process.env. In a browser all of them are unset.
+ */
+
+interface Variable {
+  readonly name: string;
+  readonly meaning: string;
+}
+
+const registry = new Map<string, Variable>();
+
+function define(name: string, meaning: string): () => string | undefined {
+  if (registry.has(name)) throw new Error(`environment variable ${name} is defined twice`);
+  registry.set(name, { name, meaning });
+  return () => globalThis.process?.env?.[name];
+}
+
+const debug = define(
+  "DEBUG",
+  "1 device and compilation, 2 a line per dispatch with its time, 3 allocations, 4 pipelines with overrides, 5 sync after every dispatch",
+);
+const profile = define("PROFILE", "FILE: write a Chrome trace of one training step there");
+const variant = define("GHOSTBATCH_VARIANT", "narrow or wide: overrides the choice of kernel variants");
+
+export const env = {
+  /** Level of diagnostic output, 0 to 5. A name pattern (other packages read DEBUG so) counts as 0. */
+  debugLevel(): number {
+    const level = Number(debug() ?? 0);
+    return Number.isInteger(level) ? level : 0;
+  },
+  profileFile: profile,
+  variant,
+  variables(): readonly Variable[] {
+    return [...registry.values()];
+  },
+};

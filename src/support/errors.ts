@@ -1,0 +1,45 @@
+// The errors this project throws on purpose. A message says on one line what was expected, what was
+// found, where, and what to do; the command line prints it as it stands and leaves with `exitCode`.
+
+/** Options of every error: `cause` is the error underneath, for `DEBUG`; it is not part of the message. */
+export interface ErrorDetails {
+  readonly cause?: unknown;
+}
+
+/** The base of all of them: whatever is not a GhostbatchError is a defect of the program. */
+export class GhostbatchError extends Error {
+  /** What the process leaves with when this error ends it. */
+  readonly exitCode: number = 1;
+
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(message, details);
+    this.name = new.target.name;
+  }
+}
+
+/** Shapes, types or counts of tensors that do not fit each other. */
+export class ShapeError extends GhostbatchError {}
+
+/** A WGSL file that does not parse, bind or compile; the message has file, line, column and the line. */
+export class ShaderError extends GhostbatchError {}
+
+/** No adapter, a lost device, or an adapter that cannot do what was asked. */
+export class DeviceError extends GhostbatchError {
+  override readonly exitCode: number = 3;
+}
+
+/** A file or a folder that is missing, damaged, foreign, taken or not writable. */
+export class DataError extends GhostbatchError {
+  override readonly exitCode: number = 2;
+}
+
+/** An option or a configuration that is unknown, malformed or contradicts another. */
+export class UsageError extends GhostbatchError {
+  override readonly exitCode: number = 2;
+}
+
+/** The text of anything that was thrown, on one line. */
+export function messageOf(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  return text.replaceAll(/\s*\n\s*/g, " ");
+}

@@ -1,0 +1,23 @@
+/** Shapes: checks at an op's door. */
+import { ShapeError } from "../support/errors.ts";
+
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, 1);
+}
+
+export function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(", ")}]`;
+}
+
+/** The lengths of a shape that must have `rank` of them. @throws ShapeError, naming `what` */
+export function dims<R extends number>(what: string, shape: readonly number[], rank: R): number[] & { length: R } {
+  if (shape.length !== rank) throw new ShapeError(`${what}: expected ${rank} dimensions, got ${shapeText(shape)}`);
+  return shape as number[] & { length: R };
+}
+
+/** @throws ShapeError unless `actual` is `expected`, naming `what` */
+export function expectShape(what: string, actual: readonly number[], expected: readonly number[]): void {
+  if (actual.length !== expected.length || actual.some((length, i) => length !== expected[i])) {
+    throw new ShapeError(`${what}: expected ${shapeText(expected)}, got ${shapeText(actual)}`);
+  }
+}

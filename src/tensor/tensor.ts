@@ -1,0 +1,91 @@
+/** A tensor is data: a shape, a type, a place in GPU memory. It has no arithmetic; ops are functions in src/ops. */
+import type { Gpu } from "../gpu/gpu.ts";
+import { type BufferView, OFFSET_ALIGNMENT, type Storage } from "../gpu/storage.ts";
+import { ShapeError } from "../support/errors.ts";
+import { sizeOf } from "./shape.ts";
+
+export type DataType = "f32" | "u32" | "i32" | "u8";
+export type NumberArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/** Bytes of one element. u8 tensors are read by kernels as packed u32. */
+export const ELEMENT_BYTES: Record<DataType, number> = { f32: 4, u32: 4, i32: 4, u8: 1 };
+
+export interface Tensor extends BufferView {
+  readonly gpu: Gpu;
+  readonly shape: readonly number[];
+  readonly dtype: DataType;
+  /** Number of elements. */
+  readonly size: number;
+  /** Set on parameters: where backward writes their gradient. */
+  gradient: Tensor | null;
+  /** Whether backward computes a gradient for it. */
+  requiresGradient: boolean;
+}
+
+function tensor(gpu: Gpu, storage: Storage, byteOffset: number, shape: readonly number[], dtype: DataType): Tensor {
+  const size = sizeOf(shape);
+  const byteLength = size * ELEMENT_BYTES[dtype];
+  return { gpu, storage, byteOffset, byteLength, shape, dtype, size, gradient: null, requiresGradient: false };
+}
+
+/** A tensor with memory of unknown contents: of the recording when one is open, else of the current scope. */
+export function empty(gpu: Gpu, shape: readonly number[], dtype: DataType = "f32", label = "tensor"): Tensor {
+  const bytes = Math.max(4, sizeOf(shape) * ELEMENT_BYTES[dtype]);
+  return tensor(gpu, gpu.allocate(bytes, `${label} [${shape.join(", ")}]`), 0, shape, dtype);
+}
+
+/** A tensor that outlives scopes and recordings, zeroed. `usage` "uniform" is for values a kernel reads as `var<uniform>`. */
+export function persistent(
+  gpu: Gpu,
+  shape: readonly number[],
+  { dtype = "f32", label = "tensor", usage = "storage" }: { dtype?: DataType; label?: string; usage?: "storage" | "uniform" } = {},
+): Tensor {
+  const bytes = Math.max(4, sizeOf(shape) * ELEMENT_BYTES[dtype]);
+  return tensor(gpu, gpu.allocatePersistent(bytes, `${label} [${shape.join(", ")}]`, usage), 0, shape, dtype);
+}
+
+/** A persistent tensor holding `data`. @throws ShapeError when the shape has another number of elements */
+export function fromArray(gpu: Gpu, data: NumberArray, shape: readonly number[] = [data.length], label = "tensor"): Tensor {
+  if (data.length !== sizeOf(shape)) {
+    throw new ShapeError(`${label}: ${data.length} values do not fill the shape [${shape.join(", ")}] of ${sizeOf(shape)}`);
+  }
+  const dtype: DataType =
+    data instanceof Float32Array ? "f32" : data instanceof Uint32Array ? "u32" : data instanceof Int32Array ? "i32" : "u8";
+  const result = persistent(gpu, shape, { dtype, label });
+  gpu.write(result, data);
+  return result;
+}
+
+/**
+ * The elements from `offset` on, in a shape of their own, in the same memory.
+ * @throws ShapeError when they lie outside or do not start at a multiple of 256 bytes, WebGPU's binding alignment
+ */
+export function slice(source: Tensor, offset: number, shape: readonly number[]): Tensor {
+  const bytes = offset * ELEMENT_BYTES[source.dtype];
+  if (offset + sizeOf(shape) > source.size) {
+    throw new ShapeError(`slice: elements ${offset} to ${offset + sizeOf(shape)} lie outside the ${source.size} of ${source.storage.label}`);
+  }
+  if (bytes % OFFSET_ALIGNMENT !== 0) throw new ShapeError(`slice: ${bytes} bytes is not a multiple of ${OFFSET_ALIGNMENT}`);
+  return tensor(source.gpu, source.storage, source.byteOffset + bytes, shape, source.dtype);
+}
+
+/** The same elements in another shape. Gradients flow through ops/reshape, not through this. */
+export function view(source: Tensor, shape: readonly number[]): Tensor {
+  if (sizeOf(shape) !== source.size) {
+    throw new ShapeError(`view: [${source.shape.join(", ")}] has ${source.size} elements, [${shape.join(", ")}] ${sizeOf(shape)}`);
+  }
+  return tensor(source.gpu, source.storage, source.byteOffset, shape, source.dtype);
+}
+
+const ARRAYS = { f32: Float32Array, u32: Uint32Array, i32: Int32Array, u8: Uint8Array };
+
+/** The elements, once all work before is done. */
+export async function readTensor(source: Tensor): Promise<NumberArray> {
+  return new ARRAYS[source.dtype](await source.gpu.read(source), 0, source.size);
+}
+
+/** As `readTensor`, for a tensor known to be f32. */
+export async function readFloats(source: Tensor): Promise<Float32Array<ArrayBuffer>> {
+  if (source.dtype !== "f32") throw new ShapeError(`${source.storage.label}: is ${source.dtype}, not f32`);
+  return (await readTensor(source)) as Float32Array<ArrayBuffer>;
+}

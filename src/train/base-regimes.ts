@@ -1,0 +1,141 @@
+// The training regimes of the paper's networks at their small batch, as the authors' released code has them.
+// An entry takes effect at the start of its epoch (counted from 0) and stays until another one replaces it.
+
+export interface RegimeEntry {
+  readonly epoch: number;
+  readonly learningRate?: number;
+  readonly momentum?: number;
+  readonly weightDecay?: number;
+}
+
+/** A regime before any rule is applied to it: what the small-batch baseline of a network runs. */
+export interface BaseRegime {
+  readonly name: string;
+  /** |B_S| of the SB column: the batch these numbers were chosen for. */
+  readonly batchSize: number;
+  readonly epochs: number;
+  /** Ascending epochs, the first one 0. Momentum and weight decay are 0 until an entry sets them. */
+  readonly entries: readonly RegimeEntry[];
+}
+
+// The small batches are "128 or 256" in the paper; 128 follows from Figure 3, whose drop at iteration 31.65k is
+// epoch 81 of 50,000 samples in batches of 128. ImageNet's is AlexNet's 256.
+const SMALL_BATCH = 128;
+
+const SHALLOW: Omit<BaseRegime, "name"> = {
+  batchSize: SMALL_BATCH,
+  epochs: 200,
+  entries: [
+    // No momentum in the released regime, though the paper speaks of momentum SGD throughout.
+    { epoch: 0, learningRate: 1e-3, weightDecay: 5e-4 },
+    { epoch: 60, learningRate: 1e-2 },
+    { epoch: 120, learningRate: 1e-3 },
+    { epoch: 180, learningRate: 1e-4 },
+  ],
+};
+
+export const BASE_REGIMES = {
+  f1: {
+    name: "f1",
+    batchSize: SMALL_BATCH,
+    epochs: 50,
+    entries: [
+      { epoch: 0, learningRate: 0.1, momentum: 0.9, weightDecay: 1e-4 },
+      { epoch: 10, learningRate: 1e-2 },
+      { epoch: 20, learningRate: 1e-3 },
+      { epoch: 30, learningRate: 1e-4 },
+    ],
+  },
+  // The minutes-long version of F1: 4,096 images, hidden layers of 128. Not the paper's.
+  "f1-small": {
+    name: "f1-small",
+    batchSize: 32,
+    epochs: 12,
+    entries: [
+      { epoch: 0, learningRate: 0.05, momentum: 0.9, weightDecay: 1e-4 },
+      { epoch: 8, learningRate: 0.005 },
+      { epoch: 10, learningRate: 0.0005 },
+    ],
+  },
+  c1: { name: "c1", ...SHALLOW },
+  c3: { name: "c3", ...SHALLOW },
+  resnet44: {
+    name: "resnet44",
+    batchSize: SMALL_BATCH,
+    // The authors' script and figures stop at 100, so of the three drops only the first one acts.
+    epochs: 100,
+    entries: [
+      { epoch: 0, learningRate: 0.1, momentum: 0.9, weightDecay: 1e-4 },
+      { epoch: 81, learningRate: 1e-2 },
+      { epoch: 122, learningRate: 1e-3 },
+      { epoch: 164, learningRate: 1e-4 },
+    ],
+  },
+  "wresnet16-4": {
+    name: "wresnet16-4",
+    batchSize: SMALL_BATCH,
+    epochs: 200,
+    entries: [
+      { epoch: 0, learningRate: 0.1, momentum: 0.9, weightDecay: 1e-4 },
+      { epoch: 60, learningRate: 0.02 },
+      { epoch: 120, learningRate: 0.004 },
+      { epoch: 140, learningRate: 1e-4 },
+    ],
+  },
+  // Not in the release; the topology's usual regime, an assumption of this project.
+  vgg: {
+    name: "vgg",
+    batchSize: SMALL_BATCH,
+    epochs: 200,
+    entries: [
+      { epoch: 0, learningRate: 0.1, momentum: 0.9, weightDecay: 5e-4 },
+      { epoch: 60, learningRate: 0.02 },
+      { epoch: 120, learningRate: 0.004 },
+      { epoch: 160, learningRate: 0.0008 },
+    ],
+  },
+  alexnet: {
+    name: "alexnet",
+    batchSize: 256,
+    // The length is not stated anywhere; five epochs after the last drop is an assumption of this project.
+    epochs: 30,
+    entries: [
+      { epoch: 0, learningRate: 1e-2, momentum: 0.9, weightDecay: 5e-4 },
+      { epoch: 10, learningRate: 5e-3 },
+      { epoch: 15, learningRate: 1e-3, weightDecay: 0 },
+      { epoch: 20, learningRate: 5e-4 },
+      { epoch: 25, learningRate: 1e-4 },
+    ],
+  },
+} as const satisfies Record<string, BaseRegime>;
+
+export type BaseRegimeName = keyof typeof BASE_REGIMES;
+
+/** What a user sets by hand in place of a regime's own numbers. */
+export interface RegimeOverrides {
+  /** Replaces the first rate; the later ones keep their ratios to it. */
+  readonly learningRate?: number | undefined;
+  /** Replaces the momentum of the whole run. */
+  readonly momentum?: number | undefined;
+  /** Replaces the weight decay of the whole run. */
+  readonly weightDecay?: number | undefined;
+  /** Replaces the length; the epochs of the drops stay where they are. */
+  readonly epochs?: number | undefined;
+}
+
+/** `base` with the user's numbers in place of its own. */
+export function overrideRegime(base: BaseRegime, overrides: RegimeOverrides): BaseRegime {
+  const { learningRate, momentum, weightDecay, epochs } = overrides;
+  const first = base.entries[0].learningRate;
+  const entries = base.entries.map((entry, i) => ({
+    ...entry,
+    ...(learningRate !== undefined &&
+      entry.learningRate !== undefined &&
+      first !== undefined && {
+        learningRate: i === 0 ? learningRate : (entry.learningRate / first) * learningRate,
+      }),
+    ...(momentum !== undefined && { momentum }),
+    ...(weightDecay !== undefined && { weightDecay }),
+  }));
+  return { ...base, entries, epochs: epochs ?? base.epochs };
+}

@@ -1,0 +1,75 @@
+import type { ResidentDataset } from "../data/resident.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { type Arena, record, type Recording } from "../gpu/recording.ts";
+import type { ModelState } from "../nn/model-state.ts";
+import { fromArray, persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
+import { StepUniform } from "./step-uniform.ts";
+import { evaluationStep } from "./training-step.ts";
+
+export interface Evaluation {
+  /** Mean cross-entropy over the test samples. */
+  readonly loss: number;
+  /** Percent of samples whose class ranks first, and among the first five. */
+  readonly accuracy: number;
+  readonly accuracyTop5: number;
+  readonly samples: number;
+}
+
+/** The test split through the network with running statistics; does not depend on batch or ghost size. */
+export class Evaluator {
+  readonly #gpu: Gpu;
+  readonly #log: Tensor;
+  readonly #step: StepUniform;
+  readonly #batches: readonly { recording: Recording; firstSample: number }[];
+  readonly #samples: number;
+
+  private constructor(
+    gpu: Gpu,
+    samples: number,
+    parts: { log: Tensor; step: StepUniform; batches: readonly { recording: Recording; firstSample: number }[] },
+  ) {
+    this.#gpu = gpu;
+    this.#samples = samples;
+    this.#log = parts.log;
+    this.#step = parts.step;
+    this.#batches = parts.batches;
+  }
+
+  static async create(
+    gpu: Gpu,
+    arena: Arena,
+    state: ModelState,
+    data: ResidentDataset,
+    { batchSize }: { batchSize: number },
+  ): Promise<Evaluator> {
+    const { count } = data.test;
+    const step = new StepUniform(gpu);
+    const log = persistent(gpu, [1, 8], { label: "evaluation" });
+    const order = fromArray(gpu, Uint32Array.from({ length: count }, (_, i) => i), [count], "test order");
+    const recordings = new Map<number, Recording>();
+    const batches: { recording: Recording; firstSample: number }[] = [];
+    for (let firstSample = 0; firstSample < count; firstSample += batchSize) {
+      const samples = Math.min(batchSize, count - firstSample);
+      let recording = recordings.get(samples);
+      if (!recording) {
+        const tensors = { order, step: step.tensor, log };
+        recording = await record(gpu, arena, "evaluation", () => evaluationStep(state, data, tensors, samples));
+        recordings.set(samples, recording);
+      }
+      batches.push({ recording, firstSample });
+    }
+    return new Evaluator(gpu, count, { log, step, batches });
+  }
+
+  async run(): Promise<Evaluation> {
+    this.#gpu.write(this.#log, new Float32Array(8));
+    for (const { recording, firstSample } of this.#batches) {
+      const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, step: 0 };
+      this.#step.write({ ...still, firstSample });
+      recording.replay();
+    }
+    const [loss, top1, top5] = await readFloats(this.#log);
+    const percent = 100 / this.#samples;
+    return { loss: loss!, accuracy: top1! * percent, accuracyTop5: top5! * percent, samples: this.#samples };
+  }
+}

@@ -1,0 +1,206 @@
+// How a batch is cut into ghost batches, and ghost batches into slabs. Pure arithmetic.
+
+import { requireWhole } from "../support/check.ts";
+import { UsageError } from "../support/errors.ts";
+import { formatCount } from "../support/format.ts";
+
+/**
+ * What happens where the samples do not divide evenly, B the batch size and S the ghost size:
+ * - `authors`: as released. With K = ⌊B/S⌋, a batch of b samples becomes pieces of ⌈b/K⌉, the last one shorter,
+ *   and the gradient is the mean of the pieces' means, so a sample of a shorter piece weighs more.
+ * - `exact`: ghosts of S; a remainder is a ghost of its own if it is large enough, else part of the ghost before
+ *   it. Every sample weighs 1/b.
+ * - `drop`: a partial last batch is left out; full batches as `exact`.
+ * - `wrap`: a partial last batch is filled up with the first samples of the next epoch; all batches as `exact`.
+ */
+export type PartialPolicy = "authors" | "exact" | "drop" | "wrap";
+
+export const PARTIAL_POLICIES: readonly PartialPolicy[] = ["authors", "exact", "drop", "wrap"];
+
+/** Consecutive ghosts of one size, but for the last one, which may be smaller or larger. */
+export interface GhostLayout {
+  /** Samples in every ghost but the last; of a single ghost, all of them. */
+  readonly ghostSize: number;
+  /** How many ghosts, the last one included. */
+  readonly ghosts: number;
+  /** Samples in the last ghost. */
+  readonly last: number;
+  /** Samples in all of them: (ghosts − 1) · ghostSize + last. */
+  readonly total: number;
+  /** What the loss of one sample is multiplied by, for every ghost but the last. */
+  readonly weightPerSample: number;
+  /** The same in the last ghost. Over a batch all weights add up to 1. */
+  readonly weightPerSampleLast: number;
+}
+
+export interface GhostPartition extends GhostLayout {
+  /** What was done otherwise than asked, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+export interface PartitionOptions {
+  /** b: samples in this batch, at most the batch size. */
+  readonly samples: number;
+  /** B: samples in a full batch. */
+  readonly batchSize: number;
+  /** S: samples in a ghost. */
+  readonly ghostSize: number;
+  readonly policy: PartialPolicy;
+  /** The fewest pixels that any normalized layer sees of a sample: 1 if there is a normalized linear layer. */
+  readonly pixels?: number;
+  /** Under `exact`, the fewest values per channel that make a ghost. Default 8 for 1 pixel, else 2. */
+  readonly minimumValues?: number;
+}
+
+/**
+ * The ghosts of one batch. Statistics over a single value do not exist, so no ghost has one: such a ghost becomes
+ * part of the one before it, with a warning.
+ * @throws UsageError for sizes that make no partition, and where only ghosts of one value are possible
+ */
+export function partitionBatch(options: PartitionOptions): GhostPartition {
+  const { batchSize, policy, pixels = 1, minimumValues = pixels === 1 ? 8 : 2 } = options;
+  requireWhole("batch size", batchSize);
+  requireWhole("ghost size", options.ghostSize);
+  requireWhole("samples of a batch", options.samples);
+  requireWhole("pixels", pixels);
+  if (options.samples > batchSize) {
+    throw new UsageError(
+      `ghosts: a batch of ${options.samples} samples is over the batch size of ${batchSize}`,
+    );
+  }
+  if (policy === "drop" && options.samples < batchSize) {
+    throw new UsageError(
+      `ghosts: under the policy drop there is no batch of ${options.samples} of ${batchSize} samples`,
+    );
+  }
+  const samples = policy === "wrap" ? batchSize : options.samples;
+  const warnings: string[] = [];
+  let { ghostSize } = options;
+  if (ghostSize > batchSize) {
+    warnings.push(
+      `a ghost size of ${ghostSize} is over the batch size: using ${batchSize}, plain batch norm`,
+    );
+    ghostSize = batchSize;
+  }
+  // At 1 pixel per sample a statistic needs two samples.
+  const fewest = pixels === 1 ? 2 : 1;
+  if (samples < fewest || ghostSize < fewest) {
+    const what = ghostSize < fewest ? `a ghost size of ${ghostSize}` : `a batch of ${samples}`;
+    throw new UsageError(
+      `ghosts: ${what} leaves batch norm one value per channel, which has no variance; ` +
+        `use a larger ghost size, another batch size, or the policy drop or wrap`,
+    );
+  }
+
+  const asked = policy === "authors" ? Math.ceil(samples / Math.floor(batchSize / ghostSize)) : ghostSize;
+  const size = Math.min(Math.max(asked, fewest), samples);
+  if (asked < fewest) {
+    warnings.push(
+      `${samples} samples in pieces of ${asked} leave one value per channel: using pieces of ${size}`,
+    );
+  }
+  const remainder = samples % size;
+  const standsAlone =
+    policy === "authors" ? remainder >= fewest : remainder * pixels >= Math.max(minimumValues, 2);
+  const whole = Math.floor(samples / size);
+  const merged = remainder > 0 && !standsAlone;
+  if (merged) {
+    warnings.push(
+      `a last ghost of ${remainder} of ${formatCount(samples)} samples is too small for batch norm: ` +
+        `the ghost before it takes it in and has ${size + remainder}`,
+    );
+  }
+  const ghosts = whole + (remainder > 0 && standsAlone ? 1 : 0);
+  const last = samples - (ghosts - 1) * size;
+  const first = ghosts === 1 ? last : size;
+  const meanOfMeans = policy === "authors";
+  return {
+    ghostSize: first,
+    ghosts,
+    last,
+    total: samples,
+    weightPerSample: meanOfMeans ? 1 / (ghosts * first) : 1 / samples,
+    weightPerSampleLast: meanOfMeans ? 1 / (ghosts * last) : 1 / samples,
+    warnings,
+  };
+}
+
+export interface EpochPlan {
+  readonly stepsPerEpoch: number;
+  /** The partition of every batch but the last of an epoch; null when an epoch is one partial batch. */
+  readonly full: GhostPartition | null;
+  /** The partition of the last batch of an epoch, equal to `full` where there is no partial one. */
+  readonly last: GhostPartition;
+}
+
+/** All batches of an epoch of `samples` training samples. */
+export function planEpoch({ samples, ...options }: PartitionOptions): EpochPlan {
+  const { batchSize, policy } = options;
+  const steps = stepsPerEpoch({ samples, batchSize, policy });
+  const rest = samples % batchSize;
+  const isPartial = rest > 0 && policy !== "drop";
+  const full =
+    samples >= batchSize || policy === "wrap" ? partitionBatch({ ...options, samples: batchSize }) : null;
+  const last = isPartial || full === null ? partitionBatch({ ...options, samples: rest }) : full;
+  return { stepsPerEpoch: steps, full, last };
+}
+
+/**
+ * Steps in an epoch: ⌈samples / batchSize⌉, or ⌊…⌋ where a partial last batch is dropped.
+ * @throws UsageError when that is 0
+ */
+export function stepsPerEpoch(options: Pick<PartitionOptions, "samples" | "batchSize" | "policy">): number {
+  const { samples, batchSize, policy } = options;
+  requireWhole("batch size", batchSize);
+  requireWhole("training samples", samples);
+  const batches = samples / batchSize;
+  const steps = policy === "drop" ? Math.floor(batches) : Math.ceil(batches);
+  if (steps === 0) {
+    throw new UsageError(
+      `batches: ${samples} samples make no batch of ${batchSize}, and the policy drop keeps no other`,
+    );
+  }
+  return steps;
+}
+
+/** A part of a batch that is small enough for the device: whole ghosts, in order. */
+export interface Slab extends GhostLayout {
+  /** Position of its first ghost among those of the batch. */
+  readonly firstGhost: number;
+  /** Position of its first sample in the batch. */
+  readonly firstSample: number;
+}
+
+/**
+ * Cuts a batch into as few slabs of whole ghosts as hold at most `maxSamples` samples each, of equal size where
+ * that is possible: fewer shapes to compile, and less memory than filling one up before the next is begun.
+ * @throws UsageError when one ghost alone is larger
+ */
+export function slabs(partition: GhostLayout, maxSamples: number): Slab[] {
+  const { ghostSize, ghosts, last, weightPerSample, weightPerSampleLast } = partition;
+  requireWhole("samples of a slab", maxSamples);
+  for (let count = 1; count <= ghosts; count++) {
+    const each = Math.ceil(ghosts / count);
+    const list: Slab[] = [];
+    for (let firstGhost = 0; firstGhost < ghosts; firstGhost += each) {
+      const here = Math.min(each, ghosts - firstGhost);
+      const isLast = firstGhost + here === ghosts;
+      const lastHere = isLast ? last : ghostSize;
+      list.push({
+        firstGhost,
+        firstSample: firstGhost * ghostSize,
+        ghostSize: here === 1 ? lastHere : ghostSize,
+        ghosts: here,
+        last: lastHere,
+        total: (here - 1) * ghostSize + lastHere,
+        weightPerSample: here === 1 && isLast ? weightPerSampleLast : weightPerSample,
+        weightPerSampleLast: isLast ? weightPerSampleLast : weightPerSample,
+      });
+    }
+    if (list.every(({ total }) => total <= maxSamples)) return list;
+  }
+  const largest = Math.max(last, ghosts > 1 ? ghostSize : 0);
+  throw new UsageError(
+    `slabs: a ghost of ${largest} samples does not fit into a slab of at most ${maxSamples}; use a smaller ghost size`,
+  );
+}

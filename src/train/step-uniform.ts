@@ -1,0 +1,38 @@
+/** The Step uniform of shaders/lib/step.wgsl: what changes from one training step to the next. */
+import type { Gpu } from "../gpu/gpu.ts";
+import { persistent, type Tensor } from "../tensor/tensor.ts";
+
+export interface StepValues {
+  readonly learningRate: number;
+  /** 0 in the first step after a momentum reset. */
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Global norm that the gradient is clipped to; 0 does not clip. */
+  readonly clipNorm: number;
+  readonly seed: number;
+  readonly epoch: number;
+  readonly step: number;
+  /** Position in the epoch's order of the batch's first sample. */
+  readonly firstSample: number;
+}
+
+const WORDS = 8;
+
+export class StepUniform {
+  readonly tensor: Tensor;
+  readonly #gpu: Gpu;
+  readonly #floats = new Float32Array(WORDS);
+  readonly #words = new Uint32Array(this.#floats.buffer);
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+    this.tensor = persistent(gpu, [WORDS], { label: "step", usage: "uniform" });
+  }
+
+  write(values: StepValues): void {
+    const { learningRate, momentum, weightDecay, clipNorm, seed, epoch, step, firstSample } = values;
+    this.#floats.set([learningRate, momentum, weightDecay, clipNorm]);
+    this.#words.set([seed, epoch, step, firstSample], 4);
+    this.#gpu.write(this.tensor, this.#floats);
+  }
+}

@@ -1,0 +1,112 @@
+/** One training step as a list of dispatches: what a recording of it replays. */
+import type { ResidentDataset } from "../data/resident.ts";
+import { launchGather } from "../kernels/batch.ts";
+import type { RunningRule } from "../kernels/ghost-batch-norm.ts";
+import { launchMetrics } from "../kernels/metrics.ts";
+import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../kernels/sgd.ts";
+import { type ModelState, updateRunningStatistics } from "../nn/model-state.ts";
+import type { Mode } from "../nn/module.ts";
+import { l2Distance } from "../ops/l2-distance.ts";
+import { softmaxCrossEntropy } from "../ops/softmax-cross-entropy.ts";
+import { Tape } from "../ops/tape.ts";
+import { empty, type Tensor } from "../tensor/tensor.ts";
+import { type GhostLayout, type Slab, slabs } from "./ghosts.ts";
+
+export interface RunningStatisticsOptions {
+  readonly rule: RunningRule;
+  /** Weight of a new value, 0.1 as PyTorch's default. */
+  readonly momentum: number;
+}
+
+export interface StepTensors {
+  /** [samples or more] u32: which sample stands at each position of the epoch. */
+  readonly order: Tensor;
+  /** The Step uniform. */
+  readonly step: Tensor;
+  /** [ROWS, 8]: metrics of the step in row step mod ROWS. */
+  readonly log: Tensor;
+}
+
+/** Where a slab's samples come from and go: forward and backward of any batch, given as tensors. */
+export interface SlabInput {
+  readonly x: Tensor;
+  readonly labels: Tensor;
+}
+
+/**
+ * Forward, backward and update for one batch, slab by slab:
+ *
+ *   ĝ = Σ_n weight[n] · ∇L_n;  c = min(1, clip / (‖ĝ‖ + 1e-6));  v ← m v + (c ĝ + wd w);  w ← w − η v
+ *
+ * Source: Hoffer et al. 2017 and its released code; the ghosts of a slab go through every kernel together.
+ *
+ * @param layout the ghost batches of the batch
+ * @param maximumSlab samples that one slab holds at most
+ * @param input gives the images [n, C, H, W] and labels [n] of a slab
+ */
+export function trainingStep(
+  state: ModelState,
+  { step, log }: Omit<StepTensors, "order">,
+  layout: GhostLayout,
+  { maximumSlab, running, input }: {
+    maximumSlab: number;
+    running: RunningStatisticsOptions;
+    input: (slab: Slab) => SlabInput;
+  },
+): void {
+  for (const slab of slabs(layout, maximumSlab)) {
+    const accumulate = slab.firstGhost > 0;
+    const { x, labels } = input(slab);
+    const mode: Mode = { kind: "train", ghosts: slab, firstSample: slab.firstSample, step };
+    const tape = new Tape({ accumulate });
+    const logits = tape.record(() => state.model.forward(x, mode));
+    const { dlogits, rows } = softmaxCrossEntropy(logits, labels, {
+      weight: slab.weightPerSample,
+      lastWeight: slab.weightPerSampleLast,
+      lastStart: slab.total - slab.last,
+    });
+    launchMetrics({ rows, log, step }, { accumulate });
+    tape.backward(logits, dlogits);
+  }
+  updateRunningStatistics(state, layout, running);
+  const partial = empty(state.gpu, [partialSums(state.gradients.size)], "f32", "norm partials");
+  const clip = empty(state.gpu, [2], "f32", "clip");
+  launchSumOfSquares({ x: state.gradients, partial });
+  launchClip({ partial, clip, log, step });
+  launchMomentum({ gradient: state.gradients, clip, velocity: state.velocity, value: state.values, step });
+}
+
+/** A slab of the training split, gathered and augmented on the GPU. */
+export function gatherTraining(state: ModelState, data: ResidentDataset, tensors: StepTensors, augment: boolean) {
+  return (slab: Slab): SlabInput => {
+    const x = empty(state.gpu, [slab.total, ...data.imageShape], "f32", "images");
+    const labels = empty(state.gpu, [slab.total], "u32", "labels");
+    launchGather(
+      { ...data.train, normalization: data.normalization, order: tensors.order, step: tensors.step, x, batchLabels: labels },
+      { first: slab.firstSample, augmentation: augment ? data.augmentation : null },
+    );
+    return { x, labels };
+  };
+}
+
+/** One batch of the test split with running statistics; its metrics add to row 0 of `log`. */
+export function evaluationStep(state: ModelState, data: ResidentDataset, tensors: StepTensors, samples: number): void {
+  const x = empty(state.gpu, [samples, ...data.imageShape], "f32", "images");
+  const labels = empty(state.gpu, [samples], "u32", "labels");
+  launchGather(
+    { ...data.test, normalization: data.normalization, order: tensors.order, step: tensors.step, x, batchLabels: labels },
+    { first: 0, augmentation: null },
+  );
+  const logits = state.model.forward(x, { kind: "eval" });
+  const mean = { weight: 1 / data.test.count, lastWeight: 1 / data.test.count, lastStart: samples };
+  const { rows } = softmaxCrossEntropy(logits, labels, mean);
+  launchMetrics({ rows, log: tensors.log, step: tensors.step }, { accumulate: true });
+}
+
+/** ‖w − w₀‖ of the first parameter alone, as the paper's code logs it, and of all: distance[0] and distance[1]. */
+export function measureDistance(state: ModelState, distance: Tensor): void {
+  const [first] = state.parameters[0]!.slice(1) as [(typeof state.parameters)[number][1]];
+  const start = { ...state.start, size: first.size, shape: first.shape, byteLength: 4 * first.size };
+  l2Distance(first.value, start, distance, 0);
+  l2Distance(state.values, state.start, distance, 1);
+}

@@ -1,0 +1,81 @@
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { platform, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, expect, test, vi } from "vitest";
+import { writeFileAtomically } from "../../src/storage/atomic-file.ts";
+import { fileError } from "../../src/storage/file-error.ts";
+import { DataError, UsageError } from "../../src/support/errors.ts";
+
+const parent = mkdtempSync(join(tmpdir(), "ghostbatch-atomic-"));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(parent, "test-"));
+});
+
+/** Makes the next call of a method of every open file fail with the system's error `code`. */
+async function failing(method: "write" | "sync", code: string): Promise<void> {
+  const handle = await open(folder, "r");
+  await handle.close();
+  const error = Object.assign(new Error(`${code}: told to`), { code });
+  vi.spyOn(Object.getPrototypeOf(handle), method).mockRejectedValueOnce(error);
+}
+
+test("replaces a file by the new content and leaves nothing else behind", async () => {
+  const path = join(folder, "summary.json");
+  writeFileSync(path, "old and longer than the new one");
+  await writeFileAtomically(path, "new é");
+  expect(readFileSync(path, "utf8")).toBe("new é");
+  await writeFileAtomically(path, [Uint8Array.of(1, 2), new Uint8Array(0), Uint8Array.of(3)]);
+  expect([...readFileSync(path)]).toEqual([1, 2, 3]);
+  expect(readdirSync(folder)).toEqual(["summary.json"]);
+});
+
+test("concurrent writes of one file end with one of them, whole", async () => {
+  const path = join(folder, "last");
+  const contents = Array.from({ length: 20 }, (_, i) => String(i).repeat(10_000));
+  await Promise.all(contents.map((content) => writeFileAtomically(path, content)));
+  expect(contents).toContain(readFileSync(path, "utf8"));
+  expect(readdirSync(folder)).toEqual(["last"]);
+});
+
+test.each([
+  ["write", "ENOSPC", /cannot write: the disk is full: .* \(ENOSPC\)$/],
+  ["sync", "EIO", /cannot write: the disk reports an input\/output error \(EIO\)$/],
+  ["write", "EROFS", /cannot write: the file system is read-only/],
+] as const)("a failing %s (%s) leaves the old file and no temporary one", async (method, code, message) => {
+  const path = join(folder, "checkpoint");
+  writeFileSync(path, "old");
+  await failing(method, code);
+  const result = writeFileAtomically(path, "new");
+  await expect(result).rejects.toThrow(DataError);
+  await expect(result).rejects.toThrow(message);
+  expect(readFileSync(path, "utf8")).toBe("old");
+  expect(readdirSync(folder)).toEqual(["checkpoint"]);
+});
+
+test("a missing folder is named with the file that was to be written", async () => {
+  await expect(writeFileAtomically(join(folder, "missing", "file"), "x")).rejects.toThrow(
+    /missing.file: cannot write: there is no such/,
+  );
+});
+
+test.runIf(platform() === "linux")("a disk that is really full is recognised", () => {
+  let thrown: unknown;
+  try {
+    writeSync(openSync("/dev/full", "w"), "x");
+  } catch (error) {
+    thrown = error;
+  }
+  expect(fileError(thrown, "write", "a").message).toBe(
+    "a: cannot write: the disk is full: free some space or choose another folder (ENOSPC)",
+  );
+});
+
+test("an error of this project's own stays as it is, an unknown one keeps its text", () => {
+  const own = new UsageError("own");
+  expect(fileError(own, "write", "a")).toBe(own);
+  expect(fileError(new Error("two\nlines"), "write", "a").message).toBe("a: cannot write: two lines");
+});

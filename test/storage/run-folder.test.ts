@@ -1,0 +1,184 @@
+import { spawn } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { isRunning, thisProcess } from "../../src/storage/process-identity.ts";
+import { RunFolder, type RunFolderOptions, readSummary } from "../../src/storage/run-folder.ts";
+import { DataError, UsageError } from "../../src/support/errors.ts";
+
+const parent = mkdtempSync(join(tmpdir(), "ghostbatch-runs-"));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+let runsDirectory: string;
+beforeEach(() => {
+  runsDirectory = join(mkdtempSync(join(parent, "test-")), "deep", "runs");
+});
+
+const COLUMNS = ["step", "loss", "note"] as const;
+const environment = {
+  command: "ghostbatch train",
+  git: { hash: "abc", dirty: false },
+  versions: { node: "20" },
+  adapter: null,
+};
+
+function claim(name: string, options: Partial<RunFolderOptions<(typeof COLUMNS)[number]>> = {}) {
+  const rates = [0.1, 0.01];
+  return RunFolder.claim({
+    runsDirectory,
+    name,
+    configuration: { rates, again: rates },
+    environment,
+    columns: COLUMNS,
+    ...options,
+  });
+}
+
+/** Makes a run folder look as if a process that is gone had left it. */
+function abandon(path: string, changed: object = { pid: 2 ** 30 }): void {
+  const file = join(path, "environment.json");
+  const content = JSON.parse(readFileSync(file, "utf8"));
+  writeFileSync(file, JSON.stringify({ ...content, process: { ...content.process, ...changed } }));
+}
+
+test("a run leaves its configuration, environment, metrics and summary", async () => {
+  const run = await claim("first");
+  expect(run.path).toBe(join(runsDirectory, "first"));
+  expect(await readSummary(run.path)).toBeNull();
+  run.append({ step: 1, loss: 2.5, note: 'a "b", c' });
+  run.append({ step: 2, loss: Number.NaN });
+  // Other processes see a line as soon as it is appended.
+  expect(readFileSync(run.file("metrics.csv"), "utf8")).toBe('step,loss,note\n1,2.5,"a ""b"", c"\n2,NaN,\n');
+  run.append({ step: 3, note: null, loss: Number.NEGATIVE_INFINITY });
+  const lines = readFileSync(run.file("metrics.jsonl"), "utf8").trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    { step: 1, loss: 2.5, note: 'a "b", c' },
+    { step: 2, loss: "NaN", note: null },
+    { step: 3, loss: "-Infinity", note: null },
+  ]);
+  await run.finish({ accuracy: 97.5 });
+  expect(await readSummary(run.path)).toEqual({ accuracy: 97.5 });
+  const configuration = readFileSync(run.file("config.yaml"), "utf8");
+  expect(parse(configuration)).toEqual({ rates: [0.1, 0.01], again: [0.1, 0.01] });
+  expect(configuration).not.toContain("&");
+  const stored = JSON.parse(readFileSync(run.file("environment.json"), "utf8"));
+  expect(stored).toMatchObject({ ...environment, process: thisProcess() });
+  expect(readdirSync(run.path).sort()).toEqual([
+    "config.yaml",
+    "environment.json",
+    "metrics.csv",
+    "metrics.jsonl",
+    "summary.json",
+  ]);
+  expect(readdirSync(runsDirectory)).toEqual(["first"]);
+});
+
+test("a column that was not declared is an error, and no line is written", async () => {
+  const run = await claim("columns");
+  expect(() => run.append({ step: 1, accuracy: 1 } as never)).toThrow(
+    /column accuracy was not declared, only step, loss, note/,
+  );
+  expect(readFileSync(run.file("metrics.jsonl"), "utf8")).toBe("");
+  run.close();
+});
+
+describe("claiming", () => {
+  test("of many claims of one name exactly one succeeds, and none leaves a trace", async () => {
+    const claims = await Promise.allSettled(Array.from({ length: 20 }, () => claim("same")));
+    const won = claims.filter(({ status }) => status === "fulfilled");
+    expect(won).toHaveLength(1);
+    for (const outcome of claims) {
+      if (outcome.status === "rejected") expect(outcome.reason).toBeInstanceOf(UsageError);
+    }
+    expect(readdirSync(runsDirectory)).toEqual(["same"]);
+    await expect(claim("same")).rejects.toThrow(/run folder .*same exists already: choose another --name/);
+  });
+
+  test.each(["", ".", "..", "a/b", "a\\b", ".hidden", "a\n", "../up", "x".repeat(101)])(
+    "the name %j is refused",
+    async (name) => {
+      await expect(claim(name)).rejects.toThrow(UsageError);
+      expect(existsSync(runsDirectory)).toBe(false);
+    },
+  );
+
+  test("a folder that cannot be made is a DataError, and nothing is left", async () => {
+    mkdirSync(join(runsDirectory, ".."), { recursive: true });
+    writeFileSync(runsDirectory, "a file");
+    await expect(claim("run")).rejects.toThrow(DataError);
+    await expect(claim("run")).rejects.toThrow(/run: cannot create the run folder: /);
+    expect(readFileSync(runsDirectory, "utf8")).toBe("a file");
+  });
+});
+
+describe("replacing an unfinished run", () => {
+  const existing = "replace-unfinished";
+
+  test("begins afresh when its process is gone", async () => {
+    const old = await claim("run");
+    old.append({ step: 1 });
+    old.close();
+    abandon(old.path);
+    const run = await claim("run", { existing });
+    expect(readFileSync(run.file("metrics.jsonl"), "utf8")).toBe("");
+    run.close();
+    expect(readdirSync(runsDirectory)).toEqual(["run"]);
+  });
+
+  test("is refused while its process runs, here or perhaps elsewhere", async () => {
+    (await claim("run")).close();
+    await expect(claim("run", { existing })).rejects.toThrow(/unfinished, but process \d+ still writes it/);
+    abandon(join(runsDirectory, "run"), { host: "elsewhere" });
+    await expect(claim("run", { existing })).rejects.toThrow(/process \d+ of elsewhere may still write it/);
+    // The number of a process that is gone, given to another one.
+    abandon(join(runsDirectory, "run"), { host: thisProcess().host, birth: "another boot" });
+    (await claim("run", { existing })).close();
+  });
+
+  test("is refused for a finished run and for a folder that is none of ours", async () => {
+    const run = await claim("run");
+    await run.finish({});
+    abandon(run.path);
+    await expect(claim("run", { existing })).rejects.toThrow(/exists already/);
+    mkdirSync(join(runsDirectory, "photos"));
+    writeFileSync(join(runsDirectory, "photos", "holiday"), "");
+    await expect(claim("photos", { existing })).rejects.toThrow(/exists already/);
+    expect(readdirSync(join(runsDirectory, "photos"))).toEqual(["holiday"]);
+  });
+
+  test("of many that want to, one does", async () => {
+    const old = await claim("run");
+    old.close();
+    abandon(old.path);
+    const claims = await Promise.allSettled(Array.from({ length: 10 }, () => claim("run", { existing })));
+    expect(claims.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    expect(readdirSync(runsDirectory)).toEqual(["run"]);
+  });
+});
+
+test("a process is known by more than its number", async () => {
+  expect(isRunning(thisProcess())).toBe(true);
+  expect(isRunning({ ...thisProcess(), host: "elsewhere" })).toBe("unknown");
+  const child = spawn(process.execPath, ["-e", ""]);
+  const pid = child.pid as number;
+  await new Promise((resolve) => child.on("exit", resolve));
+  expect(isRunning({ ...thisProcess(), pid })).toBe(false);
+});
+
+test("a damaged summary is an error that names the file", async () => {
+  const run = await claim("run");
+  run.close();
+  writeFileSync(run.file("summary.json"), '{"accuracy": 9');
+  await expect(readSummary(run.path)).rejects.toThrow(DataError);
+  await expect(readSummary(run.path)).rejects.toThrow(/summary\.json: expected JSON/);
+});
