@@ -22,28 +22,29 @@ const CLASSES = ["oldstable", "stable", "testing", "unstable", "sid"];
  * @throws {SetupError} where there is none
  */
 export async function systemArchive() {
-  const system = osRelease();
-  const codename = system.UBUNTU_CODENAME ?? system.DEBIAN_CODENAME ?? system.VERSION_CODENAME ?? "";
-  const distribution = system.UBUNTU_CODENAME
-    ? "ubuntu"
-    : system.DEBIAN_CODENAME
-      ? "debian"
-      : (system.ID ?? "");
+  const { ID = "this system", VERSION_CODENAME = "", UBUNTU_CODENAME, DEBIAN_CODENAME } = osRelease();
+  const codename = UBUNTU_CODENAME ?? DEBIAN_CODENAME ?? VERSION_CODENAME;
+  const distribution = UBUNTU_CODENAME ? "ubuntu" : DEBIAN_CODENAME ? "debian" : ID;
   const sources = await configuredSources();
-  const source = sources.find(
-    ({ suites, components }) =>
-      components.includes("main") && suites.some((s) => s === codename || CLASSES.includes(s)),
+  // Vendors name their suites like the system's too; its own archive usually ends in its name.
+  const rank = (/** @type {Source} */ { uri, suites }) =>
+    (new RegExp(`/${distribution}/*$`).test(uri) ? 2 : 0) + (suites.includes(codename) ? 1 : 0);
+  const serving = sources.filter(
+    ({ uri, suites, components }) =>
+      !uri.startsWith("cdrom:") &&
+      components.includes("main") &&
+      suites.some((suite) => suite === codename || CLASSES.includes(suite)),
   );
+  const [source] = serving.sort((a, b) => rank(b) - rank(a));
   if (source) return { source, distribution, codename };
-  const cause = `no archive of ${distribution || "this system"} ${codename} among the ${sources.length} entries of apt's sources`;
-  throw new SetupError(cause);
+  const found = `none of the ${sources.length} entries in apt's sources is one`;
+  throw new SetupError(`expected an archive of ${distribution} ${codename} in apt's sources, and ${found}`);
 }
 
 /** All entries for binary packages, of one-line (.list) and deb822 (.sources) files. */
 async function configuredSources() {
-  const { stdout } = await run("apt-config", [
-    ..."shell FILE Dir::Etc::sourcelist/f PARTS Dir::Etc::sourceparts/d".split(" "),
-  ]);
+  const query = ["shell", "FILE", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"];
+  const { stdout } = await run("apt-config", query);
   const value = (/** @type {string} */ name) => stdout.match(new RegExp(`^${name}='(.*)'$`, "m"))?.[1] ?? "";
   const parts = existsSync(value("PARTS")) ? readdirSync(value("PARTS")).sort() : [];
   return [value("FILE"), ...parts.map((name) => join(value("PARTS"), name))].flatMap((file) => {

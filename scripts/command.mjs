@@ -18,14 +18,16 @@ export class SetupError extends Error {
  *
  * @param {string} program
  * @param {string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, signal?: AbortSignal, shell?: boolean }} [options]
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, signal?: AbortSignal, shell?: boolean,
+ *   onStart?: (pid: number) => void }} [options]
  * @returns {Promise<{ stdout: string, stderr: string }>}
  * @throws {SetupError} when the program is missing or leaves with another code than 0
  */
-export function run(program, args, { signal, ...options } = {}) {
+export function run(program, args, { signal, onStart, ...options } = {}) {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+    if (child.pid !== undefined) onStart?.(child.pid);
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text) => (stdout += text));
@@ -41,21 +43,15 @@ export function run(program, args, { signal, ...options } = {}) {
       signal?.removeEventListener("abort", stop);
       if (signal?.aborted) return reject(signal.reason);
       if (code === 0) return resolve({ stdout, stderr });
-      const said = (stderr.trim() || stdout.trim()).split("\n").slice(-12);
+      const lines = (stderr.trim() || stdout.trim()).split("\n").slice(0, 12);
+      const cause = lines.find((line) => /^E: |error (?!code )/i.test(line)) ?? lines.at(-1) ?? "";
+      const end = killedBy ?? `code ${code}`;
       reject(
         new SetupError(
-          `${program} ${args[0] ?? ""} ended with ${killedBy ?? `code ${code}`}: ${cause(said)}`,
-          said,
+          `${program} ended with ${end}: ${cause}`,
+          lines.filter((line) => line !== cause),
         ),
       );
     });
   });
-}
-
-/**
- * The line of a program's last words that names the cause.
- * @param {string[]} lines
- */
-function cause(lines) {
-  return lines.find((line) => /^(E:|.*error)/i.test(line)) ?? lines.at(-1) ?? "";
 }

@@ -1,5 +1,5 @@
-// A lock between processes that work on the same checkout: a file with the holder's process id, which the holder
-// touches every second. One whose holder died or fell silent is taken over.
+// A lock between processes that work on the same checkout: a file with the process ids of its holder and of what the
+// holder started, which the holder touches every second. One whose processes died or that fell silent is taken over.
 import {
   linkSync,
   mkdirSync,
@@ -7,7 +7,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  utimesSync,
+  utimes,
   writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
@@ -17,6 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const TOUCH_MS = 1000;
 // A holder on another machine, or one whose process id is in use again, is known by its silence alone.
 const SILENT_MS = 60_000;
+const OWN = `${hostname()} ${process.pid}`;
 
 /**
  * Runs `work` while holding the lock at `path`; waits for another holder first, and says so once.
@@ -24,7 +25,7 @@ const SILENT_MS = 60_000;
  * @template T
  * @param {string} path
  * @param {{ signal: AbortSignal, onWait: (holder: string) => void }} context
- * @param {() => Promise<T>} work
+ * @param {(hold: (pid: number) => void) => Promise<T>} work `hold` keeps the lock for a child too, should it live longer
  * @returns {Promise<T>}
  */
 export async function withLock(path, { signal, onWait }, work) {
@@ -34,13 +35,13 @@ export async function withLock(path, { signal, onWait }, work) {
     if (isStale(path, holder)) {
       takeAway(path, holder);
     } else {
-      if (!waiting) onWait(holder.split(" ")[0]);
+      if (!waiting) onWait(holder.split(" ")[1] ?? "?");
       await sleep(200, undefined, { signal });
     }
   }
-  const touch = setInterval(() => utimesSync(path, new Date(), new Date()), TOUCH_MS);
+  const touch = setInterval(() => utimes(path, new Date(), new Date(), () => {}), TOUCH_MS);
   try {
-    return await work();
+    return await work((pid) => writeFileSync(path, `${OWN} ${pid}`));
   } finally {
     clearInterval(touch);
     rmSync(path, { force: true });
@@ -50,7 +51,7 @@ export async function withLock(path, { signal, onWait }, work) {
 /** @param {string} path */
 function tryLock(path) {
   try {
-    writeFileSync(path, `${process.pid} ${hostname()}`, { flag: "wx" });
+    writeFileSync(path, OWN, { flag: "wx" });
     return true;
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST") return false;
@@ -63,8 +64,8 @@ function tryLock(path) {
  * @param {string} holder
  */
 function isStale(path, holder) {
-  const [pid, host] = holder.split(" ");
-  if (host === hostname() && !isAlive(Number(pid))) return true;
+  const [host, ...pids] = holder.split(" ");
+  if (host === hostname() && !pids.some((pid) => isAlive(Number(pid)))) return true;
   const touched = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
   return Date.now() - touched > SILENT_MS;
 }

@@ -56,8 +56,7 @@ class OperationFile:
     """Collects the cases of ops.safetensors."""
 
     def __init__(self):
-        self.tensors = {}
-        self.cases = []
+        self.tensors, self.cases = {}, []
 
     def add(self, op, attributes, tensors):
         prefix = f"{len(self.cases)}."
@@ -83,14 +82,12 @@ def add_convolutions(file):
         file.differentiate("conv2d", convolve, inputs, stride=stride, padding=padding)
 
 
-def add_linears_and_elementwise(file):
+def add_linears(file):
     for n, inputs, outputs, with_bias in [(1, 1, 1, True), (5, 9, 7, True), (33, 17, 10, True), (6, 65, 3, False)]:
         given = {"x": normals(n, inputs), "weight": normals(outputs, inputs, deviation=inputs**-0.5)}
         if with_bias:
             given["bias"] = normals(outputs)
         file.differentiate("linear", F.linear, given)
-    file.differentiate("relu", lambda x: F.relu(x), {"x": torch.cat([normals(97), torch.zeros(4)])})
-    file.differentiate("add", lambda a, b: a + b, {"a": normals(3, 5, 7), "b": normals(3, 5, 7)})
 
 
 def add_poolings(file):
@@ -111,17 +108,15 @@ def add_ghost_batch_norms(file):
         ((16, 7), 16, 1e-5, 0.1, 0.0, 1.0),
         ((22, 6), 8, 1e-5, 0.1, -1.0, 3.0),  # 8, 8 and 6
         ((9, 3, 2, 2), 4, 1e-3, 0.01, 0.0, 1.0),  # 4, 4 and 1
-        ((12, 33), 2, 1e-5, 0.1, 0.0, 1.0),
-        ((16, 4), 8, 1e-5, 0.1, 100.0, 1.0),
+        ((12, 33), 4, 1e-5, 0.1, 10.0, 1.0),
     ]:
         channels = shape[1]
         x = normals(*shape, mean=mean, deviation=deviation).requires_grad_()
         weight = normals(channels, mean=1.0, deviation=0.3).requires_grad_()
         bias = normals(channels, deviation=0.2).requires_grad_()
         running_mean, running_var = torch.zeros(channels), torch.ones(channels)
-        output = torch.cat(
-            [F.batch_norm(ghost, running_mean, running_var, weight, bias, True, momentum, eps) for ghost in x.split(ghost_size)]
-        )
+        settings = (running_mean, running_var, weight, bias, True, momentum, eps)
+        output = torch.cat([F.batch_norm(ghost, *settings) for ghost in x.split(ghost_size)])
         grad_output = normals(*shape)
         grad_x, grad_weight, grad_bias = torch.autograd.grad(output, [x, weight, bias], grad_output)
         tensors = {
@@ -140,7 +135,7 @@ def add_cross_entropies(file):
         labels = torch.randint(0, classes, (n,))
         loss = F.cross_entropy(x, labels)
         (grad_x,) = torch.autograd.grad(loss, x)
-        before = (x > x.gather(1, labels[:, None])).sum(1)  # classes that rank before the label; no two logits tie
+        before = (x > x.gather(1, labels[:, None])).sum(1)  # classes that rank before the label: no two logits tie
         hits = {f"correct_top{k}": (before < k).sum().reshape(1) for k in (1, 5)}
         file.add("cross_entropy", {}, {"x": x, "labels": labels, "output": loss.reshape(1), "grad_x": grad_x, **hits})
 
@@ -160,7 +155,6 @@ def add_optimizer(file):
         tensors.update({f"{name}.{t}": value.detach().clone() for name, value in parameters.items()})
     settings = {"rates": rates, "momentum": momentum, "weight_decay": weight_decay, "clip_norm": clip_norm}
     file.add("sgd", settings, tensors)
-
     a, b = [normals(31, 9), normals(13)], [normals(31, 9), normals(13)]
     distance = torch.cat([(p - q).flatten() for p, q in zip(a, b)]).norm().reshape(1)
     file.add("l2_distance", {}, {"a0": a[0], "a1": a[1], "b0": b[0], "b1": b[1], "output": distance})
@@ -287,8 +281,10 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(1)
     file = OperationFile()
-    for add in (add_convolutions, add_linears_and_elementwise, add_poolings, add_ghost_batch_norms, add_cross_entropies, add_optimizer):
+    for add in (add_convolutions, add_linears, add_poolings, add_ghost_batch_norms, add_cross_entropies, add_optimizer):
         add(file)
+    file.differentiate("relu", lambda x: F.relu(x), {"x": torch.cat([normals(97), torch.zeros(4)])})
+    file.differentiate("add", lambda a, b: a + b, {"a": normals(3, 5, 7), "b": normals(3, 5, 7)})
     write_safetensors(folder / "ops.safetensors", file.tensors, file.cases)
 
     torch.manual_seed(2)

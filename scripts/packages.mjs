@@ -32,14 +32,14 @@ export function packagesAreCurrent(root) {
 /**
  * Installs them anew, exactly as the lock file says.
  * @param {string} root
- * @param {AbortSignal} signal
+ * @param {{ signal: AbortSignal, onStart: (pid: number) => void }} context
  */
-export async function installPackages(root, signal) {
+export async function installPackages(root, context) {
   const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error"];
   const npm = process.env.npm_execpath ?? "";
-  if (basename(npm) === "npm-cli.js") await run(process.execPath, [npm, ...args], { cwd: root, signal });
+  if (basename(npm) === "npm-cli.js") await run(process.execPath, [npm, ...args], { cwd: root, ...context });
   // npm is a .cmd file on Windows, which only a shell starts.
-  else await run("npm", args, { cwd: root, signal, shell: process.platform === "win32" });
+  else await run("npm", args, { cwd: root, ...context, shell: process.platform === "win32" });
 }
 
 /**

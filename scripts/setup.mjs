@@ -47,9 +47,9 @@ async function setUp() {
   }
   await onceFor(
     () => packagesAreCurrent(ROOT),
-    async () => {
+    async (hold) => {
       say("installing the packages of package-lock.json (npm ci)");
-      await installPackages(ROOT, interruption.signal);
+      await installPackages(ROOT, { signal: interruption.signal, onStart: hold });
     },
   );
 
@@ -66,15 +66,19 @@ async function setUp() {
 /**
  * Does `work` unless `isDone`, with other processes kept from doing it at the same time.
  * @param {() => boolean} isDone
- * @param {() => Promise<void>} work
+ * @param {(hold: (pid: number) => void) => Promise<void>} work
  */
 async function onceFor(isDone, work) {
   if (isDone()) return;
   const onWait = (/** @type {string} */ holder) =>
     say(`waiting for another set-up to end (process ${holder})`);
-  await withLock(join(ROOT, ".cache", "setup.lock"), { signal: interruption.signal, onWait }, async () => {
-    if (!isDone()) await work();
-  });
+  await withLock(
+    join(ROOT, ".cache", "setup.lock"),
+    { signal: interruption.signal, onWait },
+    async (hold) => {
+      if (!isDone()) await work(hold);
+    },
+  );
 }
 
 /** @param {string} line */

@@ -6,7 +6,7 @@
 // each direction, and with FLIP mirrored left to right half of the time; offsets and mirror are drawn from
 // (seed, STREAM, epoch, sample), so they do not depend on batches or slabs.
 // Source:   Hoffer et al. 2017, released code (its pre-processing).
-// Dispatch: one lane per element of x, folded into x and y.
+// Dispatch: one lane per four columns of a row of x, folded into x and y.
 
 override N: u32;               // samples of this slab
 override C: u32;
@@ -38,27 +38,38 @@ fn main(
   @builtin(num_workgroups) count: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let element = flat_index(wg, count, lane, WG_SIZE);
-  if (element >= N * C * H * W) { return; }
-  let j = element % W;
-  let i = (element / W) % H;
-  let c = (element / (W * H)) % C;
-  let n = element / (W * H * C);
+  const QUAD = 4u;
+  let quads = (W + QUAD - 1u) / QUAD;
+  let position = flat_index(wg, count, lane, WG_SIZE);
+  if (position >= N * C * H * quads) { return; }
+  let j = position % quads * QUAD;
+  let i = (position / quads) % H;
+  let c = (position / (quads * H)) % C;
+  let n = position / (quads * H * C);
   let sample = order[step.first_sample + params.first + n];
-
-  var row = i32(i);
-  var column = i32(j);
-  if (PADDING > 0u || FLIP) {
-    let bits = pcg4d(vec4<u32>(step.seed, STREAM, step.epoch, sample));
-    if (FLIP && (bits.z >> 31u) == 1u) { column = i32(W) - 1 - column; }
-    row += i32(bits.x % (2u * PADDING + 1u)) - i32(PADDING);
-    column += i32(bits.y % (2u * PADDING + 1u)) - i32(PADDING);
-  }
-  var byte = params.pad_value;
-  if (row >= 0 && row < i32(H) && column >= 0 && column < i32(W)) {
-    let position = ((sample * C + c) * H + u32(row)) * W + u32(column);
-    byte = (images[position / 4u] >> (8u * (position % 4u))) & 255u;
-  }
-  x[element] = (f32(byte) / 255.0 - normalization[2u * c]) / normalization[2u * c + 1u];
+  let plane = (sample * C + c) * H * W;
+  let element = ((n * C + c) * H + i) * W + j;
+  let mean = normalization[2u * c];
+  let deviation = normalization[2u * c + 1u];
   if (element % (C * H * W) == 0u) { batch_labels[n] = labels[sample]; }
+
+  if (PADDING == 0u && !FLIP && W % QUAD == 0u) {
+    // The four bytes are one word.
+    let bytes = unpack4xU8(images[(plane + i * W + j) / QUAD]);
+    for (var k = 0u; k < QUAD; k++) { x[element + k] = (f32(bytes[k]) / 255.0 - mean) / deviation; }
+    return;
+  }
+  let bits = pcg4d(vec4<u32>(step.seed, STREAM, step.epoch, sample));
+  let row = i32(i) + i32(bits.x % (2u * PADDING + 1u)) - i32(PADDING);
+  let shift = i32(bits.y % (2u * PADDING + 1u)) - i32(PADDING);
+  let mirrored = FLIP && (bits.z >> 31u) == 1u;
+  for (var k = 0u; k < min(QUAD, W - j); k++) {
+    let column = select(i32(j + k), i32(W - 1u - j - k), mirrored) + shift;
+    var byte = params.pad_value;
+    if (row >= 0 && row < i32(H) && column >= 0 && column < i32(W)) {
+      let at = plane + u32(row) * W + u32(column);
+      byte = (images[at / QUAD] >> (8u * (at % QUAD))) & 255u;
+    }
+    x[element + k] = (f32(byte) / 255.0 - mean) / deviation;
+  }
 }

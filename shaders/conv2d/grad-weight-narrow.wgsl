@@ -3,7 +3,7 @@
 //   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
 //
 // over the i-th run of `tiles_per_split` of the N · ceil(P / ROWS) · ceil(Q / COLUMNS) tiles of output pixels; x outside its
-// border is 0. conv2d/sum-partials adds the runs up in order, so the bits are the same every time.
+// border is 0. reduce/sum-rows adds the runs up in order, so the bits are the same every time.
 // One subgroup is a workgroup and computes the gradients of CHANNELS input channels × TAP_ROWS filter rows for 8·GROUPS
 // output channels, along which its lanes lie. In each tile dy is loaded once per pixel; the input pixels are loaded
 // eight to a load and spread from the lane that loaded them to all.

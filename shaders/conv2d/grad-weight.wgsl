@@ -3,7 +3,7 @@
 //   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
 //
 // over the i-th run of `pixels_per_split` of the N·P·Q output pixels (n, p, q); x outside its border is 0.
-// conv2d/sum-partials adds the runs up in order, so the result has the same bits every time.
+// reduce/sum-rows adds the runs up in order, so the result has the same bits every time.
 // A workgroup computes TM·THREADS_M output channels × TN·THREADS_N of the C·R·S weights of each, DEPTH pixels a step.
 // Dispatch: (ceil(K / tile channels), ceil(C·R·S / tile weights), splits).
 

@@ -1,21 +1,27 @@
 // elementwise/relu: y = max(x, 0).
 //
-// Dispatch: one lane per element, folded into x and y.
+// Dispatch: one lane per Element, folded into x and y.
 
-override SIZE: u32;
 override WG_SIZE: u32 = 64u;
+alias Element = vec4<f32>;  // @spec  f32 where the size is no multiple of 4
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [SIZE]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [SIZE]
+struct Params {
+  count: u32,  // Elements
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;         // [count]
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;   // [count]
+@group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let i = flat_index(wg, count, lane, WG_SIZE);
-  if (i < SIZE) { y[i] = max(x[i], 0.0); }
+  let i = flat_index(wg, grid, lane, WG_SIZE);
+  if (i >= params.count) { return; }
+  y[i] = max(x[i], Element());
 }

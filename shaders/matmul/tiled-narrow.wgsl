@@ -3,8 +3,8 @@
 //   C[m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   (+ bias[n])   (+ what C holds)
 //
 // One subgroup computes a tile of ROWS × 4·LANES by outer products: lanes lie along the columns, each value of A and B
-// is loaded by one lane, once per tile, and a value of A reaches the others by a shuffle. On a software adapter loads
-// cost most, workgroup memory more than that, and a multiply-add next to nothing.
+// is loaded by one lane, once per tile, and a value of A reaches the others by a shuffle. On a software adapter a
+// load costs ten multiply-adds and workgroup memory more than that.
 // Strides say how A, B and C are stored; as params, not overrides, one pipeline serves all shapes, at the same speed.
 // Dispatch: (columns / (4 · LANES), rows / ROWS), rounded up; each matrix below 2³² numbers.
 enable subgroups;

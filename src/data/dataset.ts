@@ -27,19 +27,34 @@ export interface Augmentation {
   readonly flip: boolean;
 }
 
+/** Of ImageNet's training images; the paper's released code uses them for CIFAR too. */
+export const IMAGENET_NORMALIZATION: Normalization = {
+  mean: [0.485, 0.456, 0.406],
+  standardDeviation: [0.229, 0.224, 0.225],
+};
+
+/** The paper's released code: 4 pixels of grey around a CIFAR image, and mirrored halves. */
+export const CIFAR_AUGMENTATION: Augmentation = { padding: 4, padValue: 127, flip: true };
+
 export const NO_AUGMENTATION: Augmentation = { padding: 0, padValue: 0, flip: false };
 
-export interface ImageDataset {
+/** What is known of a data set without its images. */
+export interface DatasetFacts {
+  /** Fit for a file's name. */
   readonly name: string;
   readonly classes: number;
   readonly channels: number;
   readonly height: number;
   readonly width: number;
   readonly classNames: readonly string[];
-  readonly train: Split;
-  readonly test: Split;
   readonly normalization: Normalization;
   readonly augmentation: Augmentation;
+}
+
+/** A data set whose images are all in memory. */
+export interface ImageDataset extends DatasetFacts {
+  readonly train: Split;
+  readonly test: Split;
 }
 
 /** Bytes of one image of the set. */
@@ -47,7 +62,7 @@ export function imageBytes({
   channels,
   height,
   width,
-}: Pick<ImageDataset, "channels" | "height" | "width">): number {
+}: Pick<DatasetFacts, "channels" | "height" | "width">): number {
   return channels * height * width;
 }
 
@@ -56,6 +71,32 @@ export function classCounts({ labels }: Pick<Split, "labels">, classes: number):
   const counts = new Array<number>(classes).fill(0);
   for (const label of labels) counts[label]++;
   return counts;
+}
+
+/**
+ * Mean and standard deviation of each channel over all pixels of the images, as fractions of 255.
+ * @param images [count, channels, height, width]
+ */
+export function channelStatistics(
+  images: Uint8Array,
+  { channels, height, width }: Pick<DatasetFacts, "channels" | "height" | "width">,
+): Normalization {
+  const pixels = height * width;
+  const histograms = Array.from({ length: channels }, () => new Uint32Array(256));
+  for (let start = 0, c = 0; start < images.length; start += pixels, c = (c + 1) % channels) {
+    const histogram = histograms[c];
+    for (let i = start; i < start + pixels; i++) histogram[images[i]]++;
+  }
+  const moments = histograms.map((histogram) => {
+    const count = histogram.reduce((sum, n) => sum + n, 0);
+    const mean = histogram.reduce((sum, n, byte) => sum + n * byte, 0) / count;
+    const variance = histogram.reduce((sum, n, byte) => sum + n * (byte - mean) ** 2, 0) / count;
+    return { mean: mean / 255, deviation: Math.sqrt(variance) / 255 };
+  });
+  return {
+    mean: moments.map(({ mean }) => mean),
+    standardDeviation: moments.map(({ deviation }) => deviation),
+  };
 }
 
 /**

@@ -2,8 +2,9 @@
 // big-endian 32-bit words, then the values. Only bytes (type 0x08) occur here.
 // Source: LeCun, Cortes and Burges, the page of the MNIST database, "File formats".
 
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
 import { DataError } from "../support/errors.ts";
+import { openBinaryFile, readFully } from "./binary-file.ts";
 
 export interface IdxArray {
   readonly shape: readonly number[];
@@ -23,7 +24,7 @@ const TYPE_BYTE = 0x08;
  * @throws DataError with path, byte offset, what was expected and what was found
  */
 export function readIdx(path: string, dimensions: number): IdxArray {
-  const file = openFile(path);
+  const file = openBinaryFile(path);
   try {
     const stat = fstatSync(file);
     if (!stat.isFile()) throw new DataError(`${path}: expected an idx file, found a folder or a device`);
@@ -78,29 +79,6 @@ function parseHeader(
     );
   }
   return { shape, offset };
-}
-
-function openFile(path: string): number {
-  try {
-    return openSync(path, "r");
-  } catch (cause) {
-    throw new DataError(`${path}: cannot be read: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** Fills `target` with the start of the file. */
-function readFully(file: number, target: Uint8Array, path: string): void {
-  let done = 0;
-  while (done < target.length) {
-    // One call reads less than 2 GiB.
-    const count = readSync(file, target, done, Math.min(target.length - done, 2 ** 30), done);
-    if (count === 0) {
-      throw new DataError(
-        `${path}: byte ${done}: the file ends here, expected ${target.length - done} bytes more`,
-      );
-    }
-    done += count;
-  }
 }
 
 function hex(bytes: Iterable<number>): string {

@@ -9,21 +9,21 @@ export interface LoadOptions {
   readonly dataDir?: string | undefined;
 }
 
-const LOADERS: Readonly<Record<string, (options: LoadOptions) => ImageDataset>> = {
+const LOADERS: Readonly<Record<string, (options: LoadOptions) => ImageDataset | Promise<ImageDataset>>> = {
   mnist: ({ dataDir }) => loadMnist({ dataDir }),
   // The shape of MNIST, so that every model of it can be tried without data; the seed is arbitrary and fixed.
   synthetic: () =>
     syntheticDataset({ classes: 10, channels: 1, height: 28, width: 28, train: 8192, test: 2048, seed: 0 }),
 };
 
-export const DATASET_NAMES = Object.keys(LOADERS);
+export const DATASET_FORMS = Object.keys(LOADERS);
 
 /** @throws UsageError for a name that is not in the list, DataError when its files are missing or damaged */
-export function loadDataset(name: string, options: LoadOptions = {}): ImageDataset {
+export async function loadDataset(name: string, options: LoadOptions = {}): Promise<ImageDataset> {
   const load = LOADERS[name];
   if (!load)
     throw new UsageError(
-      `data set: there is no ${JSON.stringify(name)}; there are ${DATASET_NAMES.join(", ")}`,
+      `data set: there is no ${JSON.stringify(name)}; there are ${DATASET_FORMS.join(", ")}`,
     );
   return load(options);
 }

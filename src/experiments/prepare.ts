@@ -23,8 +23,8 @@ const loaded = new Map<string, ImageDataset>();
 /**
  * @throws UsageError when options contradict each other or the data; DataError when the data are missing or damaged
  */
-export function prepareRun(spec: RunSpec, options: LoadOptions = {}): PreparedRun {
-  const dataset = datasetOf(spec, options);
+export async function prepareRun(spec: RunSpec, options: LoadOptions = {}): Promise<PreparedRun> {
+  const dataset = await datasetOf(spec, options);
   const model = createModel(spec.model, dataset, { width: spec.width, hidden: spec.hidden, gamma: spec.gamma });
   const { batchSize, referenceBatchSize, partial } = spec;
   const ghostSize = spec.ghostSize ?? batchSize;
@@ -35,7 +35,7 @@ export function prepareRun(spec: RunSpec, options: LoadOptions = {}): PreparedRu
   if (batchSize > samples) {
     throw new UsageError(`--batch-size ${batchSize}: ${dataset.name} has ${samples} training samples here`);
   }
-  const pixels = modelEntry(spec.model).normalizedPixels;
+  const pixels = modelEntry(spec.model).normalizedPixels(dataset);
   const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
   const { learningRate, momentum, weightDecay, epochs } = spec;
   const base = overrideRegime(BASE_REGIMES[spec.baseRegime], { learningRate, momentum, weightDecay, epochs });
@@ -56,9 +56,9 @@ export function prepareRun(spec: RunSpec, options: LoadOptions = {}): PreparedRu
 }
 
 /** A data set is read once in a process: the cells of an experiment share it. */
-function datasetOf({ dataset: name, subset: part }: RunSpec, options: LoadOptions): ImageDataset {
+async function datasetOf({ dataset: name, subset: part }: RunSpec, options: LoadOptions): Promise<ImageDataset> {
   const wholeKey = JSON.stringify([name, options.dataDir]);
-  const whole = loaded.get(wholeKey) ?? loadDataset(name, options);
+  const whole = loaded.get(wholeKey) ?? (await loadDataset(name, options));
   loaded.set(wholeKey, whole);
   if (part === null) return whole;
   const key = JSON.stringify([name, options.dataDir, part]);

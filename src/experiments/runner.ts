@@ -34,7 +34,7 @@ export async function runOnce(gpu: Gpu, spec: RunSpec, label: string, options: R
   const { runsDirectory, dataDir, command, onProgress } = options;
   const finished = await finishedRun(spec, label, runsDirectory);
   if (finished) return finished;
-  const prepared = prepareRun(spec, { dataDir });
+  const prepared = await prepareRun(spec, { dataDir });
   const folder = await RunFolder.claim({
     runsDirectory,
     name: runName(spec, label),

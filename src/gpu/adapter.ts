@@ -38,7 +38,7 @@ export function adapterFacts(info: GPUAdapterInfo): AdapterFacts {
 
 /** Dawn's Null backend accepts every command and computes nothing: results would be plausible and wrong. */
 export function isNullAdapter(info: GPUAdapterInfo): boolean {
-  return /null backend/i.test(`${info.description} ${info.device} ${info.architecture}`);
+  return /null[- ]backend/i.test(`${info.description} ${info.device} ${info.architecture}`);
 }
 
 /** The adapter of highest performance, or null where there is none that computes. */

@@ -4,7 +4,7 @@
  * (see recording.ts) it becomes an entry of the step that is replayed later.
  */
 import { env } from "../support/env.ts";
-import { DeviceError, GhostbatchError } from "../support/errors.ts";
+import { DeviceError, DeviceLostError, GhostbatchError, messageOf, ShaderError } from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { BufferPool, ConstantBuffers } from "./buffers.ts";
@@ -79,9 +79,9 @@ export class Gpu {
       },
       onError: (check) => this.#watch(check),
     });
-    device.onuncapturederror = ({ error }) => this.#fail(new DeviceError(`${this.#lastKernel}: ${error.message}`));
+    device.onuncapturederror = ({ error }) => this.#fail(new DeviceError(`${this.#lastKernel}: ${messageOf(error.message)}`));
     void device.lost.then((info) => {
-      if (!this.#closing) this.#fail(new DeviceError(`device lost after ${this.#lastKernel}: ${info.message || info.reason}`));
+      if (!this.#closing) this.#fail(new DeviceLostError(`device lost after ${this.#lastKernel}: ${info.message || info.reason}`));
     });
   }
 
@@ -296,6 +296,11 @@ export class Gpu {
     return this.#own(this.createBuffer(bytes, STORAGE_USAGE, label));
   }
 
+  /** A buffer that the CPU can read once a copy into it is done. */
+  createStagingBuffer(bytes: number, label: string): GPUBuffer {
+    return this.#own(this.createBuffer(bytes, STAGING_USAGE, label));
+  }
+
   #own(buffer: GPUBuffer): GPUBuffer {
     this.#owned?.push(buffer);
     return buffer;
@@ -334,8 +339,9 @@ export class Gpu {
     this.#checks.add(settled);
   }
 
+  /** Keeps the first failure, but a shader's own over those that follow from it. */
   #fail(error: GhostbatchError): void {
-    this.#failure ??= error;
+    if (!this.#failure || (error instanceof ShaderError && !(this.#failure instanceof ShaderError))) this.#failure = error;
   }
 
   async #checked(): Promise<void> {

@@ -1,5 +1,5 @@
 /** Shader modules, bind-group layouts and compute pipelines, each made once per distinct key. */
-import { ShaderError } from "../support/errors.ts";
+import { messageOf, ShaderError } from "../support/errors.ts";
 import { type AnyKernel, type AnyLaunch, checkKernel } from "./kernel.ts";
 import { type BindingKind, parseShader, type ShaderFile, type ShaderSource, shaderMessage, specialize } from "./shader.ts";
 
@@ -21,7 +21,7 @@ export class Pipelines {
   readonly #onCreate: (key: string) => void;
   readonly #onError: (check: Promise<unknown>) => void;
   readonly #shaders = new Map<string, ShaderFile>();
-  readonly #modules = new Map<string, GPUShaderModule>();
+  readonly #modules = new Map<string, { module: GPUShaderModule; checked: Promise<void> }>();
   readonly #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
   readonly #pipelines = new Map<string, PipelineEntry>();
 
@@ -57,10 +57,12 @@ export class Pipelines {
     const key = pipelineKey(kernel, launch);
     const known = this.#pipelines.get(key);
     if (known) return known;
-    const { shader, layout, descriptor } = this.#describe(kernel, launch, key);
+    const { shader, layout, descriptor, checked } = this.#describe(kernel, launch, key);
     this.#device.pushErrorScope("validation");
     const pipeline = this.#device.createComputePipeline(descriptor);
-    this.#onError(this.#device.popErrorScope().then((error) => error && rejectWith(`${key}: ${error.message}`)));
+    const scope = this.#device.popErrorScope();
+    // The module first: its message has the line, the pipeline's only says that the module is invalid.
+    this.#onError(checked.then(async () => failIf(await scope, key)));
     const entry = { pipeline, layout: layout.group, shader };
     this.#pipelines.set(key, entry);
     this.#onCreate(key);
@@ -74,10 +76,10 @@ export class Pipelines {
     const results = await Promise.allSettled(
       [...missing].map(async ([key, { kernel, launch }]) => {
         if (this.#pipelines.has(key)) return;
-        const { shader, layout, descriptor, module } = this.#describe(kernel, launch, key);
-        await checkModule(shader, module);
+        const { shader, layout, descriptor, checked } = this.#describe(kernel, launch, key);
+        await checked;
         const pipeline = await this.#device.createComputePipelineAsync(descriptor).catch((cause: Error) => {
-          throw new ShaderError(`${key}: ${cause.message}`, { cause });
+          throw new ShaderError(`${key}: ${messageOf(cause)}`, { cause });
         });
         this.#pipelines.set(key, { pipeline, layout: layout.group, shader });
         this.#onCreate(key);
@@ -90,24 +92,26 @@ export class Pipelines {
   #describe(kernel: AnyKernel, launch: AnyLaunch, key: string) {
     const shader = this.shader(kernel);
     const layout = this.#layout(shader);
-    const module = this.#module(shader, launch.spec ?? {});
+    const { module, checked } = this.#module(shader, launch.spec ?? {});
     const constants: Record<string, number> = {};
     for (const [name, value] of Object.entries(launch.overrides ?? {})) constants[name] = Number(value);
     const descriptor = { label: key, layout: layout.pipeline, compute: { module, constants } };
-    return { shader, layout, module, descriptor };
+    return { shader, layout, checked, descriptor };
   }
 
-  #module(shader: ShaderFile, spec: Readonly<Record<string, number | string>>): GPUShaderModule {
+  #module(shader: ShaderFile, spec: Readonly<Record<string, number | string>>) {
     const key = `${shader.path} ${JSON.stringify(spec)}`;
-    let module = this.#modules.get(key);
-    if (!module) {
+    let entry = this.#modules.get(key);
+    if (!entry) {
       this.#device.pushErrorScope("validation");
-      module = this.#device.createShaderModule({ label: key, code: specialize(shader, spec) });
-      const checked = checkModule(shader, module);
-      this.#onError(this.#device.popErrorScope().then(() => checked));
-      this.#modules.set(key, module);
+      const module = this.#device.createShaderModule({ label: key, code: specialize(shader, spec) });
+      const scope = this.#device.popErrorScope();
+      const checked = checkModule(shader, module).then(() => scope.then(() => undefined));
+      checked.catch(() => undefined); // whoever uses the module awaits it
+      entry = { module, checked };
+      this.#modules.set(key, entry);
     }
-    return module;
+    return entry;
   }
 
   /** Explicit layouts: "auto" would drop bindings that a variant does not use. */
@@ -143,6 +147,6 @@ async function checkModule(shader: ShaderFile, module: GPUShaderModule): Promise
   if (error) throw new ShaderError(shaderMessage(shader, error));
 }
 
-function rejectWith(message: string): never {
-  throw new ShaderError(message);
+function failIf(error: GPUError | null, key: string): void {
+  if (error) throw new ShaderError(`${key}: ${messageOf(error.message)}`);
 }

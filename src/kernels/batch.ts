@@ -50,7 +50,7 @@ export function launchGather(
     },
     overrides: { N, C, H, W, PADDING: padding, FLIP: flip, STREAM: STREAMS.augmentation },
     params: { first, pad_value: padValue },
-    workgroups: flatGrid(t.x.size),
+    workgroups: flatGrid(N * C * H * Math.ceil(W / 4)), // a lane has four columns
     cost: { flops: 2 * t.x.size, bytes: 5 * t.x.size },
   });
 }

@@ -31,17 +31,25 @@ export interface Conv2dGeometry extends Conv2dOptions {
  * @throws ShapeError when the channels differ, the filter is larger than the padded image, or stride or padding is not a
  *   whole number of pixels
  */
-export function conv2dGeometry(x: readonly number[], weight: readonly number[], { stride, padding }: Conv2dOptions): Conv2dGeometry {
+export function conv2dGeometry(
+  x: readonly number[],
+  weight: readonly number[],
+  { stride, padding }: Conv2dOptions,
+): Conv2dGeometry {
   const [N, C, H, W] = dims("conv2d: x", x, 4) as [number, number, number, number];
   const [K, weightC, R, S] = dims("conv2d: weight", weight, 4) as [number, number, number, number];
   if (weightC !== C) {
     throw new ShapeError(`conv2d: x has ${C} channels, but weight [${weight.join(", ")}] takes ${weightC}`);
   }
   if (!Number.isInteger(stride) || stride < 1 || !Number.isInteger(padding) || padding < 0) {
-    throw new ShapeError(`conv2d: stride ${stride} must be a whole number from 1 and padding ${padding} one from 0`);
+    throw new ShapeError(
+      `conv2d: stride ${stride} must be a whole number from 1 and padding ${padding} one from 0`,
+    );
   }
   if (R > H + 2 * padding || S > W + 2 * padding) {
-    throw new ShapeError(`conv2d: a ${R}×${S} filter is larger than a ${H}×${W} image padded by ${padding} (use a larger image or padding)`);
+    throw new ShapeError(
+      `conv2d: a ${R}×${S} filter is larger than a ${H}×${W} image padded by ${padding} (use a larger image or padding)`,
+    );
   }
   const P = Math.floor((H + 2 * padding - R) / stride) + 1;
   const Q = Math.floor((W + 2 * padding - S) / stride) + 1;

@@ -1,8 +1,16 @@
 /** Launcher of conv2d's weight gradient: partial sums over runs of output pixels, then their sum in a fixed order. */
-import { defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Conv2dGeometry, type Conv2dOptions, conv2dBytes, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
+import {
+  type Conv2dGeometry,
+  type Conv2dOptions,
+  conv2dBytes,
+  conv2dFlops,
+  conv2dGeometry,
+} from "./conv2d-geometry.ts";
+import { gradWeightTile } from "./conv2d-narrow-tiles.ts";
+import { launchSumRows } from "./sum-rows.ts";
 
 const TILED = defineKernel({
   file: "conv2d/grad-weight.wgsl",
@@ -12,15 +20,15 @@ const TILED = defineKernel({
   spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH"],
 });
 
-const SUM_PARTIALS = defineKernel({
-  file: "conv2d/sum-partials.wgsl",
-  bindings: ["partials", "dweight"],
-  overrides: ["ACCUMULATE"],
-  params: ["elements", "splits"],
+const NARROW = defineKernel({
+  file: "conv2d/grad-weight-narrow.wgsl",
+  bindings: ["x", "dy", "partials"],
+  overrides: ["C", "H", "W", "K", "P", "Q", "R"],
+  params: ["tiles", "tiles_per_split"],
+  spec: ["S", "STRIDE", "PADDING", "TAP_ROWS", "CHANNELS", "ROWS", "COLUMNS", "GROUPS"],
 });
-const SUM_COLUMNS = 32; // COLUMNS of the file
 
-/** Sizes of the scratch tensor that a weight gradient needs. */
+/** The scratch tensor that a weight gradient needs: [splits, K, C, R, S], or any shape of as many numbers. */
 export interface GradWeightPartials {
   /** Runs of output pixels that are summed by themselves. */
   readonly splits: number;
@@ -28,7 +36,10 @@ export interface GradWeightPartials {
   readonly elements: number;
 }
 
-/** The partial sums for x and weight (or dweight) of these shapes. */
+/**
+ * The partial sums of the weight gradient for x [N, C, H, W] and weight [K, C, R, S].
+ * @throws ShapeError as `conv2dGeometry`
+ */
 export function gradWeightPartials(
   gpu: Gpu,
   x: readonly number[],
@@ -36,8 +47,8 @@ export function gradWeightPartials(
   options: Conv2dOptions,
 ): GradWeightPartials {
   const geometry = conv2dGeometry(x, weight, options);
-  const { splits } = planTiled(geometry);
-  return { splits, elements: splits * geometry.K * geometry.C * geometry.R * geometry.S };
+  const { splits } = plan(gpu, geometry);
+  return { splits, elements: splits * weightSize(geometry) };
 }
 
 /**
@@ -45,7 +56,7 @@ export function gradWeightPartials(
  *
  * @param x           [N, C, H, W]
  * @param dy          [N, K, P, Q]
- * @param partials    scratch of `gradWeightPartials(…).elements` numbers, overwritten
+ * @param partials    scratch of exactly `gradWeightPartials(…).elements` numbers, overwritten
  * @param dweight     [K, C, R, S], written, or added to
  * @param accumulate  add to what dweight holds
  */
@@ -54,40 +65,97 @@ export function launchConv2dGradWeight(
   { accumulate = false, ...options }: Conv2dOptions & { accumulate?: boolean },
 ): void {
   const geometry = conv2dGeometry(x.shape, dweight.shape, options);
-  const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
-  const { splits, pixelsPerSplit, tiles, spec } = planTiled(geometry);
-  x.gpu.run(TILED, {
-    buffers: { x, dy, partials },
-    overrides: { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding },
-    params: { pixels: N * P * Q, pixels_per_split: pixelsPerSplit, depth: spec.DEPTH },
-    spec,
-    workgroups: [...tiles, splits],
-    cost: { flops: conv2dFlops(geometry), bytes: conv2dBytes(geometry) + 4 * (splits - 1) * dweight.size },
-  });
-  x.gpu.run(SUM_PARTIALS, {
-    buffers: { partials, dweight },
-    overrides: { ACCUMULATE: accumulate },
-    params: { elements: dweight.size, splits },
-    workgroups: [Math.ceil(dweight.size / SUM_COLUMNS)],
-    cost: { flops: splits * dweight.size, bytes: 4 * (splits + 1) * dweight.size },
-  });
+  plan(x.gpu, geometry).run({ x, dy, partials });
+  launchSumRows({ x: partials, y: dweight }, { accumulate });
 }
 
-// Enough workgroups for a large GPU (132 multiprocessors of an H100, several workgroups each) …
-const WORKGROUPS = 1024;
-// … unless a split would have so few pixels that writing and summing its partial sums costs more than making them,
-const LEAST_PIXELS = 256;
-// or the partial sums would take more memory than the largest activations do.
+interface Plan {
+  readonly splits: number;
+  run(buffers: { x: Tensor; dy: Tensor; partials: Tensor }): void;
+}
+
+function plan(gpu: Gpu, geometry: Conv2dGeometry): Plan {
+  return (gpu.variant === "narrow" ? planNarrow(gpu, geometry) : null) ?? planTiled(gpu, geometry);
+}
+
+/** Partial sums take at most this many numbers (32 MiB), about what the largest activations take. */
 const MOST_PARTIALS = 2 ** 23;
 
-function planTiled({ N, C, K, R, S, P, Q }: Conv2dGeometry) {
-  const weights = C * R * S;
+/**
+ * `count` steps in runs for `workgroups` workgroups in all, where one run takes `tiles` of them; no shorter than
+ * `least` steps, below which writing and adding up partial sums costs more than making them.
+ */
+function split(
+  count: number,
+  { workgroups, tiles, least }: { workgroups: number; tiles: number; least: number },
+  size: number,
+) {
+  const wanted = Math.max(1, Math.floor(Math.min(workgroups / tiles, count / least, MOST_PARTIALS / size)));
+  const perSplit = Math.ceil(count / wanted);
+  return { perSplit, splits: Math.ceil(count / perSplit) };
+}
+
+function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
+  const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const [THREADS_M, THREADS_N] = K <= 16 ? [2, 32] : K <= 32 ? [4, 16] : [8, 16];
   const spec = { TM: 8, TN: 4, THREADS_M, THREADS_N, DEPTH: 16 };
-  const tiles = [Math.ceil(K / (spec.TM * THREADS_M)), Math.ceil(weights / (spec.TN * THREADS_N))] as const;
-  const pixels = N * P * Q;
-  const wanted = Math.min(WORKGROUPS / (tiles[0] * tiles[1]), pixels / LEAST_PIXELS, MOST_PARTIALS / (K * weights));
-  const perSplit = pixels / Math.max(1, Math.floor(wanted));
-  const pixelsPerSplit = Math.ceil(perSplit / spec.DEPTH) * spec.DEPTH;
-  return { spec, tiles, pixelsPerSplit, splits: Math.ceil(pixels / pixelsPerSplit) };
+  const tiles = [
+    Math.ceil(K / (spec.TM * THREADS_M)),
+    Math.ceil((C * R * S) / (spec.TN * THREADS_N)),
+  ] as const;
+  const steps = Math.ceil((N * P * Q) / spec.DEPTH);
+  // Several workgroups for each of the 132 multiprocessors of an H100.
+  const runs = { workgroups: 1024, tiles: tiles[0] * tiles[1], least: 16 };
+  const { perSplit, splits } = split(steps, runs, weightSize(geometry));
+  return {
+    splits,
+    run: (buffers) =>
+      gpu.run(TILED, {
+        buffers,
+        overrides: { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding },
+        params: { pixels: N * P * Q, pixels_per_split: perSplit * spec.DEPTH, depth: spec.DEPTH },
+        spec,
+        workgroups: [...tiles, splits],
+        cost: cost(geometry, splits),
+      }),
+  };
+}
+
+/** @returns null where no tile can be unrolled */
+function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
+  const tile = gradWeightTile(geometry);
+  if (tile === null) return null;
+  const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
+  const grid = [
+    Math.ceil(K / (8 * tile.GROUPS)),
+    Math.ceil(C / tile.CHANNELS) * Math.ceil(R / tile.TAP_ROWS),
+  ] as const;
+  const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
+  // Enough workgroups that the processor's cores finish together.
+  const runs = { workgroups: 64, tiles: grid[0] * grid[1], least: 16 };
+  const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
+  return {
+    splits,
+    run: (buffers) =>
+      gpu.run(NARROW, {
+        buffers,
+        overrides: { C, H, W, K, P, Q, R },
+        params: { tiles, tiles_per_split: perSplit },
+        spec: { S, STRIDE: stride, PADDING: padding, ...tile },
+        workgroups: [...grid, splits],
+        cost: cost(geometry, splits),
+      }),
+  };
+}
+
+function weightSize({ K, C, R, S }: Conv2dGeometry): number {
+  return K * C * R * S;
+}
+
+/** x and dy read, the partial sums written: conv2dBytes counts one set of weights. */
+function cost(geometry: Conv2dGeometry, splits: number) {
+  return {
+    flops: conv2dFlops(geometry),
+    bytes: conv2dBytes(geometry) + 4 * (splits - 1) * weightSize(geometry),
+  };
 }

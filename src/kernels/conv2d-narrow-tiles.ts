@@ -6,13 +6,19 @@ import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 
 const LANES = 8;
 
-/** Nanoseconds per operation on 8 lanes: lavapipe (Mesa 26.1, AVX-512VL at about 3 GHz), one core, November 2026. */
-const COST = { multiplyAdd: 0.4, load: 7, spread: 0.7, carried: 1, trip: 20 };
+/**
+ * Nanoseconds on 8 lanes, fitted to 130 random tiles on lavapipe (Mesa 26.1, one AVX-512 core, November 2026). A load of 8
+ * input pixels includes spreading them to all lanes; `load` is one of weights or of dy; `carry` is an accumulator's way
+ * through memory from step to step; `store` is an output pixel.
+ */
+const COST = { multiplyAdd: 0.55, inputLoad: 11, load: 6, carry: 0.6, step: 20, store: 45 };
 
 /** lavapipe unrolls loops of up to 32 trips; what is not unrolled is 20 times slower. */
 const MOST_TRIPS = 32;
 /** Multiply-adds of an unrolled step: at 1,152 a pipeline takes a second to compile, at 640 half of one. */
 const MOST_MULTIPLY_ADDS = 832;
+/** A tile of twice the unrolled code compiles twice as long, so it must be some percent faster to be worth it. */
+const COMPILE_WEIGHT = 1 / 4000;
 
 /** What `forward-narrow.wgsl` takes as spec constants, sizes of the layer aside. */
 export interface GatherTile {
@@ -23,12 +29,18 @@ export interface GatherTile {
   readonly TAP_ROWS: number;
 }
 
-/** One pass as the kernel sees it: K output channels of P × Q pixels. */
-export type GatherPass = Pick<Conv2dGeometry, "K" | "P" | "Q" | "R" | "S" | "stride" | "padding"> & { transposed: boolean };
+interface GatherPass extends Conv2dGeometry {
+  readonly transposed: boolean;
+}
 
-/** The tile for a forward pass or an input gradient; null where none can be unrolled (a filter of over 32 columns, say). */
-export function gatherTile(pass: GatherPass): GatherTile | null {
-  return remembered(`gather ${Object.values(pass)}`, () => cheapest(gatherTiles(pass), (tile) => gatherTime(pass, tile)));
+/**
+ * The tile for a forward pass or, transposed, an input gradient; null where none can be unrolled (a filter of more than
+ * 32 columns, say).
+ * @param sizes  as the kernel sees them: from C channels to K channels of P × Q pixels
+ */
+export function gatherTile(sizes: Conv2dGeometry, transposed: boolean): GatherTile | null {
+  const pass = { ...sizes, transposed };
+  return remembered("gather", pass, () => cheapest(gatherTiles(pass), (tile) => gatherTime(pass, tile)));
 }
 
 function* gatherTiles({ K, P, Q, R, stride, transposed }: GatherPass): Generator<GatherTile> {
@@ -38,29 +50,38 @@ function* gatherTiles({ K, P, Q, R, stride, transposed }: GatherPass): Generator
     for (const ROWS of multiples(step, Math.min(P, 8)))
       for (const COLUMNS of multiples(step, Math.min(Q, 16)))
         for (const GROUPS of [1, 2, 4].filter((groups) => groups === 1 || (groups - 1) * LANES < K))
-          for (const TAP_ROWS of new Set([R, ...multiples(step, R)])) yield { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS };
+          for (const TAP_ROWS of new Set([R, ...multiples(step, R)]))
+            yield { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS };
 }
 
-/** Estimated time for one image and one input channel, ns. */
+/** Estimated time for one image, ns. */
 function gatherTime(pass: GatherPass, { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS }: GatherTile): number {
-  const { K, P, Q, R, S, stride, padding, transposed } = pass;
+  const { C, K, P, Q, R, S, stride, padding, transposed } = pass;
   const inRows = transposed ? exchanged(ROWS, TAP_ROWS, stride, padding) : met(ROWS, TAP_ROWS, stride);
   const inColumns = transposed ? exchanged(COLUMNS, S, stride, padding) : met(COLUMNS, S, stride);
   const pixels = IMAGES * ROWS * COLUMNS;
   const loads = Math.ceil((IMAGES * inRows * inColumns) / LANES);
   const multiplyAdds = (pixels * GROUPS * TAP_ROWS * S) / (transposed ? stride ** 2 : 1);
   const accumulators = pixels * GROUPS;
-  if (Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_TRIPS || multiplyAdds > MOST_MULTIPLY_ADDS || accumulators > 128) {
+  if (
+    Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_TRIPS ||
+    multiplyAdds > MOST_MULTIPLY_ADDS ||
+    accumulators > 128
+  ) {
     return Number.POSITIVE_INFINITY;
   }
   const step =
     multiplyAdds * COST.multiplyAdd +
-    (loads + GROUPS * TAP_ROWS * S) * COST.load +
-    IMAGES * inRows * inColumns * COST.spread +
-    accumulators * COST.carried +
-    COST.trip;
-  const steps = Math.ceil(P / ROWS) * Math.ceil(Q / COLUMNS) * Math.ceil(K / (LANES * GROUPS)) * Math.ceil(R / TAP_ROWS);
-  return (step * steps) / IMAGES;
+    loads * COST.inputLoad +
+    GROUPS * TAP_ROWS * S * COST.load +
+    accumulators * COST.carry +
+    COST.step;
+  const workgroup = step * Math.ceil(R / TAP_ROWS) * C + accumulators * COST.store;
+  const worth = 1 + multiplyAdds * COMPILE_WEIGHT;
+  return (
+    (worth * workgroup * Math.ceil(P / ROWS) * Math.ceil(Q / COLUMNS) * Math.ceil(K / (LANES * GROUPS))) /
+    IMAGES
+  );
 }
 
 /** What `grad-weight-narrow.wgsl` takes as spec constants, sizes of the layer aside. */
@@ -74,8 +95,7 @@ export interface GradWeightTile {
 
 /** The tile for a weight gradient; null where none can be unrolled. */
 export function gradWeightTile(geometry: Conv2dGeometry): GradWeightTile | null {
-  const { N: _, ...layer } = geometry;
-  return remembered(`weight ${Object.values(layer)}`, () =>
+  return remembered("weight", geometry, () =>
     cheapest(gradWeightTiles(geometry), (tile) => gradWeightTime(geometry, tile)),
   );
 }
@@ -89,7 +109,10 @@ function* gradWeightTiles({ C, K, P, Q, R }: Conv2dGeometry): Generator<GradWeig
 }
 
 /** Estimated time for one image, ns. */
-function gradWeightTime(geometry: Conv2dGeometry, { CHANNELS, ROWS, COLUMNS, GROUPS, TAP_ROWS }: GradWeightTile): number {
+function gradWeightTime(
+  geometry: Conv2dGeometry,
+  { CHANNELS, ROWS, COLUMNS, GROUPS, TAP_ROWS }: GradWeightTile,
+): number {
   const { C, K, P, Q, R, S, stride } = geometry;
   const inRows = met(ROWS, TAP_ROWS, stride);
   const inColumns = met(COLUMNS, S, stride);
@@ -97,17 +120,24 @@ function gradWeightTime(geometry: Conv2dGeometry, { CHANNELS, ROWS, COLUMNS, GRO
   const loads = Math.ceil(inputs / LANES);
   const accumulators = CHANNELS * TAP_ROWS * S * GROUPS;
   const multiplyAdds = accumulators * ROWS * COLUMNS;
-  if (Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_TRIPS || multiplyAdds > MOST_MULTIPLY_ADDS || accumulators > 100) {
+  if (
+    Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_TRIPS ||
+    multiplyAdds > MOST_MULTIPLY_ADDS ||
+    accumulators > 100
+  ) {
     return Number.POSITIVE_INFINITY;
   }
   const step =
     multiplyAdds * COST.multiplyAdd +
-    (loads + ROWS * COLUMNS * GROUPS) * COST.load +
-    inputs * COST.spread +
-    accumulators * COST.carried +
-    COST.trip;
+    loads * COST.inputLoad +
+    ROWS * COLUMNS * GROUPS * COST.load +
+    accumulators * COST.carry +
+    COST.step;
   const tiles = Math.ceil(P / ROWS) * Math.ceil(Q / COLUMNS);
-  return step * tiles * Math.ceil(K / (LANES * GROUPS)) * Math.ceil(C / CHANNELS) * Math.ceil(R / TAP_ROWS);
+  const worth = 1 + multiplyAdds * COMPILE_WEIGHT;
+  return (
+    worth * step * tiles * Math.ceil(K / (LANES * GROUPS)) * Math.ceil(C / CHANNELS) * Math.ceil(R / TAP_ROWS)
+  );
 }
 
 /** Input rows (or columns) that `count` neighbouring outputs meet: as IN_ROWS in the kernels. */
@@ -138,7 +168,8 @@ function cheapest<T>(tiles: Iterable<T>, time: (tile: T) => number): T | null {
 
 const chosen = new Map<string, unknown>();
 
-function remembered<T>(key: string, choose: () => T): T {
+function remembered<T>(kind: string, layer: Conv2dGeometry, choose: () => T): T {
+  const key = `${kind} ${Object.values({ ...layer, N: 0 })}`;
   if (!chosen.has(key)) chosen.set(key, choose());
   return chosen.get(key) as T;
 }

@@ -1,7 +1,14 @@
 /** Launchers of conv2d: forward and the gradient of its input. The weight's gradient is in conv2d-grad-weight.ts. */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Conv2dGeometry, type Conv2dOptions, conv2dBytes, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
+import {
+  type Conv2dGeometry,
+  type Conv2dOptions,
+  conv2dBytes,
+  conv2dFlops,
+  conv2dGeometry,
+} from "./conv2d-geometry.ts";
+import { gatherTile } from "./conv2d-narrow-tiles.ts";
 import { flatGrid } from "./grid.ts";
 
 const TILED = defineKernel({
@@ -12,6 +19,14 @@ const TILED = defineKernel({
   spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH"],
 });
 
+const NARROW = defineKernel({
+  file: "conv2d/forward-narrow.wgsl",
+  bindings: ["x", "weight", "y"],
+  overrides: ["C", "H", "W", "K", "P", "Q", "R", "ACCUMULATE"],
+  params: ["images", "filter_rows", "channels"],
+  spec: ["TRANSPOSED", "S", "STRIDE", "PADDING", "TAP_ROWS", "IMAGES", "ROWS", "COLUMNS", "GROUPS"],
+});
+
 /**
  * y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r − padding, q·stride + s − padding] · weight[k,c,r,s], x outside its border 0.
  *
@@ -19,10 +34,12 @@ const TILED = defineKernel({
  * @param weight  [K, C, R, S]
  * @param y       [N, K, P, Q], written
  */
-export function launchConv2d(tensors: { x: Tensor; weight: Tensor; y: Tensor }, options: Conv2dOptions): void {
-  const geometry = conv2dGeometry(tensors.x.shape, tensors.weight.shape, options);
-  const { N, C, H, W, K, P, Q } = geometry;
-  launchGather(tensors, geometry, { N, C, H, W, K, P, Q }, { transposed: false, accumulate: false });
+export function launchConv2d(
+  buffers: { x: Tensor; weight: Tensor; y: Tensor },
+  options: Conv2dOptions,
+): void {
+  const geometry = conv2dGeometry(buffers.x.shape, buffers.weight.shape, options);
+  launchGather({ buffers, geometry, sizes: geometry, transposed: false, accumulate: false });
 }
 
 /**
@@ -39,32 +56,45 @@ export function launchConv2dGradInput(
   { accumulate = false, ...options }: Conv2dOptions & { accumulate?: boolean },
 ): void {
   const geometry = conv2dGeometry(dx.shape, weight.shape, options);
-  const { N, C, H, W, K, P, Q } = geometry;
-  const exchanged = { N, C: K, H: P, W: Q, K: C, P: H, Q: W };
-  launchGather({ x: dy, weight, y: dx }, geometry, exchanged, { transposed: true, accumulate });
+  const { C, H, W, K, P, Q } = geometry;
+  const sizes = { ...geometry, C: K, H: P, W: Q, K: C, P: H, Q: W };
+  launchGather({ buffers: { x: dy, weight, y: dx }, geometry, sizes, transposed: true, accumulate });
 }
 
-/** What one pass reads (C, H, W) and writes (K, P, Q): the other way round in the gradient of the input. */
-type PassSizes = Pick<Conv2dGeometry, "N" | "C" | "H" | "W" | "K" | "P" | "Q">;
+interface Gather {
+  readonly buffers: { readonly x: Tensor; readonly weight: Tensor; readonly y: Tensor };
+  readonly geometry: Conv2dGeometry;
+  /** As the kernel sees them: what it reads is C × H × W and what it writes K × P × Q, in both directions. */
+  readonly sizes: Conv2dGeometry;
+  readonly transposed: boolean;
+  readonly accumulate: boolean;
+}
 
-function launchGather(
-  buffers: { x: Tensor; weight: Tensor; y: Tensor },
-  geometry: Conv2dGeometry,
-  { N, C, H, W, K, P, Q }: PassSizes,
-  { transposed, accumulate }: { transposed: boolean; accumulate: boolean },
-): void {
-  const { R, S, stride, padding } = geometry;
+function launchGather(gather: Gather): void {
+  if (gather.buffers.y.gpu.variant === "wide" || !launchNarrow(gather)) launchTiled(gather);
+}
+
+function cost({ buffers, geometry, accumulate }: Gather) {
+  const bytes = conv2dBytes(geometry) + (accumulate ? buffers.y.byteLength : 0);
+  return { flops: conv2dFlops(geometry), bytes };
+}
+
+function launchTiled(gather: Gather): void {
+  const { buffers, sizes, transposed, accumulate } = gather;
+  const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const spec = tile(K);
   const step = transposed ? stride : 1;
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
   const channelTiles = Math.ceil(K / (spec.TM * spec.THREADS_M));
+  const pixelTiles = Math.ceil(pixels / (spec.TN * spec.THREADS_N));
+  const layer = { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding };
   buffers.y.gpu.run(TILED, {
     buffers,
-    overrides: { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding, TRANSPOSED: transposed, ACCUMULATE: accumulate },
+    overrides: { ...layer, TRANSPOSED: transposed, ACCUMULATE: accumulate },
     params: { images: N, filter_rows: R, filter_columns: S, channels: C, depth: spec.DEPTH },
     spec,
-    workgroups: [channelTiles * step * step, ...flatGrid(Math.ceil(pixels / (spec.TN * spec.THREADS_N)), 1)],
-    cost: { flops: conv2dFlops(geometry), bytes: conv2dBytes(geometry) + (accumulate ? buffers.y.byteLength : 0) },
+    workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
+    cost: cost(gather),
   });
 }
 
@@ -72,4 +102,25 @@ function launchGather(
 function tile(K: number) {
   const [THREADS_M, THREADS_N] = K <= 16 ? [2, 64] : K <= 32 ? [4, 32] : [8, 16];
   return { TM: 8, TN: 4, THREADS_M, THREADS_N, DEPTH: 8 };
+}
+
+/** @returns false where no tile can be unrolled */
+function launchNarrow(gather: Gather): boolean {
+  const { buffers, sizes, transposed, accumulate } = gather;
+  const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
+  const tile = gatherTile(sizes, transposed);
+  if (tile === null) return false;
+  buffers.y.gpu.run(NARROW, {
+    buffers,
+    overrides: { C, H, W, K, P, Q, R, ACCUMULATE: accumulate },
+    params: { images: N, filter_rows: R, channels: C },
+    spec: { TRANSPOSED: `${transposed}`, S, STRIDE: stride, PADDING: padding, ...tile },
+    workgroups: [
+      Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS),
+      Math.ceil(K / (8 * tile.GROUPS)),
+      Math.ceil(N / tile.IMAGES),
+    ],
+    cost: cost(gather),
+  });
+  return true;
 }

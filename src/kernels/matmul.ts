@@ -15,7 +15,19 @@ const TILED_NARROW = defineKernel({
   file: "matmul/tiled-narrow.wgsl",
   bindings: ["a", "b", "bias", "c"],
   overrides: ["BIAS", "ACCUMULATE"],
-  params: ["rows", "columns", "depth", "a_row", "a_term", "b_term", "b_column", "c_row", "c_column", "bias_row", "bias_column"],
+  params: [
+    "rows",
+    "columns",
+    "depth",
+    "a_row",
+    "a_term",
+    "b_term",
+    "b_column",
+    "c_row",
+    "c_column",
+    "bias_row",
+    "bias_column",
+  ],
   spec: ["LANES"],
 });
 
@@ -33,6 +45,23 @@ export interface MatmulOptions {
   readonly transposeB?: boolean;
   /** Add to what `c` holds. */
   readonly accumulate?: boolean;
+  /** On a wide GPU: how the work is cut. Chosen by the shape unless a test or a benchmark gives it. */
+  readonly cut?: MatmulCut;
+}
+
+/** Rows and columns of C that a workgroup and a thread compute, and terms that are in workgroup memory at a time. */
+export interface MatmulTile {
+  readonly TILE_M: number;
+  readonly TILE_N: number;
+  readonly TILE_K: number;
+  readonly MICRO_M: number;
+  readonly MICRO_N: number;
+}
+
+export interface MatmulCut {
+  readonly tile: MatmulTile;
+  /** Stretches of K that are summed by themselves, at most. */
+  readonly slices: number;
 }
 
 /**
@@ -123,7 +152,9 @@ function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
   const { a, b, bias, c } = tensors;
   const { transposeA = false, transposeB = false, accumulate = false } = options;
   const { M, N, K, cost } = sizes(tensors, options);
-  const { tile, grid, slices, steps } = planWide(M, N, K);
+  const { tile, slices: wanted } = options.cut ?? chooseCut(M, N, K);
+  const steps = Math.ceil(K / wanted / tile.TILE_K);
+  const slices = Math.ceil(K / (steps * tile.TILE_K));
   const packedA = (transposeA ? M : K) % 4 === 0;
   const packedB = (transposeB ? K : N) % 4 === 0;
   const partial = slices > 1 ? empty(c.gpu, [slices, M, N], "f32", "matmul partial sums") : c;
@@ -139,38 +170,46 @@ function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
     },
     params: { rows: M, columns: N, depth: K, steps },
     spec: { ...tile, PackA: packedA ? "vec4f" : "f32", PackB: packedB ? "vec4f" : "f32" },
-    workgroups: [...grid, slices],
+    workgroups: [Math.ceil(N / tile.TILE_N), Math.ceil(M / tile.TILE_M), slices],
     cost: { flops: cost.flops, bytes: cost.bytes + 4 * (slices - 1) * c.size },
   });
   if (slices > 1) launchSumRows({ x: partial, y: c }, { accumulate });
 }
 
-// An 8 × 8 micro-tile does the most arithmetic per read of workgroup memory; 4 × 4 is for products too small for it.
-const TILES = [
+/**
+ * Tiles, the largest first. An 8 × 8 micro-tile does the most arithmetic per read of workgroup memory; 4 × 4 is for
+ * products that would leave most of a GPU idle otherwise.
+ */
+export const MATMUL_TILES: readonly MatmulTile[] = [
   { TILE_M: 128, TILE_N: 128, TILE_K: 16, MICRO_M: 8, MICRO_N: 8 },
   { TILE_M: 64, TILE_N: 64, TILE_K: 16, MICRO_M: 8, MICRO_N: 8 },
   { TILE_M: 32, TILE_N: 32, TILE_K: 32, MICRO_M: 4, MICRO_N: 4 },
-] as const;
+];
 
 // Threads that keep a large GPU busy: two warps of 32 for each of the 4 schedulers of 128 multiprocessors (H100: 132).
 const BUSY_THREADS = 32768;
 
-// Terms of a slice at the least. Partial sums cost 8 bytes each to write and read: at 256 terms 64 operations a byte,
-// three times what an H100 needs to be bound by arithmetic; small products wait for memory anyway.
+// How much larger than C its tiles may be before smaller tiles are better.
+const MOST_WASTE = 1.5;
+
+// Terms of a slice, at the least. Partial sums cost 8 bytes each to write and read: at 256 terms that is 64 operations
+// a byte, three times what an H100 needs to be bound by arithmetic. Small products wait for memory anyway.
 const LEAST_TERMS = 256;
 const LEAST_TERMS_OF_SMALL = 128;
 
 /** The largest tile that keeps a large GPU busy, cut along K if need be; else the smallest, cut as far as it pays. */
-function planWide(M: number, N: number, K: number) {
-  for (const tile of TILES) {
-    const smallest = tile === TILES.at(-1);
-    const grid = [Math.ceil(N / tile.TILE_N), Math.ceil(M / tile.TILE_M)] as const;
-    const threads = (grid[0] * grid[1] * tile.TILE_M * tile.TILE_N) / (tile.MICRO_M * tile.MICRO_N);
-    const wanted = Math.ceil(BUSY_THREADS / threads);
-    const possible = Math.max(1, Math.floor(K / (smallest ? LEAST_TERMS_OF_SMALL : LEAST_TERMS)));
-    if (wanted > possible && !smallest) continue;
-    const steps = Math.ceil(K / Math.min(wanted, possible) / tile.TILE_K);
-    return { tile, grid, steps, slices: Math.ceil(K / (steps * tile.TILE_K)) };
+function chooseCut(M: number, N: number, K: number): MatmulCut {
+  const slicesFor = ({ MICRO_M, MICRO_N }: MatmulTile) =>
+    Math.ceil((BUSY_THREADS * MICRO_M * MICRO_N) / (M * N));
+  for (const tile of MATMUL_TILES) {
+    const { TILE_M, TILE_N } = tile;
+    const tiled = Math.ceil(M / TILE_M) * TILE_M * Math.ceil(N / TILE_N) * TILE_N;
+    const slices = slicesFor(tile);
+    if (tiled <= MOST_WASTE * M * N && slices <= Math.max(1, K / LEAST_TERMS)) return { tile, slices };
   }
-  throw new RangeError("unreachable: the smallest tile is always taken");
+  const smallest = MATMUL_TILES.at(-1)!;
+  return {
+    tile: smallest,
+    slices: Math.max(1, Math.min(slicesFor(smallest), Math.floor(K / LEAST_TERMS_OF_SMALL))),
+  };
 }

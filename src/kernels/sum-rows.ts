@@ -21,11 +21,18 @@ const FEW_ROWS = 32;
  * @param y           […], of x.size / rows numbers in all; written, or added to
  * @param accumulate  add to what y holds
  */
-export function launchSumRows({ x, y }: { x: Tensor; y: Tensor }, { accumulate = false }: { accumulate?: boolean } = {}): void {
+export function launchSumRows(
+  { x, y }: { x: Tensor; y: Tensor },
+  { accumulate = false }: { accumulate?: boolean } = {},
+): void {
   const columns = y.size;
   const rows = x.size / columns;
   const spec =
-    x.gpu.variant === "narrow" ? { COLUMNS: 8, LANES: 1 } : rows <= FEW_ROWS ? { COLUMNS: 64, LANES: 1 } : { COLUMNS: 16, LANES: 16 };
+    x.gpu.variant === "narrow"
+      ? { COLUMNS: 8, LANES: 1 }
+      : rows <= FEW_ROWS
+        ? { COLUMNS: 64, LANES: 1 }
+        : { COLUMNS: 16, LANES: 16 };
   x.gpu.run(SUM_ROWS, {
     buffers: { x, y },
     overrides: { ACCUMULATE: accumulate },

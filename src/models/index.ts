@@ -1,7 +1,12 @@
 /** The list of models: name to network and regime. Adding one is its file and one entry here. */
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
+import { AlexNet } from "./alexnet.ts";
+import { CifarResNet } from "./cifar-resnet.ts";
+import { CifarShallow } from "./cifar-shallow.ts";
 import { F1 } from "./f1.ts";
+import { PreactivationWideResNet } from "./preactivation-wide-resnet.ts";
+import { Vgg } from "./vgg.ts";
 
 /** What a model must know of the images it classifies. */
 export interface ImageFacts {
@@ -19,32 +24,75 @@ export interface ModelOptions {
   readonly hidden?: number | undefined;
   /** First gamma of batch norm: ones, or U(0, 1) as PyTorch's default was before 1.2. */
   readonly gamma?: "ones" | "uniform" | undefined;
+  /** Keskar's topology in place of the released one. */
+  readonly variant?: "released" | "keskar" | undefined;
 }
 
 interface ModelEntry {
   readonly options: readonly (keyof ModelOptions)[];
   /** Name of the network's own training regime (src/train/base-regimes.ts). */
-  readonly regime: string;
+  readonly regime: "f1" | "c1" | "c3" | "resnet44" | "wresnet16-4" | "vgg" | "alexnet";
   /** The fewest pixels a normalized layer sees of one image: 1 where there is a normalized linear layer. */
-  readonly normalizedPixels: number;
-  create(image: ImageFacts, options: ModelOptions): Module;
+  readonly normalizedPixels: (image: ImageFacts) => number;
+  create(image: ImageFacts, options: Defined): Module;
 }
+
+type Defined = { readonly [K in keyof ModelOptions]?: Exclude<ModelOptions[K], undefined> };
+
+const onePixel = () => 1;
+const shallow = { options: ["gamma", "variant"], normalizedPixels: onePixel } as const;
 
 const MODELS: Readonly<Record<string, ModelEntry>> = {
   f1: {
     options: ["width", "hidden", "gamma"],
     regime: "f1",
-    normalizedPixels: 1,
-    create: ({ channels, height, width, classes }, options) =>
-      new F1({ ...defined(options), inputs: channels * height * width, classes }),
+    normalizedPixels: onePixel,
+    create: ({ channels, height, width, classes }, options) => new F1({ ...options, inputs: channels * height * width, classes }),
+  },
+  c1: { ...shallow, regime: "c1", create: (image, options) => new CifarShallow({ ...image, ...options }) },
+  c3: { ...shallow, regime: "c3", create: (image, options) => new CifarShallow({ ...image, ...options }) },
+  "wresnet16-4": {
+    options: [],
+    regime: "wresnet16-4",
+    normalizedPixels: afterTwoStrides,
+    create: (image) => new CifarResNet({ ...image, depth: 16, widen: 4 }),
+  },
+  "wrn16-4-preact": {
+    options: [],
+    regime: "wresnet16-4",
+    normalizedPixels: afterTwoStrides,
+    create: ({ classes, channels }) => new PreactivationWideResNet({ classes, channels }),
+  },
+  vgg: { options: [], regime: "vgg", normalizedPixels: onePixel, create: (image) => new Vgg(image) },
+  alexnet: {
+    options: ["gamma"],
+    regime: "alexnet",
+    normalizedPixels: onePixel,
+    create: (image, { gamma = "ones" }) => new AlexNet({ ...image, gamma }),
   },
 };
 
-export const MODEL_NAMES = Object.keys(MODELS);
+/** resnet8, resnet20, resnet44, …: any depth 6·n + 2. */
+function resnet(depth: number): ModelEntry {
+  return {
+    options: [],
+    regime: "resnet44",
+    normalizedPixels: afterTwoStrides,
+    create: (image) => new CifarResNet({ ...image, depth }),
+  };
+}
+
+/** Pixels of the last stage of a residual network, whose second and third stages halve the sides. */
+function afterTwoStrides({ height, width }: ImageFacts): number {
+  return Math.ceil(height / 4) * Math.ceil(width / 4);
+}
+
+export const MODEL_NAMES = [...Object.keys(MODELS), "resnetDEPTH (resnet8, resnet20, resnet44, …)"];
 
 /** @throws UsageError for a name that is not in the list */
 export function modelEntry(name: string): ModelEntry {
-  const entry = MODELS[name];
+  const depth = name.match(/^resnet(\d+)$/)?.[1];
+  const entry = depth === undefined ? MODELS[name] : resnet(Number(depth));
   if (!entry) throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
   return entry;
 }
@@ -52,14 +100,11 @@ export function modelEntry(name: string): ModelEntry {
 /** A network without memory yet. @throws UsageError for an unknown name or an option the model does not know */
 export function createModel(name: string, image: ImageFacts, options: ModelOptions = {}): Module {
   const entry = modelEntry(name);
-  for (const option of Object.keys(defined(options)) as (keyof ModelOptions)[]) {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined;
+  for (const option of Object.keys(given) as (keyof ModelOptions)[]) {
     if (!entry.options.includes(option)) {
       throw new UsageError(`model ${name}: has no option ${option}; it has ${entry.options.join(", ") || "none"}`);
     }
   }
-  return entry.create(image, options);
-}
-
-function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+  return entry.create(image, given);
 }

@@ -8,6 +8,7 @@ import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
 import { launchRunningStatistics, type RunningRule } from "../kernels/ghost-batch-norm.ts";
 import { STREAMS } from "../support/random.ts";
 import { ELEMENT_BYTES, persistent, slice, type Tensor } from "../tensor/tensor.ts";
+import { Dropout } from "./dropout.ts";
 import { GhostBatchNorm } from "./ghost-batch-norm.ts";
 import type { NormState } from "./norm-state.ts";
 import { type Module, namedModules, namedParameters, type Parameter } from "./module.ts";
@@ -59,6 +60,8 @@ export function materialize(
     parameter.place(value);
     parameter.initialize(value, { seed, stream: STREAMS.init, tensor: index });
   }
+  const dropouts = namedModules(model).filter((entry): entry is [string, Dropout] => entry[1] instanceof Dropout);
+  for (const [layer, [, dropout]] of dropouts.entries()) dropout.layer = layer;
   const norms = namedModules(model).filter((entry): entry is [string, GhostBatchNorm] => entry[1] instanceof GhostBatchNorm);
   const normState = placeNorms(gpu, norms.map(([, norm]) => norm), maximumGhosts);
   const state = { gpu, model, parameters, norms, values, gradients, velocity, start, normState };

@@ -28,6 +28,23 @@ export class DeviceError extends GhostbatchError {
   override readonly exitCode: number = 3;
 }
 
+/** The device is gone (driver reset, unplugged): everything on it is lost, and a new device may work. */
+export class DeviceLostError extends DeviceError {}
+
+/** A loss, a gradient or a weight that is NaN or infinite. */
+export class DivergenceError extends GhostbatchError {}
+
+/** A run that was asked to stop, has kept what it had, and can be resumed. */
+export class StoppedError extends GhostbatchError {
+  override readonly exitCode: number;
+
+  /** @param exitCode 128 + the number of the signal that asked */
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
 /** A file or a folder that is missing, damaged, foreign, taken or not writable. */
 export class DataError extends GhostbatchError {
   override readonly exitCode: number = 2;

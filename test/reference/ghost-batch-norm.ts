@@ -151,6 +151,35 @@ export function ghostBatchNormGradients(
 }
 
 /**
+ * Sizes of what is rounded in float32, for the tolerance of a comparison. The results themselves are too small a measure:
+ * x − mean cancels where |mean| ≫ deviation, and the three terms of dx cancel (in a ghost of two values altogether).
+ *
+ *   y: max |gamma| · max |x| / √(variance + eps) + max |beta| + max |residual|
+ *   dx: max |gamma| / √(variance + eps) · max |dy| · (1 + max |x| / √(variance + eps))
+ *   dgamma: max |dy| · max |x| / √(variance + eps) · √(N · HW),  dbeta: max |dy| · √(N · HW)
+ */
+export function ghostBatchNormScales(
+  t: { x: Values; gamma: Values; beta: Values; dy: Values; residual?: Values },
+  options: GhostBatchNormOptions,
+): { y: number; dx: number; dgamma: number; dbeta: number } {
+  const { variance } = ghostStatistics(t.x, options);
+  const largest = (values: Values) => {
+    let most = 0;
+    for (const value of values) most = Math.max(most, Math.abs(value));
+    return most;
+  };
+  const inverse = 1 / Math.sqrt(variance.reduce((least, value) => Math.min(least, value)) + options.eps);
+  const normalized = largest(t.x) * inverse;
+  const terms = Math.sqrt(options.N * options.HW);
+  return {
+    y: largest(t.gamma) * normalized + largest(t.beta) + (t.residual ? largest(t.residual) : 0),
+    dx: largest(t.gamma) * inverse * largest(t.dy) * (1 + normalized),
+    dgamma: largest(t.dy) * normalized * terms,
+    dbeta: largest(t.dy) * terms,
+  };
+}
+
+/**
  * Evaluation: y = gamma · (x − runningMean) / √(runningVariance + eps) + beta (+ residual), then relu if asked for.
  * No ghosts: the result of a sample does not depend on the rest of the batch.
  *

@@ -1,12 +1,5 @@
 import { describe, expect, test } from "vitest";
-import {
-  boundedInteger,
-  normalPair,
-  pcg4d,
-  permutation,
-  STREAMS,
-  uniform01,
-} from "../../src/support/random.ts";
+import { boundedInteger, pcg4d, permutation, STREAMS, uniform01 } from "../../src/support/random.ts";
 
 const MASK = 0xffffffffn;
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { DATASET_NAMES } from "../../data/load.ts";
+import { DATASET_FORMS } from "../../data/load.ts";
 import { describePlan, planTraining } from "../../experiments/dry-run.ts";
 import { environmentOf } from "../../experiments/environment.ts";
 import { executeRun, METRIC_COLUMNS, type RunSummary } from "../../experiments/execute.ts";
@@ -35,7 +35,7 @@ export function trainCommand(): Command {
   const real = (flags: string, text: string) => new Option(flags, text).argParser(realNumber(0));
   const command = new Command("train").description("train one network; the run folder keeps everything about it");
   const options = [
-    choice("--dataset <name>", "data set (default: mnist)", DATASET_NAMES),
+    new Option("--dataset <name>", `data set: ${DATASET_FORMS.join(", ")} (default: mnist)`),
     choice("--model <name>", "network (default: f1)", MODEL_NAMES),
     count("--width <units>", "units of a hidden layer"),
     count("--hidden <layers>", "hidden layers"),
@@ -71,7 +71,7 @@ export function trainCommand(): Command {
 
 async function train(flags: Record<string, unknown> & HostOptions): Promise<void> {
   const spec = specOf(flags);
-  const prepared = prepareRun(spec, { dataDir: flags.dataDir });
+  const prepared = await prepareRun(spec, { dataDir: flags.dataDir });
   const warnings = new Set([...(prepared.epoch.full?.warnings ?? []), ...prepared.epoch.last.warnings]);
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const memoryBytes = flags.memory === undefined ? undefined : flags.memory * 2 ** 20;

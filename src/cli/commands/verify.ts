@@ -1,2 +1,94 @@
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-export function verifyCommand(): Command { return new Command("verify"); }
+import { openGpu } from "../../host/open-gpu.ts";
+import { DataError } from "../../support/errors.ts";
+import { type Comparison, passes, worstOf } from "../../verify/compare.ts";
+import { openReferenceFile, type ReferenceFile } from "../../verify/reference-file.ts";
+import { type CaseResult, totalsOf, verifyFile } from "../../verify/verify.ts";
+import { adapterOption, jsonOption } from "../options.ts";
+
+/** The project's own reference files; a checkout has them, the published package does not. */
+const OWN_FILES = fileURLToPath(new URL("../../../test/golden/", import.meta.url));
+
+export function verifyCommand(): Command {
+  return new Command("verify")
+    .description("checks the engine on this machine's adapter against results of PyTorch in float64")
+    .argument("[files...]", "reference files, .safetensors with their cases (default: the project's own)")
+    .addOption(adapterOption())
+    .addOption(jsonOption())
+    .action(verify);
+}
+
+async function verify(paths: string[], { adapter, json }: { adapter?: string; json?: boolean }): Promise<void> {
+  const files: ReferenceFile[] = [];
+  try {
+    // All of them before the first is run: a wrong name is told at once.
+    for (const path of paths.length > 0 ? paths : ownFiles()) files.push(await openReferenceFile(path));
+    const gpu = await openGpu({ adapter });
+    const say = json ? () => {} : console.log;
+    say(`adapter: ${gpu.adapter.name}${gpu.adapter.software ? " (software)" : ""}`);
+    const results: { path: string; cases: CaseResult[] }[] = [];
+    for (const file of files) {
+      say(file.path);
+      const cases: CaseResult[] = [];
+      for await (const result of verifyFile(gpu, file)) {
+        cases.push(result);
+        say(lineOf(result));
+      }
+      results.push({ path: file.path, cases });
+    }
+    const all = results.flatMap(({ cases }) => cases);
+    const totals = totalsOf(all);
+    const { passed, failed, skipped } = totals;
+    if (json) {
+      const adapterFacts = { name: gpu.adapter.name, software: gpu.adapter.software, variant: gpu.variant };
+      console.log(JSON.stringify({ adapter: adapterFacts, files: results.map(jsonOf), ...totals }, null, 2));
+    } else {
+      if (skipped > 0) console.log(`NOT CHECKED, unknown to this engine: ${countsOf(all.filter(({ status }) => status === "skipped"))}`);
+      if (failed > 0) console.log(`FAILED: ${countsOf(all.filter(({ status }) => status === "failed"))}`);
+      console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+    }
+    if (failed > 0) process.exitCode = 1;
+  } finally {
+    for (const file of files) await file.close();
+  }
+}
+
+function ownFiles(): string[] {
+  let names: string[] = [];
+  try {
+    names = readdirSync(OWN_FILES).filter((name) => name.endsWith(".safetensors"));
+  } catch {
+    // No such folder is as good as an empty one.
+  }
+  if (names.length === 0) {
+    throw new DataError(`${OWN_FILES}: has no reference files (the published package comes without them): name some, ghostbatch verify FILE…`);
+  }
+  return names.sort().map((name) => join(OWN_FILES, name));
+}
+
+/** One case on one line: what it is, and the tensor that is nearest to its tolerance or furthest beyond it. */
+function lineOf({ status, name, details, tensors, absent = [], reason }: CaseResult): string {
+  const start = `  ${status === "passed" ? "passed " : status.toUpperCase().padEnd(7)} ${name} ${details}: `;
+  const worst = worstOf(tensors);
+  if (worst === null) return `${start}${reason ?? "nothing compared"}`;
+  const failing = tensors.filter((comparison) => !passes(comparison)).length;
+  const count = failing > 0 ? `${failing} of ${tensors.length} tensors differ, worst` : `${tensors.length} tensors, worst`;
+  const rest = absent.length > 0 ? `; the file leaves out ${absent.length} final values` : "";
+  return `${start}${count} ${worst.tensor} ${worst.error.toExponential(1)} (tolerance ${worst.tolerance.toExponential(1)})${rest}`;
+}
+
+/** "conv2d (10), resnet8 (1)" */
+function countsOf(results: readonly CaseResult[]): string {
+  const counts = new Map<string, number>();
+  for (const { name } of results) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].map(([name, count]) => `${name} (${count})`).join(", ");
+}
+
+/** An error that is no number, NaN or infinite, is null in JSON. */
+function jsonOf({ path, cases }: { path: string; cases: readonly CaseResult[] }) {
+  const tensorOf = (comparison: Comparison) => ({ ...comparison, passed: passes(comparison) });
+  return { path, file: basename(path), cases: cases.map(({ tensors, ...result }) => ({ ...result, tensors: tensors.map(tensorOf) })) };
+}

@@ -1,0 +1,24 @@
+// channel-bias/add: y[n,c,p] = x[n,c,p] + bias[c].
+//
+// Dispatch: one lane per element, folded into x and y.
+
+override C: u32;               // channels
+override HW: u32;              // pixels of one image
+override SIZE: u32;            // N · C · HW
+override WG_SIZE: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, HW]
+@group(0) @binding(1) var<storage, read> bias: array<f32>;     // [C]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, C, HW]
+
+// @import lib/grid.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) wg: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flat_index(wg, count, lane, WG_SIZE);
+  if (i < SIZE) { y[i] = x[i] + bias[(i / HW) % C]; }
+}

@@ -1,0 +1,52 @@
+// dropout/apply: drops values at random and scales the others up; forward and backward alike.
+//
+//   y = x · mask / (1 − probability)      mask 1 where uniform01(word) >= probability, else 0
+//
+// with word = pcg4d(seed, STREAM + 256 · layer, step, e / 4)[e % 4], e = (first sample of the slab + n) · features + f: the
+// value's place in the whole batch. So the mask is the same whatever slabs a batch is cut into, and backward draws
+// it once more instead of keeping it. `layer` tells the dropouts of a network apart; streams are below 256.
+// Source:   Srivastava et al. 2014, "Dropout", JMLR 15; scaled in training, so that evaluation is the identity.
+// Dispatch: one lane per four values that one draw of pcg4d decides on, folded into x and y.
+
+override STREAM: u32;       // which use of randomness (src/support/random.ts, STREAMS)
+override ACCUMULATE: bool;  // y += instead of y =
+override WG_SIZE: u32 = 64u;
+
+struct Params {
+  count: u32,        // draws
+  first: u32,        // e of the slab's first value
+  size: u32,         // values in the slab
+  layer: u32,
+  probability: f32,  // that a value is dropped
+  scale: f32,        // 1 / (1 − probability)
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [size]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [size]
+@group(0) @binding(2) var<uniform> step: Step;
+@group(0) @binding(3) var<uniform> params: Params;
+
+// @import lib/step.wgsl
+// @import lib/random.wgsl
+// @import lib/grid.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) wg: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flat_index(wg, grid, lane, WG_SIZE);
+  if (i >= params.count) { return; }
+  let draw = params.first / 4u + i;
+  let words = pcg4d(vec4<u32>(step.seed, STREAM + 256u * params.layer, step.step, draw));
+  for (var j = 0u; j < 4u; j++) {
+    let element = 4u * draw + j;
+    let at = element - params.first;  // wraps around, past every size, where the draw begins before the slab
+    if (at < params.size) {
+      var value = select(0.0, params.scale * x[at], uniform01(words[j]) >= params.probability);
+      if (ACCUMULATE) { value += y[at]; }
+      y[at] = value;
+    }
+  }
+}

@@ -1,0 +1,38 @@
+// global-avg-pool/forward: the mean of each plane.
+//
+//   y[n,c] = 1/HW · Σ_p x[n,c,p]
+//
+// A lane reads a whole plane: the planes this is for are small (64 pixels in a residual network), and nothing has to
+// be passed between lanes.
+// Dispatch: one lane per value of y, folded into x and y.
+
+override WG_SIZE: u32 = 64u;
+alias Element = vec4<f32>;  // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;      // @spec  values in an Element
+
+struct Params {
+  count: u32,   // N · C
+  pixels: u32,  // Elements in a plane
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;    // [N, C, HW]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C]
+@group(0) @binding(2) var<uniform> params: Params;
+
+// @import lib/grid.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) wg: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flat_index(wg, grid, lane, WG_SIZE);
+  if (i >= params.count) { return; }
+  var sum = Element();
+  for (var p = 0u; p < params.pixels; p++) {
+    sum += x[i * params.pixels + p];
+  }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  y[i] = dot(vec4<f32>(sum), vec4<f32>(f32(WIDTH) / 4.0)) / f32(params.pixels * WIDTH);
+}

@@ -1,0 +1,34 @@
+// global-avg-pool/grad-input: each plane's gradient is shared out among its pixels.
+//
+//   dx[n,c,p] = dy[n,c] / HW
+//
+// Dispatch: one lane per Element of dx, folded into x and y.
+
+override ACCUMULATE: bool;  // dx += instead of dx =
+override WG_SIZE: u32 = 64u;
+alias Element = vec4<f32>;  // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;      // @spec  values in an Element
+
+struct Params {
+  count: u32,   // Elements of dx
+  pixels: u32,  // Elements in a plane
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;            // [N, C]
+@group(0) @binding(1) var<storage, read_write> dx: array<Element>;  // [N, C, HW]
+@group(0) @binding(2) var<uniform> params: Params;
+
+// @import lib/grid.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) wg: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flat_index(wg, grid, lane, WG_SIZE);
+  if (i >= params.count) { return; }
+  var gradient = Element(dy[i / params.pixels] / f32(params.pixels * WIDTH));
+  if (ACCUMULATE) { gradient += dx[i]; }
+  dx[i] = gradient;
+}

@@ -1,0 +1,58 @@
+// max-pool/forward: the largest value of each window, and where it stands.
+//
+//   y[n,c,p,q] = max x[n, c, p·stride − padding + r, q·stride − padding + s]      r, s ∈ [0, KERNEL)
+//   indices[n,c,p,q] = h·W + w of that value; of equal ones the first in row-major order
+//
+// Padding never wins: positions outside x do not take part.
+// Dispatch: one lane per value of y, folded into x and y.
+
+override H: u32;              // height and width of x
+override W: u32;
+override P: u32;              // height and width of y
+override Q: u32;
+override KERNEL: u32;         // height and width of a window
+override STRIDE: u32;         // between windows, on both axes
+override PADDING: u32;        // pixels around x, at most KERNEL / 2
+override WG_SIZE: u32 = 64u;
+
+struct Params {
+  count: u32,  // N · C · P · Q
+  rows: u32,   // KERNEL once more: the bound of a loop that is better not unrolled
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;              // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;        // [N, C, P, Q]
+@group(0) @binding(2) var<storage, read_write> indices: array<u32>;  // [N, C, P, Q]
+@group(0) @binding(3) var<uniform> params: Params;
+
+// @import lib/grid.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) wg: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flat_index(wg, grid, lane, WG_SIZE);
+  if (i >= params.count) { return; }
+  let plane = i / (P * Q);
+  let top = i32(i / Q % P * STRIDE) - i32(PADDING);
+  let left = i32(i % Q * STRIDE) - i32(PADDING);
+  var best = 0.0;
+  var at = H * W;  // none yet
+  for (var r = 0u; r < params.rows; r++) {
+    let h = top + i32(r);
+    for (var s = 0u; s < KERNEL; s++) {
+      let w = left + i32(s);
+      if (h < 0 || h >= i32(H) || w < 0 || w >= i32(W)) { continue; }
+      let position = u32(h) * W + u32(w);
+      let value = x[plane * H * W + position];
+      if (at == H * W || value > best) {
+        best = value;
+        at = position;
+      }
+    }
+  }
+  y[i] = best;
+  indices[i] = at;
+}

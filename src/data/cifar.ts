@@ -1,0 +1,181 @@
+// CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images in colour, 32×32.
+
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { DataError } from "../support/errors.ts";
+import { readRecords } from "./binary-file.ts";
+import {
+  CIFAR_CHANNELS,
+  CIFAR_IMAGE_BYTES,
+  CIFAR_LAYOUTS,
+  CIFAR_SIZE,
+  type CifarFile,
+  type CifarLayout,
+  type CifarVariant,
+  recordBytes,
+} from "./cifar-layout.ts";
+import {
+  CIFAR_AUGMENTATION,
+  channelStatistics,
+  classCounts,
+  type DatasetFacts,
+  IMAGENET_NORMALIZATION,
+  type ImageDataset,
+  type Split,
+} from "./dataset.ts";
+
+/** Where CIFAR is looked for, and put, unless --data-dir says otherwise. */
+export const DEFAULT_DATA_DIRECTORY = "data";
+
+export interface CifarOptions {
+  /** The folder of the binary files, or the one that their archive was unpacked in. Default "data". */
+  readonly dataDir?: string | undefined;
+  /** CIFAR-100's 100 classes (default) or its 20 groups of them; CIFAR-10 has fine labels only. */
+  readonly labels?: "fine" | "coarse";
+  /** ImageNet's constants, as the paper's released code (default), or mean and deviation of these training images. */
+  readonly normalization?: "released" | "per-channel";
+}
+
+/** What is known without the files. `normalization` is the released one. */
+export function cifarFacts(
+  variant: CifarVariant,
+  { labels = "fine" }: CifarOptions = {},
+): DatasetFacts & { readonly trainCount: number; readonly testCount: number } {
+  const layout = CIFAR_LAYOUTS[variant];
+  const { classNames } = layout.labels[labelByte(layout, labels)];
+  return {
+    name: labels === "fine" ? variant : `${variant}-${labels}`,
+    classes: classNames.length,
+    channels: CIFAR_CHANNELS,
+    height: CIFAR_SIZE,
+    width: CIFAR_SIZE,
+    classNames,
+    normalization: IMAGENET_NORMALIZATION,
+    augmentation: CIFAR_AUGMENTATION,
+    trainCount: countOf(layout.train),
+    testCount: countOf(layout.test),
+  };
+}
+
+/**
+ * Reads and checks the official binary files. Their checksums are not asked for here (`describeCifar` does), so that
+ * other images in the same format can be used.
+ * @throws DataError for a file that is missing, truncated or too long, or has a label out of range
+ */
+export function loadCifar(variant: CifarVariant, options: CifarOptions = {}): ImageDataset {
+  const layout = CIFAR_LAYOUTS[variant];
+  const { trainCount: _, testCount: __, ...facts } = cifarFacts(variant, options);
+  const folder = findCifarFolder(layout, options.dataDir);
+  const label = labelByte(layout, options.labels ?? "fine");
+  const train = readSplit(layout, layout.train, folder, label);
+  const test = readSplit(layout, layout.test, folder, label);
+  if (options.normalization !== "per-channel") return { ...facts, train, test };
+  return {
+    ...facts,
+    name: `${facts.name}-per-channel`,
+    normalization: channelStatistics(train.images, facts),
+    train,
+    test,
+  };
+}
+
+export interface CifarDescription {
+  readonly folder: string;
+  readonly files: readonly {
+    readonly path: string;
+    readonly bytes: number;
+    readonly sha256: string;
+    /** Whether the checksum is the official file's. */
+    readonly matches: boolean;
+  }[];
+  readonly train: { readonly count: number; readonly classCounts: readonly number[] };
+  readonly test: { readonly count: number; readonly classCounts: readonly number[] };
+}
+
+/** Where the files are, their checksums and class counts (fine labels). @throws DataError as `loadCifar` */
+export function describeCifar(variant: CifarVariant, options: CifarOptions = {}): CifarDescription {
+  const layout = CIFAR_LAYOUTS[variant];
+  const folder = findCifarFolder(layout, options.dataDir);
+  const files = [...layout.train, ...layout.test].map(({ name, count, sha256 }) => {
+    const path = join(folder, name);
+    const bytes = readRecords(path, { count, recordBytes: recordBytes(layout) });
+    const found = createHash("sha256").update(bytes).digest("hex");
+    return { path, bytes: bytes.length, sha256: found, matches: found === sha256 };
+  });
+  const { train, test, classes } = loadCifar(variant, { dataDir: options.dataDir });
+  const describe = (split: Split) => ({ count: split.count, classCounts: classCounts(split, classes) });
+  return { folder, files, train: describe(train), test: describe(test) };
+}
+
+/**
+ * The folder that has the files: `dataDir` itself or the archive's own folder in it.
+ * @throws DataError naming the first file that is missing
+ */
+export function findCifarFolder(layout: CifarLayout, dataDir = DEFAULT_DATA_DIRECTORY): string {
+  const names = [...layout.train, ...layout.test].map(({ name }) => name);
+  const folders = [join(dataDir, layout.folder), dataDir];
+  const folder = folders.find((candidate) => names.some((name) => existsSync(join(candidate, name))));
+  const missing = names.find((name) => !existsSync(join(folder ?? folders[0], name)));
+  if (folder !== undefined && missing === undefined) return folder;
+  throw new DataError(
+    `${join(folder ?? folders[0], missing ?? names[0])}: ${layout.title}'s file is not there: ${remedy(layout, dataDir)}`,
+  );
+}
+
+function remedy(layout: CifarLayout, dataDir: string): string {
+  const variant = layout === CIFAR_LAYOUTS.cifar10 ? "cifar10" : "cifar100";
+  const command = `ghostbatch data ${variant} --data-dir ${dataDir}`;
+  const archive = join(dataDir, layout.archive.name);
+  if (existsSync(archive)) return `unpack ${archive} with \`${command} --from ${archive}\``;
+  const python = join(dataDir, layout.pythonFolder);
+  const note = existsSync(python) ? ` (${python} is the version for Python; the binary one is needed)` : "";
+  return `\`${command}\` fetches it, or takes it from a folder or an archive with --from${note}`;
+}
+
+function labelByte({ labels, title }: CifarLayout, kind: "fine" | "coarse"): number {
+  const byte = labels.findIndex((label) => label.kind === kind);
+  if (byte < 0) throw new DataError(`${title} has no ${kind} labels, only ${labels[0].kind} ones`);
+  return byte;
+}
+
+function readSplit(
+  layout: CifarLayout,
+  files: readonly CifarFile[],
+  folder: string,
+  labelByte: number,
+): Split {
+  const count = countOf(files);
+  const images = new Uint8Array(count * CIFAR_IMAGE_BYTES);
+  const labels = new Uint8Array(count);
+  const bytes = recordBytes(layout);
+  let sample = 0;
+  for (const { name, count } of files) {
+    const path = join(folder, name);
+    const records = readRecords(path, { count, recordBytes: bytes });
+    requireRecordLabels(layout, records, path);
+    for (let at = 0; at < records.length; at += bytes, sample++) {
+      labels[sample] = records[at + labelByte];
+      images.set(records.subarray(at + bytes - CIFAR_IMAGE_BYTES, at + bytes), sample * CIFAR_IMAGE_BYTES);
+    }
+  }
+  return { count, images, labels };
+}
+
+/** All label bytes are checked, used or not: one out of range shows that the file is something else. */
+function requireRecordLabels(layout: CifarLayout, records: Uint8Array, path: string): void {
+  const bytes = recordBytes(layout);
+  for (const [byte, { kind, classNames }] of layout.labels.entries()) {
+    for (let at = byte; at < records.length; at += bytes) {
+      if (records[at] < classNames.length) continue;
+      throw new DataError(
+        `${path}: ${kind} label ${records[at]} of record ${(at - byte) / bytes} (byte ${at}) is out of range: ` +
+          `expected 0 to ${classNames.length - 1}`,
+      );
+    }
+  }
+}
+
+function countOf(files: readonly CifarFile[]): number {
+  return files.reduce((sum, { count }) => sum + count, 0);
+}

@@ -1,0 +1,85 @@
+/**
+ * How a data set is written on the command line and in a run's specification:
+ *
+ *   NAME[:ARGUMENT][,OPTION=VALUE]…      cifar10,normalization=per-channel      folder:photos,size=32,test=0.2
+ *
+ * All that decides which numbers the network sees is part of the name, so that a specification repeats them.
+ */
+import { UsageError } from "../support/errors.ts";
+import { suggestion } from "../support/closest.ts";
+
+export interface DatasetName {
+  /** As it was written. */
+  readonly text: string;
+  /** The part before the first ":" or ",". */
+  readonly name: string;
+  /** The part after the first ":"; null without one. Options are cut off, so it may hold commas of its own. */
+  readonly argument: string | null;
+  readonly options: ReadonlyMap<string, string>;
+}
+
+/** @throws UsageError for an option without a value, or one given twice */
+export function parseDatasetName(text: string): DatasetName {
+  const name = text.split(/[:,]/, 1)[0];
+  let rest = text.slice(name.length);
+  const options = new Map<string, string>();
+  for (let match = lastOption(rest); match; match = lastOption(rest)) {
+    const [whole, key, value] = match;
+    if (options.has(key)) throw new UsageError(`data set ${text}: option ${key} is given twice`);
+    options.set(key, value);
+    rest = rest.slice(0, -whole.length);
+  }
+  if (rest !== "" && !rest.startsWith(":")) {
+    throw new UsageError(`data set ${text}: expected ${name},OPTION=VALUE, found ${JSON.stringify(rest)}`);
+  }
+  return { text, name, argument: rest === "" ? null : rest.slice(1), options };
+}
+
+function lastOption(text: string): RegExpExecArray | null {
+  return /,([a-z]+)=([^,]*)$/.exec(text);
+}
+
+/** @throws UsageError for an option that is not in the list */
+export function requireKnownOptions({ text, name, options }: DatasetName, known: readonly string[]): void {
+  for (const key of options.keys()) {
+    if (known.includes(key)) continue;
+    if (known.length === 0) throw new UsageError(`data set ${text}: ${name} has no options, found ${key}`);
+    throw new UsageError(`data set ${text}: ${name} has no option ${key}: ${suggestion(key, known)}`);
+  }
+}
+
+/** One of `choices`; the first without the option. @throws UsageError for anything else */
+export function choiceOption<T extends string>(
+  { text, options }: DatasetName,
+  key: string,
+  choices: readonly [T, ...T[]],
+): T {
+  const value = options.get(key) ?? choices[0];
+  const choice = choices.find((candidate) => candidate === value);
+  if (choice !== undefined) return choice;
+  throw new UsageError(
+    `data set ${text}: ${key}=${value} is not one of its values: ${suggestion(value, choices)}`,
+  );
+}
+
+/** A whole number of at least `minimum`, or null without the option. @throws UsageError for anything else */
+export function wholeOption({ text, options }: DatasetName, key: string, minimum: number): number | null {
+  const value = options.get(key);
+  if (value === undefined) return null;
+  const number = Number(value);
+  if (/^\d+$/.test(value) && Number.isSafeInteger(number) && number >= minimum) return number;
+  throw new UsageError(
+    `data set ${text}: ${key}: expected a whole number of at least ${minimum}, got ${JSON.stringify(value)}`,
+  );
+}
+
+/** A number between 0 and 1, both excluded, or null without the option. @throws UsageError for anything else */
+export function fractionOption({ text, options }: DatasetName, key: string): number | null {
+  const value = options.get(key);
+  if (value === undefined) return null;
+  const number = Number(value);
+  if (value.trim() !== "" && number > 0 && number < 1) return number;
+  throw new UsageError(
+    `data set ${text}: ${key}: expected a fraction between 0 and 1, got ${JSON.stringify(value)}`,
+  );
+}

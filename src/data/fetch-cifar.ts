@@ -1,0 +1,122 @@
+// Puts CIFAR's official binary files into the data folder: from the web, a folder or an archive.
+
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { syncFolder } from "../storage/atomic-file.ts";
+import { fileError } from "../storage/file-error.ts";
+import { DataError } from "../support/errors.ts";
+import { extractFiles } from "./archive.ts";
+import { DEFAULT_DATA_DIRECTORY, describeCifar, findCifarFolder } from "./cifar.ts";
+import { CIFAR_LAYOUTS, type CifarLayout, type CifarVariant, recordBytes } from "./cifar-layout.ts";
+import { download, requireSha256, type Transfer } from "./download.ts";
+
+export interface FetchOptions {
+  /** Where the files go: into the archive's own folder in it. Default "data". */
+  readonly dataDir?: string | undefined;
+  /** A folder with the files or with their archive, an archive, or an address (http, https). Default the official one. */
+  readonly from?: string | undefined;
+  /** Of the archive: the official one's by default; "none" takes any archive, and files of any checksum. */
+  readonly sha256?: string | undefined;
+  readonly onProgress?: (transfer: Transfer) => void;
+  /** For tests: see DownloadOptions. */
+  readonly retrySeconds?: number;
+}
+
+/**
+ * Fetches the files unless they are there already, whole and with the official checksums. They are checked under
+ * another name and renamed, so a file under its own name is a whole one.
+ * @returns whether anything had to be fetched
+ * @throws DataError naming the file that is missing, damaged or another, or the reason why a transfer failed
+ */
+export async function fetchCifar(variant: CifarVariant, options: FetchOptions = {}): Promise<boolean> {
+  const layout = CIFAR_LAYOUTS[variant];
+  const { dataDir = DEFAULT_DATA_DIRECTORY, from = layout.archive.url } = options;
+  if (options.from === undefined && isThere(variant, dataDir)) return false;
+  const staging = join(dataDir, `.${layout.archive.name}.${randomUUID()}.tmp`);
+  try {
+    await mkdir(staging, { recursive: true });
+    if (/^https?:\/\//i.test(from)) {
+      const archive = join(dataDir, layout.archive.name);
+      await download({ ...options, url: from, path: archive, sha256: archiveSha256(layout, options) });
+      await unpack(layout, archive, staging);
+      await rm(archive);
+    } else {
+      await takeLocal(layout, from, staging, options);
+    }
+    await checkFiles(layout, staging, options);
+    await moveInto(layout, staging, join(dataDir, layout.folder));
+    return true;
+  } catch (cause) {
+    throw fileError(cause, "be filled", dataDir);
+  } finally {
+    await rm(staging, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+function isThere(variant: CifarVariant, dataDir: string): boolean {
+  try {
+    return describeCifar(variant, { dataDir }).files.every(({ matches }) => matches);
+  } catch (error) {
+    if (error instanceof DataError) return false;
+    throw error;
+  }
+}
+
+/** From a folder or an archive on this machine, which stays as it is. */
+async function takeLocal(layout: CifarLayout, from: string, staging: string, options: FetchOptions): Promise<void> {
+  const found = await stat(from).catch((cause) => {
+    throw fileError(cause, "read", `--from ${from}`);
+  });
+  if (!found.isDirectory()) return takeArchive(layout, from, staging, options);
+  const archive = join(from, layout.archive.name);
+  const loose = [from, join(from, layout.folder)].some((folder) =>
+    filesOf(layout).some(({ name }) => existsSync(join(folder, name))),
+  );
+  if (!loose && existsSync(archive)) return takeArchive(layout, archive, staging, options);
+  const folder = findCifarFolder(layout, from);
+  for (const { name } of filesOf(layout)) await copyFile(join(folder, name), join(staging, name));
+}
+
+async function takeArchive(
+  layout: CifarLayout,
+  archive: string,
+  staging: string,
+  options: FetchOptions,
+): Promise<void> {
+  const expected = archiveSha256(layout, options);
+  if (expected !== null) await requireSha256(archive, expected);
+  await unpack(layout, archive, staging);
+}
+
+async function unpack(layout: CifarLayout, archive: string, folder: string): Promise<void> {
+  const wanted = new Map(filesOf(layout).map(({ name, count }) => [name, count * recordBytes(layout)]));
+  const found = await extractFiles({ archive, folder, wanted });
+  const missing = [...wanted.keys()].find((name) => !found.has(name));
+  if (missing !== undefined) throw new DataError(`${archive}: ${missing} is not in the archive`);
+}
+
+/** Size and labels are checked by reading them; checksums unless any archive will do. */
+async function checkFiles(layout: CifarLayout, folder: string, { sha256 }: FetchOptions): Promise<void> {
+  if (sha256 === undefined) {
+    for (const file of filesOf(layout)) await requireSha256(join(folder, file.name), file.sha256, { shownAs: file.name });
+  }
+  const variant = layout === CIFAR_LAYOUTS.cifar10 ? "cifar10" : "cifar100";
+  describeCifar(variant, { dataDir: folder });
+}
+
+async function moveInto(layout: CifarLayout, from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const { name } of filesOf(layout)) await rename(join(from, name), join(to, name));
+  await syncFolder(to);
+}
+
+function filesOf({ train, test }: CifarLayout) {
+  return [...train, ...test];
+}
+
+function archiveSha256({ archive }: CifarLayout, { sha256 }: FetchOptions): string | null {
+  if (sha256 === undefined) return archive.sha256;
+  return sha256 === "none" ? null : sha256;
+}

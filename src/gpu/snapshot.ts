@@ -1,0 +1,64 @@
+/**
+ * A read-back that does not hold up the steps: the bytes are copied in order with the work on the queue, and arrive
+ * on the CPU while later steps run.
+ */
+import { DeviceError, messageOf } from "../support/errors.ts";
+import type { Gpu } from "./gpu.ts";
+import { aligned, type BufferView } from "./storage.ts";
+
+export class Snapshot {
+  readonly #gpu: Gpu;
+  readonly #views: readonly BufferView[];
+  readonly #staging: GPUBuffer;
+  #busy: Promise<unknown> = Promise.resolve();
+
+  /** @param views what every snapshot holds; lengths are multiples of 4 bytes */
+  constructor(gpu: Gpu, views: readonly BufferView[]) {
+    this.#gpu = gpu;
+    this.#views = views;
+    const bytes = views.reduce((sum, view) => sum + aligned(view.byteLength), 0);
+    this.#staging = gpu.createStagingBuffer(bytes, "snapshot");
+  }
+
+  /** Resolves when the snapshot taken last has arrived: before that no other can be taken. */
+  async idle(): Promise<void> {
+    await this.#busy;
+  }
+
+  /**
+   * Copies the views as they are after all work submitted so far. Resolves to their bytes, in order.
+   * @throws DeviceError when the device is lost meanwhile
+   */
+  take(): Promise<ArrayBuffer[]> {
+    this.#gpu.flush();
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "snapshot" });
+    let offset = 0;
+    for (const view of this.#views) {
+      const { buffer, label } = view.storage;
+      if (!buffer) throw new DeviceError(`${label}: no memory to read from`);
+      encoder.copyBufferToBuffer(buffer, view.byteOffset, this.#staging, offset, view.byteLength);
+      offset += aligned(view.byteLength);
+    }
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    const bytes = this.#arrive();
+    this.#busy = bytes.catch(() => undefined);
+    return bytes;
+  }
+
+  async #arrive(): Promise<ArrayBuffer[]> {
+    try {
+      await this.#staging.mapAsync(0x1); // GPUMapMode.READ
+    } catch (cause) {
+      await this.#gpu.settle(); // throws what has happened to the device
+      throw new DeviceError(`reading a snapshot: ${messageOf(cause)}`, { cause });
+    }
+    let offset = 0;
+    const parts = this.#views.map(({ byteLength }) => {
+      const part = this.#staging.getMappedRange(offset, byteLength).slice(0);
+      offset += aligned(byteLength);
+      return part;
+    });
+    this.#staging.unmap();
+    return parts;
+  }
+}

@@ -1,0 +1,44 @@
+import { defineKernel } from "../gpu/kernel.ts";
+import { STREAMS } from "../support/random.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatGrid } from "./grid.ts";
+
+const APPLY = defineKernel({
+  file: "dropout/apply.wgsl",
+  bindings: ["x", "y", "step"],
+  overrides: ["STREAM", "ACCUMULATE"],
+  params: ["count", "first", "size", "layer", "probability", "scale"],
+});
+
+export interface DropoutOptions {
+  /** That a value is dropped: 0 ≤ probability < 1. */
+  readonly probability: number;
+  /** Which dropout of the network this is: each has a mask of its own. */
+  readonly layer: number;
+  /** Place of the slab's first sample in the batch. */
+  readonly firstSample: number;
+}
+
+/**
+ * y = x · mask / (1 − probability), written or added to. The mask is a function of the step's seed and number, the layer and
+ * the value's place in the batch: the same for every slab size, and the same in backward, which is this on dy.
+ *
+ * @param t.x    [N, …], or the gradient of y
+ * @param t.y    of x's shape, or the gradient of x
+ * @param t.step the Step uniform
+ */
+export function launchDropout(
+  t: { x: Tensor; y: Tensor; step: Tensor },
+  { probability, layer, firstSample, accumulate = false }: DropoutOptions & { accumulate?: boolean },
+): void {
+  const { size } = t.x;
+  const first = (firstSample * size) / t.x.shape[0]!;
+  const count = Math.ceil(((first % 4) + size) / 4);
+  t.x.gpu.run(APPLY, {
+    buffers: t,
+    overrides: { STREAM: STREAMS.dropout, ACCUMULATE: accumulate },
+    params: { count, first, size, layer, probability, scale: 1 / (1 - probability) },
+    workgroups: flatGrid(count),
+    cost: { flops: size, bytes: (accumulate ? 12 : 8) * size },
+  });
+}

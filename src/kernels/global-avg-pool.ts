@@ -1,0 +1,65 @@
+import { defineKernel } from "../gpu/kernel.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatGrid } from "./grid.ts";
+
+const FORWARD = defineKernel({
+  file: "global-avg-pool/forward.wgsl",
+  bindings: ["x", "y"],
+  params: ["count", "pixels"],
+  spec: ["Element", "WIDTH"],
+});
+
+const GRAD_INPUT = defineKernel({
+  file: "global-avg-pool/grad-input.wgsl",
+  bindings: ["dy", "dx"],
+  overrides: ["ACCUMULATE"],
+  params: ["count", "pixels"],
+  spec: ["Element", "WIDTH"],
+});
+
+/**
+ * y[n,c] = 1/HW · Σ x[n,c,·]
+ *
+ * @param t.x [N, C, H, W]
+ * @param t.y [N, C], written
+ */
+export function launchGlobalAvgPool(t: { x: Tensor; y: Tensor }): void {
+  const { spec, pixels } = plane(t.x, t.y);
+  const count = t.y.size;
+  t.y.gpu.run(FORWARD, {
+    buffers: t,
+    params: { count, pixels },
+    spec,
+    workgroups: flatGrid(count),
+    cost: { flops: t.x.size, bytes: 4 * (t.x.size + t.y.size) },
+  });
+}
+
+/**
+ * dx[n,c,·] = dy[n,c] / HW, written or added to.
+ *
+ * @param t.dy [N, C]
+ * @param t.dx [N, C, H, W]
+ */
+export function launchGlobalAvgPoolGradInput(
+  t: { dy: Tensor; dx: Tensor },
+  { accumulate }: { accumulate: boolean },
+): void {
+  const { spec, pixels } = plane(t.dx, t.dy);
+  const count = t.dx.size / spec.WIDTH;
+  t.dx.gpu.run(GRAD_INPUT, {
+    buffers: t,
+    overrides: { ACCUMULATE: accumulate },
+    params: { count, pixels },
+    spec,
+    workgroups: flatGrid(count),
+    cost: { flops: t.dx.size, bytes: 4 * ((accumulate ? 2 : 1) * t.dx.size + t.dy.size) },
+  });
+}
+
+/** Elements of a plane, four values each where HW allows it. */
+function plane(images: Tensor, means: Tensor) {
+  const HW = images.size / means.size;
+  const spec = HW % 4 === 0 ? { Element: "vec4<f32>", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
+  return { spec, pixels: HW / spec.WIDTH };
+}

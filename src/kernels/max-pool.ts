@@ -1,0 +1,59 @@
+import { defineKernel } from "../gpu/kernel.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatGrid } from "./grid.ts";
+import { type PoolOptions, poolGeometry } from "./pool-geometry.ts";
+
+const FORWARD = defineKernel({
+  file: "max-pool/forward.wgsl",
+  bindings: ["x", "y", "indices"],
+  overrides: ["H", "W", "P", "Q", "KERNEL", "STRIDE", "PADDING"],
+  params: ["count", "rows"],
+});
+
+const GRAD_INPUT = defineKernel({
+  file: "max-pool/grad-input.wgsl",
+  bindings: ["dy", "indices", "dx"],
+  overrides: ["H", "W", "P", "Q", "KERNEL", "STRIDE", "PADDING", "ACCUMULATE"],
+  params: ["count", "rows"],
+});
+
+/**
+ * y = the largest value of each window, indices = where in its plane it stands (h · W + w). Padding never wins; of equal
+ * values the first in row-major order does, as in PyTorch.
+ *
+ * @param t.x       [N, C, H, W]
+ * @param t.y       [N, C, P, Q], written
+ * @param t.indices [N, C, P, Q] u32, written
+ */
+export function launchMaxPool(t: { x: Tensor; y: Tensor; indices: Tensor }, options: PoolOptions): void {
+  const { size } = t.y;
+  t.y.gpu.run(FORWARD, {
+    buffers: t,
+    overrides: poolGeometry(t.x.shape, t.y.shape, options).overrides,
+    params: { count: size, rows: options.kernel },
+    workgroups: flatGrid(size),
+    cost: { flops: options.kernel ** 2 * size, bytes: 4 * (t.x.size + 2 * size) },
+  });
+}
+
+/**
+ * dx = at each pixel the sum of dy over the windows whose maximum it was, written or added to.
+ *
+ * @param t.dy      [N, C, P, Q]
+ * @param t.indices [N, C, P, Q] u32 of `launchMaxPool`
+ * @param t.dx      [N, C, H, W]
+ */
+export function launchMaxPoolGradInput(
+  t: { dy: Tensor; indices: Tensor; dx: Tensor },
+  { accumulate, ...options }: PoolOptions & { accumulate: boolean },
+): void {
+  const { size } = t.dx;
+  const { overrides, reach } = poolGeometry(t.dx.shape, t.dy.shape, options);
+  t.dx.gpu.run(GRAD_INPUT, {
+    buffers: t,
+    overrides: { ...overrides, ACCUMULATE: accumulate },
+    params: { count: size, rows: reach },
+    workgroups: flatGrid(size),
+    cost: { flops: t.dy.size, bytes: 4 * (2 * t.dy.size + (accumulate ? 2 : 1) * size) },
+  });
+}

@@ -1,0 +1,50 @@
+import { Conv2d } from "../nn/conv2d.ts";
+import { Dropout } from "../nn/dropout.ts";
+import { GhostBatchNorm } from "../nn/ghost-batch-norm.ts";
+import { Linear } from "../nn/linear.ts";
+import { MaxPool2d } from "../nn/max-pool.ts";
+import { type Mode, Module, Relu, Sequential } from "../nn/module.ts";
+import { flatten } from "../ops/flatten.ts";
+import { UsageError } from "../support/errors.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Output channels of the convolutions of each group; a 2×2 pooling ends a group. */
+const GROUPS = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]];
+
+/**
+ * VGG for 32×32 images: the 16-layer network of Simonyan and Zisserman 2015 with batch norm and dropout in the form of
+ * Zagoruyko's CIFAR version, which is Keskar's C2. 14,991,946 parameters for 10 classes. Dropout is 0.3 after the first
+ * convolution, 0.4 after every other one that does not end its group, 0.5 around the hidden linear layer.
+ */
+export class Vgg extends Module {
+  readonly features: Sequential;
+  readonly classifier: Sequential;
+
+  constructor({ classes, channels = 3 }: { classes: number; channels?: number }) {
+    super();
+    const features: Module[] = [];
+    let inputs = channels;
+    for (const [group, widths] of GROUPS.entries()) {
+      for (const [i, outputs] of widths.entries()) {
+        const options = { kernel: 3, padding: 1, bias: true, initialize: "he" } as const;
+        features.push(new Conv2d(inputs, outputs, options), new GhostBatchNorm(outputs), new Relu());
+        if (i < widths.length - 1) features.push(new Dropout(group === 0 ? 0.3 : 0.4));
+        inputs = outputs;
+      }
+      features.push(new MaxPool2d({ kernel: 2, stride: 2 }));
+    }
+    this.features = new Sequential(features);
+    this.classifier = new Sequential([
+      ...[new Dropout(0.5), new Linear(512, 512), new GhostBatchNorm(512), new Relu()],
+      ...[new Dropout(0.5), new Linear(512, classes)],
+    ]);
+  }
+
+  /** [N, channels, 32, 32] images to [N, classes] logits. */
+  forward(x: Tensor, mode: Mode): Tensor {
+    if (x.shape[2] !== 32 || x.shape[3] !== 32) {
+      throw new UsageError(`vgg takes images of 32×32 pixels, these have ${x.shape[2]}×${x.shape[3]}`);
+    }
+    return this.classifier.forward(flatten(this.features.forward(x, mode)), mode);
+  }
+}

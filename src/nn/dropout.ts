@@ -1,0 +1,21 @@
+import { dropout } from "../ops/dropout.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { type Mode, Module } from "./module.ts";
+
+/** Zeroes values with a probability in training and scales the others up; the identity in evaluation. */
+export class Dropout extends Module {
+  /** Position among the dropouts of the network, set when the model is materialized: each has a mask of its own. */
+  layer = 0;
+  readonly #probability: number;
+
+  constructor(probability: number) {
+    super();
+    this.#probability = probability;
+  }
+
+  forward(x: Tensor, mode: Mode): Tensor {
+    if (mode.kind === "eval") return x;
+    const { step, firstSample } = mode;
+    return dropout(x, step, { probability: this.#probability, layer: this.layer, firstSample });
+  }
+}

@@ -1,0 +1,87 @@
+// What goes wrong on the device is told at the next await, by name.
+
+import { beforeAll, expect, test } from "vitest";
+import { adapterFacts, findAdapter, isNullAdapter, requestDevice } from "../../src/gpu/adapter.ts";
+import { Gpu } from "../../src/gpu/gpu.ts";
+import { defineKernel } from "../../src/gpu/kernel.ts";
+import { Arena, record } from "../../src/gpu/recording.ts";
+import { openDawn } from "../../src/host/node-webgpu.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { launchRelu } from "../../src/kernels/elementwise.ts";
+import { DeviceError, ShaderError } from "../../src/support/errors.ts";
+import { empty, fromArray, persistent, readFloats, slice } from "../../src/tensor/tensor.ts";
+
+let root: GPU;
+beforeAll(async () => {
+  await openGpu();
+  root = await openDawn();
+});
+
+const HEAD = "override SIZE: u32;\n@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n";
+const KERNEL = defineKernel({ file: "test.wgsl", bindings: ["y"], overrides: ["SIZE"] });
+
+/** A Gpu of its own whose only shader is `code`. */
+async function gpuWith(code: string): Promise<Gpu> {
+  const adapter = (await findAdapter(root))!;
+  return new Gpu(await requestDevice(adapter), adapterFacts(adapter.info), () => code);
+}
+
+function runOnce(gpu: Gpu): void {
+  gpu.run(KERNEL, { buffers: { y: empty(gpu, [4]) }, overrides: { SIZE: 4 }, workgroups: [1], cost: { flops: 0, bytes: 0 } });
+}
+
+test("a shader that does not compile: file, line, column and the line", async () => {
+  const gpu = await gpuWith(`${HEAD}@compute @workgroup_size(1)\nfn main() {\n  y[0] = missing;\n}\n`);
+  runOnce(gpu);
+  await expect(gpu.settle()).rejects.toThrow(/^test\.wgsl:5:10: unresolved value 'missing' \| y\[0\] = missing;$/);
+  await expect(record(gpu, new Arena(gpu), "r", () => runOnce(gpu))).rejects.toThrow(ShaderError);
+});
+
+test("names that are not the file's", async () => {
+  const gpu = await gpuWith("@group(0) @binding(0) var<storage, read_write> z: array<f32>;\n");
+  expect(() => runOnce(gpu)).toThrow("test.wgsl: binds (z), but the kernel names (y)");
+  const other = await gpuWith(`${HEAD}override C: u32;\n`);
+  expect(() => runOnce(other)).toThrow("override C has no default and the kernel does not name it");
+});
+
+test("a lost device names the last kernel", async () => {
+  const gpu = await gpuWith(`${HEAD}@compute @workgroup_size(1)\nfn main() { y[0] = f32(SIZE); }\n`);
+  const kept = persistent(gpu, [4]);
+  runOnce(gpu);
+  gpu.device.destroy();
+  await expect(readFloats(kept)).rejects.toThrow(/device lost after test\.wgsl/);
+});
+
+test("a tensor that the adapter cannot bind names its size and the limit", async () => {
+  const gpu = await openGpu();
+  const limit = gpu.device.limits.maxStorageBufferBindingSize;
+  expect(() => empty(gpu, [limit / 4 + 1], "f32", "logits")).toThrow(DeviceError);
+  expect(() => empty(gpu, [limit / 4 + 1], "f32", "logits")).toThrow(/^logits \[\d+\]: needs .* binds at most .* smaller slabs/);
+});
+
+test("Dawn's Null backend is refused", async () => {
+  const { create } = await import("webgpu");
+  const nothing = create(["backend=null"]);
+  const adapter = await nothing.requestAdapter();
+  expect(adapter).not.toBeNull();
+  expect(isNullAdapter(adapter!.info)).toBe(true);
+  expect(await findAdapter(nothing)).toBeNull();
+});
+
+test("memory is found again, views are checked", async () => {
+  const gpu = await openGpu();
+  const source = fromArray(gpu, Float32Array.from({ length: 128 }, (_, i) => i - 64));
+  const before = gpu.created.buffers;
+  for (let i = 0; i < 20; i++) {
+    const kept = gpu.scope(() => {
+      const y = empty(gpu, [128]);
+      launchRelu({ x: source, y });
+      return y;
+    });
+    expect((await readFloats(kept))[100]).toBe(36);
+    gpu.release(kept.storage);
+  }
+  expect(gpu.created.buffers - before).toBeLessThanOrEqual(2);
+  expect(() => slice(source, 100, [64])).toThrow(/lie outside the 128/);
+  expect(() => slice(source, 1, [4])).toThrow(/not a multiple of 256/);
+});

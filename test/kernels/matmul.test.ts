@@ -1,0 +1,155 @@
+// Matrix product and row sums on the GPU against float64, on both variants, every tile and every way of storing.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { launchMatmul, MATMUL_TILES, type MatmulCut } from "../../src/kernels/matmul.ts";
+import { launchSumRows } from "../../src/kernels/sum-rows.ts";
+import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
+import { matmul } from "../reference/matmul.ts";
+import { expectClose, largest, roundingBound } from "../support/close.ts";
+import { randomData } from "../support/random-data.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+});
+
+const VARIANTS = ["narrow", "wide"] as const;
+type Variant = (typeof VARIANTS)[number];
+
+/** How A and B are stored: as they are, or transposed. A linear layer needs the first three. */
+const FORMS = { NT: [false, true], NN: [false, false], TN: [true, false], TT: [true, true] } as const;
+type Form = keyof typeof FORMS;
+
+/** What happens to the sums: stored, a bias added, or added to what C holds. */
+const ENDINGS = ["stored", "biased", "accumulated"] as const;
+type Ending = (typeof ENDINGS)[number];
+
+/** M, N, K. */
+type Size = readonly [number, number, number];
+
+const SIZES: readonly Size[] = [
+  [1, 1, 1],
+  [1, 7, 3],
+  [5, 1, 9],
+  [13, 29, 31], // primes
+  [16, 32, 8], // one tile of the narrow kernel, one trip of its loop
+  [17, 33, 10],
+  [64, 96, 64], // whole tiles of the wide kernel, whole vec4
+  [67, 35, 129],
+  [40, 10, 128], // few columns: computed on its side
+  [10, 128, 513], // few tiles, long sums: cut along K
+];
+
+/** Runs one product from the same data every time; C is full of NaN unless it is added to. */
+async function product(
+  variant: Variant,
+  [M, N, K]: Size,
+  form: Form,
+  ending: Ending,
+  cut?: MatmulCut,
+): Promise<{ actual: Float32Array; reference: Float64Array }> {
+  const [transposeA, transposeB] = FORMS[form];
+  const data = randomData(M * 10_000 + N * 100 + K);
+  const host = {
+    a: data.normals(M * K),
+    b: data.normals(K * N),
+    bias: data.normals(N, { deviation: 3 }),
+    c: data.normals(M * N, { deviation: 3 }),
+  };
+  const accumulate = ending === "accumulated";
+  const c = fromArray(gpu, accumulate ? host.c : new Float32Array(M * N).fill(Number.NaN), [M, N]);
+  const bias = ending === "biased" ? fromArray(gpu, host.bias) : undefined;
+  const a = fromArray(gpu, host.a, transposeA ? [K, M] : [M, K]);
+  const b = fromArray(gpu, host.b, transposeB ? [N, K] : [K, N]);
+  gpu.variant = variant;
+  launchMatmul({ a, b, bias, c }, { transposeA, transposeB, accumulate, ...(cut && { cut }) });
+  const actual = await readFloats(c);
+
+  const { a: left, b: right } = host;
+  const reference = matmul(
+    ending === "biased" ? { a: left, b: right, bias: host.bias } : { a: left, b: right },
+    { rows: M, inner: K, columns: N, transposeA, transposeB },
+  );
+  return { actual, reference: accumulate ? reference.map((sum, i) => sum + host.c[i]) : reference };
+}
+
+async function check(
+  variant: Variant,
+  size: Size,
+  form: Form,
+  ending: Ending,
+  cut?: MatmulCut,
+): Promise<void> {
+  const { actual, reference } = await product(variant, size, form, ending, cut);
+  const bound = roundingBound({ terms: size[2] + 1, scale: largest(reference) });
+  const label = `${variant} ${form} ${ending} (${size.join(", ")})`;
+  expectClose(actual, reference, { bound, label, shape: size.slice(0, 2) });
+}
+
+describe.each(VARIANTS)("matmul, %s", (variant) => {
+  test.each(SIZES)("(%i, %i, %i) in every form, with every ending", async (...size) => {
+    // Forms and endings are independent in the kernels: each pair is met at some size, not at all.
+    for (const [i, form] of (Object.keys(FORMS) as Form[]).entries()) {
+      await check(variant, size, form, ENDINGS[(i + SIZES.indexOf(size)) % ENDINGS.length]!);
+    }
+  });
+
+  test.each(Object.keys(FORMS) as Form[])("an infinity stays in its row and column, %s", async (form) => {
+    const [M, N, K] = [13, 29, 31];
+    const [transposeA, transposeB] = FORMS[form];
+    const [a, b] = [new Float32Array(M * K).fill(1), new Float32Array(K * N).fill(1)];
+    a[transposeA ? 3 : 3 * K] = Number.POSITIVE_INFINITY; // op(A)[3, 0]: what a read beyond row 2 would meet
+    b[transposeB ? 5 * K : 5] = Number.POSITIVE_INFINITY; // op(B)[0, 5]
+    const c = fromArray(gpu, new Float32Array(M * N), [M, N]);
+    gpu.variant = variant;
+    const [left, right] = [
+      fromArray(gpu, a, transposeA ? [K, M] : [M, K]),
+      fromArray(gpu, b, transposeB ? [N, K] : [K, N]),
+    ];
+    launchMatmul({ a: left, b: right, c }, { transposeA, transposeB });
+    const expected = Float32Array.from({ length: M * N }, (_, i) =>
+      Math.floor(i / N) === 3 || i % N === 5 ? Number.POSITIVE_INFINITY : K,
+    );
+    expect(await readFloats(c)).toEqual(expected);
+  });
+
+  test("the same bits every time", async () => {
+    const first = await product(variant, [10, 128, 513], "TN", "stored");
+    const second = await product(variant, [10, 128, 513], "TN", "stored");
+    expect(second.actual).toEqual(first.actual);
+  });
+});
+
+describe.each(MATMUL_TILES)("matmul, tile of $TILE_M × $TILE_N", (tile) => {
+  test.each([
+    ["NT", "biased", [150, 140, 100], 3], // packed rows; the last slice is shorter
+    ["TN", "accumulated", [150, 140, 37], 2], // rows of A that are no whole vec4
+    ["NN", "stored", [129, 260, 5], 1],
+  ] as const)("%s %s (%j) in %i slices", async (form, ending, size, slices) => {
+    await check("wide", size, form, ending, { tile, slices });
+  });
+});
+
+describe.each(VARIANTS)("sum of rows, %s", (variant) => {
+  test.each([
+    [1, 1],
+    [3, 5],
+    [33, 17],
+    [1031, 131],
+    [4, 300],
+  ])("of [%i, %i], written and added to", async (rows, columns) => {
+    const data = randomData(rows + columns);
+    const [x, held] = [data.normals(rows * columns), data.normals(columns)];
+    const sums = matmul({ a: new Float64Array(rows).fill(1), b: x }, { rows: 1, inner: rows, columns });
+    gpu.variant = variant;
+    for (const accumulate of [false, true]) {
+      const y = fromArray(gpu, accumulate ? held : new Float32Array(columns).fill(Number.NaN));
+      launchSumRows({ x: fromArray(gpu, x, [rows, columns]), y }, { accumulate });
+      const reference = accumulate ? sums.map((sum, j) => sum + held[j]) : sums;
+      const bound = roundingBound({ terms: rows + 1, scale: largest(reference) });
+      expectClose(await readFloats(y), reference, { bound, label: `${variant} accumulate ${accumulate}` });
+    }
+  });
+});

@@ -1,0 +1,74 @@
+// Running an op on the GPU as a network does: recorded on a tape, into memory that is full of NaN before.
+
+import { expect, vi } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { BufferView } from "../../src/gpu/storage.ts";
+import { Tape } from "../../src/ops/tape.ts";
+import { sizeOf } from "../../src/tensor/shape.ts";
+import { fromArray, type NumberArray, type Tensor } from "../../src/tensor/tensor.ts";
+import type { Case } from "../cases/paper.ts";
+
+export const VARIANTS = ["narrow", "wide"] as const;
+
+const QUIET_NAN = 0x7fc00000;
+
+/** From now on all memory that ops take is full of NaN: an element that a kernel leaves out fails every comparison. */
+export function poisonAllocations(gpu: Gpu): void {
+  const allocate = gpu.allocate.bind(gpu);
+  vi.spyOn(gpu, "allocate").mockImplementation((bytes, label) => {
+    const storage = allocate(bytes, label);
+    if (storage.buffer !== null) {
+      const byteLength = Math.ceil(bytes / 4) * 4;
+      gpu.write({ storage, byteOffset: 0, byteLength }, new Uint32Array(byteLength / 4).fill(QUIET_NAN));
+    }
+    return storage;
+  });
+}
+
+/** A tensor in the middle of a network: the tape makes its gradient. */
+export function intermediate(gpu: Gpu, data: NumberArray, shape: readonly number[]): Tensor {
+  const tensor = fromArray(gpu, data, shape);
+  tensor.requiresGradient = true;
+  return tensor;
+}
+
+/** A parameter: its gradient has a place of its own, holding `held`, or NaN where nothing may be read. */
+export function parameter(gpu: Gpu, data: NumberArray, shape: readonly number[], held?: Float32Array<ArrayBuffer>): Tensor {
+  const tensor = intermediate(gpu, data, shape);
+  tensor.gradient = fromArray(gpu, held ?? new Float32Array(sizeOf(shape)).fill(Number.NaN), shape, "gradient");
+  return tensor;
+}
+
+/** Forward on a tape, then backward from `dy`. */
+export function differentiate(body: () => Tensor, dy: Tensor, options?: { accumulate: boolean }): { y: Tensor; tape: Tape } {
+  const tape = new Tape(options);
+  const y = tape.record(body);
+  tape.backward(y, dy);
+  return { y, tape };
+}
+
+/** Fails unless both hold the same bits. */
+export async function expectSameBits(one: BufferView & { gpu: Gpu }, other: BufferView, what: string): Promise<void> {
+  const [a, b] = [await one.gpu.read(one), await one.gpu.read(other)];
+  expect(Buffer.compare(Buffer.from(a), Buffer.from(b)), `${what}: other bits`).toBe(0);
+}
+
+/** Most that a case may cost on a software GPU and in a reference of plain loops. */
+const MOST_FLOPS = 60e6;
+const MOST_BYTES = 2 ** 24;
+
+/** Whether tests run a case: all but the paper's shapes that are too large for a software GPU. */
+export function isAffordable({ paper = false }: Case, { flops = 0, bytes = 0 }: { flops?: number; bytes?: number }): boolean {
+  return !paper || (flops <= MOST_FLOPS && bytes <= MOST_BYTES);
+}
+
+/** Long enough data of a short pattern: its length is prime, so no shift by rows, workgroups or vectors hides in it. */
+export function repeated(pattern: Float32Array<ArrayBuffer>, count: number): Float32Array<ArrayBuffer> {
+  if (count <= pattern.length) return pattern.slice(0, count);
+  const values = new Float32Array(count);
+  for (let at = 0; at < count; at += pattern.length) values.set(pattern.subarray(0, Math.min(pattern.length, count - at)), at);
+  return values;
+}
+
+/** A prime length for `repeated`. */
+export const PATTERN = 4099;

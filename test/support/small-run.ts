@@ -1,0 +1,70 @@
+// A run small enough for a test: F1 of two narrow layers on synthetic images.
+
+import { type ResidentDataset, uploadDataset } from "../../src/data/resident.ts";
+import { syntheticDataset } from "../../src/data/synthetic.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { F1 } from "../../src/models/f1.ts";
+import { type ModelState, materialize } from "../../src/nn/model-state.ts";
+import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
+import { type PartialPolicy, planEpoch } from "../../src/train/ghosts.ts";
+import { planRegime } from "../../src/train/regime.ts";
+import { type TrainEvent, Trainer, type TrainOptions } from "../../src/train/trainer.ts";
+
+export interface SmallRun {
+  readonly state: ModelState;
+  readonly data: ResidentDataset;
+  readonly options: TrainOptions;
+}
+
+export interface SmallRunOptions {
+  readonly batchSize?: number;
+  readonly ghostSize?: number;
+  readonly partial?: PartialPolicy;
+  readonly maxSteps?: number;
+  readonly seed?: number;
+  readonly memoryBytes?: number;
+  readonly logEvery?: number;
+}
+
+const IMAGES = { classes: 4, channels: 1, height: 7, width: 7, train: 150, test: 37, seed: 1 };
+const dataset = syntheticDataset(IMAGES);
+
+export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
+  const { batchSize = 64, ghostSize = 16, partial = "exact", maxSteps = 7, seed = 5 } = options;
+  const epoch = planEpoch({ samples: IMAGES.train, batchSize, ghostSize, policy: partial });
+  const regime = planRegime({
+    base: { ...BASE_REGIMES["f1-small"], epochs: maxSteps }, // so that maxSteps alone ends the run
+    batchSize,
+    referenceBatchSize: batchSize,
+    stepsPerEpoch: epoch.stepsPerEpoch,
+    maxSteps,
+  });
+  const model = new F1({ inputs: 49, classes: 4, width: 24, hidden: 2 });
+  const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts);
+  return {
+    state: materialize(gpu, model, { seed, maximumGhosts }),
+    data: uploadDataset(gpu, dataset),
+    options: {
+      regime,
+      epoch,
+      partial,
+      running: { rule: "sequential", momentum: 0.1 },
+      clipNorm: 5,
+      seed,
+      augment: true,
+      evaluateEvery: 1,
+      evaluationBatch: 16,
+      logEvery: options.logEvery ?? 4,
+      memoryBytes: options.memoryBytes ?? 2 ** 30,
+    },
+  };
+}
+
+/** Trains to the end; everything that the run said. */
+export async function trainSmall(gpu: Gpu, options: SmallRunOptions = {}) {
+  const { state, data, options: train } = smallRun(gpu, options);
+  const trainer = await Trainer.create(gpu, state, data, train);
+  const events: TrainEvent[] = [];
+  for await (const event of trainer.run()) events.push(event);
+  return { state, trainer, events };
+}
