@@ -11,7 +11,7 @@
 
 override C: u32;              // channels, a multiple of 4
 override RELU: bool;
-override COLUMNS: u32 = 8u;   // lanes side by side: 8 · 4 · 4 bytes are a cache line of most GPUs
+override COLUMNS: u32 = 8u;   // lanes side by side
 override ROWS: u32 = 32u;     // lanes that share the samples of a ghost, a power of two
 override QUADS: u32 = C / 4u;
 

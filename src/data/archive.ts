@@ -6,7 +6,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { type Entry, extract } from "tar-stream";
+import { extract, type Header } from "tar-stream";
 import { fileError } from "../storage/file-error.ts";
 import { DataError, messageOf } from "../support/errors.ts";
 
@@ -28,9 +28,7 @@ export async function extractFiles({ archive, folder, wanted }: ExtractOptions):
   const found = new Set<string>();
   const tar = extract();
   const source = createReadStream(archive);
-  const unpacking = (await isGzip(archive))
-    ? pipeline(source, createGunzip(), tar)
-    : pipeline(source, tar);
+  const unpacking = (await isGzip(archive)) ? pipeline(source, createGunzip(), tar) : pipeline(source, tar);
   // Its failure also ends the loop below, which reports it.
   unpacking.catch(() => undefined);
   try {
@@ -42,7 +40,7 @@ export async function extractFiles({ archive, folder, wanted }: ExtractOptions):
         continue;
       }
       if (found.has(name)) throw new DataError(`${archive}: has two files named ${name}`);
-      requireFile(entry, name, size, archive);
+      requireFile(entry.header, name, size, archive);
       await pipeline(entry, createWriteStream(join(folder, name), { flags: "wx", flush: true }));
       found.add(name);
     }
@@ -67,7 +65,7 @@ function requireInside(path: string, archive: string): string {
   return parts.filter((part) => part !== "").at(-1) ?? "";
 }
 
-function requireFile({ header }: Entry, name: string, size: number, archive: string): void {
+function requireFile(header: Header, name: string, size: number, archive: string): void {
   if (header.type !== "file" && header.type !== "contiguous-file") {
     throw new DataError(`${archive}: entry ${header.name}: expected a file, found a ${header.type}`);
   }

@@ -38,7 +38,8 @@ export function readRecords(
   const file = openBinaryFile(path);
   try {
     const stat = fstatSync(file);
-    if (!stat.isFile()) throw new DataError(`${path}: expected a file of records, found a folder or a device`);
+    if (!stat.isFile())
+      throw new DataError(`${path}: expected a file of records, found a folder or a device`);
     const expected = count * recordBytes;
     if (stat.size !== expected) {
       const [what, at] = stat.size < expected ? ["truncated", stat.size] : ["too long", expected];

@@ -19,6 +19,7 @@ export interface CifarFile {
 }
 
 export interface CifarLayout {
+  readonly variant: CifarVariant;
   readonly title: string;
   /** The folder that the archive unpacks to. */
   readonly folder: string;
@@ -40,6 +41,7 @@ export function recordBytes({ labels }: CifarLayout): number {
 // torch-rb's torchvision (cifar10.rb, cifar100.rb) publish for the official address.
 export const CIFAR_LAYOUTS: Readonly<Record<CifarVariant, CifarLayout>> = {
   cifar10: {
+    variant: "cifar10",
     title: "CIFAR-10",
     folder: "cifar-10-batches-bin",
     pythonFolder: "cifar-10-batches-py",
@@ -59,6 +61,7 @@ export const CIFAR_LAYOUTS: Readonly<Record<CifarVariant, CifarLayout>> = {
     test: [batch("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b")],
   },
   cifar100: {
+    variant: "cifar100",
     title: "CIFAR-100",
     folder: "cifar-100-binary",
     pythonFolder: "cifar-100-python",

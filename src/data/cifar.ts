@@ -124,8 +124,7 @@ export function findCifarFolder(layout: CifarLayout, dataDir = DEFAULT_DATA_DIRE
 }
 
 function remedy(layout: CifarLayout, dataDir: string): string {
-  const variant = layout === CIFAR_LAYOUTS.cifar10 ? "cifar10" : "cifar100";
-  const command = `ghostbatch data ${variant} --data-dir ${dataDir}`;
+  const command = `ghostbatch data ${layout.variant} --data-dir ${dataDir}`;
   const archive = join(dataDir, layout.archive.name);
   if (existsSync(archive)) return `unpack ${archive} with \`${command} --from ${archive}\``;
   const python = join(dataDir, layout.pythonFolder);

@@ -5,8 +5,9 @@
  *
  * All that decides which numbers the network sees is part of the name, so that a specification repeats them.
  */
-import { UsageError } from "../support/errors.ts";
+
 import { suggestion } from "../support/closest.ts";
+import { UsageError } from "../support/errors.ts";
 
 export interface DatasetName {
   /** As it was written. */

@@ -53,7 +53,8 @@ export async function download(options: DownloadOptions): Promise<void> {
       if (!(cause instanceof Interruption)) throw fileError(cause, "write", part.path);
       const arrived = await part.size();
       failures = arrived > before ? 1 : failures + 1;
-      if (failures >= attempts) throw brokenOff(options, part.path, arrived, cause);
+      const offline = arrived === 0 && cause.message.includes("ENOTFOUND");
+      if (offline || failures >= attempts) throw brokenOff(options, part.path, arrived, cause);
       await sleep(1000 * retrySeconds * 2 ** (failures - 1));
     }
   }
@@ -199,11 +200,7 @@ function validatorOf({ headers }: Response): string | null {
 }
 
 /** Appends a body to a file. @returns the bytes appended */
-async function append(
-  path: string,
-  { body }: Response,
-  onBytes: (bytes: number) => void,
-): Promise<number> {
+async function append(path: string, { body }: Response, onBytes: (bytes: number) => void): Promise<number> {
   let file: FileHandle | undefined;
   let done = 0;
   try {

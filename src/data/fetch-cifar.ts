@@ -6,7 +6,7 @@ import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { syncFolder } from "../storage/atomic-file.ts";
 import { fileError } from "../storage/file-error.ts";
-import { DataError } from "../support/errors.ts";
+import { DataError, UsageError } from "../support/errors.ts";
 import { extractFiles } from "./archive.ts";
 import { DEFAULT_DATA_DIRECTORY, describeCifar, findCifarFolder } from "./cifar.ts";
 import { CIFAR_LAYOUTS, type CifarLayout, type CifarVariant, recordBytes } from "./cifar-layout.ts";
@@ -40,12 +40,11 @@ export async function fetchCifar(variant: CifarVariant, options: FetchOptions = 
     if (/^https?:\/\//i.test(from)) {
       const archive = join(dataDir, layout.archive.name);
       await download({ ...options, url: from, path: archive, sha256: archiveSha256(layout, options) });
-      await unpack(layout, archive, staging);
+      await unpack(layout, archive, staging, options);
       await rm(archive);
     } else {
       await takeLocal(layout, from, staging, options);
     }
-    await checkFiles(layout, staging, options);
     await moveInto(layout, staging, join(dataDir, layout.folder));
     return true;
   } catch (cause) {
@@ -65,7 +64,12 @@ function isThere(variant: CifarVariant, dataDir: string): boolean {
 }
 
 /** From a folder or an archive on this machine, which stays as it is. */
-async function takeLocal(layout: CifarLayout, from: string, staging: string, options: FetchOptions): Promise<void> {
+async function takeLocal(
+  layout: CifarLayout,
+  from: string,
+  staging: string,
+  options: FetchOptions,
+): Promise<void> {
   const found = await stat(from).catch((cause) => {
     throw fileError(cause, "read", `--from ${from}`);
   });
@@ -76,6 +80,12 @@ async function takeLocal(layout: CifarLayout, from: string, staging: string, opt
   );
   if (!loose && existsSync(archive)) return takeArchive(layout, archive, staging, options);
   const folder = findCifarFolder(layout, from);
+  if (options.sha256 !== undefined && options.sha256 !== "none") {
+    throw new UsageError(
+      `--sha256 is of an archive; ${folder} has the files themselves: leave it out, or say none`,
+    );
+  }
+  await checkFiles(layout, folder, folder, options);
   for (const { name } of filesOf(layout)) await copyFile(join(folder, name), join(staging, name));
 }
 
@@ -87,23 +97,41 @@ async function takeArchive(
 ): Promise<void> {
   const expected = archiveSha256(layout, options);
   if (expected !== null) await requireSha256(archive, expected);
-  await unpack(layout, archive, staging);
+  await unpack(layout, archive, staging, options);
 }
 
-async function unpack(layout: CifarLayout, archive: string, folder: string): Promise<void> {
+async function unpack(
+  layout: CifarLayout,
+  archive: string,
+  folder: string,
+  options: FetchOptions,
+): Promise<void> {
   const wanted = new Map(filesOf(layout).map(({ name, count }) => [name, count * recordBytes(layout)]));
   const found = await extractFiles({ archive, folder, wanted });
   const missing = [...wanted.keys()].find((name) => !found.has(name));
   if (missing !== undefined) throw new DataError(`${archive}: ${missing} is not in the archive`);
+  await checkFiles(layout, folder, archive, options);
 }
 
-/** Size and labels are checked by reading them; checksums unless any archive will do. */
-async function checkFiles(layout: CifarLayout, folder: string, { sha256 }: FetchOptions): Promise<void> {
-  if (sha256 === undefined) {
-    for (const file of filesOf(layout)) await requireSha256(join(folder, file.name), file.sha256, { shownAs: file.name });
+/**
+ * Sizes and labels by reading the files, and their checksums unless another archive was asked for.
+ * @param source names where they come from in messages
+ */
+async function checkFiles(
+  layout: CifarLayout,
+  folder: string,
+  source: string,
+  { sha256 }: FetchOptions,
+): Promise<void> {
+  for (const file of sha256 === undefined ? filesOf(layout) : []) {
+    await requireSha256(join(folder, file.name), file.sha256, { shownAs: join(source, file.name) });
   }
-  const variant = layout === CIFAR_LAYOUTS.cifar10 ? "cifar10" : "cifar100";
-  describeCifar(variant, { dataDir: folder });
+  try {
+    describeCifar(layout.variant, { dataDir: folder });
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    throw new DataError(error.message.replace(folder, source), { cause: error });
+  }
 }
 
 async function moveInto(layout: CifarLayout, from: string, to: string): Promise<void> {

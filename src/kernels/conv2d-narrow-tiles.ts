@@ -17,8 +17,8 @@ const COST = { multiplyAdd: 0.55, inputLoad: 11, load: 6, carry: 0.6, step: 20, 
 const MOST_TRIPS = 32;
 /** Multiply-adds of an unrolled step: at 1,152 a pipeline takes a second to compile, at 640 half of one. */
 const MOST_MULTIPLY_ADDS = 832;
-/** A tile of twice the unrolled code compiles twice as long, so it must be some percent faster to be worth it. */
-const COMPILE_WEIGHT = 1 / 4000;
+/** An unrolled multiply-add takes about 1 ms to compile; spread over the 50,000 images of one epoch of CIFAR, ns. */
+const COMPILE = 20;
 
 /** What `forward-narrow.wgsl` takes as spec constants, sizes of the layer aside. */
 export interface GatherTile {
@@ -54,7 +54,7 @@ function* gatherTiles({ K, P, Q, R, stride, transposed }: GatherPass): Generator
             yield { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS };
 }
 
-/** Estimated time for one image, ns. */
+/** Estimated time for one image and its share of the compilation, ns. */
 function gatherTime(pass: GatherPass, { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS }: GatherTile): number {
   const { C, K, P, Q, R, S, stride, padding, transposed } = pass;
   const inRows = transposed ? exchanged(ROWS, TAP_ROWS, stride, padding) : met(ROWS, TAP_ROWS, stride);
@@ -77,11 +77,9 @@ function gatherTime(pass: GatherPass, { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS 
     accumulators * COST.carry +
     COST.step;
   const workgroup = step * Math.ceil(R / TAP_ROWS) * C + accumulators * COST.store;
-  const worth = 1 + multiplyAdds * COMPILE_WEIGHT;
-  return (
-    (worth * workgroup * Math.ceil(P / ROWS) * Math.ceil(Q / COLUMNS) * Math.ceil(K / (LANES * GROUPS))) /
-    IMAGES
-  );
+  const workgroups =
+    (Math.ceil(P / ROWS) * Math.ceil(Q / COLUMNS) * Math.ceil(K / (LANES * GROUPS))) / IMAGES;
+  return workgroups * workgroup + multiplyAdds * COMPILE;
 }
 
 /** What `grad-weight-narrow.wgsl` takes as spec constants, sizes of the layer aside. */
@@ -108,7 +106,7 @@ function* gradWeightTiles({ C, K, P, Q, R }: Conv2dGeometry): Generator<GradWeig
           for (const TAP_ROWS of multiples(1, R)) yield { CHANNELS, ROWS, COLUMNS, GROUPS, TAP_ROWS };
 }
 
-/** Estimated time for one image, ns. */
+/** Estimated time for one image and its share of the compilation, ns. */
 function gradWeightTime(
   geometry: Conv2dGeometry,
   { CHANNELS, ROWS, COLUMNS, GROUPS, TAP_ROWS }: GradWeightTile,
@@ -134,10 +132,8 @@ function gradWeightTime(
     accumulators * COST.carry +
     COST.step;
   const tiles = Math.ceil(P / ROWS) * Math.ceil(Q / COLUMNS);
-  const worth = 1 + multiplyAdds * COMPILE_WEIGHT;
-  return (
-    worth * step * tiles * Math.ceil(K / (LANES * GROUPS)) * Math.ceil(C / CHANNELS) * Math.ceil(R / TAP_ROWS)
-  );
+  const workgroups = Math.ceil(K / (LANES * GROUPS)) * Math.ceil(C / CHANNELS) * Math.ceil(R / TAP_ROWS);
+  return workgroups * tiles * step + multiplyAdds * COMPILE;
 }
 
 /** Input rows (or columns) that `count` neighbouring outputs meet: as IN_ROWS in the kernels. */

@@ -105,10 +105,17 @@ export function elementwiseTiles(gpu: Gpu, groups: number, elements: number, row
   return { WG_SIZE, ROW, parts };
 }
 
-/** Tiles of the dense kernels: 8 lanes of four channels, a cache line, by lanes that share the samples of a ghost. */
-export function denseTiles(gpu: Gpu, samples: number): { COLUMNS: number; ROWS: number } {
+/**
+ * Tiles of the dense kernels: lanes side by side, four channels each, by lanes that share the samples of a ghost. Wide: a
+ * cache line of 8 lanes, or only a memory sector of 2 where there would be few workgroups for a whole device, as in
+ * full-batch norm; at most 512 lanes, whose sums fill the 16 KiB of workgroup memory that every adapter has.
+ */
+export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): { COLUMNS: number; ROWS: number } {
   if (gpu.variant === "narrow") return { COLUMNS: 8, ROWS: 1 };
+  let COLUMNS = 8;
+  while (COLUMNS > 2 && (C / (4 * COLUMNS)) * ghosts.ghosts < FULL_DEVICE / 4) COLUMNS /= 2;
+  const lanes = Math.min(COLUMNS === 8 ? 256 : 512, gpu.device.limits.maxComputeInvocationsPerWorkgroup);
   let ROWS = 1;
-  while (ROWS < 32 && ROWS * 2 <= samples) ROWS *= 2;
-  return { COLUMNS: 8, ROWS };
+  while (ROWS * 2 * COLUMNS <= lanes && ROWS * 2 <= largestGhost(ghosts)) ROWS *= 2;
+  return { COLUMNS, ROWS };
 }

@@ -229,7 +229,7 @@ export function launchBackward(t: Parameters<typeof launchGradInput>[0], options
     return;
   }
   const { ghosts } = options.ghosts;
-  const { COLUMNS, ROWS } = denseTiles(x.gpu, largestGhost(options.ghosts));
+  const { COLUMNS, ROWS } = denseTiles(x.gpu, C, options.ghosts);
   const columns = Math.ceil(C / (4 * COLUMNS));
   const small = x.gpu.variant === "narrow" && (x.size <= ONE_PASS || columns >= 16);
   const span = small ? ghosts : 1;

@@ -240,7 +240,7 @@ export function launchForward(
     launchNormalize(t, options);
     return;
   }
-  const { COLUMNS, ROWS } = denseTiles(x.gpu, largestGhost(options.ghosts));
+  const { COLUMNS, ROWS } = denseTiles(x.gpu, C, options.ghosts);
   x.gpu.run(FORWARD_DENSE, {
     buffers: { x, gamma, beta, statistics, y },
     overrides: { C, RELU: options.relu, COLUMNS, ROWS },

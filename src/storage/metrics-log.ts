@@ -1,14 +1,21 @@
 // The numbers of a run as they come, once as JSON lines and once as CSV, with the same columns.
 
-import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, fsync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { GhostbatchError } from "../support/errors.ts";
+import { promisify } from "node:util";
+import { DataError, GhostbatchError } from "../support/errors.ts";
 import { fileError } from "./file-error.ts";
 
 export type MetricValue = number | string | boolean | null;
 
 /** One line: a value for some of the columns. Those left out are null in JSON and empty in CSV. */
 export type MetricRow<Column extends string = string> = Readonly<Partial<Record<Column, MetricValue>>>;
+
+/** Bytes of metrics.jsonl and of metrics.csv, up to the end of some line. */
+export interface MetricsPosition {
+  readonly lines: number;
+  readonly table: number;
+}
 
 /**
  * metrics.jsonl and metrics.csv of a folder. A line is in the operating system's hands when `append` returns, so a
@@ -19,16 +26,60 @@ export class MetricsLog<Column extends string = string> {
   readonly #lines: AppendedFile;
   readonly #table: AppendedFile;
 
+  private constructor(columns: readonly Column[], lines: AppendedFile, table: AppendedFile) {
+    this.#columns = columns;
+    this.#lines = lines;
+    this.#table = table;
+  }
+
   /**
-   * Creates both files.
+   * Makes both files.
    * @param columns all columns that a row may have, in the order of the CSV
    * @throws DataError when a file exists already or cannot be written
    */
-  constructor(folder: string, columns: readonly Column[]) {
-    this.#columns = columns;
-    this.#lines = new AppendedFile(join(folder, "metrics.jsonl"));
-    this.#table = new AppendedFile(join(folder, "metrics.csv"));
-    this.#table.append(`${columns.map(csvCell).join(",")}\n`);
+  static create<Column extends string>(folder: string, columns: readonly Column[]): MetricsLog<Column> {
+    const log = MetricsLog.#open(folder, columns, "ax", "create");
+    log.#table.append(header(columns));
+    return log;
+  }
+
+  /**
+   * Opens the files of a run to go on with them.
+   * @throws DataError when one is missing, or has other columns
+   */
+  static open<Column extends string>(folder: string, columns: readonly Column[]): MetricsLog<Column> {
+    const log = MetricsLog.#open(folder, columns, "a+", "open");
+    const expected = header(columns);
+    if (log.#table.start(expected.length) === expected) return log;
+    log.close();
+    throw new DataError(`${join(folder, "metrics.csv")}: expected the columns ${expected.trimEnd()}`);
+  }
+
+  static #open<Column extends string>(folder: string, columns: readonly Column[], flags: string, action: string) {
+    const lines = new AppendedFile(join(folder, "metrics.jsonl"), flags, action);
+    try {
+      return new MetricsLog(columns, lines, new AppendedFile(join(folder, "metrics.csv"), flags, action));
+    } catch (error) {
+      lines.close();
+      throw error;
+    }
+  }
+
+  /** Where the next line will stand. */
+  get position(): MetricsPosition {
+    return { lines: this.#lines.bytes, table: this.#table.bytes };
+  }
+
+  /**
+   * Takes back every line after a position; null takes back all.
+   * @throws DataError when the files do not have a line that ends there
+   */
+  rewind(position: MetricsPosition | null): void {
+    const { lines, table } = position ?? { lines: 0, table: header(this.#columns).length };
+    this.#lines.requireLineEnd(lines);
+    this.#table.requireLineEnd(table);
+    this.#lines.cut(lines);
+    this.#table.cut(table);
   }
 
   /** @throws DataError when the disk refuses; GhostbatchError for a column that was not declared */
@@ -54,10 +105,9 @@ export class MetricsLog<Column extends string = string> {
     }
   }
 
-  /** Waits until all lines are on the disk. */
-  sync(): void {
-    this.#lines.sync();
-    this.#table.sync();
+  /** Resolves when all lines are on the disk. */
+  async sync(): Promise<void> {
+    await Promise.all([this.#lines.sync(), this.#table.sync()]);
   }
 
   close(): void {
@@ -70,15 +120,33 @@ class AppendedFile {
   readonly #path: string;
   readonly #file: number;
   #closed = false;
-  bytes = 0;
+  bytes: number;
 
-  constructor(path: string) {
+  constructor(path: string, flags: string, action: string) {
     this.#path = path;
     try {
-      this.#file = openSync(path, "ax");
+      // "a+" would make a file that is missing.
+      if (flags === "a+") closeSync(openSync(path, "r+"));
+      this.#file = openSync(path, flags);
+      this.bytes = fstatSync(this.#file).size;
     } catch (cause) {
-      throw fileError(cause, "create", path);
+      throw fileError(cause, action, path);
     }
+  }
+
+  /** The first bytes, as text. */
+  start(bytes: number): string {
+    return this.#read(0, bytes);
+  }
+
+  requireLineEnd(bytes: number): void {
+    if (bytes === 0 || (bytes <= this.bytes && this.#read(bytes - 1, 1) === "\n")) return;
+    throw new DataError(`${this.#path}: expected a line that ends at byte ${bytes}, in ${this.bytes} bytes there is none`);
+  }
+
+  #read(offset: number, bytes: number): string {
+    const target = new Uint8Array(bytes);
+    return new TextDecoder().decode(target.subarray(0, readSync(this.#file, target, 0, bytes, offset)));
   }
 
   append(text: string): void {
@@ -97,9 +165,9 @@ class AppendedFile {
     this.bytes = bytes;
   }
 
-  sync(): void {
+  async sync(): Promise<void> {
     try {
-      fsyncSync(this.#file);
+      await promisify(fsync)(this.#file);
     } catch (cause) {
       throw fileError(cause, "write", this.#path);
     }
@@ -110,6 +178,10 @@ class AppendedFile {
     if (!this.#closed) closeSync(this.#file);
     this.#closed = true;
   }
+}
+
+function header(columns: readonly string[]): string {
+  return `${columns.map(csvCell).join(",")}\n`;
 }
 
 /** JSON has no numbers that are not finite; their names survive both formats. */

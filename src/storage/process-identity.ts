@@ -33,6 +33,8 @@ function birthOf(pid: number): string {
     // Field 2, the name, may have spaces and parentheses; the fields after its last ")" do not.
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const afterName = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // Killed, and only waiting for its parent to take note.
+    if (afterName[0] === "Z") return "ended";
     return `${boot}-${afterName[19]}`;
   } catch {
     return "";

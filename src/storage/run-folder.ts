@@ -3,19 +3,22 @@
 //   config.yaml       what it was asked to do, every choice in it
 //   environment.json  command, commit, versions, adapter, the process that runs it
 //   metrics.jsonl     the numbers as they come, and the same as metrics.csv
+//   checkpoints/      where to go on from (checkpoint-file.ts)
+//   lock-N.json       the process that writes it (run-lock.ts), while there is one
 //   summary.json      the outcome; it exists when, and only when, the run has finished
 
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { DataError, UsageError } from "../support/errors.ts";
 import { syncFolder, writeFileAtomically } from "./atomic-file.ts";
 import { errorCode, fileError } from "./file-error.ts";
 import type { GitState } from "./git.ts";
-import { type MetricRow, MetricsLog } from "./metrics-log.ts";
-import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
+import { type MetricRow, MetricsLog, type MetricsPosition } from "./metrics-log.ts";
+import { thisProcess } from "./process-identity.ts";
+import { RunLock } from "./run-lock.ts";
 
 /** Where and with what a run was made. */
 export interface RunEnvironment {
@@ -38,21 +41,18 @@ export interface RunFolderOptions<Column extends string> {
   readonly environment: RunEnvironment;
   /** Every column that the metrics of the run can have. */
   readonly columns: readonly Column[];
-  /**
-   * What to do with a folder of this name. `refuse` (default): an error. `replace-unfinished`: one without a summary,
-   * whose process no longer runs, is deleted; anything else is an error.
-   */
-  readonly existing?: "refuse" | "replace-unfinished";
 }
 
-/** A folder that this process has claimed. */
+/** A folder that this process alone writes. */
 export class RunFolder<Column extends string = string> {
   readonly path: string;
   readonly #metrics: MetricsLog<Column>;
+  readonly #lock: RunLock;
 
-  private constructor(path: string, metrics: MetricsLog<Column>) {
+  private constructor(path: string, metrics: MetricsLog<Column>, lock: RunLock) {
     this.path = path;
     this.#metrics = metrics;
+    this.#lock = lock;
   }
 
   /**
@@ -61,33 +61,62 @@ export class RunFolder<Column extends string = string> {
    * @throws UsageError when the name is unusable or taken; DataError when the disk refuses
    */
   static async claim<Column extends string>(options: RunFolderOptions<Column>): Promise<RunFolder<Column>> {
-    const { runsDirectory, name, existing = "refuse" } = options;
-    requireUsableName(name);
-    const path = join(runsDirectory, name);
-    if (existing === "replace-unfinished") await removeUnfinished(path, runsDirectory);
+    const { runsDirectory, name } = options;
+    const path = runFolderPath(runsDirectory, name);
     if (existsSync(path)) throw taken(path);
 
     const staging = join(runsDirectory, `.${name}.${randomUUID()}.tmp`);
     // Without aliases: a list that occurs twice is written twice, as a reader expects.
     const configuration = stringify(options.configuration, { aliasDuplicateObjects: false });
     let metrics: MetricsLog<Column> | undefined;
+    let lock: RunLock | undefined;
     try {
       await mkdir(staging, { recursive: true });
       await writeFile(join(staging, "config.yaml"), configuration, { flush: true });
       await writeFile(join(staging, "environment.json"), json(environmentOf(options.environment)), {
         flush: true,
       });
-      metrics = new MetricsLog(staging, options.columns);
-      metrics.sync();
+      metrics = MetricsLog.create(staging, options.columns);
+      await metrics.sync();
+      lock = await RunLock.acquire(staging);
       await syncFolder(staging);
       await rename(staging, path);
+      lock.moved(path);
       await syncFolder(runsDirectory);
-      return new RunFolder(path, metrics);
+      return new RunFolder(path, metrics, lock);
     } catch (cause) {
       metrics?.close();
+      await lock?.release();
       await rm(staging, { recursive: true, force: true }).catch(() => undefined);
       if (["ENOTEMPTY", "EEXIST"].includes(errorCode(cause) ?? "")) throw taken(path);
       throw fileError(cause, "create the run folder", path);
+    }
+  }
+
+  /**
+   * Takes over the folder of a run that has not finished and that no process writes; its record gets a line more.
+   * `rewind` must follow before any metrics are appended.
+   * @throws UsageError when the run has finished or is being written; DataError when a file is missing or damaged
+   */
+  static async resume<Column extends string>(
+    path: string,
+    { columns, environment }: { columns: readonly Column[]; environment: RunEnvironment },
+  ): Promise<RunFolder<Column>> {
+    const lock = await RunLock.acquire(path);
+    let metrics: MetricsLog<Column> | undefined;
+    try {
+      // It may have finished just before its lock was taken.
+      if (existsSync(join(path, "summary.json"))) throw new UsageError(`run folder ${path}: the run has finished`);
+      metrics = MetricsLog.open(path, columns);
+      const file = join(path, "environment.json");
+      const record = ((await readJson(file)) ?? {}) as { resumed?: unknown };
+      const resumed = Array.isArray(record.resumed) ? record.resumed : [];
+      await writeFileAtomically(file, json({ ...record, resumed: [...resumed, environmentOf(environment)] }));
+      return new RunFolder(path, metrics, lock);
+    } catch (error) {
+      metrics?.close();
+      await lock.release();
+      throw error;
     }
   }
 
@@ -101,17 +130,44 @@ export class RunFolder<Column extends string = string> {
     this.#metrics.append(row);
   }
 
-  /** Writes the outcome, which marks the run as finished, and closes the folder. @throws DataError when the disk refuses */
-  async finish(summary: object): Promise<void> {
-    this.#metrics.sync();
-    await writeFileAtomically(this.file("summary.json"), json(summary));
-    this.close();
+  /** Where the next line of metrics will stand. */
+  get metricsPosition(): MetricsPosition {
+    return this.#metrics.position;
   }
 
-  /** Closes a run that does not finish. */
-  close(): void {
-    this.#metrics.close();
+  /** Takes back all metrics after a position; null takes back all. @throws DataError when they do not reach it */
+  rewind(position: MetricsPosition | null): void {
+    this.#metrics.rewind(position);
   }
+
+  /**
+   * To be awaited before a file of this folder is replaced: metrics are on the disk, and the folder is still ours.
+   * @throws DataError when the disk refuses, or another process has taken over
+   */
+  async settle(): Promise<void> {
+    await this.#metrics.sync();
+    await this.#lock.requireHeld();
+  }
+
+  /** Writes the outcome, which marks the run as finished, and closes the folder. @throws DataError when the disk refuses */
+  async finish(summary: object): Promise<void> {
+    await this.settle();
+    await writeFileAtomically(this.file("summary.json"), json(summary));
+    this.#metrics.close();
+    await this.#lock.remove();
+  }
+
+  /** Closes a run that does not finish, for another process to go on with; a finished one is left as it is. */
+  async close(): Promise<void> {
+    this.#metrics.close();
+    if (!existsSync(this.file("summary.json"))) await this.#lock.release();
+  }
+}
+
+/** runs/<name>. @throws UsageError unless the name is one folder, not a path to somewhere else, and visible */
+export function runFolderPath(runsDirectory: string, name: string): string {
+  requireUsableName(name);
+  return join(runsDirectory, name);
 }
 
 /**
@@ -122,7 +178,6 @@ export async function readSummary(path: string): Promise<unknown> {
   return readJson(join(path, "summary.json"));
 }
 
-/** A name is one folder, not a path to somewhere else, and visible. */
 function requireUsableName(name: string): void {
   // 100 characters leave room for the suffixes of temporary files within the usual 255 bytes.
   if (!/^[\w+=@,-][\w.+=@,-]{0,99}$/.test(name)) {
@@ -130,52 +185,6 @@ function requireUsableName(name: string): void {
       `run name ${JSON.stringify(name)}: expected 1 to 100 letters, digits and any of . _ - + = @ , not starting with a dot`,
     );
   }
-}
-
-async function removeUnfinished(path: string, runsDirectory: string): Promise<void> {
-  const owner = await ownerOf(path);
-  if (owner === "absent") return;
-  if (owner === "foreign" || existsSync(join(path, "summary.json"))) throw taken(path);
-  const running = isRunning(owner);
-  if (running !== false) {
-    const where =
-      running === "unknown"
-        ? `process ${owner.pid} of ${owner.host} may still write it`
-        : `process ${owner.pid} still writes it`;
-    throw new UsageError(`run folder ${path}: unfinished, but ${where}: wait for it, or delete the folder`);
-  }
-  // Renamed first: of two processes that want to replace it one gets it, and no half-deleted folder has its name.
-  const discarded = join(runsDirectory, `.${randomUUID()}.discarded`);
-  try {
-    await rename(path, discarded);
-  } catch (cause) {
-    if (errorCode(cause) === "ENOENT") return;
-    throw fileError(cause, "replace the run folder", path);
-  }
-  const removed = await ownerOf(discarded);
-  if (typeof removed === "object" && isRunning(removed) !== false) {
-    // Another process has replaced the dead run in the meantime; this is its folder.
-    await rename(discarded, path);
-    throw taken(path);
-  }
-  await rm(discarded, { recursive: true, force: true }).catch((cause) => {
-    throw fileError(cause, "delete", discarded);
-  });
-}
-
-/** Which process made a run folder; "foreign" for something that is there, but no run folder. */
-async function ownerOf(path: string): Promise<ProcessIdentity | "absent" | "foreign"> {
-  const exists = await lstat(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) return "absent";
-  const environment = (await readJson(join(path, "environment.json")).catch(() => null)) as {
-    process?: Partial<ProcessIdentity>;
-  } | null;
-  const { host, pid, birth } = environment?.process ?? {};
-  if (typeof host !== "string" || typeof pid !== "number" || typeof birth !== "string") return "foreign";
-  return { host, pid, birth };
 }
 
 /** null when there is no file. */

@@ -5,6 +5,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { definedKernels } from "../../src/gpu/kernel.ts";
 import { parseShader } from "../../src/gpu/shader.ts";
 import { shaderFiles } from "../../src/host/shader-files.ts";
+import { raceCases } from "../cases/races.ts";
+import { barrierCount, findRaces, sharesMemory } from "../support/race-check.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const files = (readdirSync(new URL("shaders/", ROOT), { recursive: true }) as string[])
@@ -29,5 +31,32 @@ describe.each(files)("%s", (file) => {
   test("opens with its name and what it computes, and says its dispatch", () => {
     expect(code.startsWith(`// ${file.replace(/\.wgsl$/, "")}: `)).toBe(true);
     if (!file.startsWith("lib/")) expect(code).toMatch(/^\/\/ Dispatch: /m);
+  });
+});
+
+describe("races", () => {
+  const sharing = kernels.filter(sharesMemory);
+
+  test("every kernel whose lanes share memory has a case", () => {
+    expect(Object.keys(raceCases).sort()).toEqual(sharing.sort());
+  });
+
+  // Barriers at the end of a sum, which let its scratch be used again; only a kernel that calls it twice needs them.
+  const UNUSED_HERE: Record<string, number> = {
+    "l2-distance/partial.wgsl": 2,
+    "reduce/sum-of-squares.wgsl": 2,
+    "ghost-batch-norm/statistics.wgsl": 2,
+    "ghost-batch-norm/grad-statistics.wgsl": 2,
+    "ghost-batch-norm/forward-dense.wgsl": 2,
+  };
+
+  test.each(sharing)("%s has none, and would have one without any of its barriers", (file) => {
+    const one = raceCases[file]!;
+    expect(findRaces(file, one)).toEqual({ findings: [], unwritten: [] });
+    for (let barrier = 0; barrier < barrierCount(file); barrier++) {
+      const { findings } = findRaces(file, one, barrier);
+      if (barrier === UNUSED_HERE[file]) continue;
+      expect(findings.join("\n"), `without barrier ${barrier}`).toMatch(/Data race on '\w+'/);
+    }
   });
 });

@@ -367,7 +367,7 @@ describe.each(VARIANTS)("running statistics, %s", (variant) => {
     }
   });
 
-  // SPEC T3: 400 updates from statistics that never change.
+  // 400 updates from statistics that never change.
   test.each([
     ["sequential", 1],
     ["mean", 1],

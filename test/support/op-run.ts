@@ -1,11 +1,10 @@
 // Running an op on the GPU as a network does: recorded on a tape, into memory that is full of NaN before.
 
-import { expect, vi } from "vitest";
+import { assert, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { BufferView } from "../../src/gpu/storage.ts";
 import { Tape } from "../../src/ops/tape.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
-import { fromArray, type NumberArray, type Tensor } from "../../src/tensor/tensor.ts";
+import { fromArray, type NumberArray, readTensor, type Tensor } from "../../src/tensor/tensor.ts";
 import type { Case } from "../cases/paper.ts";
 
 export const VARIANTS = ["narrow", "wide"] as const;
@@ -48,9 +47,16 @@ export function differentiate(body: () => Tensor, dy: Tensor, options?: { accumu
 }
 
 /** Fails unless both hold the same bits. */
-export async function expectSameBits(one: BufferView & { gpu: Gpu }, other: BufferView, what: string): Promise<void> {
-  const [a, b] = [await one.gpu.read(one), await one.gpu.read(other)];
-  expect(Buffer.compare(Buffer.from(a), Buffer.from(b)), `${what}: other bits`).toBe(0);
+export async function expectSameBits(one: Tensor, other: Tensor, what: string): Promise<void> {
+  expectEqualBits(await readTensor(one), await readTensor(other), what);
+}
+
+/** Fails unless both hold the same bits, naming the first element that differs; millions of elements are no burden. */
+export function expectEqualBits(actual: NumberArray, expected: NumberArray, what: string): void {
+  const bytesOf = ({ buffer, byteOffset, byteLength }: NumberArray) => Buffer.from(buffer, byteOffset, byteLength);
+  if (bytesOf(actual).equals(bytesOf(expected))) return;
+  const index = actual.findIndex((value, i) => !Object.is(value, expected[i]));
+  assert.fail(`${what}: element ${index} of ${actual.length} is ${actual[index]}, expected ${expected[index]} (of ${expected.length})`);
 }
 
 /** Most that a case may cost on a software GPU and in a reference of plain loops. */

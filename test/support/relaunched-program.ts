@@ -1,16 +1,15 @@
-// A program that runs on the software GPU whatever it was started on, then does as its argument says.
+// A program that runs on the software GPU whatever it was started on, then waits for signals; with the argument `count` it
+// leaves at SIGUSR2 with 10 and the number of SIGINTs it had by then.
 import { endWithParent, relaunchOnSoftwareGpu, runningOnSoftwareNode } from "../../src/host/software-gpu.ts";
 
 endWithParent();
 if (!runningOnSoftwareNode()) await relaunchOnSoftwareGpu();
 
-const [task] = process.argv.slice(2);
-console.log(`pid ${process.pid}`);
-if (task === "leave") process.exitCode = 7;
-if (task === "wait") setInterval(() => {}, 1000);
-if (task === "count") {
-  let interrupts = 0;
+let interrupts = 0;
+if (process.argv[2] === "count") {
   process.on("SIGINT", () => interrupts++);
   process.on("SIGUSR2", () => process.exit(10 + interrupts));
-  setInterval(() => {}, 1000);
 }
+// Long enough for any test, and not for ever where one fails.
+setTimeout(() => {}, 60_000);
+console.log(`pid ${process.pid}`);

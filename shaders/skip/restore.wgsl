@@ -1,0 +1,26 @@
+// skip/restore: takes back what a skipped step has written, or, with ALWAYS, keeps a copy before it writes.
+//
+//   y[i] ← x[i]   where clip[1] < 0, which marks a step that is skipped (clip/coefficient), or ALWAYS is set
+//
+// Dispatch: a lane per number, folded into x and y.
+
+override SIZE: u32;
+override ALWAYS: bool;
+override WG_SIZE: u32 = 64u;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [SIZE]
+@group(0) @binding(1) var<storage, read> clip: array<f32>;     // [2]: norm, coefficient
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [SIZE]
+
+// @import lib/grid.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) wg: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flat_index(wg, count, lane, WG_SIZE);
+  if (i >= SIZE) { return; }
+  if (ALWAYS || clip[1] < 0.0) { y[i] = x[i]; }
+}

@@ -1,0 +1,175 @@
+/**
+ * Folders of images, one folder per class:
+ *
+ *   PATH/train/CLASS/*.jpg  and  PATH/test/CLASS/*.jpg      (val instead of test: the first of the two that is there)
+ *   PATH/CLASS/*.jpg                                        with a fraction of each class taken for the test split
+ *
+ * Classes are numbered in the order of their names, samples in the order of classes and file names.
+ */
+import { type Dirent, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileError } from "../storage/file-error.ts";
+import { DataError, UsageError } from "../support/errors.ts";
+import { permutation, STREAMS } from "../support/random.ts";
+
+/** Image files and their classes, without the images. */
+export interface ImageFiles {
+  /** The folder that `names` are relative to. */
+  readonly root: string;
+  /** "train/cat/0001.jpg" */
+  readonly names: readonly string[];
+  /** [names.length], each a position in the list of classes. */
+  readonly labels: Uint16Array;
+}
+
+export interface ClassFolders {
+  readonly classNames: readonly string[];
+  readonly train: ImageFiles;
+  readonly test: ImageFiles;
+}
+
+export interface ClassFolderOptions {
+  /** Part of each class's images, 0 to 1, that becomes the test split of a folder that has none; null refuses such a folder. */
+  readonly testFraction?: number | null;
+  /** Which images those are. Default 0. */
+  readonly seed?: number;
+}
+
+const IMAGE = /\.(jpe?g|png)$/i;
+const EVALUATION_FOLDERS = ["test", "val"] as const;
+
+/**
+ * Lists the images of a folder; none is opened.
+ * @throws DataError naming the folder that is missing, has no images, or has a class that the training images lack;
+ *   UsageError when the test split is given twice or not at all
+ */
+export function listClassFolders(root: string, options: ClassFolderOptions = {}): ClassFolders {
+  const { testFraction = null } = options;
+  const folders = foldersIn(root, root);
+  const evaluation = EVALUATION_FOLDERS.find((name) => folders.includes(name));
+  if (!folders.includes("train")) {
+    if (evaluation !== undefined) {
+      throw new DataError(`${join(root, "train")}: there is no such folder, but there is ${join(root, evaluation)}`);
+    }
+    return divide(root, listSplit(root, null, folders), options);
+  }
+  const train = listSplit(root, "train", foldersIn(root, join(root, "train")));
+  if (evaluation === undefined) return divide(root, train, options);
+  if (testFraction !== null) {
+    throw new UsageError(`${root}: has a ${evaluation} folder, so the option test=${testFraction} has no use: leave it out`);
+  }
+  const classes = foldersIn(root, join(root, evaluation));
+  const unknown = classes.find((name) => !train.classNames.includes(name));
+  if (unknown !== undefined) {
+    throw new DataError(
+      `${join(root, evaluation, unknown)}: a class that only ${evaluation} has: expected a folder ${join(root, "train", unknown)} too`,
+    );
+  }
+  const test = listSplit(root, evaluation, classes);
+  // Numbers of classes are those of the training split, which may have more.
+  const numbers = test.classNames.map((name) => train.classNames.indexOf(name));
+  return {
+    classNames: train.classNames,
+    train: train.files,
+    test: { ...test.files, labels: test.files.labels.map((label) => numbers[label]) },
+  };
+}
+
+interface ListedSplit {
+  readonly classNames: readonly string[];
+  readonly files: ImageFiles;
+}
+
+function listSplit(root: string, part: string | null, classNames: readonly string[]): ListedSplit {
+  const folder = part === null ? root : join(root, part);
+  if (classNames.length === 0) {
+    throw new DataError(`${folder}: expected a folder for each class, found ${describeFiles(folder)}`);
+  }
+  if (classNames.length > 2 ** 16) {
+    throw new DataError(`${folder}: ${classNames.length} classes are more than the 65536 there can be`);
+  }
+  const names: string[] = [];
+  const labels: number[] = [];
+  for (const [label, className] of classNames.entries()) {
+    const before = names.length;
+    const images = entries(join(folder, className)).filter((entry) => IMAGE.test(entry.name));
+    for (const name of images.map((entry) => entry.name).sort()) {
+      names.push(part === null ? `${className}/${name}` : `${part}/${className}/${name}`);
+      labels.push(label);
+    }
+    if (names.length === before) {
+      const path = join(folder, className);
+      throw new DataError(`${path}: a class folder without images: expected .jpg, .jpeg or .png files, found ${describeFiles(path)}`);
+    }
+  }
+  return { classNames, files: { root, names, labels: Uint16Array.from(labels) } };
+}
+
+/** Takes a fraction of each class, at least one image and not all, for the test split. */
+function divide(
+  root: string,
+  { classNames, files }: ListedSplit,
+  { testFraction = null, seed = 0 }: ClassFolderOptions,
+): ClassFolders {
+  if (testFraction === null) {
+    throw new UsageError(
+      `${root}: has no test or val folder: say which part of the images is for testing, e.g. folder:${root},test=0.2`,
+    );
+  }
+  const isTest = new Uint8Array(files.names.length);
+  for (let start = 0; start < files.names.length; ) {
+    const label = files.labels[start];
+    const next = files.labels.findIndex((other, i) => i > start && other !== label);
+    const count = (next < 0 ? files.names.length : next) - start;
+    if (count < 2) {
+      throw new DataError(
+        `${join(root, files.names[start])}: the only image of its class, so it cannot be both for training and for testing`,
+      );
+    }
+    const taken = Math.min(Math.max(Math.round(count * testFraction), 1), count - 1);
+    // Permutations 0 and 1 of this stream choose subsets (subset.ts).
+    const order = permutation(count, { seed, stream: STREAMS.subset, epoch: 2 + label });
+    for (const position of order.subarray(0, taken)) isTest[start + position] = 1;
+    start += count;
+  }
+  return { classNames, train: select(files, isTest, 0), test: select(files, isTest, 1) };
+}
+
+function select({ root, names, labels }: ImageFiles, group: Uint8Array, wanted: number): ImageFiles {
+  return {
+    root,
+    names: names.filter((_, i) => group[i] === wanted),
+    labels: labels.filter((_, i) => group[i] === wanted),
+  };
+}
+
+/** Names of the folders in a folder, sorted; hidden ones are passed over. */
+function foldersIn(root: string, folder: string): string[] {
+  try {
+    return entries(folder)
+      .filter((entry) => isFolder(entry, folder))
+      .map(({ name }) => name)
+      .sort();
+  } catch (cause) {
+    throw fileError(cause, folder === root ? "read the folder of images" : "read", folder);
+  }
+}
+
+function entries(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith("."));
+  } catch (cause) {
+    throw fileError(cause, "read the folder", folder);
+  }
+}
+
+function isFolder(entry: Dirent, folder: string): boolean {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  return statSync(join(folder, entry.name), { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function describeFiles(folder: string): string {
+  const names = entries(folder).map(({ name }) => name);
+  if (names.length === 0) return "nothing";
+  return `${names.slice(0, 3).join(", ")}${names.length > 3 ? ` and ${names.length - 3} more` : ""}`;
+}

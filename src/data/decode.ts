@@ -1,0 +1,114 @@
+/**
+ * Image files to bytes, by sharp (libvips), which decodes on threads of its own: the caller's thread stays free. As many
+ * images are decoded at a time as libuv has threads: 4, or what the environment variable UV_THREADPOOL_SIZE says when the
+ * process starts.
+ *
+ * Whatever a file holds becomes 8-bit RGB: grey is repeated in the three channels, palettes are looked up, 16-bit values
+ * keep their upper 8 bits, CMYK goes through its colour profile (a general one where it has none), and an alpha channel is
+ * dropped, not blended, as torchvision's ImageFolder does. The orientation that a camera noted is ignored, as there.
+ */
+import { join } from "node:path";
+import type SharpFactory from "sharp";
+import { DataError, messageOf } from "../support/errors.ts";
+
+/** Images under way at a time: enough to keep libuv's threads busy while this thread takes in what is done. */
+export const DECODES_UNDER_WAY = 16;
+
+export interface Pixels {
+  readonly height: number;
+  readonly width: number;
+  /** [height, width, 3] */
+  readonly bytes: Uint8Array;
+}
+
+/** What becomes of an image's size; null leaves it. */
+export type Resize =
+  /** Scaled until it covers the size, the middle kept. */
+  | { readonly kind: "cover"; readonly height: number; readonly width: number }
+  /** Scaled until the shorter side has so many pixels. */
+  | { readonly kind: "short-side"; readonly pixels: number }
+  | null;
+
+export type Decode = (path: string, resize: Resize) => Promise<Pixels>;
+
+/** @throws DataError where sharp is not installed */
+export async function openDecoder(): Promise<Decode> {
+  const sharp = await loadSharp();
+  // Every file is read once: a cache of operations would only take memory. One thread an image, many images at a time.
+  sharp.cache(false);
+  sharp.concurrency(1);
+  return (path, resize) => decode(sharp, path, resize);
+}
+
+async function decode(sharp: typeof SharpFactory, path: string, resize: Resize): Promise<Pixels> {
+  try {
+    // "error" refuses truncated files; data that the decoder can mend, as in some of ImageNet's, are taken.
+    let image = sharp(path, { failOn: "error" });
+    // The triangle filter, scaled to the reduction: the bilinear one of PIL, which the paper's code resizes with.
+    const kernel = "linear";
+    if (resize?.kind === "cover") image = image.resize(resize.width, resize.height, { fit: "cover", kernel });
+    if (resize?.kind === "short-side") {
+      image = image.resize(resize.pixels, resize.pixels, { fit: "outside", kernel });
+    }
+    const { data, info } = await image
+      .removeAlpha()
+      .toColourspace("srgb")
+      .raw({ depth: "uchar" })
+      .toBuffer({ resolveWithObject: true });
+    if (info.channels !== 3) throw new Error(`it has ${info.channels} channels after conversion, not 3`);
+    return { height: info.height, width: info.width, bytes: data };
+  } catch (cause) {
+    const [reason] = cause instanceof Error ? cause.message.split("\n", 1) : [messageOf(cause)];
+    throw new DataError(`${path}: cannot be decoded as an image: ${reason}`, { cause });
+  }
+}
+
+export interface Crop {
+  readonly height: number;
+  readonly width: number;
+  /** First row and column that are kept. */
+  readonly top: number;
+  readonly left: number;
+  /** Mirrored left to right after cropping. */
+  readonly mirrored: boolean;
+}
+
+/**
+ * A part of an image as a data set keeps it.
+ * @param target [3, crop.height, crop.width] from `offset` on, written
+ */
+export function writePlanar(
+  { bytes, width }: Pixels,
+  crop: Crop,
+  target: Uint8Array,
+  offset = 0,
+): void {
+  const plane = crop.height * crop.width;
+  const first = crop.mirrored ? crop.width - 1 : 0;
+  const direction = crop.mirrored ? -1 : 1;
+  for (let y = 0; y < crop.height; y++) {
+    let from = 3 * ((crop.top + y) * width + crop.left);
+    let to = offset + y * crop.width + first;
+    for (let x = 0; x < crop.width; x++, from += 3, to += direction) {
+      target[to] = bytes[from];
+      target[to + plane] = bytes[from + 1];
+      target[to + 2 * plane] = bytes[from + 2];
+    }
+  }
+}
+
+/** The path of a file of a listing. */
+export function imagePath(root: string, name: string): string {
+  return join(root, name);
+}
+
+async function loadSharp(): Promise<typeof SharpFactory> {
+  try {
+    return (await import("sharp")).default;
+  } catch (cause) {
+    throw new DataError(
+      `decoding images needs the npm package sharp, which is optional and not installed or not fit for this system: npm install sharp (${messageOf(cause)})`,
+      { cause },
+    );
+  }
+}

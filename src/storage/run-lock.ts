@@ -1,0 +1,159 @@
+// Which process may write a run folder: the one named in the newest of its files lock-1.json, lock-2.json, …
+//
+// A lock is taken by making the next file, which one process alone can, after the owner of the newest has given it up
+// or been found dead: no file that another process may hold is ever removed, and numbers only grow. A process of
+// another machine cannot be asked, but a live owner rewrites its lock now and then: one that has not for long is dead.
+
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import { copyFile, link, readdir, readFile, rename, stat, unlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DataError, UsageError } from "../support/errors.ts";
+import { errorCode, fileError } from "./file-error.ts";
+import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
+
+/** Milliseconds between the owner's signs of life. */
+const HEARTBEAT = 30_000;
+/** Milliseconds without one after which an owner on another machine counts as dead: ten missed, for slow file systems. */
+const SILENCE = 10 * HEARTBEAT;
+
+const RELEASED = '{"released":true}\n';
+const NAME = /^lock-(\d{1,9})\.json$/;
+
+export class RunLock {
+  #folder: string;
+  readonly #generation: number;
+  readonly #content: string;
+  readonly #heartbeat: NodeJS.Timeout;
+
+  private constructor(folder: string, generation: number, content: string) {
+    this.#folder = folder;
+    this.#generation = generation;
+    this.#content = content;
+    this.#heartbeat = setInterval(() => void this.#beat(), HEARTBEAT);
+    this.#heartbeat.unref();
+  }
+
+  /**
+   * Takes the lock of a folder.
+   * @throws UsageError when another process holds it; DataError when the disk refuses
+   */
+  static async acquire(folder: string): Promise<RunLock> {
+    const content = `${JSON.stringify(thisProcess())}\n`;
+    const candidate = join(folder, `lock-candidate.${randomUUID()}.tmp`);
+    try {
+      await writeFile(candidate, content, { flag: "wx", flush: true });
+      const before = await generations(folder);
+      const newest = Math.max(0, ...before);
+      if (newest > 0) await requireDead(folder, newest, candidate);
+      const generation = newest + 1;
+      await makeExclusively(candidate, pathOf(folder, generation));
+      // While this process looked, others may have come and gone, so that ours fills a gap below a newer lock.
+      if (Math.max(...(await generations(folder))) > generation) {
+        await unlink(pathOf(folder, generation));
+        throw held(folder, "another process");
+      }
+      for (const old of before) await unlink(pathOf(folder, old)).catch(() => undefined);
+      return new RunLock(folder, generation, content);
+    } catch (cause) {
+      if (errorCode(cause) === "EEXIST") throw held(folder, "another process");
+      throw fileError(cause, "lock the run folder", folder);
+    } finally {
+      await unlink(candidate).catch(() => undefined);
+    }
+  }
+
+  /** Follows its folder to another name. */
+  moved(folder: string): void {
+    this.#folder = folder;
+  }
+
+  /** @throws DataError when another process has taken the folder over: this one was silent for too long */
+  async requireHeld(): Promise<void> {
+    if (Math.max(0, ...(await generations(this.#folder))) !== this.#generation) {
+      throw new DataError(`${this.#folder}: the lock is gone: another process took this run over, this one stops`);
+    }
+  }
+
+  /** Lets another process take the folder at once. */
+  async release(): Promise<void> {
+    clearInterval(this.#heartbeat);
+    const path = pathOf(this.#folder, this.#generation);
+    // What cannot be written is a lock whose owner will be found dead.
+    await writeFile(`${path}.tmp`, RELEASED)
+      .then(() => rename(`${path}.tmp`, path))
+      .catch(() => undefined);
+  }
+
+  /** Removes the lock of a folder that nobody will write again. */
+  async remove(): Promise<void> {
+    clearInterval(this.#heartbeat);
+    await unlink(pathOf(this.#folder, this.#generation)).catch(() => undefined);
+  }
+
+  /** The same bytes once more: the file system's own clock then says when. */
+  async #beat(): Promise<void> {
+    await writeFile(pathOf(this.#folder, this.#generation), this.#content, { flag: "r+" }).catch(() => undefined);
+  }
+}
+
+/** Whether some process holds the folder, or may. @throws DataError when it cannot be read */
+export async function isLocked(folder: string): Promise<boolean> {
+  const newest = Math.max(0, ...(await generations(folder)));
+  return newest > 0 && (await stateOf(pathOf(folder, newest))).running !== false;
+}
+
+async function requireDead(folder: string, generation: number, probe: string): Promise<void> {
+  const path = pathOf(folder, generation);
+  const { running, who } = await stateOf(path);
+  if (running === false) return;
+  if (running === true) throw held(folder, who);
+  // Two times of the same file system: those of two machines' clocks differ.
+  const silence = (await stat(probe)).mtimeMs - (await stat(path)).mtimeMs;
+  if (silence >= SILENCE) return;
+  const seconds = Math.ceil((SILENCE - silence) / 1000);
+  throw new UsageError(
+    `run folder ${folder}: ${who} may still write it: if it gives no sign of life, it can be resumed in ${seconds} s, or at once if you delete ${path}`,
+  );
+}
+
+async function stateOf(path: string): Promise<{ running: boolean | "unknown"; who: string }> {
+  const stranger = { running: "unknown", who: "an unknown process" } as const;
+  try {
+    const { released, host, pid, birth } = JSON.parse(await readFile(path, "utf8")) as Partial<ProcessIdentity> & {
+      released?: boolean;
+    };
+    if (released === true) return { running: false, who: "nobody" };
+    if (typeof host !== "string" || typeof pid !== "number" || typeof birth !== "string") return stranger;
+    return { running: isRunning({ host, pid, birth }), who: `process ${pid} of ${host}` };
+  } catch {
+    return stranger;
+  }
+}
+
+/** The numbers of all locks of a folder. */
+async function generations(folder: string): Promise<number[]> {
+  try {
+    return (await readdir(folder)).flatMap((name) => name.match(NAME)?.[1] ?? []).map(Number);
+  } catch (cause) {
+    throw fileError(cause, "read", folder);
+  }
+}
+
+/** A second name for a whole file, or a copy where the file system has no such names. */
+async function makeExclusively(source: string, target: string): Promise<void> {
+  try {
+    await link(source, target);
+  } catch (cause) {
+    if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL"].includes(errorCode(cause) ?? "")) throw cause;
+    await copyFile(source, target, constants.COPYFILE_EXCL);
+  }
+}
+
+function pathOf(folder: string, generation: number): string {
+  return join(folder, `lock-${generation}.json`);
+}
+
+function held(folder: string, who: string): UsageError {
+  return new UsageError(`run folder ${folder}: ${who} writes it: wait for it to end`);
+}

@@ -1,0 +1,89 @@
+// One small dispatch of every kernel whose lanes meet in workgroup memory, for the race detector: a few lanes, more than
+// one trip through each loop with a barrier, sizes that do not divide evenly.
+
+import type { RaceCase } from "../support/race-check.ts";
+
+const ghosts = { ghostSize: 3, ghosts: 2, total: 7, firstGhost: 0, firstChannel: 0, totalChannels: 2, eps: 1e-5 };
+const denseGhosts = { ...ghosts, ghostSize: 5, total: 11, totalChannels: 12 };
+const dense = { C: 12, RELU: true, COLUMNS: 2, ROWS: 4, QUADS: 3 };
+const convolution = { C: 3, H: 3, W: 3, K: 4, P: 3, Q: 3, R: 1, S: 1, STRIDE: 1, PADDING: 0 };
+
+export const raceCases: Readonly<Record<string, RaceCase>> = {
+  "metrics/accumulate.wgsl": {
+    overrides: { N: 10, ROWS: 2, ACCUMULATE: false, WG_SIZE: 4 },
+    params: { count: 10 },
+    sizes: { rows: 40, log_rows: 16 },
+    workgroups: [1],
+  },
+  "l2-distance/partial.wgsl": {
+    overrides: { QUADS: 10, SIZE: 38, PARTS: 2, WG_SIZE: 4 },
+    params: { stretch: 5 },
+    sizes: { x: 38, start: 38, partial: 2 },
+    workgroups: [2],
+  },
+  "reduce/sum-of-squares.wgsl": {
+    overrides: { QUADS: 10, PARTS: 2, WG_SIZE: 4 },
+    params: { stretch: 5 },
+    sizes: { x: 40, partial: 2 },
+    workgroups: [2],
+  },
+  "reduce/sum-rows.wgsl": {
+    overrides: { ACCUMULATE: false },
+    spec: { COLUMNS: 2, LANES: 4 },
+    params: { rows: 9, columns: 3 },
+    sizes: { x: 27, y: 3 },
+    workgroups: [2],
+  },
+  "ghost-batch-norm/statistics.wgsl": {
+    overrides: { C: 2, HW: 4, SPLITS: 1, WG_SIZE: 4, PIXELS: 1 },
+    params: ghosts,
+    sizes: { x: 56, statistics: 8 },
+    workgroups: [2, 2],
+  },
+  "ghost-batch-norm/grad-statistics.wgsl": {
+    overrides: { C: 2, HW: 4, GATE: 1, SPLITS: 1, WG_SIZE: 4, PIXELS: 1 },
+    params: ghosts,
+    sizes: { x: 56, dy: 56, y: 56, statistics: 8, gamma: 2, beta: 2, sums: 8 },
+    workgroups: [2, 2],
+  },
+  "ghost-batch-norm/forward-dense.wgsl": {
+    overrides: dense,
+    params: denseGhosts,
+    sizes: { x: 132, gamma: 12, beta: 12, statistics: 48, y: 132 },
+    workgroups: [2, 2],
+  },
+  "ghost-batch-norm/backward-dense.wgsl": {
+    overrides: { ...dense, ACCUMULATE: false },
+    params: { ...denseGhosts, span: 2, accumulate: 0 },
+    sizes: { x: 132, dy: 132, gamma: 12, beta: 12, statistics: 48, sums: 48, dx: 132, dgamma: 12, dbeta: 12 },
+    workgroups: [2, 1],
+  },
+  "matmul/tiled.wgsl": {
+    overrides: { TRANSPOSE_A: false, TRANSPOSE_B: true, PACKED_A: false, PACKED_B: false, BIAS: true, ACCUMULATE: false },
+    spec: { TILE_M: 32, TILE_N: 32, TILE_K: 8, MICRO_M: 8, MICRO_N: 4 },
+    params: { rows: 5, columns: 6, depth: 11, steps: 2 },
+    sizes: { a: 55, b: 66, bias: 6, c: 30 },
+    workgroups: [1],
+  },
+  "conv2d/forward.wgsl": {
+    overrides: { ...convolution, TRANSPOSED: false, ACCUMULATE: false },
+    spec: { TM: 4, TN: 1, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },
+    params: { images: 1, filter_rows: 1, filter_columns: 1, channels: 3, depth: 2 },
+    sizes: { x: 27, weight: 12, y: 36 },
+    workgroups: [1, 3],
+  },
+  "conv2d/grad-weight.wgsl": {
+    overrides: convolution,
+    spec: { TM: 4, TN: 1, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },
+    params: { pixels: 9, pixels_per_split: 6, depth: 2 },
+    sizes: { x: 27, dy: 36, partials: 24 },
+    workgroups: [1, 1, 2],
+  },
+  "conv2d/sum-partials.wgsl": {
+    overrides: { ACCUMULATE: false },
+    spec: { COLUMNS: 2, ROWS: 4 },
+    params: { elements: 5, splits: 9 },
+    sizes: { partials: 45, dweight: 5 },
+    workgroups: [3],
+  },
+};

@@ -1,0 +1,106 @@
+// Softmax cross-entropy on the GPU against float64: loss, gradient, hits, and their sums in the log.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { launchMetrics } from "../../src/kernels/metrics.ts";
+import { softmaxCrossEntropy } from "../../src/ops/softmax-cross-entropy.ts";
+import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
+import { StepUniform } from "../../src/train/step-uniform.ts";
+import { caseLabel } from "../cases/label.ts";
+import { type SoftmaxCrossEntropyCase, softmaxCrossEntropyCases } from "../cases/softmax-cross-entropy.ts";
+import { softmaxCrossEntropy as reference } from "../reference/softmax-cross-entropy.ts";
+import { expectClose, largest, roundingBound } from "../support/close.ts";
+import { expectSameBits, isAffordable, poisonAllocations } from "../support/op-run.ts";
+import { randomData } from "../support/random-data.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+  poisonAllocations(gpu);
+});
+
+const cases = softmaxCrossEntropyCases.filter((one) => isAffordable(one, { bytes: 4 * one.N * one.classes }));
+
+test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label, one) => {
+  const { N, classes } = one;
+  const { logits, labels, weights, perSample } = prepared(one);
+  const run = () => softmaxCrossEntropy(fromArray(gpu, logits, [N, classes]), fromArray(gpu, labels), weights);
+  const { dlogits, rows } = run();
+  const again = run();
+  const expected = reference({ logits, labels, weights: perSample }, { N, classes });
+
+  // WGSL's exp(x) may err by 3 + 2·|x| units in the last place; |x|·exp(x) is at most 0.37 for x ≤ 0, so that is 4 units of 1.
+  const probability = roundingBound({ terms: classes + 4, scale: 1 });
+  const bound = probability * largest(perSample);
+  expectClose(await readFloats(dlogits), expected.dlogits, { bound, label: `${label} dlogits`, shape: [N, classes] });
+
+  const actual = await readFloats(rows);
+  const column = (index: number) => Float32Array.from({ length: N }, (_, n) => actual[4 * n + index]!);
+  // log may err by 2⁻²¹ near 1 (WGSL); the differences of logits are rounded like the logits.
+  const lossBound = 2 ** -21 + probability + roundingBound({ terms: 2, scale: largest(logits) });
+  expectClose(column(3), expected.losses, { bound: lossBound, label: `${label} losses` });
+  const weighted = expected.losses.map((loss, n) => loss * perSample[n]!);
+  const weightedBound = (lossBound + roundingBound({ terms: 1, scale: largest(expected.losses) })) * largest(perSample);
+  expectClose(column(0), weighted, { bound: weightedBound, label: `${label} weighted losses` });
+  expectClose(column(1), expected.top1, { bound: 0, label: `${label} top-1 hits` });
+  expectClose(column(2), expected.top5, { bound: 0, label: `${label} top-5 hits` });
+  await expectSameBits(dlogits, again.dlogits, "dlogits");
+  await expectSameBits(rows, again.rows, "rows");
+});
+
+function prepared({ N, classes, ties, mean = 0, deviation = 1, ghosts, ghostSize = N }: SoftmaxCrossEntropyCase) {
+  const data = randomData(N * 1000 + classes);
+  const whole = Float32Array.from(data.integers(N * classes, 4));
+  const logits = ties ? whole : data.normals(N * classes, { mean, deviation });
+  const labels = Uint32Array.from(data.integers(N, classes));
+  // The mean of the ghosts' means, or the mean of the samples; the weights are exact in float32.
+  const lastStart = ghosts === undefined ? N : (ghosts - 1) * ghostSize;
+  const weight = Math.fround(ghosts === undefined ? 1 / N : 1 / (ghosts * ghostSize));
+  const lastWeight = Math.fround(ghosts === undefined ? 1 / N : 1 / (ghosts * (N - lastStart)));
+  const perSample = Float64Array.from({ length: N }, (_, n) => (n < lastStart ? weight : lastWeight));
+  return { logits, labels, weights: { weight, lastWeight, lastStart }, perSample };
+}
+
+test("a row that is not finite is no hit, and leaves the others alone", async () => {
+  const logits = new Float32Array([5, 0, 0, Number.NaN, 9, 0, 0, 0, Number.POSITIVE_INFINITY, 0, 7, 0]);
+  const labels = new Uint32Array([0, 1, 2, 1]);
+  const weights = { weight: 0.25, lastWeight: 0.25, lastStart: 4 };
+  const { rows, dlogits } = softmaxCrossEntropy(fromArray(gpu, logits, [4, 3]), fromArray(gpu, labels), weights);
+  const actual = await readFloats(rows);
+  const hits = [0, 1, 2, 3].map((n) => [actual[4 * n + 1], actual[4 * n + 2]]);
+  expect(hits).toEqual([[1, 1], [0, 0], [0, 0], [1, 1]]);
+  expect([1, 2].map((n) => Number.isFinite(actual[4 * n + 3]))).toEqual([false, false]);
+  expect((await readFloats(dlogits)).subarray(9).every(Number.isFinite)).toBe(true);
+});
+
+describe("the log", () => {
+  test.each([1, 63, 64, 65, 1000])("sums of %i rows, written and then added to", async (N) => {
+    const host = randomData(N).normals(4 * N, { mean: 1 });
+    const rows = fromArray(gpu, host, [N, 4]);
+    const log = fromArray(gpu, new Float32Array(3 * 8).fill(Number.NaN), [3, 8]);
+    const step = new StepUniform(gpu);
+    const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, firstSample: 0 };
+    step.write({ ...still, step: 3 * 17 + 1 }); // row 1 of 3
+    for (const accumulate of [false, true]) {
+      launchMetrics({ rows, log, step: step.tensor }, { accumulate });
+      const times = accumulate ? 2 : 1;
+      const sums = new Float64Array(4);
+      for (let i = 0; i < 4 * N; i++) sums[i % 4]! += times * host[i]!;
+      sums[3] = times * N; // samples
+      const actual = await readFloats(log);
+      const bound = roundingBound({ terms: N, scale: largest(sums) });
+      expectClose(actual.subarray(8, 12), sums, { bound, label: `log after ${times}` });
+      const untouched = [...actual.subarray(0, 8), ...actual.subarray(12)];
+      expect(untouched.every(Number.isNaN)).toBe(true);
+    }
+  });
+});
+
+test("shapes that do not fit are named", () => {
+  const weights = { weight: 1, lastWeight: 1, lastStart: 3 };
+  const logits = fromArray(gpu, new Float32Array(6), [3, 2]);
+  expect(() => softmaxCrossEntropy(logits, fromArray(gpu, new Uint32Array(2)), weights)).toThrow(
+    "softmaxCrossEntropy: labels: expected [3], got [2]",
+  );
+});

@@ -1,0 +1,125 @@
+// The tape's rules for gradients that meet: sums, shared memory, parameters used twice.
+
+import { beforeAll, expect, test, vi } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { add } from "../../src/ops/add.ts";
+import { flatten } from "../../src/ops/flatten.ts";
+import { linear } from "../../src/ops/linear.ts";
+import { relu } from "../../src/ops/relu.ts";
+import { Tape } from "../../src/ops/tape.ts";
+import { fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
+import { linear as linearReference, linearGradients } from "../reference/linear.ts";
+import { expectClose, largest, roundingBound } from "../support/close.ts";
+import { differentiate, intermediate, parameter, poisonAllocations } from "../support/op-run.ts";
+import { randomData } from "../support/random-data.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+  poisonAllocations(gpu);
+});
+
+// Small whole numbers: every sum of them is exact, so gradients are compared without a tolerance.
+const X = new Float32Array([3, -2, 5, -7, 0, 1]);
+const DY = new Float32Array([1, 2, 4, 8, 16, 32]);
+
+// How often x's gradient counts dy where x > 0, and elsewhere.
+const MEETINGS: Record<string, { body: (x: Tensor) => Tensor; above: number; below: number }> = {
+  "x + x": { body: (x) => add(x, x), above: 2, below: 2 },
+  "relu(x) + relu(x)": { body: (x) => add(relu(x), relu(x)), above: 2, below: 0 },
+  "x + relu(x), shared first": { body: (x) => add(x, relu(x)), above: 2, below: 1 },
+  "relu(x) + x, shared last": { body: (x) => add(relu(x), x), above: 2, below: 1 },
+  "(x + x) + x": { body: (x) => add(add(x, x), x), above: 3, below: 3 },
+  "relu of the sum, and x twice more": { body: (x) => add(add(relu(x), x), add(x, relu(x))), above: 4, below: 2 },
+  "three times the sum of x and itself": {
+    body: (x) => {
+      const twice = add(x, x);
+      return add(add(twice, twice), twice);
+    },
+    above: 6,
+    below: 6,
+  },
+  "through another shape": { body: (x) => add(flatten(x), flatten(x)), above: 2, below: 2 },
+  "once, through a residual of a residual": {
+    body: (x) => {
+      const h = add(relu(x), x);
+      return add(relu(h), h); // where x > 0, h = 2x is positive too; elsewhere h = x is not
+    },
+    above: 4,
+    below: 1,
+  },
+};
+
+test.each(Object.entries(MEETINGS))("%s", async (_, { body, above, below }) => {
+  const x = intermediate(gpu, X, [2, 3]);
+  const dy = fromArray(gpu, DY, [2, 3]);
+  const { tape } = differentiate(() => body(x), dy);
+  const expected = DY.map((gradient, i) => gradient * (X[i]! > 0 ? above : below));
+  expect(await readFloats(tape.gradientOf(x)!)).toEqual(expected);
+  expect(await readFloats(dy), "the incoming gradient is only read").toEqual(DY);
+});
+
+test("gradients of two inputs of an addition do not share memory when one of them grows", async () => {
+  const [a, b] = [intermediate(gpu, X, [6]), intermediate(gpu, X, [6])];
+  const { tape } = differentiate(() => add(relu(a), add(a, b)), fromArray(gpu, DY));
+  expect(await readFloats(tape.gradientOf(b)!)).toEqual(DY);
+  expect(await readFloats(tape.gradientOf(a)!)).toEqual(DY.map((gradient, i) => gradient * (X[i]! > 0 ? 2 : 1)));
+});
+
+test("a parameter used twice: the first write of a step overwrites, the second adds, slabs add to both", async () => {
+  const [N, D] = [5, 7];
+  const data = randomData(1);
+  const host = { x: data.normals(N * D), weight: data.normals(D * D), bias: data.normals(D), dy: data.normals(N * D), held: data.normals(D * D) };
+  const size = { N, I: D, O: D };
+  const inner = Float32Array.from(linearReference(host, size));
+  const outer = linearGradients({ ...host, x: inner }, size);
+  const own = linearGradients({ ...host, dy: outer.dx }, size);
+  const x = intermediate(gpu, host.x, [N, D]);
+  for (const held of [undefined, host.held]) {
+    const weight = parameter(gpu, host.weight, [D, D], held);
+    const bias = parameter(gpu, host.bias, [D], held?.slice(0, D));
+    const body = () => linear(linear(x, weight, bias), weight, bias);
+    differentiate(body, fromArray(gpu, host.dy, [N, D]), { accumulate: held !== undefined });
+    const dweight = outer.dweight.map((value, i) => value + own.dweight[i]! + (held?.[i] ?? 0));
+    const dbias = outer.dbias.map((value, i) => value + own.dbias[i]! + (held?.[i] ?? 0));
+    const bound = roundingBound({ terms: 2 * D + N, scale: largest(dweight) + largest(dbias) });
+    expectClose(await readFloats(weight.gradient!), dweight, { bound, label: "dweight" });
+    expectClose(await readFloats(bias.gradient!), dbias, { bound, label: "dbias" });
+  }
+});
+
+test("what needs no gradient costs none", () => {
+  const weight = parameter(gpu, new Float32Array(12), [3, 4]);
+  const dispatched = vi.spyOn(gpu, "run");
+  const backwardOf = (x: Tensor) => {
+    const tape = new Tape();
+    const y = tape.record(() => linear(x, weight, null));
+    dispatched.mockClear();
+    tape.backward(y, fromArray(gpu, new Float32Array(6), [2, 3]));
+    return { dispatches: dispatched.mock.calls.length, dx: tape.gradientOf(x) };
+  };
+  const image = backwardOf(fromArray(gpu, new Float32Array(8), [2, 4]));
+  const hidden = backwardOf(intermediate(gpu, new Float32Array(8), [2, 4]));
+  dispatched.mockRestore();
+  expect(image.dx).toBeNull();
+  expect(hidden.dx?.shape).toEqual([2, 4]);
+  expect(hidden.dispatches).toBeGreaterThan(image.dispatches);
+});
+
+test("only what a tape records is differentiated", () => {
+  const x = intermediate(gpu, X, [6]);
+  expect(relu(x).requiresGradient).toBe(false);
+  const tape = new Tape();
+  expect(() => tape.record(() => { throw new Error("inside"); })).toThrow("inside");
+  expect(relu(x).requiresGradient).toBe(false);
+  expect(tape.record(() => relu(fromArray(gpu, X))).requiresGradient).toBe(false);
+  expect(tape.record(() => relu(x)).requiresGradient).toBe(true);
+});
+
+test("an op that hands a parameter somebody else's gradient is refused", () => {
+  const weight = parameter(gpu, X, [6]);
+  expect(() => differentiate(() => add(weight, intermediate(gpu, X, [6])), fromArray(gpu, DY))).toThrow(
+    "a parameter's gradient must be written to its destination",
+  );
+});
