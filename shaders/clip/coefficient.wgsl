@@ -3,12 +3,15 @@
 //   norm        = √ Σ_w partial[w]
 //   coefficient = min(1, clip_norm / (norm + 1e-6))       1 when clip_norm is 0
 //
-// Both also go into fields 4 and 5 of the step's row of the log, the learning rate into field 6.
+// With SKIP, a step whose norm or loss is NaN or infinite gets the coefficient -1 and is not applied (sgd/momentum,
+// skip/restore). Norm and coefficient (0 for -1) also go into fields 4 and 5 of the step's row of the log, whose field
+// 0 is the loss; the learning rate into field 6.
 // Source:   PyTorch's clip_grad_norm_ (its 1e-6 too), as the paper's released code calls it.
 // Dispatch: (1, 1, 1).
 
 override PARTS: u32;
 override ROWS: u32;            // rows of the log
+override SKIP: bool;
 
 struct Params { parts: u32 }   // PARTS once more, as a loop bound
 
@@ -20,6 +23,9 @@ struct Params { parts: u32 }   // PARTS once more, as a loop bound
 
 // @import lib/step.wgsl
 
+// By the bits, which no assumption of finite arithmetic optimises away.
+fn finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }
+
 @compute @workgroup_size(1)
 fn main() {
   var sum = 0.0;
@@ -27,7 +33,9 @@ fn main() {
   let norm = sqrt(sum);
   var coefficient = 1.0;
   if (step.clip_norm > 0.0) { coefficient = min(1.0, step.clip_norm / (norm + 1e-6)); }
+  let row = 2u * (step.step % ROWS);
+  if (SKIP && !(finite(norm) && finite(log_rows[row].x))) { coefficient = -1.0; }
   clip[0] = norm;
   clip[1] = coefficient;
-  log_rows[2u * (step.step % ROWS) + 1u] = vec4<f32>(norm, coefficient, step.learning_rate, 0.0);
+  log_rows[row + 1u] = vec4<f32>(norm, max(coefficient, 0.0), step.learning_rate, 0.0);
 }

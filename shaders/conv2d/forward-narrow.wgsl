@@ -48,8 +48,11 @@ const LOADS = (IMAGES * IN_ROWS * IN_COLUMNS + LANES - 1u) / LANES;
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> weight: array<f32>;   // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
-struct Params { images: u32, filter_rows: u32, channels: u32 }  // N, and R and C once more as loop bounds
+struct Params { images: u32, filter_rows: u32, channels: i32 }  // N, and R and C once more as loop bounds
 @group(0) @binding(3) var<uniform> params: Params;
+
+// A signed counter with a constant bound: Tint then adds no guard against endless loops (5 to 10 % of the time here).
+const FOREVER: i32 = 0x3fffffff;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -72,7 +75,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       inside[i] = n < params.images && h >= 0 && h < i32(H) && w >= 0 && w < i32(W);
       place[i] = select(0u, n * C * H * W + u32(h) * W + u32(w), inside[i]);
     }
-    for (var c = 0u; c < params.channels; c++) {
+    for (var channel = 0; channel < FOREVER; channel++) {
+      if (channel >= params.channels) { break; }
+      let c = u32(channel);
       var loaded = array<f32, LOADS>();
       for (var i = 0u; i < LOADS; i++) { loaded[i] = select(0.0, x[place[i] + c * H * W], inside[i]); }
       var pixel = array<array<array<f32, IN_COLUMNS>, IN_ROWS>, IMAGES>();

@@ -22,7 +22,8 @@ const TN: u32 = 4u;          // @spec  weights of a thread
 const THREADS_M: u32 = 8u;   // @spec
 const THREADS_N: u32 = 16u;  // @spec
 const DEPTH: u32 = 16u;      // @spec  pixels of one step
-const_assert TM % 4u == 0u;
+const UNROLL: u32 = 1u;      // @spec  of the DEPTH products of a step, those written out one after another
+const_assert TM % 4u == 0u && DEPTH % UNROLL == 0u;
 
 const THREADS = THREADS_M * THREADS_N;
 const QUADS = TM * THREADS_M / 4u;  // output channels of a tile, four at a time
@@ -97,14 +98,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       b_tile[own_pixel * B_STRIDE + (lane + i * THREADS) / DEPTH] = b[i];
     }
     workgroupBarrier();
-    for (var d = 0u; d < params.depth; d++) {
-      var columns_of_b = array<f32, TN>();
-      for (var j = 0u; j < TN; j++) { columns_of_b[j] = b_tile[d * B_STRIDE + n + j * THREADS_N]; }
-      for (var i = 0u; i < TM / 4u; i++) {
-        let rows_of_a = a_tile[d * A_STRIDE + m * (TM / 4u) + i];
-        for (var j = 0u; j < TN; j++) {
-          for (var v = 0u; v < 4u; v++) {
-            sum[i * 4u + v][j] = fma(rows_of_a[v], columns_of_b[j], sum[i * 4u + v][j]);
+    for (var d0 = 0u; d0 < params.depth; d0 += UNROLL) {
+      for (var u = 0u; u < UNROLL; u++) {
+        let d = d0 + u;
+        var columns_of_b = array<f32, TN>();
+        for (var j = 0u; j < TN; j++) { columns_of_b[j] = b_tile[d * B_STRIDE + n + j * THREADS_N]; }
+        for (var i = 0u; i < TM / 4u; i++) {
+          let rows_of_a = a_tile[d * A_STRIDE + m * (TM / 4u) + i];
+          for (var j = 0u; j < TN; j++) {
+            for (var v = 0u; v < 4u; v++) {
+              sum[i * 4u + v][j] = fma(rows_of_a[v], columns_of_b[j], sum[i * 4u + v][j]);
+            }
           }
         }
       }

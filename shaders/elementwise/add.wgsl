@@ -20,9 +20,9 @@ struct Params {
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-  let i = flat_index(wg, grid, lane, WG_SIZE);
+  let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
   y[i] = a[i] + b[i];
 }

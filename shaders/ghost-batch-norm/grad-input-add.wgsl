@@ -58,8 +58,9 @@ struct Group {
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
+  let lane = local.x;
   let c = group.x;
   let g = group.y;
   let part = ghost(g, params.ghostSize, params.ghosts, params.total);

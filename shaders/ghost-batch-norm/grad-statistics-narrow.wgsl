@@ -40,7 +40,8 @@ struct Params {
 // @import lib/ghost-batch-norm.wgsl
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+  let lane = local.x;
   let c = group.x;
   let g = group.y;
   let part = ghost(g, params.ghostSize, params.ghosts, params.total);

@@ -45,8 +45,9 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
+  let lane = local.x;
   let c = group.x;
   let part = ghost(group.y, params.ghostSize, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;

@@ -1,4 +1,4 @@
-// What the passes of ghost batch norm share, so that forward and backward compute the very same numbers.
+// lib/ghost-batch-norm: what the passes of ghost batch norm share, so that forward and backward compute the very same numbers.
 // The importing file declares `alias Element`: f32, or vec4<f32> where four values travel together.
 
 // The samples of ghost g: the first one, and how many. A batch is cut in order into ghosts of `ghostSize`; the last

@@ -2,8 +2,9 @@
 //
 //   dx[n,c,h,w] = Σ dy[n,c,p,q] over the windows with indices[n,c,p,q] = h·W + w
 //
-// Each pixel collects from the windows that hold it, in row-major order: no atomics, the same bits every time.
-// Dispatch: one lane per value of dx, folded into x and y.
+// Each pixel collects from the windows that hold it, in row-major order: no atomics, the same bits every time. A lane
+// does a block of STEP × STEP pixels that the same windows may hold, so that each window is read once for all of them.
+// Dispatch: one lane per block, folded into x and y.
 
 override H: u32;              // height and width of x
 override W: u32;
@@ -13,12 +14,15 @@ override KERNEL: u32;         // height and width of a window
 override STRIDE: u32;         // between windows, on both axes
 override PADDING: u32;        // pixels around x, at most KERNEL / 2
 override ACCUMULATE: bool;    // dx += instead of dx =
-override REACH: u32 = (KERNEL + STRIDE - 1u) / STRIDE;  // windows that hold a pixel, at most, on each axis
 override WG_SIZE: u32 = 64u;
+const STEP: u32 = 2u;         // @spec  height and width of a lane's block: STRIDE, or 1 where that would be large
+override REACH: u32 = (KERNEL + STRIDE - 1u) / STRIDE;   // windows that hold a pixel, at most, on each axis
+override ROWS: u32 = (H + PADDING + STEP - 1u) / STEP;     // blocks in a plane; the first begins in the padding
+override COLUMNS: u32 = (W + PADDING + STEP - 1u) / STEP;
 
 struct Params {
-  count: u32,  // N · C · H · W
-  rows: u32,   // REACH once more: the bound of a loop that is better not unrolled
+  count: u32,  // N · C · ROWS · COLUMNS
+  reach: u32,  // REACH once more: the bound of a loop that is better not unrolled
 }
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, P, Q]
@@ -32,27 +36,41 @@ struct Params {
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-  let i = flat_index(wg, grid, lane, WG_SIZE);
+  let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
-  let plane = i / (H * W);
-  let h = i / W % H;
-  let w = i % W;
-  // The last windows that may hold (h, w), on either axis.
-  let p_last = i32((h + PADDING) / STRIDE);
-  let q_last = i32((w + PADDING) / STRIDE);
-  var gradient = 0.0;
-  for (var back = params.rows; back > 0u; back--) {
+  let plane = i / (ROWS * COLUMNS);
+  let row = i / COLUMNS % ROWS;
+  let column = i % COLUMNS;
+  let top = i32(row * STEP) - i32(PADDING);
+  let left = i32(column * STEP) - i32(PADDING);
+  // The last windows that may hold the block's pixels, on either axis: the same for all of them.
+  let p_last = i32(row * STEP / STRIDE);
+  let q_last = i32(column * STEP / STRIDE);
+  var gradients = array<f32, STEP * STEP>();
+  for (var back = params.reach; back > 0u; back--) {
     let p = p_last + 1 - i32(back);
-    if (p < 0 || p >= i32(P) || u32(p) * STRIDE + KERNEL <= h + PADDING) { continue; }
     for (var across = REACH; across > 0u; across--) {
       let q = q_last + 1 - i32(across);
-      if (q < 0 || q >= i32(Q) || u32(q) * STRIDE + KERNEL <= w + PADDING) { continue; }
-      let window = (plane * P + u32(p)) * Q + u32(q);
-      if (indices[window] == h * W + w) { gradient += dy[window]; }
+      let inside = p >= 0 && p < i32(P) && q >= 0 && q < i32(Q);
+      let window = select(0u, (plane * P + u32(p)) * Q + u32(q), inside);
+      let gradient = select(0.0, dy[window], inside);
+      let at = i32(indices[window]);
+      for (var j = 0u; j < STEP * STEP; j++) {
+        let position = (top + i32(j / STEP)) * i32(W) + left + i32(j % STEP);
+        gradients[j] += select(0.0, gradient, at == position);
+      }
     }
   }
-  if (ACCUMULATE) { gradient += dx[i]; }
-  dx[i] = gradient;
+  for (var j = 0u; j < STEP * STEP; j++) {
+    let h = top + i32(j / STEP);
+    let w = left + i32(j % STEP);
+    if (h >= 0 && h < i32(H) && w >= 0 && w < i32(W)) {
+      let at = (plane * H + u32(h)) * W + u32(w);
+      var gradient = gradients[j];
+      if (ACCUMULATE) { gradient += dx[at]; }
+      dx[at] = gradient;
+    }
+  }
 }

@@ -3,6 +3,8 @@
 //   velocity ← momentum · velocity + (coefficient · gradient + weight_decay · value)
 //   value    ← value − learning_rate · velocity
 //
+// A coefficient below 0 marks a step that is skipped (clip/coefficient): nothing changes, but for a velocity that this
+// step was to forget.
 // Source:   Hoffer et al. 2017, released code (torch.optim.SGD: no Nesterov, no dampening); clipping comes
 //           before weight decay and momentum.
 // Dispatch: one lane per vec4, folded into x and y.
@@ -27,6 +29,10 @@ fn main(
 ) {
   let i = flat_index(wg, count, lane, WG_SIZE);
   if (i >= QUADS) { return; }
+  if (clip[1] < 0.0) {
+    if (step.momentum == 0.0) { velocity[i] = vec4<f32>(); }
+    return;
+  }
   let w = value[i];
   let v = step.momentum * velocity[i] + (clip[1] * gradient[i] + step.weight_decay * w);
   velocity[i] = v;

@@ -119,8 +119,8 @@ function divide(
   const isTest = new Uint8Array(files.names.length);
   for (let start = 0; start < files.names.length; ) {
     const label = files.labels[start];
-    const next = files.labels.findIndex((other, i) => i > start && other !== label);
-    const count = (next < 0 ? files.names.length : next) - start;
+    let count = 1;
+    while (files.labels[start + count] === label) count++;
     if (count < 2) {
       throw new DataError(
         `${join(root, files.names[start])}: the only image of its class, so it cannot be both for training and for testing`,

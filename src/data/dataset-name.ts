@@ -84,3 +84,17 @@ export function fractionOption({ text, options }: DatasetName, key: string): num
     `data set ${text}: ${key}: expected a fraction between 0 and 1, got ${JSON.stringify(value)}`,
   );
 }
+
+/** N, or HEIGHTxWIDTH, in pixels; null without the option. @throws UsageError for anything else */
+export function sizeOption(
+  { text, options }: DatasetName,
+  key: string,
+): { readonly height: number; readonly width: number } | null {
+  const value = options.get(key);
+  if (value === undefined) return null;
+  const match = /^([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?$/.exec(value);
+  if (match) return { height: Number(match[1]), width: Number(match[2] ?? match[1]) };
+  throw new UsageError(
+    `data set ${text}: ${key}: expected pixels, N or HEIGHTxWIDTH, got ${JSON.stringify(value)}`,
+  );
+}

@@ -7,7 +7,6 @@
  * keep their upper 8 bits, CMYK goes through its colour profile (a general one where it has none), and an alpha channel is
  * dropped, not blended, as torchvision's ImageFolder does. The orientation that a camera noted is ignored, as there.
  */
-import { join } from "node:path";
 import type SharpFactory from "sharp";
 import { DataError, messageOf } from "../support/errors.ts";
 
@@ -95,11 +94,6 @@ export function writePlanar(
       target[to + 2 * plane] = bytes[from + 2];
     }
   }
-}
-
-/** The path of a file of a listing. */
-export function imagePath(root: string, name: string): string {
-  return join(root, name);
 }
 
 async function loadSharp(): Promise<typeof SharpFactory> {

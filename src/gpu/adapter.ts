@@ -58,6 +58,9 @@ export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   try {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "ghostbatch" });
   } catch (cause) {
-    throw new DeviceError(`${adapterFacts(adapter.info).name}: the device was refused: ${(cause as Error).message}`, { cause });
+    throw new DeviceError(
+      `${adapterFacts(adapter.info).name}: the device was refused: ${(cause as Error).message}`,
+      { cause },
+    );
   }
 }

@@ -66,12 +66,15 @@ export class Gpu {
   constructor(device: GPUDevice, adapter: AdapterFacts, source: ShaderSource) {
     this.device = device;
     this.adapter = adapter;
-    const narrow = device.features.has("subgroups") && adapter.subgroupMaxSize > 0 && adapter.subgroupMaxSize <= 8;
+    const narrow =
+      device.features.has("subgroups") && adapter.subgroupMaxSize > 0 && adapter.subgroupMaxSize <= 8;
     const forced = env.variant();
     this.variant = forced === "narrow" || forced === "wide" ? forced : narrow ? "narrow" : "wide";
     this.#pool = new BufferPool((bytes, label) => this.createBuffer(bytes, STORAGE_USAGE, label));
     this.#staging = new BufferPool((bytes) => this.createBuffer(bytes, STAGING_USAGE, "read-back"));
-    this.#constants = new ConstantBuffers(device, (bytes) => this.createBuffer(bytes, UNIFORM_USAGE, "constants"));
+    this.#constants = new ConstantBuffers(device, (bytes) =>
+      this.createBuffer(bytes, UNIFORM_USAGE, "constants"),
+    );
     this.pipelines = new Pipelines(device, source, {
       onCreate: (key) => {
         this.created.pipelines++;
@@ -79,9 +82,13 @@ export class Gpu {
       },
       onError: (check) => this.#watch(check),
     });
-    device.onuncapturederror = ({ error }) => this.#fail(new DeviceError(`${this.#lastKernel}: ${messageOf(error.message)}`));
+    device.onuncapturederror = ({ error }) =>
+      this.#fail(new DeviceError(`${this.#lastKernel}: ${messageOf(error.message)}`));
     void device.lost.then((info) => {
-      if (!this.#closing) this.#fail(new DeviceLostError(`device lost after ${this.#lastKernel}: ${info.message || info.reason}`));
+      if (!this.#closing)
+        this.#fail(
+          new DeviceLostError(`device lost after ${this.#lastKernel}: ${info.message || info.reason}`),
+        );
     });
   }
 
@@ -96,8 +103,12 @@ export class Gpu {
     const command = { kernel, launch: launch as AnyLaunch };
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     const grid = command.launch.workgroups;
-    if (grid.some((count) => count !== undefined && (count > limit || count < 1 || !Number.isInteger(count)))) {
-      throw new DeviceError(`${kernel.file}: a grid of ${grid.join(" × ")} workgroups, each side must be 1 to ${limit}`);
+    if (
+      grid.some((count) => count !== undefined && (count > limit || count < 1 || !Number.isInteger(count)))
+    ) {
+      throw new DeviceError(
+        `${kernel.file}: a grid of ${grid.join(" × ")} workgroups, each side must be 1 to ${limit}`,
+      );
     }
     if (this.recorder) {
       this.recorder.append(command);
@@ -112,11 +123,18 @@ export class Gpu {
     const { pipeline, layout, shader } = this.pipelines.get(kernel, launch);
     this.#lastKernel = kernel.file;
     const entries = shader.bindings.map(({ name }, binding) => {
-      if (name === "params") return { binding, resource: this.#constants.bind(packParams(shader.params, launch.params ?? {})) };
+      if (name === "params")
+        return { binding, resource: this.#constants.bind(packParams(shader.params, launch.params ?? {})) };
       const view = launch.buffers[name] as BufferView;
       const buffer = view.storage.buffer;
-      if (!buffer) throw new DeviceError(`${kernel.file}: ${name} (${view.storage.label}) belongs to a recording and has no memory here`);
-      return { binding, resource: { buffer, offset: view.byteOffset, size: Math.ceil(view.byteLength / 4) * 4 } };
+      if (!buffer)
+        throw new DeviceError(
+          `${kernel.file}: ${name} (${view.storage.label}) belongs to a recording and has no memory here`,
+        );
+      return {
+        binding,
+        resource: { buffer, offset: view.byteOffset, size: Math.ceil(view.byteLength / 4) * 4 },
+      };
     });
     this.device.pushErrorScope("validation");
     const bindGroup = this.device.createBindGroup({ label: kernel.file, layout, entries });
@@ -170,16 +188,24 @@ export class Gpu {
   allocatePersistent(bytes: number, label: string, usage: "storage" | "uniform" = "storage"): Storage {
     this.#checkBinding(bytes, label);
     const flags = usage === "uniform" ? UNIFORM_USAGE : STORAGE_USAGE;
-    return new Storage(bytes, label, false, this.#own(this.createBuffer(Math.ceil(bytes / 4) * 4, flags, label)));
+    return new Storage(
+      bytes,
+      label,
+      false,
+      this.#own(this.createBuffer(Math.ceil(bytes / 4) * 4, flags, label)),
+    );
   }
 
   /** Runs `body`; eager tensors made in it go back to the pool, except those of the views it returns. */
-  scope<T extends BufferView | readonly BufferView[] | undefined | void>(body: () => T): T {
+  scope<T extends BufferView | readonly BufferView[]>(body: () => T): T;
+  scope(body: () => void): void;
+  scope(body: () => unknown): unknown {
     const made: Storage[] = [];
     this.#scopes.push(made);
     try {
       const result = body();
-      const kept = new Set([result ?? []].flat().map((view) => (view as BufferView).storage));
+      const views = [result ?? []].flat() as BufferView[];
+      const kept = new Set(views.map((view) => view.storage));
       for (const storage of made) {
         if (kept.has(storage)) this.#scopes.at(-2)?.push(storage);
         else this.release(storage);
@@ -235,7 +261,8 @@ export class Gpu {
   copy(source: BufferView, target: BufferView): void {
     this.flush();
     const [read, written] = [source.storage.buffer, target.storage.buffer];
-    if (!read || !written) throw new DeviceError(`copy of ${source.storage.label}: no memory outside its recording`);
+    if (!read || !written)
+      throw new DeviceError(`copy of ${source.storage.label}: no memory outside its recording`);
     const encoder = this.device.createCommandEncoder({ label: "copy" });
     encoder.copyBufferToBuffer(read, source.byteOffset, written, target.byteOffset, source.byteLength);
     this.device.queue.submit([encoder.finish()]);
@@ -255,7 +282,10 @@ export class Gpu {
       await staging.mapAsync(0x1, 0, size); // GPUMapMode.READ
     } catch (cause) {
       await this.#checked();
-      throw new DeviceError(`reading ${view.storage.label} after ${this.#lastKernel}: ${(cause as Error).message}`, { cause });
+      throw new DeviceError(
+        `reading ${view.storage.label} after ${this.#lastKernel}: ${(cause as Error).message}`,
+        { cause },
+      );
     }
     const copy = staging.getMappedRange(0, size).slice(0, view.byteLength);
     staging.unmap();
@@ -275,19 +305,25 @@ export class Gpu {
   createBuffer(bytes: number, usage: number, label: string): GPUBuffer {
     const { maxBufferSize } = this.device.limits;
     if (bytes > maxBufferSize) {
-      throw new DeviceError(`${label}: needs ${formatBytes(bytes)}, a buffer of ${this.adapter.name} holds ${formatBytes(maxBufferSize)}`);
+      throw new DeviceError(
+        `${label}: needs ${formatBytes(bytes)}, a buffer of ${this.adapter.name} holds ${formatBytes(maxBufferSize)}`,
+      );
     }
     this.device.pushErrorScope("out-of-memory");
     const buffer = this.device.createBuffer({ size: bytes, usage, label });
     const total = this.allocatedBytes;
     this.#watch(
       this.device.popErrorScope().then((error) => {
-        if (error) throw new DeviceError(`${label}: out of GPU memory for ${formatBytes(bytes)} with ${formatBytes(total)} in use`);
+        if (error)
+          throw new DeviceError(
+            `${label}: out of GPU memory for ${formatBytes(bytes)} with ${formatBytes(total)} in use`,
+          );
       }),
     );
     this.created.buffers++;
     this.allocatedBytes += bytes;
-    if (env.debugLevel() >= 3) console.error(`allocate ${label} ${formatBytes(bytes)}, ${formatBytes(this.allocatedBytes)} in all`);
+    if (env.debugLevel() >= 3)
+      console.error(`allocate ${label} ${formatBytes(bytes)}, ${formatBytes(this.allocatedBytes)} in all`);
     return buffer;
   }
 
@@ -341,7 +377,8 @@ export class Gpu {
 
   /** Keeps the first failure, but a shader's own over those that follow from it. */
   #fail(error: GhostbatchError): void {
-    if (!this.#failure || (error instanceof ShaderError && !(this.#failure instanceof ShaderError))) this.#failure = error;
+    if (!this.#failure || (error instanceof ShaderError && !(this.#failure instanceof ShaderError)))
+      this.#failure = error;
   }
 
   async #checked(): Promise<void> {

@@ -82,11 +82,15 @@ export interface AnyLaunch {
 export function checkKernel(kernel: AnyKernel, shader: ShaderFile): void {
   const bound = shader.bindings.map((binding) => binding.name).filter((name) => name !== "params");
   if (bound.join() !== kernel.bindings.join()) {
-    throw new ShaderError(`${kernel.file}: binds (${bound.join(", ")}), but the kernel names (${kernel.bindings.join(", ")})`);
+    throw new ShaderError(
+      `${kernel.file}: binds (${bound.join(", ")}), but the kernel names (${kernel.bindings.join(", ")})`,
+    );
   }
   const fields = shader.params.map((field) => field.name);
   if (fields.join() !== kernel.params.join()) {
-    throw new ShaderError(`${kernel.file}: Params has (${fields.join(", ")}), but the kernel names (${kernel.params.join(", ")})`);
+    throw new ShaderError(
+      `${kernel.file}: Params has (${fields.join(", ")}), but the kernel names (${kernel.params.join(", ")})`,
+    );
   }
   const overrides = new Map(shader.overrides.map((override) => [override.name, override]));
   for (const name of kernel.overrides) {
@@ -94,10 +98,13 @@ export function checkKernel(kernel: AnyKernel, shader: ShaderFile): void {
   }
   for (const { name, hasDefault } of shader.overrides) {
     if (!hasDefault && !kernel.overrides.includes(name)) {
-      throw new ShaderError(`${kernel.file}: override ${name} has no default and the kernel does not name it`);
+      throw new ShaderError(
+        `${kernel.file}: override ${name} has no default and the kernel does not name it`,
+      );
     }
   }
   for (const name of kernel.spec) {
-    if (!shader.spec.includes(name)) throw new ShaderError(`${kernel.file}: has no "// @spec" line for ${name}`);
+    if (!shader.spec.includes(name))
+      throw new ShaderError(`${kernel.file}: has no "// @spec" line for ${name}`);
   }
 }

@@ -1,7 +1,14 @@
 /** Shader modules, bind-group layouts and compute pipelines, each made once per distinct key. */
 import { messageOf, ShaderError } from "../support/errors.ts";
 import { type AnyKernel, type AnyLaunch, checkKernel } from "./kernel.ts";
-import { type BindingKind, parseShader, type ShaderFile, type ShaderSource, shaderMessage, specialize } from "./shader.ts";
+import {
+  type BindingKind,
+  parseShader,
+  type ShaderFile,
+  type ShaderSource,
+  shaderMessage,
+  specialize,
+} from "./shader.ts";
 
 export interface PipelineEntry {
   readonly pipeline: GPUComputePipeline;
@@ -43,7 +50,9 @@ export class Pipelines {
       shader = parseShader(kernel.file, this.#source);
       for (const feature of shader.features) {
         if (!this.#device.features.has(feature)) {
-          throw new ShaderError(`${kernel.file}: needs the feature "${feature}", which this adapter does not have`);
+          throw new ShaderError(
+            `${kernel.file}: needs the feature "${feature}", which this adapter does not have`,
+          );
         }
       }
       this.#shaders.set(kernel.file, shader);
@@ -127,7 +136,10 @@ export class Pipelines {
           buffer: { type: BUFFER_TYPE[binding.kind] },
         })),
       });
-      layout = { group, pipeline: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [group] }) };
+      layout = {
+        group,
+        pipeline: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [group] }),
+      };
       this.#layouts.set(key, layout);
     }
     return layout;

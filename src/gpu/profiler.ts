@@ -18,7 +18,9 @@ export async function measureDispatches(
   commands: readonly Command[],
   prepared: readonly PreparedCommand[],
 ): Promise<DispatchTime[]> {
-  const times = gpu.device.features.has("timestamp-query") ? await byTimestamps(gpu, prepared) : await byWaiting(gpu, prepared);
+  const times = gpu.device.features.has("timestamp-query")
+    ? await byTimestamps(gpu, prepared)
+    : await byWaiting(gpu, prepared);
   return commands.map(({ kernel, launch }, index) => ({
     kernel: kernel.file,
     workgroups: prepared[index]!.workgroups,
@@ -39,7 +41,11 @@ async function byTimestamps(gpu: Gpu, prepared: readonly PreparedCommand[]): Pro
     const staging = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
     const encoder = device.createCommandEncoder({ label: "profile" });
     for (const [index, { pipeline, bindGroup, workgroups }] of part.entries()) {
-      const timestampWrites = { querySet, beginningOfPassWriteIndex: index * 2, endOfPassWriteIndex: index * 2 + 1 };
+      const timestampWrites = {
+        querySet,
+        beginningOfPassWriteIndex: index * 2,
+        endOfPassWriteIndex: index * 2 + 1,
+      };
       const pass = encoder.beginComputePass({ timestampWrites });
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroup);
@@ -75,6 +81,8 @@ export function printDispatches(times: readonly DispatchTime[]): void {
   for (const { kernel, workgroups, ms, cost } of times) {
     total += ms;
     const rate = `${(cost.flops / ms / 1e6).toFixed(2)} GFLOP/s ${(cost.bytes / ms / 1e6).toFixed(2)} GB/s`;
-    console.error(`${kernel} [${workgroups.join(", ")}] ${ms.toFixed(3)} ms ${rate} total ${total.toFixed(2)} ms`);
+    console.error(
+      `${kernel} [${workgroups.join(", ")}] ${ms.toFixed(3)} ms ${rate} total ${total.toFixed(2)} ms`,
+    );
   }
 }

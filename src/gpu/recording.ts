@@ -12,7 +12,8 @@ import type { Cost } from "./kernel.ts";
 import { type DispatchTime, measureDispatches, printDispatches } from "./profiler.ts";
 import { aligned, type BufferView, Storage } from "./storage.ts";
 
-type Views = BufferView | readonly BufferView[] | undefined | void;
+/** What is recorded; the views that it returns keep their memory to the end of the step. */
+type Body = (() => BufferView | readonly BufferView[]) | (() => void);
 
 /** What a recorded step will need, known before it takes any memory. */
 export interface Plan {
@@ -47,7 +48,8 @@ export class Arena {
     for (const index of sizes.map((_, i) => i).sort((a, b) => sizes[b]! - sizes[a]!)) {
       const size = sizes[index]!;
       let best: GPUBuffer | null = null;
-      for (const buffer of unused) if (buffer.size >= size && (best === null || buffer.size < best.size)) best = buffer;
+      for (const buffer of unused)
+        if (buffer.size >= size && (best === null || buffer.size < best.size)) best = buffer;
       if (best === null) {
         best = this.#gpu.createStorageBuffer(size, "arena");
         this.#buffers.push(best);
@@ -83,6 +85,14 @@ export class Recording {
     this.#gpu.submit(this.#prepared, this.label);
   }
 
+  /** The dispatches of the step, each with how to run it by itself: what a search for the one that goes wrong needs. */
+  get dispatches(): readonly { readonly command: Command; readonly run: () => void }[] {
+    return this.#commands.map((command, index) => ({
+      command,
+      run: () => this.#gpu.submit([this.#prepared[index]!], command.kernel.file),
+    }));
+  }
+
   /** Runs the step with every dispatch timed by itself. */
   profile(): Promise<DispatchTime[]> {
     return measureDispatches(this.#gpu, this.#commands, this.#prepared);
@@ -90,7 +100,7 @@ export class Recording {
 }
 
 /** Records `body` without taking memory: for `--dry-run` and for choosing a slab size. */
-export function planRecording(gpu: Gpu, body: () => Views): Plan {
+export function planRecording(gpu: Gpu, body: Body): Plan {
   return capture(gpu, body).plan;
 }
 
@@ -98,7 +108,7 @@ export function planRecording(gpu: Gpu, body: () => Views): Plan {
  * Records `body`, gives its tensors memory of `arena`, compiles its pipelines. The views that `body` returns
  * keep their memory to the end of the step, so they can be read after a replay.
  */
-export async function record(gpu: Gpu, arena: Arena, label: string, body: () => Views): Promise<Recording> {
+export async function record(gpu: Gpu, arena: Arena, label: string, body: Body): Promise<Recording> {
   const recorded = capture(gpu, body);
   await gpu.pipelines.compile(recorded.commands);
   const buffers = arena.assign(recorded.plan.slots);
@@ -107,7 +117,7 @@ export async function record(gpu: Gpu, arena: Arena, label: string, body: () => 
   return new Recording(gpu, label, recorded, prepared);
 }
 
-function capture(gpu: Gpu, body: () => Views): Recorded {
+function capture(gpu: Gpu, body: Body): Recorded {
   if (gpu.recorder) throw new DeviceError("a recording is already open: recordings do not nest");
   const commands: Command[] = [];
   const storages = new Set<Storage>();
@@ -121,7 +131,7 @@ function capture(gpu: Gpu, body: () => Views): Recorded {
   };
   let results: Set<Storage>;
   try {
-    results = new Set([body() ?? []].flat().map((view) => (view as BufferView).storage));
+    results = new Set([body() ?? []].flat().map((view) => view.storage));
   } finally {
     gpu.recorder = null;
   }
@@ -133,14 +143,19 @@ function capture(gpu: Gpu, body: () => Views): Recorded {
     bytes += launch.cost.bytes;
   }
   const total = slots.reduce((sum, size) => sum + size, 0);
-  return { commands, slotOf, plan: { dispatches: commands.length, bytes: total, slots, cost: { flops, bytes } } };
+  return {
+    commands,
+    slotOf,
+    plan: { dispatches: commands.length, bytes: total, slots, cost: { flops, bytes } },
+  };
 }
 
 /** Walks the commands once; a storage takes the free slot nearest its size (which may grow) and frees it after its last use. */
 function planMemory(gpu: Gpu, commands: readonly Command[], storages: Set<Storage>, results: Set<Storage>) {
   const last = new Map<Storage, number>();
   for (const [index, { launch }] of commands.entries()) {
-    for (const view of Object.values(launch.buffers)) if (storages.has(view.storage)) last.set(view.storage, index);
+    for (const view of Object.values(launch.buffers))
+      if (storages.has(view.storage)) last.set(view.storage, index);
   }
   for (const storage of results) if (storages.has(storage)) last.set(storage, Number.POSITIVE_INFINITY);
 
@@ -155,7 +170,9 @@ function planMemory(gpu: Gpu, commands: readonly Command[], storages: Set<Storag
       used.add(storage);
       if (slotOf.has(storage)) continue;
       if (kinds.get(name) !== "read_write") {
-        throw new DeviceError(`${kernel.file}: reads ${name} (${storage.label}), which nothing in this step has written`);
+        throw new DeviceError(
+          `${kernel.file}: reads ${name} (${storage.label}), which nothing in this step has written`,
+        );
       }
       slotOf.set(storage, takeSlot(storage.bytes, slots, free));
     }

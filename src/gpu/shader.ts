@@ -49,7 +49,8 @@ const FEATURE_OF_ENABLE: Record<string, string> = {
   subgroup_size_control: "subgroup-size-control",
 };
 
-const BINDING = /^@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(storage|uniform)\s*(?:,\s*(read|read_write)\s*)?>\s*(\w+)\s*:/gm;
+const BINDING =
+  /^@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(storage|uniform)\s*(?:,\s*(read|read_write)\s*)?>\s*(\w+)\s*:/gm;
 const OVERRIDE = /^override\s+(\w+)\s*:\s*\w+\s*(=)?/gm;
 const SPEC = /^(const|alias)\s+(\w+)(\s*:\s*\w+)?\s*=\s*([^;]+);(\s*\/\/\s*@spec)/gm;
 const IMPORT = /^\/\/\s*@import\s+(\S+)\s*$/gm;
@@ -70,7 +71,9 @@ export function parseShader(path: string, source: ShaderSource): ShaderFile {
 
   const bindings = [...own.matchAll(BINDING)].map((match, index): Binding => {
     if (Number(match[1]) !== index) {
-      throw new ShaderError(`${path}: binding ${match[1]} (${match[4]}) stands where binding ${index} is expected`);
+      throw new ShaderError(
+        `${path}: binding ${match[1]} (${match[4]}) stands where binding ${index} is expected`,
+      );
     }
     const kind = match[2] === "uniform" ? "uniform" : ((match[3] ?? "read") as BindingKind);
     return { name: match[4]!, kind };
@@ -80,7 +83,10 @@ export function parseShader(path: string, source: ShaderSource): ShaderFile {
     code,
     parts,
     bindings,
-    overrides: [...code.matchAll(OVERRIDE)].map((match) => ({ name: match[1]!, hasDefault: match[2] === "=" })),
+    overrides: [...code.matchAll(OVERRIDE)].map((match) => ({
+      name: match[1]!,
+      hasDefault: match[2] === "=",
+    })),
     params: bindings.some((binding) => binding.name === "params") ? paramFields(path, own) : [],
     spec: [...code.matchAll(SPEC)].map((match) => match[2]!),
     features: [...code.matchAll(ENABLE)].flatMap((match) =>
@@ -109,20 +115,29 @@ function paramFields(path: string, code: string): ParamField[] {
 export function specialize(shader: ShaderFile, values: Readonly<Record<string, number | string>>): string {
   for (const name of Object.keys(values)) {
     if (!shader.spec.includes(name)) {
-      throw new ShaderError(`${shader.path}: has no "// @spec" line for ${name} (it has ${shader.spec.join(", ") || "none"})`);
+      throw new ShaderError(
+        `${shader.path}: has no "// @spec" line for ${name} (it has ${shader.spec.join(", ") || "none"})`,
+      );
     }
   }
-  return shader.code.replace(SPEC, (line, keyword: string, name: string, type: string | undefined, old: string, mark: string) => {
-    const value = values[name];
-    if (value === undefined) return line;
-    const suffix = typeof value === "number" && /u\s*$/.test(old) ? "u" : "";
-    return `${keyword} ${name}${type ?? ""} = ${value}${suffix};${mark}`;
-  });
+  return shader.code.replace(
+    SPEC,
+    (line, keyword: string, name: string, type: string | undefined, old: string, mark: string) => {
+      const value = values[name];
+      if (value === undefined) return line;
+      const suffix = typeof value === "number" && /u\s*$/.test(old) ? "u" : "";
+      return `${keyword} ${name}${type ?? ""} = ${value}${suffix};${mark}`;
+    },
+  );
 }
 
 /** "file:line:column: message" and the line itself, for a position in `code`. */
-export function shaderMessage(shader: ShaderFile, message: { lineNum: number; linePos: number; message: string }): string {
-  const part = shader.parts.findLast((candidate) => candidate.firstLine <= message.lineNum) ?? shader.parts[0]!;
+export function shaderMessage(
+  shader: ShaderFile,
+  message: { lineNum: number; linePos: number; message: string },
+): string {
+  const part =
+    shader.parts.findLast((candidate) => candidate.firstLine <= message.lineNum) ?? shader.parts[0]!;
   const text = shader.code.split("\n")[message.lineNum - 1] ?? "";
   const line = message.lineNum - part.firstLine + 1;
   return `${part.path}:${line}:${message.linePos}: ${message.message} | ${text.trim()}`;

@@ -1,7 +1,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
-import { type PoolOptions, poolGeometry } from "./pool-geometry.ts";
+import { type PoolOptions, poolBlocks, poolOverrides } from "./pool-geometry.ts";
 
 const FORWARD = defineKernel({
   file: "avg-pool/forward.wgsl",
@@ -14,7 +14,8 @@ const GRAD_INPUT = defineKernel({
   file: "avg-pool/grad-input.wgsl",
   bindings: ["dy", "dx"],
   overrides: ["H", "W", "P", "Q", "KERNEL", "STRIDE", "PADDING", "ACCUMULATE"],
-  params: ["count", "rows"],
+  params: ["count", "reach"],
+  spec: ["STEP"],
 });
 
 /**
@@ -27,7 +28,7 @@ export function launchAvgPool(t: { x: Tensor; y: Tensor }, options: PoolOptions)
   const { size } = t.y;
   t.y.gpu.run(FORWARD, {
     buffers: t,
-    overrides: poolGeometry(t.x.shape, t.y.shape, options).overrides,
+    overrides: poolOverrides(t.x.shape, t.y.shape, options),
     params: { count: size, rows: options.kernel },
     workgroups: flatGrid(size),
     cost: { flops: options.kernel ** 2 * size, bytes: 4 * (t.x.size + size) },
@@ -45,12 +46,13 @@ export function launchAvgPoolGradInput(
   { accumulate, ...options }: PoolOptions & { accumulate: boolean },
 ): void {
   const { size } = t.dx;
-  const { overrides, reach } = poolGeometry(t.dx.shape, t.dy.shape, options);
+  const { params, spec } = poolBlocks(t.dx.shape, options);
   t.dx.gpu.run(GRAD_INPUT, {
     buffers: t,
-    overrides: { ...overrides, ACCUMULATE: accumulate },
-    params: { count: size, rows: reach },
-    workgroups: flatGrid(size),
-    cost: { flops: reach ** 2 * size, bytes: 4 * (t.dy.size + (accumulate ? 2 : 1) * size) },
+    overrides: { ...poolOverrides(t.dx.shape, t.dy.shape, options), ACCUMULATE: accumulate },
+    params,
+    spec,
+    workgroups: flatGrid(params.count),
+    cost: { flops: options.kernel ** 2 * t.dy.size, bytes: 4 * (t.dy.size + (accumulate ? 2 : 1) * size) },
   });
 }

@@ -33,7 +33,15 @@ export interface Augmentation {
  * @param augmentation  null for evaluation
  */
 export function launchGather(
-  t: { images: Tensor; labels: Tensor; order: Tensor; normalization: Tensor; x: Tensor; batchLabels: Tensor; step: Tensor },
+  t: {
+    images: Tensor;
+    labels: Tensor;
+    order: Tensor;
+    normalization: Tensor;
+    x: Tensor;
+    batchLabels: Tensor;
+    step: Tensor;
+  },
   { first, augmentation }: { first: number; augmentation: Augmentation | null },
 ): void {
   const [N, C, H, W] = t.x.shape as [number, number, number, number];

@@ -28,7 +28,10 @@ export function launchChannelBias(t: { x: Tensor; bias: Tensor; y: Tensor }): vo
 }
 
 /** dbias[c] = Σ dy over images and pixels, written or added to; dy [N, C, …], dbias [C]. */
-export function launchChannelBiasGrad(t: { dy: Tensor; dbias: Tensor }, { accumulate }: { accumulate: boolean }): void {
+export function launchChannelBiasGrad(
+  t: { dy: Tensor; dbias: Tensor },
+  { accumulate }: { accumulate: boolean },
+): void {
   const [N, C] = t.dy.shape as [number, number];
   const HW = t.dy.size / (N * C);
   t.dy.gpu.run(GRAD_BIAS, {

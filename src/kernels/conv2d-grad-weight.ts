@@ -10,6 +10,7 @@ import {
   conv2dGeometry,
 } from "./conv2d-geometry.ts";
 import { gradWeightTile } from "./conv2d-narrow-tiles.ts";
+import { tiledGradWeight, unrolled } from "./conv2d-tiled.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
 const TILED = defineKernel({
@@ -17,7 +18,7 @@ const TILED = defineKernel({
   bindings: ["x", "dy", "partials"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING"],
   params: ["pixels", "pixels_per_split", "depth"],
-  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH"],
+  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL"],
 });
 
 const NARROW = defineKernel({
@@ -97,11 +98,11 @@ function split(
 
 function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
-  const [THREADS_M, THREADS_N] = K <= 16 ? [2, 32] : K <= 32 ? [4, 16] : [8, 16];
-  const spec = { TM: 8, TN: 4, THREADS_M, THREADS_N, DEPTH: 16 };
+  const weights = C * R * S;
+  const spec = tiledGradWeight({ K, weights });
   const tiles = [
-    Math.ceil(K / (spec.TM * THREADS_M)),
-    Math.ceil((C * R * S) / (spec.TN * THREADS_N)),
+    Math.ceil(K / (spec.TM * spec.THREADS_M)),
+    Math.ceil(weights / (spec.TN * spec.THREADS_N)),
   ] as const;
   const steps = Math.ceil((N * P * Q) / spec.DEPTH);
   // Several workgroups for each of the 132 multiprocessors of an H100.
@@ -114,7 +115,7 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
         buffers,
         overrides: { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding },
         params: { pixels: N * P * Q, pixels_per_split: perSplit * spec.DEPTH, depth: spec.DEPTH },
-        spec,
+        spec: { ...spec, UNROLL: unrolled(gpu) },
         workgroups: [...tiles, splits],
         cost: cost(geometry, splits),
       }),

@@ -9,6 +9,7 @@ import {
   conv2dGeometry,
 } from "./conv2d-geometry.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
+import { tiledGather, unrolled } from "./conv2d-tiled.ts";
 import { flatGrid } from "./grid.ts";
 
 const TILED = defineKernel({
@@ -16,7 +17,7 @@ const TILED = defineKernel({
   bindings: ["x", "weight", "y"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING", "TRANSPOSED", "ACCUMULATE"],
   params: ["images", "filter_rows", "filter_columns", "channels", "depth"],
-  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH"],
+  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL"],
 });
 
 const NARROW = defineKernel({
@@ -82,13 +83,14 @@ function cost({ buffers, geometry, accumulate }: Gather) {
 function launchTiled(gather: Gather): void {
   const { buffers, sizes, transposed, accumulate } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
-  const spec = tile(K);
+  const gpu = buffers.y.gpu;
+  const spec = { ...tiledGather({ C, K, outputs: buffers.y.size }), UNROLL: unrolled(gpu) };
   const step = transposed ? stride : 1;
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
   const channelTiles = Math.ceil(K / (spec.TM * spec.THREADS_M));
   const pixelTiles = Math.ceil(pixels / (spec.TN * spec.THREADS_N));
   const layer = { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding };
-  buffers.y.gpu.run(TILED, {
+  gpu.run(TILED, {
     buffers,
     overrides: { ...layer, TRANSPOSED: transposed, ACCUMULATE: accumulate },
     params: { images: N, filter_rows: R, filter_columns: S, channels: C, depth: spec.DEPTH },
@@ -96,12 +98,6 @@ function launchTiled(gather: Gather): void {
     workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
     cost: cost(gather),
   });
-}
-
-/** The tile for K output channels: 128 threads of 8 channels × 4 pixels each, as narrow in channels as K allows. */
-function tile(K: number) {
-  const [THREADS_M, THREADS_N] = K <= 16 ? [2, 64] : K <= 32 ? [4, 32] : [8, 16];
-  return { TM: 8, TN: 4, THREADS_M, THREADS_N, DEPTH: 8 };
 }
 
 /** @returns false where no tile can be unrolled */

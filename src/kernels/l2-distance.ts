@@ -16,7 +16,15 @@ const FINISH = defineKernel({
 });
 
 /** partial[w] = Σ (x − start)² over the w-th stretch; x and start [size], partial [parts]. */
-export function launchDistancePartial({ x, start, partial }: { x: Tensor; start: Tensor; partial: Tensor }): void {
+export function launchDistancePartial({
+  x,
+  start,
+  partial,
+}: {
+  x: Tensor;
+  start: Tensor;
+  partial: Tensor;
+}): void {
   const QUADS = Math.ceil(x.size / 4);
   const PARTS = partial.size;
   x.gpu.run(PARTIAL, {
@@ -29,7 +37,10 @@ export function launchDistancePartial({ x, start, partial }: { x: Tensor; start:
 }
 
 /** distance[index] = √ Σ partial. */
-export function launchDistanceFinish({ partial, distance }: { partial: Tensor; distance: Tensor }, index: number): void {
+export function launchDistanceFinish(
+  { partial, distance }: { partial: Tensor; distance: Tensor },
+  index: number,
+): void {
   partial.gpu.run(FINISH, {
     buffers: { partial, distance_out: distance },
     overrides: { PARTS: partial.size, INDEX: index },

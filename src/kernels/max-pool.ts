@@ -1,7 +1,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
-import { type PoolOptions, poolGeometry } from "./pool-geometry.ts";
+import { type PoolOptions, poolBlocks, poolOverrides } from "./pool-geometry.ts";
 
 const FORWARD = defineKernel({
   file: "max-pool/forward.wgsl",
@@ -14,7 +14,8 @@ const GRAD_INPUT = defineKernel({
   file: "max-pool/grad-input.wgsl",
   bindings: ["dy", "indices", "dx"],
   overrides: ["H", "W", "P", "Q", "KERNEL", "STRIDE", "PADDING", "ACCUMULATE"],
-  params: ["count", "rows"],
+  params: ["count", "reach"],
+  spec: ["STEP"],
 });
 
 /**
@@ -29,7 +30,7 @@ export function launchMaxPool(t: { x: Tensor; y: Tensor; indices: Tensor }, opti
   const { size } = t.y;
   t.y.gpu.run(FORWARD, {
     buffers: t,
-    overrides: poolGeometry(t.x.shape, t.y.shape, options).overrides,
+    overrides: poolOverrides(t.x.shape, t.y.shape, options),
     params: { count: size, rows: options.kernel },
     workgroups: flatGrid(size),
     cost: { flops: options.kernel ** 2 * size, bytes: 4 * (t.x.size + 2 * size) },
@@ -48,12 +49,13 @@ export function launchMaxPoolGradInput(
   { accumulate, ...options }: PoolOptions & { accumulate: boolean },
 ): void {
   const { size } = t.dx;
-  const { overrides, reach } = poolGeometry(t.dx.shape, t.dy.shape, options);
+  const { params, spec } = poolBlocks(t.dx.shape, options);
   t.dx.gpu.run(GRAD_INPUT, {
     buffers: t,
-    overrides: { ...overrides, ACCUMULATE: accumulate },
-    params: { count: size, rows: reach },
-    workgroups: flatGrid(size),
+    overrides: { ...poolOverrides(t.dx.shape, t.dy.shape, options), ACCUMULATE: accumulate },
+    params,
+    spec,
+    workgroups: flatGrid(params.count),
     cost: { flops: t.dy.size, bytes: 4 * (2 * t.dy.size + (accumulate ? 2 : 1) * size) },
   });
 }

@@ -28,14 +28,18 @@ export function pooledLength(length: number, { kernel, stride, padding = 0 }: Po
   return Math.floor((length + 2 * padding - kernel) / stride) + 1;
 }
 
-/** The overrides and sizes of a pooling between x [N, C, H, W] and y [N, C, P, Q]. */
-export function poolGeometry(x: readonly number[], y: readonly number[], options: PoolOptions) {
+/** The overrides of a pooling between x [N, C, H, W] and y [N, C, P, Q]. */
+export function poolOverrides(x: readonly number[], y: readonly number[], options: PoolOptions) {
   const { kernel: KERNEL, stride: STRIDE, padding: PADDING = 0 } = options;
   const [H, W] = x.slice(2) as [number, number];
   const [P, Q] = y.slice(2) as [number, number];
-  return {
-    overrides: { H, W, P, Q, KERNEL, STRIDE, PADDING },
-    /** Windows that hold a pixel, at most, on each axis. */
-    reach: Math.ceil(KERNEL / STRIDE),
-  };
+  return { H, W, P, Q, KERNEL, STRIDE, PADDING };
+}
+
+/** How the pixels of x [N, C, H, W] are cut into blocks that the same windows may hold, one to a lane. */
+export function poolBlocks(x: readonly number[], { kernel, stride, padding = 0 }: PoolOptions) {
+  const [N, C, H, W] = x as [number, number, number, number];
+  const STEP = stride <= 3 ? stride : 1; // 16 gradients and more in a lane are no gain where windows do not overlap
+  const count = N * C * Math.ceil((H + padding) / STEP) * Math.ceil((W + padding) / STEP);
+  return { spec: { STEP }, params: { count, reach: Math.ceil(kernel / stride) } };
 }

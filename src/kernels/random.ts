@@ -26,7 +26,11 @@ export interface RandomKey {
 }
 
 /** Fills x, of any shape, with numbers uniform in [low, high). */
-export function launchUniform(x: Tensor, { seed, stream, tensor }: RandomKey, { low, high }: { low: number; high: number }): void {
+export function launchUniform(
+  x: Tensor,
+  { seed, stream, tensor }: RandomKey,
+  { low, high }: { low: number; high: number },
+): void {
   x.gpu.run(UNIFORM, {
     buffers: { x },
     overrides: { SIZE: x.size, STREAM: stream },

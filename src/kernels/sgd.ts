@@ -12,7 +12,7 @@ const SUM_OF_SQUARES = defineKernel({
 const CLIP = defineKernel({
   file: "clip/coefficient.wgsl",
   bindings: ["partial", "clip", "log_rows", "step"],
-  overrides: ["PARTS", "ROWS"],
+  overrides: ["PARTS", "ROWS", "SKIP"],
   params: ["parts"],
 });
 
@@ -47,11 +47,15 @@ export function launchSumOfSquares({ x, partial }: { x: Tensor; partial: Tensor 
  * @param clip    [2], written: norm, coefficient
  * @param log     [ROWS, 8]; fields 4 to 6 of the step's row get norm, coefficient, learning rate
  * @param step    the Step uniform
+ * @param options.skipNonFinite gives the coefficient -1, which applies nothing, to a step whose norm or loss is not finite
  */
-export function launchClip({ partial, clip, log, step }: { partial: Tensor; clip: Tensor; log: Tensor; step: Tensor }): void {
+export function launchClip(
+  { partial, clip, log, step }: { partial: Tensor; clip: Tensor; log: Tensor; step: Tensor },
+  { skipNonFinite = false }: { skipNonFinite?: boolean } = {},
+): void {
   partial.gpu.run(CLIP, {
     buffers: { partial, clip, log_rows: log, step },
-    overrides: { PARTS: partial.size, ROWS: log.shape[0]! },
+    overrides: { PARTS: partial.size, ROWS: log.shape[0]!, SKIP: skipNonFinite },
     params: { parts: partial.size },
     workgroups: [1],
     cost: { flops: partial.size, bytes: 4 * partial.size },
@@ -59,7 +63,13 @@ export function launchClip({ partial, clip, log, step }: { partial: Tensor; clip
 }
 
 /** One step of momentum SGD in place; all [size], size a multiple of 4; `clip` [2] and `step` as for launchClip. */
-export function launchMomentum(t: { gradient: Tensor; clip: Tensor; velocity: Tensor; value: Tensor; step: Tensor }): void {
+export function launchMomentum(t: {
+  gradient: Tensor;
+  clip: Tensor;
+  velocity: Tensor;
+  value: Tensor;
+  step: Tensor;
+}): void {
   const QUADS = t.value.size / 4;
   t.value.gpu.run(MOMENTUM, {
     buffers: t,

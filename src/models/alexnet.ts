@@ -17,7 +17,11 @@ export class AlexNet extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
 
-  constructor({ classes, channels = 3, gamma = "ones" }: { classes: number; channels?: number; gamma?: "ones" | "uniform" }) {
+  constructor({
+    classes,
+    channels = 3,
+    gamma = "ones",
+  }: { classes: number; channels?: number; gamma?: "ones" | "uniform" }) {
     super();
     const norm = (size: number) => new GhostBatchNorm(size, { gamma });
     const pool = () => new MaxPool2d({ kernel: 3, stride: 2 });

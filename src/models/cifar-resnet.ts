@@ -34,7 +34,9 @@ export class CifarResNet extends Module {
     super();
     const blocks = Math.floor((depth - 2) / 6);
     if (blocks < 1 || (widen === 1 && depth !== 6 * blocks + 2)) {
-      throw new UsageError(`resnet: a depth of ${depth} is not 6·n + 2; the nearest is ${6 * Math.max(1, blocks) + 2}`);
+      throw new UsageError(
+        `resnet: a depth of ${depth} is not 6·n + 2; the nearest is ${6 * Math.max(1, blocks) + 2}`,
+      );
     }
     const [narrow, middle, wide] = [16 * widen, 32 * widen, 64 * widen] as const;
     this.conv1 = new Conv2d(channels, narrow, { kernel: 3, padding: 1, initialize: "he" });

@@ -37,9 +37,7 @@ export class CifarShallow extends Module {
     const norm = (size: number) => new GhostBatchNorm(size, { gamma });
     const pool = () => new MaxPool2d({ kernel: 3, stride: 2, padding: released ? 0 : 1 });
     const stage = (inputs: number) =>
-      released
-        ? [conv(inputs), pool(), norm(64), new Relu()]
-        : [conv(inputs), norm(64), new Relu(), pool()];
+      released ? [conv(inputs), pool(), norm(64), new Relu()] : [conv(inputs), norm(64), new Relu(), pool()];
     const flat = 64 * (released ? 7 * 7 : 8 * 8);
     this.features = new Sequential([...stage(channels), ...stage(64)]);
     this.classifier = new Sequential([

@@ -47,7 +47,8 @@ const MODELS: Readonly<Record<string, ModelEntry>> = {
     options: ["width", "hidden", "gamma"],
     regime: "f1",
     normalizedPixels: onePixel,
-    create: ({ channels, height, width, classes }, options) => new F1({ ...options, inputs: channels * height * width, classes }),
+    create: ({ channels, height, width, classes }, options) =>
+      new F1({ ...options, inputs: channels * height * width, classes }),
   },
   c1: { ...shallow, regime: "c1", create: (image, options) => new CifarShallow({ ...image, ...options }) },
   c3: { ...shallow, regime: "c3", create: (image, options) => new CifarShallow({ ...image, ...options }) },
@@ -93,17 +94,22 @@ export const MODEL_NAMES = [...Object.keys(MODELS), "resnetDEPTH (resnet8, resne
 export function modelEntry(name: string): ModelEntry {
   const depth = name.match(/^resnet(\d+)$/)?.[1];
   const entry = depth === undefined ? MODELS[name] : resnet(Number(depth));
-  if (!entry) throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
+  if (!entry)
+    throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
   return entry;
 }
 
 /** A network without memory yet. @throws UsageError for an unknown name or an option the model does not know */
 export function createModel(name: string, image: ImageFacts, options: ModelOptions = {}): Module {
   const entry = modelEntry(name);
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined;
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as Defined;
   for (const option of Object.keys(given) as (keyof ModelOptions)[]) {
     if (!entry.options.includes(option)) {
-      throw new UsageError(`model ${name}: has no option ${option}; it has ${entry.options.join(", ") || "none"}`);
+      throw new UsageError(
+        `model ${name}: has no option ${option}; it has ${entry.options.join(", ") || "none"}`,
+      );
     }
   }
   return entry.create(image, given);

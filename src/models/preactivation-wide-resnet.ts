@@ -22,7 +22,9 @@ class PreactivationBlock extends Module {
     this.bn2 = new GhostBatchNorm(outputs);
     this.conv2 = new Conv2d(outputs, outputs, { kernel: 3, padding: 1, initialize: "he" });
     this.shortcut =
-      stride === 1 && inputs === outputs ? null : new Conv2d(inputs, outputs, { kernel: 1, stride, initialize: "he" });
+      stride === 1 && inputs === outputs
+        ? null
+        : new Conv2d(inputs, outputs, { kernel: 1, stride, initialize: "he" });
   }
 
   forward(x: Tensor, mode: Mode): Tensor {
@@ -46,14 +48,23 @@ export class PreactivationWideResNet extends Module {
   readonly fc: Linear;
 
   /** @throws UsageError for a depth that is not 6·n + 4 */
-  constructor({ depth = 16, widen = 4, classes, channels = 3 }: { depth?: number; widen?: number; classes: number; channels?: number }) {
+  constructor({
+    depth = 16,
+    widen = 4,
+    classes,
+    channels = 3,
+  }: { depth?: number; widen?: number; classes: number; channels?: number }) {
     super();
     const blocks = (depth - 4) / 6;
-    if (!Number.isInteger(blocks) || blocks < 1) throw new UsageError(`wide resnet: a depth of ${depth} is not 6·n + 4`);
+    if (!Number.isInteger(blocks) || blocks < 1)
+      throw new UsageError(`wide resnet: a depth of ${depth} is not 6·n + 4`);
     const [narrow, middle, wide] = [16 * widen, 32 * widen, 64 * widen] as const;
     const stage = (inputs: number, outputs: number, stride: number) =>
       new Sequential(
-        Array.from({ length: blocks }, (_, i) => new PreactivationBlock(i ? outputs : inputs, outputs, i ? 1 : stride)),
+        Array.from(
+          { length: blocks },
+          (_, i) => new PreactivationBlock(i ? outputs : inputs, outputs, i ? 1 : stride),
+        ),
       );
     this.conv1 = new Conv2d(channels, 16, { kernel: 3, padding: 1, initialize: "he" });
     this.layer1 = stage(16, narrow, 1);

@@ -23,7 +23,10 @@ export class BasicBlock extends Module {
     this.downsample =
       stride === 1 && inputs === outputs
         ? null
-        : new Sequential([new Conv2d(inputs, outputs, { kernel: 1, stride, initialize: "he" }), new GhostBatchNorm(outputs)]);
+        : new Sequential([
+            new Conv2d(inputs, outputs, { kernel: 1, stride, initialize: "he" }),
+            new GhostBatchNorm(outputs),
+          ]);
   }
 
   /** [N, inputs, H, W] to [N, outputs, ⌈H / stride⌉, ⌈W / stride⌉]. */

@@ -9,7 +9,13 @@ import { UsageError } from "../support/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Output channels of the convolutions of each group; a 2×2 pooling ends a group. */
-const GROUPS = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]];
+const GROUPS = [
+  [64, 64],
+  [128, 128],
+  [256, 256, 256],
+  [512, 512, 512],
+  [512, 512, 512],
+];
 
 /**
  * VGG for 32×32 images: the 16-layer network of Simonyan and Zisserman 2015 with batch norm and dropout in the form of

@@ -29,7 +29,10 @@ export class Conv2d extends Module {
     const { kernel, stride = 1, padding = 0, bias = false, initialize = "uniform" } = options;
     const within = uniformWithin(1 / Math.sqrt(inputs * kernel ** 2));
     const he = initialize === "he";
-    this.weight = new Parameter([outputs, inputs, kernel, kernel], he ? normal(Math.sqrt(2 / (kernel ** 2 * outputs))) : within);
+    this.weight = new Parameter(
+      [outputs, inputs, kernel, kernel],
+      he ? normal(Math.sqrt(2 / (kernel ** 2 * outputs))) : within,
+    );
     this.bias = bias ? new Parameter([outputs], he ? constant(0) : within) : null;
     this.#stride = stride;
     this.#padding = padding;

@@ -47,14 +47,26 @@ export class GhostBatchNorm extends Module implements FusableWithRelu {
    * @param options.relu applies a ReLU in the same kernel
    * @param options.residual is added before the ReLU, in the same kernel
    */
-  forward(x: Tensor, mode: Mode, { relu = false, residual }: { relu?: boolean; residual?: Tensor } = {}): Tensor {
+  forward(
+    x: Tensor,
+    mode: Mode,
+    { relu = false, residual }: { relu?: boolean; residual?: Tensor } = {},
+  ): Tensor {
     const state = this.#state;
     if (!state) throw new Error("this batch norm has no memory yet: materialize the model first");
     const { eps, firstChannel } = this;
     const [gamma, beta] = [this.gamma.value, this.beta.value];
-    if (mode.kind === "eval") return affineNorm(x, gamma, beta, { ...state, firstChannel, eps, relu, residual });
+    if (mode.kind === "eval")
+      return affineNorm(x, gamma, beta, { ...state, firstChannel, eps, relu, residual });
     this.pixels = x.size / (x.shape[0]! * x.shape[1]!);
     const { statistics } = state;
-    return ghostBatchNorm(x, gamma, beta, { ghosts: mode.ghosts, statistics, firstChannel, eps, relu, residual });
+    return ghostBatchNorm(x, gamma, beta, {
+      ghosts: mode.ghosts,
+      statistics,
+      firstChannel,
+      eps,
+      relu,
+      residual,
+    });
   }
 }

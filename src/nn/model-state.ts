@@ -10,8 +10,8 @@ import { STREAMS } from "../support/random.ts";
 import { ELEMENT_BYTES, persistent, slice, type Tensor } from "../tensor/tensor.ts";
 import { Dropout } from "./dropout.ts";
 import { GhostBatchNorm } from "./ghost-batch-norm.ts";
-import type { NormState } from "./norm-state.ts";
 import { type Module, namedModules, namedParameters, type Parameter } from "./module.ts";
+import type { NormState } from "./norm-state.ts";
 
 export interface ModelState {
   readonly gpu: Gpu;
@@ -60,10 +60,18 @@ export function materialize(
     parameter.place(value);
     parameter.initialize(value, { seed, stream: STREAMS.init, tensor: index });
   }
-  const dropouts = namedModules(model).filter((entry): entry is [string, Dropout] => entry[1] instanceof Dropout);
+  const dropouts = namedModules(model).filter(
+    (entry): entry is [string, Dropout] => entry[1] instanceof Dropout,
+  );
   for (const [layer, [, dropout]] of dropouts.entries()) dropout.layer = layer;
-  const norms = namedModules(model).filter((entry): entry is [string, GhostBatchNorm] => entry[1] instanceof GhostBatchNorm);
-  const normState = placeNorms(gpu, norms.map(([, norm]) => norm), maximumGhosts);
+  const norms = namedModules(model).filter(
+    (entry): entry is [string, GhostBatchNorm] => entry[1] instanceof GhostBatchNorm,
+  );
+  const normState = placeNorms(
+    gpu,
+    norms.map(([, norm]) => norm),
+    maximumGhosts,
+  );
   const state = { gpu, model, parameters, norms, values, gradients, velocity, start, normState };
   markStart(state);
   return state;
@@ -92,7 +100,8 @@ export function updateRunningStatistics(
   const { normState, gpu } = state;
   if (!normState) return;
   const pixels = new Uint32Array(normState.channels);
-  for (const [, norm] of state.norms) pixels.fill(norm.pixels, norm.firstChannel, norm.firstChannel + norm.channels);
+  for (const [, norm] of state.norms)
+    pixels.fill(norm.pixels, norm.firstChannel, norm.firstChannel + norm.channels);
   gpu.write(normState.pixels, pixels);
   launchRunningStatistics({ ...normState, ghosts }, { rule, momentum });
 }

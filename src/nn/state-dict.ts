@@ -15,9 +15,14 @@ function pytorchName(name: string): string {
 }
 
 /** Everything that `load_state_dict` takes, in the order of the model. */
-export async function stateDict({ parameters, norms, normState }: ModelState): Promise<Map<string, StateTensor>> {
+export async function stateDict({
+  parameters,
+  norms,
+  normState,
+}: ModelState): Promise<Map<string, StateTensor>> {
   const state = new Map<string, StateTensor>();
-  for (const [name, { shape, value }] of parameters) state.set(pytorchName(name), { shape, data: await readFloats(value) });
+  for (const [name, { shape, value }] of parameters)
+    state.set(pytorchName(name), { shape, data: await readFloats(value) });
   if (normState) {
     const mean = await readFloats(normState.runningMean);
     const variance = await readFloats(normState.runningVariance);
@@ -37,15 +42,21 @@ export async function stateDict({ parameters, norms, normState }: ModelState): P
  */
 export async function loadStateDict(
   state: ModelState,
-  tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array<ArrayBuffer> }>,
+  tensors: ReadonlyMap<
+    string,
+    { readonly shape: readonly number[]; readonly data: Float32Array<ArrayBuffer> }
+  >,
   source: string,
 ): Promise<void> {
   const unused = new Set([...tensors.keys()].filter((name) => !name.endsWith("num_batches_tracked")));
   const take = (name: string, shape: readonly number[]): Float32Array<ArrayBuffer> => {
     const tensor = tensors.get(name);
-    if (!tensor) throw new DataError(`${source}: has no ${name} [${shape.join(", ")}], which the model needs`);
+    if (!tensor)
+      throw new DataError(`${source}: has no ${name} [${shape.join(", ")}], which the model needs`);
     if (tensor.shape.join() !== shape.join() || tensor.data.length !== sizeOf(shape)) {
-      throw new DataError(`${source}: ${name} is [${tensor.shape.join(", ")}], the model's is [${shape.join(", ")}]`);
+      throw new DataError(
+        `${source}: ${name} is [${tensor.shape.join(", ")}], the model's is [${shape.join(", ")}]`,
+      );
     }
     unused.delete(name);
     return tensor.data;
@@ -62,6 +73,7 @@ export async function loadStateDict(
     gpu.write(normState.runningMean, mean);
     gpu.write(normState.runningVariance, variance);
   }
-  if (unused.size > 0) throw new DataError(`${source}: holds ${[...unused].join(", ")}, which the model does not have`);
+  if (unused.size > 0)
+    throw new DataError(`${source}: holds ${[...unused].join(", ")}, which the model does not have`);
   markStart(state);
 }

@@ -34,30 +34,42 @@ export interface GhostBatchNormOptions {
  * @returns y, of x's shape
  * @throws ShapeError when the shapes do not fit, or a ghost has a single value per channel
  */
-export function ghostBatchNorm(x: Tensor, gamma: Tensor, beta: Tensor, options: GhostBatchNormOptions): Tensor {
+export function ghostBatchNorm(
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor,
+  options: GhostBatchNormOptions,
+): Tensor {
   const { ghosts, statistics, firstChannel, eps, relu = false, residual } = options;
   const { gpu } = x;
   const [N, C] = x.shape as [number, number];
   expectShape("ghostBatchNorm: gamma", gamma.shape, [C]);
   expectShape("ghostBatchNorm: beta", beta.shape, [C]);
   if (residual) expectShape("ghostBatchNorm: residual", residual.shape, x.shape);
-  if (ghosts.total !== N) throw new ShapeError(`ghostBatchNorm: the ghosts hold ${ghosts.total} samples, x has ${N}`);
+  if (ghosts.total !== N)
+    throw new ShapeError(`ghostBatchNorm: the ghosts hold ${ghosts.total} samples, x has ${N}`);
   const last = N - (ghosts.ghosts - 1) * ghosts.ghostSize;
   if (last < 1 || (Math.min(ghosts.ghosts > 1 ? ghosts.ghostSize : last, last) * x.size) / (N * C) < 2) {
-    throw new ShapeError(`ghostBatchNorm: ${ghosts.ghosts} ghosts of ${ghosts.ghostSize} leave one of ${last} samples, too few for a variance`);
+    throw new ShapeError(
+      `ghostBatchNorm: ${ghosts.ghosts} ghosts of ${ghosts.ghostSize} leave one of ${last} samples, too few for a variance`,
+    );
   }
 
   const y = empty(gpu, x.shape, "f32", "ghost batch norm");
   const shared = partialsShape(x, ghosts);
   const partials = shared ? empty(gpu, shared, "f32", "statistics partials") : undefined;
   const place = { ghosts, firstChannel, eps, relu };
-  launchForward({ x, gamma, beta, statistics, y, ...(residual && { residual }), ...(partials && { partials }) }, place);
+  launchForward(
+    { x, gamma, beta, statistics, y, ...(residual && { residual }), ...(partials && { partials }) },
+    place,
+  );
 
   const backward = (dy: Tensor, destination: Parameters<Parameters<typeof differentiable>[3]>[1]) => {
     const dx = destination(x) ?? { tensor: empty(gpu, x.shape), accumulate: false };
     const dgamma = destination(gamma) ?? { tensor: empty(gpu, [C]), accumulate: false };
     const dbeta = destination(beta) ?? { tensor: empty(gpu, [C]), accumulate: false };
-    const dresidual = residual && (destination(residual) ?? { tensor: empty(gpu, x.shape), accumulate: false });
+    const dresidual =
+      residual && (destination(residual) ?? { tensor: empty(gpu, x.shape), accumulate: false });
     const sums = empty(gpu, sumsShape(x, ghosts), "f32", "gradient sums");
     const saved = residual && dresidual ? { residual: { y, dresidual: dresidual.tensor } } : {};
     const written = { dx: dx.tensor, dgamma: dgamma.tensor, dbeta: dbeta.tensor };

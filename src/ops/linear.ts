@@ -20,7 +20,10 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   if (bias) expectShape("linear: bias", bias.shape, [O]);
 
   const y = empty(x.gpu, [N, O], "f32", "linear");
-  launchMatmul({ a: x, b: weight, bias: bias ?? undefined, c: y }, { transposeA: false, transposeB: true, accumulate: false });
+  launchMatmul(
+    { a: x, b: weight, bias: bias ?? undefined, c: y },
+    { transposeA: false, transposeB: true, accumulate: false },
+  );
 
   const inputs = bias ? ([x, weight, bias] as const) : ([x, weight] as const);
   differentiable("linear", inputs, y, (dy, destination) => {

@@ -22,6 +22,11 @@ const debug = define(
 );
 const profile = define("PROFILE", "FILE: write a Chrome trace of one training step there");
 const variant = define("GHOSTBATCH_VARIANT", "narrow or wide: overrides the choice of kernel variants");
+const cache = define(
+  "GHOSTBATCH_CACHE",
+  "folder of decoded images (default: ghostbatch in XDG_CACHE_HOME or ~/.cache)",
+);
+const xdgCache = define("XDG_CACHE_HOME", "the system's folder of caches");
 
 export const env = {
   /** Level of diagnostic output, 0 to 5. A name pattern (other packages read DEBUG so) counts as 0. */
@@ -30,6 +35,8 @@ export const env = {
     return Number.isInteger(level) ? level : 0;
   },
   profileFile: profile,
+  cache,
+  xdgCache,
   variant,
   variables(): readonly Variable[] {
     return [...registry.values()];

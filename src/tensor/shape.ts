@@ -10,8 +10,13 @@ export function shapeText(shape: readonly number[]): string {
 }
 
 /** The lengths of a shape that must have `rank` of them. @throws ShapeError, naming `what` */
-export function dims<R extends number>(what: string, shape: readonly number[], rank: R): number[] & { length: R } {
-  if (shape.length !== rank) throw new ShapeError(`${what}: expected ${rank} dimensions, got ${shapeText(shape)}`);
+export function dims<R extends number>(
+  what: string,
+  shape: readonly number[],
+  rank: R,
+): number[] & { length: R } {
+  if (shape.length !== rank)
+    throw new ShapeError(`${what}: expected ${rank} dimensions, got ${shapeText(shape)}`);
   return shape as number[] & { length: R };
 }
 

@@ -5,7 +5,11 @@ import { ShapeError } from "../support/errors.ts";
 import { sizeOf } from "./shape.ts";
 
 export type DataType = "f32" | "u32" | "i32" | "u8";
-export type NumberArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+export type NumberArray =
+  | Float32Array<ArrayBuffer>
+  | Uint32Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>;
 
 /** Bytes of one element. u8 tensors are read by kernels as packed u32. */
 export const ELEMENT_BYTES: Record<DataType, number> = { f32: 4, u32: 4, i32: 4, u8: 1 };
@@ -22,10 +26,26 @@ export interface Tensor extends BufferView {
   requiresGradient: boolean;
 }
 
-function tensor(gpu: Gpu, storage: Storage, byteOffset: number, shape: readonly number[], dtype: DataType): Tensor {
+function tensor(
+  gpu: Gpu,
+  storage: Storage,
+  byteOffset: number,
+  shape: readonly number[],
+  dtype: DataType,
+): Tensor {
   const size = sizeOf(shape);
   const byteLength = size * ELEMENT_BYTES[dtype];
-  return { gpu, storage, byteOffset, byteLength, shape, dtype, size, gradient: null, requiresGradient: false };
+  return {
+    gpu,
+    storage,
+    byteOffset,
+    byteLength,
+    shape,
+    dtype,
+    size,
+    gradient: null,
+    requiresGradient: false,
+  };
 }
 
 /** A tensor with memory of unknown contents: of the recording when one is open, else of the current scope. */
@@ -38,19 +58,36 @@ export function empty(gpu: Gpu, shape: readonly number[], dtype: DataType = "f32
 export function persistent(
   gpu: Gpu,
   shape: readonly number[],
-  { dtype = "f32", label = "tensor", usage = "storage" }: { dtype?: DataType; label?: string; usage?: "storage" | "uniform" } = {},
+  {
+    dtype = "f32",
+    label = "tensor",
+    usage = "storage",
+  }: { dtype?: DataType; label?: string; usage?: "storage" | "uniform" } = {},
 ): Tensor {
   const bytes = Math.max(4, sizeOf(shape) * ELEMENT_BYTES[dtype]);
   return tensor(gpu, gpu.allocatePersistent(bytes, `${label} [${shape.join(", ")}]`, usage), 0, shape, dtype);
 }
 
 /** A persistent tensor holding `data`. @throws ShapeError when the shape has another number of elements */
-export function fromArray(gpu: Gpu, data: NumberArray, shape: readonly number[] = [data.length], label = "tensor"): Tensor {
+export function fromArray(
+  gpu: Gpu,
+  data: NumberArray,
+  shape: readonly number[] = [data.length],
+  label = "tensor",
+): Tensor {
   if (data.length !== sizeOf(shape)) {
-    throw new ShapeError(`${label}: ${data.length} values do not fill the shape [${shape.join(", ")}] of ${sizeOf(shape)}`);
+    throw new ShapeError(
+      `${label}: ${data.length} values do not fill the shape [${shape.join(", ")}] of ${sizeOf(shape)}`,
+    );
   }
   const dtype: DataType =
-    data instanceof Float32Array ? "f32" : data instanceof Uint32Array ? "u32" : data instanceof Int32Array ? "i32" : "u8";
+    data instanceof Float32Array
+      ? "f32"
+      : data instanceof Uint32Array
+        ? "u32"
+        : data instanceof Int32Array
+          ? "i32"
+          : "u8";
   const result = persistent(gpu, shape, { dtype, label });
   gpu.write(result, data);
   return result;
@@ -63,16 +100,21 @@ export function fromArray(gpu: Gpu, data: NumberArray, shape: readonly number[] 
 export function slice(source: Tensor, offset: number, shape: readonly number[]): Tensor {
   const bytes = offset * ELEMENT_BYTES[source.dtype];
   if (offset + sizeOf(shape) > source.size) {
-    throw new ShapeError(`slice: elements ${offset} to ${offset + sizeOf(shape)} lie outside the ${source.size} of ${source.storage.label}`);
+    throw new ShapeError(
+      `slice: elements ${offset} to ${offset + sizeOf(shape)} lie outside the ${source.size} of ${source.storage.label}`,
+    );
   }
-  if (bytes % OFFSET_ALIGNMENT !== 0) throw new ShapeError(`slice: ${bytes} bytes is not a multiple of ${OFFSET_ALIGNMENT}`);
+  if (bytes % OFFSET_ALIGNMENT !== 0)
+    throw new ShapeError(`slice: ${bytes} bytes is not a multiple of ${OFFSET_ALIGNMENT}`);
   return tensor(source.gpu, source.storage, source.byteOffset + bytes, shape, source.dtype);
 }
 
 /** The same elements in another shape. Gradients flow through ops/reshape, not through this. */
 export function view(source: Tensor, shape: readonly number[]): Tensor {
   if (sizeOf(shape) !== source.size) {
-    throw new ShapeError(`view: [${source.shape.join(", ")}] has ${source.size} elements, [${shape.join(", ")}] ${sizeOf(shape)}`);
+    throw new ShapeError(
+      `view: [${source.shape.join(", ")}] has ${source.size} elements, [${shape.join(", ")}] ${sizeOf(shape)}`,
+    );
   }
   return tensor(source.gpu, source.storage, source.byteOffset, shape, source.dtype);
 }

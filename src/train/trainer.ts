@@ -4,16 +4,24 @@
  */
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { Arena, type Plan, planRecording, record, type Recording } from "../gpu/recording.ts";
+import { Arena, type Plan, planRecording, type Recording, record } from "../gpu/recording.ts";
+import { launchCountNonFinite } from "../kernels/non-finite.ts";
 import type { ModelState } from "../nn/model-state.ts";
 import { permutation, STREAMS } from "../support/random.ts";
-import { persistent, readFloats, slice, type Tensor } from "../tensor/tensor.ts";
+import { persistent, type Tensor } from "../tensor/tensor.ts";
+import { type Position, START, StateKeeper } from "./checkpoint.ts";
 import { type Evaluation, Evaluator } from "./evaluate.ts";
 import type { EpochPlan, GhostPartition, PartialPolicy } from "./ghosts.ts";
-import { chooseSlab } from "./slab-size.ts";
 import { hyperparametersAt, type Regime } from "./regime.ts";
+import { isDistancePoint, isEvaluationPoint, isLogPoint, type Schedule } from "./schedule.ts";
+import { chooseSlab } from "./slab-size.ts";
+import { type Distances, LOG_ROWS, StepLog, type StepMetrics } from "./step-log.ts";
 import { StepUniform } from "./step-uniform.ts";
+import { StepPacer } from "./step-pacer.ts";
 import { gatherTraining, measureDistance, type RunningStatisticsOptions, trainingStep } from "./training-step.ts";
+
+export type { Distances, StepMetrics } from "./step-log.ts";
+export { LOG_ROWS } from "./step-log.ts";
 
 export interface TrainOptions {
   readonly regime: Regime;
@@ -32,43 +40,24 @@ export interface TrainOptions {
   readonly logEvery: number;
   /** Bytes that the tensors of one step may take; larger batches are cut into slabs. */
   readonly memoryBytes: number;
-}
-
-export interface StepMetrics {
-  readonly step: number;
-  readonly epoch: number;
-  readonly loss: number;
-  /** Percent of the batch's samples. */
-  readonly accuracy: number;
-  readonly accuracyTop5: number;
-  readonly gradientNorm: number;
-  readonly clipCoefficient: number;
-  readonly learningRate: number;
-}
-
-export interface Distances {
-  readonly step: number;
-  /** ‖w − w₀‖ of the first parameter tensor alone, as the paper's code logs it. */
-  readonly distanceFirst: number;
-  /** ‖w − w₀‖ of all parameters. */
-  readonly distanceAll: number;
+  /** Samples in one slab at most, in place of the choice by memory: the bits of a run depend on its slabs. */
+  readonly slabSamples?: number | undefined;
+  /** Leaves out the update of a step whose loss or gradient norm is NaN or infinite. */
+  readonly skipNonFinite?: boolean;
 }
 
 export type TrainEvent =
-  | { readonly kind: "metrics"; readonly steps: readonly StepMetrics[]; readonly distances: readonly Distances[] }
+  | {
+      readonly kind: "metrics";
+      readonly steps: readonly StepMetrics[];
+      readonly distances: readonly Distances[];
+      /** How many parameters are NaN or infinite after the last of the steps. */
+      readonly nonFiniteParameters: number;
+    }
   | ({ readonly kind: "evaluation"; readonly step: number; readonly epoch: number } & Evaluation);
 
-/** Rows of the log on the GPU: the most steps between two read-backs. */
-export const LOG_ROWS = 1024;
-const LOG_FIELDS = 8;
-
-/** Distances are measured this often per decade of steps, enough for a fit on a logarithmic axis (SPEC: 12). */
-const DISTANCES_PER_DECADE = 12;
-/** Distances between two read-backs; more than any LOG_ROWS steps can ask for, which is 12 per decade and one a read-back. */
-const DISTANCE_ROWS = 64;
-
-/** Steps submitted but not finished: enough to hide the submission, few enough to stop quickly. */
-const IN_FLIGHT = 8;
+/** Called after each step and its events; false ends the run there. */
+export type AfterStep = (position: Position) => boolean | Promise<boolean>;
 
 export class Trainer {
   readonly gpu: Gpu;
@@ -78,12 +67,14 @@ export class Trainer {
   readonly plan: Plan;
   /** Samples in one slab at most. */
   readonly slabSamples: number;
+  /** Copies the state to the CPU and back. */
+  readonly keeper: StateKeeper;
   readonly #data: ResidentDataset;
-  readonly #full: Recording;
-  readonly #last: Recording;
-  readonly #distance: Recording;
+  readonly #recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
   readonly #evaluator: Evaluator;
-  readonly #tensors: { order: Tensor; log: Tensor; distance: Tensor; distanceLog: Tensor };
+  readonly #order: Tensor;
+  readonly #distance: Tensor;
+  readonly #log: StepLog;
   readonly #step: StepUniform;
 
   private constructor(fields: {
@@ -92,9 +83,10 @@ export class Trainer {
     data: ResidentDataset;
     options: TrainOptions;
     slabSamples: number;
-    recordings: { full: Recording; last: Recording; distance: Recording };
+    recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
     evaluator: Evaluator;
-    tensors: { order: Tensor; log: Tensor; distance: Tensor; distanceLog: Tensor };
+    tensors: { order: Tensor; distance: Tensor };
+    log: StepLog;
     step: StepUniform;
   }) {
     this.gpu = fields.gpu;
@@ -102,71 +94,80 @@ export class Trainer {
     this.options = fields.options;
     this.slabSamples = fields.slabSamples;
     this.plan = fields.recordings.full.plan;
+    this.keeper = new StateKeeper(fields.state, fields.log);
     this.#data = fields.data;
-    this.#full = fields.recordings.full;
-    this.#last = fields.recordings.last;
-    this.#distance = fields.recordings.distance;
+    this.#recordings = fields.recordings;
     this.#evaluator = fields.evaluator;
-    this.#tensors = fields.tensors;
+    this.#order = fields.tensors.order;
+    this.#distance = fields.tensors.distance;
+    this.#log = fields.log;
     this.#step = fields.step;
   }
 
   /** Records the steps of a run: everything is allocated and compiled when this returns. */
   static async create(gpu: Gpu, state: ModelState, data: ResidentDataset, options: TrainOptions): Promise<Trainer> {
-    const { epoch, running, augment, memoryBytes } = options;
+    const { epoch, running, augment, memoryBytes, skipNonFinite } = options;
     const longest = data.train.count + options.regime.batchSize; // policy "wrap" reads on into the next epoch
-    const tensors = {
-      order: persistent(gpu, [longest], { dtype: "u32", label: "order" }),
-      log: persistent(gpu, [LOG_ROWS, LOG_FIELDS], { label: "log" }),
-      distance: persistent(gpu, [2], { label: "distance" }),
-      distanceLog: persistent(gpu, [DISTANCE_ROWS, 64], { label: "distance log" }),
-    };
+    const order = persistent(gpu, [longest], { dtype: "u32", label: "order" });
+    const distance = persistent(gpu, [2], { label: "distance" });
+    const log = new StepLog(gpu);
     const step = new StepUniform(gpu);
-    const stepTensors = { order: tensors.order, log: tensors.log, step: step.tensor };
+    const stepTensors = { order, log: log.steps, step: step.tensor };
     const input = gatherTraining(state, data, stepTensors, augment);
     const body = (layout: GhostPartition, maximumSlab: number) => () =>
-      trainingStep(state, stepTensors, layout, { maximumSlab, running, input });
+      trainingStep(state, stepTensors, layout, { maximumSlab, running, input, ...(skipNonFinite && { skipNonFinite }) });
 
     const largest = epoch.full ?? epoch.last;
-    const slabSamples = chooseSlab(largest, memoryBytes, (maximumSlab) => planRecording(gpu, body(largest, maximumSlab)).bytes);
+    const slabSamples =
+      options.slabSamples ?? chooseSlab(largest, memoryBytes, (maximumSlab) => planRecording(gpu, body(largest, maximumSlab)).bytes);
     const arena = new Arena(gpu);
     const full = await record(gpu, arena, "training step", body(largest, slabSamples));
-    const last = epoch.last === largest ? full : await record(gpu, arena, "last step of an epoch", body(epoch.last, slabSamples));
-    const distance = await record(gpu, arena, "distance", () => measureDistance(state, tensors.distance));
+    const recordings = {
+      full,
+      last: epoch.last === largest ? full : await record(gpu, arena, "last step of an epoch", body(epoch.last, slabSamples)),
+      distance: await record(gpu, arena, "distance", () => measureDistance(state, distance)),
+      nonFinite: await record(gpu, arena, "non-finite parameters", () =>
+        launchCountNonFinite({ x: state.values, total: log.nonFinite }),
+      ),
+    };
     const evaluator = await Evaluator.create(gpu, arena, state, data, { batchSize: options.evaluationBatch });
-    const recordings = { full, last, distance };
-    return new Trainer({ gpu, state, data, options, slabSamples, recordings, evaluator, tensors, step });
+    return new Trainer({ gpu, state, data, options, slabSamples, recordings, evaluator, tensors: { order, distance }, log, step });
   }
 
-  /** Runs steps `from` to the end of the regime; yields metrics at log points and evaluations. */
-  async *run(from = 0): AsyncGenerator<TrainEvent> {
-    const { regime, logEvery, evaluateEvery } = this.options;
-    const { stepsPerEpoch, totalSteps } = regime;
-    let unread = from;
-    let distanceSteps: number[] = [];
-    let fence: Promise<unknown> = Promise.resolve();
-    if (from % stepsPerEpoch !== 0) this.#writeOrder(Math.floor(from / stepsPerEpoch));
+  /**
+   * Runs the steps from a position, or a number of steps done, to the end of the regime; yields metrics at log points
+   * and evaluations.
+   */
+  async *run(from: Position | number = START, afterStep: AfterStep = () => true): AsyncGenerator<TrainEvent> {
+    const start = typeof from === "number" ? { step: from, read: from, distanceSteps: [] } : from;
+    const { totalSteps, stepsPerEpoch } = this.options.regime;
+    const schedule = this.#schedule();
+    const pacer = new StepPacer(this.gpu);
+    let { read } = start;
+    let distanceSteps = [...start.distanceSteps];
+    this.beginAt(start.step);
 
-    for (let step = from; step < totalSteps; step++) {
-      this.#submit(step);
+    for (let step = start.step; step < totalSteps; step++) {
+      this.submit(step);
       const done = step + 1;
-      const epochsDone = Math.floor(done / stepsPerEpoch);
-      const endsRun = done === totalSteps;
-      const evaluates = endsRun || (done % stepsPerEpoch === 0 && epochsDone % evaluateEvery === 0);
-      const logs = endsRun || evaluates || done - unread >= Math.min(logEvery, LOG_ROWS);
-      if (logs || isDistancePoint(done)) {
-        this.#measureDistance(distanceSteps.length);
+      if (isDistancePoint(schedule, done)) {
+        this.#recordings.distance.replay();
+        this.gpu.copy(this.#distance, this.#log.distances(distanceSteps.length));
         distanceSteps.push(done);
       }
-      if (logs) {
-        yield await this.#readMetrics(unread, done, distanceSteps);
-        unread = done;
+      if (isLogPoint(schedule, done)) {
+        this.#countNonFinite();
+        yield { kind: "metrics", ...(await this.#log.read({ from: read, to: done, distanceSteps, stepsPerEpoch })) };
+        read = done;
         distanceSteps = [];
-      } else if (done % IN_FLIGHT === 0) {
-        await fence;
-        fence = this.gpu.device.queue.onSubmittedWorkDone();
+        pacer.caughtUp();
+      } else {
+        await pacer.stepSubmitted();
       }
-      if (evaluates) yield { kind: "evaluation", step: done, epoch: done / stepsPerEpoch, ...(await this.#evaluator.run()) };
+      if (isEvaluationPoint(schedule, done)) {
+        yield { kind: "evaluation", step: done, epoch: done / stepsPerEpoch, ...(await this.#evaluator.run()) };
+      }
+      if (!(await afterStep({ step: done, read, distanceSteps: [...distanceSteps] }))) return;
     }
   }
 
@@ -178,15 +179,44 @@ export class Trainer {
   profile() {
     this.#writeOrder(0);
     this.#writeStep(0);
-    return this.#full.profile();
+    return this.#recordings.full.profile();
   }
 
-  #submit(step: number): void {
+  /** Prepares for `submit(step)` and the steps after it. */
+  beginAt(step: number): void {
+    const { stepsPerEpoch } = this.options.regime;
+    if (step % stepsPerEpoch !== 0) this.#writeOrder(Math.floor(step / stepsPerEpoch));
+  }
+
+  /** Submits one step, counted from 0; in order, and after `beginAt` for the first. */
+  submit(step: number): void {
+    this.prepare(step).replay();
+  }
+
+  /** As `submit`, but for the replay: the recording is the caller's to run. */
+  prepare(step: number): Recording {
     const { stepsPerEpoch } = this.options.regime;
     if (step % stepsPerEpoch === 0) this.#writeOrder(step / stepsPerEpoch);
     this.#writeStep(step);
-    const recording = step % stepsPerEpoch === stepsPerEpoch - 1 ? this.#last : this.#full;
-    recording.replay();
+    return step % stepsPerEpoch === stepsPerEpoch - 1 ? this.#recordings.last : this.#recordings.full;
+  }
+
+  /** How many parameters are NaN or infinite now. */
+  async nonFiniteParameters(): Promise<number> {
+    this.#countNonFinite();
+    const { stepsPerEpoch } = this.options.regime;
+    return (await this.#log.read({ from: 0, to: 0, distanceSteps: [], stepsPerEpoch })).nonFiniteParameters;
+  }
+
+  #countNonFinite(): void {
+    this.gpu.write(this.#log.nonFinite, new Uint32Array(1));
+    this.#recordings.nonFinite.replay();
+  }
+
+  #schedule(): Schedule {
+    const { regime, evaluateEvery, logEvery } = this.options;
+    const { stepsPerEpoch, totalSteps } = regime;
+    return { stepsPerEpoch, totalSteps, evaluateEvery, logEvery: Math.min(logEvery, LOG_ROWS) };
   }
 
   #writeStep(step: number): void {
@@ -208,51 +238,12 @@ export class Trainer {
   #writeOrder(epoch: number): void {
     const { seed, partial, regime } = this.options;
     const { count } = this.#data.train;
-    const order = new Uint32Array(this.#tensors.order.size);
+    const order = new Uint32Array(this.#order.size);
     order.set(permutation(count, { seed, stream: STREAMS.shuffle, epoch }));
     if (partial === "wrap") {
       const next = permutation(count, { seed, stream: STREAMS.shuffle, epoch: epoch + 1 });
       order.set(next.subarray(0, Math.min(regime.batchSize, count)), count);
     }
-    this.gpu.write(this.#tensors.order, order);
+    this.gpu.write(this.#order, order);
   }
-
-  #measureDistance(row: number): void {
-    const { distance, distanceLog } = this.#tensors;
-    this.#distance.replay();
-    this.gpu.copy(distance, slice(distanceLog, row * 64, [2]));
-  }
-
-  async #readMetrics(from: number, to: number, distanceSteps: readonly number[]): Promise<TrainEvent> {
-    const { log, distanceLog } = this.#tensors;
-    const [rows, distanceRows] = await Promise.all([readFloats(log), readFloats(distanceLog)]);
-    const { stepsPerEpoch } = this.options.regime;
-    const steps: StepMetrics[] = [];
-    for (let step = from; step < to; step++) {
-      const at = (step % LOG_ROWS) * LOG_FIELDS;
-      const [loss, top1, top5, samples, gradientNorm, clipCoefficient, learningRate] = rows.subarray(at, at + LOG_FIELDS) as unknown as number[];
-      steps.push({
-        step: step + 1,
-        epoch: (step + 1) / stepsPerEpoch,
-        loss: loss!,
-        accuracy: (100 * top1!) / samples!,
-        accuracyTop5: (100 * top5!) / samples!,
-        gradientNorm: gradientNorm!,
-        clipCoefficient: clipCoefficient!,
-        learningRate: learningRate!,
-      });
-    }
-    const distances = distanceSteps.map((step, row) => ({
-      step,
-      distanceFirst: distanceRows[row * 64]!,
-      distanceAll: distanceRows[row * 64 + 1]!,
-    }));
-    return { kind: "metrics", steps, distances };
-  }
-}
-
-/** Whether a distance belongs to this step: equally spaced on a logarithmic axis. */
-function isDistancePoint(step: number): boolean {
-  const position = (n: number) => Math.floor(DISTANCES_PER_DECADE * Math.log10(n));
-  return step === 1 || position(step) !== position(step - 1);
 }

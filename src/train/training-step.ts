@@ -4,6 +4,7 @@ import { launchGather } from "../kernels/batch.ts";
 import type { RunningRule } from "../kernels/ghost-batch-norm.ts";
 import { launchMetrics } from "../kernels/metrics.ts";
 import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../kernels/sgd.ts";
+import { launchRestore } from "../kernels/skip.ts";
 import { type ModelState, updateRunningStatistics } from "../nn/model-state.ts";
 import type { Mode } from "../nn/module.ts";
 import { l2Distance } from "../ops/l2-distance.ts";
@@ -43,15 +44,17 @@ export interface SlabInput {
  * @param layout the ghost batches of the batch
  * @param maximumSlab samples that one slab holds at most
  * @param input gives the images [n, C, H, W] and labels [n] of a slab
+ * @param skipNonFinite leaves everything as it is in a step whose loss or gradient norm is NaN or infinite
  */
 export function trainingStep(
   state: ModelState,
   { step, log }: Omit<StepTensors, "order">,
   layout: GhostLayout,
-  { maximumSlab, running, input }: {
+  { maximumSlab, running, input, skipNonFinite = false }: {
     maximumSlab: number;
     running: RunningStatisticsOptions;
     input: (slab: Slab) => SlabInput;
+    skipNonFinite?: boolean;
   },
 ): void {
   for (const slab of slabs(layout, maximumSlab)) {
@@ -68,11 +71,17 @@ export function trainingStep(
     launchMetrics({ rows, log, step }, { accumulate });
     tape.backward(logits, dlogits);
   }
-  updateRunningStatistics(state, layout, running);
   const partial = empty(state.gpu, [partialSums(state.gradients.size)], "f32", "norm partials");
   const clip = empty(state.gpu, [2], "f32", "clip");
   launchSumOfSquares({ x: state.gradients, partial });
-  launchClip({ partial, clip, log, step });
+  launchClip({ partial, clip, log, step }, { skipNonFinite });
+  const { normState } = state;
+  // The running statistics would keep the NaN of a skipped step for ever, as the parameters would.
+  const guarded = skipNonFinite && normState ? [normState.runningMean, normState.runningVariance] : [];
+  const kept = guarded.map((y) => ({ x: empty(state.gpu, y.shape, "f32", "kept statistics"), y }));
+  for (const { x, y } of kept) launchRestore({ x: y, clip, y: x }, { always: true });
+  updateRunningStatistics(state, layout, running);
+  for (const { x, y } of kept) launchRestore({ x, clip, y }, { always: false });
   launchMomentum({ gradient: state.gradients, clip, velocity: state.velocity, value: state.values, step });
 }
 

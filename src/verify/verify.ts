@@ -8,7 +8,8 @@ import { checkGhostBatchNorm } from "./normalization.ts";
 import type { OperationCheck } from "./operation.ts";
 import { checkCrossEntropy, checkDistance, checkSgd } from "./optimization.ts";
 import type { ReferenceCase, ReferenceFile } from "./reference-file.ts";
-import { checkRun, describeRun } from "./training-run.ts";
+import { describeRun, runSettings } from "./run-settings.ts";
+import { checkRun } from "./training-run.ts";
 
 /** The operations that the engine knows, by their names in reference files. An operation is one entry. */
 const OPERATIONS: Readonly<Record<string, OperationCheck>> = {
@@ -62,7 +63,7 @@ export function totalsOf(results: readonly CaseResult[]): Totals {
 async function verifyCase(gpu: Gpu, reference: ReferenceCase): Promise<CaseResult> {
   const { index, name, kind } = reference;
   try {
-    const details = kind === "run" ? describeRun(reference) : describeOperation(reference);
+    const details = kind === "run" ? describeRun(runSettings(reference)) : describeOperation(reference);
     const outcome = await (kind === "run" ? checkRun(gpu, reference) : checkOperation(gpu, reference));
     if ("skipped" in outcome) return { index, name, details, status: "skipped", tensors: [], reason: outcome.skipped };
     const { compared: tensors, absent } = outcome;

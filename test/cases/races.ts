@@ -79,11 +79,10 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 27, dy: 36, partials: 24 },
     workgroups: [1, 1, 2],
   },
-  "conv2d/sum-partials.wgsl": {
-    overrides: { ACCUMULATE: false },
-    spec: { COLUMNS: 2, ROWS: 4 },
-    params: { elements: 5, splits: 9 },
-    sizes: { partials: 45, dweight: 5 },
+  "channel-bias/grad-bias.wgsl": {
+    overrides: { C: 3, HW: 5, ACCUMULATE: false, WG_SIZE: 4 },
+    params: { count: 10 },
+    sizes: { dy: 30, dbias: 3 },
     workgroups: [3],
   },
 };

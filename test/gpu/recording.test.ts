@@ -10,8 +10,8 @@ import { materialize } from "../../src/nn/model-state.ts";
 import { empty, fromArray, persistent, readFloats } from "../../src/tensor/tensor.ts";
 import { partitionBatch } from "../../src/train/ghosts.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
-import { gatherTraining, trainingStep } from "../../src/train/training-step.ts";
 import { Trainer } from "../../src/train/trainer.ts";
+import { gatherTraining, trainingStep } from "../../src/train/training-step.ts";
 import { smallRun } from "../support/small-run.ts";
 
 let gpu: Gpu;
@@ -24,19 +24,29 @@ test("a replayed step gives the bits of an eager one", async () => {
   for (const how of ["eager", "replayed"]) {
     const { state, data, options } = smallRun(gpu, { ghostSize: 15 });
     const step = new StepUniform(gpu);
-    const order = fromArray(gpu, Uint32Array.from({ length: 150 }, (_, i) => (i * 7) % 150));
+    const order = fromArray(
+      gpu,
+      Uint32Array.from({ length: 150 }, (_, i) => (i * 7) % 150),
+    );
     const tensors = { order, log: persistent(gpu, [8, 8]), step: step.tensor };
     const input = gatherTraining(state, data, tensors, true);
     const body = () =>
       trainingStep(state, tensors, options.epoch.full!, { maximumSlab: 33, running: options.running, input });
-    const run = how === "eager" ? () => gpu.scope(body) : await record(gpu, new Arena(gpu), "step", body).then((r) => () => r.replay());
+    const run =
+      how === "eager"
+        ? () => gpu.scope(body)
+        : await record(gpu, new Arena(gpu), "step", body).then((r) => () => r.replay());
     for (let i = 0; i < 3; i++) {
       const values = { learningRate: 0.1, momentum: 0.9, weightDecay: 1e-4, clipNorm: 1, seed: 3, epoch: 0 };
       step.write({ ...values, step: i, firstSample: i * 4 });
       run();
     }
     const { runningMean, runningVariance } = state.normState!;
-    results.push(await Promise.all([state.values, state.velocity, tensors.log, runningMean, runningVariance].map(readFloats)));
+    results.push(
+      await Promise.all(
+        [state.values, state.velocity, tensors.log, runningMean, runningVariance].map(readFloats),
+      ),
+    );
   }
   expect(results[1]).toEqual(results[0]);
   expect(results[0]![0]!.some((value) => value !== 0)).toBe(true);
@@ -119,5 +129,7 @@ test("the plan shares memory between tensors that do not live at the same time",
     const y = empty(gpu, [1024]);
     launchAdd({ a: empty(gpu, [1024], "f32", "forgotten"), b: a, y });
   };
-  expect(() => planRecording(gpu, unwritten)).toThrow(/elementwise\/add.wgsl: reads a \(forgotten \[1024\]\), which nothing/);
+  expect(() => planRecording(gpu, unwritten)).toThrow(
+    /elementwise\/add.wgsl: reads a \(forgotten \[1024\]\), which nothing/,
+  );
 });

@@ -15,13 +15,16 @@ const files = (readdirSync(new URL("shaders/", ROOT), { recursive: true }) as st
 const kernels = files.filter((file) => !file.startsWith("lib/"));
 
 beforeAll(async () => {
-  for (const file of readdirSync(new URL("src/kernels/", ROOT))) await import(new URL(`src/kernels/${file}`, ROOT).href);
+  for (const file of readdirSync(new URL("src/kernels/", ROOT)))
+    await import(new URL(`src/kernels/${file}`, ROOT).href);
 });
 
 test("every kernel file is owned, every library imported", () => {
   const owned = new Set(definedKernels().map(({ file }) => file));
   expect(kernels.filter((file) => !owned.has(file))).toEqual([]);
-  const imported = new Set(kernels.flatMap((file) => parseShader(file, shaderFiles).parts.map(({ path }) => path)));
+  const imported = new Set(
+    kernels.flatMap((file) => parseShader(file, shaderFiles).parts.map(({ path }) => path)),
+  );
   expect(files.filter((file) => file.startsWith("lib/") && !imported.has(file))).toEqual([]);
 });
 
@@ -43,6 +46,7 @@ describe("races", () => {
 
   // Barriers at the end of a sum, which let its scratch be used again; only a kernel that calls it twice needs them.
   const UNUSED_HERE: Record<string, number> = {
+    "channel-bias/grad-bias.wgsl": 2,
     "l2-distance/partial.wgsl": 2,
     "reduce/sum-of-squares.wgsl": 2,
     "ghost-batch-norm/statistics.wgsl": 2,
@@ -50,13 +54,16 @@ describe("races", () => {
     "ghost-batch-norm/forward-dense.wgsl": 2,
   };
 
-  test.each(sharing)("%s has none, and would have one without any of its barriers", (file) => {
-    const one = raceCases[file]!;
-    expect(findRaces(file, one)).toEqual({ findings: [], unwritten: [] });
-    for (let barrier = 0; barrier < barrierCount(file); barrier++) {
-      const { findings } = findRaces(file, one, barrier);
-      if (barrier === UNUSED_HERE[file]) continue;
-      expect(findings.join("\n"), `without barrier ${barrier}`).toMatch(/Data race on '\w+'/);
-    }
-  });
+  test.each(sharing.filter((file) => file in raceCases))(
+    "%s has none, and would have one without any of its barriers",
+    (file) => {
+      const one = raceCases[file]!;
+      expect(findRaces(file, one)).toEqual({ findings: [], unwritten: [] });
+      for (let barrier = 0; barrier < barrierCount(file); barrier++) {
+        const { findings } = findRaces(file, one, barrier);
+        if (barrier === UNUSED_HERE[file]) continue;
+        expect(findings.join("\n"), `without barrier ${barrier}`).toMatch(/Data race on '\w+'/);
+      }
+    },
+  );
 });

@@ -1,25 +1,26 @@
 // conv2d on the GPU against float64, on both variants: forward, the gradients of its input and of its weight.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import { conv2dCases, conv2dErrorCases } from "../../src/cases/conv2d.ts";
+import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchConv2d, launchConv2dGradInput } from "../../src/kernels/conv2d.ts";
 import { conv2dGeometry } from "../../src/kernels/conv2d-geometry.ts";
 import { gradWeightPartials, launchConv2dGradWeight } from "../../src/kernels/conv2d-grad-weight.ts";
 import { gatherTile, gradWeightTile } from "../../src/kernels/conv2d-narrow-tiles.ts";
-import { ShapeError } from "../../src/support/errors.ts";
-import { fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
-import { conv2dCases, conv2dErrorCases } from "../cases/conv2d.ts";
-import { caseLabel } from "../cases/label.ts";
+import { tiledGather } from "../../src/kernels/conv2d-tiled.ts";
 import {
   type Conv2dSize,
   conv2d,
   conv2dInputGradient,
   conv2dOutputSize,
   conv2dWeightGradient,
-} from "../reference/conv2d.ts";
+} from "../../src/reference/conv2d.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { ShapeError } from "../../src/support/errors.ts";
+import { fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { randomData } from "../support/random-data.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -105,6 +106,16 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
   test.each(CASES)("%s", async (label, size) => {
     gpu.variant = variant;
     await expectAll(size, label);
+  });
+
+  test.each([16, 32, 64])("enough pixels for the larger tiles, %i channels", async (K) => {
+    gpu.variant = variant;
+    const size = { N: 1024 / K, C: 3, H: 33, W: 32, K, R: 3, S: 3, stride: 1, padding: 1 };
+    expect(tiledGather({ ...size, outputs: 1024 * 33 * 32 }).TM).toBe(8);
+    const all = setUp(size);
+    const reference = conv2d(all.host, size);
+    const bound = roundingBound({ terms: 27, scale: largest(reference) });
+    expectClose(await readFloats(forward(all)), reference, { bound, label: "y", shape: all.shapes.y });
   });
 
   test("a filter too long to unroll", async () => {

@@ -5,10 +5,10 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchMatmul, MATMUL_TILES, type MatmulCut } from "../../src/kernels/matmul.ts";
 import { launchSumRows } from "../../src/kernels/sum-rows.ts";
+import { matmul } from "../../src/reference/matmul.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { matmul } from "../reference/matmul.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { randomData } from "../support/random-data.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -1,7 +1,6 @@
 // Pooling, dropout and the element-wise kernels on the GPU against float64.
 
-import { beforeAll, describe, expect, test } from "vitest";
-import type { Gpu } from "../../src/gpu/gpu.ts";
+import { describe, expect, test } from "vitest";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchAvgPool, launchAvgPoolGradInput } from "../../src/kernels/avg-pool.ts";
 import { launchDropout } from "../../src/kernels/dropout.ts";
@@ -9,23 +8,20 @@ import { launchAdd, launchRelu, launchReluGrad } from "../../src/kernels/element
 import { launchGlobalAvgPool, launchGlobalAvgPoolGradInput } from "../../src/kernels/global-avg-pool.ts";
 import { launchMaxPool, launchMaxPoolGradInput } from "../../src/kernels/max-pool.ts";
 import { pooledLength } from "../../src/kernels/pool-geometry.ts";
+import { avgPool, avgPoolGradient } from "../../src/reference/avg-pool.ts";
+import { dropout } from "../../src/reference/dropout.ts";
+import { globalAvgPool, globalAvgPoolGradient } from "../../src/reference/global-avg-pool.ts";
+import { maxPool, maxPoolGradient } from "../../src/reference/max-pool.ts";
+import { poolOutputSize } from "../../src/reference/pool-size.ts";
+import { pcg4d, uniformFromWord } from "../../src/reference/random.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { STREAMS } from "../../src/support/random.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, readFloats, readTensor, type Tensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
-import { avgPool, avgPoolGradient } from "../reference/avg-pool.ts";
-import { dropout } from "../reference/dropout.ts";
-import { globalAvgPool, globalAvgPoolGradient } from "../reference/global-avg-pool.ts";
-import { maxPool, maxPoolGradient } from "../reference/max-pool.ts";
-import { poolOutputSize } from "../reference/pool-size.ts";
-import { pcg4d, uniformFromWord } from "../reference/random.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { randomData } from "../support/random-data.ts";
 
-let gpu: Gpu;
-beforeAll(async () => {
-  gpu = await openGpu();
-});
+const gpu = await openGpu();
 
 function filled(shape: readonly number[], value: number): Tensor {
   return fromArray(gpu, new Float32Array(sizeOf(shape)).fill(value), shape);

@@ -1,18 +1,25 @@
 // add on the GPU, alone and with a relu behind it, against the reference.
 
 import { beforeAll, expect, test } from "vitest";
+import { addCases } from "../../src/cases/add.ts";
+import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { add } from "../../src/ops/add.ts";
 import { relu } from "../../src/ops/relu.ts";
+import { addGradient, add as reference } from "../../src/reference/add.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { addCases } from "../cases/add.ts";
-import { caseLabel } from "../cases/label.ts";
-import { addGradient, add as reference } from "../reference/add.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { differentiate, intermediate, isAffordable, PATTERN, poisonAllocations, repeated } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
+import {
+  differentiate,
+  intermediate,
+  isAffordable,
+  PATTERN,
+  poisonAllocations,
+  repeated,
+} from "../support/op-run.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -27,7 +34,11 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("add %s", async (l
   const size = sizeOf(shape);
   const data = randomData(size);
   // Two patterns of unlike lengths, so that no mistaken index meets the same pair of values.
-  const host = { a: repeated(data.normals(PATTERN), size), b: repeated(data.normals(PATTERN - 8), size), dy: repeated(data.normals(PATTERN - 2), size) };
+  const host = {
+    a: repeated(data.normals(PATTERN), size),
+    b: repeated(data.normals(PATTERN - 8), size),
+    dy: repeated(data.normals(PATTERN - 2), size),
+  };
   const [a, b] = [intermediate(gpu, host.a, shape), intermediate(gpu, host.b, shape)];
   const body = () => (one.relu ? relu(add(a, b)) : add(a, b));
   const { y, tape } = differentiate(body, fromArray(gpu, host.dy, shape));
@@ -36,7 +47,11 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("add %s", async (l
   expectClose(await readFloats(y), expected, { bound, label: `${label} y`, shape });
   const gradient = addGradient({ y: expected, dy: host.dy }, one);
   for (const [name, input] of Object.entries({ a, b })) {
-    expectClose(await readFloats(tape.gradientOf(input)!), gradient, { bound: 0, label: `${label} d${name}`, shape });
+    expectClose(await readFloats(tape.gradientOf(input)!), gradient, {
+      bound: 0,
+      label: `${label} d${name}`,
+      shape,
+    });
   }
 });
 

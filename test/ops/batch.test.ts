@@ -1,18 +1,18 @@
 // Gather and augmentation on the GPU against float64, and the same bits however a batch is cut into slabs.
 
 import { beforeAll, test } from "vitest";
+import { type BatchCase, batchCases } from "../../src/cases/batch.ts";
+import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchGather } from "../../src/kernels/batch.ts";
+import { drawCrop, batch as reference } from "../../src/reference/batch.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { STREAMS } from "../../src/support/random.ts";
 import { empty, fromArray, readFloats, readTensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
-import { type BatchCase, batchCases } from "../cases/batch.ts";
-import { caseLabel } from "../cases/label.ts";
-import { drawCrop, batch as reference } from "../reference/batch.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 import { expectEqualBits, isAffordable, poisonAllocations } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -41,7 +41,11 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label
   const augmented = await gather([[0, N]], true);
   const expectImages = (actual: Float32Array, expected: Float64Array, what: string) => {
     // A division by 255, a difference, a division: each within 2.5 units in the last place (WGSL).
-    const bound = roundingBound({ terms: 1, factor: 8, scale: largest(expected) + largest(one.mean) / Math.min(...one.deviation) });
+    const bound = roundingBound({
+      terms: 1,
+      factor: 8,
+      scale: largest(expected) + largest(one.mean) / Math.min(...one.deviation),
+    });
     expectClose(actual, expected, { bound, label: `${label} ${what}`, shape });
   };
   expectImages(plain.x, reference({ images: host.images, order }, one), "as they are");
@@ -51,7 +55,11 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label
 
   // Whole, one by one at the start, in uneven parts.
   const third = Math.ceil(N / 3);
-  const parts: [number, number][] = [[0, 1], [1, third], [third, N]].filter(([from, to]) => to! > from!) as [number, number][];
+  const parts: [number, number][] = [
+    [0, 1],
+    [1, third],
+    [third, N],
+  ].filter(([from, to]) => to! > from!) as [number, number][];
   const cut = await gather(parts, true);
   expectEqualBits(cut.x, augmented.x, `${label} in slabs`);
   expectEqualBits(cut.labels, labels, `${label} labels in slabs`);
@@ -65,10 +73,26 @@ function prepared({ count, N, C, H, W, padding, padValue, flip = false, mean, de
     labels: Uint32Array.from(data.integers(count, 1000)),
     order: Uint32Array.from(data.integers(FIRST + N + 3, count)),
   };
-  const split = { images: fromArray(gpu, host.images, [count, C, H, W]), labels: fromArray(gpu, host.labels), order: fromArray(gpu, host.order) };
-  const normalization = fromArray(gpu, new Float32Array(mean.flatMap((value, c) => [value, deviation[c]!])), [C, 2]);
+  const split = {
+    images: fromArray(gpu, host.images, [count, C, H, W]),
+    labels: fromArray(gpu, host.labels),
+    order: fromArray(gpu, host.order),
+  };
+  const normalization = fromArray(gpu, new Float32Array(mean.flatMap((value, c) => [value, deviation[c]!])), [
+    C,
+    2,
+  ]);
   const step = new StepUniform(gpu);
-  step.write({ learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: SEED, epoch: EPOCH, step: 0, firstSample: FIRST });
+  step.write({
+    learningRate: 0,
+    momentum: 0,
+    weightDecay: 0,
+    clipNorm: 0,
+    seed: SEED,
+    epoch: EPOCH,
+    step: 0,
+    firstSample: FIRST,
+  });
   const gather = async (parts: readonly [number, number][], augment: boolean) => {
     const x = new Float32Array(N * C * H * W);
     const labels = new Uint32Array(N);

@@ -1,16 +1,16 @@
 // l2-distance on the GPU against float64: of whole tensors and of their first values alone.
 
 import { beforeAll, expect, test } from "vitest";
+import { l2DistanceCases } from "../../src/cases/l2-distance.ts";
+import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { l2Distance } from "../../src/ops/l2-distance.ts";
+import { l2Distance as reference } from "../../src/reference/l2-distance.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, readFloats, slice } from "../../src/tensor/tensor.ts";
-import { l2DistanceCases } from "../cases/l2-distance.ts";
-import { caseLabel } from "../cases/label.ts";
-import { l2Distance as reference } from "../reference/l2-distance.ts";
 import { roundingBound } from "../support/close.ts";
 import { isAffordable, poisonAllocations } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -31,7 +31,9 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (_, { 
   expect(first).toEqual(await readFloats(distance));
   expect([first[0], first[2]]).toEqual([Number.NaN, Number.NaN]);
   // All terms are positive: no more error than that of the longest chain of additions (256 partial sums, 4,096 terms each).
-  expect(Math.abs(first[1]! / reference(host, count) - 1)).toBeLessThan(roundingBound({ terms: 512, scale: 1 }));
+  expect(Math.abs(first[1]! / reference(host, count) - 1)).toBeLessThan(
+    roundingBound({ terms: 512, scale: 1 }),
+  );
 });
 
 test("shapes that do not fit are named", () => {

@@ -1,16 +1,24 @@
 // linear on the GPU against float64, on both variants: forward and all three gradients.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import { caseLabel } from "../../src/cases/label.ts";
+import { type LinearCase, linearCases } from "../../src/cases/linear.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { linear } from "../../src/ops/linear.ts";
+import { linearGradients, linear as reference } from "../../src/reference/linear.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { caseLabel } from "../cases/label.ts";
-import { type LinearCase, linearCases } from "../cases/linear.ts";
-import { linear as reference, linearGradients } from "../reference/linear.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { differentiate, expectSameBits, intermediate, isAffordable, parameter, poisonAllocations, VARIANTS } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
+import {
+  differentiate,
+  expectSameBits,
+  intermediate,
+  isAffordable,
+  parameter,
+  poisonAllocations,
+  VARIANTS,
+} from "../support/op-run.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -31,7 +39,13 @@ describe.each(VARIANTS)("linear, %s", (variant) => {
 
     const y = reference(bias ? host : { x: host.x, weight: host.weight }, size);
     const gradients = linearGradients(host, size);
-    const close = (actual: Float32Array, expected: Float64Array, terms: number, what: string, shape: number[]) =>
+    const close = (
+      actual: Float32Array,
+      expected: Float64Array,
+      terms: number,
+      what: string,
+      shape: number[],
+    ) =>
       expectClose(actual, expected, {
         bound: roundingBound({ terms, scale: largest(expected) }),
         label: `linear ${label} ${what}`,
@@ -41,10 +55,18 @@ describe.each(VARIANTS)("linear, %s", (variant) => {
     close(await readFloats(first.dx), gradients.dx, O, "dx", [N, I]);
     close(await readFloats(first.dweight), gradients.dweight, N, "dweight", [O, I]);
     const plusHeld = (sums: Float64Array, held: Float32Array) => sums.map((sum, i) => sum + held[i]!);
-    close(await readFloats(added.dweight), plusHeld(gradients.dweight, host.heldWeight), N + 1, "dweight, added", [O, I]);
+    close(
+      await readFloats(added.dweight),
+      plusHeld(gradients.dweight, host.heldWeight),
+      N + 1,
+      "dweight, added",
+      [O, I],
+    );
     if (bias) {
       close(await readFloats(first.dbias!), gradients.dbias, N, "dbias", [O]);
-      close(await readFloats(added.dbias!), plusHeld(gradients.dbias, host.heldBias), N + 1, "dbias, added", [O]);
+      close(await readFloats(added.dbias!), plusHeld(gradients.dbias, host.heldBias), N + 1, "dbias, added", [
+        O,
+      ]);
     }
     for (const what of ["y", "dx", "dweight"] as const) await expectSameBits(first[what], second[what], what);
   });
@@ -73,8 +95,11 @@ function prepared({ N, I, O, bias = false }: LinearCase) {
 }
 
 test("shapes that do not fit are named", () => {
-  const of = (...shape: number[]) => fromArray(gpu, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
+  const of = (...shape: number[]) =>
+    fromArray(gpu, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   expect(() => linear(of(2, 3), of(5, 4), null)).toThrow("linear: weight: expected [5, 3], got [5, 4]");
   expect(() => linear(of(2, 3), of(5, 3), of(4))).toThrow("linear: bias: expected [5], got [4]");
-  expect(() => linear(of(2, 3, 1), of(5, 3), null)).toThrow("linear: x: expected 2 dimensions, got [2, 3, 1]");
+  expect(() => linear(of(2, 3, 1), of(5, 3), null)).toThrow(
+    "linear: x: expected 2 dimensions, got [2, 3, 1]",
+  );
 });

@@ -1,6 +1,7 @@
 // Random numbers on the GPU: the integers of the reference bit for bit, and what initializers make of them.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import { randomCounters } from "../../src/cases/random.ts";
 import { adapterFacts, findAdapter, requestDevice } from "../../src/gpu/adapter.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { defineKernel } from "../../src/gpu/kernel.ts";
@@ -9,10 +10,9 @@ import { openGpu } from "../../src/host/open-gpu.ts";
 import { shaderFiles } from "../../src/host/shader-files.ts";
 import { launchNormal, launchUniform } from "../../src/kernels/random.ts";
 import { constant, normal, uniformBetween, uniformWithin } from "../../src/nn/initialize.ts";
+import { integerFromWord, normalsFromWords, pcg4d, uniformFromWord } from "../../src/reference/random.ts";
 import { STREAMS } from "../../src/support/random.ts";
 import { empty, fromArray, readFloats, readTensor } from "../../src/tensor/tensor.ts";
-import { randomCounters } from "../cases/random.ts";
-import { integerFromWord, normalsFromWords, pcg4d, uniformFromWord } from "../reference/random.ts";
 import { expectClose } from "../support/close.ts";
 import { expectEqualBits, poisonAllocations } from "../support/op-run.ts";
 
@@ -38,10 +38,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>) {
 
 test("the library draws the reference's words, from any counter", async () => {
   const adapter = (await findAdapter(await openDawn()))!;
-  const own = new Gpu(await requestDevice(adapter), adapterFacts(adapter.info), (path) => (path === PROBE.file ? PROBE_CODE : shaderFiles(path)));
+  const own = new Gpu(await requestDevice(adapter), adapterFacts(adapter.info), (path) =>
+    path === PROBE.file ? PROBE_CODE : shaderFiles(path),
+  );
   const counters = fromArray(own, Uint32Array.from(randomCounters.flat()), [randomCounters.length, 4]);
   const words = empty(own, [randomCounters.length, 8], "u32");
-  own.run(PROBE, { buffers: { counters, words }, workgroups: [randomCounters.length], cost: { flops: 0, bytes: 0 } });
+  own.run(PROBE, {
+    buffers: { counters, words },
+    workgroups: [randomCounters.length],
+    cost: { flops: 0, bytes: 0 },
+  });
   const bitsOf = (value: number) => new Uint32Array(new Float32Array([value]).buffer)[0];
   const expected = randomCounters.flatMap((counter) => {
     const [x, y, z, w] = pcg4d(counter);
@@ -56,7 +62,9 @@ const SIZE = 100_003;
 test("uniform numbers are the reference's bit for bit, whatever the grid", async () => {
   const x = empty(gpu, [SIZE]);
   launchUniform(x, KEY, { low: 0, high: 1 });
-  const expected = Float32Array.from({ length: SIZE }, (_, i) => uniformFromWord(pcg4d([KEY.seed, KEY.stream, KEY.tensor, i])[0]));
+  const expected = Float32Array.from({ length: SIZE }, (_, i) =>
+    uniformFromWord(pcg4d([KEY.seed, KEY.stream, KEY.tensor, i])[0]),
+  );
   expectEqualBits(await readFloats(x), expected, "uniforms");
 });
 
@@ -75,7 +83,14 @@ test("normal numbers are the reference's", async () => {
 describe("initializers", () => {
   // Mean, deviation, least and greatest of the numbers that each is to draw.
   test.each([
-    ["uniform within ±1/√784", uniformWithin(784 ** -0.5), 0, 784 ** -0.5 / Math.sqrt(3), -(784 ** -0.5), 784 ** -0.5],
+    [
+      "uniform within ±1/√784",
+      uniformWithin(784 ** -0.5),
+      0,
+      784 ** -0.5 / Math.sqrt(3),
+      -(784 ** -0.5),
+      784 ** -0.5,
+    ],
     ["uniform in [0, 1)", uniformBetween(0, 1), 0.5, 1 / Math.sqrt(12), 0, 1],
     ["normal", normal(0.05), 0, 0.05, -0.3, 0.3],
   ] as const)("%s", async (_, initialize, mean, deviation, least, greatest) => {

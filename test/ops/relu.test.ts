@@ -1,18 +1,25 @@
 // relu on the GPU against the reference: exact, in either direction.
 
 import { beforeAll, expect, test } from "vitest";
+import { caseLabel } from "../../src/cases/label.ts";
+import { reluCases } from "../../src/cases/relu.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchReluGrad } from "../../src/kernels/elementwise.ts";
 import { relu } from "../../src/ops/relu.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { relu as reference, reluGradient } from "../../src/reference/relu.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { caseLabel } from "../cases/label.ts";
-import { reluCases } from "../cases/relu.ts";
-import { reluGradient, relu as reference } from "../reference/relu.ts";
 import { expectClose } from "../support/close.ts";
-import { differentiate, intermediate, isAffordable, PATTERN, poisonAllocations, repeated } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
+import {
+  differentiate,
+  intermediate,
+  isAffordable,
+  PATTERN,
+  poisonAllocations,
+  repeated,
+} from "../support/op-run.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {

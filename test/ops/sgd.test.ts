@@ -1,19 +1,19 @@
 // Clip and momentum SGD on the GPU against float64: norm, coefficient, velocity and parameters over several steps.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import { caseLabel } from "../../src/cases/label.ts";
+import { sgdCases } from "../../src/cases/sgd.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../../src/kernels/sgd.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { l2Norm, type SgdOptions, sgdStep } from "../../src/reference/sgd.ts";
 import { empty, fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 import { hyperparametersAt, meanMomentumGain, planRegime } from "../../src/train/regime.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
-import { caseLabel } from "../cases/label.ts";
-import { sgdCases } from "../cases/sgd.ts";
-import { l2Norm, type SgdOptions, sgdStep } from "../reference/sgd.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 import { isAffordable, poisonAllocations } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -37,7 +37,10 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label
     const gradients = Float64Array.from(data.normals(one.size, { deviation: one.gradientDeviation }));
     const stepped = sgdStep({ ...host, gradients }, one);
     run(gradients, one, step);
-    const [norm, coefficient, learningRate, rest] = (await readFloats(log)).subarray(8 * (step % ROWS) + 4, 8 * (step % ROWS) + 8);
+    const [norm, coefficient, learningRate, rest] = (await readFloats(log)).subarray(
+      8 * (step % ROWS) + 4,
+      8 * (step % ROWS) + 8,
+    );
     // All terms of the norm are positive: the longest chain of additions is 256 partial sums of at most 4,096 terms in 64 lanes.
     const relative = roundingBound({ terms: 512, scale: 1 });
     expect(Math.abs(norm! / stepped.gradientNorm - 1)).toBeLessThan(relative);
@@ -50,7 +53,10 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label
     const [velocity, parameters] = [await readFloats(tensors.velocity), await readFloats(tensors.value)];
     expectClose(velocity.subarray(0, one.size), stepped.velocity, { bound, label: `${place} velocity` });
     const ownBound = one.lr * (step + 1) * bound + roundingBound({ terms: step + 1, scale: starting });
-    expectClose(parameters.subarray(0, one.size), stepped.parameters, { bound: ownBound, label: `${place} parameters` });
+    expectClose(parameters.subarray(0, one.size), stepped.parameters, {
+      bound: ownBound,
+      label: `${place} parameters`,
+    });
     // Between parameters the flat buffer is 0, and stays so.
     expect(largest(velocity.subarray(one.size)) + largest(parameters.subarray(one.size))).toBe(0);
     Object.assign(host, { parameters: stepped.parameters, velocity: stepped.velocity });
@@ -72,7 +78,10 @@ describe("the clip", () => {
   });
 
   test("touches nothing below it, and nothing at all when off", async () => {
-    for (const [norm, clipNorm] of [[4.99, 5], [123, null]] as const) {
+    for (const [norm, clipNorm] of [
+      [4.99, 5],
+      [123, null],
+    ] as const) {
       const gradient = gradientOf(norm);
       const { run, tensors } = flatState(new Float64Array(1000));
       run(gradient, { ...still, clipNorm }, 0);
@@ -88,7 +97,10 @@ describe("the clip", () => {
     const clipped = gradientOf(5);
     const expected = start.map((w, i) => w - 0.5 * (clipped[i]! + 0.25 * w));
     const bound = roundingBound({ terms: 64, scale: largest(start) });
-    expectClose((await readFloats(tensors.value)).subarray(0, 1000), expected, { bound, label: "decayed parameters" });
+    expectClose((await readFloats(tensors.value)).subarray(0, 1000), expected, {
+      bound,
+      label: "decayed parameters",
+    });
   });
 });
 
@@ -97,8 +109,18 @@ test.each([
   [13, 4.84],
   [391, 9.77],
 ])("momentum reset: epochs of %i steps move by %f gradients a step", async (stepsPerEpoch, published) => {
-  const base = { ...BASE_REGIMES.f1, epochs: 2, entries: [{ epoch: 0, learningRate: 2 ** -10, momentum: 0.9, weightDecay: 0 }] };
-  const regime = planRegime({ base, batchSize: 128, referenceBatchSize: 128, stepsPerEpoch, momentumReset: "epoch" });
+  const base = {
+    ...BASE_REGIMES.f1,
+    epochs: 2,
+    entries: [{ epoch: 0, learningRate: 2 ** -10, momentum: 0.9, weightDecay: 0 }],
+  };
+  const regime = planRegime({
+    base,
+    batchSize: 128,
+    referenceBatchSize: 128,
+    stepsPerEpoch,
+    momentumReset: "epoch",
+  });
   const { run, tensors } = flatState(new Float64Array(4));
   const gradient = new Float64Array([1, -2, 0.5, 3]);
   let before = new Float32Array(64);

@@ -1,18 +1,21 @@
 // Softmax cross-entropy on the GPU against float64: loss, gradient, hits, and their sums in the log.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import { caseLabel } from "../../src/cases/label.ts";
+import {
+  type SoftmaxCrossEntropyCase,
+  softmaxCrossEntropyCases,
+} from "../../src/cases/softmax-cross-entropy.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchMetrics } from "../../src/kernels/metrics.ts";
 import { softmaxCrossEntropy } from "../../src/ops/softmax-cross-entropy.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { softmaxCrossEntropy as reference } from "../../src/reference/softmax-cross-entropy.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
-import { caseLabel } from "../cases/label.ts";
-import { type SoftmaxCrossEntropyCase, softmaxCrossEntropyCases } from "../cases/softmax-cross-entropy.ts";
-import { softmaxCrossEntropy as reference } from "../reference/softmax-cross-entropy.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 import { expectSameBits, isAffordable, poisonAllocations } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -25,7 +28,8 @@ const cases = softmaxCrossEntropyCases.filter((one) => isAffordable(one, { bytes
 test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label, one) => {
   const { N, classes } = one;
   const { logits, labels, weights, perSample } = prepared(one);
-  const run = () => softmaxCrossEntropy(fromArray(gpu, logits, [N, classes]), fromArray(gpu, labels), weights);
+  const run = () =>
+    softmaxCrossEntropy(fromArray(gpu, logits, [N, classes]), fromArray(gpu, labels), weights);
   const { dlogits, rows } = run();
   const again = run();
   const expected = reference({ logits, labels, weights: perSample }, { N, classes });
@@ -33,7 +37,11 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label
   // WGSL's exp(x) may err by 3 + 2·|x| units in the last place; |x|·exp(x) is at most 0.37 for x ≤ 0, so that is 4 units of 1.
   const probability = roundingBound({ terms: classes + 4, scale: 1 });
   const bound = probability * largest(perSample);
-  expectClose(await readFloats(dlogits), expected.dlogits, { bound, label: `${label} dlogits`, shape: [N, classes] });
+  expectClose(await readFloats(dlogits), expected.dlogits, {
+    bound,
+    label: `${label} dlogits`,
+    shape: [N, classes],
+  });
 
   const actual = await readFloats(rows);
   const column = (index: number) => Float32Array.from({ length: N }, (_, n) => actual[4 * n + index]!);
@@ -41,7 +49,8 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label
   const lossBound = 2 ** -21 + probability + roundingBound({ terms: 2, scale: largest(logits) });
   expectClose(column(3), expected.losses, { bound: lossBound, label: `${label} losses` });
   const weighted = expected.losses.map((loss, n) => loss * perSample[n]!);
-  const weightedBound = (lossBound + roundingBound({ terms: 1, scale: largest(expected.losses) })) * largest(perSample);
+  const weightedBound =
+    (lossBound + roundingBound({ terms: 1, scale: largest(expected.losses) })) * largest(perSample);
   expectClose(column(0), weighted, { bound: weightedBound, label: `${label} weighted losses` });
   expectClose(column(1), expected.top1, { bound: 0, label: `${label} top-1 hits` });
   expectClose(column(2), expected.top5, { bound: 0, label: `${label} top-5 hits` });
@@ -49,7 +58,15 @@ test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label
   await expectSameBits(rows, again.rows, "rows");
 });
 
-function prepared({ N, classes, ties, mean = 0, deviation = 1, ghosts, ghostSize = N }: SoftmaxCrossEntropyCase) {
+function prepared({
+  N,
+  classes,
+  ties,
+  mean = 0,
+  deviation = 1,
+  ghosts,
+  ghostSize = N,
+}: SoftmaxCrossEntropyCase) {
   const data = randomData(N * 1000 + classes);
   const whole = Float32Array.from(data.integers(N * classes, 4));
   const logits = ties ? whole : data.normals(N * classes, { mean, deviation });
@@ -66,10 +83,19 @@ test("a row that is not finite is no hit, and leaves the others alone", async ()
   const logits = new Float32Array([5, 0, 0, Number.NaN, 9, 0, 0, 0, Number.POSITIVE_INFINITY, 0, 7, 0]);
   const labels = new Uint32Array([0, 1, 2, 1]);
   const weights = { weight: 0.25, lastWeight: 0.25, lastStart: 4 };
-  const { rows, dlogits } = softmaxCrossEntropy(fromArray(gpu, logits, [4, 3]), fromArray(gpu, labels), weights);
+  const { rows, dlogits } = softmaxCrossEntropy(
+    fromArray(gpu, logits, [4, 3]),
+    fromArray(gpu, labels),
+    weights,
+  );
   const actual = await readFloats(rows);
   const hits = [0, 1, 2, 3].map((n) => [actual[4 * n + 1], actual[4 * n + 2]]);
-  expect(hits).toEqual([[1, 1], [0, 0], [0, 0], [1, 1]]);
+  expect(hits).toEqual([
+    [1, 1],
+    [0, 0],
+    [0, 0],
+    [1, 1],
+  ]);
   expect([1, 2].map((n) => Number.isFinite(actual[4 * n + 3]))).toEqual([false, false]);
   expect((await readFloats(dlogits)).subarray(9).every(Number.isFinite)).toBe(true);
 });
@@ -80,7 +106,15 @@ describe("the log", () => {
     const rows = fromArray(gpu, host, [N, 4]);
     const log = fromArray(gpu, new Float32Array(3 * 8).fill(Number.NaN), [3, 8]);
     const step = new StepUniform(gpu);
-    const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, firstSample: 0 };
+    const still = {
+      learningRate: 0,
+      momentum: 0,
+      weightDecay: 0,
+      clipNorm: 0,
+      seed: 0,
+      epoch: 0,
+      firstSample: 0,
+    };
     step.write({ ...still, step: 3 * 17 + 1 }); // row 1 of 3
     for (const accumulate of [false, true]) {
       launchMetrics({ rows, log, step: step.tensor }, { accumulate });

@@ -8,11 +8,11 @@ import { flatten } from "../../src/ops/flatten.ts";
 import { linear } from "../../src/ops/linear.ts";
 import { relu } from "../../src/ops/relu.ts";
 import { Tape } from "../../src/ops/tape.ts";
+import { linearGradients, linear as linearReference } from "../../src/reference/linear.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
-import { linear as linearReference, linearGradients } from "../reference/linear.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 import { differentiate, intermediate, parameter, poisonAllocations } from "../support/op-run.ts";
-import { randomData } from "../support/random-data.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -31,7 +31,11 @@ const MEETINGS: Record<string, { body: (x: Tensor) => Tensor; above: number; bel
   "x + relu(x), shared first": { body: (x) => add(x, relu(x)), above: 2, below: 1 },
   "relu(x) + x, shared last": { body: (x) => add(relu(x), x), above: 2, below: 1 },
   "(x + x) + x": { body: (x) => add(add(x, x), x), above: 3, below: 3 },
-  "relu of the sum, and x twice more": { body: (x) => add(add(relu(x), x), add(x, relu(x))), above: 4, below: 2 },
+  "relu of the sum, and x twice more": {
+    body: (x) => add(add(relu(x), x), add(x, relu(x))),
+    above: 4,
+    below: 2,
+  },
   "three times the sum of x and itself": {
     body: (x) => {
       const twice = add(x, x);
@@ -64,13 +68,21 @@ test("gradients of two inputs of an addition do not share memory when one of the
   const [a, b] = [intermediate(gpu, X, [6]), intermediate(gpu, X, [6])];
   const { tape } = differentiate(() => add(relu(a), add(a, b)), fromArray(gpu, DY));
   expect(await readFloats(tape.gradientOf(b)!)).toEqual(DY);
-  expect(await readFloats(tape.gradientOf(a)!)).toEqual(DY.map((gradient, i) => gradient * (X[i]! > 0 ? 2 : 1)));
+  expect(await readFloats(tape.gradientOf(a)!)).toEqual(
+    DY.map((gradient, i) => gradient * (X[i]! > 0 ? 2 : 1)),
+  );
 });
 
 test("a parameter used twice: the first write of a step overwrites, the second adds, slabs add to both", async () => {
   const [N, D] = [5, 7];
   const data = randomData(1);
-  const host = { x: data.normals(N * D), weight: data.normals(D * D), bias: data.normals(D), dy: data.normals(N * D), held: data.normals(D * D) };
+  const host = {
+    x: data.normals(N * D),
+    weight: data.normals(D * D),
+    bias: data.normals(D),
+    dy: data.normals(N * D),
+    held: data.normals(D * D),
+  };
   const size = { N, I: D, O: D };
   const inner = Float32Array.from(linearReference(host, size));
   const outer = linearGradients({ ...host, x: inner }, size);
@@ -111,7 +123,11 @@ test("only what a tape records is differentiated", () => {
   const x = intermediate(gpu, X, [6]);
   expect(relu(x).requiresGradient).toBe(false);
   const tape = new Tape();
-  expect(() => tape.record(() => { throw new Error("inside"); })).toThrow("inside");
+  expect(() =>
+    tape.record(() => {
+      throw new Error("inside");
+    }),
+  ).toThrow("inside");
   expect(relu(x).requiresGradient).toBe(false);
   expect(tape.record(() => relu(fromArray(gpu, X))).requiresGradient).toBe(false);
   expect(tape.record(() => relu(x)).requiresGradient).toBe(true);

@@ -1,15 +1,15 @@
 // What the float64 references must get right that no central difference can see.
 
 import { describe, expect, test } from "vitest";
-import { randomData } from "../support/random-data.ts";
-import { batch, drawCrop } from "./batch.ts";
-import { conv2dOutputSize } from "./conv2d.ts";
-import { ghostBatchNorm, ghostRange, type RunningRule } from "./ghost-batch-norm.ts";
-import { maxPool, maxPoolGradient } from "./max-pool.ts";
-import { pcg4d } from "./random.ts";
-import { type RunningStatistics, updateRunningStatistics } from "./running-statistics.ts";
-import { sgdStep } from "./sgd.ts";
-import { softmaxCrossEntropy } from "./softmax-cross-entropy.ts";
+import { batch, drawCrop } from "../../src/reference/batch.ts";
+import { conv2dOutputSize } from "../../src/reference/conv2d.ts";
+import { ghostBatchNorm, ghostRange, type RunningRule } from "../../src/reference/ghost-batch-norm.ts";
+import { maxPool, maxPoolGradient } from "../../src/reference/max-pool.ts";
+import { pcg4d } from "../../src/reference/random.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { type RunningStatistics, updateRunningStatistics } from "../../src/reference/running-statistics.ts";
+import { sgdStep } from "../../src/reference/sgd.ts";
+import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
 
 describe("ghost-batch-norm", () => {
   const size = { C: 3, HW: 4, eps: 1e-5 };

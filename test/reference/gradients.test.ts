@@ -1,10 +1,8 @@
 // Every backward of the float64 references against central differences of its forward.
 
 import { describe, test } from "vitest";
-import { dot, expectGradient } from "../support/gradcheck.ts";
-import { randomData } from "../support/random-data.ts";
-import { add, addGradient } from "./add.ts";
-import { avgPool, avgPoolGradient } from "./avg-pool.ts";
+import { add, addGradient } from "../../src/reference/add.ts";
+import { avgPool, avgPoolGradient } from "../../src/reference/avg-pool.ts";
 import {
   type Conv2dSize,
   conv2d,
@@ -12,16 +10,18 @@ import {
   conv2dInputGradient,
   conv2dOutputSize,
   conv2dWeightGradient,
-} from "./conv2d.ts";
-import { dropout } from "./dropout.ts";
-import { ghostBatchNorm, ghostBatchNormGradients } from "./ghost-batch-norm.ts";
-import { globalAvgPool, globalAvgPoolGradient } from "./global-avg-pool.ts";
-import { linear, linearGradients } from "./linear.ts";
-import { matmul, matmulGradients } from "./matmul.ts";
-import { maxPool, maxPoolGradient } from "./max-pool.ts";
-import { type PoolSize, poolOutputSize } from "./pool-size.ts";
-import { relu, reluGradient } from "./relu.ts";
-import { softmaxCrossEntropy } from "./softmax-cross-entropy.ts";
+} from "../../src/reference/conv2d.ts";
+import { dropout } from "../../src/reference/dropout.ts";
+import { ghostBatchNorm, ghostBatchNormGradients } from "../../src/reference/ghost-batch-norm.ts";
+import { globalAvgPool, globalAvgPoolGradient } from "../../src/reference/global-avg-pool.ts";
+import { linear, linearGradients } from "../../src/reference/linear.ts";
+import { matmul, matmulGradients } from "../../src/reference/matmul.ts";
+import { maxPool, maxPoolGradient } from "../../src/reference/max-pool.ts";
+import { type PoolSize, poolOutputSize } from "../../src/reference/pool-size.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { relu, reluGradient } from "../../src/reference/relu.ts";
+import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
+import { dot, expectGradient } from "../support/gradcheck.ts";
 
 const random = randomData(1);
 const normals = (count: number) => Float64Array.from(random.normals(count));

@@ -2,6 +2,9 @@
 // one by one against all at once. Checks the reference model that the engine's networks are compared with.
 
 import { describe, expect, test } from "vitest";
+import { ghostRange } from "../../src/reference/ghost-batch-norm.ts";
+import { l2Distance } from "../../src/reference/l2-distance.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import { largest } from "../support/close.ts";
 import { expectGradient } from "../support/gradcheck.ts";
 import {
@@ -12,14 +15,11 @@ import {
   trainingLoss,
   trainingStep,
 } from "../support/model-reference.ts";
-import { randomData } from "../support/random-data.ts";
 import {
   createReferenceF1,
   createReferenceResNet,
   type ReferenceModel,
 } from "../support/reference-networks.ts";
-import { ghostRange } from "./ghost-batch-norm.ts";
-import { l2Distance } from "./l2-distance.ts";
 
 const SAMPLES = 22;
 const GHOSTS = { ghostSize: 7, ghosts: 3 };

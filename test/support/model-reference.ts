@@ -1,10 +1,10 @@
 // Float64 reference of one training step of a whole network with ghost batch norm, made of the references in
-// test/reference/. Independent of src/. The networks themselves: test/support/reference-networks.ts.
+// src/reference/. Independent of the rest of src/. The networks themselves: test/support/reference-networks.ts.
 
-import { type GhostLayout, ghostRange, type RunningRule } from "../reference/ghost-batch-norm.ts";
-import { updateRunningStatistics } from "../reference/running-statistics.ts";
-import { type SgdOptions, sgdStep } from "../reference/sgd.ts";
-import { softmaxCrossEntropy } from "../reference/softmax-cross-entropy.ts";
+import { type GhostLayout, ghostRange, type RunningRule } from "../../src/reference/ghost-batch-norm.ts";
+import { updateRunningStatistics } from "../../src/reference/running-statistics.ts";
+import { type SgdOptions, sgdStep } from "../../src/reference/sgd.ts";
+import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
 import { backward, type LayerStatistics, leaf, type Pass } from "./reference-graph.ts";
 import type { ReferenceModel } from "./reference-networks.ts";
 

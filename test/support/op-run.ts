@@ -1,11 +1,11 @@
 // Running an op on the GPU as a network does: recorded on a tape, into memory that is full of NaN before.
 
 import { assert, vi } from "vitest";
+import type { Case } from "../../src/cases/paper.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Tape } from "../../src/ops/tape.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, type NumberArray, readTensor, type Tensor } from "../../src/tensor/tensor.ts";
-import type { Case } from "../cases/paper.ts";
 
 export const VARIANTS = ["narrow", "wide"] as const;
 
@@ -32,14 +32,28 @@ export function intermediate(gpu: Gpu, data: NumberArray, shape: readonly number
 }
 
 /** A parameter: its gradient has a place of its own, holding `held`, or NaN where nothing may be read. */
-export function parameter(gpu: Gpu, data: NumberArray, shape: readonly number[], held?: Float32Array<ArrayBuffer>): Tensor {
+export function parameter(
+  gpu: Gpu,
+  data: NumberArray,
+  shape: readonly number[],
+  held?: Float32Array<ArrayBuffer>,
+): Tensor {
   const tensor = intermediate(gpu, data, shape);
-  tensor.gradient = fromArray(gpu, held ?? new Float32Array(sizeOf(shape)).fill(Number.NaN), shape, "gradient");
+  tensor.gradient = fromArray(
+    gpu,
+    held ?? new Float32Array(sizeOf(shape)).fill(Number.NaN),
+    shape,
+    "gradient",
+  );
   return tensor;
 }
 
 /** Forward on a tape, then backward from `dy`. */
-export function differentiate(body: () => Tensor, dy: Tensor, options?: { accumulate: boolean }): { y: Tensor; tape: Tape } {
+export function differentiate(
+  body: () => Tensor,
+  dy: Tensor,
+  options?: { accumulate: boolean },
+): { y: Tensor; tape: Tape } {
   const tape = new Tape(options);
   const y = tape.record(body);
   tape.backward(y, dy);
@@ -53,10 +67,13 @@ export async function expectSameBits(one: Tensor, other: Tensor, what: string): 
 
 /** Fails unless both hold the same bits, naming the first element that differs; millions of elements are no burden. */
 export function expectEqualBits(actual: NumberArray, expected: NumberArray, what: string): void {
-  const bytesOf = ({ buffer, byteOffset, byteLength }: NumberArray) => Buffer.from(buffer, byteOffset, byteLength);
+  const bytesOf = ({ buffer, byteOffset, byteLength }: NumberArray) =>
+    Buffer.from(buffer, byteOffset, byteLength);
   if (bytesOf(actual).equals(bytesOf(expected))) return;
   const index = actual.findIndex((value, i) => !Object.is(value, expected[i]));
-  assert.fail(`${what}: element ${index} of ${actual.length} is ${actual[index]}, expected ${expected[index]} (of ${expected.length})`);
+  assert.fail(
+    `${what}: element ${index} of ${actual.length} is ${actual[index]}, expected ${expected[index]} (of ${expected.length})`,
+  );
 }
 
 /** Most that a case may cost on a software GPU and in a reference of plain loops. */
@@ -64,7 +81,10 @@ const MOST_FLOPS = 60e6;
 const MOST_BYTES = 2 ** 24;
 
 /** Whether tests run a case: all but the paper's shapes that are too large for a software GPU. */
-export function isAffordable({ paper = false }: Case, { flops = 0, bytes = 0 }: { flops?: number; bytes?: number }): boolean {
+export function isAffordable(
+  { paper = false }: Case,
+  { flops = 0, bytes = 0 }: { flops?: number; bytes?: number },
+): boolean {
   return !paper || (flops <= MOST_FLOPS && bytes <= MOST_BYTES);
 }
 
@@ -72,7 +92,8 @@ export function isAffordable({ paper = false }: Case, { flops = 0, bytes = 0 }: 
 export function repeated(pattern: Float32Array<ArrayBuffer>, count: number): Float32Array<ArrayBuffer> {
   if (count <= pattern.length) return pattern.slice(0, count);
   const values = new Float32Array(count);
-  for (let at = 0; at < count; at += pattern.length) values.set(pattern.subarray(0, Math.min(pattern.length, count - at)), at);
+  for (let at = 0; at < count; at += pattern.length)
+    values.set(pattern.subarray(0, Math.min(pattern.length, count - at)), at);
   return values;
 }
 

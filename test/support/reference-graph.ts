@@ -1,23 +1,26 @@
-// A small float64 autograd over the references of test/reference/, on which test/support/model-reference.ts builds
+// A small float64 autograd over the references of src/reference/, on which test/support/model-reference.ts builds
 // whole networks. Independent of src/.
 
-import { addGradient, add as addValues } from "../reference/add.ts";
+import { addGradient, add as addValues } from "../../src/reference/add.ts";
 import {
   conv2dInputGradient,
   conv2dOutputSize,
   conv2d as conv2dValues,
   conv2dWeightGradient,
-} from "../reference/conv2d.ts";
+} from "../../src/reference/conv2d.ts";
 import {
   evaluateBatchNorm,
   type GhostLayout,
   ghostBatchNormGradients,
   ghostBatchNorm as ghostBatchNormValues,
-} from "../reference/ghost-batch-norm.ts";
-import { globalAvgPoolGradient, globalAvgPool as globalAvgPoolValues } from "../reference/global-avg-pool.ts";
-import { linearGradients, linear as linearValues } from "../reference/linear.ts";
-import { reluGradient, relu as reluValues } from "../reference/relu.ts";
-import type { RunningStatistics } from "../reference/running-statistics.ts";
+} from "../../src/reference/ghost-batch-norm.ts";
+import {
+  globalAvgPoolGradient,
+  globalAvgPool as globalAvgPoolValues,
+} from "../../src/reference/global-avg-pool.ts";
+import { linearGradients, linear as linearValues } from "../../src/reference/linear.ts";
+import { reluGradient, relu as reluValues } from "../../src/reference/relu.ts";
+import type { RunningStatistics } from "../../src/reference/running-statistics.ts";
 
 /** A value on its way through the network. */
 export interface GraphValue {

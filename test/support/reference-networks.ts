@@ -1,6 +1,6 @@
 // Float64 reference networks of the paper, made of test/support/reference-graph.ts. Independent of src/.
 
-import { randomData } from "./random-data.ts";
+import { randomData } from "../../src/reference/random-data.ts";
 import {
   add,
   conv2d,

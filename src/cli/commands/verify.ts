@@ -75,9 +75,13 @@ function lineOf({ status, name, details, tensors, absent = [], reason }: CaseRes
   const worst = worstOf(tensors);
   if (worst === null) return `${start}${reason ?? "nothing compared"}`;
   const failing = tensors.filter((comparison) => !passes(comparison)).length;
-  const count = failing > 0 ? `${failing} of ${tensors.length} tensors differ, worst` : `${tensors.length} tensors, worst`;
-  const rest = absent.length > 0 ? `; the file leaves out ${absent.length} final values` : "";
-  return `${start}${count} ${worst.tensor} ${worst.error.toExponential(1)} (tolerance ${worst.tolerance.toExponential(1)})${rest}`;
+  const count = failing > 0 ? `${failing} of ${tensors.length} tensors differ` : `${tensors.length} tensors`;
+  const tolerance = worst.rounding ?? worst.tolerance;
+  const parts = [`${count}, worst ${worst.tensor} ${worst.error.toExponential(1)} (tolerance ${tolerance.toExponential(1)})`];
+  const loose = tensors.filter(({ rounding }) => rounding !== undefined).length;
+  if (loose > 0) parts.push(`${loose} of them are that far apart by rounding alone: their tolerance is what it does to this run`);
+  if (absent.length > 0) parts.push(`the file leaves out ${absent.length} final values`);
+  return start + parts.join("; ");
 }
 
 /** "conv2d (10), resnet8 (1)" */

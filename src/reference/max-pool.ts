@@ -1,4 +1,4 @@
-// Float64 reference of max-pool: plain loops, no import from src/.
+// Float64 reference of max-pool: plain loops, no import from the rest of src/.
 
 import { type PoolSize, poolOutputSize } from "./pool-size.ts";
 import type { Values } from "./values.ts";

@@ -1,4 +1,4 @@
-// Float64 reference of the clip and of momentum SGD: plain loops, no import from src/.
+// Float64 reference of the clip and of momentum SGD: plain loops, no import from the rest of src/.
 
 import type { Values } from "./values.ts";
 

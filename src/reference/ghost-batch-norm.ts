@@ -1,4 +1,4 @@
-// Float64 reference of ghost batch normalization (Hoffer et al. 2017, Algorithm 1): plain loops, no import from src/.
+// Float64 reference of ghost batch normalization (Hoffer et al. 2017, Algorithm 1): plain loops, no import from the rest of src/.
 
 import type { Values } from "./values.ts";
 

@@ -1,4 +1,4 @@
-// Sizes shared by the references of max-pool and avg-pool: no import from src/.
+// Sizes shared by the references of max-pool and avg-pool: no import from the rest of src/.
 
 export interface PoolSize {
   /** Images in the batch. */

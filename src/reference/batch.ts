@@ -1,4 +1,4 @@
-// Float64 reference of batch (gather, pad, crop, flip, normalise): plain loops, no import from src/.
+// Float64 reference of batch (gather, pad, crop, flip, normalise): plain loops, no import from the rest of src/.
 
 import { pcg4d } from "./random.ts";
 

@@ -1,4 +1,4 @@
-// Float64 reference of the running statistics of ghost batch normalization: plain loops, no import from src/.
+// Float64 reference of the running statistics of ghost batch normalization: plain loops, no import from the rest of src/.
 
 import { type GhostBatchNormSize, ghostRange, type RunningRule } from "./ghost-batch-norm.ts";
 import type { Values } from "./values.ts";

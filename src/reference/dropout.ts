@@ -1,4 +1,4 @@
-// Float64 reference of dropout with a given mask: plain loops, no import from src/.
+// Float64 reference of dropout with a given mask: plain loops, no import from the rest of src/.
 
 import type { Values } from "./values.ts";
 

@@ -1,0 +1,100 @@
+/**
+ * Decoded images on disk, so that a folder of images is decoded once. There is one file for a folder and a size; it says
+ * which listing (names, sizes, times of change) it was made from and has a checksum, and one that does not fit is made
+ * anew. It is a safetensors file with one tensor `images` [count, 3, height, width] of bytes.
+ *
+ * Written under another name and renamed: processes that decode the same folder at a time do not disturb each other.
+ */
+import { createHash } from "node:crypto";
+import { realpathSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { fileError } from "../storage/file-error.ts";
+import { openSafetensors, writeSafetensors } from "../storage/safetensors.ts";
+import { env } from "../support/env.ts";
+import { DataError } from "../support/errors.ts";
+
+/** Part of every key: a change of the decoding makes older files unfit. */
+const FORMAT = "ghostbatch images 1";
+
+export interface DecodedImages {
+  readonly height: number;
+  readonly width: number;
+  /** [count, 3, height, width] */
+  readonly images: Uint8Array;
+}
+
+export interface CacheKey {
+  readonly path: string;
+  /** SHA-256 of what the images are made from. */
+  readonly listing: string;
+}
+
+/** GHOSTBATCH_CACHE, or ghostbatch in the user's folder of caches. */
+export function cacheDirectory(): string {
+  return env.cache() || join(env.xdgCache() || join(homedir(), ".cache"), "ghostbatch");
+}
+
+/**
+ * @param root  the folder of images
+ * @param names of its files
+ * @param size  the size that they are brought to, as text
+ * @throws DataError for a file that is gone
+ */
+export function cacheKey(
+  { root, names, size }: { root: string; names: readonly string[]; size: string },
+  directory = cacheDirectory(),
+): CacheKey {
+  const folder = realpathSync(root);
+  const identity = createHash("sha256").update(JSON.stringify([FORMAT, folder, size])).digest("hex");
+  const listing = createHash("sha256").update(identity);
+  for (const name of names) {
+    const path = join(root, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) throw new DataError(`${path}: is gone, or a link to nothing`);
+    listing.update(`${JSON.stringify(name)} ${stat.size} ${stat.mtimeMs}\n`);
+  }
+  return {
+    path: join(directory, "images", `${identity.slice(0, 32)}.safetensors`),
+    listing: listing.digest("hex"),
+  };
+}
+
+/** The images in the cache, or null where there are none, or others, or damaged ones. */
+export async function readCache({ path, listing }: CacheKey, count: number): Promise<DecodedImages | null> {
+  try {
+    const file = await openSafetensors(path);
+    try {
+      const entry = file.tensors.get("images");
+      const [n, channels, height, width] = entry?.shape ?? [];
+      const fits = file.metadata.get("listing") === listing && entry?.dtype === "U8" && n === count && channels === 3;
+      if (!fits) return null;
+      const { data } = await file.read("images");
+      const images = data as Uint8Array;
+      return file.metadata.get("sha256") === sha256(images) ? { height, width, images } : null;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof DataError) return null;
+    throw error;
+  }
+}
+
+/** @throws DataError when the disk refuses; an older file is then untouched */
+export async function writeCache(
+  { path, listing }: CacheKey,
+  { height, width, images }: DecodedImages,
+): Promise<void> {
+  const folder = join(path, "..");
+  await mkdir(folder, { recursive: true }).catch((cause) => {
+    throw fileError(cause, "create the folder", folder);
+  });
+  const shape = [images.length / (3 * height * width), 3, height, width];
+  await writeSafetensors(path, [["images", { shape, data: images }]], { listing, sha256: sha256(images) });
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,30 @@
+/** Tiles of the convolution kernels for GPUs with wide subgroups. Sums run in the same order whatever the tile. */
+import type { Gpu } from "../gpu/gpu.ts";
+
+/** 8 warps for each of the 132 multiprocessors of an H100. */
+const MANY_THREADS = 132 * 8 * 32;
+
+/**
+ * The tile of forward.wgsl for C to K channels and `outputs` values of y in all: 128 threads of 8 channels × 4 pixels
+ * each, as narrow in channels as K allows; of 4 × 4 where those would be too few threads for a large GPU.
+ */
+export function tiledGather({ C, K, outputs }: { C: number; K: number; outputs: number }) {
+  const TM = outputs / 32 < MANY_THREADS ? 4 : 8;
+  const THREADS_M = (K <= 16 ? 16 : K <= 32 ? 32 : 64) / TM;
+  const DEPTH = C <= 4 ? 4 : C < 64 ? 8 : 16;
+  return { TM, TN: 4, THREADS_M, THREADS_N: 128 / THREADS_M, DEPTH };
+}
+
+/** The tile of grad-weight.wgsl for K output channels of `weights` weights each: threads of 8 channels × 4 weights. */
+export function tiledGradWeight({ K, weights }: { K: number; weights: number }) {
+  const THREADS_M = K <= 16 ? 2 : K <= 32 ? 4 : 8;
+  // The number of threads along the weights that leaves the fewest of them idle.
+  const idle = (threads: number) => Math.ceil(weights / (4 * threads)) * 4 * threads - weights;
+  const THREADS_N = idle(16) < idle(32) || THREADS_M === 8 ? 16 : 32;
+  return { TM: 8, TN: 4, THREADS_M, THREADS_N, DEPTH: 16 };
+}
+
+/** Products written out one after another: software adapters take longer to compile each than they save by it. */
+export function unrolled(gpu: Gpu): number {
+  return gpu.adapter.software ? 1 : 4;
+}

@@ -1,0 +1,20 @@
+import { defineKernel } from "../gpu/kernel.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { flatGrid } from "./grid.ts";
+
+const RESTORE = defineKernel({
+  file: "skip/restore.wgsl",
+  bindings: ["x", "clip", "y"],
+  overrides: ["SIZE", "ALWAYS"],
+});
+
+/** y ← x in a step that is skipped, in any step with `always`; x and y of one size, `clip` [2] as of launchClip. */
+export function launchRestore({ x, clip, y }: { x: Tensor; clip: Tensor; y: Tensor }, { always }: { always: boolean }): void {
+  const SIZE = x.size;
+  x.gpu.run(RESTORE, {
+    buffers: { x, clip, y },
+    overrides: { SIZE, ALWAYS: always },
+    workgroups: flatGrid(SIZE),
+    cost: { flops: SIZE, bytes: 8 * SIZE },
+  });
+}

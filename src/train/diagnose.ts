@@ -1,0 +1,96 @@
+/** Where NaN and infinities come from: the steps once more from a good state, and the bad one dispatch by dispatch. */
+import type { Command } from "../gpu/gpu.ts";
+import type { Recording } from "../gpu/recording.ts";
+import type { BufferView } from "../gpu/storage.ts";
+import { launchCountNonFinite } from "../kernels/non-finite.ts";
+import type { ModelState } from "../nn/model-state.ts";
+import { persistent, readTensor, type Tensor } from "../tensor/tensor.ts";
+import type { Trainer } from "./trainer.ts";
+
+/** The first dispatch after which a tensor that it writes holds more NaN or infinities than before it. */
+export interface NonFiniteSource {
+  /** The step it belongs to, from 1. */
+  readonly step: number;
+  readonly kernel: string;
+  /** Its binding and the tensor bound there. */
+  readonly output: string;
+  /** The layer whose parameters the dispatch uses, or the nearest one before it that uses any; null without either. */
+  readonly layer: string | null;
+}
+
+/**
+ * Finds the first dispatch of steps `from` + 1 to `to` that writes a NaN or an infinity; the run cannot go on after.
+ *
+ * @param restore puts the trainer into the state after `from` steps
+ * @param badStep the step whose loss or gradient norm is not finite, from 1; null where only parameters are not
+ * @returns null when the steps stay finite this time: the same steps gave other results
+ */
+export async function findNonFinite(
+  trainer: Trainer,
+  { restore, from, to, badStep }: { restore: () => void; from: number; to: number; badStep: number | null },
+): Promise<NonFiniteSource | null> {
+  const step = badStep ?? (await firstBadParameters(trainer, { restore, from, to }));
+  if (step === null) return null;
+  restore();
+  trainer.beginAt(from);
+  for (let before = from; before < step - 1; before++) trainer.submit(before);
+  const found = await inspect(trainer, trainer.prepare(step - 1));
+  return found && { step, ...found };
+}
+
+/** The first step, from 1, after which a parameter is not finite. */
+async function firstBadParameters(
+  trainer: Trainer,
+  { restore, from, to }: { restore: () => void; from: number; to: number },
+): Promise<number | null> {
+  restore();
+  trainer.beginAt(from);
+  for (let step = from; step < to; step++) {
+    trainer.submit(step);
+    if ((await trainer.nonFiniteParameters()) > 0) return step + 1;
+  }
+  return null;
+}
+
+async function inspect(trainer: Trainer, recording: Recording): Promise<Omit<NonFiniteSource, "step"> | null> {
+  const { gpu, state } = trainer;
+  const total = persistent(gpu, [1], { dtype: "u32", label: "non-finite" });
+  const count = async (views: readonly BufferView[]) => {
+    gpu.write(total, new Uint32Array(1));
+    for (const x of views) launchCountNonFinite({ x, total });
+    return (await readTensor(total))[0]!;
+  };
+  let layer: string | null = null;
+  for (const { command, run } of recording.dispatches) {
+    layer = layerOf(command, state) ?? layer;
+    const outputs = floatOutputs(trainer, command);
+    // Memory is shared, so what a tensor holds before its kernel has run is anything.
+    const before = await count(outputs.map(([, view]) => view));
+    run();
+    if ((await count(outputs.map(([, view]) => view))) <= before) continue;
+    for (const [name, view] of outputs) {
+      if ((await count([view])) > 0) return { kernel: command.kernel.file, output: `${name}, ${view.storage.label}`, layer };
+    }
+  }
+  return null;
+}
+
+/** What a dispatch writes and is made of floats. */
+function floatOutputs({ gpu }: Trainer, { kernel, launch }: Command): [string, BufferView][] {
+  return gpu.pipelines.shader(kernel).bindings.flatMap(({ name, kind }): [string, BufferView][] => {
+    const view = launch.buffers[name] as Tensor | undefined;
+    return kind === "read_write" && view?.dtype === "f32" ? [[name, view]] : [];
+  });
+}
+
+/** The module whose parameter, or whose parameter's gradient, a dispatch binds. */
+function layerOf({ launch }: Command, { parameters, values, gradients }: ModelState): string | null {
+  const flat = new Set([values.storage, gradients.storage]);
+  const whole = Math.max(values.byteLength, gradients.byteLength);
+  for (const view of Object.values(launch.buffers)) {
+    if (!flat.has(view.storage) || view.byteLength === whole) continue;
+    const entry = parameters.find(([, { value }]) => value.byteOffset === view.byteOffset);
+    if (entry) return entry[0].replace(/\.[^.]*$/, "");
+  }
+  return null;
+}
