@@ -36,8 +36,9 @@ struct Params { first: u32, pad_value: u32 }  // the slab's first sample in its 
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
   @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
+  let lane = local.x;
   const QUAD = 4u;
   let quads = (W + QUAD - 1u) / QUAD;
   let position = flat_index(wg, count, lane, WG_SIZE);

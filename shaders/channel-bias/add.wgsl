@@ -17,8 +17,9 @@ override WG_SIZE: u32 = 64u;
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
   @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
+  let lane = local.x;
   let i = flat_index(wg, count, lane, WG_SIZE);
   if (i < SIZE) { y[i] = x[i] + bias[(i / HW) % C]; }
 }

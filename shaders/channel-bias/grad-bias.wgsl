@@ -16,7 +16,8 @@ struct Params { count: u32 }   // N · HW
 // @import lib/workgroup-sum.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+  let lane = local.x;
   let c = wg.x;
   var sum = 0.0;
   for (var i = lane; i < params.count; i += WG_SIZE) {

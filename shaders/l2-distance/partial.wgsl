@@ -20,7 +20,8 @@ struct Params { stretch: u32 } // vec4 per workgroup: ceil(QUADS / PARTS)
 // @import lib/workgroup-sum.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+  let lane = local.x;
   let first = wg.x * params.stretch;
   let end = min(first + params.stretch, QUADS);
   var sum = 0.0;

@@ -24,7 +24,8 @@ struct Params { count: u32 }   // N once more, as a loop bound
 var<workgroup> partial: array<vec4<f32>, WG_SIZE>;
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(local_invocation_id) local: vec3<u32>) {
+  let lane = local.x;
   var sum = vec4<f32>();
   for (var n = lane; n < params.count; n += WG_SIZE) { sum += rows[n]; }
   partial[lane] = sum;

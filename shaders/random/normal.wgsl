@@ -20,8 +20,9 @@ struct Params { seed: u32, tensor: u32, mean: f32, deviation: f32 }
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
   @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
+  let lane = local.x;
   let i = flat_index(wg, count, lane, WG_SIZE);
   if (i >= SIZE) { return; }
   let bits = pcg4d(vec4<u32>(params.seed, STREAM, params.tensor, i));

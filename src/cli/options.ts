@@ -1,5 +1,7 @@
 /** Options that several verbs share, and how their values are read. */
 import { InvalidArgumentError, Option } from "commander";
+import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../experiments/checkpointer.ts";
+import type { OnUsr2 } from "./signals.ts";
 
 export const adapterOption = () =>
   new Option("--adapter <name>", "part of an adapter's name, or software (default: the fastest that is not software)");
@@ -37,6 +39,42 @@ export function listOf<T extends string>(choices: readonly T[]) {
       if (choice === undefined) throw new InvalidArgumentError(`There is no ${JSON.stringify(part)}; there are ${choices.join(", ")}.`);
       return choice;
     });
+}
+
+/** Options of verbs that train: how often runs are kept. */
+export const checkpointOptions = () => [
+  new Option("--checkpoint-every <interval>", "steps (500) or time (30s, 5m, 2h) between checkpoints, or never (default: 5m)").argParser(
+    checkpointInterval,
+  ),
+  new Option("--keep-checkpoints <count>", "newest checkpoints that stay while a run goes on (default: 2)").argParser(wholeNumber(1)),
+  new Option("--on-usr2 <action>", "what SIGUSR2 does after a checkpoint (default: stop)").choices(["stop", "continue"]),
+];
+
+export interface CheckpointFlags {
+  checkpointEvery?: CheckpointOptions["every"];
+  keepCheckpoints?: number;
+  onUsr2?: OnUsr2;
+}
+
+/** Flags over defaults. */
+export function checkpointsOf({ checkpointEvery, keepCheckpoints }: CheckpointFlags): CheckpointOptions {
+  const { every, keep } = DEFAULT_CHECKPOINTS;
+  return { every: checkpointEvery ?? every, keep: keepCheckpoints ?? keep };
+}
+
+const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600 };
+
+/** A length of time such as 30s, 5m or 2h, in seconds. */
+export function duration(text: string): number {
+  const [, number, unit] = text.match(/^(\d{1,9}(?:\.\d+)?)([smh])$/) ?? [];
+  if (unit === undefined || Number(number) === 0) throw new InvalidArgumentError("Expected a time such as 30s, 5m or 2h.");
+  return Number(number) * SECONDS[unit]!;
+}
+
+function checkpointInterval(text: string): CheckpointOptions["every"] {
+  if (text === "never") return { steps: Number.POSITIVE_INFINITY };
+  if (/^\d+$/.test(text)) return { steps: wholeNumber(1)(text) };
+  return { seconds: duration(text) };
 }
 
 /** The command line as it could be typed again. */

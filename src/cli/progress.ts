@@ -11,6 +11,8 @@ export class ProgressLine {
   readonly #label: string;
   readonly #terminal = process.stderr.isTTY;
   #last = 0;
+  /** Whether the terminal's cursor stands behind the line. */
+  #shown = false;
 
   constructor(label: string) {
     this.#label = label;
@@ -32,9 +34,16 @@ export class ProgressLine {
     this.#write(parts.join("  "));
   }
 
+  /** A line that stays, above the one that is rewritten. */
+  print(text: string): void {
+    this.end();
+    process.stderr.write(`${text}\n`);
+  }
+
   /** Ends the line, so that what is printed next starts on one of its own. */
   end(): void {
-    if (this.#terminal && this.#last > 0) process.stderr.write("\n");
+    if (this.#terminal && this.#shown) process.stderr.write("\n");
+    this.#shown = false;
   }
 
   #write(text: string): void {
@@ -42,6 +51,7 @@ export class ProgressLine {
       process.stderr.write(`${text}\n`);
       return;
     }
+    this.#shown = true;
     cursorTo(process.stderr, 0);
     process.stderr.write(text.slice(0, (process.stderr.columns ?? 80) - 1));
     clearLine(process.stderr, 1);

@@ -19,7 +19,7 @@ import {
   CIFAR_AUGMENTATION,
   channelStatistics,
   classCounts,
-  type DatasetFacts,
+  type DatasetOutline,
   IMAGENET_NORMALIZATION,
   type ImageDataset,
   type Split,
@@ -38,10 +38,7 @@ export interface CifarOptions {
 }
 
 /** What is known without the files. `normalization` is the released one. */
-export function cifarFacts(
-  variant: CifarVariant,
-  { labels = "fine" }: CifarOptions = {},
-): DatasetFacts & { readonly trainCount: number; readonly testCount: number } {
+export function cifarFacts(variant: CifarVariant, { labels = "fine" }: CifarOptions = {}): DatasetOutline {
   const layout = CIFAR_LAYOUTS[variant];
   const { classNames } = layout.labels[labelByte(layout, labels)];
   return {

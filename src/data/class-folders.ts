@@ -49,14 +49,18 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
   const evaluation = EVALUATION_FOLDERS.find((name) => folders.includes(name));
   if (!folders.includes("train")) {
     if (evaluation !== undefined) {
-      throw new DataError(`${join(root, "train")}: there is no such folder, but there is ${join(root, evaluation)}`);
+      throw new DataError(
+        `${join(root, "train")}: there is no such folder, but there is ${join(root, evaluation)}`,
+      );
     }
     return divide(root, listSplit(root, null, folders), options);
   }
   const train = listSplit(root, "train", foldersIn(root, join(root, "train")));
   if (evaluation === undefined) return divide(root, train, options);
   if (testFraction !== null) {
-    throw new UsageError(`${root}: has a ${evaluation} folder, so the option test=${testFraction} has no use: leave it out`);
+    throw new UsageError(
+      `${root}: has a ${evaluation} folder, so the option test=${testFraction} has no use: leave it out`,
+    );
   }
   const classes = foldersIn(root, join(root, evaluation));
   const unknown = classes.find((name) => !train.classNames.includes(name));
@@ -99,7 +103,9 @@ function listSplit(root: string, part: string | null, classNames: readonly strin
     }
     if (names.length === before) {
       const path = join(folder, className);
-      throw new DataError(`${path}: a class folder without images: expected .jpg, .jpeg or .png files, found ${describeFiles(path)}`);
+      throw new DataError(
+        `${path}: a class folder without images: expected .jpg, .jpeg or .png files, found ${describeFiles(path)}`,
+      );
     }
   }
   return { classNames, files: { root, names, labels: Uint16Array.from(labels) } };

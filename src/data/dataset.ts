@@ -51,6 +51,14 @@ export interface DatasetFacts {
   readonly augmentation: Augmentation;
 }
 
+/** What a plan needs of a data set, known without its files. */
+export interface DatasetOutline extends DatasetFacts {
+  /** Training samples. */
+  readonly trainCount: number;
+  /** Test samples. */
+  readonly testCount: number;
+}
+
 /** A data set whose images are all in memory. */
 export interface ImageDataset extends DatasetFacts {
   readonly train: Split;

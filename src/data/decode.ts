@@ -36,6 +36,9 @@ export async function openDecoder(): Promise<Decode> {
   // Every file is read once: a cache of operations would only take memory. One thread an image, many images at a time.
   sharp.cache(false);
   sharp.concurrency(1);
+  // Whatever a file's name says, only JPEG and PNG are read; asking the other readers takes a fifth of a small image's time.
+  sharp.block({ operation: ["VipsForeignLoad"] });
+  sharp.unblock({ operation: ["VipsForeignLoadJpeg", "VipsForeignLoadPng"] });
   return (path, resize) => decode(sharp, path, resize);
 }
 
@@ -76,12 +79,7 @@ export interface Crop {
  * A part of an image as a data set keeps it.
  * @param target [3, crop.height, crop.width] from `offset` on, written
  */
-export function writePlanar(
-  { bytes, width }: Pixels,
-  crop: Crop,
-  target: Uint8Array,
-  offset = 0,
-): void {
+export function writePlanar({ bytes, width }: Pixels, crop: Crop, target: Uint8Array, offset = 0): void {
   const plane = crop.height * crop.width;
   const first = crop.mirrored ? crop.width - 1 : 0;
   const direction = crop.mirrored ? -1 : 1;

@@ -47,7 +47,9 @@ export function cacheKey(
   directory = cacheDirectory(),
 ): CacheKey {
   const folder = realpathSync(root);
-  const identity = createHash("sha256").update(JSON.stringify([FORMAT, folder, size])).digest("hex");
+  const identity = createHash("sha256")
+    .update(JSON.stringify([FORMAT, folder, size]))
+    .digest("hex");
   const listing = createHash("sha256").update(identity);
   for (const name of names) {
     const path = join(root, name);
@@ -68,7 +70,8 @@ export async function readCache({ path, listing }: CacheKey, count: number): Pro
     try {
       const entry = file.tensors.get("images");
       const [n, channels, height, width] = entry?.shape ?? [];
-      const fits = file.metadata.get("listing") === listing && entry?.dtype === "U8" && n === count && channels === 3;
+      const fits =
+        file.metadata.get("listing") === listing && entry?.dtype === "U8" && n === count && channels === 3;
       if (!fits) return null;
       const { data } = await file.read("images");
       const images = data as Uint8Array;

@@ -71,7 +71,8 @@ function splitOf(
   const places = names.map((name) => positions.get(name)!);
   const count = names.length;
   const together = places.every((place, i) => place === places[0] + i);
-  if (together) return { count, images: images.subarray(places[0] * size, (places[0] + count) * size), labels };
+  if (together)
+    return { count, images: images.subarray(places[0] * size, (places[0] + count) * size), labels };
   const own = new Uint8Array(count * size);
   for (const [to, from] of places.entries()) {
     own.set(images.subarray(from * size, (from + 1) * size), to * size);
@@ -85,7 +86,10 @@ async function decodedImages(
   options: ImageFolderOptions,
 ): Promise<DecodedImages> {
   const { size = null, cacheDirectory, onWarning } = options;
-  const key = cacheKey({ root, names, size: size ? `${size.height}x${size.width}` : "as they are" }, cacheDirectory);
+  const key = cacheKey(
+    { root, names, size: size ? `${size.height}x${size.width}` : "as they are" },
+    cacheDirectory,
+  );
   const cached = await readCache(key, names.length);
   if (cached) return cached;
   const decoded = await decodeAll(root, names, options);

@@ -5,7 +5,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { DataError } from "../support/errors.ts";
-import { classCounts, type ImageDataset, requireLabels, type Split } from "./dataset.ts";
+import {
+  classCounts,
+  type DatasetFacts,
+  type DatasetOutline,
+  type ImageDataset,
+  requireLabels,
+  type Split,
+} from "./dataset.ts";
 import { type IdxArray, readIdx } from "./idx.ts";
 
 const CLASSES = 10;
@@ -55,17 +62,26 @@ export function loadMnist(options: MnistOptions = {}): ImageDataset {
     }
   }
   return {
-    name: "mnist",
-    classes: CLASSES,
-    channels: 1,
-    height: SIZE,
-    width: SIZE,
-    classNames: Array.from({ length: CLASSES }, (_, digit) => String(digit)),
+    ...FACTS,
     train: split(arrays.trainImages, arrays.trainLabels),
     test: split(arrays.testImages, arrays.testLabels),
-    normalization: { mean: [0.5], standardDeviation: [0.5] },
-    augmentation: { padding: 2, padValue: 0, flip: true },
   };
+}
+
+const FACTS: DatasetFacts = {
+  name: "mnist",
+  classes: CLASSES,
+  channels: 1,
+  height: SIZE,
+  width: SIZE,
+  classNames: Array.from({ length: CLASSES }, (_, digit) => String(digit)),
+  normalization: { mean: [0.5], standardDeviation: [0.5] },
+  augmentation: { padding: 2, padValue: 0, flip: true },
+};
+
+/** What is known without the files. */
+export function mnistFacts(): DatasetOutline {
+  return { ...FACTS, trainCount: 60_000, testCount: 10_000 };
 }
 
 export interface MnistDescription {

@@ -1,6 +1,13 @@
 import { requireWhole } from "../support/check.ts";
+import { UsageError } from "../support/errors.ts";
 import { boundedInteger, pcg4d, STREAMS, type Words } from "../support/random.ts";
-import { type ImageDataset, imageBytes, NO_AUGMENTATION, type Split } from "./dataset.ts";
+import {
+  type DatasetOutline,
+  type ImageDataset,
+  imageBytes,
+  NO_AUGMENTATION,
+  type Split,
+} from "./dataset.ts";
 
 export interface SyntheticOptions {
   readonly classes: number;
@@ -33,11 +40,23 @@ type Draw = (typeof DRAWS)[keyof typeof DRAWS];
  * @throws UsageError for a size that is not a whole number of at least 1
  */
 export function syntheticDataset(options: SyntheticOptions): ImageDataset {
-  const { classes, channels, height, width } = options;
+  const { trainCount: _, testCount: __, ...facts } = syntheticFacts(options);
+  const patterns = Array.from({ length: options.classes }, (_, label) => classPattern(label, options));
+  return {
+    ...facts,
+    train: makeSplit(options.train, { label: DRAWS.trainLabel, noise: DRAWS.trainNoise }, patterns, options),
+    test: makeSplit(options.test, { label: DRAWS.testLabel, noise: DRAWS.testNoise }, patterns, options),
+  };
+}
+
+/** All but the images. @throws UsageError as `syntheticDataset` */
+export function syntheticFacts(options: SyntheticOptions): DatasetOutline {
+  const { classes, channels, height, width, train, test } = options;
   for (const what of ["classes", "channels", "height", "width", "train", "test"] as const) {
     requireWhole(`synthetic data: ${what}`, options[what]);
   }
-  const patterns = Array.from({ length: classes }, (_, label) => classPattern(label, options));
+  if (classes > 2 ** 16)
+    throw new UsageError(`synthetic data: classes: expected at most 65536, got ${classes}`);
   return {
     name: "synthetic",
     classes,
@@ -45,10 +64,36 @@ export function syntheticDataset(options: SyntheticOptions): ImageDataset {
     height,
     width,
     classNames: Array.from({ length: classes }, (_, label) => `class ${label}`),
-    train: makeSplit(options.train, { label: DRAWS.trainLabel, noise: DRAWS.trainNoise }, patterns, options),
-    test: makeSplit(options.test, { label: DRAWS.testLabel, noise: DRAWS.testNoise }, patterns, options),
     normalization: { mean: new Array(channels).fill(0.5), standardDeviation: new Array(channels).fill(0.5) },
     augmentation: NO_AUGMENTATION,
+    trainCount: train,
+    testCount: test,
+  };
+}
+
+/**
+ * The options that "CxHxW:CLASSES[:TRAIN:TEST]" means; null stands for the shape of MNIST, so that every model of it can
+ * be tried without data. 8192 training and 2048 test images unless it says otherwise; the seed is arbitrary and fixed.
+ * @throws UsageError for a text of another form
+ */
+export function syntheticOptions(text: string | null): SyntheticOptions {
+  const match = /^(\d+)x(\d+)x(\d+):(\d+)(?::(\d+):(\d+))?$/.exec(text ?? "1x28x28:10");
+  if (!match) {
+    throw new UsageError(
+      `data set synthetic:${text}: expected synthetic:CxHxW:CLASSES or synthetic:CxHxW:CLASSES:TRAIN:TEST, e.g. synthetic:3x32x32:10`,
+    );
+  }
+  const [channels, height, width, classes, train, test] = match
+    .slice(1)
+    .map((number) => (number === undefined ? undefined : Number(number)));
+  return {
+    channels: channels!,
+    height: height!,
+    width: width!,
+    classes: classes!,
+    train: train ?? 8192,
+    test: test ?? 2048,
+    seed: 0,
   };
 }
 

@@ -35,9 +35,9 @@ export interface TrainingPlan {
 }
 
 /** @throws DeviceError when the model, a ghost or the data do not fit the adapter */
-export async function planTraining(gpu: Gpu, prepared: PreparedRun, memoryBytes?: number): Promise<TrainingPlan> {
+export async function planTraining(gpu: Gpu, prepared: PreparedRun): Promise<TrainingPlan> {
   const { spec, dataset, model, regime, epoch } = prepared;
-  const options = trainOptions(prepared, memoryBytes);
+  const options = trainOptions(prepared);
   const layout = epoch.full ?? epoch.last;
   return gpu.lifetime(async () => {
     const before = gpu.allocatedBytes;

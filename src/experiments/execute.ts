@@ -5,9 +5,18 @@ import { materialize } from "../nn/model-state.ts";
 import { stateDict } from "../nn/state-dict.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import { writeSafetensors } from "../storage/safetensors.ts";
-import { DeviceError } from "../support/errors.ts";
+import { StoppedError } from "../support/errors.ts";
+import { type Position, START } from "../train/checkpoint.ts";
 import { type TrainEvent, Trainer, type TrainOptions } from "../train/trainer.ts";
+import { type CheckpointOptions, Checkpointer, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
+import { dataFingerprint } from "./data-fingerprint.ts";
+import { type Divergence, divergenceError, divergenceIn, skippedIn } from "./divergence.ts";
+import { versions } from "./environment.ts";
 import type { PreparedRun } from "./prepare.ts";
+import type { RunCheckpoint } from "./run-checkpoint.ts";
+import { RunControl } from "./run-control.ts";
+import { specHash } from "./run-spec.ts";
+import { Tally } from "./tally.ts";
 
 export const METRIC_COLUMNS = [
   "kind",
@@ -32,10 +41,14 @@ export type MetricColumn = (typeof METRIC_COLUMNS)[number];
 export interface RunSummary {
   readonly accuracy: number;
   readonly best: number;
+  /** Steps done at the best evaluation. */
+  readonly bestStep: number;
   /** Mean over the last five evaluations. */
   readonly lastFive: number;
   readonly testLoss: number;
   readonly steps: number;
+  /** Steps that changed nothing because their loss or gradient was not finite (--on-nan skip). */
+  readonly skippedSteps: number;
   /** Training samples seen. */
   readonly samples: number;
   /** Floating-point operations of the training steps. */
@@ -61,23 +74,15 @@ export interface Progress {
   readonly testAccuracy: number | null;
 }
 
-/** Bytes that the tensors of one step may take unless said otherwise: what a small GPU has to spare. */
-export const DEFAULT_MEMORY_BYTES = 2 * 2 ** 30;
-
-export function trainOptions({ spec, regime, epoch }: PreparedRun, memoryBytes = DEFAULT_MEMORY_BYTES): TrainOptions {
-  return {
-    regime,
-    epoch,
-    partial: spec.partial,
-    running: { rule: spec.runningRule, momentum: spec.runningMomentum },
-    clipNorm: spec.clipNorm,
-    seed: spec.seed,
-    augment: spec.augmentation,
-    evaluateEvery: spec.evaluateEvery,
-    evaluationBatch: Math.min(EVALUATION_BATCH, 1024),
-    logEvery: LOG_EVERY,
-    memoryBytes,
-  };
+/** How a run is run; nothing here changes its result. */
+export interface ExecuteOptions {
+  readonly checkpoints?: CheckpointOptions;
+  /** Steps between read-backs of the metrics. */
+  readonly logEvery?: number;
+  readonly control?: RunControl;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Takes a line that the user should read. */
+  readonly report?: (line: string) => void;
 }
 
 /** Samples of one evaluation batch: enough to fill a GPU, few enough for any memory. */
@@ -85,100 +90,156 @@ const EVALUATION_BATCH = 500;
 /** Steps between read-backs: rare enough not to be seen in the time of a step of a small network. */
 const LOG_EVERY = 64;
 
+export function trainOptions({ spec, regime, epoch }: PreparedRun, logEvery = LOG_EVERY): TrainOptions {
+  return {
+    regime,
+    epoch,
+    partial: spec.partial,
+    running: { rule: spec.runningRule, momentum: spec.runningMomentum },
+    clipNorm: spec.clipNorm,
+    gradientNoise: spec.gradientNoise,
+    seed: spec.seed,
+    augment: spec.augmentation,
+    evaluateEvery: spec.evaluateEvery,
+    evaluationBatch: EVALUATION_BATCH,
+    logEvery,
+    memoryBytes: spec.memory * 2 ** 20,
+    skipNonFinite: spec.onNan === "skip",
+  };
+}
+
+/**
+ * Runs to the end, from the start or from a checkpoint.
+ * @throws StoppedError when `control` asked for it; DivergenceError for NaN or infinities; DeviceLostError, after which
+ *   the run can be executed again on a new device; DataError when the disk refuses
+ */
 export async function executeRun(
   gpu: Gpu,
   prepared: PreparedRun,
   folder: RunFolder<MetricColumn>,
-  { memoryBytes, onProgress }: { memoryBytes?: number; onProgress?: (progress: Progress) => void } = {},
+  { checkpoints = DEFAULT_CHECKPOINTS, logEvery, control = new RunControl(), onProgress, report = console.error }: ExecuteOptions = {},
+  from: RunCheckpoint | null = null,
 ): Promise<RunSummary> {
   const setupStart = performance.now();
-  const trainer = await createTrainer(gpu, prepared, memoryBytes);
-  const { totalSteps, stepsPerEpoch } = prepared.regime;
+  const { spec, regime, epoch } = prepared;
+  const trainer = await createTrainer(gpu, prepared, { logEvery, slabSamples: from?.content.slabSamples });
+  if (from) trainer.keeper.restore(from.tensors, from.path);
+  folder.rewind(from?.content.metrics ?? null);
   await gpu.settle();
+  const setupSeconds = (performance.now() - setupStart) / 1000;
 
-  const start = performance.now();
-  const seconds = () => (performance.now() - start) / 1000;
+  const tally = new Tally(from?.content.tally);
+  const { totalSteps } = regime;
   const samplesAt = (step: number) => samplesSeen(prepared, step);
-  const accuracies: number[] = [];
-  let loss = Number.NaN;
-  let testLoss = Number.NaN;
-  let distance = { distanceFirst: 0, distanceAll: 0 };
-  for await (const event of trainer.run()) {
-    if (event.kind === "metrics") {
-      for (const step of event.steps) requireFinite(step.step, step.loss, step.gradientNorm);
-      writeMetrics(folder, event, samplesAt(event.steps.at(-1)!.step) / seconds());
-      loss = event.steps.at(-1)!.loss;
-      distance = event.distances.at(-1) ?? distance;
-    } else {
-      accuracies.push(event.accuracy);
-      testLoss = event.loss;
-      const { step, epoch } = event;
-      folder.append({ kind: "evaluation", step, epoch, testLoss, testAccuracy: event.accuracy, testAccuracyTop5: event.accuracyTop5 });
-    }
+  const described = {
+    format: 1,
+    spec,
+    specHash: specHash(spec),
+    data: dataFingerprint(prepared.dataset),
+    slabSamples: trainer.slabSamples,
+    versions: versions(),
+    adapter: { ...gpu.adapter, variant: gpu.variant },
+  } as const;
+  const describe = (position: Position) => ({ ...described, position, metrics: folder.metricsPosition, tally: tally.record() });
+  const checkpointer = new Checkpointer(folder, trainer, { options: checkpoints, describe });
+  await checkpointer.begin(from);
+
+  let divergence: Divergence | null = null;
+  let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
+  const afterStep = async (position: Position) => {
+    if (divergence) return false;
+    const { best } = tally;
+    const goesOn = await checkpointer.afterStep(position, best?.step === position.step ? best : null, control);
+    if (!goesOn) stoppedAt = position.step;
+    return goesOn;
+  };
+  for await (const event of stoppedAt === null ? trainer.run(from?.content.position ?? START, afterStep) : []) {
+    tally.add(event);
     const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
-    const elapsed = seconds();
-    onProgress?.({
-      step,
-      totalSteps,
-      imagesPerSecond: samplesAt(step) / elapsed,
-      secondsLeft: (elapsed / step) * (totalSteps - step),
-      loss,
-      testAccuracy: accuracies.at(-1) ?? null,
-    });
+    const { seconds } = tally;
+    const imagesPerSecond = samplesAt(step) / seconds;
+    writeEvent(folder, event, imagesPerSecond);
+    if (event.kind === "metrics") {
+      const skipped = spec.onNan === "skip" ? skippedIn(event) : [];
+      for (const { step, loss, gradientNorm } of skipped) report(`step ${step} skipped: loss ${loss}, gradient norm ${gradientNorm}`);
+      tally.skippedSteps += skipped.length;
+      divergence = divergenceIn(event, spec.onNan);
+    }
+    const secondsLeft = (seconds / step) * (totalSteps - step);
+    const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
+    onProgress?.({ step, totalSteps, imagesPerSecond, secondsLeft, loss: tally.loss, testAccuracy });
+    if (divergence) break;
   }
+  await checkpointer.settle();
+  if (divergence) throw await divergenceError(trainer, { divergence, folder: folder.path, spec, report });
+  if (stoppedAt !== null) throw stopped(control, { step: stoppedAt, totalSteps, folder: folder.path });
+
+  await folder.settle();
   await writeSafetensors(folder.file("weights.safetensors"), await stateDict(trainer.state));
-  const elapsed = seconds();
+  await checkpointer.writeBest();
+  const { seconds, testLoss, skippedSteps, distance } = tally;
   const samples = samplesAt(totalSteps);
+  const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
   const summary: RunSummary = {
     accuracy: accuracies.at(-1)!,
-    best: Math.max(...accuracies),
+    best: tally.best!.accuracy,
+    bestStep: tally.best!.step,
     lastFive: mean(accuracies.slice(-5)),
     testLoss,
     steps: totalSteps,
+    skippedSteps,
     samples,
-    flops: (trainer.plan.cost.flops * samples) / (prepared.epoch.full ?? prepared.epoch.last).total,
-    seconds: elapsed,
-    setupSeconds: (start - setupStart) / 1000,
-    imagesPerSecond: samples / elapsed,
+    flops: (trainer.plan.cost.flops * samples) / (epoch.full ?? epoch.last).total,
+    seconds,
+    setupSeconds,
+    imagesPerSecond: samples / seconds,
     ...distance,
-    batchNormGroup: (prepared.epoch.full ?? prepared.epoch.last).ghostSize,
+    batchNormGroup: (epoch.full ?? epoch.last).ghostSize,
     slabSamples: trainer.slabSamples,
     dispatchesPerStep: trainer.plan.dispatches,
     gpuBytes: gpu.allocatedBytes,
   };
   await folder.finish(summary);
+  await checkpointer.finish();
   return summary;
-
-  function samplesSeen({ epoch }: PreparedRun, step: number): number {
-    const { full, last } = epoch;
-    const perEpoch = (stepsPerEpoch - 1) * (full?.total ?? 0) + last.total;
-    return Math.floor(step / stepsPerEpoch) * perEpoch + (step % stepsPerEpoch) * (full?.total ?? 0);
-  }
 }
 
 /** Puts model and data on the GPU and records the steps. */
-export async function createTrainer(gpu: Gpu, prepared: PreparedRun, memoryBytes?: number): Promise<Trainer> {
+async function createTrainer(
+  gpu: Gpu,
+  prepared: PreparedRun,
+  { logEvery, slabSamples }: { logEvery: number | undefined; slabSamples: number | undefined },
+): Promise<Trainer> {
   const { spec, dataset, model, epoch } = prepared;
   const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts);
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
-  return Trainer.create(gpu, state, uploadDataset(gpu, dataset), trainOptions(prepared, memoryBytes));
+  return Trainer.create(gpu, state, uploadDataset(gpu, dataset), { ...trainOptions(prepared, logEvery), slabSamples });
 }
 
-function writeMetrics(
-  folder: RunFolder<MetricColumn>,
-  { steps, distances }: Extract<TrainEvent, { kind: "metrics" }>,
-  imagesPerSecond: number,
-): void {
-  const distanceAt = new Map(distances.map(({ step, ...values }) => [step, values]));
-  for (const metrics of steps) {
+function writeEvent(folder: RunFolder<MetricColumn>, event: TrainEvent, imagesPerSecond: number): void {
+  if (event.kind === "evaluation") {
+    const { step, epoch, loss, accuracy, accuracyTop5 } = event;
+    folder.append({ kind: "evaluation", step, epoch, testLoss: loss, testAccuracy: accuracy, testAccuracyTop5: accuracyTop5 });
+    return;
+  }
+  const distanceAt = new Map(event.distances.map(({ step, ...values }) => [step, values]));
+  for (const metrics of event.steps) {
     folder.append({ kind: "train", ...metrics, ...distanceAt.get(metrics.step), imagesPerSecond });
   }
 }
 
-function requireFinite(step: number, loss: number, gradientNorm: number): void {
-  if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
-  throw new DeviceError(
-    `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}; the run has diverged (try a smaller learning rate, or a clip norm)`,
+function samplesSeen({ epoch, regime }: PreparedRun, step: number): number {
+  const { full, last } = epoch;
+  const { stepsPerEpoch } = regime;
+  const perEpoch = (stepsPerEpoch - 1) * (full?.total ?? 0) + last.total;
+  return Math.floor(step / stepsPerEpoch) * perEpoch + (step % stepsPerEpoch) * (full?.total ?? 0);
+}
+
+function stopped(control: RunControl, { step, totalSteps, folder }: { step: number; totalSteps: number; folder: string }): StoppedError {
+  const { by, exitCode } = control.stop!;
+  return new StoppedError(
+    `stopped by ${by} after step ${step} of ${totalSteps}; go on with: ghostbatch train --resume ${folder}`,
+    exitCode,
   );
 }
 

@@ -2,10 +2,10 @@
 import type { ImageDataset } from "../data/dataset.ts";
 import { type LoadOptions, loadDataset } from "../data/load.ts";
 import { subset } from "../data/subset.ts";
-import { createModel, modelEntry } from "../models/index.ts";
+import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
-import { BASE_REGIMES, overrideRegime } from "../train/base-regimes.ts";
+import { BASE_REGIMES, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
 import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -20,28 +20,44 @@ export interface PreparedRun {
 
 const loaded = new Map<string, ImageDataset>();
 
+/** What a run needs to know of its data before it has them. */
+export interface DataFacts extends ImageFacts {
+  readonly name: string;
+  /** Training samples. */
+  readonly count: number;
+}
+
 /**
  * @throws UsageError when options contradict each other or the data; DataError when the data are missing or damaged
  */
 export async function prepareRun(spec: RunSpec, options: LoadOptions = {}): Promise<PreparedRun> {
   const dataset = await datasetOf(spec, options);
-  const model = createModel(spec.model, dataset, { width: spec.width, hidden: spec.hidden, gamma: spec.gamma });
+  return { dataset, ...planRun(spec, { ...dataset, count: dataset.train.count }) };
+}
+
+/**
+ * The network, the regime and the batches of a run, from facts alone: what `--dry-run` shows where there are no data.
+ * @throws UsageError when options contradict each other or the data
+ */
+export function planRun(spec: RunSpec, facts: DataFacts): Omit<PreparedRun, "dataset"> {
+  const { width, hidden, gamma, variant } = spec;
+  const model = createModel(spec.model, facts, { width, hidden, gamma, variant });
   const { batchSize, referenceBatchSize, partial } = spec;
   const ghostSize = spec.ghostSize ?? batchSize;
   if (ghostSize > batchSize) {
     throw new UsageError(`--ghost-size ${ghostSize}: a ghost batch is part of a batch, and --batch-size is ${batchSize}`);
   }
-  const samples = dataset.train.count;
+  const samples = facts.count;
   if (batchSize > samples) {
-    throw new UsageError(`--batch-size ${batchSize}: ${dataset.name} has ${samples} training samples here`);
+    throw new UsageError(`--batch-size ${batchSize}: ${facts.name} has ${samples} training samples here`);
   }
-  const pixels = modelEntry(spec.model).normalizedPixels(dataset);
+  const pixels = modelEntry(spec.model).normalizedPixels(facts);
   const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
-  const { learningRate, momentum, weightDecay, epochs } = spec;
-  const base = overrideRegime(BASE_REGIMES[spec.baseRegime], { learningRate, momentum, weightDecay, epochs });
+  const { learningRate, momentum, weightDecay, epochs, epochScale } = spec;
+  const overridden = overrideRegime(BASE_REGIMES[spec.baseRegime], { learningRate, momentum, weightDecay, epochs });
   const adaptation: RegimeAdaptation = spec.regime === "adapted" ? "exact" : spec.regime;
   const regime = planRegime({
-    base,
+    base: epochScale === 1 ? overridden : scaleEpochs(overridden, epochScale),
     batchSize,
     referenceBatchSize,
     stepsPerEpoch: epoch.stepsPerEpoch,
@@ -52,7 +68,7 @@ export async function prepareRun(spec: RunSpec, options: LoadOptions = {}): Prom
     momentumReset: spec.momentumReset,
     maxSteps: spec.maxSteps,
   });
-  return { spec, dataset, model, regime, epoch };
+  return { spec, model, regime, epoch };
 }
 
 /** A data set is read once in a process: the cells of an experiment share it. */

@@ -20,6 +20,7 @@ export const RunSpec = z.strictObject({
   width: count.optional().describe("units of a hidden layer"),
   hidden: count.optional().describe("hidden layers"),
   gamma: z.enum(["ones", "uniform"]).optional().describe("first gamma of batch norm"),
+  variant: z.enum(["released", "keskar"]).optional().describe("topology of C1 and C3"),
 
   batchSize: count,
   /** Samples of a ghost batch; null normalizes over the whole batch. */
@@ -34,6 +35,8 @@ export const RunSpec = z.strictObject({
   momentum: z.number().min(0).lt(1).optional(),
   weightDecay: z.number().min(0).optional(),
   epochs: z.number().positive().optional(),
+  /** Multiplies every epoch of the regime, its drops and its end: a fraction of the paper's experiment. */
+  epochScale: z.number().positive().default(1),
   learningRateRule: z.enum(["none", "sqrt", "linear"]).default("none"),
   /** B_ref of the rule and of regime adaptation. */
   referenceBatchSize: count,
@@ -41,7 +44,15 @@ export const RunSpec = z.strictObject({
   warmupSteps: z.int().min(0).default(0),
   momentumReset: z.enum(["never", "epoch"]).default("never"),
   clipNorm: z.number().min(0).default(5), // 0 does not clip; 5 is the authors'
+  /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by (Hoffer et al. 2017, section 4). */
+  gradientNoise: z.number().min(0).default(0),
+  /** Where the regime cuts the rate, the batch grows by the same factor instead (Smith et al. 2018). */
+  batchGrowth: z.boolean().default(false),
   maxSteps: count.optional(),
+  /** What a step whose loss or gradient norm is NaN or infinite does: end the run, or change nothing. */
+  onNan: z.enum(["stop", "skip"]).default("stop"),
+  /** MiB that one step's tensors may take; a larger batch is cut into slabs, whose sums round differently. */
+  memory: count.default(2048), // what a small GPU has to spare
   seed: z.int().min(0).max(0xffffffff).default(123), // the authors' single seed
 
   /** Epochs between evaluations. */

@@ -1,18 +1,20 @@
 /** Runs specifications under names that carry their hash: what is finished is not run again. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Gpu } from "../gpu/gpu.ts";
-import { RunFolder, readSummary } from "../storage/run-folder.ts";
-import { executeRun, METRIC_COLUMNS, type Progress, type RunSummary } from "./execute.ts";
+import type { GpuSession } from "../host/gpu-session.ts";
+import { RunFolder, runFolderPath } from "../storage/run-folder.ts";
 import { environmentOf } from "./environment.ts";
+import { type ExecuteOptions, METRIC_COLUMNS, type RunSummary } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
+import { resumeRun, summaryOf } from "./resume.ts";
+import { runInFolder } from "./run-in-folder.ts";
 import { type RunSpec, specHash } from "./run-spec.ts";
 
-export interface RunnerOptions {
+export interface RunnerOptions extends ExecuteOptions {
   readonly runsDirectory: string;
   readonly dataDir?: string | undefined;
   /** The command line, for the run's record. */
   readonly command: string;
-  readonly onProgress?: (progress: Progress) => void;
 }
 
 export interface FinishedRun {
@@ -25,30 +27,24 @@ export interface FinishedRun {
 /** The summary in a run's folder, or null if it has to be run. */
 export async function finishedRun(spec: RunSpec, label: string, runsDirectory: string): Promise<FinishedRun | null> {
   const folder = join(runsDirectory, runName(spec, label));
-  const summary = (await readSummary(folder)) as RunSummary | null;
+  const summary = await summaryOf(folder);
   return summary && { folder, summary, reused: true };
 }
 
-/** Runs a specification, or returns what a finished run of the same one says; an unfinished one is run again. */
-export async function runOnce(gpu: Gpu, spec: RunSpec, label: string, options: RunnerOptions): Promise<FinishedRun> {
-  const { runsDirectory, dataDir, command, onProgress } = options;
+/** Runs a specification, or returns what a finished run of the same one says; an unfinished one goes on. */
+export async function runOnce(session: GpuSession, spec: RunSpec, label: string, options: RunnerOptions): Promise<FinishedRun> {
+  const { runsDirectory, dataDir, command, report = console.error } = options;
   const finished = await finishedRun(spec, label, runsDirectory);
   if (finished) return finished;
   const prepared = await prepareRun(spec, { dataDir });
-  const folder = await RunFolder.claim({
-    runsDirectory,
-    name: runName(spec, label),
-    configuration: spec,
-    environment: environmentOf(gpu, command),
-    columns: METRIC_COLUMNS,
-    existing: "replace-unfinished",
-  });
-  try {
-    const summary = await gpu.lifetime(() => executeRun(gpu, prepared, folder, { ...(onProgress && { onProgress }) }));
-    return { folder: folder.path, summary, reused: false };
-  } finally {
-    folder.close();
-  }
+  const environment = environmentOf(await session.open(), command);
+  const name = runName(spec, label);
+  const path = runFolderPath(runsDirectory, name);
+  const { folder, from } = existsSync(path)
+    ? await resumeRun(path, prepared, { environment, report })
+    : { folder: await RunFolder.claim({ runsDirectory, name, configuration: spec, environment, columns: METRIC_COLUMNS }), from: null };
+  const summary = await runInFolder(session, prepared, folder, options, from);
+  return { folder: folder.path, summary, reused: false };
 }
 
 function runName(spec: RunSpec, label: string): string {

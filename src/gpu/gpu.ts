@@ -4,7 +4,7 @@
  * (see recording.ts) it becomes an entry of the step that is replayed later.
  */
 import { env } from "../support/env.ts";
-import { DeviceError, DeviceLostError, GhostbatchError, messageOf, ShaderError } from "../support/errors.ts";
+import { CapacityError, DeviceError, DeviceLostError, GhostbatchError, ShaderError, messageOf } from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { BufferPool, ConstantBuffers } from "./buffers.ts";
@@ -37,13 +37,16 @@ const STORAGE_USAGE = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST
 const UNIFORM_USAGE = 0x40 | 0x8; // UNIFORM | COPY_DST
 const STAGING_USAGE = 0x1 | 0x8; // MAP_READ | COPY_DST
 
+/** Lanes of a subgroup that the narrow kernels are written for. */
+const NARROW = 8;
+
 /** Dispatches that wait for each other before they are submitted; bounds the work in one command buffer. */
 const BATCH = 128;
 
 export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterFacts;
-  /** Which files of a kernel with variants are used: 8 lanes a subgroup at most is "narrow". */
+  /** Which files of a kernel with variants are used: "narrow" where a subgroup has 8 lanes, as CPUs have. */
   variant: "narrow" | "wide";
   readonly pipelines: Pipelines;
   /** Objects made so far: a replayed step must not change these. */
@@ -66,8 +69,8 @@ export class Gpu {
   constructor(device: GPUDevice, adapter: AdapterFacts, source: ShaderSource) {
     this.device = device;
     this.adapter = adapter;
-    const narrow =
-      device.features.has("subgroups") && adapter.subgroupMaxSize > 0 && adapter.subgroupMaxSize <= 8;
+    const { subgroupMinSize, subgroupMaxSize } = adapter;
+    const narrow = device.features.has("subgroups") && subgroupMinSize === NARROW && subgroupMaxSize === NARROW;
     const forced = env.variant();
     this.variant = forced === "narrow" || forced === "wide" ? forced : narrow ? "narrow" : "wide";
     this.#pool = new BufferPool((bytes, label) => this.createBuffer(bytes, STORAGE_USAGE, label));
@@ -174,7 +177,7 @@ export class Gpu {
 
   /**
    * Memory for a tensor: of the recording when one is open, else from the pool until the scope ends.
-   * @throws DeviceError when it is larger than one binding of the adapter
+   * @throws CapacityError when it is larger than one binding of the adapter
    */
   allocate(bytes: number, label: string): Storage {
     this.#checkBinding(bytes, label);
@@ -305,7 +308,7 @@ export class Gpu {
   createBuffer(bytes: number, usage: number, label: string): GPUBuffer {
     const { maxBufferSize } = this.device.limits;
     if (bytes > maxBufferSize) {
-      throw new DeviceError(
+      throw new CapacityError(
         `${label}: needs ${formatBytes(bytes)}, a buffer of ${this.adapter.name} holds ${formatBytes(maxBufferSize)}`,
       );
     }
@@ -350,7 +353,7 @@ export class Gpu {
   #checkBinding(bytes: number, label: string): void {
     const limit = this.device.limits.maxStorageBufferBindingSize;
     if (bytes > limit) {
-      throw new DeviceError(
+      throw new CapacityError(
         `${label}: needs ${formatBytes(bytes)}, but ${this.adapter.name} binds at most ${formatBytes(limit)} (take smaller slabs or ghosts, or an adapter with larger limits)`,
       );
     }

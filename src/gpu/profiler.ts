@@ -1,9 +1,12 @@
 /** Time of every dispatch of a step: by timestamp queries where the adapter has them, else by waiting for each. */
 import type { Command, Gpu, PreparedCommand } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
+import type { BufferView } from "./storage.ts";
 
 export interface DispatchTime {
   readonly kernel: string;
+  /** Its buffers and their shapes: "x [32, 16, 32, 32]". */
+  readonly buffers: readonly string[];
   readonly workgroups: readonly [number, number, number];
   readonly ms: number;
   readonly cost: Cost;
@@ -18,15 +21,24 @@ export async function measureDispatches(
   commands: readonly Command[],
   prepared: readonly PreparedCommand[],
 ): Promise<DispatchTime[]> {
-  const times = gpu.device.features.has("timestamp-query")
-    ? await byTimestamps(gpu, prepared)
-    : await byWaiting(gpu, prepared);
+  const times = await timeDispatches(gpu, prepared);
   return commands.map(({ kernel, launch }, index) => ({
     kernel: kernel.file,
+    buffers: Object.entries(launch.buffers).map(([name, view]) => `${name} [${shapeOf(view)}]`),
     workgroups: prepared[index]!.workgroups,
     ms: times[index]!,
     cost: launch.cost,
   }));
+}
+
+/** The times alone, ms. */
+export function timeDispatches(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
+  return gpu.device.features.has("timestamp-query") ? byTimestamps(gpu, prepared) : byWaiting(gpu, prepared);
+}
+
+/** Tensors have a shape; a plain range of memory has its numbers. */
+function shapeOf(view: BufferView & { readonly shape?: readonly number[] }): string {
+  return (view.shape ?? [view.byteLength / 4]).join(", ");
 }
 
 async function byTimestamps(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
@@ -73,16 +85,4 @@ async function byWaiting(gpu: Gpu, prepared: readonly PreparedCommand[]): Promis
     times.push(performance.now() - start);
   }
   return times;
-}
-
-/** DEBUG=2: one line per dispatch with its rate, and the running total. */
-export function printDispatches(times: readonly DispatchTime[]): void {
-  let total = 0;
-  for (const { kernel, workgroups, ms, cost } of times) {
-    total += ms;
-    const rate = `${(cost.flops / ms / 1e6).toFixed(2)} GFLOP/s ${(cost.bytes / ms / 1e6).toFixed(2)} GB/s`;
-    console.error(
-      `${kernel} [${workgroups.join(", ")}] ${ms.toFixed(3)} ms ${rate} total ${total.toFixed(2)} ms`,
-    );
-  }
 }

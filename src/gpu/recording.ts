@@ -7,9 +7,11 @@
  */
 import { env } from "../support/env.ts";
 import { DeviceError } from "../support/errors.ts";
+import { printDispatches } from "./dispatch-lines.ts";
 import type { Command, Gpu, PreparedCommand } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
-import { type DispatchTime, measureDispatches, printDispatches } from "./profiler.ts";
+import { type DispatchTime, measureDispatches } from "./profiler.ts";
+import { roofline } from "./roofline.ts";
 import { aligned, type BufferView, Storage } from "./storage.ts";
 
 /** What is recorded; the views that it returns keep their memory to the end of the step. */
@@ -79,7 +81,7 @@ export class Recording {
   /** Submits the step once more. Nothing is created; returns before the GPU has run it. */
   replay(): void {
     if (env.debugLevel() >= 2) {
-      void this.profile().then((times) => printDispatches(times));
+      void this.profile().then(async (times) => printDispatches(times, await roofline(this.#gpu)));
       return;
     }
     this.#gpu.submit(this.#prepared, this.label);

@@ -18,6 +18,8 @@ export interface CifarShallowOptions {
    * convolution, batch norm, ReLU, then pooling of stride 2 that pads (32 → 16 → 8).
    */
   readonly variant?: "released" | "keskar";
+  /** Channels of the convolutions. */
+  readonly width?: number;
 }
 
 /**
@@ -29,17 +31,17 @@ export class CifarShallow extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
 
-  constructor({ classes, channels = 3, gamma = "ones", variant = "released" }: CifarShallowOptions) {
+  constructor({ classes, channels = 3, gamma = "ones", variant = "released", width = 64 }: CifarShallowOptions) {
     super();
     const released = variant === "released";
     const bias = !released;
-    const conv = (inputs: number) => new Conv2d(inputs, 64, { kernel: 5, padding: 2, bias });
+    const conv = (inputs: number) => new Conv2d(inputs, width, { kernel: 5, padding: 2, bias });
     const norm = (size: number) => new GhostBatchNorm(size, { gamma });
     const pool = () => new MaxPool2d({ kernel: 3, stride: 2, padding: released ? 0 : 1 });
     const stage = (inputs: number) =>
-      released ? [conv(inputs), pool(), norm(64), new Relu()] : [conv(inputs), norm(64), new Relu(), pool()];
-    const flat = 64 * (released ? 7 * 7 : 8 * 8);
-    this.features = new Sequential([...stage(channels), ...stage(64)]);
+      released ? [conv(inputs), pool(), norm(width), new Relu()] : [conv(inputs), norm(width), new Relu(), pool()];
+    const flat = width * (released ? 7 * 7 : 8 * 8);
+    this.features = new Sequential([...stage(channels), ...stage(width)]);
     this.classifier = new Sequential([
       ...[new Linear(flat, 384, { bias }), norm(384), new Relu(), new Dropout(0.5)],
       ...[new Linear(384, 192, { bias }), norm(192), new Relu(), new Dropout(0.5)],

@@ -18,7 +18,7 @@ export interface ImageFacts {
 
 /** Named choices of a model; each model says which of them it knows. */
 export interface ModelOptions {
-  /** Units of a hidden layer. */
+  /** Units of a hidden layer, or channels of the first convolutions. */
   readonly width?: number | undefined;
   /** Hidden layers. */
   readonly hidden?: number | undefined;
@@ -40,7 +40,7 @@ interface ModelEntry {
 type Defined = { readonly [K in keyof ModelOptions]?: Exclude<ModelOptions[K], undefined> };
 
 const onePixel = () => 1;
-const shallow = { options: ["gamma", "variant"], normalizedPixels: onePixel } as const;
+const shallow = { options: ["width", "gamma", "variant"], normalizedPixels: onePixel } as const;
 
 const MODELS: Readonly<Record<string, ModelEntry>> = {
   f1: {
@@ -50,21 +50,21 @@ const MODELS: Readonly<Record<string, ModelEntry>> = {
     create: ({ channels, height, width, classes }, options) =>
       new F1({ ...options, inputs: channels * height * width, classes }),
   },
-  c1: { ...shallow, regime: "c1", create: (image, options) => new CifarShallow({ ...image, ...options }) },
-  c3: { ...shallow, regime: "c3", create: (image, options) => new CifarShallow({ ...image, ...options }) },
-  "wresnet16-4": {
-    options: [],
-    regime: "wresnet16-4",
-    normalizedPixels: afterTwoStrides,
-    create: (image) => new CifarResNet({ ...image, depth: 16, widen: 4 }),
-  },
+  // Of an image, only what the networks ask for: its width in pixels is not theirs in channels.
+  c1: { ...shallow, regime: "c1", create: createShallow },
+  c3: { ...shallow, regime: "c3", create: createShallow },
   "wrn16-4-preact": {
     options: [],
     regime: "wresnet16-4",
     normalizedPixels: afterTwoStrides,
     create: ({ classes, channels }) => new PreactivationWideResNet({ classes, channels }),
   },
-  vgg: { options: [], regime: "vgg", normalizedPixels: onePixel, create: (image) => new Vgg(image) },
+  vgg: {
+    options: ["width"],
+    regime: "vgg",
+    normalizedPixels: onePixel,
+    create: ({ classes, channels }, { width }) => new Vgg({ classes, channels, ...(width && { width }) }),
+  },
   alexnet: {
     options: ["gamma"],
     regime: "alexnet",
@@ -72,6 +72,10 @@ const MODELS: Readonly<Record<string, ModelEntry>> = {
     create: (image, { gamma = "ones" }) => new AlexNet({ ...image, gamma }),
   },
 };
+
+function createShallow({ classes, channels }: ImageFacts, options: Defined): CifarShallow {
+  return new CifarShallow({ classes, channels, ...options });
+}
 
 /** resnet8, resnet20, resnet44, …: any depth 6·n + 2. */
 function resnet(depth: number): ModelEntry {
@@ -83,17 +87,33 @@ function resnet(depth: number): ModelEntry {
   };
 }
 
+/** wresnet16-4, wresnet10-2, …: depth and factor of the widths, as the authors released it. */
+function wideResnet(depth: number, widen: number): ModelEntry {
+  return {
+    options: [],
+    regime: "wresnet16-4",
+    normalizedPixels: afterTwoStrides,
+    create: (image) => new CifarResNet({ ...image, depth, widen }),
+  };
+}
+
 /** Pixels of the last stage of a residual network, whose second and third stages halve the sides. */
 function afterTwoStrides({ height, width }: ImageFacts): number {
   return Math.ceil(height / 4) * Math.ceil(width / 4);
 }
 
-export const MODEL_NAMES = [...Object.keys(MODELS), "resnetDEPTH (resnet8, resnet20, resnet44, …)"];
+export const MODEL_NAMES = [
+  ...Object.keys(MODELS),
+  "resnetDEPTH (resnet8, resnet20, resnet44, …)",
+  "wresnetDEPTH-WIDTH (wresnet16-4, wresnet10-2, …)",
+];
 
 /** @throws UsageError for a name that is not in the list */
 export function modelEntry(name: string): ModelEntry {
   const depth = name.match(/^resnet(\d+)$/)?.[1];
-  const entry = depth === undefined ? MODELS[name] : resnet(Number(depth));
+  const wide = name.match(/^wresnet(\d+)-(\d+)$/);
+  const entry =
+    depth !== undefined ? resnet(Number(depth)) : wide ? wideResnet(Number(wide[1]), Number(wide[2])) : MODELS[name];
   if (!entry)
     throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
   return entry;

@@ -8,13 +8,13 @@ import { flatten } from "../ops/flatten.ts";
 import { UsageError } from "../support/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** Output channels of the convolutions of each group; a 2×2 pooling ends a group. */
+/** Output channels of the convolutions of each group, in widths of the first; a 2×2 pooling ends a group. */
 const GROUPS = [
-  [64, 64],
-  [128, 128],
-  [256, 256, 256],
-  [512, 512, 512],
-  [512, 512, 512],
+  [1, 1],
+  [2, 2],
+  [4, 4, 4],
+  [8, 8, 8],
+  [8, 8, 8],
 ];
 
 /**
@@ -26,12 +26,14 @@ export class Vgg extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
 
-  constructor({ classes, channels = 3 }: { classes: number; channels?: number }) {
+  /** @param options.width channels of the first group */
+  constructor({ classes, channels = 3, width = 64 }: { classes: number; channels?: number; width?: number }) {
     super();
     const features: Module[] = [];
     let inputs = channels;
     for (const [group, widths] of GROUPS.entries()) {
-      for (const [i, outputs] of widths.entries()) {
+      for (const [i, factor] of widths.entries()) {
+        const outputs = factor * width;
         const options = { kernel: 3, padding: 1, bias: true, initialize: "he" } as const;
         features.push(new Conv2d(inputs, outputs, options), new GhostBatchNorm(outputs), new Relu());
         if (i < widths.length - 1) features.push(new Dropout(group === 0 ? 0.3 : 0.4));
@@ -41,8 +43,8 @@ export class Vgg extends Module {
     }
     this.features = new Sequential(features);
     this.classifier = new Sequential([
-      ...[new Dropout(0.5), new Linear(512, 512), new GhostBatchNorm(512), new Relu()],
-      ...[new Dropout(0.5), new Linear(512, classes)],
+      ...[new Dropout(0.5), new Linear(8 * width, 8 * width), new GhostBatchNorm(8 * width), new Relu()],
+      ...[new Dropout(0.5), new Linear(8 * width, classes)],
     ]);
   }
 

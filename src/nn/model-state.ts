@@ -6,11 +6,13 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
 import { launchRunningStatistics, type RunningRule } from "../kernels/ghost-batch-norm.ts";
+import { CapacityError } from "../support/errors.ts";
+import { formatBytes, formatCount } from "../support/format.ts";
 import { STREAMS } from "../support/random.ts";
 import { ELEMENT_BYTES, persistent, slice, type Tensor } from "../tensor/tensor.ts";
 import { Dropout } from "./dropout.ts";
 import { GhostBatchNorm } from "./ghost-batch-norm.ts";
-import { type Module, namedModules, namedParameters, type Parameter } from "./module.ts";
+import { type Module, namedModules, namedParameters, type Parameter, parameterCount } from "./module.ts";
 import type { NormState } from "./norm-state.ts";
 
 export interface ModelState {
@@ -36,6 +38,7 @@ const ALIGNMENT = OFFSET_ALIGNMENT / ELEMENT_BYTES.f32;
  *
  * @param seed every parameter is drawn from (seed, its position in the model)
  * @param maximumGhosts ghost batches of the largest batch that will be trained on
+ * @throws CapacityError when the parameters are more than one buffer of the adapter holds
  */
 export function materialize(
   gpu: Gpu,
@@ -49,6 +52,7 @@ export function materialize(
     size += Math.ceil(parameter.size / ALIGNMENT) * ALIGNMENT;
     return offset;
   });
+  requireRoom(gpu, size, parameterCount(model));
   const values = persistent(gpu, [size], { label: "parameters" });
   const gradients = persistent(gpu, [size], { label: "gradients" });
   const velocity = persistent(gpu, [size], { label: "velocity" });
@@ -75,6 +79,17 @@ export function materialize(
   const state = { gpu, model, parameters, norms, values, gradients, velocity, start, normState };
   markStart(state);
   return state;
+}
+
+/** Every kernel that works on all parameters binds them at once. */
+function requireRoom({ device, adapter }: Gpu, size: number, parameters: number): void {
+  const needed = size * ELEMENT_BYTES.f32;
+  const available = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
+  if (needed <= available) return;
+  throw new CapacityError(
+    `model: its ${formatCount(parameters)} parameters need ${formatBytes(needed)} in one buffer, ${adapter.name} has ` +
+      `${formatBytes(available)}: a model of up to ${formatCount(available / ELEMENT_BYTES.f32)} parameters fits`,
+  );
 }
 
 /** Takes the present parameters as those that distances are measured from. */

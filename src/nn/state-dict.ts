@@ -4,9 +4,11 @@ import { sizeOf } from "../tensor/shape.ts";
 import { readFloats } from "../tensor/tensor.ts";
 import { type ModelState, markStart } from "./model-state.ts";
 
+type Floats = Float32Array<ArrayBuffer>;
+
 export interface StateTensor {
   readonly shape: readonly number[];
-  readonly data: Float32Array<ArrayBuffer>;
+  readonly data: Floats;
 }
 
 /** gamma and beta are `weight` and `bias` there. */
@@ -15,22 +17,36 @@ function pytorchName(name: string): string {
 }
 
 /** Everything that `load_state_dict` takes, in the order of the model. */
-export async function stateDict({
-  parameters,
-  norms,
-  normState,
-}: ModelState): Promise<Map<string, StateTensor>> {
+export async function stateDict(state: ModelState): Promise<Map<string, StateTensor>> {
+  const { values, normState } = state;
+  return stateDictOf(state, {
+    values: await readFloats(values),
+    ...(normState && {
+      runningMean: await readFloats(normState.runningMean),
+      runningVariance: await readFloats(normState.runningVariance),
+    }),
+  });
+}
+
+/**
+ * The same of a copy on the CPU.
+ * @param flat values as ModelState.values, and running statistics where the model has any
+ */
+export function stateDictOf(
+  { parameters, norms }: ModelState,
+  flat: { readonly values: Floats; readonly runningMean?: Floats; readonly runningVariance?: Floats },
+): Map<string, StateTensor> {
+  const { values, runningMean, runningVariance } = flat;
   const state = new Map<string, StateTensor>();
-  for (const [name, { shape, value }] of parameters)
-    state.set(pytorchName(name), { shape, data: await readFloats(value) });
-  if (normState) {
-    const mean = await readFloats(normState.runningMean);
-    const variance = await readFloats(normState.runningVariance);
-    for (const [name, { channels, firstChannel }] of norms) {
-      const range = [firstChannel, firstChannel + channels] as const;
-      state.set(`${name}.running_mean`, { shape: [channels], data: mean.slice(...range) });
-      state.set(`${name}.running_var`, { shape: [channels], data: variance.slice(...range) });
-    }
+  for (const [name, { shape, size, value }] of parameters) {
+    const first = value.byteOffset / Float32Array.BYTES_PER_ELEMENT;
+    state.set(pytorchName(name), { shape, data: values.slice(first, first + size) });
+  }
+  if (!runningMean || !runningVariance) return state;
+  for (const [name, { channels, firstChannel }] of norms) {
+    const range = [firstChannel, firstChannel + channels] as const;
+    state.set(`${name}.running_mean`, { shape: [channels], data: runningMean.slice(...range) });
+    state.set(`${name}.running_var`, { shape: [channels], data: runningVariance.slice(...range) });
   }
   return state;
 }

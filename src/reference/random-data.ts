@@ -36,3 +36,16 @@ function splitmix32(seed: number): () => number {
     return ((word ^ (word >>> 16)) >>> 0) / 2 ** 32;
   };
 }
+
+/** A prime length for `repeated`. */
+export const PATTERN = 4099;
+
+/** `count` values of a short pattern: where its length is prime, no shift by rows, workgroups or vectors hides in it. */
+export function repeated(pattern: Float32Array<ArrayBuffer>, count: number): Float32Array<ArrayBuffer> {
+  if (count <= pattern.length) return pattern.slice(0, count);
+  const values = new Float32Array(count);
+  for (let at = 0; at < count; at += pattern.length) {
+    values.set(pattern.subarray(0, Math.min(pattern.length, count - at)), at);
+  }
+  return values;
+}

@@ -28,6 +28,11 @@ export class DeviceError extends GhostbatchError {
   override readonly exitCode: number = 3;
 }
 
+/** A model, a batch or a data set that is larger than the adapter can hold: a smaller one would do. */
+export class CapacityError extends DeviceError {
+  override readonly exitCode: number = 2;
+}
+
 /** The device is gone (driver reset, unplugged): everything on it is lost, and a new device may work. */
 export class DeviceLostError extends DeviceError {}
 

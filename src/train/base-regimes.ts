@@ -57,6 +57,16 @@ export const BASE_REGIMES = {
       { epoch: 10, learningRate: 0.0005 },
     ],
   },
+  // The minutes-long version of the CIFAR rows: hundreds of images, narrow networks. Not the paper's.
+  "cifar-small": {
+    name: "cifar-small",
+    batchSize: 16,
+    epochs: 4,
+    entries: [
+      { epoch: 0, learningRate: 0.05, momentum: 0.9, weightDecay: 1e-4 },
+      { epoch: 3, learningRate: 0.005 },
+    ],
+  },
   c1: { name: "c1", ...SHALLOW },
   c3: { name: "c3", ...SHALLOW },
   resnet44: {
@@ -138,4 +148,10 @@ export function overrideRegime(base: BaseRegime, overrides: RegimeOverrides): Ba
     ...(weightDecay !== undefined && { weightDecay }),
   }));
   return { ...base, entries, epochs: epochs ?? base.epochs };
+}
+
+/** `base` with every epoch, of its drops and of its end, multiplied by `factor`. */
+export function scaleEpochs(base: BaseRegime, factor: number): BaseRegime {
+  const entries = base.entries.map((entry) => ({ ...entry, epoch: entry.epoch * factor }));
+  return { ...base, entries, epochs: base.epochs * factor };
 }

@@ -1,4 +1,4 @@
-import { DeviceError } from "../support/errors.ts";
+import { CapacityError } from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
 import type { GhostLayout } from "./ghosts.ts";
 
@@ -6,11 +6,11 @@ import type { GhostLayout } from "./ghosts.ts";
  * The most samples per slab for which one step's tensors take at most `memoryBytes` and fit the adapter's bindings:
  * the whole batch if that is possible, else halves, thirds, … down to one ghost.
  *
- * @param bytesOf plans a step with slabs of so many samples; throws DeviceError when a tensor cannot be bound
- * @throws DeviceError when even one ghost at a time is too much
+ * @param bytesOf plans a step with slabs of so many samples; throws CapacityError when a tensor cannot be bound
+ * @throws CapacityError when even one ghost at a time is too much
  */
 export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: (maximumSlab: number) => number): number {
-  let refused: DeviceError | null = null;
+  let refused: CapacityError | null = null;
   for (let parts = 1; parts <= layout.ghosts; parts++) {
     const ghosts = Math.ceil(layout.ghosts / parts);
     if (parts > 1 && ghosts === Math.ceil(layout.ghosts / (parts - 1))) continue;
@@ -18,11 +18,11 @@ export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: (m
     try {
       const bytes = bytesOf(samples);
       if (bytes <= memoryBytes) return samples;
-      refused = new DeviceError(
+      refused = new CapacityError(
         `a step with one ghost of ${layout.ghostSize} at a time needs ${formatBytes(bytes)} and ${formatBytes(memoryBytes)} are allowed: take a smaller ghost or allow more memory`,
       );
     } catch (error) {
-      if (!(error instanceof DeviceError)) throw error;
+      if (!(error instanceof CapacityError)) throw error;
       refused = error;
     }
   }

@@ -44,6 +44,8 @@ export interface TrainOptions {
   readonly slabSamples?: number | undefined;
   /** Leaves out the update of a step whose loss or gradient norm is NaN or infinite. */
   readonly skipNonFinite?: boolean;
+  /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
+  readonly gradientNoise?: number;
 }
 
 export type TrainEvent =
@@ -106,7 +108,7 @@ export class Trainer {
 
   /** Records the steps of a run: everything is allocated and compiled when this returns. */
   static async create(gpu: Gpu, state: ModelState, data: ResidentDataset, options: TrainOptions): Promise<Trainer> {
-    const { epoch, running, augment, memoryBytes, skipNonFinite } = options;
+    const { epoch, running, augment, memoryBytes, skipNonFinite, gradientNoise } = options;
     const longest = data.train.count + options.regime.batchSize; // policy "wrap" reads on into the next epoch
     const order = persistent(gpu, [longest], { dtype: "u32", label: "order" });
     const distance = persistent(gpu, [2], { label: "distance" });
@@ -115,7 +117,13 @@ export class Trainer {
     const stepTensors = { order, log: log.steps, step: step.tensor };
     const input = gatherTraining(state, data, stepTensors, augment);
     const body = (layout: GhostPartition, maximumSlab: number) => () =>
-      trainingStep(state, stepTensors, layout, { maximumSlab, running, input, ...(skipNonFinite && { skipNonFinite }) });
+      trainingStep(state, stepTensors, layout, {
+        maximumSlab,
+        running,
+        input,
+        gradientNoise,
+        ...(skipNonFinite && { skipNonFinite }),
+      });
 
     const largest = epoch.full ?? epoch.last;
     const slabSamples =

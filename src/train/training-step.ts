@@ -2,6 +2,7 @@
 import type { ResidentDataset } from "../data/resident.ts";
 import { launchGather } from "../kernels/batch.ts";
 import type { RunningRule } from "../kernels/ghost-batch-norm.ts";
+import { launchGradientNoise } from "../kernels/gradient-noise.ts";
 import { launchMetrics } from "../kernels/metrics.ts";
 import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../kernels/sgd.ts";
 import { launchRestore } from "../kernels/skip.ts";
@@ -34,33 +35,30 @@ export interface SlabInput {
   readonly labels: Tensor;
 }
 
+export interface BatchOptions {
+  /** Samples that one slab holds at most. */
+  readonly maximumSlab: number;
+  /** Gives the images [n, C, H, W] and labels [n] of a slab. */
+  readonly input: (slab: Slab) => SlabInput;
+  /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
+  readonly gradientNoise?: number | undefined;
+}
+
 /**
- * Forward, backward and update for one batch, slab by slab:
- *
- *   ĝ = Σ_n weight[n] · ∇L_n;  c = min(1, clip / (‖ĝ‖ + 1e-6));  v ← m v + (c ĝ + wd w);  w ← w − η v
- *
- * Source: Hoffer et al. 2017 and its released code; the ghosts of a slab go through every kernel together.
- *
- * @param layout the ghost batches of the batch
- * @param maximumSlab samples that one slab holds at most
- * @param input gives the images [n, C, H, W] and labels [n] of a slab
- * @param skipNonFinite leaves everything as it is in a step whose loss or gradient norm is NaN or infinite
+ * Forward and backward for one batch, slab by slab: ĝ = Σ_n weight[n] · z_n · ∇L_n into the flat gradients, the batch's
+ * metrics into the step's row of `log`. Changes no parameter and no running statistics.
  */
-export function trainingStep(
+export function batchGradient(
   state: ModelState,
   { step, log }: Omit<StepTensors, "order">,
   layout: GhostLayout,
-  { maximumSlab, running, input, skipNonFinite = false }: {
-    maximumSlab: number;
-    running: RunningStatisticsOptions;
-    input: (slab: Slab) => SlabInput;
-    skipNonFinite?: boolean;
-  },
+  { maximumSlab, input, gradientNoise = 0 }: BatchOptions,
 ): void {
   for (const slab of slabs(layout, maximumSlab)) {
     const accumulate = slab.firstGhost > 0;
+    const { firstSample } = slab;
     const { x, labels } = input(slab);
-    const mode: Mode = { kind: "train", ghosts: slab, firstSample: slab.firstSample, step };
+    const mode: Mode = { kind: "train", ghosts: slab, firstSample, step };
     const tape = new Tape({ accumulate });
     const logits = tape.record(() => state.model.forward(x, mode));
     const { dlogits, rows } = softmaxCrossEntropy(logits, labels, {
@@ -69,8 +67,33 @@ export function trainingStep(
       lastStart: slab.total - slab.last,
     });
     launchMetrics({ rows, log, step }, { accumulate });
+    if (gradientNoise > 0) launchGradientNoise({ dlogits, step }, { deviation: gradientNoise, firstSample });
     tape.backward(logits, dlogits);
   }
+}
+
+/**
+ * Forward, backward and update for one batch:
+ *
+ *   c = min(1, clip / (‖ĝ‖ + 1e-6));  v ← m v + (c ĝ + wd w);  w ← w − η v
+ *
+ * Source: Hoffer et al. 2017 and its released code; the ghosts of a slab go through every kernel together.
+ *
+ * @param layout the ghost batches of the batch
+ * @param skipNonFinite leaves everything as it is in a step whose loss or gradient norm is NaN or infinite
+ */
+export function trainingStep(
+  state: ModelState,
+  tensors: Omit<StepTensors, "order">,
+  layout: GhostLayout,
+  {
+    running,
+    skipNonFinite = false,
+    ...batch
+  }: BatchOptions & { running: RunningStatisticsOptions; skipNonFinite?: boolean },
+): void {
+  const { step, log } = tensors;
+  batchGradient(state, tensors, layout, batch);
   const partial = empty(state.gpu, [partialSums(state.gradients.size)], "f32", "norm partials");
   const clip = empty(state.gpu, [2], "f32", "clip");
   launchSumOfSquares({ x: state.gradients, partial });

@@ -58,7 +58,10 @@ export function worstOf(comparisons: readonly Comparison[]): Comparison | null {
     if (error === 0) return 0;
     return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / rounding;
   };
-  return comparisons.reduce<Comparison | null>((worst, next) => (worst && excess(worst) >= excess(next) ? worst : next), null);
+  return comparisons.reduce<Comparison | null>(
+    (worst, next) => (worst && excess(worst) >= excess(next) ? worst : next),
+    null,
+  );
 }
 
 /** ‖values‖₂ */

@@ -8,7 +8,14 @@ import { linear } from "../ops/linear.ts";
 import { maxPool2d } from "../ops/max-pool.ts";
 import { relu } from "../ops/relu.ts";
 import { dims } from "../tensor/shape.ts";
-import { compareAll, forwardAndBackward, nonNegative, type OperationCheck, positive, upload } from "./operation.ts";
+import {
+  compareAll,
+  forwardAndBackward,
+  nonNegative,
+  type OperationCheck,
+  positive,
+  upload,
+} from "./operation.ts";
 
 /** output = x · weightᵀ + bias: x [N, I], weight [O, I], bias [O] if there is one. */
 export const checkLinear: OperationCheck = async (gpu, reference) => {
@@ -17,11 +24,15 @@ export const checkLinear: OperationCheck = async (gpu, reference) => {
   const terms = { output: I + 1, grad_x: O, grad_weight: N };
   if (!reference.has("bias")) {
     const inputs = await upload(gpu, reference, ["x", "weight"]);
-    const results = await forwardAndBackward(gpu, reference, inputs, ({ x, weight }) => linear(x, weight, null));
+    const results = await forwardAndBackward(gpu, reference, inputs, ({ x, weight }) =>
+      linear(x, weight, null),
+    );
     return compareAll(reference, results, terms);
   }
   const inputs = await upload(gpu, reference, ["x", "weight", "bias"]);
-  const results = await forwardAndBackward(gpu, reference, inputs, ({ x, weight, bias }) => linear(x, weight, bias));
+  const results = await forwardAndBackward(gpu, reference, inputs, ({ x, weight, bias }) =>
+    linear(x, weight, bias),
+  );
   return compareAll(reference, results, { ...terms, grad_bias: N });
 };
 
@@ -32,7 +43,9 @@ export const checkConv2d: OperationCheck = async (gpu, reference) => {
   const options = reference.attributes(Convolution);
   const { N, C, K, R, S, P, Q } = conv2dGeometry(reference.shape("x"), reference.shape("weight"), options);
   const inputs = await upload(gpu, reference, ["x", "weight"]);
-  const results = await forwardAndBackward(gpu, reference, inputs, ({ x, weight }) => conv2d(x, weight, options));
+  const results = await forwardAndBackward(gpu, reference, inputs, ({ x, weight }) =>
+    conv2d(x, weight, options),
+  );
   return compareAll(reference, results, { output: C * R * S, grad_x: K * R * S, grad_weight: N * P * Q });
 };
 

@@ -10,7 +10,11 @@ import { cutIntoGhosts } from "./ghosts.ts";
 import { evaluate, type OperationCheck, positive, upload } from "./operation.ts";
 import type { Values } from "./reference-file.ts";
 
-const Attributes = z.object({ ghost_size: positive, eps: z.number().min(0), momentum: z.number().min(0).max(1) });
+const Attributes = z.object({
+  ghost_size: positive,
+  eps: z.number().min(0),
+  momentum: z.number().min(0).max(1),
+});
 
 /**
  * x [N, C] or [N, C, H, W] in ghosts of `ghost_size`, in order; weight (gamma) and bias (beta) [C]. The running
@@ -19,7 +23,8 @@ const Attributes = z.object({ ghost_size: positive, eps: z.number().min(0), mome
 export const checkGhostBatchNorm: OperationCheck = async (gpu, reference) => {
   const { ghost_size, eps, momentum } = reference.attributes(Attributes);
   const [N, C, ...image] = reference.shape("x");
-  if (N === undefined || C === undefined) throw reference.error(`x is [${reference.shape("x").join(", ")}], expected [N, C, …]`);
+  if (N === undefined || C === undefined)
+    throw reference.error(`x is [${reference.shape("x").join(", ")}], expected [N, C, …]`);
   const pixels = image.reduce((product, length) => product * length, 1);
   const ghosts = { ...cutIntoGhosts(N, ghost_size), firstGhost: 0 };
   const { x, weight, bias } = await upload(gpu, reference, ["x", "weight", "bias"]);
@@ -30,9 +35,16 @@ export const checkGhostBatchNorm: OperationCheck = async (gpu, reference) => {
 
   const results = await evaluate(gpu, () => {
     const tape = new Tape();
-    const output = tape.record(() => ghostBatchNorm(x, weight, bias, { ghosts, statistics, firstChannel: 0, eps }));
+    const output = tape.record(() =>
+      ghostBatchNorm(x, weight, bias, { ghosts, statistics, firstChannel: 0, eps }),
+    );
     tape.backward(output, dy);
-    const running = { statistics, pixels: fromArray(gpu, new Uint32Array(C).fill(pixels)), runningMean, runningVariance };
+    const running = {
+      statistics,
+      pixels: fromArray(gpu, new Uint32Array(C).fill(pixels)),
+      runningMean,
+      runningVariance,
+    };
     launchRunningStatistics({ ...running, ghosts }, { rule: "sequential", momentum });
     const output_eval = affineNorm(x, weight, bias, { runningMean, runningVariance, firstChannel: 0, eps });
     return {
@@ -69,7 +81,11 @@ export const checkGhostBatchNorm: OperationCheck = async (gpu, reference) => {
  * √ of the mean over ghosts and channels of Σ x² / Σ ((x − mean)² + eps): x − mean loses the digits that x and its
  * mean have in common, so a rounding of x becomes this many times larger in the output.
  */
-function conditionOf(x: Values, ghosts: { ghostSize: number; ghosts: number; total: number }, eps: number): number {
+function conditionOf(
+  x: Values,
+  ghosts: { ghostSize: number; ghosts: number; total: number },
+  eps: number,
+): number {
   const C = x.shape[1]!;
   const pixels = x.data.length / (x.shape[0]! * C);
   let sum = 0;

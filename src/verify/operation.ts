@@ -13,17 +13,25 @@ export const positive = z.int().min(1);
 export const nonNegative = z.int().min(0);
 
 /** Runs `body` outside a recording and reads the tensors it returns; those it makes go back to the pool. */
-export async function evaluate(gpu: Gpu, body: () => Readonly<Record<string, Tensor>>): Promise<Record<string, NumberArray>> {
+export async function evaluate(
+  gpu: Gpu,
+  body: () => Readonly<Record<string, Tensor>>,
+): Promise<Record<string, NumberArray>> {
   const reads: Promise<[string, NumberArray]>[] = [];
   gpu.scope(() => {
     // A read submits its copy before it first waits, so the scope may take the memory back at once.
-    for (const [name, tensor] of Object.entries(body())) reads.push(readTensor(tensor).then((data) => [name, data]));
+    for (const [name, tensor] of Object.entries(body()))
+      reads.push(readTensor(tensor).then((data) => [name, data]));
   });
   return Object.fromEntries(await Promise.all(reads));
 }
 
 /** Input tensors of a case on the GPU, to be differentiated by. */
-export async function upload<N extends string>(gpu: Gpu, reference: ReferenceCase, names: readonly N[]): Promise<Record<N, Tensor>> {
+export async function upload<N extends string>(
+  gpu: Gpu,
+  reference: ReferenceCase,
+  names: readonly N[],
+): Promise<Record<N, Tensor>> {
   const inputs = {} as Record<N, Tensor>;
   for (const name of names) {
     const { data, shape } = await reference.floats(name);
@@ -46,7 +54,9 @@ export async function forwardAndBackward<N extends string>(
     const tape = new Tape();
     const output = tape.record(() => forward(inputs));
     if (output.shape.join() !== upstream.shape.join()) {
-      throw reference.error(`output is [${upstream.shape.join(", ")}], the operation's is [${output.shape.join(", ")}]`);
+      throw reference.error(
+        `output is [${upstream.shape.join(", ")}], the operation's is [${output.shape.join(", ")}]`,
+      );
     }
     tape.backward(output, dy);
     const results: Record<string, Tensor> = { output };

@@ -34,7 +34,9 @@ export const checkCrossEntropy: OperationCheck = async (gpu, reference) => {
     return compare(name, [count], { shape: [1], data: [expected!] }, { tolerance: 0 });
   };
   return [
-    compare("output", [loss!], await reference.floats("output", [1]), { tolerance: roundingTolerance(N + K) }),
+    compare("output", [loss!], await reference.floats("output", [1]), {
+      tolerance: roundingTolerance(N + K),
+    }),
     compare("grad_x", grad_x!, await reference.floats("grad_x", [N, K]), { tolerance: roundingTolerance(K) }),
     await hits("correct_top1", top1!),
     await hits("correct_top5", top5!),
@@ -66,7 +68,9 @@ export const checkSgd: OperationCheck = async (gpu, reference) => {
 
   const comparisons: Comparison[] = [];
   for (const [t, learningRate] of rates.entries()) {
-    const gradients = await all(names, (name) => reference.floats(`grad_${name}.${t}`, reference.shape(name)));
+    const gradients = await all(names, (name) =>
+      reference.floats(`grad_${name}.${t}`, reference.shape(name)),
+    );
     gpu.write(gradient, pack(gradients).data);
     step.write({ ...STILL, learningRate, momentum, weightDecay: weight_decay, clipNorm: clip_norm, step: t });
     const results = await evaluate(gpu, () => {
@@ -76,12 +80,16 @@ export const checkSgd: OperationCheck = async (gpu, reference) => {
       launchMomentum({ gradient, clip, velocity, value, step: step.tensor });
       return { value, clip };
     });
-    const norm = results["clip"]!.subarray(0, 1);
-    comparisons.push(compare(`norm.${t}`, norm, await reference.floats(`norm.${t}`, [1]), { tolerance: roundingTolerance(size) }));
+    const norm = results.clip!.subarray(0, 1);
+    comparisons.push(
+      compare(`norm.${t}`, norm, await reference.floats(`norm.${t}`, [1]), {
+        tolerance: roundingTolerance(size),
+      }),
+    );
     for (const [index, name] of names.entries()) {
       const expected = await reference.floats(`${name}.${t}`, reference.shape(name));
       const place = start.offsets[index]!;
-      const actual = results["value"]!.subarray(place, place + expected.data.length);
+      const actual = results.value!.subarray(place, place + expected.data.length);
       comparisons.push(compare(`${name}.${t}`, actual, expected, { tolerance: roundingTolerance(t + 1) }));
     }
   }
@@ -97,11 +105,21 @@ export const checkDistance: OperationCheck = async (gpu, reference) => {
   const distance = persistent(gpu, [1]);
   l2Distance(fromArray(gpu, now.data), fromArray(gpu, start.data), distance);
   const tolerance = roundingTolerance(now.data.length);
-  return [compare("output", await readFloats(distance), await reference.floats("output", [1]), { tolerance })];
+  return [
+    compare("output", await readFloats(distance), await reference.floats("output", [1]), { tolerance }),
+  ];
 };
 
 /** A step that changes nothing. */
-const STILL = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, firstSample: 0 };
+const STILL = {
+  learningRate: 0,
+  momentum: 0,
+  weightDecay: 0,
+  clipNorm: 0,
+  seed: 0,
+  epoch: 0,
+  firstSample: 0,
+};
 
 function all<T>(names: readonly string[], read: (name: string) => Promise<T>): Promise<T[]> {
   return Promise.all(names.map(read));

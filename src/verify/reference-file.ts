@@ -7,7 +7,7 @@
  * under fixed names (training-run.ts). Nothing in a file is believed before it is checked.
  */
 import { z } from "zod";
-import { openSafetensors, type OpenTensorFile } from "../storage/safetensors.ts";
+import { type OpenTensorFile, openSafetensors } from "../storage/safetensors.ts";
 import { DataError, messageOf } from "../support/errors.ts";
 import { shapeText } from "../tensor/shape.ts";
 
@@ -17,7 +17,11 @@ export interface Values {
   readonly data: Float32Array<ArrayBuffer>;
 }
 
-const Operation = z.looseObject({ op: z.string().min(1), prefix: z.string(), tensors: z.array(z.string()).min(1) });
+const Operation = z.looseObject({
+  op: z.string().min(1),
+  prefix: z.string(),
+  tensors: z.array(z.string()).min(1),
+});
 const Run = z.looseObject({ model: z.string().min(1) });
 
 export class ReferenceCase {
@@ -41,15 +45,20 @@ export class ReferenceCase {
     const hasOp = typeof attributes === "object" && attributes !== null && "op" in attributes;
     const parsed = (hasOp ? Operation : Run).safeParse(attributes);
     if (!parsed.success) {
-      throw new DataError(`${path}: case ${index}: expected {"op", "prefix", "tensors", …} or {"model", …}: ${issueText(parsed.error)}`);
+      throw new DataError(
+        `${path}: case ${index}: expected {"op", "prefix", "tensors", …} or {"model", …}: ${issueText(parsed.error)}`,
+      );
     }
     this.#attributes = parsed.data;
     this.kind = hasOp ? "operation" : "run";
-    this.name = String(hasOp ? parsed.data["op"] : parsed.data["model"]);
-    this.#prefix = hasOp ? String(parsed.data["prefix"]) : "";
-    this.tensors = hasOp ? (parsed.data["tensors"] as string[]) : [];
+    this.name = String(hasOp ? parsed.data.op : parsed.data.model);
+    this.#prefix = hasOp ? String(parsed.data.prefix) : "";
+    this.tensors = hasOp ? (parsed.data.tensors as string[]) : [];
     for (const name of this.tensors) {
-      if (!this.has(name)) throw this.error(`names the tensor ${JSON.stringify(name)}, but the file has no ${JSON.stringify(this.#prefix + name)}`);
+      if (!this.has(name))
+        throw this.error(
+          `names the tensor ${JSON.stringify(name)}, but the file has no ${JSON.stringify(this.#prefix + name)}`,
+        );
     }
   }
 
@@ -80,7 +89,9 @@ export class ReferenceCase {
   /** Names of the tensors that start with `start`, without it. */
   namesAfter(start: string): string[] {
     const whole = this.#prefix + start;
-    return [...this.#file.tensors.keys()].filter((name) => name.startsWith(whole)).map((name) => name.slice(whole.length));
+    return [...this.#file.tensors.keys()]
+      .filter((name) => name.startsWith(whole))
+      .map((name) => name.slice(whole.length));
   }
 
   /** @throws DataError when the file does not have it, or its shape is not the `expected` one */
@@ -103,10 +114,15 @@ export class ReferenceCase {
   }
 
   /** Whole numbers from 0 to below `limit`. @throws as `shape`, and when they are something else */
-  async integers(name: string, limit: number, expected?: readonly number[]): Promise<Uint32Array<ArrayBuffer>> {
+  async integers(
+    name: string,
+    limit: number,
+    expected?: readonly number[],
+  ): Promise<Uint32Array<ArrayBuffer>> {
     this.shape(name, expected);
     const { data, dtype } = await this.#file.read(this.#prefix + name);
-    if (data instanceof Float32Array || data instanceof Float64Array) throw this.error(`${name} is ${dtype}, expected whole numbers`);
+    if (data instanceof Float32Array || data instanceof Float64Array)
+      throw this.error(`${name} is ${dtype}, expected whole numbers`);
     const values = Array.from<number | bigint, number>(data, Number);
     const wrong = values.findIndex((value) => value < 0 || value >= limit);
     if (wrong >= 0) throw this.error(`${name}[${wrong}] is ${values[wrong]}, expected 0 to ${limit - 1}`);
@@ -133,15 +149,20 @@ export async function openReferenceFile(path: string): Promise<ReferenceFile> {
 
 function casesOf(path: string, file: OpenTensorFile): ReferenceCase[] {
   const text = file.metadata.get("cases");
-  if (text === undefined) throw new DataError(`${path}: is no reference file: its __metadata__ has no "cases"`);
+  if (text === undefined)
+    throw new DataError(`${path}: is no reference file: its __metadata__ has no "cases"`);
   let list: unknown;
   try {
     list = JSON.parse(text);
   } catch (cause) {
-    throw new DataError(`${path}: the "cases" of its __metadata__ are not JSON: ${messageOf(cause)}`, { cause });
+    throw new DataError(`${path}: the "cases" of its __metadata__ are not JSON: ${messageOf(cause)}`, {
+      cause,
+    });
   }
   if (!Array.isArray(list) || list.length === 0) {
-    throw new DataError(`${path}: the "cases" of its __metadata__ must be a JSON list with at least one case`);
+    throw new DataError(
+      `${path}: the "cases" of its __metadata__ must be a JSON list with at least one case`,
+    );
   }
   return list.map((attributes, index) => new ReferenceCase(path, index, attributes, file));
 }

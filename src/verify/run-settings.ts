@@ -6,7 +6,9 @@ import type { ReferenceCase } from "./reference-file.ts";
 const rate = z.number().min(0);
 
 const RunSettings = z.object({
-  options: z.looseObject({ width: positive.optional(), hidden: positive.optional(), depth: positive.optional() }).default({}),
+  options: z
+    .looseObject({ width: positive.optional(), hidden: positive.optional(), depth: positive.optional() })
+    .default({}),
   batch: positive,
   ghost_size: positive,
   steps: positive,

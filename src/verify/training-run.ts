@@ -6,8 +6,8 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { createModel, type ImageFacts, type ModelOptions, modelEntry } from "../models/index.ts";
 import type { Module } from "../nn/module.ts";
-import { pcg4d, STREAMS } from "../support/random.ts";
 import { UsageError } from "../support/errors.ts";
+import { pcg4d, STREAMS } from "../support/random.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { type Comparison, compare, norm, passes } from "./compare.ts";
 import type { ReferenceCase, Values } from "./reference-file.ts";
@@ -33,12 +33,16 @@ export interface RunComparison {
 }
 
 /** Compares a run, or says why the engine cannot do it yet. @throws DataError for a reference that makes no sense */
-export async function checkRun(gpu: Gpu, reference: ReferenceCase): Promise<RunComparison | { skipped: string }> {
+export async function checkRun(
+  gpu: Gpu,
+  reference: ReferenceCase,
+): Promise<RunComparison | { skipped: string }> {
   const settings = runSettings(reference);
   if (!knowsModel(reference.name)) return { skipped: `no model ${reference.name}` };
   const execution = await RunExecution.create(gpu, modelOf(reference, settings), reference, settings);
   const foreign = execution.epsilons.find((eps) => eps !== settings.bn_eps);
-  if (foreign !== undefined) return { skipped: `batch norm with eps ${settings.bn_eps}, where ${reference.name} has ${foreign}` };
+  if (foreign !== undefined)
+    return { skipped: `batch norm with eps ${settings.bn_eps}, where ${reference.name} has ${foreign}` };
 
   const results = await execution.run();
   const expectations = await expectationsOf(reference, results);
@@ -63,7 +67,9 @@ function modelOf(reference: ReferenceCase, { options, batch }: RunSettings): Mod
   const [samples, channels, height, width, ...more] = reference.shape("x.0");
   const [rows, classes] = reference.shape("eval_logits");
   if (samples !== batch || rows !== batch || !channels || !height || !width || !classes || more.length > 0) {
-    throw reference.error(`expected x.0 [${batch}, channels, height, width] and eval_logits [${batch}, classes]`);
+    throw reference.error(
+      `expected x.0 [${batch}, channels, height, width] and eval_logits [${batch}, classes]`,
+    );
   }
   const image: ImageFacts = { channels, height, width, classes };
   const { depth, ...rest } = options;
@@ -81,10 +87,14 @@ interface Expectation {
 }
 
 /** What the reference says of each result; of the final values it may leave some out. */
-async function expectationsOf(reference: ReferenceCase, results: RunResults): Promise<Map<string, Expectation>> {
+async function expectationsOf(
+  reference: ReferenceCase,
+  results: RunResults,
+): Promise<Map<string, Expectation>> {
   for (const prefix of ["grad0.", "final."]) {
     const unknown = reference.namesAfter(prefix).find((name) => !results.has(prefix + name));
-    if (unknown !== undefined) throw reference.error(`has ${prefix}${unknown}, which the model does not have`);
+    if (unknown !== undefined)
+      throw reference.error(`has ${prefix}${unknown}, which the model does not have`);
   }
   if (reference.namesAfter("final.").length === 0) throw reference.error("has no tensor final.<name>");
   const expected = new Map<string, Values>();
@@ -98,7 +108,9 @@ async function expectationsOf(reference: ReferenceCase, results: RunResults): Pr
   return new Map(
     [...expected].map(([name, values]) => {
       const tolerance = name === "losses" ? LOSS_TOLERANCE : RUN_TOLERANCE;
-      const floor = name.startsWith("grad0.") ? GRADIENT_FLOOR * average * Math.sqrt(sizeOf(values.shape)) : 0;
+      const floor = name.startsWith("grad0.")
+        ? GRADIENT_FLOOR * average * Math.sqrt(sizeOf(values.shape))
+        : 0;
       return [name, { values, tolerance, floor }];
     }),
   );
@@ -147,11 +159,15 @@ const ROUNDING_MARGIN = 4;
 /** Each number times 1 ± ROUNDING, the sign random. */
 function rounded(trial: number): ChangeImages {
   return (images, t) =>
-    images.map((value, i) => value * (1 + ((pcg4d(trial, STREAMS.noise, t, i)[0] & 1) === 0 ? ROUNDING : -ROUNDING)));
+    images.map(
+      (value, i) => value * (1 + ((pcg4d(trial, STREAMS.noise, t, i)[0] & 1) === 0 ? ROUNDING : -ROUNDING)),
+    );
 }
 
 /** An error of 1 is that of a result of zeros, so nothing allows that much. */
 function withRounding(comparison: Comparison, movement: ReadonlyMap<string, number>): Comparison {
   const allowed = Math.min(ROUNDING_MARGIN * movement.get(comparison.tensor)!, 0.99);
-  return passes(comparison) || !(allowed > comparison.tolerance) ? comparison : { ...comparison, rounding: allowed };
+  return passes(comparison) || !(allowed > comparison.tolerance)
+    ? comparison
+    : { ...comparison, rounding: allowed };
 }

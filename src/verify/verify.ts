@@ -65,13 +65,16 @@ async function verifyCase(gpu: Gpu, reference: ReferenceCase): Promise<CaseResul
   try {
     const details = kind === "run" ? describeRun(runSettings(reference)) : describeOperation(reference);
     const outcome = await (kind === "run" ? checkRun(gpu, reference) : checkOperation(gpu, reference));
-    if ("skipped" in outcome) return { index, name, details, status: "skipped", tensors: [], reason: outcome.skipped };
+    if ("skipped" in outcome)
+      return { index, name, details, status: "skipped", tensors: [], reason: outcome.skipped };
     const { compared: tensors, absent } = outcome;
     return { index, name, details, status: tensors.every(passes) ? "passed" : "failed", tensors, absent };
   } catch (error) {
     // Shapes and sizes come from the file here.
-    if (error instanceof ShapeError || error instanceof UsageError) throw reference.error(error.message, error);
-    if (error instanceof DeviceError) throw new DeviceError(reference.error(error.message).message, { cause: error });
+    if (error instanceof ShapeError || error instanceof UsageError)
+      throw reference.error(error.message, error);
+    if (error instanceof DeviceError)
+      throw new DeviceError(reference.error(error.message).message, { cause: error });
     throw error;
   }
 }
@@ -86,5 +89,7 @@ async function checkOperation(gpu: Gpu, reference: ReferenceCase) {
 function describeOperation(reference: ReferenceCase): string {
   const [first] = reference.tensors;
   const shapes = [first!, ...reference.tensors.filter((name) => name === "weight" && name !== first)];
-  return [...shapes.map((name) => shapeText(reference.shape(name))), ...reference.describeAttributes()].join(" ");
+  return [...shapes.map((name) => shapeText(reference.shape(name))), ...reference.describeAttributes()].join(
+    " ",
+  );
 }

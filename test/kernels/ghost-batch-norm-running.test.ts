@@ -3,10 +3,10 @@
 import { describe, expect, test } from "vitest";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { launchRunningStatistics, type RunningRule } from "../../src/kernels/ghost-batch-norm.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { updateRunningStatistics } from "../../src/reference/running-statistics.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { updateRunningStatistics } from "../reference/running-statistics.ts";
 import { expectClose, roundingBound } from "../support/close.ts";
-import { randomData } from "../support/random-data.ts";
 
 const gpu = await openGpu();
 const EPS = 1e-5;

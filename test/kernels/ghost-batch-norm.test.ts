@@ -23,7 +23,6 @@ import {
   ghostStatistics,
 } from "../../src/reference/ghost-batch-norm.ts";
 import { randomData } from "../../src/reference/random-data.ts";
-import { updateRunningStatistics } from "../../src/reference/running-statistics.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
@@ -127,10 +126,8 @@ function layerStatistics(table: Float32Array, { C, ghosts }: Case) {
       mean[g * C + c] = table[2 * i];
       variance[g * C + c] = table[2 * i + 1];
     } else {
-      expect([table[2 * i], table[2 * i + 1]], `neighbour of the statistics at ${i}`).toEqual([
-        Number.NaN,
-        Number.NaN,
-      ]);
+      const neighbour = [table[2 * i], table[2 * i + 1]];
+      expect(neighbour, `neighbour of the statistics at ${i}`).toEqual([Number.NaN, Number.NaN]);
     }
   }
   return { mean, variance };
@@ -280,29 +277,21 @@ describe.each(VARIANTS)("evaluation, %s", (variant) => {
     const columns = FIRST_CHANNEL + c.C + COLUMNS_AFTER;
     const mean = data.normals(columns, { mean: c.mean });
     const spread = data.uniforms(columns, 0.5, 4);
-    for (const [relu, residual] of [
-      [false, false],
-      [true, false],
-      [true, true],
-    ] as const) {
+    const runningMean = fromArray(gpu, mean);
+    const runningVariance = fromArray(gpu, spread);
+    const own = {
+      runningMean: mean.subarray(FIRST_CHANNEL),
+      runningVariance: spread.subarray(FIRST_CHANNEL),
+    };
+    for (const { relu, residual } of FUSIONS) {
       const y = poisoned(shape);
-      const t = { ...onGpu, runningMean: fromArray(gpu, mean), runningVariance: fromArray(gpu, spread), y };
-      const { residual: added, ...plain } = t;
-      launchAffine(residual ? { ...plain, residual: added } : plain, {
-        firstChannel: FIRST_CHANNEL,
-        eps: EPS,
-        relu,
-      });
-      const own = {
-        runningMean: mean.subarray(FIRST_CHANNEL),
-        runningVariance: spread.subarray(FIRST_CHANNEL),
-      };
-      const { residual: addedHost, ...plainHost } = { ...host, ...own };
-      const reference = evaluateBatchNorm(residual ? { ...plainHost, residual: addedHost } : plainHost, {
-        ...c,
-        eps: EPS,
-        relu,
-      });
+      const added = residual ? { residual: onGpu.residual } : {};
+      const { x, gamma, beta } = onGpu;
+      const t = { x, gamma, beta, runningMean, runningVariance, y, ...added };
+      launchAffine(t, { firstChannel: FIRST_CHANNEL, eps: EPS, relu });
+      const { residual: addedHost, ...plain } = { ...host, ...own };
+      const all = residual ? { ...plain, residual: addedHost } : plain;
+      const reference = evaluateBatchNorm(all, { ...c, eps: EPS, relu });
       const bound = roundingBound({ terms: 4, scale: largest(reference) + 2 * Math.abs(c.mean) + 20 });
       expectClose(await readFloats(y), reference, { bound, label: `${name(c)} evaluated`, shape });
     }

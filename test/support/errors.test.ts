@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import {
+  CapacityError,
   DataError,
   DeviceError,
   GhostbatchError,
@@ -10,7 +11,7 @@ import {
 } from "../../src/support/errors.ts";
 
 test("each error has its own name and the documented exit code", () => {
-  const codes = [ShapeError, ShaderError, DeviceError, DataError, UsageError].map((Type) => {
+  const codes = [ShapeError, ShaderError, DeviceError, CapacityError, DataError, UsageError].map((Type) => {
     const error = new Type("what", { cause: "why" });
     expect(error).toBeInstanceOf(GhostbatchError);
     expect(error.cause).toBe("why");
@@ -20,6 +21,7 @@ test("each error has its own name and the documented exit code", () => {
     ShapeError: 1,
     ShaderError: 1,
     DeviceError: 3,
+    CapacityError: 2,
     DataError: 2,
     UsageError: 2,
   });

@@ -7,6 +7,8 @@ import { Tape } from "../../src/ops/tape.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, type NumberArray, readTensor, type Tensor } from "../../src/tensor/tensor.ts";
 
+export { PATTERN, repeated } from "../../src/reference/random-data.ts";
+
 export const VARIANTS = ["narrow", "wide"] as const;
 
 const QUIET_NAN = 0x7fc00000;
@@ -87,15 +89,3 @@ export function isAffordable(
 ): boolean {
   return !paper || (flops <= MOST_FLOPS && bytes <= MOST_BYTES);
 }
-
-/** Long enough data of a short pattern: its length is prime, so no shift by rows, workgroups or vectors hides in it. */
-export function repeated(pattern: Float32Array<ArrayBuffer>, count: number): Float32Array<ArrayBuffer> {
-  if (count <= pattern.length) return pattern.slice(0, count);
-  const values = new Float32Array(count);
-  for (let at = 0; at < count; at += pattern.length)
-    values.set(pattern.subarray(0, Math.min(pattern.length, count - at)), at);
-  return values;
-}
-
-/** A prime length for `repeated`. */
-export const PATTERN = 4099;

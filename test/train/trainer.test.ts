@@ -11,7 +11,7 @@ import { readFloats, readTensor } from "../../src/tensor/tensor.ts";
 import { hyperparametersAt, planRegime } from "../../src/train/regime.ts";
 import { type StepMetrics, type TrainEvent, Trainer, type TrainOptions } from "../../src/train/trainer.ts";
 import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
-import { evaluate, flatParameters, stateDict as referenceState, trainingStep } from "../support/model-reference.ts";
+import { evaluate, flatParameters, lossAndGradients, stateDict as referenceState, trainingStep } from "../support/model-reference.ts";
 import { createReferenceF1, type ReferenceModel } from "../support/reference-networks.ts";
 import { type SmallRun, smallRun, trainSmall } from "../support/small-run.ts";
 
@@ -113,7 +113,7 @@ async function referenceRun({ data }: SmallRun, reference: ReferenceModel, { reg
     const { ghostSize, ghosts } = layout;
     const averaging = partial === "authors" ? ("ghosts" as const) : ("samples" as const);
     const inTraining = { lr: learningRate, momentum, weightDecay, clipNorm, ghostSize, ghosts, averaging, rule: running.rule };
-    const hits = await hitsInTraining(reference, { x, labels }, { ghostSize, ghosts });
+    const hits = hitsInTraining(reference, { x, labels }, { ghostSize, ghosts });
     const { loss, gradientNorm } = trainingStep(reference, velocity, { x, labels }, inTraining);
     steps.push({ step: step + 1, loss, gradientNorm, learningRate, accuracy: (100 * hits) / layout.total });
     const endsEpoch = (step + 1) % regime.stepsPerEpoch === 0;
@@ -125,8 +125,7 @@ async function referenceRun({ data }: SmallRun, reference: ReferenceModel, { reg
   return { steps, evaluations, distanceFirst: Math.hypot(...moved.subarray(0, 24 * PIXELS)), distanceAll: Math.hypot(...moved) };
 }
 
-async function hitsInTraining(reference: ReferenceModel, batch: { x: Float64Array; labels: number[] }, ghosts: { ghostSize: number; ghosts: number }) {
-  const { lossAndGradients } = await import("../support/model-reference.ts");
+function hitsInTraining(reference: ReferenceModel, batch: { x: Float64Array; labels: number[] }, ghosts: { ghostSize: number; ghosts: number }) {
   const { logits } = lossAndGradients(reference, batch, ghosts);
   return sum(softmaxCrossEntropy({ logits, labels: batch.labels }, { N: batch.labels.length, classes: CLASSES }).top1);
 }

@@ -1,15 +1,28 @@
 import Table from "cli-table3";
 import { Command, Option } from "commander";
+import { RunControl } from "../../experiments/run-control.ts";
 import { finishedRun, runOnce } from "../../experiments/runner.ts";
 import { type Cell, cellOf, table1Json } from "../../experiments/table1-report.ts";
 import { COLUMNS, type Column, cellSpec, ROWS, SCALES, type Scale } from "../../experiments/table1.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { openGpu } from "../../host/open-gpu.ts";
+import { GpuSession } from "../../host/gpu-session.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
-import { adapterOption, dataDirOption, jsonOption, listOf, runsDirOption, typedCommand, wholeNumber } from "../options.ts";
+import {
+  adapterOption,
+  type CheckpointFlags,
+  checkpointOptions,
+  checkpointsOf,
+  dataDirOption,
+  jsonOption,
+  listOf,
+  runsDirOption,
+  typedCommand,
+  wholeNumber,
+} from "../options.ts";
 import { ProgressLine } from "../progress.ts";
+import { SIGNAL_HELP, withSignals } from "../signals.ts";
 
-interface Table1Options {
+interface Table1Options extends CheckpointFlags {
   rows: string[];
   columns: Column[];
   scale: Scale;
@@ -26,7 +39,7 @@ export function reproduceCommand(): Command {
 
 function table1Command(): Command {
   const rows = Object.keys(ROWS);
-  return new Command("table1")
+  const command = new Command("table1")
     .description("Table 1: accuracy of small batch, large batch and the large batch with its cures")
     .addOption(new Option("--rows <names>", "networks, separated by commas").argParser(listOf(rows)).default(rows))
     .addOption(new Option("--columns <names>", "methods, separated by commas").argParser(listOf(COLUMNS)).default([...COLUMNS]))
@@ -36,15 +49,19 @@ function table1Command(): Command {
     .addOption(dataDirOption())
     .addOption(runsDirOption())
     .addOption(jsonOption())
+    .addHelpText("after", `\n${SIGNAL_HELP}`)
     .action(runTable1);
+  for (const option of checkpointOptions()) command.addOption(option);
+  return command;
 }
 
 function seedList(text: string): number[] {
   return text.split(",").map((part) => wholeNumber(0)(part.trim()));
 }
 
-async function runTable1({ rows, columns, scale, seeds, adapter, dataDir, runsDir, json }: Table1Options): Promise<void> {
-  let gpu: Gpu | null = null;
+async function runTable1({ rows, columns, scale, seeds, adapter, dataDir, runsDir, json, ...flags }: Table1Options): Promise<void> {
+  const session = new GpuSession({ adapter, onOpen: announce });
+  const control = new RunControl();
   const cells: Cell[] = [];
   for (const name of rows) {
     const row = ROWS[name]!;
@@ -55,11 +72,11 @@ async function runTable1({ rows, columns, scale, seeds, adapter, dataDir, runsDi
         const spec = cellSpec(row, column, scale, seed);
         let run = await finishedRun(spec, label, runsDir);
         if (!run) {
-          gpu ??= await openAndAnnounce(adapter);
+          await session.open();
           const line = new ProgressLine(`${row.network} ${column} seed ${seed}`);
-          const onProgress = line.show.bind(line);
-          run = await runOnce(gpu, spec, label, { runsDirectory: runsDir, dataDir, command: typedCommand(), onProgress });
-          line.end();
+          const [onProgress, report] = [line.show.bind(line), line.print.bind(line)];
+          const options = { runsDirectory: runsDir, dataDir, command: typedCommand(), checkpoints: checkpointsOf(flags), control, onProgress, report };
+          run = await withSignals(control, flags, () => runOnce(session, spec, label, options)).finally(() => line.end());
         }
         runs.push(run);
       }
@@ -73,10 +90,8 @@ async function runTable1({ rows, columns, scale, seeds, adapter, dataDir, runsDi
   printTable(scale, cells);
 }
 
-async function openAndAnnounce(adapter: string | undefined): Promise<Gpu> {
-  const gpu = await openGpu({ adapter });
-  console.error(`adapter: ${gpu.adapter.name}${gpu.adapter.software ? " (software: correct but slow)" : ""}`);
-  return gpu;
+function announce({ adapter: { name, software } }: Gpu): void {
+  console.error(`adapter: ${name}${software ? " (software: correct but slow)" : ""}`);
 }
 
 function printTable(scale: Scale, cells: readonly Cell[]): void {

@@ -1,33 +1,53 @@
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
 import { Command, Option } from "commander";
 import { DATASET_FORMS } from "../../data/load.ts";
+import { completeSpec } from "../../experiments/complete-spec.ts";
+import { readConfig } from "../../experiments/config-file.ts";
 import { describePlan, planTraining } from "../../experiments/dry-run.ts";
 import { environmentOf } from "../../experiments/environment.ts";
-import { executeRun, METRIC_COLUMNS, type RunSummary } from "../../experiments/execute.ts";
+import { METRIC_COLUMNS, type RunSummary } from "../../experiments/execute.ts";
 import { prepareRun } from "../../experiments/prepare.ts";
+import { newestUnfinishedRun, requireSameOptions, resumeRun, specOfRun, summaryOf } from "../../experiments/resume.ts";
+import { RunControl } from "../../experiments/run-control.ts";
+import { runInFolder } from "../../experiments/run-in-folder.ts";
 import { RunSpec, type RunSpecInput, specHash } from "../../experiments/run-spec.ts";
-import { openGpu } from "../../host/open-gpu.ts";
-import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
-import { RunFolder } from "../../storage/run-folder.ts";
+import { GpuSession } from "../../host/gpu-session.ts";
+import { MODEL_NAMES } from "../../models/index.ts";
+import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
 import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
-import { BASE_REGIMES, type BaseRegimeName } from "../../train/base-regimes.ts";
+import { BASE_REGIMES } from "../../train/base-regimes.ts";
 import { learningRateTable } from "../../train/regime.ts";
-import { readConfig } from "../config-file.ts";
-import { adapterOption, dataDirOption, jsonOption, realNumber, runsDirOption, typedCommand, wholeNumber } from "../options.ts";
+import {
+  adapterOption,
+  type CheckpointFlags,
+  checkpointOptions,
+  checkpointsOf,
+  dataDirOption,
+  jsonOption,
+  realNumber,
+  runsDirOption,
+  typedCommand,
+  wholeNumber,
+} from "../options.ts";
 import { ProgressLine } from "../progress.ts";
+import { SIGNAL_HELP, withSignals } from "../signals.ts";
 
 /** Options that do not change the result, so they are not part of the specification. */
-interface HostOptions {
+interface HostOptions extends CheckpointFlags {
   adapter?: string;
   dataDir?: string;
   runsDir: string;
   name?: string;
   config?: string;
-  memory?: number;
+  resume?: string | true;
+  logEvery?: number;
   dryRun?: boolean;
   json?: boolean;
 }
+
+type Flags = Record<string, unknown> & HostOptions;
 
 export function trainCommand(): Command {
   const choice = (flags: string, text: string, values: readonly string[]) => new Option(flags, text).choices(values);
@@ -62,67 +82,94 @@ export function trainCommand(): Command {
     count("--evaluate-every <epochs>", "epochs between evaluations (default: 1)"),
     new Option("--config <file>", "YAML with these options in camelCase, as a run folder's config.yaml; options given here win"),
     new Option("--name <name>", "name of the run folder (default: made from the options)"),
-    new Option("--memory <MiB>", "GPU memory one step's tensors may take before a batch is cut into slabs").argParser(wholeNumber(1)),
+    count("--memory <MiB>", "GPU memory one step's tensors may take before a batch is cut into slabs (default: 2048)"),
+    choice("--on-nan <action>", "what NaN or infinity in a loss or gradient does: end the run, or leave out the step (default: stop)", ["stop", "skip"]),
+    new Option("--resume [folder]", "go on with an unfinished run: this folder, else that of --name, else the newest of --runs-dir"),
+    ...checkpointOptions(),
+    count("--log-every <steps>", "steps between read-backs of the metrics, at most 1024 (default: 64)"),
     new Option("--dry-run", "print parameters, memory, learning rates, steps and cost; train nothing"),
   ];
   for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()]) command.addOption(option);
-  return command.action(train);
+  return command.addHelpText("after", `\n${SIGNAL_HELP}`).action(train);
 }
 
-async function train(flags: Record<string, unknown> & HostOptions): Promise<void> {
-  const spec = specOf(flags);
+async function train(flags: Flags): Promise<void> {
+  const given = givenOptions(flags);
+  const path = await folderToResume(flags);
+  const finished = path === null ? null : await summaryOf(path);
+  const spec = path === null ? completeSpec(given) : await specOfRun(path);
+  if (path !== null) requireSameOptions(spec, given, optionOf);
+  if (path !== null && finished) {
+    console.error(`${path} has finished already`);
+    printSummary(finished, path, flags);
+    return;
+  }
   const prepared = await prepareRun(spec, { dataDir: flags.dataDir });
   const warnings = new Set([...(prepared.epoch.full?.warnings ?? []), ...prepared.epoch.last.warnings]);
   for (const warning of warnings) console.error(`warning: ${warning}`);
-  const memoryBytes = flags.memory === undefined ? undefined : flags.memory * 2 ** 20;
-  const gpu = await openGpu({ adapter: flags.adapter });
+  const session = new GpuSession({ adapter: flags.adapter });
+  const gpu = await session.open();
   if (flags.dryRun) {
-    const plan = await planTraining(gpu, prepared, memoryBytes);
+    const plan = await planTraining(gpu, prepared);
     console.log(flags.json ? JSON.stringify(plan, null, 2) : describePlan(plan));
     return;
   }
   for (const line of learningRateTable(prepared.regime)) console.error(line);
   const name = flags.name ?? `${spec.model}-${spec.dataset}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
-  const folder = await RunFolder.claim({
-    runsDirectory: flags.runsDir,
-    name,
-    configuration: spec,
-    environment: environmentOf(gpu, typedCommand()),
-    columns: METRIC_COLUMNS,
-  });
-  const line = new ProgressLine(name);
-  try {
-    const onProgress = line.show.bind(line);
-    const summary = await executeRun(gpu, prepared, folder, { ...(memoryBytes && { memoryBytes }), onProgress });
-    line.end();
-    if (flags.json) console.log(JSON.stringify({ folder: join(flags.runsDir, name), ...summary }, null, 2));
-    else console.log(describeSummary(summary, folder.path));
-  } finally {
-    folder.close();
-  }
+  const line = new ProgressLine(path === null ? name : basename(path));
+  const report = line.print.bind(line);
+  const environment = environmentOf(gpu, typedCommand());
+  const { folder, from } =
+    path === null
+      ? { folder: await RunFolder.claim({ runsDirectory: flags.runsDir, name, configuration: spec, environment, columns: METRIC_COLUMNS }), from: null }
+      : await resumeRun(path, prepared, { environment, report });
+  const { logEvery, onUsr2 } = flags;
+  const control = new RunControl();
+  const onProgress = line.show.bind(line);
+  const options = { checkpoints: checkpointsOf(flags), control, onProgress, report, ...(logEvery && { logEvery }) };
+  const summary = await withSignals(control, { onUsr2 }, () => runInFolder(session, prepared, folder, options, from)).finally(() => line.end());
+  printSummary(summary, folder.path, flags);
 }
 
-/** Flags over the configuration file over defaults. */
-function specOf(flags: Record<string, unknown> & HostOptions): RunSpec {
-  const file: Partial<RunSpecInput> = flags.config === undefined ? {} : readConfig(flags.config);
-  const names: Record<string, keyof RunSpecInput> = {
-    lr: "learningRate",
-    lrRule: "learningRateRule",
-    lrReferenceBatch: "referenceBatchSize",
-  };
+/** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */
+async function folderToResume({ resume, name, runsDir }: Flags): Promise<string | null> {
+  if (resume === undefined) return null;
+  if (typeof resume === "string") {
+    if (!existsSync(join(resume, "config.yaml"))) throw new UsageError(`--resume ${resume}: there is no run folder`);
+    return resume;
+  }
+  if (name === undefined) return newestUnfinishedRun(runsDir);
+  // With a name: that run, begun where it has not been. So one command line does for every start of a job.
+  const path = runFolderPath(runsDir, name);
+  return existsSync(path) ? path : null;
+}
+
+const KEY_OF_FLAG: Record<string, keyof RunSpecInput> = {
+  lr: "learningRate",
+  lrRule: "learningRateRule",
+  lrReferenceBatch: "referenceBatchSize",
+};
+
+/** What the user has said of the run: flags over the configuration file. */
+function givenOptions(flags: Flags): Partial<RunSpecInput> {
+  const file = flags.config === undefined ? {} : readConfig(flags.config);
   const given: Record<string, unknown> = {};
   for (const [flag, value] of Object.entries(flags)) {
-    const key = names[flag] ?? flag;
+    const key = KEY_OF_FLAG[flag] ?? flag;
     // commander sets augmentation to true by itself; only --no-augmentation is the user's word.
     if (key in RunSpec.shape && !(key === "augmentation" && value === true)) given[key] = value;
   }
-  const merged = { dataset: "mnist", model: "f1", batchSize: 128, ...file, ...given };
-  const baseRegime = (merged.baseRegime ?? modelEntry(merged.model as string).regime) as BaseRegimeName;
-  const referenceBatchSize = BASE_REGIMES[baseRegime].batchSize;
-  const result = RunSpec.safeParse({ baseRegime, referenceBatchSize, ...merged });
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  throw new UsageError(`${issue.path.join(".")}: ${issue.message}`);
+  return { ...file, ...given };
+}
+
+/** The option of a key of the specification, e.g. --batch-size. */
+function optionOf(key: string): string {
+  const flag = Object.entries(KEY_OF_FLAG).find(([, of]) => of === key)?.[0] ?? key;
+  return `--${flag.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function printSummary(summary: RunSummary, folder: string, { json }: Flags): void {
+  console.log(json ? JSON.stringify({ folder, ...summary }, null, 2) : describeSummary(summary, folder));
 }
 
 function describeSummary(summary: RunSummary, folder: string): string {

@@ -21,7 +21,10 @@ export function verifyCommand(): Command {
     .action(verify);
 }
 
-async function verify(paths: string[], { adapter, json }: { adapter?: string; json?: boolean }): Promise<void> {
+async function verify(
+  paths: string[],
+  { adapter, json }: { adapter?: string; json?: boolean },
+): Promise<void> {
   const files: ReferenceFile[] = [];
   try {
     // All of them before the first is run: a wrong name is told at once.
@@ -46,7 +49,10 @@ async function verify(paths: string[], { adapter, json }: { adapter?: string; js
       const adapterFacts = { name: gpu.adapter.name, software: gpu.adapter.software, variant: gpu.variant };
       console.log(JSON.stringify({ adapter: adapterFacts, files: results.map(jsonOf), ...totals }, null, 2));
     } else {
-      if (skipped > 0) console.log(`NOT CHECKED, unknown to this engine: ${countsOf(all.filter(({ status }) => status === "skipped"))}`);
+      if (skipped > 0)
+        console.log(
+          `NOT CHECKED, unknown to this engine: ${countsOf(all.filter(({ status }) => status === "skipped"))}`,
+        );
       if (failed > 0) console.log(`FAILED: ${countsOf(all.filter(({ status }) => status === "failed"))}`);
       console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
     }
@@ -64,7 +70,9 @@ function ownFiles(): string[] {
     // No such folder is as good as an empty one.
   }
   if (names.length === 0) {
-    throw new DataError(`${OWN_FILES}: has no reference files (the published package comes without them): name some, ghostbatch verify FILE…`);
+    throw new DataError(
+      `${OWN_FILES}: has no reference files (the published package comes without them): name some, ghostbatch verify FILE…`,
+    );
   }
   return names.sort().map((name) => join(OWN_FILES, name));
 }
@@ -77,9 +85,11 @@ function lineOf({ status, name, details, tensors, absent = [], reason }: CaseRes
   const failing = tensors.filter((comparison) => !passes(comparison)).length;
   const count = failing > 0 ? `${failing} of ${tensors.length} tensors differ` : `${tensors.length} tensors`;
   const tolerance = worst.rounding ?? worst.tolerance;
-  const parts = [`${count}, worst ${worst.tensor} ${worst.error.toExponential(1)} (tolerance ${tolerance.toExponential(1)})`];
+  const parts = [
+    `${count}, worst ${worst.tensor} ${worst.error.toExponential(1)} (tolerance ${tolerance.toExponential(1)})`,
+  ];
   const loose = tensors.filter(({ rounding }) => rounding !== undefined).length;
-  if (loose > 0) parts.push(`${loose} of them are that far apart by rounding alone: their tolerance is what it does to this run`);
+  if (loose > 0) parts.push(`${loose} beyond 1e-3 by no more than rounding moves this run`);
   if (absent.length > 0) parts.push(`the file leaves out ${absent.length} final values`);
   return start + parts.join("; ");
 }
@@ -94,5 +104,9 @@ function countsOf(results: readonly CaseResult[]): string {
 /** An error that is no number, NaN or infinite, is null in JSON. */
 function jsonOf({ path, cases }: { path: string; cases: readonly CaseResult[] }) {
   const tensorOf = (comparison: Comparison) => ({ ...comparison, passed: passes(comparison) });
-  return { path, file: basename(path), cases: cases.map(({ tensors, ...result }) => ({ ...result, tensors: tensors.map(tensorOf) })) };
+  return {
+    path,
+    file: basename(path),
+    cases: cases.map(({ tensors, ...result }) => ({ ...result, tensors: tensors.map(tensorOf) })),
+  };
 }

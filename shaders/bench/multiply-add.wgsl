@@ -1,0 +1,50 @@
+// bench/multiply-add: chains of multiply-adds in registers, what arithmetic can do at best.
+//
+//   a ← a · b + c, `trips` · REPEATS times, in 8 independent chains of vec4 a lane: 256 operations a trip.
+//
+// Independent chains, so that no chain's latency is waited for; b and c come from memory, so that nothing is known when
+// the shader compiles. A plain loop costs three times as much a trip on lavapipe.
+// Source:   the arithmetic peak of the roofline model (Williams, Waterman and Patterson 2009).
+// Dispatch: (workgroups of 64 lanes, 1, 1).
+
+override WG_SIZE: u32 = 64u;
+const FOREVER: i32 = 0x7fffffff;
+const REPEATS: u32 = 4u;
+
+struct Params {
+  trips: i32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;        // [2]: b and c
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;  // [lanes]
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = wg.x * WG_SIZE + lane;
+  let b = x[0];
+  let c = x[1];
+  let start = vec4<f32>(f32(lane));
+  var a0 = start;
+  var a1 = start + 1.0;
+  var a2 = start + 2.0;
+  var a3 = start + 3.0;
+  var a4 = start + 4.0;
+  var a5 = start + 5.0;
+  var a6 = start + 6.0;
+  var a7 = start + 7.0;
+  for (var trip = 0; trip < FOREVER; trip++) {
+    if (trip >= params.trips) { break; }
+    for (var repeat = 0u; repeat < REPEATS; repeat++) {
+      a0 = fma(a0, b, c);
+      a1 = fma(a1, b, c);
+      a2 = fma(a2, b, c);
+      a3 = fma(a3, b, c);
+      a4 = fma(a4, b, c);
+      a5 = fma(a5, b, c);
+      a6 = fma(a6, b, c);
+      a7 = fma(a7, b, c);
+    }
+  }
+  y[i] = ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7));
+}

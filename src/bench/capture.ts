@@ -1,0 +1,40 @@
+/** The dispatches of a launcher as a list, to be changed, checked and timed one by one. */
+import type { Command, Gpu } from "../gpu/gpu.ts";
+import { DeviceError } from "../support/errors.ts";
+import { POISON } from "./poison.ts";
+
+export type Variant = Gpu["variant"];
+
+/** The variants whose kernels can run: the narrow ones take 8 lanes to be in one subgroup. */
+export function runnableVariants(gpu: Gpu): Variant[] {
+  const narrow = gpu.device.features.has("subgroups") && gpu.adapter.subgroupMinSize >= 8;
+  return narrow ? ["narrow", "wide"] : ["wide"];
+}
+
+/**
+ * What `body` dispatches under a variant, in order; nothing runs. Scratch memory that launchers take is poisoned and
+ * lives as long as the `gpu.lifetime` around this.
+ * @throws DeviceError inside a recording
+ */
+export function captureCommands(gpu: Gpu, variant: Variant, body: () => void): Command[] {
+  if (gpu.recorder) throw new DeviceError("a recording is open: its dispatches cannot be captured");
+  const commands: Command[] = [];
+  const own = gpu.variant;
+  gpu.variant = variant;
+  gpu.recorder = {
+    append: (command) => void commands.push(command),
+    allocate: (bytes, label) => {
+      const storage = gpu.allocatePersistent(bytes, label);
+      const byteLength = Math.ceil(bytes / 4) * 4;
+      gpu.write({ storage, byteOffset: 0, byteLength }, new Uint32Array(byteLength / 4).fill(POISON));
+      return storage;
+    },
+  };
+  try {
+    body();
+  } finally {
+    gpu.recorder = null;
+    gpu.variant = own;
+  }
+  return commands;
+}

@@ -1,0 +1,104 @@
+/** What the benchmarks run: a pass of an op on one of its cases, with what its outputs should be. */
+import type { Case } from "../cases/paper.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { largest, roundingBound } from "../reference/close.ts";
+import { randomData, repeated } from "../reference/random-data.ts";
+import { fromArray, type Tensor } from "../tensor/tensor.ts";
+import { POISON } from "./poison.ts";
+
+/** One tensor that a pass writes. */
+export interface Output {
+  readonly name: string;
+  readonly tensor: Tensor;
+  /** In float64, and how far a float32 may be from it. */
+  expected(): { readonly values: ArrayLike<number>; readonly bound: number };
+}
+
+export interface PreparedPass {
+  /** Dispatches the pass, into memory that is poisoned before. */
+  launch(): void;
+  readonly outputs: readonly Output[];
+}
+
+export interface PassCase {
+  readonly label: string;
+  readonly paper: boolean;
+  /** Operations, about: whether a float64 reference in plain loops is affordable. */
+  readonly flops: number;
+  /** Bytes of its tensors, about: whether they fit. */
+  readonly bytes: number;
+  prepare(gpu: Gpu): PreparedPass | Promise<PreparedPass>;
+}
+
+/** A pass of an op, named as its kernel's file is where it has one of its own: "conv2d/forward". */
+export interface Pass {
+  readonly name: string;
+  readonly cases: readonly PassCase[];
+}
+
+/** A pass over the cases of an op. `prepare` gets the case; `cost` is a guess that decides what is affordable. */
+export function passOf<T extends Case>(
+  name: string,
+  cases: readonly T[],
+  {
+    label,
+    cost,
+    prepare,
+  }: {
+    label: (one: T) => string;
+    cost: (one: T) => { readonly flops: number; readonly bytes: number };
+    prepare: (gpu: Gpu, one: T) => PreparedPass | Promise<PreparedPass>;
+  },
+): Pass {
+  return {
+    name,
+    cases: cases.map((one) => ({
+      label: label(one),
+      paper: one.paper ?? false,
+      ...cost(one),
+      prepare: (gpu) => prepare(gpu, one),
+    })),
+  };
+}
+
+/** A tensor that nothing has written yet. */
+export function poisoned(gpu: Gpu, shape: readonly number[], label: string): Tensor {
+  const size = shape.reduce((product, length) => product * length, 1);
+  return fromArray(gpu, new Float32Array(new Uint32Array(Math.max(1, size)).fill(POISON).buffer), shape, label);
+}
+
+/** As `poisoned`, for whole numbers. */
+export function poisonedWords(gpu: Gpu, shape: readonly number[], label: string): Tensor {
+  const size = shape.reduce((product, length) => product * length, 1);
+  return fromArray(gpu, new Uint32Array(Math.max(1, size)).fill(POISON), shape, label);
+}
+
+/** An output whose error is that of summing `terms` terms of the size of the results. */
+export function summed(name: string, tensor: Tensor, terms: number, reference: () => ArrayLike<number>): Output {
+  return {
+    name,
+    tensor,
+    expected: () => {
+      const values = reference();
+      return { values, bound: roundingBound({ terms, scale: largest(values) }) };
+    },
+  };
+}
+
+/** An output that must be the reference's to the bit. */
+export function exact(name: string, tensor: Tensor, reference: () => ArrayLike<number>): Output {
+  return { name, tensor, expected: () => ({ values: reference(), bound: 0 }) };
+}
+
+/** Primes near 4,100: patterns of unlike lengths, so that no mistaken index meets the same pair of values. */
+const PATTERNS = [4099, 4093, 4091, 4079, 4073, 4057, 4051, 4049];
+
+/** Arrays of normal numbers, the same for the same seed; long ones repeat a pattern, which is fast to make. */
+export function numbers(seed: number) {
+  const data = randomData(seed);
+  let made = 0;
+  return (count: number, options?: { mean?: number; deviation?: number }): Float32Array<ArrayBuffer> => {
+    const pattern = PATTERNS[made++ % PATTERNS.length]!;
+    return repeated(data.normals(Math.min(count, pattern), options), count);
+  };
+}

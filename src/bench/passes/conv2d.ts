@@ -1,0 +1,81 @@
+import { type Conv2dCase, conv2dCases } from "../../cases/conv2d.ts";
+import { caseLabel } from "../../cases/label.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import { launchConv2d, launchConv2dGradInput } from "../../kernels/conv2d.ts";
+import { gradWeightPartials, launchConv2dGradWeight } from "../../kernels/conv2d-grad-weight.ts";
+import {
+  conv2d,
+  conv2dInputGradient,
+  conv2dOutputSize,
+  conv2dWeightGradient,
+} from "../../reference/conv2d.ts";
+import { fromArray } from "../../tensor/tensor.ts";
+import { numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
+
+function setUp(gpu: Gpu, size: Conv2dCase) {
+  const { N, C, H, W, K, R, S, stride, padding } = size;
+  const { P, Q } = conv2dOutputSize(size);
+  const make = numbers(N * 1000 + K);
+  const host = {
+    x: make(N * C * H * W, { mean: 0.2 }),
+    weight: make(K * C * R * S),
+    dy: make(N * K * P * Q),
+  };
+  const shapes = { x: [N, C, H, W], weight: [K, C, R, S], y: [N, K, P, Q] };
+  const x = fromArray(gpu, host.x, shapes.x, "x");
+  const weight = fromArray(gpu, host.weight, shapes.weight, "weight");
+  const dy = fromArray(gpu, host.dy, shapes.y, "dy");
+  return { host, shapes, x, weight, dy, pixels: N * P * Q, options: { stride, padding } };
+}
+
+const label = (size: Conv2dCase) => caseLabel(size);
+
+function cost(size: Conv2dCase) {
+  const { N, C, H, W, K, R, S } = size;
+  const { P, Q } = conv2dOutputSize(size);
+  return { flops: 2 * N * K * P * Q * C * R * S, bytes: 4 * (N * C * H * W + N * K * P * Q + K * C * R * S) };
+}
+
+export const conv2dPasses: readonly Pass[] = [
+  passOf("conv2d/forward", conv2dCases, {
+    label,
+    cost,
+    prepare: (gpu, size) => {
+      const { host, shapes, x, weight, options } = setUp(gpu, size);
+      const y = poisoned(gpu, shapes.y, "y");
+      return {
+        launch: () => launchConv2d({ x, weight, y }, options),
+        outputs: [summed("y", y, size.C * size.R * size.S, () => conv2d(host, size))],
+      };
+    },
+  }),
+  passOf("conv2d/grad-input", conv2dCases, {
+    label,
+    cost,
+    prepare: (gpu, size) => {
+      const { host, shapes, dy, weight, options } = setUp(gpu, size);
+      const dx = poisoned(gpu, shapes.x, "dx");
+      return {
+        launch: () => launchConv2dGradInput({ dy, weight, dx }, options),
+        outputs: [summed("dx", dx, size.K * size.R * size.S, () => conv2dInputGradient(host, size))],
+      };
+    },
+  }),
+  passOf("conv2d/grad-weight", conv2dCases, {
+    label,
+    cost,
+    prepare: (gpu, size) => {
+      const { host, shapes, x, dy, pixels, options } = setUp(gpu, size);
+      const dweight = poisoned(gpu, shapes.weight, "dweight");
+      return {
+        launch: () => {
+          // How many partial sums there are depends on the variant that launches.
+          const { elements } = gradWeightPartials(gpu, shapes.x, shapes.weight, options);
+          const partials = poisoned(gpu, [elements], "partials");
+          launchConv2dGradWeight({ x, dy, partials, dweight }, options);
+        },
+        outputs: [summed("dweight", dweight, pixels, () => conv2dWeightGradient(host, size))],
+      };
+    },
+  }),
+];

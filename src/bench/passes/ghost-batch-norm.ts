@@ -1,0 +1,156 @@
+import {
+  type GhostBatchNormCase,
+  ghostBatchNormCases,
+  ghostBatchNormShape,
+} from "../../cases/ghost-batch-norm.ts";
+import { caseLabel } from "../../cases/label.ts";
+import { runningStatisticsCases } from "../../cases/running-statistics.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import { launchForward, launchRunningStatistics, partialsShape } from "../../kernels/ghost-batch-norm.ts";
+import { launchBackward, sumsShape } from "../../kernels/ghost-batch-norm-gradients.ts";
+import { largest, roundingBound } from "../../reference/close.ts";
+import {
+  ghostBatchNorm,
+  ghostBatchNormGradients,
+  ghostBatchNormScales,
+} from "../../reference/ghost-batch-norm.ts";
+import { updateRunningStatistics } from "../../reference/running-statistics.ts";
+import { empty, fromArray, readFloats, type Tensor } from "../../tensor/tensor.ts";
+import { numbers, type Output, type Pass, passOf, poisoned, summed } from "../pass.ts";
+
+/** More terms than any of these sums are rounded in, as a share of its scale: test/kernels has the strict bounds. */
+const FACTOR = 8;
+
+const cost = ({ N, C, H = 1, W = 1 }: GhostBatchNormCase) => ({
+  flops: 8 * N * C * H * W,
+  bytes: 20 * N * C * H * W,
+});
+
+function setUp(gpu: Gpu, one: GhostBatchNormCase) {
+  const { N, C, H = 1, W = 1, mean = 0, deviation = 1, ghostSize, ghosts, eps, relu = false } = one;
+  const make = numbers(N * 1000 + C);
+  const count = N * C * H * W;
+  const host = {
+    x: make(count, { mean, deviation }),
+    gamma: make(C, { mean: 1, deviation: 0.3 }),
+    beta: make(C, { deviation: 0.5 }),
+    residual: make(count),
+    dy: make(count),
+  };
+  const shape = ghostBatchNormShape(one);
+  const place = (data: Float32Array<ArrayBuffer>, name: string) => fromArray(gpu, data, shape, name);
+  const tensors = {
+    x: place(host.x, "x"),
+    gamma: fromArray(gpu, host.gamma, [C], "gamma"),
+    beta: fromArray(gpu, host.beta, [C], "beta"),
+    statistics: poisoned(gpu, [ghosts, C, 2], "statistics"),
+  };
+  const residual = one.residual ? place(host.residual, "residual") : undefined;
+  const layout = { ghostSize, ghosts, total: N, firstGhost: 0 };
+  const options = { ghosts: layout, firstChannel: 0, eps, relu };
+  const size = { N, C, HW: H * W, ghostSize, ghosts, eps, relu };
+  const values = one.residual ? host : { x: host.x, gamma: host.gamma, beta: host.beta };
+  const scales = () => ghostBatchNormScales({ ...values, dy: host.dy }, size);
+  return { host, values, shape, tensors, residual, place, options, size, scales };
+}
+
+type SetUp = ReturnType<typeof setUp>;
+
+function forward({ tensors, residual, options }: SetUp, y: Tensor): void {
+  const scratch = partialsShape(tensors.x, options.ghosts);
+  const partials = scratch ? empty(tensors.x.gpu, scratch, "f32", "partials") : undefined;
+  launchForward({ ...tensors, y, ...(residual && { residual }), ...(partials && { partials }) }, options);
+}
+
+function scaled(name: string, tensor: Tensor, values: () => Float64Array, scale: () => number): Output {
+  const bound = () => roundingBound({ terms: 1, scale: scale(), factor: FACTOR });
+  return { name, tensor, expected: () => ({ values: values(), bound: bound() }) };
+}
+
+export const ghostBatchNormPasses: readonly Pass[] = [
+  passOf("ghost-batch-norm/forward", ghostBatchNormCases, {
+    label: caseLabel,
+    cost,
+    prepare: (gpu, one) => {
+      const all = setUp(gpu, one);
+      const y = poisoned(gpu, all.shape, "y");
+      const reference = () => ghostBatchNorm(all.values, all.size).y;
+      return { launch: () => forward(all, y), outputs: [scaled("y", y, reference, () => all.scales().y)] };
+    },
+  }),
+  passOf("ghost-batch-norm/backward", ghostBatchNormCases, {
+    label: caseLabel,
+    cost,
+    prepare: async (gpu, one) => {
+      const all = setUp(gpu, one);
+      const { host, tensors, shape, residual, place, options, size, scales } = all;
+      const y = poisoned(gpu, shape, "y");
+      forward(all, y);
+      const forwardY = await readFloats(y);
+      const dy = place(host.dy, "dy");
+      const sumsOf = () => empty(gpu, sumsShape(tensors.x, options.ghosts), "f32", "sums");
+      const dx = poisoned(gpu, shape, "dx");
+      const dgamma = poisoned(gpu, [one.C], "dgamma");
+      const dbeta = poisoned(gpu, [one.C], "dbeta");
+      const dresidual = residual ? poisoned(gpu, shape, "dresidual") : undefined;
+      const saved = dresidual ? { residual: { y, dresidual } } : {};
+      const written = { accumulate: false, accumulateParameters: false };
+      // The slope of a relu at a value that rounds to 0 is the GPU's own.
+      const gradients = () => ghostBatchNormGradients({ ...host, y: forwardY }, size);
+      return {
+        launch: () =>
+          launchBackward(
+            { ...tensors, dy, sums: sumsOf(), ...saved, dx, dgamma, dbeta },
+            { ...options, ...written },
+          ),
+        outputs: [
+          scaled("dx", dx, () => gradients().dx, () => scales().dx),
+          scaled("dgamma", dgamma, () => gradients().dgamma, () => scales().dgamma),
+          scaled("dbeta", dbeta, () => gradients().dbeta, () => scales().dbeta),
+          ...(dresidual ? [summed("dresidual", dresidual, 1, () => gradients().dresidual)] : []),
+        ],
+      };
+    },
+  }),
+  passOf("ghost-batch-norm/running-statistics", runningStatisticsCases, {
+    label: caseLabel,
+    cost: ({ C, ghosts }) => ({ flops: 6 * C * ghosts, bytes: 8 * C * ghosts }),
+    prepare: (gpu, one) => {
+      const { N, C, HW, ghosts, ghostSize, rule, momentum, averageDeviations = false } = one;
+      const make = numbers(C);
+      const positive = (count: number) => make(count).map((value) => 0.5 + value * value);
+      const host = {
+        mean: make(ghosts * C),
+        variance: positive(ghosts * C),
+        runningMean: make(C),
+        runningVariance: positive(C),
+      };
+      const pairs = new Float32Array(2 * ghosts * C);
+      for (let i = 0; i < ghosts * C; i++) pairs.set([host.mean[i]!, host.variance[i]!], 2 * i);
+      const tensors = {
+        statistics: fromArray(gpu, pairs, [ghosts, C, 2], "statistics"),
+        pixels: fromArray(gpu, new Uint32Array(C).fill(HW), [C], "pixels"),
+        runningMean: fromArray(gpu, host.runningMean, [C], "runningMean"),
+        runningVariance: fromArray(gpu, host.runningVariance, [C], "runningVariance"),
+      };
+      const size = { N, C, HW, ghosts, ghostSize, rule, momentum, eps: 1e-5, averageDeviations };
+      const reference = () => updateRunningStatistics(host, size);
+      const bound = (name: "runningMean" | "runningVariance"): Output => ({
+        name,
+        tensor: tensors[name],
+        expected: () => {
+          const values = reference()[name];
+          return { values, bound: roundingBound({ terms: ghosts, scale: 1 + largest(values), factor: FACTOR }) };
+        },
+      });
+      return {
+        launch: () =>
+          launchRunningStatistics(
+            { ...tensors, ghosts: { ghostSize, ghosts, total: N } },
+            { rule, momentum, averageDeviation: averageDeviations },
+          ),
+        outputs: [bound("runningMean"), bound("runningVariance")],
+      };
+    },
+  }),
+];

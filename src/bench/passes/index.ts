@@ -1,0 +1,38 @@
+/** The list of passes that the benchmarks know. Adding an op's is its file and one line here. */
+import { UsageError } from "../../support/errors.ts";
+import type { Pass } from "../pass.ts";
+import { conv2dPasses } from "./conv2d.ts";
+import { dataPasses } from "./data.ts";
+import { elementwisePasses } from "./elementwise.ts";
+import { ghostBatchNormPasses } from "./ghost-batch-norm.ts";
+import { lossPasses } from "./loss.ts";
+import { matmulPasses } from "./matmul.ts";
+import { optimizerPasses } from "./optimizer.ts";
+import { poolingPasses } from "./pooling.ts";
+
+export const PASSES: readonly Pass[] = [
+  ...conv2dPasses,
+  ...matmulPasses,
+  ...ghostBatchNormPasses,
+  ...poolingPasses,
+  ...elementwisePasses,
+  ...lossPasses,
+  ...optimizerPasses,
+  ...dataPasses,
+];
+
+/** The op of a pass or a kernel's file: what stands before the slash. */
+export function opOf(name: string): string {
+  return name.split("/")[0]!;
+}
+
+/** The passes of the named ops, or the named passes themselves; all of them for none. @throws UsageError for others */
+export function passesOf(names: readonly string[]): readonly Pass[] {
+  const known = new Set(PASSES.flatMap(({ name }) => [name, opOf(name)]));
+  const unknown = names.find((name) => !known.has(name));
+  if (unknown !== undefined) {
+    const ops = [...new Set(PASSES.map(({ name }) => opOf(name)))].sort();
+    throw new UsageError(`bench: there is no op or pass ${JSON.stringify(unknown)}; ops are ${ops.join(", ")}`);
+  }
+  return names.length === 0 ? PASSES : PASSES.filter(({ name }) => names.includes(name) || names.includes(opOf(name)));
+}

@@ -1,0 +1,42 @@
+/** Times of repeated runs, summed up so that a disturbed run does not count. */
+
+export interface Summary {
+  /** How many. */
+  readonly n: number;
+  readonly median: number;
+  /** Quartiles: half of all runs lie between them. */
+  readonly low: number;
+  readonly high: number;
+  readonly best: number;
+}
+
+/** @throws RangeError for no times at all */
+export function summarize(times: readonly number[]): Summary {
+  if (times.length === 0) throw new RangeError("no times to sum up");
+  const sorted = [...times].sort((a, b) => a - b);
+  return {
+    n: sorted.length,
+    median: quantile(sorted, 0.5),
+    low: quantile(sorted, 0.25),
+    high: quantile(sorted, 0.75),
+    best: sorted[0]!,
+  };
+}
+
+/** Between the two nearest values, linearly. */
+function quantile(sorted: readonly number[], share: number): number {
+  const at = share * (sorted.length - 1);
+  const below = Math.floor(at);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!);
+}
+
+/** "1.23 ms (1.20 to 1.31)": median and quartiles. */
+export function summaryText({ median, low, high }: Summary): string {
+  return `${milliseconds(median)} ms (${milliseconds(low)} to ${milliseconds(high)})`;
+}
+
+/** Three digits at least, whatever the size. */
+export function milliseconds(ms: number): string {
+  return ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms >= 1 ? ms.toFixed(2) : ms.toFixed(3);
+}

@@ -1,0 +1,47 @@
+/** ImageNet (Russakovsky et al. 2015): 1.28 million photographs of 1,000 classes, streamed from folders of JPEG files. */
+import { UsageError } from "../support/errors.ts";
+import { listClassFolders } from "./class-folders.ts";
+import { type DatasetOutline, IMAGENET_NORMALIZATION, NO_AUGMENTATION } from "./dataset.ts";
+import { type StreamedDataset, type StreamGeometry, streamedSplit } from "./streamed.ts";
+
+/** The paper's released code: shorter side 256; in training a random crop of 224 and mirrored halves, else the middle. */
+export const IMAGENET_GEOMETRY: StreamGeometry = { resize: 256, crop: 224 };
+
+/** What is known without the files: the ILSVRC 2012 training and validation images. */
+export function imagenetFacts({ crop }: StreamGeometry = IMAGENET_GEOMETRY): DatasetOutline {
+  return {
+    name: "imagenet",
+    classes: 1000,
+    channels: 3,
+    height: crop,
+    width: crop,
+    classNames: Array.from({ length: 1000 }, (_, label) => `class ${label}`),
+    normalization: IMAGENET_NORMALIZATION,
+    augmentation: NO_AUGMENTATION,
+    trainCount: 1_281_167,
+    testCount: 50_000,
+  };
+}
+
+/**
+ * Lists a folder with train/CLASS/ and val/CLASS/ (or test/CLASS/). Any number of classes will do, so parts of ImageNet
+ * and other large sets of photographs are read the same way.
+ * @throws UsageError without a folder; DataError as `listClassFolders`
+ */
+export function openImagenet(
+  dataDir: string | undefined,
+  geometry: StreamGeometry = IMAGENET_GEOMETRY,
+): StreamedDataset {
+  if (dataDir === undefined) {
+    throw new UsageError("imagenet: name the folder that has train/CLASS/ and val/CLASS/ with --data-dir");
+  }
+  const { classNames, train, test } = listClassFolders(dataDir);
+  const { trainCount: _, testCount: __, ...facts } = imagenetFacts(geometry);
+  return {
+    ...facts,
+    classes: classNames.length,
+    classNames,
+    train: streamedSplit(train, geometry),
+    test: streamedSplit(test, geometry),
+  };
+}

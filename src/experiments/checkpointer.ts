@@ -1,0 +1,161 @@
+/**
+ * Decides when a run is kept and keeps it, beside the steps: the state is copied in order with them, and hashed and
+ * written while they go on. At most one checkpoint is being written; one that falls due meanwhile follows at once.
+ */
+import { stateDictOf } from "../nn/state-dict.ts";
+import { CheckpointFolder } from "../storage/checkpoint-file.ts";
+import type { RunFolder } from "../storage/run-folder.ts";
+import type { TensorToStore } from "../storage/safetensors.ts";
+import { isFiniteState, type Position, type StateTensors } from "../train/checkpoint.ts";
+import type { Trainer } from "../train/trainer.ts";
+import type { CheckpointContent, RunCheckpoint } from "./run-checkpoint.ts";
+import type { RunControl } from "./run-control.ts";
+
+export interface CheckpointOptions {
+  /** Steps or seconds between two checkpoints; Infinity for none but those that are asked for. */
+  readonly every: { readonly steps: number } | { readonly seconds: number };
+  /** How many of the newest stay. */
+  readonly keep: number;
+}
+
+/** Five minutes: what a killed run loses at most. Two, because the newest may be damaged by what ended the run. */
+export const DEFAULT_CHECKPOINTS: CheckpointOptions = { every: { seconds: 300 }, keep: 2 };
+
+interface Best {
+  readonly step: number;
+  readonly accuracy: number;
+  readonly tensors: Promise<ReadonlyMap<string, TensorToStore>>;
+}
+
+export class Checkpointer {
+  readonly #folder: RunFolder;
+  readonly #trainer: Trainer;
+  readonly #options: CheckpointOptions;
+  /** What goes into the JSON of a checkpoint at a position. */
+  readonly #describe: (position: Position) => CheckpointContent;
+  readonly #files: CheckpointFolder;
+  #lastStep: number;
+  #lastTime = performance.now();
+  /** The best evaluation's weights, until they are written with the next checkpoint. */
+  #best: Best | null = null;
+  #writing: Promise<void> | null = null;
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(
+    folder: RunFolder,
+    trainer: Trainer,
+    fields: { options: CheckpointOptions; describe: (position: Position) => CheckpointContent },
+  ) {
+    this.#folder = folder;
+    this.#trainer = trainer;
+    this.#options = fields.options;
+    this.#describe = fields.describe;
+    this.#files = new CheckpointFolder(folder.path);
+    this.#lastStep = 0;
+  }
+
+  /** Removes what belongs to steps after the one that the run goes on from, and leftovers of a killed process. */
+  async begin(from: RunCheckpoint | null): Promise<void> {
+    const step = from?.content.position.step ?? 0;
+    this.#lastStep = step;
+    await this.#files.sweep();
+    const all = [...(await this.#files.list("last")), ...(await this.#files.list("best"))];
+    await this.#files.prune(all.filter((name) => name.step <= step));
+  }
+
+  /**
+   * Takes a checkpoint where one is due or asked for, and the best weights where this step has them; false when the
+   * run is to stop, with everything on the disk.
+   * @param best the evaluation of this step if it is the best so far, else null
+   * @throws DataError when an earlier checkpoint could not be written
+   */
+  async afterStep(position: Position, best: { accuracy: number } | null, control: RunControl): Promise<boolean> {
+    this.#throwFailure();
+    const stops = control.stop !== null;
+    if (stops) await this.settle();
+    const due = stops || (this.#writing === null && (control.checkpoint || this.#isDue(position.step)));
+    if (!due && !best) return true;
+    await this.#trainer.keeper.idle();
+    const content = this.#describe(position);
+    const arriving = this.#trainer.keeper.take();
+    arriving.catch(() => undefined); // awaited by whoever writes it
+    const { step } = position;
+    if (best) this.#best = { step, accuracy: best.accuracy, tensors: arriving.then((tensors) => this.#weights(tensors)) };
+    this.#best?.tensors.catch(() => undefined);
+    if (due) {
+      control.checkpointTaken();
+      this.#lastStep = step;
+      this.#lastTime = performance.now();
+      this.#writing = this.#write(content, arriving).then(
+        () => void (this.#writing = null),
+        (error: unknown) => {
+          this.#writing = null;
+          this.#failure = { error };
+        },
+      );
+    }
+    if (stops) await this.settle();
+    return !stops;
+  }
+
+  /** Resolves when nothing is being written. @throws DataError when a checkpoint could not be */
+  async settle(): Promise<void> {
+    await this.#writing;
+    this.#throwFailure();
+  }
+
+  /** Writes the best weights that are not on the disk yet: the run ends. */
+  async writeBest(): Promise<void> {
+    await this.settle();
+    if (this.#best === null) return;
+    const { step, accuracy, tensors } = this.#best;
+    await this.#files.write({ kind: "best", step }, await tensors, { step, accuracy });
+    this.#best = null;
+  }
+
+  /** Removes all but the best: the run has its outcome. */
+  async finish(): Promise<void> {
+    await this.#files.prune((await this.#files.list("best")).slice(0, 1));
+  }
+
+  #isDue(step: number): boolean {
+    const { every } = this.#options;
+    if ("steps" in every) return step - this.#lastStep >= every.steps;
+    return performance.now() - this.#lastTime >= 1000 * every.seconds;
+  }
+
+  async #write(content: CheckpointContent, arriving: Promise<StateTensors>): Promise<void> {
+    const tensors = await arriving;
+    // The run ends at the next log point; until then the checkpoint before this one stays the last good one.
+    if (!isFiniteState(tensors)) return;
+    await this.#folder.settle();
+    const best = this.#best;
+    if (best && best.step <= content.position.step) {
+      await this.#files.write({ kind: "best", step: best.step }, await best.tensors, { step: best.step, accuracy: best.accuracy });
+      if (this.#best === best) this.#best = null;
+    }
+    const stored = [...tensors].map(([name, data]) => [name, { shape: [data.length], data }] as const);
+    await this.#files.write({ kind: "last", step: content.position.step }, stored, content);
+    await this.#prune();
+  }
+
+  /** Keeps the newest, and with each of them the best there was until then. */
+  async #prune(): Promise<void> {
+    const last = (await this.#files.list("last")).slice(0, this.#options.keep);
+    const best = await this.#files.list("best");
+    const ofEach = last.map(({ step }) => best.find((name) => name.step <= step));
+    await this.#files.prune([...last, ...ofEach.filter((name) => name !== undefined)]);
+  }
+
+  #weights(tensors: StateTensors): ReadonlyMap<string, TensorToStore> {
+    const [values, runningMean, runningVariance] = ["values", "running_mean", "running_variance"].map((name) => tensors.get(name));
+    return stateDictOf(this.#trainer.state, {
+      values: values!,
+      ...(runningMean && runningVariance && { runningMean, runningVariance }),
+    });
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+}

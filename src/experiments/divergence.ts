@@ -1,0 +1,62 @@
+/** NaN and infinities in a run: what counts, and where they come from. */
+import { DivergenceError } from "../support/errors.ts";
+import { findNonFinite, type NonFiniteSource } from "../train/diagnose.ts";
+import type { StepMetrics, TrainEvent, Trainer } from "../train/trainer.ts";
+import { loadCheckpoint } from "./run-checkpoint.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+type MetricsEvent = Extract<TrainEvent, { kind: "metrics" }>;
+
+export interface Divergence {
+  /** What is not finite, in words. */
+  readonly what: string;
+  /** The first step, from 1, whose loss or gradient norm is not finite; null where only parameters are not. */
+  readonly badStep: number | null;
+  /** The last step that was read back. */
+  readonly readUntil: number;
+}
+
+/** Steps whose update was left out under --on-nan skip. */
+export function skippedIn({ steps }: MetricsEvent): StepMetrics[] {
+  return steps.filter((step) => !isFiniteStep(step));
+}
+
+/** What ends the run, or null. Under `skip`, a loss or a gradient does not: it has not reached the parameters. */
+export function divergenceIn({ steps, nonFiniteParameters }: MetricsEvent, onNan: RunSpec["onNan"]): Divergence | null {
+  const readUntil = steps.at(-1)!.step;
+  const bad = onNan === "stop" ? steps.find((step) => !isFiniteStep(step)) : undefined;
+  if (bad) {
+    const { step, loss, gradientNorm } = bad;
+    return { what: `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}`, badStep: step, readUntil };
+  }
+  if (nonFiniteParameters === 0) return null;
+  const what = `after step ${readUntil}: ${nonFiniteParameters} parameters are NaN or infinite`;
+  return { what, badStep: null, readUntil };
+}
+
+/** Replays from the last checkpoint before it and says where it began. */
+export async function divergenceError(
+  trainer: Trainer,
+  { divergence, folder, spec, report }: { divergence: Divergence; folder: string; spec: RunSpec; report: (line: string) => void },
+): Promise<DivergenceError> {
+  const { what, badStep, readUntil } = divergence;
+  const checkpoint = await loadCheckpoint(folder, spec, { report, before: badStep ?? readUntil });
+  const from = checkpoint?.content.position.step ?? 0;
+  report(`${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find where it began`);
+  const restore = () => (checkpoint ? trainer.keeper.restore(checkpoint.tensors, checkpoint.path) : trainer.keeper.restart());
+  const source = await findNonFinite(trainer, { restore, from, to: readUntil, badStep });
+  const kept = checkpoint ? `the last good checkpoint is ${checkpoint.path}` : "there was no checkpoint yet";
+  return new DivergenceError(
+    `${what}; ${whereFrom(source)}; the run has diverged (try a smaller learning rate, or a clip norm); ${kept}`,
+  );
+}
+
+function whereFrom(source: NonFiniteSource | null): string {
+  if (!source) return "it did not come up again when the steps were replayed, which points to the device";
+  const layer = source.layer === null ? "" : `, layer ${source.layer}`;
+  return `first produced in step ${source.step} by ${source.kernel}${layer} (${source.output})`;
+}
+
+function isFiniteStep({ loss, gradientNorm }: StepMetrics): boolean {
+  return Number.isFinite(loss) && Number.isFinite(gradientNorm);
+}

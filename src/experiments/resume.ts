@@ -1,0 +1,112 @@
+/** Runs that are to go on: which one, whether it may, and from where. */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { readConfig } from "./config-file.ts";
+import { errorCode, fileError } from "../storage/file-error.ts";
+import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
+import { isLocked } from "../storage/run-lock.ts";
+import { DataError, UsageError } from "../support/errors.ts";
+import { dataFingerprint } from "./data-fingerprint.ts";
+import { METRIC_COLUMNS, type MetricColumn, type RunSummary } from "./execute.ts";
+import type { PreparedRun } from "./prepare.ts";
+import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
+import { RunSpec, type RunSpecInput } from "./run-spec.ts";
+
+/**
+ * The run folder that was written last, of those that have not finished and that no process writes.
+ * @throws UsageError where there is none
+ */
+export async function newestUnfinishedRun(runsDirectory: string): Promise<string> {
+  let newest: { path: string; written: number } | null = null;
+  for (const name of await namesIn(runsDirectory)) {
+    const path = join(runsDirectory, name);
+    const written = await stat(join(path, "metrics.jsonl")).then(({ mtimeMs }) => mtimeMs, () => null);
+    if (name.startsWith(".") || written === null || (newest && written <= newest.written)) continue;
+    if ((await readSummary(path)) === null && !(await isLocked(path))) newest = { path, written };
+  }
+  if (!newest) throw new UsageError(`--resume: there is no unfinished run in ${runsDirectory}`);
+  return newest.path;
+}
+
+/** What a run folder was asked to do. @throws DataError or UsageError when it is no run folder, or is damaged */
+export async function specOfRun(path: string): Promise<RunSpec> {
+  const result = RunSpec.safeParse(readConfig(join(path, "config.yaml")));
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new DataError(`${join(path, "config.yaml")}: ${issue.path.join(".")}: ${issue.message}`);
+}
+
+/**
+ * Checks that options given again are those of the run.
+ * @param given what the user has said, by its key in the specification
+ * @param nameOf the option of a key
+ * @throws UsageError naming the first that differs
+ */
+export function requireSameOptions(stored: RunSpec, given: Partial<RunSpecInput>, nameOf: (key: string) => string): void {
+  for (const [key, value] of Object.entries(given)) {
+    const kept = stored[key as keyof RunSpec];
+    if (JSON.stringify(kept ?? null) === JSON.stringify(value ?? null)) continue;
+    const text = (of: unknown) => (of === undefined ? "unset" : JSON.stringify(of));
+    throw new UsageError(`${nameOf(key)} ${text(value)}: the run has ${text(kept)}, and another value would alter its result; leave it out, or start a new run`);
+  }
+}
+
+/** The outcome of a run that has finished, else null. @throws DataError when it is damaged */
+export async function summaryOf(path: string): Promise<RunSummary | null> {
+  return (await readSummary(path)) as RunSummary | null;
+}
+
+export interface ResumedRun {
+  readonly folder: RunFolder<MetricColumn>;
+  /** Null where the run ended before its first checkpoint: it begins again. */
+  readonly from: RunCheckpoint | null;
+}
+
+/**
+ * Takes over an unfinished run.
+ * @throws UsageError when another process writes it or it has finished; DataError when no checkpoint can be used, or the
+ *   data are not those that it began with
+ */
+export async function resumeRun(
+  path: string,
+  prepared: PreparedRun,
+  { environment, report }: { environment: RunEnvironment; report: (line: string) => void },
+): Promise<ResumedRun> {
+  const folder = await RunFolder.resume(path, { columns: METRIC_COLUMNS, environment });
+  try {
+    const from = await loadCheckpoint(path, prepared.spec, { report });
+    if (from) {
+      requireSameData(from, prepared);
+      reportDifferences(from, environment, report);
+    }
+    report(from ? `resuming ${path} after step ${from.content.position.step}` : `${path} has no checkpoint yet: it begins again`);
+    return { folder, from };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+function requireSameData({ path, content }: RunCheckpoint, { dataset }: PreparedRun): void {
+  const found = dataFingerprint(dataset);
+  if (found === content.data) return;
+  throw new DataError(`${path}: the run began with other training data (${content.data}) than ${dataset.name} is here (${found}): check --data-dir`);
+}
+
+/** What may change the last bits of the result without anyone having asked for it. */
+function reportDifferences({ content }: RunCheckpoint, { adapter, versions }: RunEnvironment, report: (line: string) => void): void {
+  const differing = (before: object, now: object) =>
+    Object.entries(before).filter(([key, value]) => JSON.stringify((now as Record<string, unknown>)[key]) !== JSON.stringify(value));
+  for (const [key, value] of differing({ adapter: content.adapter.name, ...content.versions }, { adapter: (adapter as { name?: string } | null)?.name, ...versions })) {
+    report(`warning: the run began with ${key} ${value}: the last bits of its result may differ from an undisturbed run's`);
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (cause) {
+    if (errorCode(cause) === "ENOENT") return [];
+    throw fileError(cause, "read", folder);
+  }
+}

@@ -1,0 +1,63 @@
+/** A checkpoint of a run: what its JSON says, and how it is read back. */
+import { z } from "zod";
+import { CheckpointFolder, type StoredCheckpoint } from "../storage/checkpoint-file.ts";
+import type { StoredTensor } from "../storage/safetensors.ts";
+import { DataError } from "../support/errors.ts";
+import { LOG_ROWS } from "../train/trainer.ts";
+import { type RunSpec, specHash } from "./run-spec.ts";
+import { TallyRecord } from "./tally.ts";
+
+const count = z.int().min(0);
+
+export const CheckpointContent = z.object({
+  format: z.literal(1),
+  position: z.strictObject({ step: count, read: count, distanceSteps: z.array(count).readonly() }),
+  /** Bytes of the metrics files that belong to the steps that have been read back. */
+  metrics: z.strictObject({ lines: count, table: count }),
+  tally: TallyRecord,
+  spec: z.unknown(),
+  specHash: z.string(),
+  /** Of the training images and labels (dataFingerprint). */
+  data: z.string(),
+  slabSamples: z.int().min(1),
+  versions: z.record(z.string(), z.string()),
+  adapter: z.looseObject({ name: z.string() }),
+});
+export type CheckpointContent = z.infer<typeof CheckpointContent>;
+
+/** What a run goes on from. */
+export interface RunCheckpoint {
+  /** The file of its tensors. */
+  readonly path: string;
+  readonly content: CheckpointContent;
+  readonly tensors: ReadonlyMap<string, StoredTensor["data"]>;
+}
+
+/**
+ * The newest checkpoint of a run folder that is whole and belongs to the run; null where none was ever written.
+ *
+ * @param report is told of every damaged one that is passed over
+ * @param before only checkpoints of fewer steps count
+ * @throws DataError when there are checkpoints and none can be used, naming them
+ */
+export function loadCheckpoint(
+  runFolder: string,
+  spec: RunSpec,
+  options: { report: (line: string) => void; before?: number },
+): Promise<RunCheckpoint | null> {
+  return new CheckpointFolder(runFolder).newestWhole((stored) => checked(stored, spec), options);
+}
+
+function checked({ path, step, content, tensors }: StoredCheckpoint, spec: RunSpec): RunCheckpoint {
+  const result = CheckpointContent.safeParse(content);
+  if (!result.success) {
+    const issue = result.error.issues[0]!;
+    throw new DataError(`${path}: damaged: ${issue.path.join(".")}: ${issue.message}`);
+  }
+  const { position, specHash: hash } = result.data;
+  const { step: done, read, distanceSteps } = position;
+  const isOrdered = read <= done && done - read <= LOG_ROWS && distanceSteps.every((at) => at > read && at <= done);
+  if (done !== step || !isOrdered) throw new DataError(`${path}: damaged: position ${JSON.stringify(position)} at step ${step}`);
+  if (hash !== specHash(spec)) throw new DataError(`${path}: belongs to another run: its specification is not that of config.yaml`);
+  return { path, content: result.data, tensors: new Map([...tensors].map(([name, { data }]) => [name, data])) };
+}

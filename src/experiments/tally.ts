@@ -1,0 +1,65 @@
+/** What a run has found out so far that its summary needs: kept with every checkpoint. */
+import { z } from "zod";
+import type { TrainEvent } from "../train/trainer.ts";
+
+const count = z.int().min(0);
+const distance = z.number().nullable(); // JSON has no infinity
+
+export const TallyRecord = z.strictObject({
+  /** Wall time of training and evaluation, over all processes that have worked on the run. */
+  seconds: z.number().min(0),
+  evaluations: z.array(z.strictObject({ step: count, accuracy: z.number() })),
+  testLoss: z.number().nullable(),
+  distanceFirst: distance,
+  distanceAll: distance,
+  /** Steps whose update was left out because it was not finite. */
+  skippedSteps: count,
+});
+export type TallyRecord = z.infer<typeof TallyRecord>;
+
+export class Tally {
+  readonly evaluations: { readonly step: number; readonly accuracy: number }[];
+  /** Mean cross-entropy of the last evaluation. */
+  testLoss: number;
+  /** Mean cross-entropy of the last step that was read back. */
+  loss = Number.NaN;
+  distance: { readonly distanceFirst: number; readonly distanceAll: number };
+  skippedSteps: number;
+  readonly #secondsBefore: number;
+  readonly #start = performance.now();
+
+  constructor(record: TallyRecord | null = null) {
+    this.evaluations = [...(record?.evaluations ?? [])];
+    this.testLoss = record?.testLoss ?? Number.NaN;
+    this.distance = { distanceFirst: record?.distanceFirst ?? 0, distanceAll: record?.distanceAll ?? 0 };
+    this.skippedSteps = record?.skippedSteps ?? 0;
+    this.#secondsBefore = record?.seconds ?? 0;
+  }
+
+  get seconds(): number {
+    return this.#secondsBefore + (performance.now() - this.#start) / 1000;
+  }
+
+  add(event: TrainEvent): void {
+    if (event.kind === "metrics") {
+      this.loss = event.steps.at(-1)!.loss;
+      this.distance = event.distances.at(-1) ?? this.distance;
+    } else {
+      this.testLoss = event.loss;
+      this.evaluations.push({ step: event.step, accuracy: event.accuracy });
+    }
+  }
+
+  /** The evaluation of highest accuracy, the earliest of equals; null before the first. */
+  get best(): { readonly step: number; readonly accuracy: number } | null {
+    let best = this.evaluations[0] ?? null;
+    for (const evaluation of this.evaluations) if (evaluation.accuracy > best!.accuracy) best = evaluation;
+    return best;
+  }
+
+  record(): TallyRecord {
+    const { seconds, testLoss, skippedSteps } = this;
+    const { distanceFirst, distanceAll } = this.distance;
+    return { seconds, evaluations: [...this.evaluations], testLoss, distanceFirst, distanceAll, skippedSteps };
+  }
+}

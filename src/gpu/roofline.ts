@@ -1,0 +1,115 @@
+/**
+ * What an adapter can do at best, measured on it: bandwidth by a copy kernel, arithmetic by chains of multiply-adds
+ * (Williams, Waterman and Patterson 2009). Times elsewhere are given as a share of it.
+ */
+import { DeviceError } from "../support/errors.ts";
+import type { Gpu } from "./gpu.ts";
+import { type AnyKernel, type Cost, defineKernel } from "./kernel.ts";
+import { timeDispatches } from "./profiler.ts";
+import { Storage } from "./storage.ts";
+
+const COPY = defineKernel({ file: "bench/copy.wgsl", bindings: ["x", "y"], params: ["count"] });
+const MULTIPLY_ADD = defineKernel({
+  file: "bench/multiply-add.wgsl",
+  bindings: ["x", "y"],
+  params: ["trips"],
+});
+
+export interface Roofline {
+  /** Bytes read and written by a copy, per second. */
+  readonly bytesPerSecond: number;
+  /** Floating-point operations in registers per second; a multiply-add is 2. */
+  readonly flopsPerSecond: number;
+}
+
+/** The shares of a time that memory and arithmetic cannot do without; the larger one is the share of the roofline. */
+export function shareOfRoofline(cost: Cost, ms: number, roofline: Roofline): number {
+  return attainableMs(cost, roofline) / ms;
+}
+
+/** The least time that the roofline allows, ms. */
+export function attainableMs({ flops, bytes }: Cost, roofline: Roofline): number {
+  return 1000 * Math.max(flops / roofline.flopsPerSecond, bytes / roofline.bytesPerSecond);
+}
+
+const LANES = 64;
+/** Operations of one lane in one trip of multiply-add.wgsl: 4 times 8 chains of vec4, 2 operations each. */
+const FLOPS_A_TRIP = 256;
+/** The best of so many: a peak is what the machine did once, not what it does beside others. */
+const REPEATS = 9;
+
+const measured = new WeakMap<Gpu, Promise<Roofline>>();
+
+/** Measured once for a Gpu: some 100 ms. */
+export function roofline(gpu: Gpu): Promise<Roofline> {
+  let result = measured.get(gpu);
+  if (!result) {
+    result = measure(gpu);
+    measured.set(gpu, result);
+  }
+  return result;
+}
+
+async function measure(gpu: Gpu): Promise<Roofline> {
+  const { software } = gpu.adapter;
+  // Beyond the caches of either kind of machine: 256 MiB each way on a GPU, 16 MiB where a CPU does it.
+  const largest = gpu.device.limits.maxStorageBufferBindingSize;
+  const bytes = Math.min(software ? 2 ** 24 : 2 ** 28, 2 ** Math.floor(Math.log2(largest)));
+  const lanes = software ? 2 ** 13 : 2 ** 20;
+  const trips = software ? 128 : 512;
+  const x = memory(gpu, bytes);
+  const y = memory(gpu, bytes);
+  try {
+    gpu.write(view(x, 32), new Float32Array([0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1])); // a → 2: finite for ever
+    const count = bytes / 16;
+    const side = Math.ceil(Math.sqrt(count / LANES));
+    const copying = await best(gpu, COPY, {
+      buffers: { x: view(x, bytes), y: view(y, bytes) },
+      params: { count },
+      workgroups: [side, Math.ceil(count / LANES / side)] as const,
+      cost: { flops: 0, bytes: 2 * bytes },
+    });
+    const adding = await best(gpu, MULTIPLY_ADD, {
+      buffers: { x: view(x, 32), y: view(y, 16 * lanes) },
+      params: { trips },
+      workgroups: [lanes / LANES] as const,
+      cost: { flops: FLOPS_A_TRIP * lanes * trips, bytes: 16 * lanes },
+    });
+    return {
+      bytesPerSecond: (2 * bytes) / (copying / 1000),
+      flopsPerSecond: (FLOPS_A_TRIP * lanes * trips) / (adding / 1000),
+    };
+  } finally {
+    x.buffer?.destroy();
+    y.buffer?.destroy();
+  }
+}
+
+async function best(
+  gpu: Gpu,
+  kernel: AnyKernel,
+  launch: Parameters<Gpu["prepare"]>[0]["launch"],
+): Promise<number> {
+  const prepared = gpu.prepare({ kernel, launch });
+  await timeDispatches(gpu, [prepared]); // compiles
+  const times = await timeDispatches(gpu, new Array(REPEATS).fill(prepared));
+  const least = Math.min(...times.filter((ms) => ms > 0));
+  if (!Number.isFinite(least))
+    throw new DeviceError(`${kernel.file}: ${gpu.adapter.name} measures no time for it`);
+  return least;
+}
+
+/** Outside of every scope, lifetime and recording: measuring may happen in the middle of any of them. */
+function memory(gpu: Gpu, bytes: number): Storage {
+  const usage = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST
+  return new Storage(
+    bytes,
+    "roofline",
+    false,
+    gpu.device.createBuffer({ size: bytes, usage, label: "roofline" }),
+  );
+}
+
+function view(storage: Storage, byteLength: number) {
+  return { storage, byteOffset: 0, byteLength };
+}
