@@ -17,9 +17,14 @@ override FLIP: bool;
 override STREAM: u32;          // which use of randomness (src/support/random.ts, STREAMS)
 override WG_SIZE: u32 = 64u;
 
-struct Params { first: u32, pad_value: u32 }  // the slab's first sample in its batch; padding byte, 0 to 255
+struct Params {
+  first: u32,        // the slab's first sample in its batch
+  pad_value: u32,    // padding byte, 0 to 255
+  first_image: u32,  // the sample that `images` begins with, and
+  images_end: u32,   // the one after its last: a data set too large for one binding is gathered from in parts
+}
 
-@group(0) @binding(0) var<storage, read> images: array<u32>;            // [samples, C, H, W] bytes, four to a word
+@group(0) @binding(0) var<storage, read> images: array<u32>;            // [images_end − first_image, C, H, W] bytes, four to a word
 @group(0) @binding(1) var<storage, read> labels: array<u32>;            // [samples]
 @group(0) @binding(2) var<storage, read> order: array<u32>;             // [samples and more]
 @group(0) @binding(3) var<storage, read> normalization: array<f32>;     // [C, 2]: mean, deviation
@@ -48,7 +53,8 @@ fn main(
   let c = (position / (quads * H)) % C;
   let n = position / (quads * H * C);
   let sample = order[step.first_sample + params.first + n];
-  let plane = (sample * C + c) * H * W;
+  if (sample < params.first_image || sample >= params.images_end) { return; }
+  let plane = ((sample - params.first_image) * C + c) * H * W;
   let element = ((n * C + c) * H + i) * W + j;
   let mean = normalization[2u * c];
   let deviation = normalization[2u * c + 1u];

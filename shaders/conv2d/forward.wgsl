@@ -109,7 +109,8 @@ fn main(
         var b = array<f32, B_LOADS>();
         for (var i = 0u; i < B_LOADS; i++) {
           let c = c0 + (lane + i * THREADS) / TILE_N;
-          if (inside[i % OWN_PIXELS] && c < C) { b[i] = x[place[i % OWN_PIXELS] + c * H * W]; }
+          let is_there = inside[i % OWN_PIXELS] && c < C;
+          b[i] = select(0.0, x[select(0u, place[i % OWN_PIXELS] + c * H * W, is_there)], is_there);
         }
         workgroupBarrier();  // the tiles of the step before have been read by all
         for (var i = 0u; i < A_LOADS; i++) {
@@ -170,7 +171,7 @@ fn source(out: u32, at: u32) -> i32 {
 }
 
 fn tap(k: u32, c: u32, r: u32, s: u32) -> f32 {
-  if (k >= K || c >= C) { return 0.0; }
+  let is_there = k < K && c < C;
   let filter_at = select(k * C + c, c * K + k, TRANSPOSED);
-  return weight[(filter_at * R + r) * S + s];
+  return select(0.0, weight[select(0u, (filter_at * R + r) * S + s, is_there)], is_there);
 }

@@ -53,15 +53,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 
   // What this thread fetches for all: one pixel of each step, at these weights' places.
   let own_pixel = lane % DEPTH;
-  var channel = array<u32, B_LOADS>();  // c·H·W
-  var row = array<i32, B_LOADS>();      // r − PADDING
-  var column = array<i32, B_LOADS>();
+  var place = array<u32, B_LOADS>();  // c·H·W + r·W + s
+  var tap = array<u32, B_LOADS>();    // r·2¹⁶ + s, in one number to save registers; a weight past the last is far outside x
   for (var i = 0u; i < B_LOADS; i++) {
     let at = weight0 + (lane + i * THREADS) / DEPTH;
-    // A weight past the last reads as if far outside x: 0.
-    channel[i] = select(0u, at / (R * S) * H * W, at < C * R * S);
-    row[i] = select(-0x40000000, i32(at / S % R) - i32(PADDING), at < C * R * S);
-    column[i] = i32(at % S) - i32(PADDING);
+    let r = at / S % R;
+    let s = at % S;
+    place[i] = at / (R * S) * H * W + r * W + s;
+    tap[i] = select(0x40004000u, (r << 16u) + s, at < C * R * S);
   }
 
   var sum = array<array<f32, TN>, TM>();
@@ -75,19 +74,18 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     for (var i = 0u; i < A_LOADS; i++) {
       let k = k0 + (lane + i * THREADS) / DEPTH * 4u;
       let at = (image * K + k) * P * Q + p * Q + q;
-      if (pixel < end) {
-        for (var v = 0u; v < 4u; v++) {
-          if (k + v < K) { a[i][v] = dy[at + v * P * Q]; }
-        }
+      for (var v = 0u; v < 4u; v++) {
+        let is_there = pixel < end && k + v < K;
+        a[i][v] = select(0.0, dy[select(0u, at + v * P * Q, is_there)], is_there);
       }
     }
+    let top = p * STRIDE - PADDING;  // below zero these wrap around, and so are not below H and W
+    let left = q * STRIDE - PADDING;
+    let corner = image * C * H * W + top * W + left;
     var b = array<f32, B_LOADS>();
     for (var i = 0u; i < B_LOADS; i++) {
-      let h = i32(p * STRIDE) + row[i];
-      let w = i32(q * STRIDE) + column[i];
-      if (pixel < end && h >= 0 && h < i32(H) && w >= 0 && w < i32(W)) {
-        b[i] = x[image * C * H * W + channel[i] + u32(h) * W + u32(w)];
-      }
+      let is_there = pixel < end && top + (tap[i] >> 16u) < H && left + (tap[i] & 0xffffu) < W;
+      b[i] = select(0.0, x[select(0u, corner + place[i], is_there)], is_there);
     }
     workgroupBarrier();  // the tiles of the step before have been read by all
     for (var i = 0u; i < A_LOADS; i++) {

@@ -7,7 +7,7 @@ import { POISON, poisonedPlaces } from "./poison.ts";
 
 /** What is wrong with one output. */
 export interface Finding {
-  readonly kind: "writes nothing" | "unwritten elements" | "wrong values";
+  readonly kind: "does not compile" | "writes nothing" | "unwritten elements" | "wrong values";
   readonly message: string;
 }
 
@@ -31,7 +31,7 @@ export function findingsOf(outputs: readonly Output[], results: readonly NumberA
     const names = outputs.map(({ name }) => name).join(", ");
     return [{ kind: "writes nothing", message: `no element of ${names} was written` }];
   }
-  return outputs.flatMap((output, i) => {
+  return outputs.flatMap((output, i): Finding[] => {
     const { name, tensor } = output;
     const result = results[i]!;
     const place = (index: number) => `${name}[${coordinates(index, tensor.shape).join(", ")}]`;
@@ -39,14 +39,14 @@ export function findingsOf(outputs: readonly Output[], results: readonly NumberA
     if (left.length > 0) {
       const some = left.slice(0, 3).map(place).join(", ");
       const message = `${left.length} of ${result.length} elements of ${name} were never written: ${some}${left.length > 3 ? ", …" : ""}`;
-      return [{ kind: "unwritten elements", message } as const];
+      return [{ kind: "unwritten elements", message }];
     }
     const { values, bound } = output.expected();
     const { wrong, index, maxError } = closeness(result, values, bound);
     if (wrong === 0) return [];
     const worst = `worst ${place(index)}: got ${result[index]}, expected ${values[index]}`;
     const message = `${wrong} of ${result.length} values of ${name} are off; ${worst} (error ${maxError.toExponential(1)}, allowed ${bound.toExponential(1)})`;
-    return [{ kind: "wrong values", message } as const];
+    return [{ kind: "wrong values", message }];
   });
 }
 

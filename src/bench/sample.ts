@@ -1,4 +1,5 @@
 /** Times of repeated runs, summed up so that a disturbed run does not count. */
+import { quantile } from "../support/statistics.ts";
 
 export interface Summary {
   /** How many. */
@@ -13,22 +14,13 @@ export interface Summary {
 /** @throws RangeError for no times at all */
 export function summarize(times: readonly number[]): Summary {
   if (times.length === 0) throw new RangeError("no times to sum up");
-  const sorted = [...times].sort((a, b) => a - b);
   return {
-    n: sorted.length,
-    median: quantile(sorted, 0.5),
-    low: quantile(sorted, 0.25),
-    high: quantile(sorted, 0.75),
-    best: sorted[0]!,
+    n: times.length,
+    median: quantile(times, 0.5),
+    low: quantile(times, 0.25),
+    high: quantile(times, 0.75),
+    best: Math.min(...times),
   };
-}
-
-/** Between the two nearest values, linearly. */
-function quantile(sorted: readonly number[], share: number): number {
-  const at = share * (sorted.length - 1);
-  const below = Math.floor(at);
-  const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!);
 }
 
 /** "1.23 ms (1.20 to 1.31)": median and quartiles. */

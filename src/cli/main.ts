@@ -1,63 +1,6 @@
-/** The command line: `ghostbatch VERB …`. */
-import { Command, CommanderError } from "commander";
-import { versions } from "../experiments/environment.ts";
+/** The command line's process: everything it says and does is in program.ts. */
 import { endWithParent } from "../host/software-gpu.ts";
-import { env } from "../support/env.ts";
-import { GhostbatchError, messageOf, StoppedError } from "../support/errors.ts";
-import { dataCommand } from "./commands/data.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { reproduceCommand } from "./commands/reproduce.ts";
-import { trainCommand } from "./commands/train.ts";
-import { verifyCommand } from "./commands/verify.ts";
+import { run } from "./program.ts";
 
 endWithParent();
-
-const EXIT_CODES = [
-  "Exit codes: 0 done, 1 failed or diverged, 2 wrong input or refused by the disk, 3 no adapter or device lost,",
-  "130, 143, 140 stopped by SIGINT, SIGTERM, SIGUSR2 with a checkpoint.",
-].join("\n");
-
-const program = new Command("ghostbatch")
-  .description("A from-scratch WebGPU training engine, and on it 'Train longer, generalize better' (Hoffer et al. 2017)")
-  .version(versions()["ghostbatch"]!)
-  .showSuggestionAfterError()
-  .addHelpText("after", `\n${EXIT_CODES}\n\nVariables:\n${variables()}`);
-
-for (const command of [doctorCommand(), trainCommand(), reproduceCommand(), verifyCommand(), dataCommand()]) {
-  program.addCommand(command);
-}
-for (const command of everyCommand(program)) command.exitOverride().showSuggestionAfterError();
-
-process.exit(await main());
-
-async function main(): Promise<number> {
-  try {
-    await program.parseAsync();
-    return typeof process.exitCode === "number" ? process.exitCode : 0;
-  } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2; // its message is printed already
-    if (thrown instanceof StoppedError) {
-      console.error(thrown.message);
-      return thrown.exitCode;
-    }
-    if (thrown instanceof GhostbatchError) {
-      console.error(`error: ${messageOf(thrown)}`);
-      if (env.debugLevel() > 0) console.error(thrown.stack);
-      return thrown.exitCode;
-    }
-    console.error(`defect in ghostbatch: ${messageOf(thrown)}\nplease report it with the command and this trace:`);
-    console.error(thrown instanceof Error ? thrown.stack : thrown);
-    return 1;
-  }
-}
-
-function everyCommand(command: Command): Command[] {
-  return [command, ...command.commands.flatMap((child) => everyCommand(child as Command))];
-}
-
-function variables(): string {
-  return env
-    .variables()
-    .map(({ name, meaning }) => `  ${name.padEnd(20)} ${meaning}`)
-    .join("\n");
-}
+process.exit(await run(process.argv));

@@ -1,12 +1,18 @@
 /** Options that several verbs share, and how their values are read. */
 import { InvalidArgumentError, Option } from "commander";
 import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../experiments/checkpointer.ts";
+import { parseScale } from "../experiments/scale.ts";
+import { messageOf } from "../support/errors.ts";
 import type { OnUsr2 } from "./signals.ts";
 
 export const adapterOption = () =>
-  new Option("--adapter <name>", "part of an adapter's name, or software (default: the fastest that is not software)");
+  new Option(
+    "--adapter <name>",
+    "part of an adapter's name, or software (default: the fastest that is not software)",
+  );
 export const dataDirOption = () => new Option("--data-dir <folder>", "folder of the data set's own files");
-export const runsDirOption = () => new Option("--runs-dir <folder>", "folder of all run folders").default("runs");
+export const runsDirOption = () =>
+  new Option("--runs-dir <folder>", "folder of all run folders").default("runs");
 export const jsonOption = () => new Option("--json", "print the result as JSON on standard output");
 
 /** A whole number of at least `minimum`. */
@@ -36,18 +42,49 @@ export function listOf<T extends string>(choices: readonly T[]) {
   return (text: string): T[] =>
     text.split(",").map((part) => {
       const choice = choices.find((candidate) => candidate.toLowerCase() === part.trim().toLowerCase());
-      if (choice === undefined) throw new InvalidArgumentError(`There is no ${JSON.stringify(part)}; there are ${choices.join(", ")}.`);
+      if (choice === undefined)
+        throw new InvalidArgumentError(
+          `There is no ${JSON.stringify(part)}; there are ${choices.join(", ")}.`,
+        );
       return choice;
     });
 }
 
+/** How large an experiment is run. */
+export const scaleOption = () =>
+  new Option(
+    "--scale <scale>",
+    "small: minutes on a CPU; full: the paper's; a fraction such as 0.1: of the paper's epochs",
+  )
+    .argParser((text: string) => {
+      try {
+        return parseScale(text);
+      } catch (error) {
+        throw new InvalidArgumentError(messageOf(error));
+      }
+    })
+    .default("small");
+
+/** Seeds of repeated runs. */
+export const seedsOption = () =>
+  new Option("--seeds <numbers>", "separated by commas")
+    .argParser((text: string) => text.split(",").map((part) => wholeNumber(0)(part.trim())))
+    .default([0], "0");
+
 /** Options of verbs that train: how often runs are kept. */
 export const checkpointOptions = () => [
-  new Option("--checkpoint-every <interval>", "steps (500) or time (30s, 5m, 2h) between checkpoints, or never (default: 5m)").argParser(
-    checkpointInterval,
-  ),
-  new Option("--keep-checkpoints <count>", "newest checkpoints that stay while a run goes on (default: 2)").argParser(wholeNumber(1)),
-  new Option("--on-usr2 <action>", "what SIGUSR2 does after a checkpoint (default: stop)").choices(["stop", "continue"]),
+  new Option(
+    "--checkpoint-every <interval>",
+    "steps (500) or time (30s, 5m, 2h) between checkpoints, or never (default: 5m)",
+  ).argParser(checkpointInterval),
+  new Option(
+    "--keep-checkpoints <count>",
+    "newest checkpoints that stay while a run goes on (default: 2)",
+  ).argParser(wholeNumber(1)),
+  new Option("--on-usr2 <action>", "what SIGUSR2 does after a checkpoint (default: stop)").choices([
+    "stop",
+    "continue",
+  ]),
 ];
 
 export interface CheckpointFlags {
@@ -67,7 +104,8 @@ const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600 };
 /** A length of time such as 30s, 5m or 2h, in seconds. */
 export function duration(text: string): number {
   const [, number, unit] = text.match(/^(\d{1,9}(?:\.\d+)?)([smh])$/) ?? [];
-  if (unit === undefined || Number(number) === 0) throw new InvalidArgumentError("Expected a time such as 30s, 5m or 2h.");
+  if (unit === undefined || Number(number) === 0)
+    throw new InvalidArgumentError("Expected a time such as 30s, 5m or 2h.");
   return Number(number) * SECONDS[unit]!;
 }
 
@@ -79,6 +117,7 @@ function checkpointInterval(text: string): CheckpointOptions["every"] {
 
 /** The command line as it could be typed again. */
 export function typedCommand(): string {
-  const quote = (word: string) => (/^[\w./:=,@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+  const quote = (word: string) =>
+    /^[\w./:=,@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
   return ["ghostbatch", ...process.argv.slice(2)].map(quote).join(" ");
 }

@@ -5,8 +5,8 @@ import type { Augmentation, ImageDataset, Normalization, Split } from "./dataset
 
 export interface ResidentSplit {
   readonly count: number;
-  /** [count, C, H, W] u8 */
-  readonly images: Tensor;
+  /** [count, C, H, W] u8, in as many parts as the adapter's largest binding makes necessary; mostly one. */
+  readonly images: readonly Tensor[];
   /** [count] u32 */
   readonly labels: Tensor;
 }
@@ -23,22 +23,42 @@ export interface ResidentDataset {
   readonly augmentation: Augmentation;
 }
 
-/** @throws DeviceError when a split is larger than the adapter binds */
-export function uploadDataset(gpu: Gpu, dataset: ImageDataset): ResidentDataset {
+/**
+ * @param maximumBytes largest part that images are uploaded in: what the adapter binds
+ * @throws DeviceError when the adapter has not the memory
+ */
+export function uploadDataset(
+  gpu: Gpu,
+  dataset: ImageDataset,
+  maximumBytes = gpu.device.limits.maxStorageBufferBindingSize,
+): ResidentDataset {
   const imageShape = [dataset.channels, dataset.height, dataset.width] as const;
+  const upload = (part: "train" | "test", label: string) =>
+    uploadSplit(gpu, dataset[part], { imageShape, maximumBytes, label: `${dataset.name} ${label} images` });
   return {
     name: dataset.name,
     classes: dataset.classes,
     imageShape,
-    train: uploadSplit(gpu, dataset.train, imageShape, `${dataset.name} training images`),
-    test: uploadSplit(gpu, dataset.test, imageShape, `${dataset.name} test images`),
+    train: upload("train", "training"),
+    test: upload("test", "test"),
     normalization: uploadNormalization(gpu, dataset.normalization),
     augmentation: dataset.augmentation,
   };
 }
 
-function uploadSplit(gpu: Gpu, split: Split, imageShape: readonly number[], label: string): ResidentSplit {
-  const images = fromArray(gpu, split.images as Uint8Array<ArrayBuffer>, [split.count, ...imageShape], label);
+function uploadSplit(
+  gpu: Gpu,
+  split: Split,
+  { imageShape, maximumBytes, label }: { imageShape: readonly number[]; maximumBytes: number; label: string },
+): ResidentSplit {
+  const size = imageShape.reduce((product, side) => product * side, 1);
+  const most = Math.max(1, Math.floor(maximumBytes / size));
+  const images: Tensor[] = [];
+  for (let first = 0; first < split.count; first += most) {
+    const count = Math.min(most, split.count - first);
+    const bytes = split.images.subarray(first * size, (first + count) * size) as Uint8Array<ArrayBuffer>;
+    images.push(fromArray(gpu, bytes, [count, ...imageShape], label));
+  }
   const labels = fromArray(gpu, Uint32Array.from(split.labels), [split.count], "labels");
   return { count: split.count, images, labels };
 }

@@ -69,7 +69,11 @@ export class Checkpointer {
    * @param best the evaluation of this step if it is the best so far, else null
    * @throws DataError when an earlier checkpoint could not be written
    */
-  async afterStep(position: Position, best: { accuracy: number } | null, control: RunControl): Promise<boolean> {
+  async afterStep(
+    position: Position,
+    best: { accuracy: number } | null,
+    control: RunControl,
+  ): Promise<boolean> {
     this.#throwFailure();
     const stops = control.stop !== null;
     if (stops) await this.settle();
@@ -80,7 +84,12 @@ export class Checkpointer {
     const arriving = this.#trainer.keeper.take();
     arriving.catch(() => undefined); // awaited by whoever writes it
     const { step } = position;
-    if (best) this.#best = { step, accuracy: best.accuracy, tensors: arriving.then((tensors) => this.#weights(tensors)) };
+    if (best)
+      this.#best = {
+        step,
+        accuracy: best.accuracy,
+        tensors: arriving.then((tensors) => this.#weights(tensors)),
+      };
     this.#best?.tensors.catch(() => undefined);
     if (due) {
       control.checkpointTaken();
@@ -98,7 +107,12 @@ export class Checkpointer {
     return !stops;
   }
 
-  /** Resolves when nothing is being written. @throws DataError when a checkpoint could not be */
+  /** Resolves when nothing is being written, whatever came of it. */
+  async idle(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** As `idle`. @throws DataError when a checkpoint could not be written */
   async settle(): Promise<void> {
     await this.#writing;
     this.#throwFailure();
@@ -131,7 +145,10 @@ export class Checkpointer {
     await this.#folder.settle();
     const best = this.#best;
     if (best && best.step <= content.position.step) {
-      await this.#files.write({ kind: "best", step: best.step }, await best.tensors, { step: best.step, accuracy: best.accuracy });
+      await this.#files.write({ kind: "best", step: best.step }, await best.tensors, {
+        step: best.step,
+        accuracy: best.accuracy,
+      });
       if (this.#best === best) this.#best = null;
     }
     const stored = [...tensors].map(([name, data]) => [name, { shape: [data.length], data }] as const);
@@ -148,7 +165,9 @@ export class Checkpointer {
   }
 
   #weights(tensors: StateTensors): ReadonlyMap<string, TensorToStore> {
-    const [values, runningMean, runningVariance] = ["values", "running_mean", "running_variance"].map((name) => tensors.get(name));
+    const [values, runningMean, runningVariance] = ["values", "running_mean", "running_variance"].map(
+      (name) => tensors.get(name),
+    );
     return stateDictOf(this.#trainer.state, {
       values: values!,
       ...(runningMean && runningVariance && { runningMean, runningVariance }),

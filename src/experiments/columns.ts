@@ -5,9 +5,25 @@ import { type Scale, settingsOf } from "./scale.ts";
 export const COLUMNS = ["SB", "LB", "LR", "GBN", "RA"] as const;
 export type Column = (typeof COLUMNS)[number];
 
-/** "SB", "LB", "+LR", "+GBN", "+RA", as the paper heads them. */
-export function columnTitle(column: Column): string {
-  return column === "SB" || column === "LB" ? column : `+${column}`;
+/**
+ * Methods that the paper's tables do not have: the linear rule with warm-up (Goyal et al. 2017) on ghosts, multiplicative
+ * gradient noise at the small batch's rate (Hoffer et al. 2017, section 4), and growing the batch instead of cutting the
+ * rate (Smith et al. 2018).
+ */
+export const EXTRA_COLUMNS = ["LINEAR", "NOISE", "GROWTH"] as const;
+export type Method = Column | (typeof EXTRA_COLUMNS)[number];
+export const METHODS: readonly Method[] = [...COLUMNS, ...EXTRA_COLUMNS];
+
+/** "SB", "LB", "+LR", "+GBN", "+RA", as the paper heads them, and names for the others. */
+export function columnTitle(method: Method): string {
+  const others: Partial<Record<Method, string>> = {
+    SB: "SB",
+    LB: "LB",
+    LINEAR: "linear + warm-up + GBN",
+    NOISE: "LB + gradient noise",
+    GROWTH: "growing batch",
+  };
+  return others[method] ?? `+${method}`;
 }
 
 export type Base = Omit<RunSpecInput, "batchSize" | "referenceBatchSize">;
@@ -17,6 +33,8 @@ export interface Setting {
   readonly small: number;
   readonly large: number;
   readonly ghost: number;
+  /** Steps of the linear rule's warm-up. */
+  readonly warmupSteps: number;
   readonly base: Base;
 }
 
@@ -34,7 +52,7 @@ export interface Row {
 export const AS_RELEASED = { partial: "authors", runningRule: "sequential", momentumReset: "epoch", clipNorm: 5 } as const;
 
 export interface CellChoice {
-  readonly column: Column;
+  readonly column: Method;
   readonly scale: Scale;
   readonly seed: number;
   /** The images that stand in for the row's data set, from images.ts; the row's own without it. */
@@ -44,9 +62,9 @@ export interface CellChoice {
 /** The run of one cell. */
 export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice): RunSpec {
   const { base: name, epochScale } = settingsOf(scale);
-  const { small, large, ghost, base } = row.scales[name];
+  const { small, large, ghost, warmupSteps, base } = row.scales[name];
   const common = { ...base, ...(images !== undefined && { dataset: images }), referenceBatchSize: small, seed, epochScale };
-  const cures: Record<Column, Partial<RunSpecInput> & { batchSize: number }> = {
+  const cures: Record<Method, Partial<RunSpecInput> & { batchSize: number }> = {
     SB: { batchSize: small },
     LB: { batchSize: large },
     LR: { batchSize: large, learningRateRule: "sqrt" },
@@ -59,6 +77,10 @@ export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice):
       regime: "adapted",
       evaluateEvery: (base.evaluateEvery ?? 1) * (large / small),
     },
+    LINEAR: { batchSize: large, learningRateRule: "linear", ghostSize: ghost, warmupSteps },
+    // σ² = B / B_S − 1 gives the mean gradient of the large batch the covariance of the small one's.
+    NOISE: { batchSize: large, gradientNoise: Math.sqrt(large / small - 1) },
+    GROWTH: { batchSize: small, ghostSize: ghost, batchGrowth: true },
   };
   return RunSpec.parse({ ...common, ...cures[column] });
 }

@@ -22,12 +22,19 @@ export function skippedIn({ steps }: MetricsEvent): StepMetrics[] {
 }
 
 /** What ends the run, or null. Under `skip`, a loss or a gradient does not: it has not reached the parameters. */
-export function divergenceIn({ steps, nonFiniteParameters }: MetricsEvent, onNan: RunSpec["onNan"]): Divergence | null {
+export function divergenceIn(
+  { steps, nonFiniteParameters }: MetricsEvent,
+  onNan: RunSpec["onNan"],
+): Divergence | null {
   const readUntil = steps.at(-1)!.step;
   const bad = onNan === "stop" ? steps.find((step) => !isFiniteStep(step)) : undefined;
   if (bad) {
     const { step, loss, gradientNorm } = bad;
-    return { what: `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}`, badStep: step, readUntil };
+    return {
+      what: `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}`,
+      badStep: step,
+      readUntil,
+    };
   }
   if (nonFiniteParameters === 0) return null;
   const what = `after step ${readUntil}: ${nonFiniteParameters} parameters are NaN or infinite`;
@@ -37,13 +44,21 @@ export function divergenceIn({ steps, nonFiniteParameters }: MetricsEvent, onNan
 /** Replays from the last checkpoint before it and says where it began. */
 export async function divergenceError(
   trainer: Trainer,
-  { divergence, folder, spec, report }: { divergence: Divergence; folder: string; spec: RunSpec; report: (line: string) => void },
+  {
+    divergence,
+    folder,
+    spec,
+    report,
+  }: { divergence: Divergence; folder: string; spec: RunSpec; report: (line: string) => void },
 ): Promise<DivergenceError> {
   const { what, badStep, readUntil } = divergence;
   const checkpoint = await loadCheckpoint(folder, spec, { report, before: badStep ?? readUntil });
   const from = checkpoint?.content.position.step ?? 0;
-  report(`${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find where it began`);
-  const restore = () => (checkpoint ? trainer.keeper.restore(checkpoint.tensors, checkpoint.path) : trainer.keeper.restart());
+  report(
+    `${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find where it began`,
+  );
+  const restore = () =>
+    checkpoint ? trainer.keeper.restore(checkpoint.tensors, checkpoint.path) : trainer.keeper.restart();
   const source = await findNonFinite(trainer, { restore, from, to: readUntil, badStep });
   const kept = checkpoint ? `the last good checkpoint is ${checkpoint.path}` : "there was no checkpoint yet";
   return new DivergenceError(

@@ -93,7 +93,7 @@ export function describePlan(plan: TrainingPlan): string {
 function placeholder(gpu: Gpu, { dataset, spec }: PreparedRun): ResidentDataset {
   const split = (count: number) => ({
     count,
-    images: persistent(gpu, [4], { dtype: "u8" }),
+    images: [persistent(gpu, [4], { dtype: "u8" })],
     labels: persistent(gpu, [1], { dtype: "u32" }),
   });
   return {

@@ -8,7 +8,7 @@ import { writeSafetensors } from "../storage/safetensors.ts";
 import { StoppedError } from "../support/errors.ts";
 import { type Position, START } from "../train/checkpoint.ts";
 import { type TrainEvent, Trainer, type TrainOptions } from "../train/trainer.ts";
-import { type CheckpointOptions, Checkpointer, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
+import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { type Divergence, divergenceError, divergenceIn, skippedIn } from "./divergence.ts";
 import { versions } from "./environment.ts";
@@ -117,7 +117,13 @@ export async function executeRun(
   gpu: Gpu,
   prepared: PreparedRun,
   folder: RunFolder<MetricColumn>,
-  { checkpoints = DEFAULT_CHECKPOINTS, logEvery, control = new RunControl(), onProgress, report = console.error }: ExecuteOptions = {},
+  {
+    checkpoints = DEFAULT_CHECKPOINTS,
+    logEvery,
+    control = new RunControl(),
+    onProgress,
+    report = console.error,
+  }: ExecuteOptions = {},
   from: RunCheckpoint | null = null,
 ): Promise<RunSummary> {
   const setupStart = performance.now();
@@ -140,68 +146,88 @@ export async function executeRun(
     versions: versions(),
     adapter: { ...gpu.adapter, variant: gpu.variant },
   } as const;
-  const describe = (position: Position) => ({ ...described, position, metrics: folder.metricsPosition, tally: tally.record() });
+  const describe = (position: Position) => ({
+    ...described,
+    position,
+    metrics: folder.metricsPosition,
+    tally: tally.record(),
+  });
   const checkpointer = new Checkpointer(folder, trainer, { options: checkpoints, describe });
   await checkpointer.begin(from);
-
-  let divergence: Divergence | null = null;
-  let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
-  const afterStep = async (position: Position) => {
-    if (divergence) return false;
-    const { best } = tally;
-    const goesOn = await checkpointer.afterStep(position, best?.step === position.step ? best : null, control);
-    if (!goesOn) stoppedAt = position.step;
-    return goesOn;
-  };
-  for await (const event of stoppedAt === null ? trainer.run(from?.content.position ?? START, afterStep) : []) {
-    tally.add(event);
-    const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
-    const { seconds } = tally;
-    const imagesPerSecond = samplesAt(step) / seconds;
-    writeEvent(folder, event, imagesPerSecond);
-    if (event.kind === "metrics") {
-      const skipped = spec.onNan === "skip" ? skippedIn(event) : [];
-      for (const { step, loss, gradientNorm } of skipped) report(`step ${step} skipped: loss ${loss}, gradient norm ${gradientNorm}`);
-      tally.skippedSteps += skipped.length;
-      divergence = divergenceIn(event, spec.onNan);
-    }
-    const secondsLeft = (seconds / step) * (totalSteps - step);
-    const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
-    onProgress?.({ step, totalSteps, imagesPerSecond, secondsLeft, loss: tally.loss, testAccuracy });
-    if (divergence) break;
+  try {
+    return await trainAndSum();
+  } finally {
+    // Whatever ended it: what follows closes the folder, or reads its checkpoints.
+    await checkpointer.idle();
   }
-  await checkpointer.settle();
-  if (divergence) throw await divergenceError(trainer, { divergence, folder: folder.path, spec, report });
-  if (stoppedAt !== null) throw stopped(control, { step: stoppedAt, totalSteps, folder: folder.path });
 
-  await folder.settle();
-  await writeSafetensors(folder.file("weights.safetensors"), await stateDict(trainer.state));
-  await checkpointer.writeBest();
-  const { seconds, testLoss, skippedSteps, distance } = tally;
-  const samples = samplesAt(totalSteps);
-  const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
-  const summary: RunSummary = {
-    accuracy: accuracies.at(-1)!,
-    best: tally.best!.accuracy,
-    bestStep: tally.best!.step,
-    lastFive: mean(accuracies.slice(-5)),
-    testLoss,
-    steps: totalSteps,
-    skippedSteps,
-    samples,
-    flops: (trainer.plan.cost.flops * samples) / (epoch.full ?? epoch.last).total,
-    seconds,
-    setupSeconds,
-    imagesPerSecond: samples / seconds,
-    ...distance,
-    batchNormGroup: (epoch.full ?? epoch.last).ghostSize,
-    slabSamples: trainer.slabSamples,
-    dispatchesPerStep: trainer.plan.dispatches,
-    gpuBytes: gpu.allocatedBytes,
-  };
-  await folder.finish(summary);
-  await checkpointer.finish();
-  return summary;
+  async function trainAndSum(): Promise<RunSummary> {
+    let divergence: Divergence | null = null;
+    let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
+    const afterStep = async (position: Position) => {
+      if (divergence) return false;
+      const { best } = tally;
+      const goesOn = await checkpointer.afterStep(
+        position,
+        best?.step === position.step ? best : null,
+        control,
+      );
+      if (!goesOn) stoppedAt = position.step;
+      return goesOn;
+    };
+    for await (const event of stoppedAt === null
+      ? trainer.run(from?.content.position ?? START, afterStep)
+      : []) {
+      tally.add(event);
+      const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
+      const { seconds } = tally;
+      const imagesPerSecond = samplesAt(step) / seconds;
+      writeEvent(folder, event, imagesPerSecond);
+      if (event.kind === "metrics") {
+        const skipped = spec.onNan === "skip" ? skippedIn(event) : [];
+        for (const { step, loss, gradientNorm } of skipped)
+          report(`step ${step} skipped: loss ${loss}, gradient norm ${gradientNorm}`);
+        tally.skippedSteps += skipped.length;
+        divergence = divergenceIn(event, spec.onNan);
+      }
+      const secondsLeft = (seconds / step) * (totalSteps - step);
+      const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
+      onProgress?.({ step, totalSteps, imagesPerSecond, secondsLeft, loss: tally.loss, testAccuracy });
+      if (divergence) break;
+    }
+    await checkpointer.settle();
+    if (divergence) throw await divergenceError(trainer, { divergence, folder: folder.path, spec, report });
+    if (stoppedAt !== null) throw stopped(control, { step: stoppedAt, totalSteps, folder: folder.path });
+
+    await folder.settle();
+    await writeSafetensors(folder.file("weights.safetensors"), await stateDict(trainer.state));
+    await checkpointer.writeBest();
+    const { seconds, testLoss, skippedSteps, distance } = tally;
+    const samples = samplesAt(totalSteps);
+    const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
+    const summary: RunSummary = {
+      accuracy: accuracies.at(-1)!,
+      best: tally.best!.accuracy,
+      bestStep: tally.best!.step,
+      lastFive: mean(accuracies.slice(-5)),
+      testLoss,
+      steps: totalSteps,
+      skippedSteps,
+      samples,
+      flops: (trainer.plan.cost.flops * samples) / (epoch.full ?? epoch.last).total,
+      seconds,
+      setupSeconds,
+      imagesPerSecond: samples / seconds,
+      ...distance,
+      batchNormGroup: (epoch.full ?? epoch.last).ghostSize,
+      slabSamples: trainer.slabSamples,
+      dispatchesPerStep: trainer.plan.dispatches,
+      gpuBytes: gpu.allocatedBytes,
+    };
+    await folder.finish(summary);
+    await checkpointer.finish();
+    return summary;
+  }
 }
 
 /** Puts model and data on the GPU and records the steps. */
@@ -213,13 +239,23 @@ async function createTrainer(
   const { spec, dataset, model, epoch } = prepared;
   const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts);
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
-  return Trainer.create(gpu, state, uploadDataset(gpu, dataset), { ...trainOptions(prepared, logEvery), slabSamples });
+  return Trainer.create(gpu, state, uploadDataset(gpu, dataset), {
+    ...trainOptions(prepared, logEvery),
+    slabSamples,
+  });
 }
 
 function writeEvent(folder: RunFolder<MetricColumn>, event: TrainEvent, imagesPerSecond: number): void {
   if (event.kind === "evaluation") {
     const { step, epoch, loss, accuracy, accuracyTop5 } = event;
-    folder.append({ kind: "evaluation", step, epoch, testLoss: loss, testAccuracy: accuracy, testAccuracyTop5: accuracyTop5 });
+    folder.append({
+      kind: "evaluation",
+      step,
+      epoch,
+      testLoss: loss,
+      testAccuracy: accuracy,
+      testAccuracyTop5: accuracyTop5,
+    });
     return;
   }
   const distanceAt = new Map(event.distances.map(({ step, ...values }) => [step, values]));
@@ -235,7 +271,10 @@ function samplesSeen({ epoch, regime }: PreparedRun, step: number): number {
   return Math.floor(step / stepsPerEpoch) * perEpoch + (step % stepsPerEpoch) * (full?.total ?? 0);
 }
 
-function stopped(control: RunControl, { step, totalSteps, folder }: { step: number; totalSteps: number; folder: string }): StoppedError {
+function stopped(
+  control: RunControl,
+  { step, totalSteps, folder }: { step: number; totalSteps: number; folder: string },
+): StoppedError {
   const { by, exitCode } = control.stop!;
   return new StoppedError(
     `stopped by ${by} after step ${step} of ${totalSteps}; go on with: ghostbatch train --resume ${folder}`,

@@ -5,7 +5,7 @@ import { subset } from "../data/subset.ts";
 import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
-import { BASE_REGIMES, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
+import { BASE_REGIMES, type BaseRegime, overrideRegime, plateauOf, scaleEpochs } from "../train/base-regimes.ts";
 import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -53,11 +53,12 @@ export function planRun(spec: RunSpec, facts: DataFacts): Omit<PreparedRun, "dat
   }
   const pixels = modelEntry(spec.model).normalizedPixels(facts);
   const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
-  const { learningRate, momentum, weightDecay, epochs, epochScale } = spec;
-  const overridden = overrideRegime(BASE_REGIMES[spec.baseRegime], { learningRate, momentum, weightDecay, epochs });
+  const { learningRate, momentum, weightDecay, epochs, epochScale, constantRate } = spec;
+  const named: BaseRegime = BASE_REGIMES[spec.baseRegime];
+  const base = overrideRegime(constantRate ? plateauOf(named) : named, { learningRate, momentum, weightDecay, epochs });
   const adaptation: RegimeAdaptation = spec.regime === "adapted" ? "exact" : spec.regime;
   const regime = planRegime({
-    base: epochScale === 1 ? overridden : scaleEpochs(overridden, epochScale),
+    base: epochScale === 1 ? base : scaleEpochs(base, epochScale),
     batchSize,
     referenceBatchSize,
     stepsPerEpoch: epoch.stepsPerEpoch,

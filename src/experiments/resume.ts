@@ -1,11 +1,11 @@
 /** Runs that are to go on: which one, whether it may, and from where. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { readConfig } from "./config-file.ts";
 import { errorCode, fileError } from "../storage/file-error.ts";
 import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
 import { isLocked } from "../storage/run-lock.ts";
 import { DataError, UsageError } from "../support/errors.ts";
+import { readConfig } from "./config-file.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { METRIC_COLUMNS, type MetricColumn, type RunSummary } from "./execute.ts";
 import type { PreparedRun } from "./prepare.ts";
@@ -20,7 +20,10 @@ export async function newestUnfinishedRun(runsDirectory: string): Promise<string
   let newest: { path: string; written: number } | null = null;
   for (const name of await namesIn(runsDirectory)) {
     const path = join(runsDirectory, name);
-    const written = await stat(join(path, "metrics.jsonl")).then(({ mtimeMs }) => mtimeMs, () => null);
+    const written = await stat(join(path, "metrics.jsonl")).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    );
     if (name.startsWith(".") || written === null || (newest && written <= newest.written)) continue;
     if ((await readSummary(path)) === null && !(await isLocked(path))) newest = { path, written };
   }
@@ -42,12 +45,18 @@ export async function specOfRun(path: string): Promise<RunSpec> {
  * @param nameOf the option of a key
  * @throws UsageError naming the first that differs
  */
-export function requireSameOptions(stored: RunSpec, given: Partial<RunSpecInput>, nameOf: (key: string) => string): void {
+export function requireSameOptions(
+  stored: RunSpec,
+  given: Partial<RunSpecInput>,
+  nameOf: (key: string) => string,
+): void {
   for (const [key, value] of Object.entries(given)) {
     const kept = stored[key as keyof RunSpec];
     if (JSON.stringify(kept ?? null) === JSON.stringify(value ?? null)) continue;
     const text = (of: unknown) => (of === undefined ? "unset" : JSON.stringify(of));
-    throw new UsageError(`${nameOf(key)} ${text(value)}: the run has ${text(kept)}, and another value would alter its result; leave it out, or start a new run`);
+    throw new UsageError(
+      `${nameOf(key)} ${text(value)}: the run has ${text(kept)}, and another value would alter its result; leave it out, or start a new run`,
+    );
   }
 }
 
@@ -79,7 +88,11 @@ export async function resumeRun(
       requireSameData(from, prepared);
       reportDifferences(from, environment, report);
     }
-    report(from ? `resuming ${path} after step ${from.content.position.step}` : `${path} has no checkpoint yet: it begins again`);
+    report(
+      from
+        ? `resuming ${path} after step ${from.content.position.step}`
+        : `${path} has no checkpoint yet: it begins again`,
+    );
     return { folder, from };
   } catch (error) {
     await folder.close();
@@ -90,15 +103,28 @@ export async function resumeRun(
 function requireSameData({ path, content }: RunCheckpoint, { dataset }: PreparedRun): void {
   const found = dataFingerprint(dataset);
   if (found === content.data) return;
-  throw new DataError(`${path}: the run began with other training data (${content.data}) than ${dataset.name} is here (${found}): check --data-dir`);
+  throw new DataError(
+    `${path}: the run began with other training data (${content.data}) than ${dataset.name} is here (${found}): check --data-dir`,
+  );
 }
 
 /** What may change the last bits of the result without anyone having asked for it. */
-function reportDifferences({ content }: RunCheckpoint, { adapter, versions }: RunEnvironment, report: (line: string) => void): void {
+function reportDifferences(
+  { content }: RunCheckpoint,
+  { adapter, versions }: RunEnvironment,
+  report: (line: string) => void,
+): void {
   const differing = (before: object, now: object) =>
-    Object.entries(before).filter(([key, value]) => JSON.stringify((now as Record<string, unknown>)[key]) !== JSON.stringify(value));
-  for (const [key, value] of differing({ adapter: content.adapter.name, ...content.versions }, { adapter: (adapter as { name?: string } | null)?.name, ...versions })) {
-    report(`warning: the run began with ${key} ${value}: the last bits of its result may differ from an undisturbed run's`);
+    Object.entries(before).filter(
+      ([key, value]) => JSON.stringify((now as Record<string, unknown>)[key]) !== JSON.stringify(value),
+    );
+  for (const [key, value] of differing(
+    { adapter: content.adapter.name, ...content.versions },
+    { adapter: (adapter as { name?: string } | null)?.name, ...versions },
+  )) {
+    report(
+      `warning: the run began with ${key} ${value}: the last bits of its result may differ from an undisturbed run's`,
+    );
   }
 }
 

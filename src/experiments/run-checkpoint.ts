@@ -56,8 +56,15 @@ function checked({ path, step, content, tensors }: StoredCheckpoint, spec: RunSp
   }
   const { position, specHash: hash } = result.data;
   const { step: done, read, distanceSteps } = position;
-  const isOrdered = read <= done && done - read <= LOG_ROWS && distanceSteps.every((at) => at > read && at <= done);
-  if (done !== step || !isOrdered) throw new DataError(`${path}: damaged: position ${JSON.stringify(position)} at step ${step}`);
-  if (hash !== specHash(spec)) throw new DataError(`${path}: belongs to another run: its specification is not that of config.yaml`);
-  return { path, content: result.data, tensors: new Map([...tensors].map(([name, { data }]) => [name, data])) };
+  const isOrdered =
+    read <= done && done - read <= LOG_ROWS && distanceSteps.every((at) => at > read && at <= done);
+  if (done !== step || !isOrdered)
+    throw new DataError(`${path}: damaged: position ${JSON.stringify(position)} at step ${step}`);
+  if (hash !== specHash(spec))
+    throw new DataError(`${path}: belongs to another run: its specification is not that of config.yaml`);
+  return {
+    path,
+    content: result.data,
+    tensors: new Map([...tensors].map(([name, { data }]) => [name, data])),
+  };
 }

@@ -3,6 +3,7 @@ import type { GpuSession } from "../host/gpu-session.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import { DeviceError, DeviceLostError } from "../support/errors.ts";
 import { type ExecuteOptions, executeRun, type MetricColumn, type RunSummary } from "./execute.ts";
+import { executeGrowing } from "./growing-batch.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 
@@ -28,11 +29,19 @@ export async function runInFolder(
     for (let losses = 0; ; losses++) {
       const gpu = await session.open();
       try {
-        return await gpu.lifetime(() => executeRun(gpu, prepared, folder, options, checkpoint));
+        return await gpu.lifetime(() =>
+          prepared.spec.batchGrowth
+            ? executeGrowing(gpu, prepared, folder, options)
+            : executeRun(gpu, prepared, folder, options, checkpoint),
+        );
       } catch (error) {
         if (!(error instanceof DeviceLostError)) throw error;
         session.forget();
-        if (losses === LOSSES) throw new DeviceError(`${error.message}; this was the second time, so the run stops: go on with: ghostbatch train --resume ${folder.path}`, { cause: error });
+        if (losses === LOSSES)
+          throw new DeviceError(
+            `${error.message}; this was the second time, so the run stops: go on with: ghostbatch train --resume ${folder.path}`,
+            { cause: error },
+          );
         checkpoint = await loadCheckpoint(folder.path, prepared.spec, { report });
         const where = checkpoint ? `the checkpoint of step ${checkpoint.content.position.step}` : "the start";
         report(`${error.message}; going on from ${where} on a new device`);

@@ -35,6 +35,8 @@ export const RunSpec = z.strictObject({
   momentum: z.number().min(0).lt(1).optional(),
   weightDecay: z.number().min(0).optional(),
   epochs: z.number().positive().optional(),
+  /** Only the regime's first rate: its plateau, without drops. */
+  constantRate: z.boolean().default(false),
   /** Multiplies every epoch of the regime, its drops and its end: a fraction of the paper's experiment. */
   epochScale: z.number().positive().default(1),
   learningRateRule: z.enum(["none", "sqrt", "linear"]).default("none"),

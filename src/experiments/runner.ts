@@ -25,14 +25,23 @@ export interface FinishedRun {
 }
 
 /** The summary in a run's folder, or null if it has to be run. */
-export async function finishedRun(spec: RunSpec, label: string, runsDirectory: string): Promise<FinishedRun | null> {
+export async function finishedRun(
+  spec: RunSpec,
+  label: string,
+  runsDirectory: string,
+): Promise<FinishedRun | null> {
   const folder = join(runsDirectory, runName(spec, label));
   const summary = await summaryOf(folder);
   return summary && { folder, summary, reused: true };
 }
 
 /** Runs a specification, or returns what a finished run of the same one says; an unfinished one goes on. */
-export async function runOnce(session: GpuSession, spec: RunSpec, label: string, options: RunnerOptions): Promise<FinishedRun> {
+export async function runOnce(
+  session: GpuSession,
+  spec: RunSpec,
+  label: string,
+  options: RunnerOptions,
+): Promise<FinishedRun> {
   const { runsDirectory, dataDir, command, report = console.error } = options;
   const finished = await finishedRun(spec, label, runsDirectory);
   if (finished) return finished;
@@ -42,7 +51,16 @@ export async function runOnce(session: GpuSession, spec: RunSpec, label: string,
   const path = runFolderPath(runsDirectory, name);
   const { folder, from } = existsSync(path)
     ? await resumeRun(path, prepared, { environment, report })
-    : { folder: await RunFolder.claim({ runsDirectory, name, configuration: spec, environment, columns: METRIC_COLUMNS }), from: null };
+    : {
+        folder: await RunFolder.claim({
+          runsDirectory,
+          name,
+          configuration: spec,
+          environment,
+          columns: METRIC_COLUMNS,
+        }),
+        from: null,
+      };
   const summary = await runInFolder(session, prepared, folder, options, from);
   return { folder: folder.path, summary, reused: false };
 }

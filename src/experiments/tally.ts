@@ -43,7 +43,8 @@ export class Tally {
   add(event: TrainEvent): void {
     if (event.kind === "metrics") {
       this.loss = event.steps.at(-1)!.loss;
-      this.distance = event.distances.at(-1) ?? this.distance;
+      const { distanceFirst, distanceAll } = event.distances.at(-1) ?? this.distance;
+      this.distance = { distanceFirst, distanceAll };
     } else {
       this.testLoss = event.loss;
       this.evaluations.push({ step: event.step, accuracy: event.accuracy });
@@ -60,6 +61,13 @@ export class Tally {
   record(): TallyRecord {
     const { seconds, testLoss, skippedSteps } = this;
     const { distanceFirst, distanceAll } = this.distance;
-    return { seconds, evaluations: [...this.evaluations], testLoss, distanceFirst, distanceAll, skippedSteps };
+    return {
+      seconds,
+      evaluations: [...this.evaluations],
+      testLoss,
+      distanceFirst,
+      distanceAll,
+      skippedSteps,
+    };
   }
 }

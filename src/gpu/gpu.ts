@@ -4,7 +4,14 @@
  * (see recording.ts) it becomes an entry of the step that is replayed later.
  */
 import { env } from "../support/env.ts";
-import { CapacityError, DeviceError, DeviceLostError, GhostbatchError, ShaderError, messageOf } from "../support/errors.ts";
+import {
+  CapacityError,
+  DeviceError,
+  DeviceLostError,
+  GhostbatchError,
+  messageOf,
+  ShaderError,
+} from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { BufferPool, ConstantBuffers } from "./buffers.ts";
@@ -70,7 +77,8 @@ export class Gpu {
     this.device = device;
     this.adapter = adapter;
     const { subgroupMinSize, subgroupMaxSize } = adapter;
-    const narrow = device.features.has("subgroups") && subgroupMinSize === NARROW && subgroupMaxSize === NARROW;
+    const narrow =
+      device.features.has("subgroups") && subgroupMinSize === NARROW && subgroupMaxSize === NARROW;
     const forced = env.variant();
     this.variant = forced === "narrow" || forced === "wide" ? forced : narrow ? "narrow" : "wide";
     this.#pool = new BufferPool((bytes, label) => this.createBuffer(bytes, STORAGE_USAGE, label));

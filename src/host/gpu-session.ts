@@ -8,7 +8,10 @@ export class GpuSession {
   #gpu: Promise<Gpu> | null = null;
 
   /** @param options.onOpen sees every device that is opened */
-  constructor({ adapter, onOpen = () => undefined }: { adapter?: string | undefined; onOpen?: (gpu: Gpu) => void } = {}) {
+  constructor({
+    adapter,
+    onOpen = () => undefined,
+  }: { adapter?: string | undefined; onOpen?: (gpu: Gpu) => void } = {}) {
     this.#adapter = adapter;
     this.#onOpen = onOpen;
   }

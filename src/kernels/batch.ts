@@ -7,7 +7,7 @@ const GATHER = defineKernel({
   file: "batch/gather.wgsl",
   bindings: ["images", "labels", "order", "normalization", "x", "batch_labels", "step"],
   overrides: ["N", "C", "H", "W", "PADDING", "FLIP", "STREAM"],
-  params: ["first", "pad_value"],
+  params: ["first", "pad_value", "first_image", "images_end"],
 });
 
 export interface Augmentation {
@@ -22,7 +22,7 @@ export interface Augmentation {
 /**
  * A slab of a batch as the network sees it.
  *
- * @param images        [samples, C, H, W] u8
+ * @param images        [samples, C, H, W] u8, or parts of it one after the other, each small enough to be bound
  * @param labels        [samples] u32
  * @param order         [samples or more] u32: sample at each position of the epoch
  * @param normalization [C, 2]: mean and standard deviation of a byte over 255
@@ -34,7 +34,7 @@ export interface Augmentation {
  */
 export function launchGather(
   t: {
-    images: Tensor;
+    images: Tensor | readonly Tensor[];
     labels: Tensor;
     order: Tensor;
     normalization: Tensor;
@@ -46,19 +46,25 @@ export function launchGather(
 ): void {
   const [N, C, H, W] = t.x.shape as [number, number, number, number];
   const { padding, padValue, flip } = augmentation ?? { padding: 0, padValue: 0, flip: false };
-  t.x.gpu.run(GATHER, {
-    buffers: {
-      images: t.images,
-      labels: t.labels,
-      order: t.order,
-      normalization: t.normalization,
-      x: t.x,
-      batch_labels: t.batchLabels,
-      step: t.step,
-    },
-    overrides: { N, C, H, W, PADDING: padding, FLIP: flip, STREAM: STREAMS.augmentation },
-    params: { first, pad_value: padValue },
-    workgroups: flatGrid(N * C * H * Math.ceil(W / 4)), // a lane has four columns
-    cost: { flops: 2 * t.x.size, bytes: 5 * t.x.size },
-  });
+  const parts = Array.isArray(t.images) ? (t.images as readonly Tensor[]) : [t.images as Tensor];
+  let firstImage = 0;
+  for (const images of parts) {
+    const end = firstImage + images.shape[0]!;
+    t.x.gpu.run(GATHER, {
+      buffers: {
+        images,
+        labels: t.labels,
+        order: t.order,
+        normalization: t.normalization,
+        x: t.x,
+        batch_labels: t.batchLabels,
+        step: t.step,
+      },
+      overrides: { N, C, H, W, PADDING: padding, FLIP: flip, STREAM: STREAMS.augmentation },
+      params: { first, pad_value: padValue, first_image: firstImage, images_end: end },
+      workgroups: flatGrid(N * C * H * Math.ceil(W / 4)), // a lane has four columns
+      cost: { flops: (2 * t.x.size) / parts.length, bytes: (5 * t.x.size) / parts.length },
+    });
+    firstImage = end;
+  }
 }

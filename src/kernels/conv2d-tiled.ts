@@ -15,13 +15,17 @@ export function tiledGather({ C, K, outputs }: { C: number; K: number; outputs: 
   return { TM, TN: 4, THREADS_M, THREADS_N: 128 / THREADS_M, DEPTH };
 }
 
-/** The tile of grad-weight.wgsl for K output channels of `weights` weights each: threads of 8 channels × 4 weights. */
+/**
+ * The tile of grad-weight.wgsl for K output channels of `weights` weights each: 64 or 128 threads, of 8 channels × 4
+ * weights where there are channels enough, else of 4 × 4.
+ */
 export function tiledGradWeight({ K, weights }: { K: number; weights: number }) {
-  const THREADS_M = K <= 16 ? 2 : K <= 32 ? 4 : 8;
+  const TM = K <= 32 ? 4 : 8;
+  const THREADS_M = K <= 16 ? 4 : 8;
   // The number of threads along the weights that leaves the fewest of them idle.
   const idle = (threads: number) => Math.ceil(weights / (4 * threads)) * 4 * threads - weights;
-  const THREADS_N = idle(16) < idle(32) || THREADS_M === 8 ? 16 : 32;
-  return { TM: 8, TN: 4, THREADS_M, THREADS_N, DEPTH: 16 };
+  const THREADS_N = THREADS_M === 4 && idle(32) <= idle(16) ? 32 : 16;
+  return { TM, TN: 4, THREADS_M, THREADS_N, DEPTH: 16 };
 }
 
 /** Products written out one after another: software adapters take longer to compile each than they save by it. */

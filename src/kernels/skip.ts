@@ -9,7 +9,10 @@ const RESTORE = defineKernel({
 });
 
 /** y ← x in a step that is skipped, in any step with `always`; x and y of one size, `clip` [2] as of launchClip. */
-export function launchRestore({ x, clip, y }: { x: Tensor; clip: Tensor; y: Tensor }, { always }: { always: boolean }): void {
+export function launchRestore(
+  { x, clip, y }: { x: Tensor; clip: Tensor; y: Tensor },
+  { always }: { always: boolean },
+): void {
   const SIZE = x.size;
   x.gpu.run(RESTORE, {
     buffers: { x, clip, y },

@@ -101,7 +101,8 @@ export class CheckpointFolder {
         if (!(error instanceof GhostbatchError)) throw error;
         const next = candidates[index + 1];
         if (next) report(`${messageOf(error)}: using the checkpoint before it, of step ${next.step}`);
-        else if (candidates.length === 1) throw new DataError(`no checkpoint can be used: ${messageOf(error)}`, { cause: error });
+        else if (candidates.length === 1)
+          throw new DataError(`no checkpoint can be used: ${messageOf(error)}`, { cause: error });
       }
     }
     if (candidates.length === 0) return null;
@@ -122,7 +123,9 @@ export class CheckpointFolder {
   /** Removes what a process that was killed while it wrote has left: to be called when no other process writes. */
   async sweep(): Promise<void> {
     const names = await this.#names();
-    const complete = new Set(names.filter((name) => NAME.test(name)).map((name) => name.replace(/\.json$/, "")));
+    const complete = new Set(
+      names.filter((name) => NAME.test(name)).map((name) => name.replace(/\.json$/, "")),
+    );
     for (const name of names) {
       const [base] = name.split(".");
       const orphan = /^(last|best)-\d+\.safetensors$/.test(name) && !complete.has(base!);
@@ -157,7 +160,10 @@ function baseName({ kind, step }: CheckpointName): string {
 }
 
 /** The same bytes in small pieces, each hashed when it is taken. */
-function* hashed(pieces: readonly Uint8Array[], hash: { update(bytes: Uint8Array): unknown }): Generator<Uint8Array> {
+function* hashed(
+  pieces: readonly Uint8Array[],
+  hash: { update(bytes: Uint8Array): unknown },
+): Generator<Uint8Array> {
   for (const piece of pieces) {
     for (let at = 0; at < piece.length; at += CHUNK) {
       const chunk = piece.subarray(at, at + CHUNK);
@@ -194,7 +200,8 @@ async function readText(path: string): Promise<string> {
 async function fileSha256(path: string): Promise<string> {
   const hash = createHash("sha256");
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: CHUNK })) hash.update(chunk as Uint8Array);
+    for await (const chunk of createReadStream(path, { highWaterMark: CHUNK }))
+      hash.update(chunk as Uint8Array);
   } catch (cause) {
     throw fileError(cause, "read", path);
   }

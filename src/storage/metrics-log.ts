@@ -1,6 +1,6 @@
 // The numbers of a run as they come, once as JSON lines and once as CSV, with the same columns.
 
-import { closeSync, fsync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, fsync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { DataError, GhostbatchError } from "../support/errors.ts";
@@ -38,7 +38,7 @@ export class MetricsLog<Column extends string = string> {
    * @throws DataError when a file exists already or cannot be written
    */
   static create<Column extends string>(folder: string, columns: readonly Column[]): MetricsLog<Column> {
-    const log = MetricsLog.#open(folder, columns, "ax", "create");
+    const log = MetricsLog.#open(folder, columns, "ax+", "create");
     log.#table.append(header(columns));
     return log;
   }
@@ -55,7 +55,12 @@ export class MetricsLog<Column extends string = string> {
     throw new DataError(`${join(folder, "metrics.csv")}: expected the columns ${expected.trimEnd()}`);
   }
 
-  static #open<Column extends string>(folder: string, columns: readonly Column[], flags: string, action: string) {
+  static #open<Column extends string>(
+    folder: string,
+    columns: readonly Column[],
+    flags: string,
+    action: string,
+  ) {
     const lines = new AppendedFile(join(folder, "metrics.jsonl"), flags, action);
     try {
       return new MetricsLog(columns, lines, new AppendedFile(join(folder, "metrics.csv"), flags, action));
@@ -141,7 +146,9 @@ class AppendedFile {
 
   requireLineEnd(bytes: number): void {
     if (bytes === 0 || (bytes <= this.bytes && this.#read(bytes - 1, 1) === "\n")) return;
-    throw new DataError(`${this.#path}: expected a line that ends at byte ${bytes}, in ${this.bytes} bytes there is none`);
+    throw new DataError(
+      `${this.#path}: expected a line that ends at byte ${bytes}, in ${this.bytes} bytes there is none`,
+    );
   }
 
   #read(offset: number, bytes: number): string {

@@ -106,7 +106,8 @@ export class RunFolder<Column extends string = string> {
     let metrics: MetricsLog<Column> | undefined;
     try {
       // It may have finished just before its lock was taken.
-      if (existsSync(join(path, "summary.json"))) throw new UsageError(`run folder ${path}: the run has finished`);
+      if (existsSync(join(path, "summary.json")))
+        throw new UsageError(`run folder ${path}: the run has finished`);
       metrics = MetricsLog.open(path, columns);
       const file = join(path, "environment.json");
       const record = ((await readJson(file)) ?? {}) as { resumed?: unknown };

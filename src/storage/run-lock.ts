@@ -71,7 +71,9 @@ export class RunLock {
   /** @throws DataError when another process has taken the folder over: this one was silent for too long */
   async requireHeld(): Promise<void> {
     if (Math.max(0, ...(await generations(this.#folder))) !== this.#generation) {
-      throw new DataError(`${this.#folder}: the lock is gone: another process took this run over, this one stops`);
+      throw new DataError(
+        `${this.#folder}: the lock is gone: another process took this run over, this one stops`,
+      );
     }
   }
 
@@ -93,7 +95,9 @@ export class RunLock {
 
   /** The same bytes once more: the file system's own clock then says when. */
   async #beat(): Promise<void> {
-    await writeFile(pathOf(this.#folder, this.#generation), this.#content, { flag: "r+" }).catch(() => undefined);
+    await writeFile(pathOf(this.#folder, this.#generation), this.#content, { flag: "r+" }).catch(
+      () => undefined,
+    );
   }
 }
 
@@ -120,7 +124,9 @@ async function requireDead(folder: string, generation: number, probe: string): P
 async function stateOf(path: string): Promise<{ running: boolean | "unknown"; who: string }> {
   const stranger = { running: "unknown", who: "an unknown process" } as const;
   try {
-    const { released, host, pid, birth } = JSON.parse(await readFile(path, "utf8")) as Partial<ProcessIdentity> & {
+    const { released, host, pid, birth } = JSON.parse(
+      await readFile(path, "utf8"),
+    ) as Partial<ProcessIdentity> & {
       released?: boolean;
     };
     if (released === true) return { running: false, who: "nobody" };

@@ -155,3 +155,8 @@ export function scaleEpochs(base: BaseRegime, factor: number): BaseRegime {
   const entries = base.entries.map((entry) => ({ ...entry, epoch: entry.epoch * factor }));
   return { ...base, entries, epochs: base.epochs * factor };
 }
+
+/** `base` without its drops: the first rate to the end. */
+export function plateauOf(base: BaseRegime): BaseRegime {
+  return { ...base, entries: base.entries.slice(0, 1) };
+}

@@ -39,7 +39,12 @@ export class StateKeeper {
       ["values", values],
       ["velocity", velocity],
       ["start", start],
-      ...(normState ? ([["running_mean", normState.runningMean], ["running_variance", normState.runningVariance]] as const) : []),
+      ...(normState
+        ? ([
+            ["running_mean", normState.runningMean],
+            ["running_variance", normState.runningVariance],
+          ] as const)
+        : []),
       ["log", log.steps],
       ["measurements", log.measurements],
     ];
@@ -52,7 +57,10 @@ export class StateKeeper {
 
   /** The state after all steps submitted so far; they do not wait for it. */
   async take(): Promise<StateTensors> {
-    this.#snapshot ??= new Snapshot(this.#gpu, this.#tensors.map(([, tensor]) => tensor));
+    this.#snapshot ??= new Snapshot(
+      this.#gpu,
+      this.#tensors.map(([, tensor]) => tensor),
+    );
     const parts = await this.#snapshot.take();
     return new Map(this.#tensors.map(([name], index) => [name, new Float32Array(parts[index]!)]));
   }
@@ -64,7 +72,8 @@ export class StateKeeper {
       if (data instanceof Float32Array && data.length === size) continue;
       throw new DataError(`${source}: expected ${size} values of ${name}, found ${data?.length ?? "none"}`);
     }
-    for (const [name, tensor] of this.#tensors) this.#gpu.write(tensor, kept.get(name) as Float32Array<ArrayBuffer>);
+    for (const [name, tensor] of this.#tensors)
+      this.#gpu.write(tensor, kept.get(name) as Float32Array<ArrayBuffer>);
   }
 
   /** The state before the first step. */
@@ -80,7 +89,9 @@ export class StateKeeper {
 
 /** Whether parameters, velocity and running statistics are all finite: only such a state is worth keeping. */
 export function isFiniteState(tensors: StateTensors): boolean {
-  const kept = ["values", "velocity", "running_mean", "running_variance"].flatMap((name) => tensors.get(name) ?? []);
+  const kept = ["values", "velocity", "running_mean", "running_variance"].flatMap(
+    (name) => tensors.get(name) ?? [],
+  );
   return kept.every(isFiniteArray);
 }
 

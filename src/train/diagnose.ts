@@ -52,7 +52,10 @@ async function firstBadParameters(
   return null;
 }
 
-async function inspect(trainer: Trainer, recording: Recording): Promise<Omit<NonFiniteSource, "step"> | null> {
+async function inspect(
+  trainer: Trainer,
+  recording: Recording,
+): Promise<Omit<NonFiniteSource, "step"> | null> {
   const { gpu, state } = trainer;
   const total = persistent(gpu, [1], { dtype: "u32", label: "non-finite" });
   const count = async (views: readonly BufferView[]) => {
@@ -69,7 +72,8 @@ async function inspect(trainer: Trainer, recording: Recording): Promise<Omit<Non
     run();
     if ((await count(outputs.map(([, view]) => view))) <= before) continue;
     for (const [name, view] of outputs) {
-      if ((await count([view])) > 0) return { kernel: command.kernel.file, output: `${name}, ${view.storage.label}`, layer };
+      if ((await count([view])) > 0)
+        return { kernel: command.kernel.file, output: `${name}, ${view.storage.label}`, layer };
     }
   }
   return null;

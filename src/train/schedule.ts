@@ -16,7 +16,10 @@ export interface Schedule {
 }
 
 /** After the last step, and after every `evaluateEvery` epochs. */
-export function isEvaluationPoint({ stepsPerEpoch, totalSteps, evaluateEvery }: Schedule, done: number): boolean {
+export function isEvaluationPoint(
+  { stepsPerEpoch, totalSteps, evaluateEvery }: Schedule,
+  done: number,
+): boolean {
   return done === totalSteps || done % (stepsPerEpoch * evaluateEvery) === 0;
 }
 

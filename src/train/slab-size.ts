@@ -9,7 +9,11 @@ import type { GhostLayout } from "./ghosts.ts";
  * @param bytesOf plans a step with slabs of so many samples; throws CapacityError when a tensor cannot be bound
  * @throws CapacityError when even one ghost at a time is too much
  */
-export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: (maximumSlab: number) => number): number {
+export function chooseSlab(
+  layout: GhostLayout,
+  memoryBytes: number,
+  bytesOf: (maximumSlab: number) => number,
+): number {
   let refused: CapacityError | null = null;
   for (let parts = 1; parts <= layout.ghosts; parts++) {
     const ghosts = Math.ceil(layout.ghosts / parts);

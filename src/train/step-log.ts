@@ -53,7 +53,12 @@ export class StepLog {
   }
 
   /** Metrics of steps `from` + 1 to `to`, distances of the given steps, and how many parameters are NaN or infinite. */
-  async read({ from, to, distanceSteps, stepsPerEpoch }: {
+  async read({
+    from,
+    to,
+    distanceSteps,
+    stepsPerEpoch,
+  }: {
     from: number;
     to: number;
     distanceSteps: readonly number[];
@@ -77,7 +82,10 @@ export function metricsOf(
 ): StepMetrics[] {
   return Array.from({ length: to - from }, (_, i) => {
     const at = ((from + i) % LOG_ROWS) * LOG_FIELDS;
-    const [loss, top1, top5, samples, gradientNorm, clipCoefficient, learningRate] = rows.subarray(at, at + LOG_FIELDS);
+    const [loss, top1, top5, samples, gradientNorm, clipCoefficient, learningRate] = rows.subarray(
+      at,
+      at + LOG_FIELDS,
+    );
     const step = from + i + 1;
     return {
       step,

@@ -24,7 +24,10 @@ export class StepPacer {
     await this.#fence;
     const now = performance.now();
     const stepTime = (now - this.#since) / this.#submitted;
-    this.#groupLength = Math.max(1, Math.min(LONGEST_GROUP, Math.floor(GROUP_TIME / Math.max(stepTime, 0.01))));
+    this.#groupLength = Math.max(
+      1,
+      Math.min(LONGEST_GROUP, Math.floor(GROUP_TIME / Math.max(stepTime, 0.01))),
+    );
     this.#since = now;
     this.#submitted = 0;
     this.#fence = this.#gpu.settle();

@@ -16,9 +16,14 @@ import { hyperparametersAt, type Regime } from "./regime.ts";
 import { isDistancePoint, isEvaluationPoint, isLogPoint, type Schedule } from "./schedule.ts";
 import { chooseSlab } from "./slab-size.ts";
 import { type Distances, LOG_ROWS, StepLog, type StepMetrics } from "./step-log.ts";
-import { StepUniform } from "./step-uniform.ts";
 import { StepPacer } from "./step-pacer.ts";
-import { gatherTraining, measureDistance, type RunningStatisticsOptions, trainingStep } from "./training-step.ts";
+import { StepUniform } from "./step-uniform.ts";
+import {
+  gatherTraining,
+  measureDistance,
+  type RunningStatisticsOptions,
+  trainingStep,
+} from "./training-step.ts";
 
 export type { Distances, StepMetrics } from "./step-log.ts";
 export { LOG_ROWS } from "./step-log.ts";
@@ -107,7 +112,12 @@ export class Trainer {
   }
 
   /** Records the steps of a run: everything is allocated and compiled when this returns. */
-  static async create(gpu: Gpu, state: ModelState, data: ResidentDataset, options: TrainOptions): Promise<Trainer> {
+  static async create(
+    gpu: Gpu,
+    state: ModelState,
+    data: ResidentDataset,
+    options: TrainOptions,
+  ): Promise<Trainer> {
     const { epoch, running, augment, memoryBytes, skipNonFinite, gradientNoise } = options;
     const longest = data.train.count + options.regime.batchSize; // policy "wrap" reads on into the next epoch
     const order = persistent(gpu, [longest], { dtype: "u32", label: "order" });
@@ -127,19 +137,34 @@ export class Trainer {
 
     const largest = epoch.full ?? epoch.last;
     const slabSamples =
-      options.slabSamples ?? chooseSlab(largest, memoryBytes, (maximumSlab) => planRecording(gpu, body(largest, maximumSlab)).bytes);
+      options.slabSamples ??
+      chooseSlab(largest, memoryBytes, (maximumSlab) => planRecording(gpu, body(largest, maximumSlab)).bytes);
     const arena = new Arena(gpu);
     const full = await record(gpu, arena, "training step", body(largest, slabSamples));
     const recordings = {
       full,
-      last: epoch.last === largest ? full : await record(gpu, arena, "last step of an epoch", body(epoch.last, slabSamples)),
+      last:
+        epoch.last === largest
+          ? full
+          : await record(gpu, arena, "last step of an epoch", body(epoch.last, slabSamples)),
       distance: await record(gpu, arena, "distance", () => measureDistance(state, distance)),
       nonFinite: await record(gpu, arena, "non-finite parameters", () =>
         launchCountNonFinite({ x: state.values, total: log.nonFinite }),
       ),
     };
     const evaluator = await Evaluator.create(gpu, arena, state, data, { batchSize: options.evaluationBatch });
-    return new Trainer({ gpu, state, data, options, slabSamples, recordings, evaluator, tensors: { order, distance }, log, step });
+    return new Trainer({
+      gpu,
+      state,
+      data,
+      options,
+      slabSamples,
+      recordings,
+      evaluator,
+      tensors: { order, distance },
+      log,
+      step,
+    });
   }
 
   /**
@@ -165,7 +190,10 @@ export class Trainer {
       }
       if (isLogPoint(schedule, done)) {
         this.#countNonFinite();
-        yield { kind: "metrics", ...(await this.#log.read({ from: read, to: done, distanceSteps, stepsPerEpoch })) };
+        yield {
+          kind: "metrics",
+          ...(await this.#log.read({ from: read, to: done, distanceSteps, stepsPerEpoch })),
+        };
         read = done;
         distanceSteps = [];
         pacer.caughtUp();
@@ -173,7 +201,12 @@ export class Trainer {
         await pacer.stepSubmitted();
       }
       if (isEvaluationPoint(schedule, done)) {
-        yield { kind: "evaluation", step: done, epoch: done / stepsPerEpoch, ...(await this.#evaluator.run()) };
+        yield {
+          kind: "evaluation",
+          step: done,
+          epoch: done / stepsPerEpoch,
+          ...(await this.#evaluator.run()),
+        };
       }
       if (!(await afterStep({ step: done, read, distanceSteps: [...distanceSteps] }))) return;
     }

@@ -72,6 +72,26 @@ export function batchGradient(
   }
 }
 
+/** The metrics of one batch alone: forward as in training, each ghost normalized by its own statistics. */
+export function batchLoss(
+  state: ModelState,
+  { step, log }: Omit<StepTensors, "order">,
+  layout: GhostLayout,
+  { maximumSlab, input }: Omit<BatchOptions, "gradientNoise">,
+): void {
+  for (const slab of slabs(layout, maximumSlab)) {
+    const { x, labels } = input(slab);
+    const { firstSample, weightPerSample: weight, weightPerSampleLast: lastWeight } = slab;
+    const logits = state.model.forward(x, { kind: "train", ghosts: slab, firstSample, step });
+    const { rows } = softmaxCrossEntropy(logits, labels, {
+      weight,
+      lastWeight,
+      lastStart: slab.total - slab.last,
+    });
+    launchMetrics({ rows, log, step }, { accumulate: slab.firstGhost > 0 });
+  }
+}
+
 /**
  * Forward, backward and update for one batch:
  *
@@ -109,12 +129,24 @@ export function trainingStep(
 }
 
 /** A slab of the training split, gathered and augmented on the GPU. */
-export function gatherTraining(state: ModelState, data: ResidentDataset, tensors: StepTensors, augment: boolean) {
+export function gatherTraining(
+  state: ModelState,
+  data: ResidentDataset,
+  tensors: StepTensors,
+  augment: boolean,
+) {
   return (slab: Slab): SlabInput => {
     const x = empty(state.gpu, [slab.total, ...data.imageShape], "f32", "images");
     const labels = empty(state.gpu, [slab.total], "u32", "labels");
     launchGather(
-      { ...data.train, normalization: data.normalization, order: tensors.order, step: tensors.step, x, batchLabels: labels },
+      {
+        ...data.train,
+        normalization: data.normalization,
+        order: tensors.order,
+        step: tensors.step,
+        x,
+        batchLabels: labels,
+      },
       { first: slab.firstSample, augmentation: augment ? data.augmentation : null },
     );
     return { x, labels };
@@ -122,11 +154,23 @@ export function gatherTraining(state: ModelState, data: ResidentDataset, tensors
 }
 
 /** One batch of the test split with running statistics; its metrics add to row 0 of `log`. */
-export function evaluationStep(state: ModelState, data: ResidentDataset, tensors: StepTensors, samples: number): void {
+export function evaluationStep(
+  state: ModelState,
+  data: ResidentDataset,
+  tensors: StepTensors,
+  samples: number,
+): void {
   const x = empty(state.gpu, [samples, ...data.imageShape], "f32", "images");
   const labels = empty(state.gpu, [samples], "u32", "labels");
   launchGather(
-    { ...data.test, normalization: data.normalization, order: tensors.order, step: tensors.step, x, batchLabels: labels },
+    {
+      ...data.test,
+      normalization: data.normalization,
+      order: tensors.order,
+      step: tensors.step,
+      x,
+      batchLabels: labels,
+    },
     { first: 0, augmentation: null },
   );
   const logits = state.model.forward(x, { kind: "eval" });

@@ -3,7 +3,15 @@
 
 import type { RaceCase } from "../support/race-check.ts";
 
-const ghosts = { ghostSize: 3, ghosts: 2, total: 7, firstGhost: 0, firstChannel: 0, totalChannels: 2, eps: 1e-5 };
+const ghosts = {
+  ghostSize: 3,
+  ghosts: 2,
+  total: 7,
+  firstGhost: 0,
+  firstChannel: 0,
+  totalChannels: 2,
+  eps: 1e-5,
+};
 const denseGhosts = { ...ghosts, ghostSize: 5, total: 11, totalChannels: 12 };
 const dense = { C: 12, RELU: true, COLUMNS: 2, ROWS: 4, QUADS: 3 };
 const convolution = { C: 3, H: 3, W: 3, K: 4, P: 3, Q: 3, R: 1, S: 1, STRIDE: 1, PADDING: 0 };
@@ -59,7 +67,14 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     workgroups: [2, 1],
   },
   "matmul/tiled.wgsl": {
-    overrides: { TRANSPOSE_A: false, TRANSPOSE_B: true, PACKED_A: false, PACKED_B: false, BIAS: true, ACCUMULATE: false },
+    overrides: {
+      TRANSPOSE_A: false,
+      TRANSPOSE_B: true,
+      PACKED_A: false,
+      PACKED_B: false,
+      BIAS: true,
+      ACCUMULATE: false,
+    },
     spec: { TILE_M: 32, TILE_N: 32, TILE_K: 8, MICRO_M: 8, MICRO_N: 4 },
     params: { rows: 5, columns: 6, depth: 11, steps: 2 },
     sizes: { a: 55, b: 66, bias: 6, c: 30 },

@@ -22,7 +22,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const SMALL: F1Options = { inputs: 49, classes: 4, width: 20, hidden: 2 };
-const stateOf = (options: F1Options, seed = 3) => materialize(gpu, new F1(options), { seed, maximumGhosts: 4 });
+const stateOf = (options: F1Options, seed = 3) =>
+  materialize(gpu, new F1(options), { seed, maximumGhosts: 4 });
 
 test("1,462,794 parameters in 22 tensors", () => {
   const model = new F1();
@@ -31,7 +32,9 @@ test("1,462,794 parameters in 22 tensors", () => {
 });
 
 test("PyTorch's names and shapes, in its order", async () => {
-  const names = [...(await stateDict(stateOf(SMALL)))].map(([name, { shape }]) => `${name} ${shape.join("×")}`);
+  const names = [...(await stateDict(stateOf(SMALL)))].map(
+    ([name, { shape }]) => `${name} ${shape.join("×")}`,
+  );
   expect(names).toEqual([
     "layers.0.weight 20×49",
     "layers.0.bias 20",
@@ -80,7 +83,9 @@ test("to a file and back, bit for bit; distances are measured from what was load
   const path = join(folder, "weights.safetensors");
   await writeSafetensors(path, written);
   const { tensors } = await readSafetensors(path);
-  const read = new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array<ArrayBuffer> }]));
+  const read = new Map(
+    [...tensors].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array<ArrayBuffer> }]),
+  );
   const state = stateOf(SMALL, 2);
   await loadStateDict(state, read, path);
   expect(await stateDict(state)).toEqual(written);
@@ -95,8 +100,12 @@ test("what a file lacks, has too much of, or shapes otherwise is named", async (
     change(tensors);
     return loadStateDict(state, tensors, "w.safetensors");
   };
-  await expect(load((t) => t.delete("layers.3.bias"))).rejects.toThrow("w.safetensors: has no layers.3.bias [20], which the model needs");
-  await expect(load((t) => t.set("fc.weight", good.get("layers.0.bias")!))).rejects.toThrow("holds fc.weight, which the model does not have");
+  await expect(load((t) => t.delete("layers.3.bias"))).rejects.toThrow(
+    "w.safetensors: has no layers.3.bias [20], which the model needs",
+  );
+  await expect(load((t) => t.set("fc.weight", good.get("layers.0.bias")!))).rejects.toThrow(
+    "holds fc.weight, which the model does not have",
+  );
   const wide = load((t) => t.set("layers.6.weight", { shape: [20, 4], data: new Float32Array(80) }));
   await expect(wide).rejects.toThrow("layers.6.weight is [20, 4], the model's is [4, 20]");
   await expect(wide).rejects.toThrow(DataError);

@@ -7,7 +7,13 @@ import { addChannelBias } from "../../src/ops/channel-bias.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { differentiate, expectSameBits, intermediate, parameter, poisonAllocations } from "../support/op-run.ts";
+import {
+  differentiate,
+  expectSameBits,
+  intermediate,
+  parameter,
+  poisonAllocations,
+} from "../support/op-run.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -23,7 +29,12 @@ test.each([
 ])("%i images, %i channels, %i pixels", async (N, C, HW) => {
   const shape = [N, C, HW, 1];
   const data = randomData(N * 100 + C);
-  const host = { x: data.normals(N * C * HW), bias: data.normals(C), dy: data.normals(N * C * HW), held: data.normals(C) };
+  const host = {
+    x: data.normals(N * C * HW),
+    bias: data.normals(C),
+    dy: data.normals(N * C * HW),
+    held: data.normals(C),
+  };
   const y = new Float64Array(N * C * HW);
   const dbias = new Float64Array(C);
   for (let i = 0; i < N * C * HW; i++) {
@@ -38,10 +49,18 @@ test.each([
     return { y: result.y, dx: result.tape.gradientOf(x)!, dbias: bias.gradient! };
   };
   const [first, again, added] = [run(), run(), run(host.held)];
-  expectClose(await readFloats(first.y), y, { bound: roundingBound({ terms: 1, scale: largest(y), factor: 1 }), label: "y", shape });
+  expectClose(await readFloats(first.y), y, {
+    bound: roundingBound({ terms: 1, scale: largest(y), factor: 1 }),
+    label: "y",
+    shape,
+  });
   expect(await readFloats(first.dx)).toEqual(host.dy);
   const bound = roundingBound({ terms: N * HW + 1, scale: largest(dbias) });
   expectClose(await readFloats(first.dbias), dbias, { bound, label: "dbias" });
-  expectClose(await readFloats(added.dbias), dbias.map((value, c) => value + host.held[c]!), { bound, label: "dbias, added" });
+  expectClose(
+    await readFloats(added.dbias),
+    dbias.map((value, c) => value + host.held[c]!),
+    { bound, label: "dbias, added" },
+  );
   await expectSameBits(first.dbias, again.dbias, "dbias");
 });

@@ -5,26 +5,29 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { uploadDataset } from "../../src/data/resident.ts";
 import { type Column, cellSpec } from "../../src/experiments/columns.ts";
-import { createTrainer } from "../../src/experiments/execute.ts";
+import { trainOptions } from "../../src/experiments/execute.ts";
 import { prepareRun } from "../../src/experiments/prepare.ts";
 import { RunSpec } from "../../src/experiments/run-spec.ts";
 import { type FinishedRun, runOnce } from "../../src/experiments/runner.ts";
 import { ROWS } from "../../src/experiments/table1.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { GpuSession } from "../../src/host/gpu-session.ts";
+import { materialize } from "../../src/nn/model-state.ts";
 import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 import { type LearningRateRule, planRegime } from "../../src/train/regime.ts";
-import type { Distances } from "../../src/train/trainer.ts";
+import { type Distances, Trainer } from "../../src/train/trainer.ts";
 import { fitLine } from "../support/fit-line.ts";
 
 const SEEDS = [0, 1, 2];
 const LARGE = 1024;
 
+const session = new GpuSession();
 let gpu: Gpu;
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-table1-"));
 beforeAll(async () => {
-  gpu = await openGpu();
+  gpu = await session.open();
   report(`on ${gpu.adapter.name}`);
 });
 afterAll(() => rmSync(runsDirectory, { recursive: true }));
@@ -36,9 +39,11 @@ function report(line: string): void {
 const specOf = (column: Column, seed: number) => cellSpec(ROWS.f1!, { column, scale: "small", seed });
 
 async function run(spec: RunSpec, label: string): Promise<FinishedRun> {
-  const finished = await runOnce(gpu, spec, label, { runsDirectory, command: "test" });
+  const finished = await runOnce(session, spec, label, { runsDirectory, command: "test" });
   const { accuracy, steps, seconds, distanceAll } = finished.summary;
-  report(`${label} seed ${spec.seed}: ${accuracy.toFixed(2)} %, ${steps} steps, distance ${distanceAll.toFixed(2)}, ${seconds.toFixed(1)} s`);
+  report(
+    `${label} seed ${spec.seed}: ${accuracy.toFixed(2)} %, ${steps} steps, distance ${distanceAll.toFixed(2)}, ${seconds.toFixed(1)} s`,
+  );
   return finished;
 }
 
@@ -73,7 +78,10 @@ describe("accuracy, percent", () => {
 
   test("negative control: a ghost as large as the batch is the +LR run, bit for bit", async () => {
     const plain = await run(specOf("LR", 0), "LR");
-    const control = await run(RunSpec.parse({ ...specOf("GBN", 0), ghostSize: LARGE }), "GBN of the whole batch");
+    const control = await run(
+      RunSpec.parse({ ...specOf("GBN", 0), ghostSize: LARGE }),
+      "GBN of the whole batch",
+    );
     const weightsOf = ({ folder }: FinishedRun) => readFileSync(join(folder, "weights.safetensors"));
     expect(weightsOf(control).equals(weightsOf(plain))).toBe(true);
     const ghosts = await run(specOf("GBN", 0), "GBN");
@@ -88,7 +96,13 @@ describe("accuracy, percent", () => {
 });
 
 /** Distances from the start of a run at a constant learning rate. */
-async function distances(options: { batchSize: number; ghostSize?: number; rule?: LearningRateRule; steps: number; seed: number }) {
+async function distances(options: {
+  batchSize: number;
+  ghostSize?: number;
+  rule?: LearningRateRule;
+  steps: number;
+  seed: number;
+}) {
   const { batchSize, ghostSize = null, rule = "none", steps, seed } = options;
   const plateau = { batchSize, ghostSize, learningRateRule: rule, evaluateEvery: steps };
   const prepared = await prepareRun(RunSpec.parse({ ...specOf("SB", seed), ...plateau }));
@@ -102,8 +116,16 @@ async function distances(options: { batchSize: number; ghostSize?: number; rule?
     maxSteps: steps,
   });
   return gpu.lifetime(async () => {
+    const { dataset, model, epoch } = prepared;
+    const state = materialize(gpu, model, { seed, maximumGhosts: epoch.last.ghosts });
+    const trainer = await Trainer.create(
+      gpu,
+      state,
+      uploadDataset(gpu, dataset),
+      trainOptions({ ...prepared, regime }),
+    );
     const measured: Distances[] = [];
-    for await (const event of (await createTrainer(gpu, { ...prepared, regime })).run()) {
+    for await (const event of trainer.run()) {
       if (event.kind === "metrics") measured.push(...event.distances);
     }
     expect(measured.at(-1)!.step).toBe(steps);
@@ -113,14 +135,21 @@ async function distances(options: { batchSize: number; ghostSize?: number; rule?
 
 describe("distance from the start at a constant learning rate", () => {
   const STEPS = 320;
-  const afterSteps = async (batchSize: number, options: { ghostSize?: number; rule?: LearningRateRule } = {}) => {
+  const afterSteps = async (
+    batchSize: number,
+    options: { ghostSize?: number; rule?: LearningRateRule } = {},
+  ) => {
     let total = 0;
     // 0.2 TFLOP for a seed of the large batch: one must do.
     const seeds = batchSize === LARGE ? SEEDS.slice(0, 1) : SEEDS;
     for (const seed of seeds) {
-      const { distanceAll, distanceFirst } = (await distances({ batchSize, steps: STEPS, seed, ...options })).at(-1)!;
+      const { distanceAll, distanceFirst } = (
+        await distances({ batchSize, steps: STEPS, seed, ...options })
+      ).at(-1)!;
       const own = (await smallBatch(seed)).distanceAll;
-      report(`B=${batchSize} ${JSON.stringify(options)} seed ${seed}: ${distanceFirst.toFixed(2)} / ${distanceAll.toFixed(2)}, ${(distanceAll / own).toFixed(3)} of SB's`);
+      report(
+        `B=${batchSize} ${JSON.stringify(options)} seed ${seed}: ${distanceFirst.toFixed(2)} / ${distanceAll.toFixed(2)}, ${(distanceAll / own).toFixed(3)} of SB's`,
+      );
       total += distanceAll / own;
     }
     return total / seeds.length;
@@ -151,9 +180,17 @@ describe("distance from the start at a constant learning rate", () => {
     const all = await distances({ batchSize: 32, steps: 2560, seed: 0 });
     const points = all.filter(({ step }) => step >= 5);
     const time = points.map(({ step }) => Math.log(step));
-    const logarithmic = fitLine(time, points.map(({ distanceAll }) => distanceAll));
-    const power = fitLine(time, points.map(({ distanceAll }) => Math.log(distanceAll)));
-    report(`SB, ${points.length} points: R² ${logarithmic.r2.toFixed(4)}, power exponent ${power.slope.toFixed(3)}`);
+    const logarithmic = fitLine(
+      time,
+      points.map(({ distanceAll }) => distanceAll),
+    );
+    const power = fitLine(
+      time,
+      points.map(({ distanceAll }) => Math.log(distanceAll)),
+    );
+    report(
+      `SB, ${points.length} points: R² ${logarithmic.r2.toFixed(4)}, power exponent ${power.slope.toFixed(3)}`,
+    );
     expect(points.length).toBeGreaterThan(30);
     expect(logarithmic.r2).toBeGreaterThanOrEqual(0.97);
     expect(power.slope).toBeLessThan(0.45);

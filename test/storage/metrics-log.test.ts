@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
@@ -23,8 +23,8 @@ vi.mock("node:fs", async (importOriginal) => {
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-metrics-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("a row that does not fit on the disk is taken back from both files, and the next one follows whole", () => {
-  const log = new MetricsLog(folder, ["step", "loss"]);
+test("a row that does not fit on the disk is taken back from both files, and the next one follows whole", async () => {
+  const log = MetricsLog.create(folder, ["step", "loss"]);
   const content = () => [
     readFileSync(join(folder, "metrics.jsonl"), "utf8"),
     readFileSync(join(folder, "metrics.csv"), "utf8"),
@@ -42,7 +42,7 @@ test("a row that does not fit on the disk is taken back from both files, and the
   }
   disk.freeBytes = Number.POSITIVE_INFINITY;
   log.append({ step: 2, loss: 0.25 });
-  log.sync();
+  await log.sync();
   log.close();
   expect(content()).toEqual([
     '{"step":1,"loss":0.5}\n{"step":2,"loss":0.25}\n',
@@ -51,5 +51,36 @@ test("a row that does not fit on the disk is taken back from both files, and the
 });
 
 test("files that exist are not overwritten", () => {
-  expect(() => new MetricsLog(folder, ["step"])).toThrow(/metrics\.jsonl: cannot create: it exists already/);
+  expect(() => MetricsLog.create(folder, ["step"])).toThrow(
+    /metrics\.jsonl: cannot create: it exists already/,
+  );
+});
+
+test("files are opened again and taken back to the end of a line, and to no other place", () => {
+  const again = mkdtempSync(join(folder, "again-"));
+  expect(() => MetricsLog.open(again, ["step"])).toThrow(
+    /metrics\.jsonl: cannot open: there is no such file/,
+  );
+  const first = MetricsLog.create(again, ["step"]);
+  first.append({ step: 1 });
+  const { position } = first;
+  first.append({ step: 2 });
+  first.close();
+  writeFileSync(join(again, "metrics.jsonl"), '{"ste', { flag: "a" }); // as a machine that loses power leaves it
+
+  expect(() => MetricsLog.open(again, ["loss"])).toThrow(/metrics\.csv: expected the columns loss/);
+  const log = MetricsLog.open(again, ["step"]);
+  expect(() => log.rewind({ ...position, lines: position.lines + 3 })).toThrow(
+    /jsonl: expected a line that ends at byte 14/,
+  );
+  expect(() => log.rewind({ ...position, table: 1000 })).toThrow(DataError);
+  log.rewind(position);
+  expect(log.position).toEqual(position);
+  log.append({ step: 3 });
+  const content = () =>
+    ["metrics.jsonl", "metrics.csv"].map((name) => readFileSync(join(again, name), "utf8"));
+  expect(content()).toEqual(['{"step":1}\n{"step":3}\n', "step\n1\n3\n"]);
+  log.rewind(null);
+  expect(content()).toEqual(["", "step\n"]);
+  log.close();
 });

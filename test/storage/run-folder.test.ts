@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,11 +45,16 @@ function claim(name: string, options: Partial<RunFolderOptions<(typeof COLUMNS)[
   });
 }
 
-/** Makes a run folder look as if a process that is gone had left it. */
+/** Makes a run folder look as if a process that is gone, or one of another machine, had left it. */
 function abandon(path: string, changed: object = { pid: 2 ** 30 }): void {
-  const file = join(path, "environment.json");
-  const content = JSON.parse(readFileSync(file, "utf8"));
-  writeFileSync(file, JSON.stringify({ ...content, process: { ...content.process, ...changed } }));
+  const locks = readdirSync(path).filter((name) => name.startsWith("lock-"));
+  expect(locks).toHaveLength(1);
+  const file = join(path, locks[0]!);
+  writeFileSync(file, JSON.stringify({ ...thisProcess(), ...changed }));
+}
+
+function resume(path: string, columns: readonly string[] = COLUMNS) {
+  return RunFolder.resume(path, { columns, environment });
 }
 
 test("a run leaves its configuration, environment, metrics and summary", async () => {
@@ -89,7 +95,7 @@ test("a column that was not declared is an error, and no line is written", async
     /column accuracy was not declared, only step, loss, note/,
   );
   expect(readFileSync(run.file("metrics.jsonl"), "utf8")).toBe("");
-  run.close();
+  await run.close();
 });
 
 describe("claiming", () => {
@@ -121,48 +127,71 @@ describe("claiming", () => {
   });
 });
 
-describe("replacing an unfinished run", () => {
-  const existing = "replace-unfinished";
-
-  test("begins afresh when its process is gone", async () => {
+describe("going on with an unfinished run", () => {
+  test("keeps its metrics up to a position, and its record", async () => {
     const old = await claim("run");
     old.append({ step: 1 });
-    old.close();
-    abandon(old.path);
-    const run = await claim("run", { existing });
-    expect(readFileSync(run.file("metrics.jsonl"), "utf8")).toBe("");
-    run.close();
-    expect(readdirSync(runsDirectory)).toEqual(["run"]);
+    const { metricsPosition } = old;
+    old.append({ step: 2 });
+    await old.close();
+    const run = await resume(old.path);
+    run.rewind(metricsPosition);
+    run.append({ step: 2, note: "again" });
+    expect(readFileSync(run.file("metrics.csv"), "utf8")).toBe("step,loss,note\n1,,\n2,,again\n");
+    const record = JSON.parse(readFileSync(run.file("environment.json"), "utf8"));
+    expect(record).toMatchObject({ ...environment, process: thisProcess(), resumed: [environment] });
+    await run.finish({ accuracy: 1 });
+    await run.close();
+    expect(readdirSync(run.path).filter((name) => name.startsWith("lock"))).toEqual([]);
+    await expect(resume(run.path)).rejects.toThrow(/the run has finished/);
   });
 
   test("is refused while its process runs, here or perhaps elsewhere", async () => {
-    (await claim("run")).close();
-    await expect(claim("run", { existing })).rejects.toThrow(/unfinished, but process \d+ still writes it/);
-    abandon(join(runsDirectory, "run"), { host: "elsewhere" });
-    await expect(claim("run", { existing })).rejects.toThrow(/process \d+ of elsewhere may still write it/);
+    const { path } = await claim("run");
+    await expect(resume(path)).rejects.toThrow(UsageError);
+    await expect(resume(path)).rejects.toThrow(/run: process \d+ of .* writes it: wait for it to end/);
+    abandon(path, { host: "elsewhere" });
+    await expect(resume(path)).rejects.toThrow(
+      /of elsewhere may still write it: .* in 300 s, or at once if you delete .*lock-1/,
+    );
+    // Ten signs of life missed.
+    const [lock] = readdirSync(path).filter((name) => name.startsWith("lock-"));
+    const then = new Date(Date.now() - 301_000);
+    utimesSync(join(path, lock!), then, then);
+    const run = await resume(path);
     // The number of a process that is gone, given to another one.
-    abandon(join(runsDirectory, "run"), { host: thisProcess().host, birth: "another boot" });
-    (await claim("run", { existing })).close();
+    abandon(path, { birth: "another boot" });
+    const next = await resume(path);
+    // The one that was taken for dead notices before it replaces a file.
+    await expect(run.settle()).rejects.toThrow(/the lock is gone: another process took this run over/);
+    await expect(run.finish({})).rejects.toThrow(DataError);
+    expect(await readSummary(path)).toBeNull();
+    await next.settle();
+    await next.close();
   });
 
-  test("is refused for a finished run and for a folder that is none of ours", async () => {
-    const run = await claim("run");
-    await run.finish({});
-    abandon(run.path);
-    await expect(claim("run", { existing })).rejects.toThrow(/exists already/);
-    mkdirSync(join(runsDirectory, "photos"));
+  test("of many that want to, one does, round after round", async () => {
+    const { path } = await claim("run");
+    for (let round = 0; round < 5; round++) {
+      abandon(path);
+      const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => resume(path)));
+      const won = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+      expect(won).toHaveLength(1);
+      await won[0]!.settle();
+      expect(readdirSync(path).filter((name) => name.includes("lock"))).toHaveLength(1);
+    }
+  });
+
+  test("a folder that is none of ours is left as it is", async () => {
+    mkdirSync(join(runsDirectory, "photos"), { recursive: true });
     writeFileSync(join(runsDirectory, "photos", "holiday"), "");
-    await expect(claim("photos", { existing })).rejects.toThrow(/exists already/);
-    expect(readdirSync(join(runsDirectory, "photos"))).toEqual(["holiday"]);
-  });
-
-  test("of many that want to, one does", async () => {
-    const old = await claim("run");
-    old.close();
-    abandon(old.path);
-    const claims = await Promise.allSettled(Array.from({ length: 10 }, () => claim("run", { existing })));
-    expect(claims.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
-    expect(readdirSync(runsDirectory)).toEqual(["run"]);
+    await expect(resume(join(runsDirectory, "photos"))).rejects.toThrow(
+      /metrics\.jsonl: cannot open: there is no such file/,
+    );
+    await expect(resume(join(runsDirectory, "nothing"))).rejects.toThrow(DataError);
+    const { path } = await claim("run");
+    abandon(path);
+    await expect(resume(path, ["step"])).rejects.toThrow(/metrics\.csv: expected the columns step/);
   });
 });
 
@@ -177,7 +206,7 @@ test("a process is known by more than its number", async () => {
 
 test("a damaged summary is an error that names the file", async () => {
   const run = await claim("run");
-  run.close();
+  await run.close();
   writeFileSync(run.file("summary.json"), '{"accuracy": 9');
   await expect(readSummary(run.path)).rejects.toThrow(DataError);
   await expect(readSummary(run.path)).rejects.toThrow(/summary\.json: expected JSON/);

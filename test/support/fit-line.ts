@@ -1,5 +1,8 @@
 /** Ordinary least squares y ≈ intercept + slope · x, and the share of y's variance that the line explains. */
-export function fitLine(x: readonly number[], y: readonly number[]): { slope: number; intercept: number; r2: number } {
+export function fitLine(
+  x: readonly number[],
+  y: readonly number[],
+): { slope: number; intercept: number; r2: number } {
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [centerX, centerY] = [mean(x), mean(y)];
   let xx = 0;

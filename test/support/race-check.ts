@@ -60,7 +60,10 @@ export function findRaces(file: string, one: RaceCase, withoutBarrier?: number):
   try {
     const { races, errors } = detectRaces(code, "main", [...one.workgroups], { 0: buffers });
     const unwritten = [...outputs].filter(([, values]) => values.every((value) => value === UNWRITTEN));
-    return { findings: [...errors, ...races.map(({ message }) => message)], unwritten: unwritten.map(([name]) => name) };
+    return {
+      findings: [...errors, ...races.map(({ message }) => message)],
+      unwritten: unwritten.map(([name]) => name),
+    };
   } finally {
     muted.mockRestore();
   }
@@ -73,12 +76,16 @@ function emulated(shader: ShaderFile, { overrides, spec = {} }: RaceCase): strin
   return (
     specialize(shader, spec)
       // Workgroup memory whose length is an override has none before the overrides are set.
-      .replace(/^override\s+(\w+)\s*:\s*(\w+)\s*(?:=\s*([^;]+))?;/gm, (_, name: string, type: string, fallback?: string) => {
-        const value = overrides[name];
-        if (value === undefined && fallback === undefined) throw new Error(`${shader.path}: no value for override ${name}`);
-        const text = value === undefined ? fallback : type === "u32" ? `${Number(value)}u` : String(value);
-        return `const ${name}: ${type} = ${text};`;
-      })
+      .replace(
+        /^override\s+(\w+)\s*:\s*(\w+)\s*(?:=\s*([^;]+))?;/gm,
+        (_, name: string, type: string, fallback?: string) => {
+          const value = overrides[name];
+          if (value === undefined && fallback === undefined)
+            throw new Error(`${shader.path}: no value for override ${name}`);
+          const text = value === undefined ? fallback : type === "u32" ? `${Number(value)}u` : String(value);
+          return `const ${name}: ${type} = ${text};`;
+        },
+      )
       .replace(/^const_assert[^;]*;/gm, "")
       // Words that only some places of WGSL reserve, or did once.
       .replace(/\bworkgroup\b(?!\s*>)/g, "workgroup_")

@@ -130,7 +130,7 @@ describe.each(VARIANTS)("T1: the gradient of F1, %s kernels", (variant) => {
     [36, "exact", "7, 7, 8"],
     [37, "exact", "7, 7, 8"],
     [36, "authors", "8, 8, 6"],
-  ] as const)("width %i, %s: ghosts of %s", async (width, policy) => {
+  ] as const)("width %i, %s: ghosts of %s", async (width, policy, _) => {
     gpu.variant = variant;
     const { reference, state } = await twins(width, 5);
     const layout = ghostsOf(22, 7, policy);

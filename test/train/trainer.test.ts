@@ -5,13 +5,19 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { resetVelocity } from "../../src/nn/model-state.ts";
 import { loadStateDict, stateDict } from "../../src/nn/state-dict.ts";
+import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
 import { DeviceError } from "../../src/support/errors.ts";
 import { permutation, STREAMS } from "../../src/support/random.ts";
 import { readFloats, readTensor } from "../../src/tensor/tensor.ts";
 import { hyperparametersAt, planRegime } from "../../src/train/regime.ts";
 import { type StepMetrics, type TrainEvent, Trainer, type TrainOptions } from "../../src/train/trainer.ts";
-import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
-import { evaluate, flatParameters, lossAndGradients, stateDict as referenceState, trainingStep } from "../support/model-reference.ts";
+import {
+  evaluate,
+  flatParameters,
+  lossAndGradients,
+  stateDict as referenceState,
+  trainingStep,
+} from "../support/model-reference.ts";
 import { createReferenceF1, type ReferenceModel } from "../support/reference-networks.ts";
 import { type SmallRun, smallRun, trainSmall } from "../support/small-run.ts";
 
@@ -42,55 +48,84 @@ describe("a run of each policy for partial batches is the float64 run", () => {
     ["exact", "mean", "never", 3],
     ["drop", "full", "epoch", 2],
     ["wrap", "mean", "never", 3], // its last batch ends with the first samples of the next epoch
-  ] as const)("%s, running rule %s, momentum reset %s", async (partial, rule, momentumReset, stepsPerEpoch) => {
-    const run = smallRun(gpu, { partial, batchSize: BATCH, ghostSize: 24 });
-    const { epoch } = run.options;
-    expect(epoch.stepsPerEpoch).toBe(stepsPerEpoch);
-    const maxSteps = 2 * stepsPerEpoch + 1;
-    const regime = planRegime({ base: BASE, batchSize: BATCH, referenceBatchSize: BATCH, stepsPerEpoch, momentumReset, maxSteps });
-    const options: TrainOptions = { ...run.options, regime, running: { rule, momentum: 0.1 }, augment: false, clipNorm: 1, logEvery: 2 };
+  ] as const)(
+    "%s, running rule %s, momentum reset %s",
+    async (partial, rule, momentumReset, stepsPerEpoch) => {
+      const run = smallRun(gpu, { partial, batchSize: BATCH, ghostSize: 24 });
+      const { epoch } = run.options;
+      expect(epoch.stepsPerEpoch).toBe(stepsPerEpoch);
+      const maxSteps = 2 * stepsPerEpoch + 1;
+      const regime = planRegime({
+        base: BASE,
+        batchSize: BATCH,
+        referenceBatchSize: BATCH,
+        stepsPerEpoch,
+        momentumReset,
+        maxSteps,
+      });
+      const options: TrainOptions = {
+        ...run.options,
+        regime,
+        running: { rule, momentum: 0.1 },
+        augment: false,
+        clipNorm: 1,
+        logEvery: 2,
+      };
 
-    const reference = createReferenceF1({ inputs: PIXELS, width: 24, hiddenLayers: 2, classes: CLASSES }, 11);
-    await loadReference(run, reference);
-    const expected = await referenceRun(run, reference, options);
-    const { events } = await collect(await Trainer.create(gpu, run.state, run.data, options));
+      const reference = createReferenceF1(
+        { inputs: PIXELS, width: 24, hiddenLayers: 2, classes: CLASSES },
+        11,
+      );
+      await loadReference(run, reference);
+      const expected = await referenceRun(run, reference, options);
+      const { events } = await collect(await Trainer.create(gpu, run.state, run.data, options));
 
-    const steps = events.flatMap((event) => (event.kind === "metrics" ? event.steps : []));
-    expect(steps.map(({ step }) => step)).toEqual(expected.steps.map(({ step }) => step));
-    for (const [i, { loss, gradientNorm, learningRate, accuracy }] of expected.steps.entries()) {
-      expect(steps[i]!.loss / loss).toBeCloseTo(1, 4);
-      expect(steps[i]!.gradientNorm / gradientNorm).toBeCloseTo(1, 3);
-      expect(steps[i]!.learningRate).toBeCloseTo(learningRate, 7);
-      expect(steps[i]!.accuracy).toBeCloseTo(accuracy, 3);
-    }
-    const evaluations = events.flatMap((event) => (event.kind === "evaluation" ? [event] : []));
-    expect(evaluations.map(({ step }) => step)).toEqual(expected.evaluations.map(({ step }) => step));
-    for (const [i, { loss, accuracy }] of expected.evaluations.entries()) {
-      expect(evaluations[i]!.loss / loss).toBeCloseTo(1, 3);
-      expect(evaluations[i]!.accuracy).toBeCloseTo(accuracy, 3);
-    }
-    const { distanceFirst, distanceAll } = events.flatMap((event) => (event.kind === "metrics" ? event.distances : [])).at(-1)!;
-    expect(distanceFirst / expected.distanceFirst).toBeCloseTo(1, 3);
-    expect(distanceAll / expected.distanceAll).toBeCloseTo(1, 3);
-    const final = await stateDict(run.state);
-    for (const [name, values] of referenceState(reference)) {
-      const { data } = final.get(name)!;
-      const difference = Math.hypot(...values.map((value, i) => value - data[i]!));
-      expect(difference / Math.hypot(...values), name).toBeLessThan(1e-4);
-    }
-  });
+      const steps = events.flatMap((event) => (event.kind === "metrics" ? event.steps : []));
+      expect(steps.map(({ step }) => step)).toEqual(expected.steps.map(({ step }) => step));
+      for (const [i, { loss, gradientNorm, learningRate, accuracy }] of expected.steps.entries()) {
+        expect(steps[i]!.loss / loss).toBeCloseTo(1, 4);
+        expect(steps[i]!.gradientNorm / gradientNorm).toBeCloseTo(1, 3);
+        expect(steps[i]!.learningRate).toBeCloseTo(learningRate, 7);
+        expect(steps[i]!.accuracy).toBeCloseTo(accuracy, 3);
+      }
+      const evaluations = events.flatMap((event) => (event.kind === "evaluation" ? [event] : []));
+      expect(evaluations.map(({ step }) => step)).toEqual(expected.evaluations.map(({ step }) => step));
+      for (const [i, { loss, accuracy }] of expected.evaluations.entries()) {
+        expect(evaluations[i]!.loss / loss).toBeCloseTo(1, 3);
+        expect(evaluations[i]!.accuracy).toBeCloseTo(accuracy, 3);
+      }
+      const { distanceFirst, distanceAll } = events
+        .flatMap((event) => (event.kind === "metrics" ? event.distances : []))
+        .at(-1)!;
+      expect(distanceFirst / expected.distanceFirst).toBeCloseTo(1, 3);
+      expect(distanceAll / expected.distanceAll).toBeCloseTo(1, 3);
+      const final = await stateDict(run.state);
+      for (const [name, values] of referenceState(reference)) {
+        const { data } = final.get(name)!;
+        const difference = Math.hypot(...values.map((value, i) => value - data[i]!));
+        expect(difference / Math.hypot(...values), name).toBeLessThan(1e-4);
+      }
+    },
+  );
 });
 
 /** Gives the engine the reference's values. */
 async function loadReference({ state }: SmallRun, reference: ReferenceModel): Promise<void> {
   const own = await stateDict(state);
-  const values = [...referenceState(reference)].map(([name, data]) => [name, { shape: own.get(name)!.shape, data: Float32Array.from(data) }] as const);
+  const values = [...referenceState(reference)].map(
+    ([name, data]) => [name, { shape: own.get(name)!.shape, data: Float32Array.from(data) }] as const,
+  );
   await loadStateDict(state, new Map(values), "reference");
 }
 
 /** The same run as plain loops. */
-async function referenceRun({ data }: SmallRun, reference: ReferenceModel, { regime, epoch, partial, seed, clipNorm, running }: TrainOptions) {
-  const pixelsOf = async (split: typeof data.train) => Float64Array.from(await readTensor(split.images), (byte) => (byte / 255 - 0.5) / 0.5);
+async function referenceRun(
+  { data }: SmallRun,
+  reference: ReferenceModel,
+  { regime, epoch, partial, seed, clipNorm, running }: TrainOptions,
+) {
+  const pixelsOf = async (split: typeof data.train) =>
+    Float64Array.from(await readTensor(split.images[0]!), (byte) => (byte / 255 - 0.5) / 0.5);
   const [train, test] = [await pixelsOf(data.train), await pixelsOf(data.test)];
   const [trainLabels, testLabels] = [await readTensor(data.train.labels), await readTensor(data.test.labels)];
   const { count } = data.train;
@@ -101,33 +136,64 @@ async function referenceRun({ data }: SmallRun, reference: ReferenceModel, { reg
   for (let step = 0; step < regime.totalSteps; step++) {
     const [which, position] = [Math.floor(step / regime.stepsPerEpoch), step % regime.stepsPerEpoch];
     const layout = position === regime.stepsPerEpoch - 1 ? epoch.last : epoch.full!;
-    const orders = [which, which + 1].map((number) => permutation(count, { seed, stream: STREAMS.shuffle, epoch: number }));
+    const orders = [which, which + 1].map((number) =>
+      permutation(count, { seed, stream: STREAMS.shuffle, epoch: number }),
+    );
     const samples = Array.from({ length: layout.total }, (_, n) => {
       const at = position * BATCH + n;
       return at < count ? orders[0]![at]! : orders[1]![at - count]!;
     });
-    const x = Float64Array.from(samples.flatMap((sample) => [...train.subarray(sample * PIXELS, (sample + 1) * PIXELS)]));
+    const x = Float64Array.from(
+      samples.flatMap((sample) => [...train.subarray(sample * PIXELS, (sample + 1) * PIXELS)]),
+    );
     const labels = samples.map((sample) => trainLabels[sample]!);
     const { learningRate, momentum, weightDecay, resetMomentum } = hyperparametersAt(regime, step);
     if (resetMomentum) velocity.fill(0);
     const { ghostSize, ghosts } = layout;
     const averaging = partial === "authors" ? ("ghosts" as const) : ("samples" as const);
-    const inTraining = { lr: learningRate, momentum, weightDecay, clipNorm, ghostSize, ghosts, averaging, rule: running.rule };
+    const inTraining = {
+      lr: learningRate,
+      momentum,
+      weightDecay,
+      clipNorm,
+      ghostSize,
+      ghosts,
+      averaging,
+      rule: running.rule,
+    };
     const hits = hitsInTraining(reference, { x, labels }, { ghostSize, ghosts });
     const { loss, gradientNorm } = trainingStep(reference, velocity, { x, labels }, inTraining);
     steps.push({ step: step + 1, loss, gradientNorm, learningRate, accuracy: (100 * hits) / layout.total });
     const endsEpoch = (step + 1) % regime.stepsPerEpoch === 0;
     if (!endsEpoch && step + 1 < regime.totalSteps) continue;
-    const head = softmaxCrossEntropy({ logits: evaluate(reference, test), labels: testLabels }, { N: testLabels.length, classes: CLASSES });
-    evaluations.push({ step: step + 1, loss: head.loss, accuracy: (100 * sum(head.top1)) / testLabels.length });
+    const head = softmaxCrossEntropy(
+      { logits: evaluate(reference, test), labels: testLabels },
+      { N: testLabels.length, classes: CLASSES },
+    );
+    evaluations.push({
+      step: step + 1,
+      loss: head.loss,
+      accuracy: (100 * sum(head.top1)) / testLabels.length,
+    });
   }
   const moved = flatParameters(reference).map((value, i) => value - start[i]!);
-  return { steps, evaluations, distanceFirst: Math.hypot(...moved.subarray(0, 24 * PIXELS)), distanceAll: Math.hypot(...moved) };
+  return {
+    steps,
+    evaluations,
+    distanceFirst: Math.hypot(...moved.subarray(0, 24 * PIXELS)),
+    distanceAll: Math.hypot(...moved),
+  };
 }
 
-function hitsInTraining(reference: ReferenceModel, batch: { x: Float64Array; labels: number[] }, ghosts: { ghostSize: number; ghosts: number }) {
+function hitsInTraining(
+  reference: ReferenceModel,
+  batch: { x: Float64Array; labels: number[] },
+  ghosts: { ghostSize: number; ghosts: number },
+) {
   const { logits } = lossAndGradients(reference, batch, ghosts);
-  return sum(softmaxCrossEntropy({ logits, labels: batch.labels }, { N: batch.labels.length, classes: CLASSES }).top1);
+  return sum(
+    softmaxCrossEntropy({ logits, labels: batch.labels }, { N: batch.labels.length, classes: CLASSES }).top1,
+  );
 }
 
 const sum = (values: Iterable<number>) => [...values].reduce((total, value) => total + value, 0);
@@ -143,7 +209,12 @@ describe("a seed", () => {
     const runs = [];
     for (const seed of [5, 5, 6]) {
       const { state, events } = await trainSmall(gpu, { seed });
-      runs.push({ events, tensors: await Promise.all([state.values, state.velocity, state.normState!.runningVariance].map(readFloats)) });
+      runs.push({
+        events,
+        tensors: await Promise.all(
+          [state.values, state.velocity, state.normState!.runningVariance].map(readFloats),
+        ),
+      });
     }
     expect(runs[1]).toEqual(runs[0]);
     expect(runs[2]!.tensors[0]).not.toEqual(runs[0]!.tensors[0]);
@@ -156,10 +227,14 @@ describe("memory", () => {
     const whole = await trainSmall(gpu, { ghostSize: 8 });
     expect(whole.trainer.slabSamples).toBe(BATCH);
     const start = await readFloats(whole.state.start);
-    const moved = async ({ state }: { state: SmallRun["state"] }) => (await readFloats(state.values)).map((value, i) => value - start[i]!);
+    const moved = async ({ state }: { state: SmallRun["state"] }) =>
+      (await readFloats(state.values)).map((value, i) => value - start[i]!);
     const expected = await moved(whole);
     for (const share of [0.9, 0.5]) {
-      const cut = await trainSmall(gpu, { ghostSize: 8, memoryBytes: Math.floor(share * whole.trainer.plan.bytes) });
+      const cut = await trainSmall(gpu, {
+        ghostSize: 8,
+        memoryBytes: Math.floor(share * whole.trainer.plan.bytes),
+      });
       expect(cut.trainer.slabSamples).toBeLessThan(BATCH);
       expect(cut.trainer.plan.bytes).toBeLessThanOrEqual(share * whole.trainer.plan.bytes);
       const difference = Math.hypot(...(await moved(cut)).map((value, i) => value - expected[i]!));
@@ -174,7 +249,9 @@ describe("memory", () => {
     const before = await readFloats(state.values);
     const creating = Trainer.create(gpu, state, data, options);
     await expect(creating).rejects.toThrow(DeviceError);
-    await expect(creating).rejects.toThrow(/one ghost of 16 at a time needs .* and 1000 B are allowed: take a smaller ghost or allow more/);
+    await expect(creating).rejects.toThrow(
+      /one ghost of 16 at a time needs .* and 1000 B are allowed: take a smaller ghost or allow more/,
+    );
     expect(await readFloats(state.values)).toEqual(before);
   });
 });
@@ -182,10 +259,20 @@ describe("memory", () => {
 test("T4: evaluation depends on neither its batches nor on ghosts and slabs", async () => {
   const { state, events } = await trainSmall(gpu, { maxSteps: 6 });
   const trained = events.at(-1) as Extract<TrainEvent, { kind: "evaluation" }>;
-  for (const [evaluationBatch, ghostSize, memoryBytes] of [[1, 16, 2 ** 30], [5, 64, 2 ** 30], [37, 2, 100_000]] as const) {
+  for (const [evaluationBatch, ghostSize, memoryBytes] of [
+    [1, 16, 2 ** 30],
+    [5, 64, 2 ** 30],
+    [37, 2, 100_000],
+  ] as const) {
     const { data, options } = smallRun(gpu, { ghostSize, memoryBytes });
-    const { loss, accuracy, accuracyTop5, samples } = await (await Trainer.create(gpu, state, data, { ...options, evaluationBatch })).evaluate();
-    expect({ accuracy, accuracyTop5, samples }).toEqual({ accuracy: trained.accuracy, accuracyTop5: trained.accuracyTop5, samples: 37 });
+    const { loss, accuracy, accuracyTop5, samples } = await (
+      await Trainer.create(gpu, state, data, { ...options, evaluationBatch })
+    ).evaluate();
+    expect({ accuracy, accuracyTop5, samples }).toEqual({
+      accuracy: trained.accuracy,
+      accuracyTop5: trained.accuracyTop5,
+      samples: 37,
+    });
     expect(Math.abs(loss / trained.loss - 1)).toBeLessThan(1e-5);
   }
 });
@@ -195,7 +282,14 @@ test("T10: a momentum reset is a velocity of 0 when an epoch begins", async () =
   for (const how of ["reset", "by hand", "never"] as const) {
     const run = smallRun(gpu, { partial: "drop", maxSteps: 6 });
     const momentumReset = how === "reset" ? "epoch" : "never";
-    const regime = planRegime({ base: BASE, batchSize: BATCH, referenceBatchSize: BATCH, stepsPerEpoch: 2, momentumReset, maxSteps: 6 });
+    const regime = planRegime({
+      base: BASE,
+      batchSize: BATCH,
+      referenceBatchSize: BATCH,
+      stepsPerEpoch: 2,
+      momentumReset,
+      maxSteps: 6,
+    });
     const trainer = await Trainer.create(gpu, run.state, run.data, { ...run.options, regime });
     for await (const event of trainer.run()) {
       // After an epoch's evaluation the next epoch has not begun.

@@ -1,5 +1,6 @@
 // `ghostbatch verify`: right references pass, wrong ones fail, each by itself, and files that make no sense are refused.
 
+import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -353,6 +354,65 @@ describe("a file that makes no sense is refused in one line", () => {
     );
     await expect(verify(join(folder, "nowhere.safetensors"))).rejects.toThrow(
       /nowhere.safetensors: cannot read: there is no such file/,
+    );
+  });
+});
+
+describe("the command line", () => {
+  const program = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
+  const ghostbatch = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: "utf8" });
+    return { status, stderr, lines: stdout.trimEnd().split("\n"), stdout };
+  };
+
+  test("one line for each case, the totals last, exit code 1 for a failure", async () => {
+    const { tensors, cases } = await golden("ops.safetensors");
+    const relu = cases.find(({ op }) => op === "relu")!;
+    const add = cases.find(({ op }) => op === "add")!;
+    const output = tensors.get(`${add.prefix}output`)!;
+    tensors.set(`${add.prefix}output`, { ...output, data: (output.data as Float32Array).with(0, 1e6) });
+    const path = await write("mixed.safetensors", {
+      tensors,
+      cases: [relu, add, { ...relu, op: "fourier" }],
+    });
+
+    const text = ghostbatch("verify", path);
+    expect(text.status).toBe(1);
+    expect(text.lines).toEqual([
+      expect.stringMatching(/^adapter: /),
+      path,
+      expect.stringMatching(/^ {2}passed {2}relu \[101\]: 2 tensors, worst \w+ \S+ \(tolerance 2\.0e-6\)$/),
+      expect.stringMatching(/^ {2}FAILED {2}add \[3, 5, 7\]: 1 of 3 tensors differ, worst output 1\.0e\+0 /),
+      "  SKIPPED fourier [101]: no operation fourier",
+      "NOT CHECKED, unknown to this engine: fourier (1)",
+      "FAILED: add (1)",
+      "1 passed, 1 failed, 1 skipped",
+    ]);
+
+    const json = ghostbatch("verify", "--json", path);
+    expect(json.status).toBe(1);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      passed: 1,
+      failed: 1,
+      skipped: 1,
+      files: [
+        {
+          path,
+          cases: [
+            { name: "relu", status: "passed" },
+            { name: "add", status: "failed", tensors: [{ tensor: "output", passed: false }, {}, {}] },
+            { name: "fourier", status: "skipped" },
+          ],
+        },
+      ],
+    });
+  });
+
+  test("a file that is missing ends with exit code 2 and one line", () => {
+    const { status, stderr } = ghostbatch("verify", join(folder, "nowhere.safetensors"));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(
+      /^error: .*nowhere\.safetensors: cannot read: there is no such file or folder.*\n$/,
     );
   });
 });

@@ -10,9 +10,12 @@ import { launchForward, launchRunningStatistics, partialsShape } from "../../ker
 import { launchBackward, sumsShape } from "../../kernels/ghost-batch-norm-gradients.ts";
 import { largest, roundingBound } from "../../reference/close.ts";
 import {
+  type GhostBatchNormSize,
   ghostBatchNorm,
   ghostBatchNormGradients,
   ghostBatchNormScales,
+  ghostRange,
+  ghostStatistics,
 } from "../../reference/ghost-batch-norm.ts";
 import { updateRunningStatistics } from "../../reference/running-statistics.ts";
 import { empty, fromArray, readFloats, type Tensor } from "../../tensor/tensor.ts";
@@ -50,8 +53,29 @@ function setUp(gpu: Gpu, one: GhostBatchNormCase) {
   const options = { ghosts: layout, firstChannel: 0, eps, relu };
   const size = { N, C, HW: H * W, ghostSize, ghosts, eps, relu };
   const values = one.residual ? host : { x: host.x, gamma: host.gamma, beta: host.beta };
-  const scales = () => ghostBatchNormScales({ ...values, dy: host.dy }, size);
+  const scales = () => {
+    const plain = ghostBatchNormScales({ ...values, dy: host.dy }, size);
+    const spread = shiftedSpread(host.x, size);
+    return { y: spread * plain.y, dx: spread * plain.dx, dgamma: spread * plain.dgamma, dbeta: plain.dbeta };
+  };
   return { host, values, shape, tensors, residual, place, options, size, scales };
+}
+
+/**
+ * One-pass sums are taken around each group's first value, and what they round has the size of its distance from the mean,
+ * squared: 1 + (first − mean)² / variance of the group where that is largest.
+ */
+function shiftedSpread(x: Float32Array, size: GhostBatchNormSize & { eps: number }): number {
+  const { mean, variance } = ghostStatistics(x, size);
+  let spread = 1;
+  for (let g = 0; g < size.ghosts; g++) {
+    const { start } = ghostRange(g, size);
+    for (let c = 0; c < size.C; c++) {
+      const distance = x[(start * size.C + c) * size.HW]! - mean[g * size.C + c]!;
+      spread = Math.max(spread, 1 + distance ** 2 / (variance[g * size.C + c]! + size.eps));
+    }
+  }
+  return spread;
 }
 
 type SetUp = ReturnType<typeof setUp>;

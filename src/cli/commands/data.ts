@@ -1,12 +1,22 @@
-import { Command } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { type CifarDescription, DEFAULT_DATA_DIRECTORY, describeCifar } from "../../data/cifar.ts";
+import { CIFAR_LAYOUTS, type CifarVariant } from "../../data/cifar-layout.ts";
+import { fetchCifar } from "../../data/fetch-cifar.ts";
+import { datasetHelp } from "../../data/load.ts";
 import { describeMnist } from "../../data/mnist.ts";
-import { formatBytes, formatCount } from "../../support/format.ts";
+import { formatBytes, formatCount, formatPercent } from "../../support/format.ts";
 import { dataDirOption, jsonOption } from "../options.ts";
+import { TransferLine } from "../transfer-line.ts";
+import { previewCommand } from "./data-preview.ts";
 
 export function dataCommand(): Command {
   return new Command("data")
-    .description("where a data set's files are, and whether they are right")
-    .addCommand(mnistCommand());
+    .description("fetches data sets, checks them, and shows what the network sees of them")
+    .addCommand(mnistCommand())
+    .addCommand(cifarCommand("cifar10"))
+    .addCommand(cifarCommand("cifar100"))
+    .addCommand(previewCommand())
+    .addHelpText("after", `\nData sets, as train --dataset and data preview take them:\n${datasetHelp()}`);
 }
 
 function mnistCommand(): Command {
@@ -17,17 +27,75 @@ function mnistCommand(): Command {
     .action(({ dataDir, json }: { dataDir?: string; json?: boolean }) => {
       const description = describeMnist({ dataDir });
       if (!description.files.every(({ matches }) => matches)) process.exitCode = 2;
-      if (json) {
-        console.log(JSON.stringify(description, null, 2));
-        return;
-      }
-      console.log(`MNIST from ${description.source}`);
-      for (const { path, bytes, sha256, matches } of description.files) {
-        console.log(`${matches ? "ok     " : "differs"} ${sha256} ${formatBytes(bytes).padStart(9)}  ${path}`);
-      }
-      for (const part of ["train", "test"] as const) {
-        const { count, classCounts } = description[part];
-        console.log(`${part}: ${formatCount(count)} images; per class 0 to 9: ${classCounts.map(formatCount).join(" ")}`);
-      }
+      print(`MNIST from ${description.source}`, description, json);
     });
+}
+
+interface CifarFlags {
+  dataDir: string;
+  from?: string;
+  sha256?: string;
+  json?: boolean;
+}
+
+function cifarCommand(variant: CifarVariant): Command {
+  const { title, folder, archive } = CIFAR_LAYOUTS[variant];
+  return new Command(variant)
+    .description(`${title}: fetches the binary files unless they are there, and checks them`)
+    .addOption(dataDirOption().default(DEFAULT_DATA_DIRECTORY))
+    .addOption(
+      new Option("--from <source>", `folder, archive or address to take them from (default: ${archive.url})`),
+    )
+    .addOption(
+      new Option(
+        "--sha256 <checksum>",
+        "of another archive than the official one, or none to take whatever is there",
+      ).argParser(checksum),
+    )
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `\nThe files go to ${folder} in the data folder. A transfer that breaks off goes on where it stopped.`,
+    )
+    .action((flags: CifarFlags) => fetchAndDescribe(variant, flags));
+}
+
+async function fetchAndDescribe(variant: CifarVariant, { json, ...options }: CifarFlags): Promise<void> {
+  const line = new TransferLine();
+  try {
+    await fetchCifar(variant, {
+      ...options,
+      onProgress: ({ bytes, total }) => {
+        const part = total === null ? "" : ` of ${formatBytes(total)} (${formatPercent(bytes / total, 0)})`;
+        line.show(`fetching ${CIFAR_LAYOUTS[variant].title}: ${formatBytes(bytes)}${part}`);
+      },
+    });
+  } finally {
+    line.end();
+  }
+  const description = describeCifar(variant, options);
+  print(`${CIFAR_LAYOUTS[variant].title} in ${description.folder}`, description, json);
+}
+
+function print(title: string, description: Omit<CifarDescription, "folder">, json?: boolean): void {
+  if (json) {
+    console.log(JSON.stringify(description, null, 2));
+    return;
+  }
+  console.log(title);
+  for (const { path, bytes, sha256, matches } of description.files) {
+    console.log(`${matches ? "ok     " : "differs"} ${sha256} ${formatBytes(bytes).padStart(9)}  ${path}`);
+  }
+  for (const part of ["train", "test"] as const) {
+    const { count, classCounts } = description[part];
+    const classes = `per class 0 to ${classCounts.length - 1}`;
+    console.log(
+      `${part}: ${formatCount(count)} images; ${classes}: ${classCounts.map(formatCount).join(" ")}`,
+    );
+  }
+}
+
+function checksum(text: string): string {
+  if (text === "none" || /^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError("Expected 64 hexadecimal digits, or none.");
 }

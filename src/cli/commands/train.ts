@@ -8,7 +8,13 @@ import { describePlan, planTraining } from "../../experiments/dry-run.ts";
 import { environmentOf } from "../../experiments/environment.ts";
 import { METRIC_COLUMNS, type RunSummary } from "../../experiments/execute.ts";
 import { prepareRun } from "../../experiments/prepare.ts";
-import { newestUnfinishedRun, requireSameOptions, resumeRun, specOfRun, summaryOf } from "../../experiments/resume.ts";
+import {
+  newestUnfinishedRun,
+  requireSameOptions,
+  resumeRun,
+  specOfRun,
+  summaryOf,
+} from "../../experiments/resume.ts";
 import { RunControl } from "../../experiments/run-control.ts";
 import { runInFolder } from "../../experiments/run-in-folder.ts";
 import { RunSpec, type RunSpecInput, specHash } from "../../experiments/run-spec.ts";
@@ -18,7 +24,6 @@ import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
 import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
 import { BASE_REGIMES } from "../../train/base-regimes.ts";
-import { learningRateTable } from "../../train/regime.ts";
 import {
   adapterOption,
   type CheckpointFlags,
@@ -50,10 +55,13 @@ interface HostOptions extends CheckpointFlags {
 type Flags = Record<string, unknown> & HostOptions;
 
 export function trainCommand(): Command {
-  const choice = (flags: string, text: string, values: readonly string[]) => new Option(flags, text).choices(values);
+  const choice = (flags: string, text: string, values: readonly string[]) =>
+    new Option(flags, text).choices(values);
   const count = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
   const real = (flags: string, text: string) => new Option(flags, text).argParser(realNumber(0));
-  const command = new Command("train").description("train one network; the run folder keeps everything about it");
+  const command = new Command("train").description(
+    "train one network; the run folder keeps everything about it",
+  );
   const options = [
     new Option("--dataset <name>", `data set: ${DATASET_FORMS.join(", ")} (default: mnist)`),
     choice("--model <name>", "network (default: f1)", MODEL_NAMES),
@@ -62,34 +70,73 @@ export function trainCommand(): Command {
     choice("--gamma <first>", "first gamma of batch norm", ["ones", "uniform"]),
     count("--batch-size <images>", "images in a batch (default: 128)"),
     count("--ghost-size <images>", "images in a ghost batch (default: the batch size, plain batch norm)"),
-    choice("--partial <policy>", "what becomes of a partial last batch (default: exact)", ["authors", "exact", "drop", "wrap"]),
-    choice("--running-rule <rule>", "how running statistics take in ghosts (default: mean)", ["sequential", "mean", "full", "composer", "paper-literal"]),
+    choice("--partial <policy>", "what becomes of a partial last batch (default: exact)", [
+      "authors",
+      "exact",
+      "drop",
+      "wrap",
+    ]),
+    choice("--running-rule <rule>", "how running statistics take in ghosts (default: mean)", [
+      "sequential",
+      "mean",
+      "full",
+      "composer",
+      "paper-literal",
+    ]),
     real("--running-momentum <fraction>", "weight of new statistics (default: 0.1)"),
-    choice("--base-regime <name>", "regime that rates and drops come from (default: the model's)", Object.keys(BASE_REGIMES)),
+    choice(
+      "--base-regime <name>",
+      "regime that rates and drops come from (default: the model's)",
+      Object.keys(BASE_REGIMES),
+    ),
     real("--lr <rate>", "first learning rate; later ones keep their ratios to it"),
     real("--momentum <fraction>", "momentum"),
     real("--weight-decay <factor>", "weight decay"),
     real("--epochs <number>", "epochs before regime adaptation"),
     count("--max-steps <steps>", "stop after so many steps"),
     choice("--lr-rule <rule>", "how the rate follows the batch (default: none)", ["none", "sqrt", "linear"]),
-    count("--lr-reference-batch <images>", "batch of the rule and of adaptation (default: the base regime's)"),
-    choice("--regime <kind>", "original, or adapted: epochs times batch / reference (default: original)", ["original", "adapted", "ceil", "iteration-matched"]),
-    new Option("--warmup-steps <steps>", "linear warm-up to the rule's rate (default: 0)").argParser(wholeNumber(0)),
+    count(
+      "--lr-reference-batch <images>",
+      "batch of the rule and of adaptation (default: the base regime's)",
+    ),
+    choice("--regime <kind>", "original, or adapted: epochs times batch / reference (default: original)", [
+      "original",
+      "adapted",
+      "ceil",
+      "iteration-matched",
+    ]),
+    new Option("--warmup-steps <steps>", "linear warm-up to the rule's rate (default: 0)").argParser(
+      wholeNumber(0),
+    ),
     choice("--momentum-reset <when>", "velocity set to 0 (default: never)", ["never", "epoch"]),
     real("--clip-norm <norm>", "global norm the gradient is clipped to, 0 for none (default: 5)"),
     new Option("--no-augmentation", "images as they are"),
     new Option("--seed <number>", "seed of everything random (default: 123)").argParser(wholeNumber(0)),
     count("--evaluate-every <epochs>", "epochs between evaluations (default: 1)"),
-    new Option("--config <file>", "YAML with these options in camelCase, as a run folder's config.yaml; options given here win"),
+    new Option(
+      "--config <file>",
+      "YAML with these options in camelCase, as a run folder's config.yaml; options given here win",
+    ),
     new Option("--name <name>", "name of the run folder (default: made from the options)"),
-    count("--memory <MiB>", "GPU memory one step's tensors may take before a batch is cut into slabs (default: 2048)"),
-    choice("--on-nan <action>", "what NaN or infinity in a loss or gradient does: end the run, or leave out the step (default: stop)", ["stop", "skip"]),
-    new Option("--resume [folder]", "go on with an unfinished run: this folder, else that of --name, else the newest of --runs-dir"),
+    count(
+      "--memory <MiB>",
+      "GPU memory one step's tensors may take before a batch is cut into slabs (default: 2048)",
+    ),
+    choice(
+      "--on-nan <action>",
+      "what NaN or infinity in a loss or gradient does: end the run, or leave out the step (default: stop)",
+      ["stop", "skip"],
+    ),
+    new Option(
+      "--resume [folder]",
+      "go on with an unfinished run: this folder, else that of --name, else the newest of --runs-dir",
+    ),
     ...checkpointOptions(),
     count("--log-every <steps>", "steps between read-backs of the metrics, at most 1024 (default: 64)"),
     new Option("--dry-run", "print parameters, memory, learning rates, steps and cost; train nothing"),
   ];
-  for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()]) command.addOption(option);
+  for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
+    command.addOption(option);
   return command.addHelpText("after", `\n${SIGNAL_HELP}`).action(train);
 }
 
@@ -97,7 +144,8 @@ async function train(flags: Flags): Promise<void> {
   const given = givenOptions(flags);
   const path = await folderToResume(flags);
   const finished = path === null ? null : await summaryOf(path);
-  const spec = path === null ? completeSpec(given) : await specOfRun(path);
+  const spec = path === null ? completeSpec(given, optionOf) : await specOfRun(path);
+  requireConsistent(flags, spec);
   if (path !== null) requireSameOptions(spec, given, optionOf);
   if (path !== null && finished) {
     console.error(`${path} has finished already`);
@@ -109,33 +157,77 @@ async function train(flags: Flags): Promise<void> {
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const session = new GpuSession({ adapter: flags.adapter });
   const gpu = await session.open();
+  // Before anything is written: what does not fit this adapter is told here.
+  const plan = await planTraining(gpu, prepared);
   if (flags.dryRun) {
-    const plan = await planTraining(gpu, prepared);
     console.log(flags.json ? JSON.stringify(plan, null, 2) : describePlan(plan));
     return;
   }
-  for (const line of learningRateTable(prepared.regime)) console.error(line);
-  const name = flags.name ?? `${spec.model}-${spec.dataset}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
+  const name =
+    flags.name ?? `${spec.model}-${spec.dataset}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
   const line = new ProgressLine(path === null ? name : basename(path));
   const report = line.print.bind(line);
   const environment = environmentOf(gpu, typedCommand());
   const { folder, from } =
     path === null
-      ? { folder: await RunFolder.claim({ runsDirectory: flags.runsDir, name, configuration: spec, environment, columns: METRIC_COLUMNS }), from: null }
+      ? {
+          folder: await RunFolder.claim({
+            runsDirectory: flags.runsDir,
+            name,
+            configuration: spec,
+            environment,
+            columns: METRIC_COLUMNS,
+          }),
+          from: null,
+        }
       : await resumeRun(path, prepared, { environment, report });
+  for (const line of plan.learningRates) console.error(line);
   const { logEvery, onUsr2 } = flags;
   const control = new RunControl();
   const onProgress = line.show.bind(line);
-  const options = { checkpoints: checkpointsOf(flags), control, onProgress, report, ...(logEvery && { logEvery }) };
-  const summary = await withSignals(control, { onUsr2 }, () => runInFolder(session, prepared, folder, options, from)).finally(() => line.end());
+  const options = {
+    checkpoints: checkpointsOf(flags),
+    control,
+    onProgress,
+    report,
+    ...(logEvery && { logEvery }),
+  };
+  const summary = await withSignals(control, { onUsr2 }, () =>
+    runInFolder(session, prepared, folder, options, from),
+  ).finally(() => line.end());
   printSummary(summary, folder.path, flags);
+}
+
+/** @throws UsageError for an option that the others leave without a meaning */
+function requireConsistent(
+  { lrReferenceBatch, warmupSteps, dataDir, resume, name }: Flags,
+  spec: RunSpec,
+): void {
+  const { learningRateRule, regime, dataset } = spec;
+  const refuse = (option: string, why: string) => {
+    throw new UsageError(`${option}: ${why}`);
+  };
+  if (lrReferenceBatch !== undefined && learningRateRule === "none" && regime === "original") {
+    refuse(
+      `--lr-reference-batch ${lrReferenceBatch}`,
+      "nothing refers to it with --lr-rule none and --regime original",
+    );
+  }
+  if (warmupSteps && learningRateRule === "none") {
+    refuse(`--warmup-steps ${warmupSteps}`, "a warm-up leads to the rate of --lr-rule, which is none");
+  }
+  if (dataDir !== undefined && /^synthetic\b/.test(dataset))
+    refuse(`--data-dir ${dataDir}`, "the data set synthetic has no files");
+  if (typeof resume === "string" && name !== undefined)
+    refuse(`--name ${name}`, `--resume ${resume} names the run`);
 }
 
 /** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */
 async function folderToResume({ resume, name, runsDir }: Flags): Promise<string | null> {
   if (resume === undefined) return null;
   if (typeof resume === "string") {
-    if (!existsSync(join(resume, "config.yaml"))) throw new UsageError(`--resume ${resume}: there is no run folder`);
+    if (!existsSync(join(resume, "config.yaml")))
+      throw new UsageError(`--resume ${resume}: there is no run folder`);
     return resume;
   }
   if (name === undefined) return newestUnfinishedRun(runsDir);
@@ -173,7 +265,18 @@ function printSummary(summary: RunSummary, folder: string, { json }: Flags): voi
 }
 
 function describeSummary(summary: RunSummary, folder: string): string {
-  const { accuracy, best, testLoss, steps, samples, flops, seconds, imagesPerSecond, distanceFirst, distanceAll } = summary;
+  const {
+    accuracy,
+    best,
+    testLoss,
+    steps,
+    samples,
+    flops,
+    seconds,
+    imagesPerSecond,
+    distanceFirst,
+    distanceAll,
+  } = summary;
   return [
     `test accuracy ${accuracy.toFixed(2)} % (best ${best.toFixed(2)} %), test loss ${testLoss.toFixed(4)}`,
     `${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")} in ${formatDuration(seconds)}: ${formatQuantity(imagesPerSecond, "images/s")}`,

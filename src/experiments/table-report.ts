@@ -1,12 +1,14 @@
-/** Table 1's cells from finished runs: means over seeds, and the JSON that `reproduce table1 --json` prints. */
+/** Cells of Tables 1 and 2 from finished runs: means over seeds, and the JSON that `reproduce … --json` prints. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { mean, standardDeviation } from "../support/statistics.ts";
+import { type Column, COLUMNS, type Method, type Row } from "./columns.ts";
 import type { FinishedRun } from "./runner.ts";
-import { type Column, ROWS, type Scale } from "./table1.ts";
+import type { Scale } from "./scale.ts";
 
 export interface Cell {
   readonly row: string;
-  readonly column: Column;
+  readonly column: Method;
   /** Final accuracy of each seed, percent. */
   readonly accuracy: readonly number[];
   readonly mean: number;
@@ -15,7 +17,8 @@ export interface Cell {
   readonly n: number;
   /** Mean over the seeds of the best evaluation. */
   readonly best: number;
-  readonly paper: number;
+  /** Null for a method that the paper's table does not have. */
+  readonly paper: number | null;
   /** Of one seed; the same for all. */
   readonly steps: number;
   readonly samples: number;
@@ -28,19 +31,23 @@ export interface Cell {
   readonly reused: boolean;
 }
 
-export function cellOf(row: string, column: Column, runs: readonly FinishedRun[]): Cell {
+export function paperValue(row: Row, method: Method): number | null {
+  return (COLUMNS as readonly Method[]).includes(method) ? row.paper[method as Column] : null;
+}
+
+export function cellOf(name: string, row: Row, column: Method, runs: readonly FinishedRun[]): Cell {
   const of = (value: (run: FinishedRun) => number) => runs.map(value);
   const accuracy = of(({ summary }) => summary.accuracy);
   const { steps, samples, flops } = runs[0]!.summary;
   return {
-    row,
+    row: name,
     column,
     accuracy,
     mean: mean(accuracy),
     std: standardDeviation(accuracy),
     n: runs.length,
     best: mean(of(({ summary }) => summary.best)),
-    paper: ROWS[row]!.paper[column],
+    paper: paperValue(row, column),
     steps,
     samples,
     flops,
@@ -52,37 +59,26 @@ export function cellOf(row: string, column: Column, runs: readonly FinishedRun[]
   };
 }
 
-export async function table1Json(scale: Scale, cells: readonly Cell[]) {
+export async function tableJson(scale: Scale, rows: Readonly<Record<string, Row>>, cells: readonly Cell[]) {
   const names = [...new Set(cells.map(({ row }) => row))];
   const adapters = new Set(await Promise.all(cells.flatMap(({ folders }) => folders).map(adapterOf)));
   return {
     scale,
     adapter: [...adapters].join("; "),
     rows: names.map((name) => ({
-      network: ROWS[name]!.network,
-      dataset: ROWS[name]!.dataset,
+      network: rows[name]!.network,
+      dataset: rows[name]!.dataset,
       cells: Object.fromEntries(cells.filter(({ row }) => row === name).map((cell) => [cell.column, cellJson(cell)])),
     })),
   };
 }
 
-function cellJson({ accuracy, mean, std, n, best, paper, steps, samples, flops, seconds, distanceFirst, distanceAll, folders }: Cell) {
-  const distances = { distance_first: distanceFirst, distance_all: distanceAll };
-  return { accuracy, mean, std, n, best, paper, steps, samples, flops, seconds, ...distances, folders };
+function cellJson({ row: _, column: __, reused: ___, distanceFirst, distanceAll, ...cell }: Cell) {
+  return { ...cell, distance_first: distanceFirst, distance_all: distanceAll };
 }
 
 /** The adapter that a run's record names. */
 async function adapterOf(folder: string): Promise<string> {
   const record = JSON.parse(await readFile(join(folder, "environment.json"), "utf8")) as { adapter?: { name?: string } };
   return record.adapter?.name ?? "unknown";
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function standardDeviation(values: readonly number[]): number {
-  if (values.length < 2) return 0;
-  const center = mean(values);
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (values.length - 1));
 }

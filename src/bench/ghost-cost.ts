@@ -1,0 +1,239 @@
+/**
+ * `bench gbn`: what the size of a ghost costs (Hoffer et al. 2017, Algorithm 1). Each
+ * element of a batch is normalized once whatever the ghost size; what changes is how many groups are reduced, how large
+ * each is, and how often the GPU is asked.
+ *
+ *   unfused     statistics, normalize, relu; relu's gradient, gradient sums, input gradient: each a pass over memory
+ *   fused       relu within normalize and within the gradients; layers without pixels in one pass
+ *   sequential  the fused kernels once for each ghost, as implementations that loop over chunks do
+ */
+import type { Command, Gpu } from "../gpu/gpu.ts";
+import { type Cost } from "../gpu/kernel.ts";
+import { attainableMs, type Roofline, roofline } from "../gpu/roofline.ts";
+import { launchRelu, launchReluGrad } from "../kernels/elementwise.ts";
+import { launchForward, launchNormalize, launchStatistics, partialsShape } from "../kernels/ghost-batch-norm.ts";
+import {
+  launchBackward,
+  launchGradInput,
+  launchGradStatistics,
+  sumsShape,
+} from "../kernels/ghost-batch-norm-gradients.ts";
+import { empty, fromArray, persistent, slice, type Tensor } from "../tensor/tensor.ts";
+import { captureCommands } from "./capture.ts";
+import { numbers } from "./pass.ts";
+import { type Summary, summarize } from "./sample.ts";
+
+export const GHOST_VARIANTS = ["unfused", "fused", "sequential"] as const;
+export type GhostVariant = (typeof GHOST_VARIANTS)[number];
+
+/** C, H, W of the three stages of the CIFAR residual networks and of F1's layers. */
+export const GHOST_SHAPES: readonly (readonly [number, number, number])[] = [
+  [16, 32, 32],
+  [32, 16, 16],
+  [64, 8, 8],
+  [512, 1, 1],
+];
+
+export interface GhostRow {
+  /** "16×32×32" */
+  readonly shape: string;
+  readonly batch: number;
+  readonly ghostSize: number;
+  readonly variant: GhostVariant;
+  readonly direction: "forward" | "backward";
+  readonly dispatches: number;
+  /** Bytes that the dispatches read and write, each tensor once a pass. */
+  readonly bytes: number;
+  readonly bytesPerElement: number;
+  /** Wall time of the whole pass as one submission, ms. */
+  readonly ms: Summary;
+  /** What the roofline and the time of an empty dispatch allow, ms. */
+  readonly modelMs: number;
+  readonly gigabytesPerSecond: number;
+  /** Share of the bandwidth of a copy kernel. */
+  readonly copyShare: number;
+}
+
+export interface GhostCostOptions {
+  readonly batch: number;
+  readonly shapes: readonly (readonly [number, number, number])[];
+  readonly ghostSizes: readonly number[];
+  readonly n: number;
+}
+
+/** 8, 16, … up to the batch. */
+export function ghostSizesUpTo(batch: number): number[] {
+  const sizes: number[] = [];
+  for (let size = 8; size <= batch; size *= 2) sizes.push(size);
+  return sizes;
+}
+
+const EPS = 1e-5; // PyTorch's default, the authors'
+
+/** All rows of a shape at a time: variants and ghost sizes are timed in turns, so that a disturbance meets all alike. */
+export async function* benchGhostCost(gpu: Gpu, options: GhostCostOptions): AsyncGenerator<GhostRow[]> {
+  const limits = await roofline(gpu);
+  const emptyMs = await emptyDispatch(gpu);
+  for (const shape of options.shapes) {
+    yield await gpu.lifetime(() => benchShape(gpu, shape, options, { limits, emptyMs }));
+  }
+}
+
+interface Prepared {
+  readonly ghostSize: number;
+  readonly variant: GhostVariant;
+  readonly direction: "forward" | "backward";
+  readonly commands: readonly Command[];
+  readonly times: number[];
+  run(): Promise<number>;
+}
+
+async function benchShape(
+  gpu: Gpu,
+  [C, H, W]: readonly [number, number, number],
+  { batch, ghostSizes, n }: GhostCostOptions,
+  { limits, emptyMs }: { limits: Roofline; emptyMs: number },
+): Promise<GhostRow[]> {
+  const make = numbers(C);
+  const shape = H * W === 1 ? [batch, C] : [batch, C, H, W];
+  const place = (name: string) => fromArray(gpu, make(batch * C * H * W), shape, name);
+  const layer: Layer = {
+    x: place("x"),
+    dy: place("dy"),
+    y: persistent(gpu, shape, { label: "y" }),
+    dx: persistent(gpu, shape, { label: "dx" }),
+    scratch: persistent(gpu, shape, { label: "scratch" }),
+    gamma: fromArray(gpu, make(C, { mean: 1, deviation: 0.3 }), [C], "gamma"),
+    beta: fromArray(gpu, make(C), [C], "beta"),
+    dgamma: persistent(gpu, [C], { label: "dgamma" }),
+    dbeta: persistent(gpu, [C], { label: "dbeta" }),
+  };
+  const all: Prepared[] = [];
+  for (const ghostSize of ghostSizes) {
+    const statistics = persistent(gpu, [batch / ghostSize, C, 2], { label: "statistics" });
+    for (const variant of GHOST_VARIANTS) {
+      for (const direction of ["forward", "backward"] as const) {
+        const launch = () => LAUNCHES[variant][direction](layer, statistics, ghostSize);
+        const commands = captureCommands(gpu, gpu.variant, launch);
+        const ready = commands.map((command) => gpu.prepare(command));
+        const run = async () => {
+          const start = performance.now();
+          gpu.submit(ready, `${variant} ${direction}`);
+          await gpu.settle();
+          return performance.now() - start;
+        };
+        await run(); // compiles; forward before backward, which reads its statistics
+        all.push({ ghostSize, variant, direction, commands, times: [], run });
+      }
+    }
+  }
+  for (let round = 0; round < n; round++) for (const one of all) one.times.push(await one.run());
+  return all.map(({ ghostSize, variant, direction, commands, times }) => {
+    const cost = total(commands);
+    const ms = summarize(times);
+    return {
+      ...{ shape: `${C}×${H}×${W}`, batch, ghostSize, variant, direction, dispatches: commands.length },
+      bytes: cost.bytes,
+      bytesPerElement: cost.bytes / layer.x.size,
+      ms,
+      modelMs: attainableMs(cost, limits) + commands.length * emptyMs,
+      gigabytesPerSecond: cost.bytes / ms.median / 1e6,
+      copyShare: cost.bytes / (ms.median / 1000) / limits.bytesPerSecond,
+    };
+  });
+}
+
+interface Layer {
+  readonly x: Tensor;
+  readonly dy: Tensor;
+  readonly y: Tensor;
+  readonly dx: Tensor;
+  /** What lies between the passes of the unfused variant. */
+  readonly scratch: Tensor;
+  readonly gamma: Tensor;
+  readonly beta: Tensor;
+  readonly dgamma: Tensor;
+  readonly dbeta: Tensor;
+}
+
+type Launch = (layer: Layer, statistics: Tensor, ghostSize: number) => void;
+
+function place(x: Tensor, ghostSize: number, relu: boolean, firstGhost = 0) {
+  const total = x.shape[0]!;
+  const ghosts = { ghostSize, ghosts: total / ghostSize, total, firstGhost };
+  return { ghosts, firstChannel: 0, eps: EPS, relu };
+}
+
+const written = { accumulate: false, accumulateParameters: false };
+
+function forwardFused(layer: Layer, statistics: Tensor, ghostSize: number, firstGhost = 0): void {
+  const options = place(layer.x, ghostSize, true, firstGhost);
+  const scratch = partialsShape(layer.x, options.ghosts);
+  const partials = scratch ? { partials: empty(layer.x.gpu, scratch) } : {};
+  launchForward({ ...layer, statistics, ...partials }, options);
+}
+
+function backwardFused(layer: Layer, statistics: Tensor, ghostSize: number, firstGhost = 0): void {
+  const options = place(layer.x, ghostSize, true, firstGhost);
+  const sums = empty(layer.x.gpu, sumsShape(layer.x, options.ghosts));
+  launchBackward({ ...layer, statistics, sums }, { ...options, ...written, accumulateParameters: firstGhost > 0 });
+}
+
+/** One ghost after the other, each with kernels of its own. */
+function oneByOne(body: typeof forwardFused): Launch {
+  return (layer, statistics, ghostSize) => {
+    const values = layer.x.size / layer.x.shape[0]!;
+    for (let ghost = 0; ghost * ghostSize < layer.x.shape[0]!; ghost++) {
+      const shape = [ghostSize, ...layer.x.shape.slice(1)];
+      const cut = (tensor: Tensor) => slice(tensor, ghost * ghostSize * values, shape);
+      const { x, dy, y, dx } = layer;
+      body({ ...layer, x: cut(x), dy: cut(dy), y: cut(y), dx: cut(dx) }, statistics, ghostSize, ghost);
+    }
+  };
+}
+
+const LAUNCHES: Record<GhostVariant, { forward: Launch; backward: Launch }> = {
+  unfused: {
+    forward: (layer, statistics, ghostSize) => {
+      const options = place(layer.x, ghostSize, false);
+      launchStatistics({ ...layer, statistics }, options);
+      launchNormalize({ ...layer, statistics, y: layer.scratch }, options);
+      launchRelu({ x: layer.scratch, y: layer.y });
+    },
+    backward: (layer, statistics, ghostSize) => {
+      const options = place(layer.x, ghostSize, false);
+      const dy = layer.scratch;
+      const sums = empty(layer.x.gpu, sumsShape(layer.x, options.ghosts));
+      launchReluGrad({ y: layer.y, dy: layer.dy, dx: dy }, { accumulate: false });
+      // `y` would be taken for the output of a fused residual sum.
+      const { y: _, ...rest } = layer;
+      launchGradStatistics({ ...rest, dy, statistics, sums }, options);
+      launchGradInput({ ...rest, dy, statistics, sums }, { ...options, ...written });
+    },
+  },
+  fused: { forward: forwardFused, backward: backwardFused },
+  sequential: { forward: oneByOne(forwardFused), backward: oneByOne(backwardFused) },
+};
+
+function total(commands: readonly Command[]): Cost {
+  return commands.reduce(
+    ({ flops, bytes }, { launch }) => ({ flops: flops + launch.cost.flops, bytes: bytes + launch.cost.bytes }),
+    { flops: 0, bytes: 0 },
+  );
+}
+
+/** What a dispatch costs that does next to nothing, within one submission, ms. */
+async function emptyDispatch(gpu: Gpu): Promise<number> {
+  const DISPATCHES = 64;
+  const x = fromArray(gpu, new Float32Array(64), [64]);
+  const [command] = captureCommands(gpu, gpu.variant, () => launchRelu({ x, y: persistent(gpu, [64]) }));
+  const ready = new Array(DISPATCHES).fill(gpu.prepare(command!));
+  const time = async () => {
+    const start = performance.now();
+    gpu.submit(ready, "empty dispatches");
+    await gpu.settle();
+    return (performance.now() - start) / DISPATCHES;
+  };
+  await time();
+  return Math.min(await time(), await time(), await time());
+}

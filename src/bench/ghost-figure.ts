@@ -1,0 +1,44 @@
+/** The figure of `bench gbn`: time per element over the ghost size, a panel for each shape, a curve for each variant. */
+import type { AdapterFacts } from "../gpu/adapter.ts";
+import type { GhostRow } from "./ghost-cost.ts";
+import { adapterLine } from "./output.ts";
+
+/** The Vega-Lite specification, data included. */
+export function ghostFigure(adapter: Pick<AdapterFacts, "name" | "software">, rows: readonly GhostRow[]): object {
+  const values = rows.map(({ shape, batch, ghostSize, variant, direction, ms, modelMs, bytes, bytesPerElement }) => {
+    const elements = bytes / bytesPerElement;
+    const nanoseconds = (time: number) => (1e6 * time) / elements;
+    return {
+      ...{ shape: `${shape}, batch ${batch}`, ghostSize, variant, direction },
+      ...{ measured: nanoseconds(ms.median), low: nanoseconds(ms.low), high: nanoseconds(ms.high) },
+      model: nanoseconds(modelMs),
+    };
+  });
+  const x = { field: "ghostSize", type: "quantitative", scale: { type: "log", base: 2 }, title: "ghost size, images" };
+  const y = (field: string) => ({ field, type: "quantitative", scale: { type: "log" }, title: "ns per element" });
+  const color = { field: "variant", type: "nominal", title: "variant" };
+  return {
+    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+    title: { text: "Ghost batch norm: time over ghost size", subtitle: adapterLine(adapter) },
+    data: { values },
+    facet: { row: { field: "direction", title: null }, column: { field: "shape", title: null, sort: null } },
+    spec: {
+      width: 220,
+      height: 180,
+      layer: [
+        { mark: { type: "errorband" }, encoding: { x, y: y("low"), y2: { field: "high" }, color } },
+        { mark: { type: "line", point: true }, encoding: { x, y: y("measured"), color } },
+        { mark: { type: "line", strokeDash: [4, 3], opacity: 0.6 }, encoding: { x, y: y("model"), color } },
+      ],
+    },
+    config: { background: "white" },
+  };
+}
+
+/** The specification drawn as SVG; Vega is loaded for it alone. */
+export async function drawFigure(specification: object): Promise<string> {
+  const { compile } = await import("vega-lite");
+  const { parse, View } = await import("vega");
+  const { spec } = compile(specification as Parameters<typeof compile>[0]);
+  return new View(parse(spec), { renderer: "none" }).toSVG();
+}

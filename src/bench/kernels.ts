@@ -1,0 +1,140 @@
+/** `bench kernels`: every kernel and variant on the networks' shapes and on awkward ones, checked before it is timed. */
+import type { Command, Gpu } from "../gpu/gpu.ts";
+import { type Roofline, roofline, shareOfRoofline } from "../gpu/roofline.ts";
+import { messageOf, ShaderError } from "../support/errors.ts";
+import { captureCommands, runnableVariants, type Variant } from "./capture.ts";
+import { type Finding, findingsOf, runCommands } from "./check.ts";
+import type { Pass, PassCase } from "./pass.ts";
+import type { Summary } from "./sample.ts";
+import { type TimingOptions, timeCommand } from "./timing.ts";
+
+export interface KernelRow {
+  /** The kernel's file, without its ending. */
+  readonly kernel: string;
+  /** "both" where the variants dispatch the very same. */
+  readonly variant: Variant | "both";
+  readonly pass: string;
+  readonly case: string;
+  readonly ms: Summary;
+  readonly gflops: number;
+  readonly gigabytesPerSecond: number;
+  /** Share of what the adapter's roofline allows, 0 to 1 (above it where caches hold what a copy kernel's memory cannot). */
+  readonly roofline: number;
+}
+
+export type KernelResult =
+  | { readonly status: "timed"; readonly rows: readonly KernelRow[] }
+  | { readonly status: "wrong"; readonly pass: string; readonly variant: Variant; readonly case: string; readonly findings: readonly Finding[] };
+
+export interface KernelBenchOptions extends TimingOptions {
+  /** Awkward cases of each pass that are checked and timed at most, spread over all of them. */
+  readonly awkwardCases: number;
+  /** Shapes of the networks that are timed at most. */
+  readonly paperCases: number;
+}
+
+/** What a float64 reference of plain loops does in about a second. */
+const AFFORDABLE_FLOPS = 60e6;
+/** What is timed: on a software adapter shapes of about a second. */
+const MOST = { software: { flops: 3e9, bytes: 2 ** 28 }, hardware: { flops: 1e13, bytes: 2 ** 32 } };
+
+/** Checks each pass in each variant, then times its dispatches one by one. A variant that is wrong is not timed. */
+export async function* benchKernels(
+  gpu: Gpu,
+  passes: readonly Pass[],
+  options: KernelBenchOptions,
+): AsyncGenerator<KernelResult> {
+  const limits = await roofline(gpu);
+  for (const pass of passes) {
+    for (const variant of runnableVariants(gpu)) {
+      const { awkward, paper } = selectCases(gpu, pass, options);
+      let wrong = false;
+      const rows: KernelRow[] = [];
+      for (const one of [...awkward, ...paper]) {
+        const result = await gpu.lifetime(() => benchCase(gpu, { pass, variant, one, limits, options }));
+        if (result.findings.length > 0) {
+          wrong = true;
+          yield { status: "wrong", pass: pass.name, variant, case: one.label, findings: result.findings };
+          if (result.stop) break;
+        }
+        rows.push(...result.rows);
+      }
+      // The rows of a variant that is wrong somewhere say nothing.
+      if (!wrong && rows.length > 0) yield { status: "timed", rows };
+    }
+  }
+}
+
+/** The cases of a pass that this adapter can do, at most as many as asked for. */
+export function selectCases(
+  gpu: Gpu,
+  pass: Pass,
+  { awkwardCases, paperCases }: Pick<KernelBenchOptions, "awkwardCases" | "paperCases">,
+): { awkward: PassCase[]; paper: PassCase[] } {
+  const most = MOST[gpu.adapter.software ? "software" : "hardware"];
+  const fits = ({ flops, bytes }: PassCase) => flops <= most.flops && bytes <= most.bytes;
+  const awkward = pass.cases.filter(({ paper }) => !paper);
+  const paper = pass.cases.filter((one) => one.paper && fits(one));
+  return { awkward: spread(awkward, awkwardCases), paper: spread(paper, paperCases) };
+}
+
+/** `count` of the items, equally far apart. */
+function spread<T>(items: readonly T[], count: number): T[] {
+  if (items.length <= count) return [...items];
+  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!);
+}
+
+interface CaseRun {
+  readonly pass: Pass;
+  readonly variant: Variant;
+  readonly one: PassCase;
+  readonly limits: Roofline;
+  readonly options: TimingOptions;
+}
+
+async function benchCase(gpu: Gpu, { pass, variant, one, limits, options }: CaseRun) {
+  const prepared = await one.prepare(gpu);
+  const commands = captureCommands(gpu, variant, () => prepared.launch());
+  const variants = runnableVariants(gpu);
+  const own = signature(commands);
+  const shared =
+    variants.length > 1 &&
+    variants.every((other) => signature(captureCommands(gpu, other, () => prepared.launch())) === own);
+  if (shared && variant !== variants[0]) return { findings: [], rows: [], stop: false };
+  try {
+    const results = await runCommands(gpu, commands, prepared.outputs);
+    // Large shapes are checked by their small ones alone: the reference would take minutes.
+    const findings = one.flops <= AFFORDABLE_FLOPS ? findingsOf(prepared.outputs, results) : [];
+    if (findings.length > 0) return { findings, rows: [], stop: false };
+  } catch (error) {
+    if (!(error instanceof ShaderError)) throw error;
+    return { findings: [{ kind: "does not compile" as const, message: messageOf(error) }], rows: [], stop: true };
+  }
+  const rows: KernelRow[] = [];
+  for (const command of commands) {
+    const ms = await timeCommand(gpu, command, options);
+    rows.push({ ...rowOf(command, ms, limits), variant: shared ? "both" : variant, pass: pass.name, case: one.label });
+  }
+  return { findings: [], rows, stop: false };
+}
+
+/** What is dispatched, without where its memory is. */
+function signature(commands: readonly Command[]): string {
+  return JSON.stringify(
+    commands.map(({ kernel, launch: { overrides, spec, params, workgroups } }) => [
+      ...[kernel.file, overrides, spec, params, workgroups],
+    ]),
+  );
+}
+
+/** The rates of one dispatch. */
+export function rowOf({ kernel, launch }: Command, ms: Summary, limits: Roofline) {
+  const { flops, bytes } = launch.cost;
+  return {
+    kernel: kernel.file.replace(/\.wgsl$/, ""),
+    ms,
+    gflops: flops / ms.median / 1e6,
+    gigabytesPerSecond: bytes / ms.median / 1e6,
+    roofline: shareOfRoofline(launch.cost, ms.median, limits),
+  };
+}

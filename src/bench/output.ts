@@ -1,0 +1,45 @@
+/** How results are written: every text says in its first line which adapter it is about, and whether that is a CPU. */
+import type { AdapterFacts } from "../gpu/adapter.ts";
+
+/** What a reader must know before any number. */
+export function adapterLine({ name, software }: Pick<AdapterFacts, "name" | "software">): string {
+  return software ? `SOFTWARE ADAPTER, the CPU computes: no time here is a GPU's; ${name}` : `adapter: ${name}`;
+}
+
+/** JSON whose first line has the adapter and whether it is software. */
+export function jsonText({ name, software }: Pick<AdapterFacts, "name" | "software">, result: object): string {
+  const rest = JSON.stringify(result, null, 2).replace(/^\{\n?/, "");
+  const first = `{"adapter": ${JSON.stringify(name)}, "software": ${software}`;
+  return rest === "}" ? `${first}}` : `${first},\n${rest}`;
+}
+
+/** A Markdown table that is aligned as plain text too: the first `left` columns to the left, numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], left = 1): string {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(" | ")} |`;
+  const rule = `|${widths.map((width, i) => (i < left ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`)).join("|")}|`;
+  return [line(head), rule, ...rows.map(line)].join("\n");
+}
+
+/** Comma-separated values; texts are quoted where they need it. */
+export function csv(
+  adapter: Pick<AdapterFacts, "name" | "software">,
+  rows: readonly Readonly<Record<string, string | number>>[],
+): string {
+  const columns = Object.keys(rows[0] ?? {});
+  const cell = (value: string | number) =>
+    /[",\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value}`;
+  const lines = rows.map((row) => columns.map((column) => cell(row[column]!)).join(","));
+  return [`# ${adapterLine(adapter)}`, columns.join(","), ...lines, ""].join("\n");
+}
+
+/** A number with three digits, without an exponent where that is readable. */
+export function digits(value: number): string {
+  const size = Math.abs(value);
+  if (value === 0) return "0";
+  if (size >= 99.95) return value.toFixed(0);
+  if (size >= 9.995) return value.toFixed(1);
+  if (size >= 0.9995) return value.toFixed(2);
+  return size >= 0.01 ? value.toFixed(3) : value.toExponential(1);
+}

@@ -1,0 +1,133 @@
+/** What a right answer does not show: reads and writes beyond the end of a buffer, and results that differ from run to run. */
+import type { Command, Gpu } from "../gpu/gpu.ts";
+import type { AnyKernel } from "../gpu/kernel.ts";
+import type { ShaderFile } from "../gpu/shader.ts";
+import type { BufferView } from "../gpu/storage.ts";
+import { readTensor, type Tensor } from "../tensor/tensor.ts";
+import { runCommands, wordsOf } from "./check.ts";
+import type { PreparedPass } from "./pass.ts";
+import { POISON } from "./poison.ts";
+
+export interface ProbeFinding {
+  readonly kind: "reads out of bounds" | "writes out of bounds" | "differs from run to run";
+  readonly message: string;
+}
+
+export interface ProbeCase {
+  readonly label: string;
+  readonly shader: ShaderFile;
+  /** Prepares the pass anew and gives its commands. */
+  prepare(): Promise<{ prepared: PreparedPass; commands: Command[] }>;
+}
+
+/** Runs of the same thing that are compared: a race that shows once in ten runs shows in 7 of them half of the time. */
+const RUNS = 7;
+/** What stands beyond the end of a buffer: 1e30, so that a sum that takes it in is far off. */
+const LARGE = 0x7149f2ca;
+/** Numbers beyond the end: as many again, within these limits. */
+const PADDING = { least: 256, most: 2 ** 18 };
+
+/** @param kernel the file that is looked at; other dispatches of the pass run as they are */
+export async function probe(gpu: Gpu, kernel: AnyKernel["file"], one: ProbeCase): Promise<ProbeFinding[]> {
+  const differing = await gpu.lifetime(() => repeatRuns(gpu, one));
+  if (differing) return [differing]; // the comparisons below would say no more than this
+  const findings: ProbeFinding[] = [];
+  for (const { name, kind } of one.shader.bindings) {
+    if (kind === "uniform") continue;
+    const finding =
+      kind === "read"
+        ? await readsBeyond(gpu, kernel, name, one)
+        : await gpu.lifetime(() => writesBeyond(gpu, kernel, name, one));
+    if (finding) findings.push(finding);
+  }
+  return findings;
+}
+
+async function repeatRuns(gpu: Gpu, one: ProbeCase): Promise<ProbeFinding | null> {
+  let first: Uint32Array[] | null = null;
+  for (let run = 0; run < RUNS; run++) {
+    const { prepared, commands } = await one.prepare();
+    const words = (await runCommands(gpu, commands, prepared.outputs)).map(wordsOf);
+    first ??= words;
+    for (const [i, result] of words.entries()) {
+      const count = differences(result, first[i]!);
+      if (count === 0) continue;
+      const { name } = prepared.outputs[i]!;
+      const message = `${count} of ${result.length} elements of ${name} changed in run ${run + 1} of the same input (${one.label}): a race, or memory read before it is written`;
+      return { kind: "differs from run to run", message };
+    }
+  }
+  return null;
+}
+
+/** With another content beyond the end of one input: results that change were made of it. */
+async function readsBeyond(
+  gpu: Gpu,
+  kernel: string,
+  binding: string,
+  one: ProbeCase,
+): Promise<ProbeFinding | null> {
+  const run = (filler: number) =>
+    gpu.lifetime(async () => {
+      const { prepared, commands } = await one.prepare();
+      const padded = commands.map((command) =>
+        command.kernel.file === kernel ? withPadding(gpu, command, binding, filler).command : command,
+      );
+      const results = await runCommands(gpu, padded, prepared.outputs);
+      return { names: prepared.outputs.map(({ name }) => name), words: results.map(wordsOf) };
+    });
+  const nothing = await run(0);
+  const large = await run(LARGE);
+  for (const [i, words] of large.words.entries()) {
+    const count = differences(words, nothing.words[i]!);
+    if (count === 0) continue;
+    const message = `reads beyond the end of ${binding}: ${count} elements of ${nothing.names[i]} change with what stands there (${one.label})`;
+    return { kind: "reads out of bounds", message };
+  }
+  return null;
+}
+
+async function writesBeyond(
+  gpu: Gpu,
+  kernel: string,
+  binding: string,
+  one: ProbeCase,
+): Promise<ProbeFinding | null> {
+  const { prepared, commands } = await one.prepare();
+  const tails: Tensor[] = [];
+  const padded = commands.map((command) => {
+    if (command.kernel.file !== kernel) return command;
+    const { command: changed, tail } = withPadding(gpu, command, binding, POISON);
+    tails.push(tail);
+    return changed;
+  });
+  await runCommands(gpu, padded, prepared.outputs);
+  for (const tail of tails) {
+    const words = wordsOf(await readTensor(tail));
+    const at = words.findIndex((word) => word !== POISON);
+    if (at < 0) continue;
+    const message = `writes beyond the end of ${binding}, at ${at} numbers past it (${one.label})`;
+    return { kind: "writes out of bounds", message };
+  }
+  return null;
+}
+
+/** The command with a longer buffer in the place of one of its own, `filler` beyond the end; outputs go to the copy. */
+function withPadding(gpu: Gpu, command: Command, binding: string, filler: number): { command: Command; tail: Tensor } {
+  const view = command.launch.buffers[binding] as BufferView;
+  const own = Math.ceil(view.byteLength / 4) * 4;
+  const words = Math.min(PADDING.most, Math.max(PADDING.least, own / 4));
+  const storage = gpu.allocatePersistent(own + 4 * words, `padded ${binding}`);
+  const padded = { ...view, storage, byteOffset: 0, byteLength: own + 4 * words };
+  gpu.copy({ ...view, byteLength: own }, { ...padded, byteLength: own });
+  const tail = { storage, byteOffset: own, byteLength: 4 * words, gpu, shape: [words], dtype: "u32", size: words } as const;
+  gpu.write(tail, new Uint32Array(words).fill(filler));
+  const launch = { ...command.launch, buffers: { ...command.launch.buffers, [binding]: padded } };
+  return { command: { ...command, launch }, tail: { ...tail, gradient: null, requiresGradient: false } };
+}
+
+function differences(one: Uint32Array, other: Uint32Array): number {
+  let count = 0;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) count++;
+  return count;
+}

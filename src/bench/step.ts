@@ -1,0 +1,182 @@
+/** `bench step`: one training step of a network: what the GPU takes, what encoding takes, and where the time goes. */
+import { type ResidentDataset, uploadDataset } from "../data/resident.ts";
+import { syntheticDataset } from "../data/synthetic.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { DispatchTime } from "../gpu/profiler.ts";
+import { Arena, record } from "../gpu/recording.ts";
+import { type Roofline, roofline, shareOfRoofline } from "../gpu/roofline.ts";
+import { createModel, modelEntry } from "../models/index.ts";
+import { materialize } from "../nn/model-state.ts";
+import { parameterCount } from "../nn/module.ts";
+import { fromArray, persistent } from "../tensor/tensor.ts";
+import { partitionBatch } from "../train/ghosts.ts";
+import { StepUniform } from "../train/step-uniform.ts";
+import { gatherTraining, trainingStep } from "../train/training-step.ts";
+import { opOf } from "./passes/index.ts";
+import { type Summary, summarize } from "./sample.ts";
+
+export interface StepOptions {
+  readonly model: string;
+  readonly batch: number;
+  readonly ghostSize: number;
+  /** Steps that are timed. */
+  readonly n: number;
+}
+
+/** All dispatches of one op in a step. */
+export interface OpShare {
+  readonly op: string;
+  readonly dispatches: number;
+  readonly ms: number;
+  /** Of the step's GPU time, 0 to 1. */
+  readonly share: number;
+  readonly gflops: number;
+  readonly gigabytesPerSecond: number;
+  readonly roofline: number;
+}
+
+export interface StepReport extends StepOptions {
+  readonly parameters: number;
+  readonly dispatches: number;
+  /** Bytes that all dispatches read and write. */
+  readonly bytes: number;
+  readonly flops: number;
+  /** Bytes of the GPU's memory. */
+  readonly memoryBytes: number;
+  /** Recording and compiling, then the first step, which on some drivers compiles again; ms. */
+  readonly recordMs: number;
+  readonly firstStepMs: number;
+  /** Wall time of a step when steps follow each other. */
+  readonly stepMs: Summary;
+  /** Sum of the dispatches' own times. */
+  readonly gpuMs: Summary;
+  /** JavaScript's part of a step: encoding and submitting. */
+  readonly encodeMs: Summary;
+  readonly encodeMicrosecondsPerDispatch: number;
+  readonly teraflopsPerSecond: number;
+  readonly imagesPerSecond: number;
+  readonly ops: readonly OpShare[];
+  /** Of the median step, in order. */
+  readonly timeline: readonly DispatchTime[];
+}
+
+/** Images like those of the network's own data set. */
+const IMAGES = {
+  mnist: { channels: 1, height: 28, width: 28, classes: 10 },
+  cifar: { channels: 3, height: 32, width: 32, classes: 10 },
+  imagenet: { channels: 3, height: 224, width: 224, classes: 1000 },
+};
+
+/** @throws UsageError for a model that does not exist, DeviceError for one that does not fit */
+export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepReport> {
+  const limits = await roofline(gpu);
+  return gpu.lifetime(async () => {
+    const before = gpu.allocatedBytes;
+    const began = performance.now();
+    const { recording, advance, parameters } = await recordStep(gpu, options);
+    const recordMs = performance.now() - began;
+    const step = async () => {
+      advance();
+      const start = performance.now();
+      recording.replay();
+      const encoded = performance.now();
+      await gpu.settle();
+      return { encode: encoded - start, whole: performance.now() - start };
+    };
+    const first = await step();
+    await step();
+
+    const encode: number[] = [];
+    const whole: number[] = [];
+    for (let i = 0; i < options.n; i++) {
+      const times = await step();
+      encode.push(times.encode);
+      whole.push(times.whole);
+    }
+    const profiles: DispatchTime[][] = [];
+    for (let i = 0; i < Math.min(options.n, 5); i++) {
+      advance();
+      profiles.push(await recording.profile());
+    }
+    const sums = profiles.map((profile) => profile.reduce((sum, { ms }) => sum + ms, 0));
+    const order = sums.map((_, i) => i).sort((a, b) => sums[a]! - sums[b]!);
+    const timeline = profiles[order[Math.floor(order.length / 2)]!]!;
+    const { dispatches, cost } = recording.plan;
+    const stepMs = summarize(whole);
+    const encodeMs = summarize(encode);
+    return {
+      ...options,
+      ...{ parameters, dispatches, bytes: cost.bytes, flops: cost.flops },
+      memoryBytes: gpu.allocatedBytes - before,
+      ...{ recordMs, firstStepMs: first.whole, stepMs, encodeMs },
+      gpuMs: summarize(sums),
+      encodeMicrosecondsPerDispatch: (1000 * encodeMs.median) / dispatches,
+      teraflopsPerSecond: cost.flops / stepMs.median / 1e9,
+      imagesPerSecond: (1000 * options.batch) / stepMs.median,
+      ops: sharesOf(timeline, limits),
+      timeline,
+    };
+  });
+}
+
+async function recordStep(gpu: Gpu, { model: name, batch, ghostSize }: StepOptions) {
+  const kind = modelEntry(name).regime === "f1" ? "mnist" : name === "alexnet" ? "imagenet" : "cifar";
+  const image = IMAGES[kind];
+  const model = createModel(name, image);
+  const data: ResidentDataset = uploadDataset(gpu, syntheticDataset({ ...image, train: batch, test: 1, seed: 1 }));
+  const pixels = modelEntry(name).normalizedPixels(image);
+  const layout = partitionBatch({ samples: batch, batchSize: batch, ghostSize, policy: "exact", pixels });
+  const state = materialize(gpu, model, { seed: 1, maximumGhosts: layout.ghosts });
+  const step = new StepUniform(gpu);
+  const order = fromArray(gpu, Uint32Array.from({ length: batch }, (_, i) => i), [batch], "order");
+  const tensors = { order, log: persistent(gpu, [1, 8]), step: step.tensor };
+  const input = gatherTraining(state, data, tensors, true);
+  const running = { rule: "mean", momentum: 0.1 } as const;
+  const recording = await record(gpu, new Arena(gpu), `step of ${name}`, () =>
+    trainingStep(state, tensors, layout, { maximumSlab: batch, running, input }),
+  );
+  let steps = 0;
+  const still = { learningRate: 1e-3, momentum: 0.9, weightDecay: 1e-4, clipNorm: 5, seed: 1, epoch: 0 };
+  const advance = () => step.write({ ...still, step: steps++, firstSample: 0 });
+  return { recording, advance, parameters: parameterCount(model) };
+}
+
+/** The most expensive op first. */
+export function sharesOf(timeline: readonly DispatchTime[], limits: Roofline): OpShare[] {
+  const total = timeline.reduce((sum, { ms }) => sum + ms, 0);
+  const groups = new Map<string, DispatchTime[]>();
+  for (const one of timeline) groups.set(opOf(one.kernel), [...(groups.get(opOf(one.kernel)) ?? []), one]);
+  const shares = [...groups].map(([op, dispatches]): OpShare => {
+    const ms = dispatches.reduce((sum, one) => sum + one.ms, 0);
+    const flops = dispatches.reduce((sum, { cost }) => sum + cost.flops, 0);
+    const bytes = dispatches.reduce((sum, { cost }) => sum + cost.bytes, 0);
+    const rates = { gflops: flops / ms / 1e6, gigabytesPerSecond: bytes / ms / 1e6 };
+    const share = { share: ms / total, roofline: shareOfRoofline({ flops, bytes }, ms, limits) };
+    return { op, dispatches: dispatches.length, ms, ...rates, ...share };
+  });
+  return shares.sort((a, b) => b.ms - a.ms);
+}
+
+/**
+ * The dispatches of a step one after the other in Chrome's trace format: chrome://tracing and Perfetto show it. Times of
+ * trace events are microseconds.
+ */
+export function chromeTrace(timeline: readonly DispatchTime[], title: string): string {
+  let at = 0;
+  const events = timeline.map(({ kernel, buffers, workgroups, ms, cost }) => {
+    const event = {
+      ...{ name: kernel.replace(/\.wgsl$/, ""), cat: opOf(kernel), ph: "X", pid: 1, tid: 1, ts: at, dur: 1000 * ms },
+      args: {
+        ...{ buffers, grid: workgroups.join(" × ") },
+        ...{ "GFLOP/s": cost.flops / ms / 1e6, "GB/s": cost.bytes / ms / 1e6 },
+      },
+    };
+    at += 1000 * ms;
+    return event;
+  });
+  const names = [
+    { name: "process_name", ph: "M", pid: 1, args: { name: title } },
+    { name: "thread_name", ph: "M", pid: 1, tid: 1, args: { name: "GPU" } },
+  ];
+  return JSON.stringify({ traceEvents: [...names, ...events], displayTimeUnit: "ms" });
+}

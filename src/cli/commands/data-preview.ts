@@ -1,0 +1,48 @@
+import { Command, Option } from "commander";
+import { datasetHelp, isStreamed } from "../../data/load.ts";
+import { bytesOf, drawSheet } from "../../data/sheet.ts";
+import { previewTraining } from "../../experiments/preview.ts";
+import { openGpu } from "../../host/open-gpu.ts";
+import { writeFileAtomically } from "../../storage/atomic-file.ts";
+import { adapterOption, dataDirOption, wholeNumber } from "../options.ts";
+import { loadReports } from "../transfer-line.ts";
+
+interface PreviewFlags {
+  out?: string;
+  count: number;
+  seed: number;
+  epoch: number;
+  dataDir?: string;
+  adapter?: string;
+}
+
+export function previewCommand(): Command {
+  return new Command("preview")
+    .description("a PNG sheet of training samples as the network sees them, augmented and labelled")
+    .argument("<dataset>", "as for train --dataset")
+    .addOption(new Option("--out <file>", "PNG file (default: preview-DATASET.png)"))
+    .addOption(new Option("--count <images>", "images on the sheet").argParser(wholeNumber(1)).default(64))
+    .addOption(new Option("--seed <number>", "seed of the run").argParser(wholeNumber(0)).default(123))
+    .addOption(new Option("--epoch <number>", "epoch, from 0 on").argParser(wholeNumber(0)).default(0))
+    .addOption(dataDirOption())
+    .addOption(adapterOption())
+    .addHelpText("after", `\nData sets:\n${datasetHelp()}`)
+    .action(preview);
+}
+
+async function preview(name: string, flags: PreviewFlags): Promise<void> {
+  isStreamed(name); // an unknown name is told before a GPU is opened
+  const gpu = await openGpu({ adapter: flags.adapter });
+  const { facts, x, labels } = await previewTraining(gpu, name, flags, {
+    dataDir: flags.dataDir,
+    ...loadReports(),
+  });
+  const sheet = drawSheet(bytesOf(x, facts), {
+    ...facts,
+    title: `${facts.name}: training samples, seed ${flags.seed}, epoch ${flags.epoch}`,
+    labels: Array.from(labels, (label) => facts.classNames[label]),
+  });
+  const path = flags.out ?? `preview-${facts.name}.png`;
+  await writeFileAtomically(path, [sheet]);
+  console.log(`${labels.length} images of ${facts.name} in ${path}`);
+}

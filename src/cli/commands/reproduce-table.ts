@@ -1,0 +1,144 @@
+import Table from "cli-table3";
+import { Command, Option } from "commander";
+import { COLUMNS, cellSpec, columnTitle, METHODS, type Method, type Row } from "../../experiments/columns.ts";
+import { type Images, imagesFor } from "../../experiments/images.ts";
+import { describeScale, type Scale } from "../../experiments/scale.ts";
+import { ROWS } from "../../experiments/table1.ts";
+import { LARGE_BATCHES, TABLE2_ROWS } from "../../experiments/table2.ts";
+import { type Cell, cellOf, paperValue, tableJson } from "../../experiments/table-report.ts";
+import type { FinishedRun } from "../../experiments/runner.ts";
+import { DataError } from "../../support/errors.ts";
+import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
+import { listOf, scaleOption, seedsOption } from "../options.ts";
+import { addRequestOptions, carryOut, dryRun, folderNames, openSession, type RequestedRun, type RequestFlags, writeRecord } from "../request.ts";
+
+interface TableFlags extends RequestFlags {
+  rows?: string[];
+  columns: Method[];
+  batch?: string;
+  scale: Scale;
+  seeds: number[];
+}
+
+export function table1Command(): Command {
+  const command = new Command("table1")
+    .description("Table 1: accuracy of small batch, large batch and the large batch with its cures")
+    .addOption(new Option("--rows <names>", `networks, separated by commas: ${Object.keys(ROWS).join(", ")} (default: all)`).argParser(listOf(Object.keys(ROWS))))
+    .addOption(columnsOption())
+    .addOption(scaleOption())
+    .addOption(seedsOption());
+  return addRequestOptions(command).action((flags: TableFlags) => runTable("table1", ROWS, flags));
+}
+
+export function table2Command(): Command {
+  const command = new Command("table2")
+    .description("Table 2: AlexNet on ImageNet, large batches of 4096 and 8192")
+    .addOption(new Option("--batch <size>", "large batch (default: both)").choices(LARGE_BATCHES.map(String)))
+    .addOption(columnsOption())
+    .addOption(scaleOption())
+    .addOption(seedsOption());
+  return addRequestOptions(command).action((flags: TableFlags) => {
+    const rows = flags.batch === undefined ? undefined : [`alexnet-${flags.batch}`];
+    return runTable("table2", TABLE2_ROWS, { ...flags, ...(rows && { rows }) });
+  });
+}
+
+function columnsOption(): Option {
+  return new Option(
+    "--columns <names>",
+    `methods, separated by commas: ${COLUMNS.join(", ")}, and beyond the paper LINEAR (rule with warm-up), NOISE (multiplicative), GROWTH (of the batch)`,
+  )
+    .argParser(listOf(METHODS))
+    .default([...COLUMNS], COLUMNS.join());
+}
+
+async function runTable(kind: "table1" | "table2", table: Readonly<Record<string, Row>>, flags: TableFlags): Promise<void> {
+  const { columns, scale, seeds, dataDir } = flags;
+  const names = flags.rows ?? Object.keys(table);
+  const available: { name: string; row: Row; images: Images }[] = [];
+  const missing: { name: string; reason: string }[] = [];
+  for (const name of names) {
+    const row = table[name]!;
+    try {
+      // What a dry run shows is the paper's own data set, whether its files are there or not.
+      const images = flags.dryRun && scale !== "small" ? { dataset: row.scales.full.base.dataset, note: null } : imagesFor(row, scale, dataDir);
+      available.push({ name, row, images });
+    } catch (error) {
+      // A row that was asked for by name has to be run; of all rows, those without images are told at the end.
+      if (!(error instanceof DataError) || flags.rows !== undefined) throw error;
+      missing.push({ name, reason: error.message });
+    }
+  }
+  const cells = available.flatMap(({ name, row, images }) => columns.map((column) => ({ name, row, column, images })));
+  const requests = cells.flatMap(({ name, row, column, images }) =>
+    seeds.map((seed): RequestedRun => ({
+      title: `${row.network} ${columnTitle(column)} seed ${seed}`,
+      label: `${kind}-${name}-${column}-${scale}`,
+      spec: cellSpec(row, { column, scale, seed, images: images.dataset }),
+    })),
+  );
+  const session = openSession(flags);
+  if (flags.dryRun) return dryRun(session, requests, flags);
+  const runs = await carryOut(session, requests, flags);
+  const runsOf = (index: number): FinishedRun[] => runs.slice(index * seeds.length, (index + 1) * seeds.length);
+  const notes = [
+    ...available.map(({ row, images }) => rowNote(row, scale, images)),
+    ...missing.map(({ name, reason }) => `row ${name} was left out: ${reason}`),
+  ];
+  await writeRecord(flags.runsDir, {
+    kind,
+    id: `${kind}-${scale}`,
+    title: `${kind === "table1" ? "Table 1" : "Table 2"}: ${describeScale(scale)}`,
+    scale: String(scale),
+    notes,
+    series: cells.map(({ row, column }, i) => ({
+      name: columnTitle(column),
+      group: `${row.network} on ${row.dataset}`,
+      batchSize: requests[i * seeds.length]!.spec.batchSize,
+      paper: paperValue(row, column),
+      runs: folderNames(runsOf(i)),
+    })),
+  });
+  const results = cells.map(({ name, row, column }, i) => cellOf(name, row, column, runsOf(i)));
+  if (flags.json) {
+    console.log(JSON.stringify(await tableJson(scale, table, results), null, 2));
+    return;
+  }
+  printTable(kind, table, scale, results);
+  for (const note of notes) console.log(note);
+}
+
+function rowNote(row: Row, scale: Scale, { note }: Images): string {
+  const parts = [...(scale === "small" ? [row.reduced] : []), ...(note === null ? [] : [note])];
+  return `${row.network}: ${parts.join("; ") || describeScale(scale)}`;
+}
+
+function printTable(kind: string, rows: Readonly<Record<string, Row>>, scale: Scale, cells: readonly Cell[]): void {
+  for (const name of new Set(cells.map((cell) => cell.row))) {
+    const { network, dataset } = rows[name]!;
+    console.log(`\n${kind === "table1" ? "Table 1" : "Table 2"}, ${network} on ${dataset}: ${describeScale(scale)}; test accuracy in percent`);
+    const table = new Table({
+      head: ["method", "accuracy", "best", "paper (full scale)", "‖w−w₀‖ first", "‖w−w₀‖ all", "steps", "samples", "FLOP", "time"],
+      style: { head: [], border: [] },
+      colAligns: ["left", ...new Array<"right">(9).fill("right")],
+    });
+    for (const cell of cells.filter(({ row }) => row === name)) {
+      const spread = cell.n > 1 ? ` ± ${cell.std.toFixed(2)} (n=${cell.n})` : "";
+      table.push([
+        columnTitle(cell.column),
+        `${cell.mean.toFixed(2)}${spread}`,
+        cell.best.toFixed(2),
+        cell.paper?.toFixed(2) ?? "",
+        cell.distanceFirst.toFixed(2),
+        cell.distanceAll.toFixed(2),
+        formatCount(cell.steps),
+        formatCount(cell.samples),
+        formatQuantity(cell.flops, "FLOP"),
+        formatDuration(cell.seconds) + (cell.reused ? " *" : ""),
+      ]);
+    }
+    console.log(table.toString());
+  }
+  if (cells.some(({ reused }) => reused)) console.log("* finished before and not run again");
+  console.log(`run folders:\n${cells.flatMap(({ folders }) => folders).map((folder) => `  ${folder}`).join("\n")}`);
+}

@@ -1,0 +1,78 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+import { completeSpec } from "../../experiments/complete-spec.ts";
+import { exportWeights, importWeights, specOfRun } from "../../experiments/weights.ts";
+import { openGpu } from "../../host/open-gpu.ts";
+import { formatCount } from "../../support/format.ts";
+import { adapterOption, dataDirOption, jsonOption } from "../options.ts";
+
+export function weightsCommand(): Command {
+  return new Command("weights")
+    .description("weights to and from PyTorch: safetensors files with the names of the authors' models")
+    .addCommand(exportCommand())
+    .addCommand(importCommand());
+}
+
+function exportCommand(): Command {
+  return new Command("export")
+    .description("write a run's weights for PyTorch's load_state_dict")
+    .argument("<run>", "run folder, or a weights file of one")
+    .requiredOption("--out <file>", "safetensors file to write")
+    .option("--aliases", "also under the second names (feats.…) that the authors' residual networks ask for")
+    .action(async (run: string, { out, aliases = false }: { out: string; aliases?: boolean }) => {
+      const count = await exportWeights(run, out, { aliases });
+      console.log(`${out}: ${formatCount(count)} tensors`);
+    });
+}
+
+function importCommand(): Command {
+  return new Command("import")
+    .description("load weights into a network, evaluate it, and write them as this engine holds them")
+    .argument("<file>", "safetensors file from PyTorch, or a run folder")
+    .option(
+      "--run <folder>",
+      "take network and data set from this run (default: the file's own folder, if it is a run's)",
+    )
+    .option("--model <name>", "network, where there is no run to take it from")
+    .option("--dataset <name>", "data set to evaluate on, where there is no run (default: mnist)")
+    .option("--out <file>", "safetensors file to write")
+    .addOption(dataDirOption())
+    .addOption(adapterOption())
+    .addOption(jsonOption())
+    .action(runImport);
+}
+
+async function runImport(
+  source: string,
+  options: {
+    run?: string;
+    model?: string;
+    dataset?: string;
+    out?: string;
+    dataDir?: string;
+    adapter?: string;
+    json?: boolean;
+  },
+): Promise<void> {
+  const { model, dataset, out: target, dataDir, adapter, json } = options;
+  const run = options.run ?? (existsSync(join(source, "config.yaml")) ? source : undefined);
+  const spec =
+    run === undefined
+      ? completeSpec({ ...(model && { model }), ...(dataset && { dataset }) })
+      : specOfRun(run);
+  const gpu = await openGpu({ adapter });
+  const imported = await importWeights(gpu, spec, { source, target, dataDir });
+  if (json) {
+    console.log(JSON.stringify(imported, null, 2));
+    return;
+  }
+  const { parameters, tensors, evaluation } = imported;
+  console.log(
+    `${spec.model}: ${formatCount(parameters)} parameters in ${formatCount(tensors)} tensors, all as the model's`,
+  );
+  console.log(
+    `test accuracy ${evaluation.accuracy.toFixed(2)} %, loss ${evaluation.loss.toFixed(4)} on ${formatCount(evaluation.samples)} images of ${spec.dataset}`,
+  );
+  if (target !== undefined) console.log(`written to ${target}`);
+}

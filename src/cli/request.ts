@@ -1,0 +1,152 @@
+/** A list of runs, as `reproduce` makes it: the cost of all of them first, then each that has not been done. */
+import { basename, join } from "node:path";
+import type { Command } from "commander";
+import Table from "cli-table3";
+import { costsOf, measureRate, type RunCost } from "../experiments/cost.ts";
+import { RunControl } from "../experiments/run-control.ts";
+import type { RunSpec } from "../experiments/run-spec.ts";
+import { type FinishedRun, finishedRun, runOnce } from "../experiments/runner.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { GpuSession } from "../host/gpu-session.ts";
+import { type ExperimentRecord, RECORD_SUFFIX } from "../report/experiment-record.ts";
+import { writeFileAtomically } from "../storage/atomic-file.ts";
+import { formatCount, formatDuration, formatQuantity } from "../support/format.ts";
+import {
+  adapterOption,
+  type CheckpointFlags,
+  checkpointOptions,
+  checkpointsOf,
+  dataDirOption,
+  jsonOption,
+  runsDirOption,
+  typedCommand,
+} from "./options.ts";
+import { ProgressLine } from "./progress.ts";
+import { SIGNAL_HELP, withSignals } from "./signals.ts";
+
+export interface RequestedRun {
+  /** What progress lines call it. */
+  readonly title: string;
+  /** Start of the run folder's name. */
+  readonly label: string;
+  readonly spec: RunSpec;
+}
+
+export interface RequestFlags extends CheckpointFlags {
+  adapter?: string;
+  dataDir?: string;
+  runsDir: string;
+  json?: boolean;
+  dryRun?: boolean;
+}
+
+/** Options of every verb that makes runs by a list. */
+export function addRequestOptions(command: Command): Command {
+  const options = [adapterOption(), dataDirOption(), runsDirOption(), jsonOption(), ...checkpointOptions()];
+  for (const option of options) command.addOption(option);
+  return command
+    .option("--dry-run", "print steps, learning rates and cost of every run; train nothing")
+    .addHelpText("after", `\n${SIGNAL_HELP}`);
+}
+
+export function openSession({ adapter }: Pick<RequestFlags, "adapter">): GpuSession {
+  return new GpuSession({ adapter, onOpen: announce });
+}
+
+/** Prints steps, rates and cost of runs. */
+export async function dryRun(session: GpuSession, runs: readonly RequestedRun[], { dataDir, json }: RequestFlags): Promise<void> {
+  const costs = await costsOf(await session.open(), runs.map(({ spec }) => spec), dataDir);
+  if (json) {
+    const described = costs.map((cost, i) => ({ title: runs[i]!.title, ...cost }));
+    console.log(JSON.stringify(described, null, 2));
+    return;
+  }
+  const table = new Table({
+    head: ["run", "batch", "ghosts of", "steps/epoch", "epochs", "steps", "learning rate (from step)", "samples", "FLOP"],
+    style: { head: [], border: [] },
+    colAligns: ["left", ...new Array<"right">(5).fill("right"), "left", "right", "right"],
+  });
+  for (const [i, cost] of costs.entries()) {
+    const { spec, stepsPerEpoch, epochs, steps, phases, samples, flops } = cost;
+    table.push([
+      runs[i]!.title,
+      spec.batchSize,
+      spec.ghostSize ?? spec.batchSize,
+      formatCount(stepsPerEpoch),
+      shortNumber(epochs),
+      formatCount(steps),
+      phases.map(({ step, learningRate }) => `${shortNumber(learningRate)} (${formatCount(step)})`).join(", "),
+      formatCount(samples),
+      formatQuantity(flops, "FLOP"),
+    ]);
+  }
+  console.log(table.toString());
+  const total = costs.reduce((sum, { flops }) => sum + flops, 0);
+  console.log(`${costs.length} runs, ${formatQuantity(total, "FLOP")} in all, evaluation excluded`);
+}
+
+/** Runs everything that has not been done, its cost printed first, and returns one result per request, in order. */
+export async function carryOut(session: GpuSession, runs: readonly RequestedRun[], flags: RequestFlags): Promise<FinishedRun[]> {
+  const { runsDir, dataDir } = flags;
+  const finished = await Promise.all(runs.map(({ spec, label }) => finishedRun(spec, label, runsDir)));
+  const missing = runs.filter((_, i) => finished[i] === null);
+  if (missing.length > 0) await announceCost(await session.open(), missing, dataDir, runs.length - missing.length);
+  const control = new RunControl();
+  const results: FinishedRun[] = [];
+  for (const [i, { title, label, spec }] of runs.entries()) {
+    let run = finished[i];
+    if (!run) {
+      const line = new ProgressLine(title);
+      const [onProgress, report] = [line.show.bind(line), line.print.bind(line)];
+      const host = { runsDirectory: runsDir, dataDir, command: typedCommand(), checkpoints: checkpointsOf(flags) };
+      const options = { ...host, control, onProgress, report };
+      run = await withSignals(control, flags, () => runOnce(session, spec, label, options)).finally(() => line.end());
+    }
+    results.push(run);
+  }
+  return results;
+}
+
+/** Keeps what belongs together for `report`. */
+export async function writeRecord(runsDir: string, record: Omit<ExperimentRecord, "format" | "command">): Promise<string> {
+  const path = join(runsDir, `${record.id}${RECORD_SUFFIX}`);
+  const whole: ExperimentRecord = { format: 1, ...record, command: typedCommand() };
+  await writeFileAtomically(path, `${JSON.stringify(whole, null, 2)}\n`);
+  return path;
+}
+
+/** Names of run folders, as a record has them. */
+export function folderNames(runs: readonly FinishedRun[]): string[] {
+  return runs.map(({ folder }) => basename(folder));
+}
+
+function announce({ adapter: { name, software } }: Gpu): void {
+  console.error(`adapter: ${name}${software ? " (software: correct but slow)" : ""}`);
+}
+
+/** One step of the cheapest run of each network is timed; what it does per second holds for the others of that network. */
+async function announceCost(gpu: Gpu, missing: readonly RequestedRun[], dataDir: string | undefined, done: number): Promise<void> {
+  const costs = await costsOf(gpu, missing.map(({ spec }) => spec), dataDir);
+  const networks = new Map<string, RunCost[]>();
+  for (const cost of costs) {
+    const { model, width, hidden } = cost.spec;
+    const key = JSON.stringify([model, width, hidden]);
+    networks.set(key, [...(networks.get(key) ?? []), cost]);
+  }
+  let seconds = 0;
+  for (const group of networks.values()) {
+    const smallest = group.reduce((a, b) => (b.spec.batchSize < a.spec.batchSize ? b : a));
+    const rate = await measureRate(gpu, smallest.spec, dataDir);
+    seconds += group.reduce((sum, { flops }) => sum + flops, 0) / rate;
+  }
+  const sum = (value: (cost: RunCost) => number) => costs.reduce((total, cost) => total + value(cost), 0);
+  const kept = done > 0 ? `, ${done} finished before` : "";
+  console.error(
+    `to do: ${costs.length} runs${kept}: ${formatCount(sum(({ steps }) => steps))} steps, ${formatCount(sum(({ samples }) => samples))} images, ` +
+      `${formatQuantity(sum(({ flops }) => flops), "FLOP")}, about ${formatDuration(seconds)} by a measured step, evaluation excluded`,
+  );
+}
+
+function shortNumber(value: number): string {
+  return String(Number(value.toPrecision(6)));
+}

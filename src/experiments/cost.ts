@@ -1,0 +1,133 @@
+/** What a list of runs would take: steps, samples, operations, and time from a measured step. */
+import type { ResidentDataset } from "../data/resident.ts";
+import { uploadDataset } from "../data/resident.ts";
+import { loadDataset, outlineDataset } from "../data/load.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { planRecording } from "../gpu/recording.ts";
+import { materialize } from "../nn/model-state.ts";
+import { parameterCount } from "../nn/module.ts";
+import { persistent } from "../tensor/tensor.ts";
+import { partitionBatch } from "../train/ghosts.ts";
+import type { RegimePhase } from "../train/regime.ts";
+import { Trainer } from "../train/trainer.ts";
+import { gatherTraining, trainingStep } from "../train/training-step.ts";
+import { trainOptions } from "./execute.ts";
+import { growthPhases } from "./growing-batch.ts";
+import { type DataFacts, planRun, prepareRun } from "./prepare.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+export interface RunCost {
+  readonly spec: RunSpec;
+  readonly parameters: number;
+  readonly stepsPerEpoch: number;
+  readonly steps: number;
+  readonly epochs: number;
+  readonly samples: number;
+  readonly flopsPerSample: number;
+  /** Of the training steps; evaluation comes to some 7 % more with one an epoch. */
+  readonly flops: number;
+  /** Where the learning rate changes, and to what. */
+  readonly phases: readonly Pick<RegimePhase, "step" | "epoch" | "learningRate">[];
+}
+
+/** The facts of the data of a run, from the files where only they tell. */
+export async function dataFactsOf(spec: RunSpec, dataDir: string | undefined): Promise<DataFacts> {
+  const outline = outlineDataset(spec.dataset);
+  const facts = outline ?? (await loadDataset(spec.dataset, { dataDir }));
+  const whole = "trainCount" in facts ? facts.trainCount : facts.train.count;
+  const { name, classes, channels, height, width } = facts;
+  return { name, classes, channels, height, width, count: spec.subset?.train ?? whole };
+}
+
+/** Costs of runs; nothing is trained and no images are needed but those of a folder. */
+export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], dataDir: string | undefined): Promise<RunCost[]> {
+  const perSample = new Map<string, number>();
+  const costs: RunCost[] = [];
+  for (const spec of specs) {
+    const facts = await dataFactsOf(spec, dataDir);
+    const { model, width, hidden, variant } = spec;
+    const key = JSON.stringify([model, width, hidden, variant, facts]);
+    const flopsPerSample = perSample.get(key) ?? (await flopsPerSampleOf(gpu, spec, facts));
+    perSample.set(key, flopsPerSample);
+    costs.push(costOf(spec, facts, flopsPerSample));
+  }
+  return costs;
+}
+
+/** The cost of one run whose network takes so many operations for a sample, forward and backward. */
+export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number): RunCost {
+  const phases = spec.batchGrowth ? growthPhases(spec, facts.count) : [spec];
+  const plans = phases.map((phase) => planRun(phase, facts));
+  const { model } = plans[0]!;
+  let [steps, samples, epochs] = [0, 0, 0];
+  const changes: { step: number; epoch: number; learningRate: number }[] = [];
+  for (const { regime, epoch } of plans) {
+    changes.push(
+      ...regime.phases.map((phase) => ({
+        step: steps + phase.step,
+        epoch: epochs + phase.epoch,
+        learningRate: phase.learningRate,
+      })),
+    );
+    const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
+    samples += Math.round(regime.totalEpochs * perEpoch);
+    steps += regime.totalSteps;
+    epochs += regime.totalEpochs;
+  }
+  return {
+    spec,
+    parameters: parameterCount(model),
+    stepsPerEpoch: plans[0]!.regime.stepsPerEpoch,
+    steps,
+    epochs,
+    samples,
+    flopsPerSample,
+    flops: flopsPerSample * samples,
+    phases: changes,
+  };
+}
+
+/** Samples of the batch that operations are counted on: the optimizer's share is as in a real batch, or a little more. */
+const COUNTED_BATCH = 128;
+
+function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): Promise<number> {
+  const { model } = planRun(spec, facts);
+  const samples = Math.min(COUNTED_BATCH, facts.count);
+  const layout = partitionBatch({ samples, batchSize: samples, ghostSize: samples, policy: "exact" });
+  return gpu.lifetime(async () => {
+    const state = materialize(gpu, model, { seed: 0, maximumGhosts: 1 });
+    const tensors = {
+      order: persistent(gpu, [1], { dtype: "u32" }),
+      log: persistent(gpu, [1, 8]),
+      step: persistent(gpu, [8], { usage: "uniform" }),
+    };
+    const input = gatherTraining(state, placeholder(gpu, facts), tensors, spec.augmentation);
+    const running = { rule: spec.runningRule, momentum: spec.runningMomentum };
+    // Ghost by ghost of one batch: what is counted is linear in the samples, and no tensor is too large to bind.
+    const { cost } = planRecording(gpu, () => trainingStep(state, tensors, layout, { maximumSlab: samples, running, input }));
+    await gpu.settle();
+    return cost.flops / samples;
+  });
+}
+
+/** Stands for images that are counted on, not read. */
+function placeholder(gpu: Gpu, { name, classes, channels, height, width, count }: DataFacts): ResidentDataset {
+  const split = { count, images: [persistent(gpu, [4], { dtype: "u8" })], labels: persistent(gpu, [1], { dtype: "u32" }) };
+  const augmentation = { padding: 0, padValue: 0, flip: false };
+  const normalization = persistent(gpu, [channels, 2]);
+  return { name, classes, imageShape: [channels, height, width], train: split, test: split, normalization, augmentation };
+}
+
+/** Operations a second of one training step of a run, compiled and timed; the state it changes is thrown away. */
+export async function measureRate(gpu: Gpu, spec: RunSpec, dataDir: string | undefined): Promise<number> {
+  const prepared = await prepareRun({ ...spec, batchGrowth: false }, { dataDir });
+  const { full, last } = prepared.epoch;
+  return gpu.lifetime(async () => {
+    const state = materialize(gpu, prepared.model, { seed: 0, maximumGhosts: Math.max(full?.ghosts ?? 0, last.ghosts) });
+    const trainer = await Trainer.create(gpu, state, uploadDataset(gpu, prepared.dataset), trainOptions(prepared));
+    await trainer.profile();
+    const times = await trainer.profile();
+    const seconds = times.reduce((sum, { ms }) => sum + ms, 0) / 1000;
+    return trainer.plan.cost.flops / seconds;
+  });
+}

@@ -1,0 +1,76 @@
+/**
+ * The covariance of a step's gradient against the batch size at fixed weights (Hoffer et al. 2017, equation 4): its trace
+ * falls as 1/M where samples' gradients do not depend on each other, which justifies η ∝ √M. Under batch norm over the
+ * whole batch they do; with ghosts, the gradient is a mean of independent ones of ghosts, and the law is exact again.
+ */
+import type { ResidentDataset } from "../../data/resident.ts";
+import type { ModelState } from "../../nn/model-state.ts";
+import { boundedInteger, pcg4d } from "../../support/random.ts";
+import { fitLine } from "../../support/statistics.ts";
+import { GradientMoments } from "./gradient-noise-scale.ts";
+import { GradientProbe } from "./probe.ts";
+
+export interface CovariancePoint {
+  readonly batchSize: number;
+  /** tr cov(ĝ) over the drawn batches. */
+  readonly trace: number;
+  /** M · tr, which the law says is constant. */
+  readonly scaled: number;
+}
+
+export interface CovarianceCurve {
+  /** Samples normalized together; null for the whole batch. */
+  readonly ghostSize: number | null;
+  readonly points: readonly CovariancePoint[];
+  /** Of ln tr against ln M; −1 is the law. */
+  readonly slope: number;
+  readonly slopeError: number;
+}
+
+export interface CovarianceOptions {
+  readonly batchSizes: readonly number[];
+  readonly ghostSize: number | null;
+  /** Batches drawn at each size. */
+  readonly draws: number;
+  readonly seed: number;
+  /** σ of multiplicative noise at each batch size; none by default. */
+  readonly gradientNoise?: (batchSize: number) => number;
+}
+
+/** Stream of the hash that draws batches, apart from those of training. */
+const BATCH_STREAM = 104;
+
+/** With replacement: without it the trace would fall by (N − M) / (N − 1) too. */
+export function drawBatch(size: number, samples: number, key: { seed: number; draw: number }): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from({ length: size }, (_, i) => boundedInteger(pcg4d(key.seed, BATCH_STREAM, key.draw, i)[0], samples));
+}
+
+export async function measureCovariance(
+  state: ModelState,
+  data: ResidentDataset,
+  { batchSizes, ghostSize, draws, seed, gradientNoise = () => 0 }: CovarianceOptions,
+  onProgress?: (text: string) => void,
+): Promise<CovarianceCurve> {
+  const points: CovariancePoint[] = [];
+  for (const batchSize of batchSizes) {
+    const options = { batchSize, ghostSize: Math.min(ghostSize ?? batchSize, batchSize), gradientNoise: gradientNoise(batchSize) };
+    const probe = await GradientProbe.create(state, data, options);
+    const moments = new GradientMoments(state.gradients.size);
+    for (let draw = 0; draw < draws; draw++) {
+      const batch = drawBatch(batchSize, data.train.count, { seed, draw: draw + 100_003 * batchSize });
+      moments.add((await probe.gradient(batch, draw)).gradient);
+    }
+    const { trace } = moments;
+    points.push({ batchSize, trace, scaled: batchSize * trace });
+    onProgress?.(`batch ${batchSize}: M·tr ${(batchSize * trace).toPrecision(4)}`);
+  }
+  return { ghostSize, points, ...slopeOf(points) };
+}
+
+export function slopeOf(points: readonly CovariancePoint[]): { slope: number; slopeError: number } {
+  const { slope, slopeError } = fitLine(
+    points.map(({ batchSize }) => Math.log(batchSize)),
+    points.map(({ trace }) => Math.log(trace)),
+  );
+  return { slope, slopeError };
+}

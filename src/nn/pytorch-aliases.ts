@@ -1,0 +1,23 @@
+/**
+ * The paper's released residual networks register their layers twice, the second time in a Sequential called `feats`
+ * (conv1, bn1, relu, layer1, layer2, layer3), so their `load_state_dict` asks for both names.
+ */
+const FEATS: Readonly<Record<string, string>> = {
+  conv1: "0",
+  bn1: "1",
+  layer1: "3",
+  layer2: "4",
+  layer3: "5",
+};
+
+/** The second names of a tensor in the authors' residual networks: none for other tensors. */
+export function authorsAlias(name: string): string | null {
+  const [first = "", ...rest] = name.split(".");
+  const position = FEATS[first];
+  return position === undefined ? null : ["feats", position, ...rest].join(".");
+}
+
+/** Whether a name is such a second one. */
+export function isAuthorsAlias(name: string): boolean {
+  return name.startsWith("feats.");
+}

@@ -1,0 +1,218 @@
+// What a user gets wrong: one line that names the option, file, line or shape, exit code 2, and nothing left behind.
+
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BIN, ghostbatch, type Outcome, outcomeOf, startGhostbatch } from "../support/command-line.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ghostbatch-bad-input-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let number = 0;
+const newPath = (what: string) => join(folder, `${what}${number++}`);
+
+const LITTLE = ["--dataset", "synthetic", "--max-steps", "2", "--width", "8", "--hidden", "1"];
+
+function expectOneError({ code, stdout, stderr }: Outcome, message: RegExp, exitCode = 2): void {
+  const lines = stderr.trimEnd().split("\n");
+  expect({ code, lines, stdout }).toEqual({
+    code: exitCode,
+    lines: [expect.stringMatching(/^error: /)],
+    stdout: "",
+  });
+  expect(lines[0]).toMatch(message);
+}
+
+/** Trains into a folder of runs of its own, which must be as empty afterwards as it was before. */
+async function expectRefused(args: readonly string[], message: RegExp): Promise<void> {
+  const runs = newPath("runs");
+  expectOneError(await ghostbatch(["train", "--runs-dir", runs, ...args]), message);
+  expect(existsSync(runs) ? readdirSync(runs) : []).toEqual([]);
+}
+
+describe("options", () => {
+  const NEAREST = /unknown option '--batch-siez'.*Did you mean --batch-size\?/;
+
+  test("unknown: the nearest one is named", async () => {
+    await expectRefused(["--batch-siez", "3"], NEAREST);
+    // And so in a process of its own.
+    expectOneError(await startGhostbatch(["train", "--batch-siez", "3"]), NEAREST);
+  });
+
+  test("an unknown verb", async () => {
+    expectOneError(await ghostbatch(["trian"]), /unknown command 'trian'.*Did you mean train\?/);
+  });
+
+  test.each([["0"], ["abc"], ["12.5"]])("a batch size of %s", async (size) => {
+    await expectRefused(
+      ["--batch-size", size],
+      new RegExp(`--batch-size .*'${size}'.*whole number of at least 1`),
+    );
+  });
+
+  test("a number out of range", async () => {
+    await expectRefused([...LITTLE, "--momentum", "1"], /--momentum 1: /);
+  });
+
+  test("a ghost size larger than the batch", async () => {
+    await expectRefused(
+      [...LITTLE, "--batch-size", "64", "--ghost-size", "65"],
+      /--ghost-size 65: .*--batch-size is 64/,
+    );
+  });
+
+  test("a ghost size that leaves a ghost of one value", async () => {
+    await expectRefused(
+      [...LITTLE, "--batch-size", "64", "--ghost-size", "1"],
+      /ghost size of 1 leaves batch norm one value per channel/,
+    );
+  });
+
+  test.each([
+    [
+      ["--lr-reference-batch", "64"],
+      /--lr-reference-batch 64: nothing refers to it with --lr-rule none and --regime original/,
+    ],
+    [["--warmup-steps", "5"], /--warmup-steps 5: .*--lr-rule, which is none/],
+    [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],
+    [["--model", "c1"], /width/], // which that network does not have
+  ] as const)("that contradict others: %j", async (options, message) => {
+    await expectRefused([...LITTLE, ...options], message);
+  });
+});
+
+describe("a configuration file", () => {
+  test.each([
+    ["an unknown key", "dataset: synthetic\n\nbatchsize: 3\n", /:3: batchsize: .*did you mean batchSize\?/],
+    [
+      "an unknown key inside another, beside the one it should be",
+      "subset:\n  train: 3\n  tset: 4\n  seed: 0\n",
+      /:3: subset\.tset: /,
+    ],
+    [
+      "a value of another type",
+      'dataset: synthetic\n# the batch\nbatchSize: "3"\n',
+      /:3: batchSize: .*expected number, received string/,
+    ],
+    ["text that is no YAML", "dataset: synthetic\n  batchSize: [3\n", /:\d+: /],
+    [
+      "aliases without end",
+      `a: &a [1, 1]\n${["b", "c", "d"].map((key, i) => `${key}: &${key} [${`*${"abc"[i]},`.repeat(20)}]\n`).join("")}`,
+      /: /,
+    ],
+  ])("with %s: its line", async (_, text, message) => {
+    const path = `${newPath("config")}.yaml`;
+    writeFileSync(path, text);
+    await expectRefused(["--config", path], message);
+    // The file itself is named, whatever else is.
+    expectOneError(await ghostbatch(["train", "--config", path]), new RegExp(path.replaceAll(".", "\\.")));
+  });
+
+  test("that is not there", async () => {
+    await expectRefused(["--config", join(folder, "none.yaml")], /none\.yaml: .*there is no such file/);
+  });
+});
+
+describe("data", () => {
+  /** An idx file of bytes: as MNIST's, but of three samples. */
+  const idx = (shape: readonly number[], values: readonly number[]) => {
+    const header = Buffer.alloc(4 + 4 * shape.length);
+    header.writeUInt8(8, 2);
+    header.writeUInt8(shape.length, 3);
+    for (const [i, size] of shape.entries()) header.writeUInt32BE(size, 4 + 4 * i);
+    return Buffer.concat([header, Buffer.from(values)]);
+  };
+  const images = idx([3, 28, 28], new Array(3 * 784).fill(7));
+  const labels = idx([3], [1, 2, 3]);
+  const good = {
+    "train-images-idx3-ubyte": images,
+    "train-labels-idx1-ubyte": labels,
+    "t10k-images-idx3-ubyte": images,
+    "t10k-labels-idx1-ubyte": labels,
+  };
+
+  test.each([
+    [
+      "truncated",
+      { "train-images-idx3-ubyte": images.subarray(0, 1000) },
+      /train-images-idx3-ubyte: byte 4: .*2368 bytes; the file has 1000 .*truncated/,
+    ],
+    [
+      "foreign",
+      { "t10k-images-idx3-ubyte": Buffer.from("\x89PNG\r\n\x1a\n") },
+      /t10k-images-idx3-ubyte: byte 0: expected an idx file .*found 89|c2 89/,
+    ],
+    [
+      "with a label out of range",
+      { "train-labels-idx1-ubyte": idx([3], [1, 12, 3]) },
+      /train-labels-idx1-ubyte: label 12 of sample 1 \(byte 9\).*0 to 9/,
+    ],
+  ])("that is %s", async (_, changes, message) => {
+    const dataDir = newPath("data");
+    mkdirSync(dataDir);
+    for (const [name, bytes] of Object.entries({ ...good, ...changes }))
+      writeFileSync(join(dataDir, name), bytes);
+    await expectRefused(["--data-dir", dataDir], message);
+  });
+});
+
+describe("what only the adapter or the disk can tell", () => {
+  test("a run folder that exists already is left as it is", async () => {
+    const runs = newPath("runs");
+    mkdirSync(join(runs, "mine"), { recursive: true });
+    writeFileSync(join(runs, "mine", "notes.txt"), "precious");
+    expectOneError(
+      await ghostbatch(["train", ...LITTLE, "--runs-dir", runs, "--name", "mine"]),
+      /mine exists already: choose another --name/,
+    );
+    expect([readdirSync(runs), readdirSync(join(runs, "mine"))]).toEqual([["mine"], ["notes.txt"]]);
+  });
+
+  test("a folder of runs that cannot be made", async () => {
+    const file = newPath("file");
+    writeFileSync(file, "");
+    const outcome = await ghostbatch(["train", ...LITTLE, "--runs-dir", join(file, "runs"), "--name", "x"]);
+    expectOneError(outcome, /x: cannot create the run folder: a part of the path is a file, not a folder/);
+  });
+
+  test("a model too large for the adapter: needed and available bytes, and what would fit", async () => {
+    await expectRefused(
+      ["--dataset", "synthetic", "--width", "40000"],
+      /model: its 6,43\d,\d{3},\d{3} parameters need 24\.0 GiB in one buffer, .* has [\d.]+ [MG]iB: a model of up to [\d,]+ parameters fits/,
+    );
+  });
+
+  test("a step that needs more than the memory allowed", async () => {
+    await expectRefused(
+      ["--dataset", "synthetic", "--batch-size", "4096", "--memory", "1"],
+      /one ghost of 4096 at a time needs [\d.]+ MiB and 1\.00 MiB are allowed: take a smaller ghost or allow more memory/,
+    );
+  });
+});
+
+describe("a full disk", () => {
+  // A file system of one page, in a mount namespace of its own.
+  const inside = (command: string) => [
+    "-rm",
+    "sh",
+    "-c",
+    `mount -t tmpfs -o size=4k,nr_inodes=9 none "${folder}" && ${command}`,
+  ];
+  let canMount = false;
+  beforeAll(async () => {
+    canMount =
+      process.platform === "linux" &&
+      (await outcomeOf("unshare", inside("true")).catch(() => null))?.code === 0;
+  });
+
+  test("is told, and holds nothing afterwards", async ({ skip }) => {
+    if (!canMount) skip("mounting a small file system takes rights that this process does not have");
+    const train = `"${process.execPath}" "${BIN}" train ${LITTLE.join(" ")} --runs-dir "${folder}/runs" --name full`;
+    const { code, stdout, stderr } = await outcomeOf(
+      "unshare",
+      inside(`{ ${train}; code=$?; ls -A "${folder}/runs"; exit $code; }`),
+    );
+    expectOneError({ code, stdout, stderr }, /full: cannot create the run folder: the disk is full/);
+  });
+});

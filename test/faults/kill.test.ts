@@ -1,0 +1,64 @@
+// Processes that train are killed with -9 at random instants, inside checkpoint writes too; what goes on from their
+// checkpoints ends with the bits of a run that nobody disturbed.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { killRuns } from "../support/kills.ts";
+
+const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-kills-"));
+afterAll(() => rmSync(runsDirectory, { recursive: true }));
+
+const F1 = `
+dataset: synthetic:1x28x28:10:550:100
+model: f1
+width: 16
+hidden: 2
+batchSize: 100
+ghostSize: 20
+partial: wrap
+momentumReset: epoch
+evaluateEvery: 7
+maxSteps: 1500
+epochs: 1000
+`;
+
+const RESNET = `
+dataset: synthetic:3x16x16:10:70:20
+model: resnet8
+batchSize: 20
+ghostSize: 10
+partial: exact
+evaluateEvery: 5
+maxSteps: 60
+epochs: 1000
+`;
+
+test("50 kills of F1 and of a small ResNet", async () => {
+  const f1 = await killRuns({
+    runsDirectory,
+    name: "f1",
+    configuration: F1,
+    words: ["--checkpoint-every", "3"],
+    kills: 34,
+    seed: 1,
+    within: 900,
+  });
+  const words = ["--checkpoint-every", "2", "--keep-checkpoints", "3"];
+  const resnet = await killRuns({
+    runsDirectory,
+    name: "resnet",
+    configuration: RESNET,
+    words,
+    kills: 16,
+    seed: 2,
+    within: 1500,
+  });
+  const sum = (key: keyof typeof f1) => f1[key] + resnet[key];
+  console.log(
+    `${sum("survived")} of ${sum("kills")} kills survived, in ${sum("runs")} runs; ${sum("insideWrites")} left a half-written checkpoint, ${sum("insideStarts")} came while a process started`,
+  );
+  expect(sum("kills")).toBe(50);
+  expect(sum("survived")).toBe(50);
+  expect(sum("insideWrites")).toBeGreaterThan(0);
+}, 3_600_000);

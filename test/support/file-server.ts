@@ -1,0 +1,63 @@
+// A server on the loopback address that hands out one file and misbehaves as told.
+
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { onTestFinished } from "vitest";
+
+export interface Behaviour {
+  /** Bytes of the body after which the connection is cut; in the order of the requests, whole ones after that. */
+  readonly cuts?: readonly number[];
+  /** Answers requests for a part with the part. */
+  readonly ranges?: boolean;
+  readonly etag?: string;
+  /** In the order of the requests, 200 or 206 after that. */
+  readonly statuses?: readonly number[];
+  /** Sends so many bytes and then nothing more. */
+  readonly stallsAfter?: number;
+}
+
+export interface FileServer {
+  readonly url: string;
+  /** The Range header of each request; null without one. */
+  readonly requested: (string | null)[];
+  serve(content: Uint8Array, behaviour?: Behaviour): void;
+}
+
+export async function fileServer(first: Uint8Array, how: Behaviour = {}): Promise<FileServer> {
+  let content = first;
+  let behaviour = how;
+  let since = 0;
+  const requested: (string | null)[] = [];
+  const server = createServer((request, response) => {
+    const index = requested.length - since;
+    requested.push(request.headers.range ?? null);
+    const { cuts = [], ranges = true, etag, statuses = [], stallsAfter } = behaviour;
+    if (statuses[index]) return void response.writeHead(statuses[index]).end("no");
+    const current = request.headers["if-range"] === undefined || request.headers["if-range"] === etag;
+    const range = ranges && current ? /^bytes=(\d+)-$/.exec(request.headers.range ?? "") : null;
+    const start = range ? Number(range[1]) : 0;
+    const tag = etag === undefined ? {} : { etag };
+    if (start >= content.length) return void response.writeHead(416, { "content-range": `bytes */${content.length}` }).end();
+    const body = content.subarray(start);
+    const place = range ? { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` } : {};
+    response.writeHead(range ? 206 : 200, { ...tag, ...place, "content-length": body.length });
+    if (stallsAfter !== undefined) return void response.write(body.subarray(0, stallsAfter));
+    const cut = cuts[index];
+    if (cut === undefined || cut >= body.length) return void response.end(body);
+    response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 20));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/file.tar.gz`,
+    requested,
+    serve: (other, next = {}) => {
+      content = other;
+      behaviour = next;
+      since = requested.length;
+    },
+  };
+}

@@ -1,0 +1,140 @@
+// Runs that are killed at random instants and go on, compared with one that nobody disturbed.
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
+import { type Ended, type Program, runProgram, startProgram } from "./program.ts";
+
+/** Numbers that only the clock decides. */
+const TIMINGS = ["seconds", "setupSeconds", "imagesPerSecond", "gpuBytes"];
+
+export interface KilledRuns {
+  readonly runsDirectory: string;
+  readonly name: string;
+  /** YAML of the run's options. */
+  readonly configuration: string;
+  /** Further words of the command line. */
+  readonly words: readonly string[];
+  readonly kills: number;
+  readonly seed: number;
+  /** Milliseconds after the first sign of steps within which a process is killed. */
+  readonly within: number;
+}
+
+export interface KillReport {
+  readonly kills: number;
+  /** Kills of runs that ended with the bits of the undisturbed one. */
+  readonly survived: number;
+  /** Kills that left a half-written checkpoint behind. */
+  readonly insideWrites: number;
+  /** Kills before the process had begun to train. */
+  readonly insideStarts: number;
+  readonly runs: number;
+}
+
+/** At most this many kills of one run, so that several runs are compared. */
+const KILLS_OF_A_RUN = 8;
+
+export async function killRuns({
+  runsDirectory,
+  name,
+  configuration,
+  words,
+  kills,
+  seed,
+  within,
+}: KilledRuns): Promise<KillReport> {
+  const config = join(runsDirectory, `${name}.yaml`);
+  writeFileSync(config, configuration);
+  const command = (run: string) => [
+    "train",
+    "--config",
+    config,
+    "--runs-dir",
+    runsDirectory,
+    "--name",
+    run,
+    "--resume",
+    ...words,
+  ];
+  let draws = 0;
+  const below = (bound: number) => boundedInteger(pcg4d(seed, STREAMS.noise, draws++, 0)[0], bound);
+
+  requireDone(await runProgram(command(name)));
+  const expected = outcome(join(runsDirectory, name));
+  const report = { kills: 0, survived: 0, insideWrites: 0, insideStarts: 0, runs: 0 };
+  while (report.kills < kills) {
+    const run = `${name}-${report.runs++}`;
+    const folder = join(runsDirectory, run);
+    const before = report.kills;
+    while (report.kills < kills && report.kills < before + KILLS_OF_A_RUN) {
+      const program = startProgram(command(run));
+      // One kill in five at any instant of a start; the others while it trains.
+      const starting = below(5) === 0;
+      if (!starting) await firstStep(program, folder);
+      await Promise.race([sleep(below(starting ? 1500 : within)), program.ended]);
+      program.child.kill("SIGKILL");
+      const { signal } = await program.ended;
+      if (signal !== "SIGKILL") break; // it was done before
+      report.kills++;
+      if (starting) report.insideStarts++;
+      if (hasHalfWritten(folder)) report.insideWrites++;
+    }
+    const killed = report.kills - before;
+    requireDone(await runProgram(command(run)));
+    if (outcome(folder) === expected) report.survived += killed;
+    else writeFileSync(join(runsDirectory, `${run}.differs`), outcome(folder));
+  }
+  return report;
+}
+
+export function requireDone({ code, signal, stderr }: Ended): void {
+  if (code !== 0) throw new Error(`the run ended with ${signal ?? `code ${code}`}: ${stderr}`);
+}
+
+/** All that must not depend on interruptions, as one text. */
+export function outcome(folder: string): string {
+  const hex = (path: string) => readFileSync(path).toString("hex");
+  const best = readdirSync(join(folder, "checkpoints")).sort();
+  const lines = readFileSync(join(folder, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+  const table = readFileSync(join(folder, "metrics.csv"), "utf8").trimEnd().split("\n");
+  return JSON.stringify([
+    hex(join(folder, "weights.safetensors")),
+    best,
+    best.map((name) => hex(join(folder, "checkpoints", name))),
+    withoutTimings(JSON.parse(readFileSync(join(folder, "summary.json"), "utf8"))),
+    lines.map((line) => withoutTimings(JSON.parse(line))),
+    // imagesPerSecond is the last column.
+    table.map((line) => line.replace(/,[^,]*$/, "")),
+  ]);
+}
+
+function withoutTimings(record: object): object {
+  return Object.fromEntries(Object.entries(record).filter(([key]) => !TIMINGS.includes(key)));
+}
+
+/** Resolves when a process has begun to train: it has written a checkpoint or metrics, or it has ended. */
+async function firstStep(program: Program, folder: string): Promise<void> {
+  let done = false;
+  void program.ended.then(() => {
+    done = true;
+  });
+  const started = Date.now();
+  const signs = () =>
+    ["checkpoints", "metrics.jsonl"].some((name) => {
+      const path = join(folder, name);
+      return existsSync(path) && statSync(path).mtimeMs > started && statSync(path).size > 0;
+    });
+  while (!done && !signs()) await sleep(5);
+}
+
+function hasHalfWritten(folder: string): boolean {
+  const path = join(folder, "checkpoints");
+  if (!existsSync(path)) return false;
+  const names = readdirSync(path);
+  return names.some(
+    (name) =>
+      name.endsWith(".tmp") ||
+      (name.endsWith(".safetensors") && !names.includes(name.replace(/safetensors$/, "json"))),
+  );
+}
