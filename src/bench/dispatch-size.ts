@@ -23,8 +23,13 @@ export function dispatchSize(path: string, code: string, names: ReadonlyMap<stri
   };
   const tokens = tokenize(found[1]!, fail);
   let at = 0;
-  const take = (token: string) => (tokens[at] === token ? (at++, true) : false);
-  const expect = (token: string) => take(token) || fail(`expected ${token}, found ${tokens[at] ?? "the end"}`);
+  const take = (token: string) => {
+    const found = tokens[at] === token;
+    if (found) at++;
+    return found;
+  };
+  const expect = (token: string) =>
+    take(token) || fail(`expected ${token}, found ${tokens[at] ?? "the end"}`);
 
   const sum = (): number => {
     let value = product();

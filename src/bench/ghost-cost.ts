@@ -8,10 +8,15 @@
  *   sequential  the fused kernels once for each ghost, as implementations that loop over chunks do
  */
 import type { Command, Gpu } from "../gpu/gpu.ts";
-import { type Cost } from "../gpu/kernel.ts";
+import type { Cost } from "../gpu/kernel.ts";
 import { attainableMs, type Roofline, roofline } from "../gpu/roofline.ts";
 import { launchRelu, launchReluGrad } from "../kernels/elementwise.ts";
-import { launchForward, launchNormalize, launchStatistics, partialsShape } from "../kernels/ghost-batch-norm.ts";
+import {
+  launchForward,
+  launchNormalize,
+  launchStatistics,
+  partialsShape,
+} from "../kernels/ghost-batch-norm.ts";
 import {
   launchBackward,
   launchGradInput,
@@ -176,7 +181,10 @@ function forwardFused(layer: Layer, statistics: Tensor, ghostSize: number, first
 function backwardFused(layer: Layer, statistics: Tensor, ghostSize: number, firstGhost = 0): void {
   const options = place(layer.x, ghostSize, true, firstGhost);
   const sums = empty(layer.x.gpu, sumsShape(layer.x, options.ghosts));
-  launchBackward({ ...layer, statistics, sums }, { ...options, ...written, accumulateParameters: firstGhost > 0 });
+  launchBackward(
+    { ...layer, statistics, sums },
+    { ...options, ...written, accumulateParameters: firstGhost > 0 },
+  );
 }
 
 /** One ghost after the other, each with kernels of its own. */
@@ -217,7 +225,10 @@ const LAUNCHES: Record<GhostVariant, { forward: Launch; backward: Launch }> = {
 
 function total(commands: readonly Command[]): Cost {
   return commands.reduce(
-    ({ flops, bytes }, { launch }) => ({ flops: flops + launch.cost.flops, bytes: bytes + launch.cost.bytes }),
+    ({ flops, bytes }, { launch }) => ({
+      flops: flops + launch.cost.flops,
+      bytes: bytes + launch.cost.bytes,
+    }),
     { flops: 0, bytes: 0 },
   );
 }

@@ -4,18 +4,33 @@ import type { GhostRow } from "./ghost-cost.ts";
 import { adapterLine } from "./output.ts";
 
 /** The Vega-Lite specification, data included. */
-export function ghostFigure(adapter: Pick<AdapterFacts, "name" | "software">, rows: readonly GhostRow[]): object {
-  const values = rows.map(({ shape, batch, ghostSize, variant, direction, ms, modelMs, bytes, bytesPerElement }) => {
-    const elements = bytes / bytesPerElement;
-    const nanoseconds = (time: number) => (1e6 * time) / elements;
-    return {
-      ...{ shape: `${shape}, batch ${batch}`, ghostSize, variant, direction },
-      ...{ measured: nanoseconds(ms.median), low: nanoseconds(ms.low), high: nanoseconds(ms.high) },
-      model: nanoseconds(modelMs),
-    };
+export function ghostFigure(
+  adapter: Pick<AdapterFacts, "name" | "software">,
+  rows: readonly GhostRow[],
+): object {
+  const values = rows.map(
+    ({ shape, batch, ghostSize, variant, direction, ms, modelMs, bytes, bytesPerElement }) => {
+      const elements = bytes / bytesPerElement;
+      const nanoseconds = (time: number) => (1e6 * time) / elements;
+      return {
+        ...{ shape: `${shape}, batch ${batch}`, ghostSize, variant, direction },
+        ...{ measured: nanoseconds(ms.median), low: nanoseconds(ms.low), high: nanoseconds(ms.high) },
+        model: nanoseconds(modelMs),
+      };
+    },
+  );
+  const x = {
+    field: "ghostSize",
+    type: "quantitative",
+    scale: { type: "log", base: 2 },
+    title: "ghost size, images",
+  };
+  const y = (field: string) => ({
+    field,
+    type: "quantitative",
+    scale: { type: "log" },
+    title: "ns per element",
   });
-  const x = { field: "ghostSize", type: "quantitative", scale: { type: "log", base: 2 }, title: "ghost size, images" };
-  const y = (field: string) => ({ field, type: "quantitative", scale: { type: "log" }, title: "ns per element" });
   const color = { field: "variant", type: "nominal", title: "variant" };
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",

@@ -24,7 +24,13 @@ export interface KernelRow {
 
 export type KernelResult =
   | { readonly status: "timed"; readonly rows: readonly KernelRow[] }
-  | { readonly status: "wrong"; readonly pass: string; readonly variant: Variant; readonly case: string; readonly findings: readonly Finding[] };
+  | {
+      readonly status: "wrong";
+      readonly pass: string;
+      readonly variant: Variant;
+      readonly case: string;
+      readonly findings: readonly Finding[];
+    };
 
 export interface KernelBenchOptions extends TimingOptions {
   /** Awkward cases of each pass that are checked and timed at most, spread over all of them. */
@@ -108,12 +114,21 @@ async function benchCase(gpu: Gpu, { pass, variant, one, limits, options }: Case
     if (findings.length > 0) return { findings, rows: [], stop: false };
   } catch (error) {
     if (!(error instanceof ShaderError)) throw error;
-    return { findings: [{ kind: "does not compile" as const, message: messageOf(error) }], rows: [], stop: true };
+    return {
+      findings: [{ kind: "does not compile" as const, message: messageOf(error) }],
+      rows: [],
+      stop: true,
+    };
   }
   const rows: KernelRow[] = [];
   for (const command of commands) {
     const ms = await timeCommand(gpu, command, options);
-    rows.push({ ...rowOf(command, ms, limits), variant: shared ? "both" : variant, pass: pass.name, case: one.label });
+    rows.push({
+      ...rowOf(command, ms, limits),
+      variant: shared ? "both" : variant,
+      pass: pass.name,
+      case: one.label,
+    });
   }
   return { findings: [], rows, stop: false };
 }

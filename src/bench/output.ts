@@ -3,11 +3,16 @@ import type { AdapterFacts } from "../gpu/adapter.ts";
 
 /** What a reader must know before any number. */
 export function adapterLine({ name, software }: Pick<AdapterFacts, "name" | "software">): string {
-  return software ? `SOFTWARE ADAPTER, the CPU computes: no time here is a GPU's; ${name}` : `adapter: ${name}`;
+  return software
+    ? `SOFTWARE ADAPTER, the CPU computes: no time here is a GPU's; ${name}`
+    : `adapter: ${name}`;
 }
 
 /** JSON whose first line has the adapter and whether it is software. */
-export function jsonText({ name, software }: Pick<AdapterFacts, "name" | "software">, result: object): string {
+export function jsonText(
+  { name, software }: Pick<AdapterFacts, "name" | "software">,
+  result: object,
+): string {
   const rest = JSON.stringify(result, null, 2).replace(/^\{\n?/, "");
   const first = `{"adapter": ${JSON.stringify(name)}, "software": ${software}`;
   return rest === "}" ? `${first}}` : `${first},\n${rest}`;

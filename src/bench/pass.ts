@@ -64,7 +64,12 @@ export function passOf<T extends Case>(
 /** A tensor that nothing has written yet. */
 export function poisoned(gpu: Gpu, shape: readonly number[], label: string): Tensor {
   const size = shape.reduce((product, length) => product * length, 1);
-  return fromArray(gpu, new Float32Array(new Uint32Array(Math.max(1, size)).fill(POISON).buffer), shape, label);
+  return fromArray(
+    gpu,
+    new Float32Array(new Uint32Array(Math.max(1, size)).fill(POISON).buffer),
+    shape,
+    label,
+  );
 }
 
 /** As `poisoned`, for whole numbers. */
@@ -74,7 +79,12 @@ export function poisonedWords(gpu: Gpu, shape: readonly number[], label: string)
 }
 
 /** An output whose error is that of summing `terms` terms of the size of the results. */
-export function summed(name: string, tensor: Tensor, terms: number, reference: () => ArrayLike<number>): Output {
+export function summed(
+  name: string,
+  tensor: Tensor,
+  terms: number,
+  reference: () => ArrayLike<number>,
+): Output {
   return {
     name,
     tensor,

@@ -22,8 +22,8 @@ export interface ProbeCase {
 
 /** Runs of the same thing that are compared: a race that shows once in ten runs shows in 7 of them half of the time. */
 const RUNS = 7;
-/** What stands beyond the end of a buffer: 1e30, so that a sum that takes it in is far off. */
-const LARGE = 0x7149f2ca;
+/** What stands beyond the end of a buffer in turn: 0, 1e30 (a sum that takes it in is far off), NaN (even times 0). */
+const FILLERS = [0, 0x7149f2ca, 0x7fc00000] as const;
 /** Numbers beyond the end: as many again, within these limits. */
 const PADDING = { least: 256, most: 2 ** 18 };
 
@@ -76,13 +76,15 @@ async function readsBeyond(
       const results = await runCommands(gpu, padded, prepared.outputs);
       return { names: prepared.outputs.map(({ name }) => name), words: results.map(wordsOf) };
     });
-  const nothing = await run(0);
-  const large = await run(LARGE);
-  for (const [i, words] of large.words.entries()) {
-    const count = differences(words, nothing.words[i]!);
-    if (count === 0) continue;
-    const message = `reads beyond the end of ${binding}: ${count} elements of ${nothing.names[i]} change with what stands there (${one.label})`;
-    return { kind: "reads out of bounds", message };
+  const nothing = await run(FILLERS[0]);
+  for (const filler of FILLERS.slice(1)) {
+    const other = await run(filler);
+    for (const [i, words] of other.words.entries()) {
+      const count = differences(words, nothing.words[i]!);
+      if (count === 0) continue;
+      const message = `reads beyond the end of ${binding}: ${count} elements of ${nothing.names[i]} change with what stands there (${one.label})`;
+      return { kind: "reads out of bounds", message };
+    }
   }
   return null;
 }
@@ -113,14 +115,27 @@ async function writesBeyond(
 }
 
 /** The command with a longer buffer in the place of one of its own, `filler` beyond the end; outputs go to the copy. */
-function withPadding(gpu: Gpu, command: Command, binding: string, filler: number): { command: Command; tail: Tensor } {
+function withPadding(
+  gpu: Gpu,
+  command: Command,
+  binding: string,
+  filler: number,
+): { command: Command; tail: Tensor } {
   const view = command.launch.buffers[binding] as BufferView;
   const own = Math.ceil(view.byteLength / 4) * 4;
   const words = Math.min(PADDING.most, Math.max(PADDING.least, own / 4));
   const storage = gpu.allocatePersistent(own + 4 * words, `padded ${binding}`);
   const padded = { ...view, storage, byteOffset: 0, byteLength: own + 4 * words };
   gpu.copy({ ...view, byteLength: own }, { ...padded, byteLength: own });
-  const tail = { storage, byteOffset: own, byteLength: 4 * words, gpu, shape: [words], dtype: "u32", size: words } as const;
+  const tail = {
+    storage,
+    byteOffset: own,
+    byteLength: 4 * words,
+    gpu,
+    shape: [words],
+    dtype: "u32",
+    size: words,
+  } as const;
   gpu.write(tail, new Uint32Array(words).fill(filler));
   const launch = { ...command.launch, buffers: { ...command.launch.buffers, [binding]: padded } };
   return { command: { ...command, launch }, tail: { ...tail, gradient: null, requiresGradient: false } };

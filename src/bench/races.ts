@@ -21,17 +21,24 @@ export async function staticRaces(shader: ShaderFile, command: Command | null): 
   if (!reflect) return { findings: [], notes: ["races: not looked for, wgsl_reflect is not installed"] };
   const { launch } = command;
   const numbers = Object.values(launch.buffers).reduce((sum, { byteLength }) => sum + byteLength / 4, 0);
-  if (numbers > MOST_NUMBERS) return { findings: [], notes: ["races: not looked for, the case is too large to emulate"] };
+  if (numbers > MOST_NUMBERS)
+    return { findings: [], notes: ["races: not looked for, the case is too large to emulate"] };
   try {
     const buffers: Record<string, unknown> = {};
     for (const [index, { name, kind }] of shader.bindings.entries()) {
-      if (kind === "uniform") buffers[index] = { uniform: name === "params" ? params(shader, launch.params ?? {}) : new ArrayBuffer(256) };
+      if (kind === "uniform")
+        buffers[index] = {
+          uniform: name === "params" ? params(shader, launch.params ?? {}) : new ArrayBuffer(256),
+        };
       else buffers[index] = new ArrayBuffer(Math.max(4, launch.buffers[name]!.byteLength));
     }
     const { races } = reflect.detectRaces(emulated(shader, command), "main", [1, 1, 1], { 0: buffers });
     return { findings: races.map(({ message }: { message: string }) => message), notes: [] };
   } catch (error) {
-    return { findings: [], notes: [`races: the emulator does not run this kernel (${(error as Error).message})`] };
+    return {
+      findings: [],
+      notes: [`races: the emulator does not run this kernel (${(error as Error).message})`],
+    };
   }
 }
 
@@ -41,7 +48,8 @@ function emulated(shader: ShaderFile, { launch }: Command): string {
     /^override\s+(\w+)\s*:\s*(\w+)\s*(?:=\s*([^;]+))?;/gm,
     (_, name: string, type: string, fallback?: string) => {
       const value = launch.overrides?.[name];
-      const text = value === undefined ? (fallback ?? "0") : type === "u32" ? `${Number(value)}u` : String(value);
+      const text =
+        value === undefined ? (fallback ?? "0") : type === "u32" ? `${Number(value)}u` : String(value);
       return `const ${name}: ${type} = ${text};`;
     },
   );

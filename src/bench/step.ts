@@ -119,16 +119,25 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRep
   });
 }
 
-async function recordStep(gpu: Gpu, { model: name, batch, ghostSize }: StepOptions) {
+/** The recorded step of a network on synthetic images; `advance` writes what changes before each replay. */
+export async function recordStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<StepOptions, "n">) {
   const kind = modelEntry(name).regime === "f1" ? "mnist" : name === "alexnet" ? "imagenet" : "cifar";
   const image = IMAGES[kind];
   const model = createModel(name, image);
-  const data: ResidentDataset = uploadDataset(gpu, syntheticDataset({ ...image, train: batch, test: 1, seed: 1 }));
+  const data: ResidentDataset = uploadDataset(
+    gpu,
+    syntheticDataset({ ...image, train: batch, test: 1, seed: 1 }),
+  );
   const pixels = modelEntry(name).normalizedPixels(image);
   const layout = partitionBatch({ samples: batch, batchSize: batch, ghostSize, policy: "exact", pixels });
   const state = materialize(gpu, model, { seed: 1, maximumGhosts: layout.ghosts });
   const step = new StepUniform(gpu);
-  const order = fromArray(gpu, Uint32Array.from({ length: batch }, (_, i) => i), [batch], "order");
+  const order = fromArray(
+    gpu,
+    Uint32Array.from({ length: batch }, (_, i) => i),
+    [batch],
+    "order",
+  );
   const tensors = { order, log: persistent(gpu, [1, 8]), step: step.tensor };
   const input = gatherTraining(state, data, tensors, true);
   const running = { rule: "mean", momentum: 0.1 } as const;
@@ -165,7 +174,15 @@ export function chromeTrace(timeline: readonly DispatchTime[], title: string): s
   let at = 0;
   const events = timeline.map(({ kernel, buffers, workgroups, ms, cost }) => {
     const event = {
-      ...{ name: kernel.replace(/\.wgsl$/, ""), cat: opOf(kernel), ph: "X", pid: 1, tid: 1, ts: at, dur: 1000 * ms },
+      ...{
+        name: kernel.replace(/\.wgsl$/, ""),
+        cat: opOf(kernel),
+        ph: "X",
+        pid: 1,
+        tid: 1,
+        ts: at,
+        dur: 1000 * ms,
+      },
       args: {
         ...{ buffers, grid: workgroups.join(" × ") },
         ...{ "GFLOP/s": cost.flops / ms / 1e6, "GB/s": cost.bytes / ms / 1e6 },

@@ -25,14 +25,17 @@ export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): Interf
   for (const { name, kind } of wanted) {
     const binding = own.get(name);
     if (!binding) complain("missing binding", `lacks the binding ${name} (${kind})`);
-    else if (binding.kind !== kind) complain("wrong interface", `binds ${name} as ${binding.kind}, not as ${kind}`);
+    else if (binding.kind !== kind)
+      complain("wrong interface", `binds ${name} as ${binding.kind}, not as ${kind}`);
   }
   for (const name of own.keys()) {
-    if (!wanted.some((binding) => binding.name === name)) complain("wrong interface", `binds ${name}, which it is not given`);
+    if (!wanted.some((binding) => binding.name === name))
+      complain("wrong interface", `binds ${name}, which it is not given`);
   }
   const order = [...own.keys()].join(", ");
   const names = wanted.map(({ name }) => name).join(", ");
-  if (problems.length === 0 && order !== names) complain("wrong interface", `binds (${order}), expected the order (${names})`);
+  if (problems.length === 0 && order !== names)
+    complain("wrong interface", `binds (${order}), expected the order (${names})`);
 
   const overrides = new Set(file.overrides.map(({ name }) => name));
   for (const { name, hasDefault } of builtIn.overrides) {
@@ -40,7 +43,8 @@ export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): Interf
   }
   const given = new Set(builtIn.overrides.map(({ name }) => name));
   for (const { name, hasDefault } of file.overrides) {
-    if (!hasDefault && !given.has(name)) complain("wrong interface", `override ${name} has no default, and nothing sets it`);
+    if (!hasDefault && !given.has(name))
+      complain("wrong interface", `override ${name} has no default, and nothing sets it`);
   }
   const fields = new Set(builtIn.params.map(({ name }) => name));
   for (const { name } of file.params) {
@@ -61,10 +65,14 @@ export function substitute({ kernel, launch }: Command, file: ShaderFile): Comma
   for (const [name, value] of Object.entries(launch.overrides ?? {})) {
     if (declared.has(name)) overrides[name] = value;
     else if (value === true) {
-      throw new ShaderError(`${file.path}: lacks \`override ${name}: bool;\`, which this case of ${kernel.file} sets to true`);
+      throw new ShaderError(
+        `${file.path}: lacks \`override ${name}: bool;\`, which this case of ${kernel.file} sets to true`,
+      );
     }
   }
-  const spec = Object.fromEntries(Object.entries(launch.spec ?? {}).filter(([name]) => file.spec.includes(name)));
+  const spec = Object.fromEntries(
+    Object.entries(launch.spec ?? {}).filter(([name]) => file.spec.includes(name)),
+  );
   const values = { ...launch.spec, ...launch.params, ...launch.overrides };
   const names = new Map(Object.entries(values).map(([name, value]) => [name, Number(value)]));
   const workgroups = dispatchSize(file.path, file.code, names) ?? launch.workgroups;

@@ -20,7 +20,8 @@ export async function timeCommand(gpu: Gpu, command: Command, options: TimingOpt
   const start = performance.now();
   const [once] = await timeDispatches(gpu, [prepared]);
   const round = performance.now() - start;
-  const count = (ms: number) => Math.max(3, Math.min(options.n, Math.ceil(options.budgetMs / Math.max(ms, 1e-3))));
+  const count = (ms: number) =>
+    Math.max(3, Math.min(options.n, Math.ceil(options.budgetMs / Math.max(ms, 1e-3))));
   if (gpu.device.features.has("timestamp-query")) {
     return summarize(await timeDispatches(gpu, new Array(count(round)).fill(prepared)));
   }

@@ -21,7 +21,11 @@ const LAST_LINES = 3;
  */
 export function userKernelInProcess(
   options: UserKernelOptions,
-  { limitSeconds, adapter, onPhase }: {
+  {
+    limitSeconds,
+    adapter,
+    onPhase,
+  }: {
     limitSeconds: number;
     adapter?: string | undefined;
     onPhase: (phase: string) => void;
@@ -50,10 +54,14 @@ export function userKernelInProcess(
         reject(new GhostbatchError(message.message));
       }
     });
-    child.on("error", (cause) => reject(new DeviceError(`${PROGRAM}: does not start: ${cause.message}`, { cause })));
+    child.on("error", (cause) =>
+      reject(new DeviceError(`${PROGRAM}: does not start: ${cause.message}`, { cause })),
+    );
     child.on("exit", (code, signal) => {
       clearTimeout(timer);
-      const last = errors.split("\n").filter((line) => line.trim() !== "" && !/^Warning: maxDynamic/.test(line));
+      const last = errors
+        .split("\n")
+        .filter((line) => line.trim() !== "" && !/^Warning: maxDynamic/.test(line));
       const end = signal === null ? `exit code ${code}` : signal;
       const said = last.slice(-LAST_LINES).join(" | ");
       resolve(failed("crashed", `the process ended with ${end} while ${phase}${said ? `: ${said}` : ""}`));
@@ -61,12 +69,23 @@ export function userKernelInProcess(
 
     function expire(): void {
       child.kill("SIGKILL");
-      resolve(failed("never ends", `no end after ${limitSeconds} s while ${phase} (--time-limit gives it longer)`));
+      resolve(
+        failed("never ends", `no end after ${limitSeconds} s while ${phase} (--time-limit gives it longer)`),
+      );
     }
 
     function failed(kind: string, message: string): UserKernelReport {
       const { file, as } = options;
-      return { file, as, passed: false, problems: [{ kind, message }], casesChecked: 0, casesWrong: 0, rows: [], notes: [] };
+      return {
+        file,
+        as,
+        passed: false,
+        problems: [{ kind, message }],
+        casesChecked: 0,
+        casesWrong: 0,
+        rows: [],
+        notes: [],
+      };
     }
   });
 }

@@ -127,7 +127,11 @@ export function targetOf(as: string): Target {
   const ofOp = PASSES.filter((pass) => opOf(pass.name) === opOf(base));
   const files = definedKernels().map(({ file }) => file);
   // An input gradient is the transposed forward kernel: it has a pass, but no file of its own.
-  const kernel = files.includes(`${name}.wgsl`) ? `${name}.wgsl` : base === "conv2d/grad-input" ? name.replace("grad-input", "forward").concat(".wgsl") : null;
+  const kernel = files.includes(`${name}.wgsl`)
+    ? `${name}.wgsl`
+    : base === "conv2d/grad-input"
+      ? name.replace("grad-input", "forward").concat(".wgsl")
+      : null;
   const passes = own.length > 0 ? own : ofOp.length > 0 ? ofOp : PASSES;
   if (kernel === null) {
     const known = [...new Set(files.filter((path) => PASSES.some((pass) => opOf(pass.name) === opOf(path))))];
@@ -183,7 +187,8 @@ async function checkCases(bench: Bench, problems: Problem[]) {
         example ??= run.commands.find(({ kernel }) => kernel.file === bench.shader.path) ?? null;
         // Sizes that do not divide evenly are where kernels go past an end.
         if (probed.length < PROBED && one.flops > 500) probed.push(one);
-        for (const { kind, message } of findings) problems.push({ kind, message: `${message} (${one.label})` });
+        for (const { kind, message } of findings)
+          problems.push({ kind, message: `${message} (${one.label})` });
       });
     }
   }
@@ -212,7 +217,12 @@ async function timeCases(bench: Bench): Promise<UserKernelRow[]> {
         const variants: readonly Variant[] = ["wide", "narrow"];
         const builtIns = variants
           .filter((variant) => variant === "wide" || gpu.adapter.subgroupMinSize >= 8)
-          .map((variant) => captureCommands(gpu, variant, () => run.prepared.launch())[run.commands.findIndex(({ kernel }) => kernel.file === shader.path)]!);
+          .map(
+            (variant) =>
+              captureCommands(gpu, variant, () => run.prepared.launch())[
+                run.commands.findIndex(({ kernel }) => kernel.file === shader.path)
+              ]!,
+          );
         const files = new Set<string>();
         const own = run.commands.find(({ kernel }) => kernel.file === shader.path)!;
         for (const command of [own, ...builtIns]) {

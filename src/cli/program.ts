@@ -3,11 +3,16 @@ import { Command, CommanderError } from "commander";
 import { versions } from "../experiments/environment.ts";
 import { env } from "../support/env.ts";
 import { GhostbatchError, messageOf, StoppedError } from "../support/errors.ts";
+import { benchCommand } from "./commands/bench.ts";
 import { dataCommand } from "./commands/data.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { measureCommand } from "./commands/measure.ts";
+import { reportCommand } from "./commands/report.ts";
 import { reproduceCommand } from "./commands/reproduce.ts";
+import { sweepCommand } from "./commands/sweep.ts";
 import { trainCommand } from "./commands/train.ts";
 import { verifyCommand } from "./commands/verify.ts";
+import { watchCommand } from "./commands/watch.ts";
 import { weightsCommand } from "./commands/weights.ts";
 
 const EXIT_CODES = [
@@ -55,8 +60,13 @@ function createProgram(): Command {
   for (const command of [
     doctorCommand(),
     trainCommand(),
+    sweepCommand(),
     reproduceCommand(),
+    measureCommand(),
+    reportCommand(),
+    watchCommand(),
     verifyCommand(),
+    benchCommand(),
     dataCommand(),
     weightsCommand(),
   ]) {

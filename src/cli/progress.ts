@@ -23,12 +23,13 @@ export class ProgressLine {
     const done = progress.step === progress.totalSteps;
     if (!done && now - this.#last < (this.#terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL)) return;
     this.#last = now;
-    const { step, totalSteps, imagesPerSecond, secondsLeft, loss, testAccuracy } = progress;
+    const { step, totalSteps, imagesPerSecond, secondsLeft, loss, testAccuracy, waitMs = 0 } = progress;
     const parts = [
       `${this.#label} step ${step}/${totalSteps}`,
       formatQuantity(imagesPerSecond, "images/s"),
       `ETA ${formatDuration(secondsLeft)}`,
       `loss ${loss.toFixed(4)}`,
+      ...(waitMs > 0 ? [`waited for images ${formatDuration(waitMs / 1000)}`] : []),
       ...(testAccuracy === null ? [] : [`test accuracy ${testAccuracy.toFixed(2)} %`]),
     ];
     this.#write(parts.join("  "));

@@ -137,13 +137,13 @@ async function announceCost(gpu: Gpu, missing: readonly RequestedRun[], dataDir:
   for (const group of networks.values()) {
     const smallest = group.reduce((a, b) => (b.spec.batchSize < a.spec.batchSize ? b : a));
     const rate = await measureRate(gpu, smallest.spec, dataDir);
-    seconds += group.reduce((sum, { flops }) => sum + flops, 0) / rate;
+    seconds += group.reduce((sum, { flops }) => sum + flops, 0) / (rate ?? Number.NaN);
   }
   const sum = (value: (cost: RunCost) => number) => costs.reduce((total, cost) => total + value(cost), 0);
   const kept = done > 0 ? `, ${done} finished before` : "";
   console.error(
     `to do: ${costs.length} runs${kept}: ${formatCount(sum(({ steps }) => steps))} steps, ${formatCount(sum(({ samples }) => samples))} images, ` +
-      `${formatQuantity(sum(({ flops }) => flops), "FLOP")}, about ${formatDuration(seconds)} by a measured step, evaluation excluded`,
+      `${formatQuantity(sum(({ flops }) => flops), "FLOP")}, ${Number.isNaN(seconds) ? "time not known for images that are streamed" : `about ${formatDuration(seconds)} by a measured step, evaluation excluded`}`,
   );
 }
 

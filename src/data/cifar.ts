@@ -8,11 +8,9 @@ import { readRecords } from "./binary-file.ts";
 import {
   CIFAR_CHANNELS,
   CIFAR_IMAGE_BYTES,
-  CIFAR_LAYOUTS,
   CIFAR_SIZE,
   type CifarFile,
   type CifarLayout,
-  type CifarVariant,
   recordBytes,
 } from "./cifar-layout.ts";
 import {
@@ -38,11 +36,10 @@ export interface CifarOptions {
 }
 
 /** What is known without the files. `normalization` is the released one. */
-export function cifarFacts(variant: CifarVariant, { labels = "fine" }: CifarOptions = {}): DatasetOutline {
-  const layout = CIFAR_LAYOUTS[variant];
+export function cifarFacts(layout: CifarLayout, { labels = "fine" }: CifarOptions = {}): DatasetOutline {
   const { classNames } = layout.labels[labelByte(layout, labels)];
   return {
-    name: labels === "fine" ? variant : `${variant}-${labels}`,
+    name: labels === "fine" ? layout.variant : `${layout.variant}-${labels}`,
     classes: classNames.length,
     channels: CIFAR_CHANNELS,
     height: CIFAR_SIZE,
@@ -60,9 +57,8 @@ export function cifarFacts(variant: CifarVariant, { labels = "fine" }: CifarOpti
  * other images in the same format can be used.
  * @throws DataError for a file that is missing, truncated or too long, or has a label out of range
  */
-export function loadCifar(variant: CifarVariant, options: CifarOptions = {}): ImageDataset {
-  const layout = CIFAR_LAYOUTS[variant];
-  const { trainCount: _, testCount: __, ...facts } = cifarFacts(variant, options);
+export function loadCifar(layout: CifarLayout, options: CifarOptions = {}): ImageDataset {
+  const { trainCount: _, testCount: __, ...facts } = cifarFacts(layout, options);
   const folder = findCifarFolder(layout, options.dataDir);
   const label = labelByte(layout, options.labels ?? "fine");
   const train = readSplit(layout, layout.train, folder, label);
@@ -91,8 +87,7 @@ export interface CifarDescription {
 }
 
 /** Where the files are, their checksums and class counts (fine labels). @throws DataError as `loadCifar` */
-export function describeCifar(variant: CifarVariant, options: CifarOptions = {}): CifarDescription {
-  const layout = CIFAR_LAYOUTS[variant];
+export function describeCifar(layout: CifarLayout, options: CifarOptions = {}): CifarDescription {
   const folder = findCifarFolder(layout, options.dataDir);
   const files = [...layout.train, ...layout.test].map(({ name, count, sha256 }) => {
     const path = join(folder, name);
@@ -100,7 +95,7 @@ export function describeCifar(variant: CifarVariant, options: CifarOptions = {})
     const found = createHash("sha256").update(bytes).digest("hex");
     return { path, bytes: bytes.length, sha256: found, matches: found === sha256 };
   });
-  const { train, test, classes } = loadCifar(variant, { dataDir: options.dataDir });
+  const { train, test, classes } = loadCifar(layout, { dataDir: options.dataDir });
   const describe = (split: Split) => ({ count: split.count, classCounts: classCounts(split, classes) });
   return { folder, files, train: describe(train), test: describe(test) };
 }

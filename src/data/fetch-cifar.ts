@@ -9,7 +9,7 @@ import { fileError } from "../storage/file-error.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { extractFiles } from "./archive.ts";
 import { DEFAULT_DATA_DIRECTORY, describeCifar, findCifarFolder } from "./cifar.ts";
-import { CIFAR_LAYOUTS, type CifarLayout, type CifarVariant, recordBytes } from "./cifar-layout.ts";
+import { type CifarLayout, recordBytes } from "./cifar-layout.ts";
 import { download, requireSha256, type Transfer } from "./download.ts";
 
 export interface FetchOptions {
@@ -20,8 +20,9 @@ export interface FetchOptions {
   /** Of the archive: the official one's by default; "none" takes any archive, and files of any checksum. */
   readonly sha256?: string | undefined;
   readonly onProgress?: (transfer: Transfer) => void;
-  /** For tests: see DownloadOptions. */
+  /** As in DownloadOptions. */
   readonly retrySeconds?: number;
+  readonly stallSeconds?: number;
 }
 
 /**
@@ -30,10 +31,9 @@ export interface FetchOptions {
  * @returns whether anything had to be fetched
  * @throws DataError naming the file that is missing, damaged or another, or the reason why a transfer failed
  */
-export async function fetchCifar(variant: CifarVariant, options: FetchOptions = {}): Promise<boolean> {
-  const layout = CIFAR_LAYOUTS[variant];
+export async function fetchCifar(layout: CifarLayout, options: FetchOptions = {}): Promise<boolean> {
   const { dataDir = DEFAULT_DATA_DIRECTORY, from = layout.archive.url } = options;
-  if (options.from === undefined && isThere(variant, dataDir)) return false;
+  if (options.from === undefined && isThere(layout, dataDir)) return false;
   const staging = join(dataDir, `.${layout.archive.name}.${randomUUID()}.tmp`);
   try {
     await mkdir(staging, { recursive: true });
@@ -54,9 +54,9 @@ export async function fetchCifar(variant: CifarVariant, options: FetchOptions = 
   }
 }
 
-function isThere(variant: CifarVariant, dataDir: string): boolean {
+function isThere(layout: CifarLayout, dataDir: string): boolean {
   try {
-    return describeCifar(variant, { dataDir }).files.every(({ matches }) => matches);
+    return describeCifar(layout, { dataDir }).files.every(({ matches }) => matches);
   } catch (error) {
     if (error instanceof DataError) return false;
     throw error;
@@ -127,7 +127,7 @@ async function checkFiles(
     await requireSha256(join(folder, file.name), file.sha256, { shownAs: join(source, file.name) });
   }
   try {
-    describeCifar(layout.variant, { dataDir: folder });
+    describeCifar(layout, { dataDir: folder });
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     throw new DataError(error.message.replace(folder, source), { cause: error });

@@ -110,6 +110,7 @@ async function decodeAll(
   const decode = await openDecoder();
   const resize = size && { kind: "cover" as const, ...size };
   const paths = names.map((name) => join(root, name));
+  if (size) requireFit(root, names.length, size);
   const first = await decode(paths[0], resize);
   const { height, width } = first;
   const imageBytes = 3 * height * width;
@@ -126,7 +127,11 @@ async function decodeAll(
   return { height, width, images };
 }
 
-function requireFit(root: string, count: number, { height, width }: Pixels): void {
+function requireFit(
+  root: string,
+  count: number,
+  { height, width }: Pick<Pixels, "height" | "width">,
+): void {
   const bytes = count * 3 * height * width;
   if (bytes <= MAXIMUM_BYTES) return;
   throw new DataError(

@@ -2,6 +2,7 @@
 import { suggestion } from "../support/closest.ts";
 import { UsageError } from "../support/errors.ts";
 import { cifarFacts, loadCifar } from "./cifar.ts";
+import { CIFAR_LAYOUTS } from "./cifar-layout.ts";
 import type { DatasetOutline, ImageDataset } from "./dataset.ts";
 import {
   choiceOption,
@@ -57,16 +58,16 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     form: "cifar10",
     about: "CIFAR-10, 32×32 (ghostbatch data cifar10 fetches it)",
     options: { normalization: NORMALIZATION_HELP },
-    outline: () => cifarFacts("cifar10"),
-    load: (name, { dataDir }) => loadCifar("cifar10", { dataDir, ...normalizationOf(name) }),
+    outline: () => cifarFacts(CIFAR_LAYOUTS.cifar10),
+    load: (name, { dataDir }) => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir, ...normalizationOf(name) }),
   },
   cifar100: {
     form: "cifar100",
     about: "CIFAR-100, 32×32 (ghostbatch data cifar100 fetches it)",
     options: { labels: "fine (default) or coarse", normalization: NORMALIZATION_HELP },
-    outline: (name) => cifarFacts("cifar100", labelsOf(name)),
+    outline: (name) => cifarFacts(CIFAR_LAYOUTS.cifar100, labelsOf(name)),
     load: (name, { dataDir }) =>
-      loadCifar("cifar100", { dataDir, ...labelsOf(name), ...normalizationOf(name) }),
+      loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir, ...labelsOf(name), ...normalizationOf(name) }),
   },
   folder: {
     form: "folder:PATH",

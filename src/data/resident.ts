@@ -9,6 +9,19 @@ export interface ResidentSplit {
   readonly images: readonly Tensor[];
   /** [count] u32 */
   readonly labels: Tensor;
+  /** Of a streamed split: `images` and `labels` are a window that it fills with each batch. */
+  readonly feed?: Feed;
+}
+
+/** Fills the window of a streamed split; the samples of a batch are then its first ones. */
+export interface Feed {
+  /** Says in which order an epoch's samples will be asked for: decoding starts. */
+  announce(epoch: number, order: Uint32Array): void;
+  /** Writes these samples to the window. @throws DataError naming an image that does not decode */
+  write(epoch: number, samples: Uint32Array): Promise<void>;
+  /** Milliseconds that all batches so far were waited for. */
+  readonly waitMs: number;
+  close(): void;
 }
 
 export interface ResidentDataset {
@@ -41,7 +54,7 @@ export function uploadDataset(
     imageShape,
     train: upload("train", "training"),
     test: upload("test", "test"),
-    normalization: uploadNormalization(gpu, dataset.normalization),
+    normalization: normalizationTensor(gpu, dataset.normalization),
     augmentation: dataset.augmentation,
   };
 }
@@ -63,7 +76,8 @@ function uploadSplit(
   return { count: split.count, images, labels };
 }
 
-function uploadNormalization(gpu: Gpu, { mean, standardDeviation }: Normalization): Tensor {
+/** [C, 2]: mean and standard deviation of each channel. */
+export function normalizationTensor(gpu: Gpu, { mean, standardDeviation }: Normalization): Tensor {
   const pairs = mean.flatMap((value, channel) => [value, standardDeviation[channel]!]);
   return fromArray(gpu, new Float32Array(pairs), [mean.length, 2], "normalization");
 }

@@ -95,13 +95,13 @@ export class Checkpointer {
       control.checkpointTaken();
       this.#lastStep = step;
       this.#lastTime = performance.now();
-      this.#writing = this.#write(content, arriving).then(
-        () => void (this.#writing = null),
-        (error: unknown) => {
-          this.#writing = null;
+      this.#writing = this.#write(content, arriving)
+        .catch((error: unknown) => {
           this.#failure = { error };
-        },
-      );
+        })
+        .finally(() => {
+          this.#writing = null;
+        });
     }
     if (stops) await this.settle();
     return !stops;

@@ -1,7 +1,7 @@
 /** What a list of runs would take: steps, samples, operations, and time from a measured step. */
 import type { ResidentDataset } from "../data/resident.ts";
-import { uploadDataset } from "../data/resident.ts";
-import { loadDataset, outlineDataset } from "../data/load.ts";
+import { placeDataset } from "../data/feed.ts";
+import { isStreamed, loadDataset, outlineDataset } from "../data/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planRecording } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
@@ -11,7 +11,7 @@ import { partitionBatch } from "../train/ghosts.ts";
 import type { RegimePhase } from "../train/regime.ts";
 import { Trainer } from "../train/trainer.ts";
 import { gatherTraining, trainingStep } from "../train/training-step.ts";
-import { trainOptions } from "./execute.ts";
+import { dataOptions, trainOptions } from "./execute.ts";
 import { growthPhases } from "./growing-batch.ts";
 import { type DataFacts, planRun, prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -118,13 +118,18 @@ function placeholder(gpu: Gpu, { name, classes, channels, height, width, count }
   return { name, classes, imageShape: [channels, height, width], train: split, test: split, normalization, augmentation };
 }
 
-/** Operations a second of one training step of a run, compiled and timed; the state it changes is thrown away. */
-export async function measureRate(gpu: Gpu, spec: RunSpec, dataDir: string | undefined): Promise<number> {
+/**
+ * Operations a second of one training step of a run, compiled and timed; the state it changes is thrown away. Null where
+ * the data are streamed: how fast they come is not known before they do.
+ */
+export async function measureRate(gpu: Gpu, spec: RunSpec, dataDir: string | undefined): Promise<number | null> {
+  if (isStreamed(spec.dataset)) return null;
   const prepared = await prepareRun({ ...spec, batchGrowth: false }, { dataDir });
   const { full, last } = prepared.epoch;
   return gpu.lifetime(async () => {
     const state = materialize(gpu, prepared.model, { seed: 0, maximumGhosts: Math.max(full?.ghosts ?? 0, last.ghosts) });
-    const trainer = await Trainer.create(gpu, state, uploadDataset(gpu, prepared.dataset), trainOptions(prepared));
+    const data = await placeDataset(gpu, prepared.dataset, dataOptions(prepared));
+    const trainer = await Trainer.create(gpu, state, data, trainOptions(prepared));
     await trainer.profile();
     const times = await trainer.profile();
     const seconds = times.reduce((sum, { ms }) => sum + ms, 0) / 1000;

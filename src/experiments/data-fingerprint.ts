@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ImageDataset } from "../data/dataset.ts";
+import type { StreamedDataset } from "../data/streamed.ts";
 
 /** Stretches of the images that are hashed, and bytes in each: enough to tell other data, at no cost to a start. */
 const SAMPLES = 64;
@@ -9,10 +10,12 @@ const SAMPLE_BYTES = 16 * 1024;
  * A hash that tells one training set from another: of its labels, its size, and stretches of its images. A run that is
  * resumed must find the data it began with.
  */
-export function dataFingerprint({ train, channels, height, width }: ImageDataset): string {
+export function dataFingerprint({ train, channels, height, width }: ImageDataset | StreamedDataset): string {
   const hash = createHash("sha256").update(JSON.stringify([train.count, channels, height, width]));
-  const { labels, images } = train;
+  const { labels } = train;
   hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
+  if (!("images" in train)) return hash.digest("hex").slice(0, 16); // streamed: the labels in the order of its files
+  const { images } = train;
   const stride = Math.max(SAMPLE_BYTES, Math.ceil(images.length / SAMPLES));
   for (let at = 0; at < images.length; at += stride) hash.update(images.subarray(at, at + SAMPLE_BYTES));
   return hash.digest("hex").slice(0, 16);

@@ -1,4 +1,5 @@
 /** What a run would take, from recording its step without running it. */
+import { isImageDataset } from "../data/feed.ts";
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planRecording } from "../gpu/recording.ts";
@@ -6,6 +7,7 @@ import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
 import { formatBytes, formatCount, formatQuantity } from "../support/format.ts";
 import { persistent } from "../tensor/tensor.ts";
+import type { GhostLayout } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
 import { chooseSlab } from "../train/slab-size.ts";
 import { gatherTraining, trainingStep } from "../train/training-step.ts";
@@ -49,10 +51,10 @@ export async function planTraining(gpu: Gpu, prepared: PreparedRun): Promise<Tra
       step: persistent(gpu, [8], { usage: "uniform" }),
     };
     const input = gatherTraining(state, placeholder(gpu, prepared), tensors, options.augment);
-    const plan = (maximumSlab: number) =>
-      planRecording(gpu, () => trainingStep(state, tensors, layout, { maximumSlab, running: options.running, input }));
-    const slabSamples = chooseSlab(layout, options.memoryBytes, (samples) => plan(samples).bytes);
-    const { bytes: stepBytes, dispatches, cost } = plan(slabSamples);
+    const plan = (ghosts: GhostLayout, maximumSlab: number) =>
+      planRecording(gpu, () => trainingStep(state, tensors, ghosts, { maximumSlab, running: options.running, input }));
+    const slabSamples = chooseSlab(layout, options.memoryBytes, (ghosts, samples) => plan(ghosts, samples).bytes);
+    const { bytes: stepBytes, dispatches, cost } = plan(layout, slabSamples);
     const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
     const samples = Math.round((regime.totalSteps / regime.stepsPerEpoch) * perEpoch);
     const flopsPerSample = cost.flops / layout.total;
@@ -63,7 +65,9 @@ export async function planTraining(gpu: Gpu, prepared: PreparedRun): Promise<Tra
       adapter: gpu.adapter.name,
       parameters: parameterCount(model),
       stateBytes,
-      dataBytes: dataset.train.images.byteLength + dataset.test.images.byteLength,
+      dataBytes: isImageDataset(dataset)
+        ? dataset.train.images.byteLength + dataset.test.images.byteLength
+        : (layout.total + options.evaluationBatch) * dataset.channels * dataset.height * dataset.width,
       stepBytes,
       slabSamples,
       ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,

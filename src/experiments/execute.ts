@@ -1,5 +1,5 @@
 /** Runs a specification on a GPU and keeps what it produces in its run folder. */
-import { uploadDataset } from "../data/resident.ts";
+import { placeDataset } from "../data/feed.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { materialize } from "../nn/model-state.ts";
 import { stateDict } from "../nn/state-dict.ts";
@@ -72,6 +72,8 @@ export interface Progress {
   readonly secondsLeft: number;
   readonly loss: number;
   readonly testAccuracy: number | null;
+  /** Milliseconds that steps have waited for a streamed data set so far. */
+  readonly waitMs?: number;
 }
 
 /** How a run is run; nothing here changes its result. */
@@ -117,18 +119,34 @@ export async function executeRun(
   gpu: Gpu,
   prepared: PreparedRun,
   folder: RunFolder<MetricColumn>,
-  {
-    checkpoints = DEFAULT_CHECKPOINTS,
-    logEvery,
-    control = new RunControl(),
-    onProgress,
-    report = console.error,
-  }: ExecuteOptions = {},
+  options: ExecuteOptions = {},
   from: RunCheckpoint | null = null,
 ): Promise<RunSummary> {
   const setupStart = performance.now();
-  const { spec, regime, epoch } = prepared;
+  const { logEvery } = options;
   const trainer = await createTrainer(gpu, prepared, { logEvery, slabSamples: from?.content.slabSamples });
+  try {
+    return await runTrainer(trainer, prepared, folder, { ...options, setupStart, from });
+  } finally {
+    trainer.close();
+  }
+}
+
+async function runTrainer(
+  trainer: Trainer,
+  prepared: PreparedRun,
+  folder: RunFolder<MetricColumn>,
+  {
+    checkpoints = DEFAULT_CHECKPOINTS,
+    control = new RunControl(),
+    onProgress,
+    report = console.error,
+    setupStart,
+    from,
+  }: ExecuteOptions & { setupStart: number; from: RunCheckpoint | null },
+): Promise<RunSummary> {
+  const { gpu } = trainer;
+  const { spec, regime, epoch } = prepared;
   if (from) trainer.keeper.restore(from.tensors, from.path);
   folder.rewind(from?.content.metrics ?? null);
   await gpu.settle();
@@ -192,7 +210,8 @@ export async function executeRun(
       }
       const secondsLeft = (seconds / step) * (totalSteps - step);
       const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
-      onProgress?.({ step, totalSteps, imagesPerSecond, secondsLeft, loss: tally.loss, testAccuracy });
+      const { waitMs } = trainer;
+      onProgress?.({ step, totalSteps, imagesPerSecond, secondsLeft, loss: tally.loss, testAccuracy, waitMs });
       if (divergence) break;
     }
     await checkpointer.settle();
@@ -230,6 +249,12 @@ export async function executeRun(
   }
 }
 
+/** How a streamed data set is read for a run. */
+export function dataOptions({ spec, epoch }: PreparedRun) {
+  const largest = Math.max(epoch.full?.total ?? 0, epoch.last.total);
+  return { seed: spec.seed, augment: spec.augmentation, window: { train: largest, test: EVALUATION_BATCH } };
+}
+
 /** Puts model and data on the GPU and records the steps. */
 async function createTrainer(
   gpu: Gpu,
@@ -239,7 +264,7 @@ async function createTrainer(
   const { spec, dataset, model, epoch } = prepared;
   const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts);
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
-  return Trainer.create(gpu, state, uploadDataset(gpu, dataset), {
+  return Trainer.create(gpu, state, await placeDataset(gpu, dataset, dataOptions(prepared)), {
     ...trainOptions(prepared, logEvery),
     slabSamples,
   });

@@ -4,7 +4,7 @@
  * does the same with fewer steps. The ghost size stays, so batch norm does not notice. Where the batch has reached a tenth
  * of the data, the bound of that paper, the rate is cut after all.
  */
-import { uploadDataset } from "../data/resident.ts";
+import { placeDataset } from "../data/feed.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { materialize } from "../nn/model-state.ts";
 import { stateDict } from "../nn/state-dict.ts";
@@ -14,7 +14,7 @@ import { DivergenceError, StoppedError } from "../support/errors.ts";
 import { mean } from "../support/statistics.ts";
 import { BASE_REGIMES, type BaseRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
 import { Trainer, type TrainEvent } from "../train/trainer.ts";
-import { type ExecuteOptions, type MetricColumn, type RunSummary, trainOptions } from "./execute.ts";
+import { dataOptions, type ExecuteOptions, type MetricColumn, type RunSummary, trainOptions } from "./execute.ts";
 import { type PreparedRun, planRun } from "./prepare.ts";
 import { RunSpec } from "./run-spec.ts";
 
@@ -27,7 +27,9 @@ export function growthPhases(spec: RunSpec, samples: number): RunSpec[] {
   const overridden = overrideRegime(BASE_REGIMES[baseRegime] as BaseRegime, { learningRate, momentum, weightDecay, epochs });
   const base = scaleEpochs(overridden, epochScale);
   const first = base.entries[0]!.learningRate!;
-  const largest = Math.max(spec.batchSize, Math.floor(samples * LARGEST_PART));
+  // A multiple of the first batch, so that the last batch of an epoch is no handful of samples.
+  const multiple = Math.max(1, Math.floor((samples * LARGEST_PART) / spec.batchSize));
+  const largest = multiple * spec.batchSize;
   let current = { learningRate: first, momentum: 0, weightDecay: 0 };
   return base.entries.flatMap((entry, i) => {
     current = { ...current, ...definedOf(entry) };
@@ -79,7 +81,7 @@ export async function executeGrowing(
   const plans = growthPhases(spec, facts.count).map((phase) => ({ dataset, ...planRun(phase, facts), model }));
   const ghosts = plans.map(({ epoch }) => Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts));
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: Math.max(...ghosts) });
-  const data = uploadDataset(gpu, dataset);
+  const data = await placeDataset(gpu, dataset, dataOptions(plans.at(-1)!));
   folder.rewind(null);
   const trainers: Trainer[] = [];
   for (const plan of plans) trainers.push(await Trainer.create(gpu, state, data, trainOptions(plan, logEvery)));

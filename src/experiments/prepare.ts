@@ -1,6 +1,7 @@
 /** From a specification to everything a run needs that is not on the GPU yet. */
 import type { ImageDataset } from "../data/dataset.ts";
-import { type LoadOptions, loadDataset } from "../data/load.ts";
+import { isStreamed, type LoadOptions, loadDataset, openDataset } from "../data/load.ts";
+import type { StreamedDataset } from "../data/streamed.ts";
 import { subset } from "../data/subset.ts";
 import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
 import type { Module } from "../nn/module.ts";
@@ -12,7 +13,7 @@ import type { RunSpec } from "./run-spec.ts";
 
 export interface PreparedRun {
   readonly spec: RunSpec;
-  readonly dataset: ImageDataset;
+  readonly dataset: ImageDataset | StreamedDataset;
   readonly model: Module;
   readonly regime: Regime;
   readonly epoch: EpochPlan;
@@ -73,7 +74,14 @@ export function planRun(spec: RunSpec, facts: DataFacts): Omit<PreparedRun, "dat
 }
 
 /** A data set is read once in a process: the cells of an experiment share it. */
-async function datasetOf({ dataset: name, subset: part }: RunSpec, options: LoadOptions): Promise<ImageDataset> {
+async function datasetOf(
+  { dataset: name, subset: part }: RunSpec,
+  options: LoadOptions,
+): Promise<ImageDataset | StreamedDataset> {
+  if (isStreamed(name)) {
+    if (part === null) return openDataset(name, options);
+    throw new UsageError(`data set ${name}: a subset of a streamed data set is not supported; name a folder with fewer images`);
+  }
   const wholeKey = JSON.stringify([name, options.dataDir]);
   const whole = loaded.get(wholeKey) ?? (await loadDataset(name, options));
   loaded.set(wholeKey, whole);

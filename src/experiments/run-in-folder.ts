@@ -1,6 +1,7 @@
 /** A run in its folder, on a device that may be lost once. */
 import type { GpuSession } from "../host/gpu-session.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
+import { writeTensorBoard } from "../storage/tensorboard.ts";
 import { DeviceError, DeviceLostError } from "../support/errors.ts";
 import { type ExecuteOptions, executeRun, type MetricColumn, type RunSummary } from "./execute.ts";
 import { executeGrowing } from "./growing-batch.ts";
@@ -29,11 +30,13 @@ export async function runInFolder(
     for (let losses = 0; ; losses++) {
       const gpu = await session.open();
       try {
-        return await gpu.lifetime(() =>
+        const summary = await gpu.lifetime(() =>
           prepared.spec.batchGrowth
             ? executeGrowing(gpu, prepared, folder, options)
             : executeRun(gpu, prepared, folder, options, checkpoint),
         );
+        await writeTensorBoard(folder.path);
+        return summary;
       } catch (error) {
         if (!(error instanceof DeviceLostError)) throw error;
         session.forget();

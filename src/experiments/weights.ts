@@ -1,7 +1,7 @@
 /** Weights out of runs and into them, under PyTorch's names. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { uploadDataset } from "../data/resident.ts";
+import { placeDataset } from "../data/feed.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
@@ -13,6 +13,7 @@ import { DataError } from "../support/errors.ts";
 import { type Evaluation, Evaluator } from "../train/evaluate.ts";
 import { completeSpec } from "./complete-spec.ts";
 import { readConfig } from "./config-file.ts";
+import { dataOptions } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
@@ -76,11 +77,13 @@ export async function importWeights(
   { source, target, dataDir }: { source: string; target: string | undefined; dataDir: string | undefined },
 ): Promise<ImportedWeights> {
   const weights = await readWeights(weightsFile(source));
-  const { model, dataset } = await prepareRun(spec, { dataDir });
+  const prepared = await prepareRun(spec, { dataDir });
+  const { model, dataset } = prepared;
   return gpu.lifetime(async () => {
     const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: 1 });
     await loadStateDict(state, weights, source);
-    const evaluator = await Evaluator.create(gpu, new Arena(gpu), state, uploadDataset(gpu, dataset), {
+    const data = await placeDataset(gpu, dataset, dataOptions(prepared));
+    const evaluator = await Evaluator.create(gpu, new Arena(gpu), state, data, {
       batchSize: 500,
     });
     const evaluation = await evaluator.run();

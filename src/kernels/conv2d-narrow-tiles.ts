@@ -15,10 +15,10 @@ const COST = { multiplyAdd: 0.55, inputLoad: 11, load: 6, carry: 0.6, step: 20, 
 
 /** lavapipe unrolls loops of up to 32 trips; what is not unrolled is 20 times slower. */
 const MOST_TRIPS = 32;
-/** Multiply-adds of an unrolled step: at 1,152 a pipeline takes a second to compile, at 640 half of one. */
+/** Multiply-adds of an unrolled step: a pipeline of so many takes 0.7 s to compile; 1,152 gained 5 % and took 1 s. */
 const MOST_MULTIPLY_ADDS = 832;
-/** An unrolled multiply-add takes about 1 ms to compile; spread over the 50,000 images of one epoch of CIFAR, ns. */
-const COMPILE = 20;
+/** An unrolled multiply-add takes about 1 ms to compile; spread over 25,000 images, half an epoch of CIFAR, ns. */
+const COMPILE = 40;
 
 /** What `forward-narrow.wgsl` takes as spec constants, sizes of the layer aside. */
 export interface GatherTile {
@@ -47,10 +47,10 @@ function* gatherTiles({ K, P, Q, R, stride, transposed }: GatherPass): Generator
   // Tiles and steps of an input gradient start at multiples of the stride, so that every pixel's taps are known.
   const step = transposed ? stride : 1;
   for (const IMAGES of P * Q < 32 ? [1, 2, 4, 8] : [1])
-    for (const ROWS of multiples(step, Math.min(P, 8)))
-      for (const COLUMNS of multiples(step, Math.min(Q, 16)))
+    for (const ROWS of cuts(P, 8, step))
+      for (const COLUMNS of cuts(Q, 16, step))
         for (const GROUPS of [1, 2, 4].filter((groups) => groups === 1 || (groups - 1) * LANES < K))
-          for (const TAP_ROWS of new Set([R, ...multiples(step, R)]))
+          for (const TAP_ROWS of new Set([R, ...cuts(R, R, step)]))
             yield { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS };
 }
 
@@ -99,11 +99,11 @@ export function gradWeightTile(geometry: Conv2dGeometry): GradWeightTile | null 
 }
 
 function* gradWeightTiles({ C, K, P, Q, R }: Conv2dGeometry): Generator<GradWeightTile> {
-  for (const CHANNELS of multiples(1, Math.min(C, 16)))
-    for (const ROWS of multiples(1, Math.min(P, 4)))
-      for (const COLUMNS of multiples(1, Math.min(Q, 16)))
+  for (const CHANNELS of cuts(C, 16))
+    for (const ROWS of cuts(P, 4))
+      for (const COLUMNS of cuts(Q, 16))
         for (const GROUPS of [1, 2, 4].filter((groups) => groups === 1 || (groups - 1) * LANES < K))
-          for (const TAP_ROWS of multiples(1, R)) yield { CHANNELS, ROWS, COLUMNS, GROUPS, TAP_ROWS };
+          for (const TAP_ROWS of cuts(R, R)) yield { CHANNELS, ROWS, COLUMNS, GROUPS, TAP_ROWS };
 }
 
 /** Estimated time for one image and its share of the compilation, ns. */
@@ -147,9 +147,10 @@ function exchanged(count: number, taps: number, stride: number, padding: number)
   return Math.floor((count - 1 + lift) / stride) + 1 - Math.floor((lift + 1 - taps) / stride);
 }
 
-/** step, 2·step, … as far as `most` needs. */
-function multiples(step: number, most: number): number[] {
-  return Array.from({ length: Math.ceil(most / step) }, (_, i) => (i + 1) * step);
+/** The lengths up to `most`, multiples of `step`, that cut `length` into equal parts with the least left over; ascending. */
+function cuts(length: number, most: number, step = 1): Set<number> {
+  const parts = Array.from({ length }, (_, i) => Math.ceil(length / (length - i) / step) * step);
+  return new Set(parts.filter((part) => part <= Math.max(most, step)));
 }
 
 function cheapest<T>(tiles: Iterable<T>, time: (tile: T) => number): T | null {

@@ -20,7 +20,7 @@ export interface ImageFacts {
 export interface ModelOptions {
   /** Units of a hidden layer, or channels of the first convolutions. */
   readonly width?: number | undefined;
-  /** Hidden layers. */
+  /** Hidden layers, or convolutions of a group of VGG at most. */
   readonly hidden?: number | undefined;
   /** First gamma of batch norm: ones, or U(0, 1) as PyTorch's default was before 1.2. */
   readonly gamma?: "ones" | "uniform" | undefined;
@@ -60,10 +60,10 @@ const MODELS: Readonly<Record<string, ModelEntry>> = {
     create: ({ classes, channels }) => new PreactivationWideResNet({ classes, channels }),
   },
   vgg: {
-    options: ["width"],
+    options: ["width", "hidden"],
     regime: "vgg",
     normalizedPixels: onePixel,
-    create: ({ classes, channels }, { width }) => new Vgg({ classes, channels, ...(width && { width }) }),
+    create: ({ classes, channels }, options) => new Vgg({ classes, channels, ...options }),
   },
   alexnet: {
     options: ["gamma"],

@@ -17,6 +17,15 @@ const GROUPS = [
   [8, 8, 8],
 ];
 
+export interface VggOptions {
+  readonly classes: number;
+  readonly channels?: number;
+  /** Channels of the first group. */
+  readonly width?: number;
+  /** Convolutions of a group at most. */
+  readonly hidden?: number;
+}
+
 /**
  * VGG for 32×32 images: the 16-layer network of Simonyan and Zisserman 2015 with batch norm and dropout in the form of
  * Zagoruyko's CIFAR version, which is Keskar's C2. 14,991,946 parameters for 10 classes. Dropout is 0.3 after the first
@@ -26,12 +35,12 @@ export class Vgg extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
 
-  /** @param options.width channels of the first group */
-  constructor({ classes, channels = 3, width = 64 }: { classes: number; channels?: number; width?: number }) {
+  constructor({ classes, channels = 3, width = 64, hidden = 3 }: VggOptions) {
     super();
     const features: Module[] = [];
     let inputs = channels;
-    for (const [group, widths] of GROUPS.entries()) {
+    for (const [group, all] of GROUPS.entries()) {
+      const widths = all.slice(0, hidden);
       for (const [i, factor] of widths.entries()) {
         const outputs = factor * width;
         const options = { kernel: 3, padding: 1, bias: true, initialize: "he" } as const;

@@ -63,8 +63,8 @@ export const BASE_REGIMES = {
     batchSize: 16,
     epochs: 4,
     entries: [
-      { epoch: 0, learningRate: 0.05, momentum: 0.9, weightDecay: 1e-4 },
-      { epoch: 3, learningRate: 0.005 },
+      { epoch: 0, learningRate: 0.02, momentum: 0.9, weightDecay: 1e-4 },
+      { epoch: 3, learningRate: 0.002 },
     ],
   },
   c1: { name: "c1", ...SHALLOW },

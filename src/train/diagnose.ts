@@ -33,8 +33,8 @@ export async function findNonFinite(
   if (step === null) return null;
   restore();
   trainer.beginAt(from);
-  for (let before = from; before < step - 1; before++) trainer.submit(before);
-  const found = await inspect(trainer, trainer.prepare(step - 1));
+  for (let before = from; before < step - 1; before++) await trainer.submit(before);
+  const found = await inspect(trainer, await trainer.prepare(step - 1));
   return found && { step, ...found };
 }
 
@@ -46,7 +46,7 @@ async function firstBadParameters(
   restore();
   trainer.beginAt(from);
   for (let step = from; step < to; step++) {
-    trainer.submit(step);
+    await trainer.submit(step);
     if ((await trainer.nonFiniteParameters()) > 0) return step + 1;
   }
   return null;

@@ -1,4 +1,4 @@
-import type { ResidentDataset } from "../data/resident.ts";
+import type { Feed, ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Arena, record, type Recording } from "../gpu/recording.ts";
 import type { ModelState } from "../nn/model-state.ts";
@@ -15,24 +15,32 @@ export interface Evaluation {
   readonly samples: number;
 }
 
+interface EvaluationBatch {
+  readonly recording: Recording;
+  readonly firstSample: number;
+  readonly samples: number;
+}
+
 /** The test split through the network with running statistics; does not depend on batch or ghost size. */
 export class Evaluator {
   readonly #gpu: Gpu;
   readonly #log: Tensor;
   readonly #step: StepUniform;
-  readonly #batches: readonly { recording: Recording; firstSample: number }[];
+  readonly #batches: readonly EvaluationBatch[];
   readonly #samples: number;
+  readonly #feed: Feed | undefined;
 
   private constructor(
     gpu: Gpu,
     samples: number,
-    parts: { log: Tensor; step: StepUniform; batches: readonly { recording: Recording; firstSample: number }[] },
+    parts: { log: Tensor; step: StepUniform; batches: readonly EvaluationBatch[]; feed: Feed | undefined },
   ) {
     this.#gpu = gpu;
     this.#samples = samples;
     this.#log = parts.log;
     this.#step = parts.step;
     this.#batches = parts.batches;
+    this.#feed = parts.feed;
   }
 
   static async create(
@@ -47,7 +55,7 @@ export class Evaluator {
     const log = persistent(gpu, [1, 8], { label: "evaluation" });
     const order = fromArray(gpu, Uint32Array.from({ length: count }, (_, i) => i), [count], "test order");
     const recordings = new Map<number, Recording>();
-    const batches: { recording: Recording; firstSample: number }[] = [];
+    const batches: EvaluationBatch[] = [];
     for (let firstSample = 0; firstSample < count; firstSample += batchSize) {
       const samples = Math.min(batchSize, count - firstSample);
       let recording = recordings.get(samples);
@@ -56,16 +64,18 @@ export class Evaluator {
         recording = await record(gpu, arena, "evaluation", () => evaluationStep(state, data, tensors, samples));
         recordings.set(samples, recording);
       }
-      batches.push({ recording, firstSample });
+      batches.push({ recording, firstSample, samples });
     }
-    return new Evaluator(gpu, count, { log, step, batches });
+    return new Evaluator(gpu, count, { log, step, batches, feed: data.test.feed });
   }
 
   async run(): Promise<Evaluation> {
     this.#gpu.write(this.#log, new Float32Array(8));
-    for (const { recording, firstSample } of this.#batches) {
+    this.#feed?.announce(0, Uint32Array.from({ length: this.#samples }, (_, i) => i));
+    for (const { recording, firstSample, samples } of this.#batches) {
       const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, step: 0 };
-      this.#step.write({ ...still, firstSample });
+      if (this.#feed) await this.#feed.write(0, Uint32Array.from({ length: samples }, (_, i) => firstSample + i));
+      this.#step.write({ ...still, firstSample: this.#feed ? 0 : firstSample });
       recording.replay();
     }
     const [loss, top1, top5] = await readFloats(this.#log);

@@ -11,7 +11,7 @@ import { permutation, STREAMS } from "../support/random.ts";
 import { persistent, type Tensor } from "../tensor/tensor.ts";
 import { type Position, START, StateKeeper } from "./checkpoint.ts";
 import { type Evaluation, Evaluator } from "./evaluate.ts";
-import type { EpochPlan, GhostPartition, PartialPolicy } from "./ghosts.ts";
+import type { EpochPlan, GhostLayout, PartialPolicy } from "./ghosts.ts";
 import { hyperparametersAt, type Regime } from "./regime.ts";
 import { isDistancePoint, isEvaluationPoint, isLogPoint, type Schedule } from "./schedule.ts";
 import { chooseSlab } from "./slab-size.ts";
@@ -80,6 +80,8 @@ export class Trainer {
   readonly #recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
   readonly #evaluator: Evaluator;
   readonly #order: Tensor;
+  /** The samples of the epoch in their order, for a streamed data set. */
+  #epochOrder = new Uint32Array();
   readonly #distance: Tensor;
   readonly #log: StepLog;
   readonly #step: StepUniform;
@@ -126,7 +128,7 @@ export class Trainer {
     const step = new StepUniform(gpu);
     const stepTensors = { order, log: log.steps, step: step.tensor };
     const input = gatherTraining(state, data, stepTensors, augment);
-    const body = (layout: GhostPartition, maximumSlab: number) => () =>
+    const body = (layout: GhostLayout, maximumSlab: number) => () =>
       trainingStep(state, stepTensors, layout, {
         maximumSlab,
         running,
@@ -138,7 +140,7 @@ export class Trainer {
     const largest = epoch.full ?? epoch.last;
     const slabSamples =
       options.slabSamples ??
-      chooseSlab(largest, memoryBytes, (maximumSlab) => planRecording(gpu, body(largest, maximumSlab)).bytes);
+      chooseSlab(largest, memoryBytes, (layout, maximumSlab) => planRecording(gpu, body(layout, maximumSlab)).bytes);
     const arena = new Arena(gpu);
     const full = await record(gpu, arena, "training step", body(largest, slabSamples));
     const recordings = {
@@ -181,7 +183,7 @@ export class Trainer {
     this.beginAt(start.step);
 
     for (let step = start.step; step < totalSteps; step++) {
-      this.submit(step);
+      await this.submit(step);
       const done = step + 1;
       if (isDistancePoint(schedule, done)) {
         this.#recordings.distance.replay();
@@ -217,10 +219,19 @@ export class Trainer {
   }
 
   /** Times every dispatch of one full step. The step trains, so this belongs before or after a run. */
-  profile() {
-    this.#writeOrder(0);
-    this.#writeStep(0);
-    return this.#recordings.full.profile();
+  async profile() {
+    return (await this.prepare(0)).profile();
+  }
+
+  /** Milliseconds that steps have waited for a streamed data set so far; 0 for one in GPU memory. */
+  get waitMs(): number {
+    return this.#data.train.feed?.waitMs ?? 0;
+  }
+
+  /** Stops what reads a streamed data set. */
+  close(): void {
+    this.#data.train.feed?.close();
+    this.#data.test.feed?.close();
   }
 
   /** Prepares for `submit(step)` and the steps after it. */
@@ -230,16 +241,25 @@ export class Trainer {
   }
 
   /** Submits one step, counted from 0; in order, and after `beginAt` for the first. */
-  submit(step: number): void {
-    this.prepare(step).replay();
+  async submit(step: number): Promise<void> {
+    (await this.prepare(step)).replay();
   }
 
   /** As `submit`, but for the replay: the recording is the caller's to run. */
-  prepare(step: number): Recording {
-    const { stepsPerEpoch } = this.options.regime;
-    if (step % stepsPerEpoch === 0) this.#writeOrder(step / stepsPerEpoch);
+  async prepare(step: number): Promise<Recording> {
+    const { stepsPerEpoch, batchSize } = this.options.regime;
+    const epoch = Math.floor(step / stepsPerEpoch);
+    const inEpoch = step % stepsPerEpoch;
+    if (inEpoch === 0) this.#writeOrder(epoch);
+    const isLast = inEpoch === stepsPerEpoch - 1;
+    const { feed } = this.#data.train;
+    if (feed) {
+      const { full, last } = this.options.epoch;
+      const samples = (isLast ? last : (full ?? last)).total;
+      await feed.write(epoch, this.#epochOrder.subarray(inEpoch * batchSize, inEpoch * batchSize + samples));
+    }
     this.#writeStep(step);
-    return step % stepsPerEpoch === stepsPerEpoch - 1 ? this.#recordings.last : this.#recordings.full;
+    return isLast ? this.#recordings.last : this.#recordings.full;
   }
 
   /** How many parameters are NaN or infinite now. */
@@ -271,7 +291,7 @@ export class Trainer {
       seed,
       epoch: Math.floor(step / regime.stepsPerEpoch),
       step,
-      firstSample: (step % regime.stepsPerEpoch) * regime.batchSize,
+      firstSample: this.#data.train.feed ? 0 : (step % regime.stepsPerEpoch) * regime.batchSize,
     });
   }
 
@@ -285,6 +305,14 @@ export class Trainer {
       const next = permutation(count, { seed, stream: STREAMS.shuffle, epoch: epoch + 1 });
       order.set(next.subarray(0, Math.min(regime.batchSize, count)), count);
     }
-    this.gpu.write(this.#order, order);
+    const { feed } = this.#data.train;
+    if (!feed) {
+      this.gpu.write(this.#order, order);
+      return;
+    }
+    // The window holds each batch in its order already.
+    this.gpu.write(this.#order, Uint32Array.from(order, (_, position) => position));
+    feed.announce(epoch, order.subarray(0, count));
+    this.#epochOrder = order;
   }
 }

@@ -186,7 +186,7 @@ describe("what only the adapter or the disk can tell", () => {
   test("a step that needs more than the memory allowed", async () => {
     await expectRefused(
       ["--dataset", "synthetic", "--batch-size", "4096", "--memory", "1"],
-      /one ghost of 4096 at a time needs [\d.]+ MiB and 1\.00 MiB are allowed: take a smaller ghost or allow more memory/,
+      /one ghost of 4096 at a time needs [\d.]+ MiB and 1\.00 MiB are allowed: a ghost of \d+ needs [\d.]+ [KM]iB \(--ghost-size \d+\), or allow more/,
     );
   });
 });

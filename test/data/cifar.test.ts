@@ -1,21 +1,18 @@
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { describeCifar, loadCifar } from "../../src/data/cifar.ts";
-import { CIFAR_LAYOUTS, type CifarVariant } from "../../src/data/cifar-layout.ts";
+import { CIFAR_LAYOUTS, type CifarLayout } from "../../src/data/cifar-layout.ts";
 import { CIFAR100_FINE } from "../../src/data/cifar-names.ts";
 import { channelStatistics } from "../../src/data/dataset.ts";
 import { DataError } from "../../src/support/errors.ts";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { afterAll } from "vitest";
 
 // Files of the official sizes, zero (and holes on the disk) but for the records written into them.
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-cifar-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-function cifarFiles(variant: CifarVariant): string {
-  const layout = CIFAR_LAYOUTS[variant];
+function cifarFiles(layout: CifarLayout): string {
   const folder = join(root, layout.folder);
   mkdirSync(folder);
   for (const { name, count } of [...layout.train, ...layout.test]) {
@@ -39,8 +36,8 @@ function refused(run: () => unknown, message: RegExp): void {
 let ten: string;
 let hundred: string;
 beforeAll(() => {
-  ten = cifarFiles("cifar10");
-  hundred = cifarFiles("cifar100");
+  ten = cifarFiles(CIFAR_LAYOUTS.cifar10);
+  hundred = cifarFiles(CIFAR_LAYOUTS.cifar100);
 });
 
 describe("CIFAR-10", () => {
@@ -50,7 +47,7 @@ describe("CIFAR-10", () => {
     write(join(ten, "data_batch_2.bin"), 3 * 3073 + 1025, [21]);
     write(join(ten, "data_batch_2.bin"), 4 * 3073 - 1, [33]);
     write(join(ten, "test_batch.bin"), 9999 * 3073, [9]);
-    const data = loadCifar("cifar10", { dataDir: root });
+    const data = loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: root });
     expect([data.train.count, data.test.count, data.classes, data.name]).toEqual([50_000, 10_000, 10, "cifar10"]);
     expect(data.train.labels[10_003]).toBe(7);
     expect(data.test.labels[9999]).toBe(9);
@@ -64,7 +61,7 @@ describe("CIFAR-10", () => {
   });
 
   test("the folder of the files will do too, and the description says that they are not the official ones", () => {
-    const { files, train } = describeCifar("cifar10", { dataDir: ten });
+    const { files, train } = describeCifar(CIFAR_LAYOUTS.cifar10, { dataDir: ten });
     expect(files.map(({ matches }) => matches)).toEqual(new Array(6).fill(false));
     expect(train.count).toBe(50_000);
   });
@@ -81,7 +78,7 @@ describe("CIFAR-10", () => {
       truncateSync(path, 0);
       truncateSync(path, 30_730_000);
     });
-    refused(() => loadCifar("cifar10", { dataDir: root }), message);
+    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: root }), message);
   });
 
   test("a label out of range, with record and byte", () => {
@@ -89,7 +86,7 @@ describe("CIFAR-10", () => {
     write(path, 1234 * 3073, [10]);
     onTestFinished(() => write(path, 1234 * 3073, [0]));
     refused(
-      () => loadCifar("cifar10", { dataDir: root }),
+      () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: root }),
       /data_batch_1\.bin: fine label 10 of record 1234 \(byte 3792082\) is out of range: expected 0 to 9/,
     );
   });
@@ -99,42 +96,42 @@ describe("CIFAR-10", () => {
     renameSync(path, `${path}.away`);
     onTestFinished(() => renameSync(`${path}.away`, path));
     refused(
-      () => loadCifar("cifar10", { dataDir: root }),
+      () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: root }),
       /cifar-10-batches-bin\/data_batch_4\.bin: CIFAR-10's file is not there: `ghostbatch data cifar10 --data-dir .*--from/,
     );
   });
 
   test("no file at all, the version for Python, an archive that is not unpacked", () => {
     const empty = join(root, "elsewhere");
-    refused(() => loadCifar("cifar10", { dataDir: empty }), /elsewhere\/cifar-10-batches-bin\/data_batch_1\.bin: .*not there/);
+    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }), /elsewhere\/cifar-10-batches-bin\/data_batch_1\.bin: .*not there/);
     mkdirSync(join(empty, "cifar-10-batches-py"), { recursive: true });
-    refused(() => loadCifar("cifar10", { dataDir: empty }), /cifar-10-batches-py is the version for Python/);
+    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }), /cifar-10-batches-py is the version for Python/);
     writeFileSync(join(empty, "cifar-10-binary.tar.gz"), "");
-    refused(() => loadCifar("cifar10", { dataDir: empty }), /unpack .*tar\.gz with `.*--from .*tar\.gz`/);
+    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }), /unpack .*tar\.gz with `.*--from .*tar\.gz`/);
   });
 });
 
 describe("CIFAR-100", () => {
   test("fine labels by default, coarse ones as an option", () => {
     write(join(hundred, "train.bin"), 5 * 3074, [19, 99, 77]);
-    const fine = loadCifar("cifar100", { dataDir: root });
+    const fine = loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: root });
     expect([fine.train.labels[5], fine.classes, fine.name]).toEqual([99, 100, "cifar100"]);
     expect(fine.train.images[5 * 3072]).toBe(77);
     expect(fine.classNames[99]).toBe("worm");
-    const coarse = loadCifar("cifar100", { dataDir: hundred, labels: "coarse" });
+    const coarse = loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: hundred, labels: "coarse" });
     expect([coarse.train.labels[5], coarse.classes, coarse.name]).toEqual([19, 20, "cifar100-coarse"]);
     expect(coarse.classNames[19]).toBe("vehicles_2");
     expect(CIFAR100_FINE).toEqual([...new Set(CIFAR100_FINE)].sort());
-    refused(() => loadCifar("cifar10", { dataDir: ten, labels: "coarse" }), /CIFAR-10 has no coarse labels/);
+    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: ten, labels: "coarse" }), /CIFAR-10 has no coarse labels/);
   });
 
   test("either label out of range", () => {
     const path = join(hundred, "test.bin");
     onTestFinished(() => write(path, 7 * 3074, [0, 0]));
     write(path, 7 * 3074, [20, 3]);
-    refused(() => loadCifar("cifar100", { dataDir: root }), /test\.bin: coarse label 20 of record 7 \(byte 21518\).* 0 to 19/);
+    refused(() => loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: root }), /test\.bin: coarse label 20 of record 7 \(byte 21518\).* 0 to 19/);
     write(path, 7 * 3074, [3, 100]);
-    refused(() => loadCifar("cifar100", { dataDir: root }), /test\.bin: fine label 100 of record 7 \(byte 21519\).* 0 to 99/);
+    refused(() => loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: root }), /test\.bin: fine label 100 of record 7 \(byte 21519\).* 0 to 99/);
   });
 });
 

@@ -64,6 +64,14 @@ test("first values: ±1/√inputs for weights and biases, gamma 1 or U(0, 1), ru
   within("layers.0.weight", -1 / 7, 1 / 7);
   within("layers.0.bias", -1 / 7, 1 / 7);
   within("layers.3.weight", -(200 ** -0.5), 200 ** -0.5);
+  // No two tensors are drawn alike, whatever their bounds.
+  const unscaled = (name: string, bound: number) =>
+    values
+      .get(name)!
+      .data.slice(0, 4)
+      .map((value) => Math.fround(value / bound));
+  const [first, second] = [unscaled("layers.0.bias", 1 / 7), unscaled("layers.3.bias", 200 ** -0.5)];
+  expect(Math.max(...first.map((value, i) => Math.abs(value - second[i]!)))).toBeGreaterThan(1e-3);
   const all = (name: string) => new Set(values.get(name)!.data);
   expect([all("layers.1.weight"), all("layers.1.bias")]).toEqual([new Set([1]), new Set([0])]);
   expect([all("layers.4.running_mean"), all("layers.4.running_var")]).toEqual([new Set([0]), new Set([1])]);

@@ -5,7 +5,10 @@ import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 
 export interface Behaviour {
-  /** Bytes of the body after which the connection is cut; in the order of the requests, whole ones after that. */
+  /**
+   * Bytes of the body after which the connection is cut, once `received` has said that they have arrived; in the order of
+   * the requests, whole bodies after that.
+   */
   readonly cuts?: readonly number[];
   /** Answers requests for a part with the part. */
   readonly ranges?: boolean;
@@ -20,6 +23,8 @@ export interface FileServer {
   readonly url: string;
   /** The Range header of each request; null without one. */
   readonly requested: (string | null)[];
+  /** To be told of progress: so many bytes of the file are with the client. */
+  received(bytes: number): void;
   serve(content: Uint8Array, behaviour?: Behaviour): void;
 }
 
@@ -27,6 +32,7 @@ export async function fileServer(first: Uint8Array, how: Behaviour = {}): Promis
   let content = first;
   let behaviour = how;
   let since = 0;
+  let held: { readonly upTo: number; cut(): void } | null = null;
   const requested: (string | null)[] = [];
   const server = createServer((request, response) => {
     const index = requested.length - since;
@@ -44,7 +50,8 @@ export async function fileServer(first: Uint8Array, how: Behaviour = {}): Promis
     if (stallsAfter !== undefined) return void response.write(body.subarray(0, stallsAfter));
     const cut = cuts[index];
     if (cut === undefined || cut >= body.length) return void response.end(body);
-    response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 20));
+    held = { upTo: start + cut, cut: () => response.destroy() };
+    response.write(body.subarray(0, cut));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
@@ -54,6 +61,11 @@ export async function fileServer(first: Uint8Array, how: Behaviour = {}): Promis
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/file.tar.gz`,
     requested,
+    received: (bytes) => {
+      if (held === null || bytes < held.upTo) return;
+      held.cut();
+      held = null;
+    },
     serve: (other, next = {}) => {
       content = other;
       behaviour = next;

@@ -5,6 +5,7 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { resetVelocity } from "../../src/nn/model-state.ts";
 import { loadStateDict, stateDict } from "../../src/nn/state-dict.ts";
+import { drawCrop, batch as gather } from "../../src/reference/batch.ts";
 import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
 import { DeviceError } from "../../src/support/errors.ts";
 import { permutation, STREAMS } from "../../src/support/random.ts";
@@ -30,6 +31,8 @@ const BATCH = 64;
 const PIXELS = 49;
 const CLASSES = 4;
 
+const AUGMENTATION = { padding: 1, padValue: 99, flip: true };
+
 // Two drops and a change of momentum within the few steps of these runs.
 const BASE = {
   name: "test",
@@ -44,14 +47,15 @@ const BASE = {
 
 describe("a run of each policy for partial batches is the float64 run", () => {
   test.each([
-    ["authors", "sequential", "epoch", 3],
-    ["exact", "mean", "never", 3],
-    ["drop", "full", "epoch", 2],
-    ["wrap", "mean", "never", 3], // its last batch ends with the first samples of the next epoch
+    ["authors", "sequential", "epoch", 3, false],
+    ["exact", "mean", "never", 3, true],
+    ["drop", "full", "epoch", 2, false],
+    ["wrap", "mean", "never", 3, true], // its last batch ends with the first samples of the next epoch
   ] as const)(
-    "%s, running rule %s, momentum reset %s",
-    async (partial, rule, momentumReset, stepsPerEpoch) => {
-      const run = smallRun(gpu, { partial, batchSize: BATCH, ghostSize: 24 });
+    "%s, running rule %s, momentum reset %s, %i steps an epoch, augmented %s",
+    async (partial, rule, momentumReset, stepsPerEpoch, augment) => {
+      const plain = smallRun(gpu, { partial, batchSize: BATCH, ghostSize: 24 });
+      const run = { ...plain, data: { ...plain.data, augmentation: AUGMENTATION } };
       const { epoch } = run.options;
       expect(epoch.stepsPerEpoch).toBe(stepsPerEpoch);
       const maxSteps = 2 * stepsPerEpoch + 1;
@@ -67,7 +71,7 @@ describe("a run of each policy for partial batches is the float64 run", () => {
         ...run.options,
         regime,
         running: { rule, momentum: 0.1 },
-        augment: false,
+        augment,
         clipNorm: 1,
         logEvery: 2,
       };
@@ -122,11 +126,12 @@ async function loadReference({ state }: SmallRun, reference: ReferenceModel): Pr
 async function referenceRun(
   { data }: SmallRun,
   reference: ReferenceModel,
-  { regime, epoch, partial, seed, clipNorm, running }: TrainOptions,
+  { regime, epoch, partial, seed, clipNorm, running, augment }: TrainOptions,
 ) {
-  const pixelsOf = async (split: typeof data.train) =>
-    Float64Array.from(await readTensor(split.images[0]!), (byte) => (byte / 255 - 0.5) / 0.5);
-  const [train, test] = [await pixelsOf(data.train), await pixelsOf(data.test)];
+  const [train, test] = await Promise.all(
+    [data.train, data.test].map(({ images }) => readTensor(images[0]!)),
+  );
+  const image = { C: 1, H: 7, W: 7, ...AUGMENTATION, mean: [0.5], deviation: [0.5] };
   const [trainLabels, testLabels] = [await readTensor(data.train.labels), await readTensor(data.test.labels)];
   const { count } = data.train;
   const start = flatParameters(reference);
@@ -143,8 +148,12 @@ async function referenceRun(
       const at = position * BATCH + n;
       return at < count ? orders[0]![at]! : orders[1]![at - count]!;
     });
-    const x = Float64Array.from(
-      samples.flatMap((sample) => [...train.subarray(sample * PIXELS, (sample + 1) * PIXELS)]),
+    const drawn = samples.map((sample) =>
+      drawCrop({ seed, stream: STREAMS.augmentation, epoch: which, sample }, AUGMENTATION.padding),
+    );
+    const x = gather(
+      { images: train as Uint8Array, order: samples, ...(augment && { crops: drawn }) },
+      image,
     );
     const labels = samples.map((sample) => trainLabels[sample]!);
     const { learningRate, momentum, weightDecay, resetMomentum } = hyperparametersAt(regime, step);
@@ -167,7 +176,13 @@ async function referenceRun(
     const endsEpoch = (step + 1) % regime.stepsPerEpoch === 0;
     if (!endsEpoch && step + 1 < regime.totalSteps) continue;
     const head = softmaxCrossEntropy(
-      { logits: evaluate(reference, test), labels: testLabels },
+      {
+        logits: evaluate(
+          reference,
+          gather({ images: test as Uint8Array, order: [...testLabels.keys()] }, image),
+        ),
+        labels: testLabels,
+      },
       { N: testLabels.length, classes: CLASSES },
     );
     evaluations.push({
@@ -250,7 +265,7 @@ describe("memory", () => {
     const creating = Trainer.create(gpu, state, data, options);
     await expect(creating).rejects.toThrow(DeviceError);
     await expect(creating).rejects.toThrow(
-      /one ghost of 16 at a time needs .* and 1000 B are allowed: take a smaller ghost or allow more/,
+      /one ghost of 16 at a time needs .* and 1000 B are allowed: no ghost would fit: take a smaller model/,
     );
     expect(await readFloats(state.values)).toEqual(before);
   });

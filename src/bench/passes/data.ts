@@ -18,7 +18,10 @@ import { stepUniform } from "./step.ts";
 const SEED = 12345;
 const KEY = { seed: SEED, stream: STREAMS.init, tensor: 3 };
 const SIZES = [{ size: 1 }, { size: 257 }, { size: 10_007 }, { size: 1_462_794, network: "f1", paper: true }];
-const drawn = { label: caseLabel, cost: ({ size }: { size: number }) => ({ flops: 500 * size, bytes: 4 * size }) };
+const drawn = {
+  label: caseLabel,
+  cost: ({ size }: { size: number }) => ({ flops: 500 * size, bytes: 4 * size }),
+};
 
 export const dataPasses: readonly Pass[] = [
   passOf("batch/gather", batchCases, {
@@ -62,7 +65,9 @@ export const dataPasses: readonly Pass[] = [
               return { values, bound: roundingBound({ terms: 1, factor: 8, scale }) };
             },
           },
-          exact("batch_labels", tensors.batchLabels, () => [...host.order].map((sample) => host.labels[sample]!)),
+          exact("batch_labels", tensors.batchLabels, () =>
+            [...host.order].map((sample) => host.labels[sample]!),
+          ),
         ],
       };
     },
@@ -98,7 +103,9 @@ export const dataPasses: readonly Pass[] = [
       const word = (i: number) => pcg4d([KEY.seed, KEY.stream, KEY.tensor, i])[0];
       return {
         launch: () => launchUniform(x, KEY, { low: 0, high: 1 }),
-        outputs: [exact("x", x, () => Float64Array.from({ length: size }, (_, i) => uniformFromWord(word(i))))],
+        outputs: [
+          exact("x", x, () => Float64Array.from({ length: size }, (_, i) => uniformFromWord(word(i)))),
+        ],
       };
     },
   }),

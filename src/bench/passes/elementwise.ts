@@ -10,7 +10,10 @@ import { sizeOf } from "../../tensor/shape.ts";
 import { fromArray } from "../../tensor/tensor.ts";
 import { exact, numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
 
-const cost = ({ shape }: { shape: readonly number[] }) => ({ flops: sizeOf(shape), bytes: 12 * sizeOf(shape) });
+const cost = ({ shape }: { shape: readonly number[] }) => ({
+  flops: sizeOf(shape),
+  bytes: 12 * sizeOf(shape),
+});
 
 /** Outputs of the convolutions that have a bias, N C H W. */
 const BIASED = [

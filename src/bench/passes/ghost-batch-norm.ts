@@ -128,9 +128,24 @@ export const ghostBatchNormPasses: readonly Pass[] = [
             { ...options, ...written },
           ),
         outputs: [
-          scaled("dx", dx, () => gradients().dx, () => scales().dx),
-          scaled("dgamma", dgamma, () => gradients().dgamma, () => scales().dgamma),
-          scaled("dbeta", dbeta, () => gradients().dbeta, () => scales().dbeta),
+          scaled(
+            "dx",
+            dx,
+            () => gradients().dx,
+            () => scales().dx,
+          ),
+          scaled(
+            "dgamma",
+            dgamma,
+            () => gradients().dgamma,
+            () => scales().dgamma,
+          ),
+          scaled(
+            "dbeta",
+            dbeta,
+            () => gradients().dbeta,
+            () => scales().dbeta,
+          ),
           ...(dresidual ? [summed("dresidual", dresidual, 1, () => gradients().dresidual)] : []),
         ],
       };
@@ -164,7 +179,10 @@ export const ghostBatchNormPasses: readonly Pass[] = [
         tensor: tensors[name],
         expected: () => {
           const values = reference()[name];
-          return { values, bound: roundingBound({ terms: ghosts, scale: 1 + largest(values), factor: FACTOR }) };
+          return {
+            values,
+            bound: roundingBound({ terms: ghosts, scale: 1 + largest(values), factor: FACTOR }),
+          };
         },
       });
       return {

@@ -32,7 +32,11 @@ export function passesOf(names: readonly string[]): readonly Pass[] {
   const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined) {
     const ops = [...new Set(PASSES.map(({ name }) => opOf(name)))].sort();
-    throw new UsageError(`bench: there is no op or pass ${JSON.stringify(unknown)}; ops are ${ops.join(", ")}`);
+    throw new UsageError(
+      `bench: there is no op or pass ${JSON.stringify(unknown)}; ops are ${ops.join(", ")}`,
+    );
   }
-  return names.length === 0 ? PASSES : PASSES.filter(({ name }) => names.includes(name) || names.includes(opOf(name)));
+  return names.length === 0
+    ? PASSES
+    : PASSES.filter(({ name }) => names.includes(name) || names.includes(opOf(name)));
 }

@@ -9,7 +9,15 @@ import { fromArray } from "../../tensor/tensor.ts";
 import { numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
 import { stepUniform } from "./step.ts";
 
-function inputs({ N, classes, ties, mean = 0, deviation = 1, ghosts, ghostSize = N }: SoftmaxCrossEntropyCase) {
+function inputs({
+  N,
+  classes,
+  ties,
+  mean = 0,
+  deviation = 1,
+  ghosts,
+  ghostSize = N,
+}: SoftmaxCrossEntropyCase) {
   const drawn = numbers(N * 1000 + classes)(N * classes, { mean, deviation });
   const logits = ties ? drawn.map(Math.round) : drawn;
   const labels = Uint32Array.from(randomData(N + classes).integers(N, classes));
@@ -61,28 +69,24 @@ export const lossPasses: readonly Pass[] = [
       };
     },
   }),
-  passOf(
-    "metrics/accumulate",
-    [{ N: 1 }, { N: 63 }, { N: 1000 }, { N: 4096, network: "f1", paper: true }],
-    {
-      label: caseLabel,
-      cost: ({ N }) => ({ flops: 4 * N, bytes: 16 * N }),
-      prepare: (gpu, { N }) => {
-        const host = numbers(N)(4 * N, { mean: 1 });
-        const rows = fromArray(gpu, host, [N, 4], "rows");
-        const log = fromArray(gpu, new Float32Array(8), [1, 8], "log");
-        const step = stepUniform(gpu);
-        const reference = () => {
-          const sums = new Float64Array(8);
-          for (let i = 0; i < 4 * N; i++) sums[i % 4]! += host[i]!;
-          sums[3] = N; // samples
-          return sums;
-        };
-        return {
-          launch: () => launchMetrics({ rows, log, step }, { accumulate: false }),
-          outputs: [summed("log", log, N, reference)],
-        };
-      },
+  passOf("metrics/accumulate", [{ N: 1 }, { N: 63 }, { N: 1000 }, { N: 4096, network: "f1", paper: true }], {
+    label: caseLabel,
+    cost: ({ N }) => ({ flops: 4 * N, bytes: 16 * N }),
+    prepare: (gpu, { N }) => {
+      const host = numbers(N)(4 * N, { mean: 1 });
+      const rows = fromArray(gpu, host, [N, 4], "rows");
+      const log = fromArray(gpu, new Float32Array(8), [1, 8], "log");
+      const step = stepUniform(gpu);
+      const reference = () => {
+        const sums = new Float64Array(8);
+        for (let i = 0; i < 4 * N; i++) sums[i % 4]! += host[i]!;
+        sums[3] = N; // samples
+        return sums;
+      };
+      return {
+        launch: () => launchMetrics({ rows, log, step }, { accumulate: false }),
+        outputs: [summed("log", log, N, reference)],
+      };
     },
-  ),
+  }),
 ];

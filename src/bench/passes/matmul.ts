@@ -51,7 +51,9 @@ export const matmulPasses: readonly Pass[] = [
         const ones = new Float64Array(rows).fill(1);
         return {
           launch: () => launchSumRows({ x, y }),
-          outputs: [summed("y", y, rows, () => matmul({ a: ones, b: host }, { rows: 1, inner: rows, columns }))],
+          outputs: [
+            summed("y", y, rows, () => matmul({ a: ones, b: host }, { rows: 1, inner: rows, columns })),
+          ],
         };
       },
     },

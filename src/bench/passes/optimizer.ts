@@ -1,5 +1,5 @@
-import { caseLabel } from "../../cases/label.ts";
 import { l2DistanceCases } from "../../cases/l2-distance.ts";
+import { caseLabel } from "../../cases/label.ts";
 import { type SgdCase, sgdCases } from "../../cases/sgd.ts";
 import { launchDistanceFinish, launchDistancePartial } from "../../kernels/l2-distance.ts";
 import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../../kernels/sgd.ts";
@@ -67,7 +67,8 @@ export const optimizerPasses: readonly Pass[] = [
     ...optimizer,
     prepare: (gpu, one) => {
       const host = flat(one);
-      const tensor = (name: "gradient" | "value" | "velocity") => fromArray(gpu, host[name], [host.size], name);
+      const tensor = (name: "gradient" | "value" | "velocity") =>
+        fromArray(gpu, host[name], [host.size], name);
       const tensors = { gradient: tensor("gradient"), value: tensor("value"), velocity: tensor("velocity") };
       const norm = l2Norm(host.gradient);
       const coefficient = Math.fround(clipCoefficient(norm, one.clipNorm));

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type CifarDescription, DEFAULT_DATA_DIRECTORY, describeCifar } from "../../data/cifar.ts";
-import { CIFAR_LAYOUTS, type CifarVariant } from "../../data/cifar-layout.ts";
+import { CIFAR_LAYOUTS, type CifarLayout } from "../../data/cifar-layout.ts";
 import { fetchCifar } from "../../data/fetch-cifar.ts";
 import { datasetHelp } from "../../data/load.ts";
 import { describeMnist } from "../../data/mnist.ts";
@@ -13,8 +13,8 @@ export function dataCommand(): Command {
   return new Command("data")
     .description("fetches data sets, checks them, and shows what the network sees of them")
     .addCommand(mnistCommand())
-    .addCommand(cifarCommand("cifar10"))
-    .addCommand(cifarCommand("cifar100"))
+    .addCommand(cifarCommand(CIFAR_LAYOUTS.cifar10))
+    .addCommand(cifarCommand(CIFAR_LAYOUTS.cifar100))
     .addCommand(previewCommand())
     .addHelpText("after", `\nData sets, as train --dataset and data preview take them:\n${datasetHelp()}`);
 }
@@ -38,8 +38,8 @@ interface CifarFlags {
   json?: boolean;
 }
 
-function cifarCommand(variant: CifarVariant): Command {
-  const { title, folder, archive } = CIFAR_LAYOUTS[variant];
+function cifarCommand(layout: CifarLayout): Command {
+  const { variant, title, folder, archive } = layout;
   return new Command(variant)
     .description(`${title}: fetches the binary files unless they are there, and checks them`)
     .addOption(dataDirOption().default(DEFAULT_DATA_DIRECTORY))
@@ -57,24 +57,24 @@ function cifarCommand(variant: CifarVariant): Command {
       "after",
       `\nThe files go to ${folder} in the data folder. A transfer that breaks off goes on where it stopped.`,
     )
-    .action((flags: CifarFlags) => fetchAndDescribe(variant, flags));
+    .action((flags: CifarFlags) => fetchAndDescribe(layout, flags));
 }
 
-async function fetchAndDescribe(variant: CifarVariant, { json, ...options }: CifarFlags): Promise<void> {
+async function fetchAndDescribe(layout: CifarLayout, { json, ...options }: CifarFlags): Promise<void> {
   const line = new TransferLine();
   try {
-    await fetchCifar(variant, {
+    await fetchCifar(layout, {
       ...options,
       onProgress: ({ bytes, total }) => {
         const part = total === null ? "" : ` of ${formatBytes(total)} (${formatPercent(bytes / total, 0)})`;
-        line.show(`fetching ${CIFAR_LAYOUTS[variant].title}: ${formatBytes(bytes)}${part}`);
+        line.show(`fetching ${layout.title}: ${formatBytes(bytes)}${part}`);
       },
     });
   } finally {
     line.end();
   }
-  const description = describeCifar(variant, options);
-  print(`${CIFAR_LAYOUTS[variant].title} in ${description.folder}`, description, json);
+  const description = describeCifar(layout, options);
+  print(`${layout.title} in ${description.folder}`, description, json);
 }
 
 function print(title: string, description: Omit<CifarDescription, "folder">, json?: boolean): void {

@@ -64,7 +64,7 @@ export function trainCommand(): Command {
   );
   const options = [
     new Option("--dataset <name>", `data set: ${DATASET_FORMS.join(", ")} (default: mnist)`),
-    choice("--model <name>", "network (default: f1)", MODEL_NAMES),
+    new Option("--model <name>", `network (default: f1): ${MODEL_NAMES.join(", ")}`),
     count("--width <units>", "units of a hidden layer"),
     count("--hidden <layers>", "hidden layers"),
     choice("--gamma <first>", "first gamma of batch norm", ["ones", "uniform"]),
@@ -110,6 +110,11 @@ export function trainCommand(): Command {
     ),
     choice("--momentum-reset <when>", "velocity set to 0 (default: never)", ["never", "epoch"]),
     real("--clip-norm <norm>", "global norm the gradient is clipped to, 0 for none (default: 5)"),
+    real("--gradient-noise <deviation>", "deviation of random factors of mean 1 on samples' gradients, the paper's sqrt(B / B_S - 1) (default: 0)"),
+    new Option("--batch-growth", "where the regime cuts the rate, the batch grows instead (Smith et al. 2018)"),
+    new Option("--constant-rate", "the regime's first rate to the end"),
+    real("--epoch-scale <factor>", "multiplies the epochs of the regime, its drops and its end (default: 1)"),
+    choice("--variant <topology>", "of c1 and c3: the paper's authors' or Keskar's (default: released)", ["released", "keskar"]),
     new Option("--no-augmentation", "images as they are"),
     new Option("--seed <number>", "seed of everything random (default: 123)").argParser(wholeNumber(0)),
     count("--evaluate-every <epochs>", "epochs between evaluations (default: 1)"),

@@ -1,17 +1,17 @@
 /** The model and the data that a measurement is made on: of a finished run, or after some epochs of a row's small batch. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parse } from "yaml";
-import { type ResidentDataset, uploadDataset } from "../../data/resident.ts";
+import { placeDataset } from "../../data/feed.ts";
+import type { ResidentDataset } from "../../data/resident.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { materialize, type ModelState } from "../../nn/model-state.ts";
 import { loadStateDict, type StateTensor } from "../../nn/state-dict.ts";
 import { readSafetensors } from "../../storage/safetensors.ts";
-import { DataError, messageOf } from "../../support/errors.ts";
 import { Trainer } from "../../train/trainer.ts";
-import { trainOptions } from "../execute.ts";
+import { dataOptions, trainOptions } from "../execute.ts";
+import { inMemory } from "../in-memory.ts";
 import { prepareRun } from "../prepare.ts";
-import { RunSpec } from "../run-spec.ts";
+import { specOfRun } from "../resume.ts";
+import type { RunSpec } from "../run-spec.ts";
 
 export interface MeasuredPoint {
   readonly state: ModelState;
@@ -24,16 +24,6 @@ export interface MeasuredPoint {
 /** Ghosts of the largest batch that is measured; statistics of that many fit into memory for every network. */
 const MAXIMUM_GHOSTS = 256;
 
-/** The specification in a run's folder. @throws DataError when it is missing or damaged */
-export async function specOfRun(folder: string): Promise<RunSpec> {
-  const path = join(folder, "config.yaml");
-  try {
-    return RunSpec.parse(parse(await readFile(path, "utf8")));
-  } catch (cause) {
-    throw new DataError(`${path}: expected the configuration of a run: ${messageOf(cause)}`, { cause });
-  }
-}
-
 /** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
 export async function pointOfRun(gpu: Gpu, folder: string, dataDir: string | undefined): Promise<MeasuredPoint> {
   const spec = await specOfRun(folder);
@@ -45,14 +35,15 @@ export async function pointOfRun(gpu: Gpu, folder: string, dataDir: string | und
     if (data instanceof Float32Array) weights.set(name, { shape, data: Float32Array.from(data) });
   }
   await loadStateDict(state, weights, path);
-  return { state, data: uploadDataset(gpu, prepared.dataset), spec, description: `the final weights of ${folder}` };
+  const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
+  return { state, data, spec, description: `the final weights of ${folder}` };
 }
 
 /** A model of the specification after some epochs of its own training; 0 leaves the first weights. */
 export async function pointAfter(gpu: Gpu, spec: RunSpec, epochs: number, dataDir: string | undefined): Promise<MeasuredPoint> {
   const prepared = await prepareRun(spec, { dataDir });
   const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: MAXIMUM_GHOSTS });
-  const data = uploadDataset(gpu, prepared.dataset);
+  const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
   const description = `${spec.model} with batches of ${spec.batchSize} after ${epochs} epochs`;
   if (epochs === 0) return { state, data, spec, description: `${spec.model} before training` };
   const steps = Math.round(epochs * prepared.regime.stepsPerEpoch);

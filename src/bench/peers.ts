@@ -1,0 +1,201 @@
+/**
+ * `bench peers`: this engine beside TensorFlow.js and jax-js on the same adapter, in rounds: each engine runs a case once,
+ * in turn, so that whatever disturbs the machine disturbs all of them.
+ */
+import { type ChildProcess, execFileSync, fork } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Gpu } from "../gpu/gpu.ts";
+import { DataError, DeviceError, GhostbatchError, messageOf } from "../support/errors.ts";
+import { type PeerCase, prepareOurs } from "./peer-cases.ts";
+import { type Summary, summarize } from "./sample.ts";
+
+const FOLDER = fileURLToPath(new URL("../../bench/peers", import.meta.url));
+
+export const ENGINES = { tfjs: "TensorFlow.js 4.22", jaxjs: "jax-js 0.1" } as const;
+export type Engine = keyof typeof ENGINES;
+
+export interface PeerResult {
+  readonly case: PeerCase;
+  readonly ours: Summary;
+  /** Null where the engine failed or took too long; `failures` says why. */
+  readonly peers: Readonly<Record<Engine, Summary | null>>;
+  /** Time of the better peer over ours. */
+  readonly ratio: number | null;
+  readonly failures: readonly string[];
+}
+
+export interface PeerOptions {
+  readonly cases: readonly PeerCase[];
+  /** Times of each engine and case. */
+  readonly rounds: number;
+  /** Of one engine's compilation of a case, or one run. */
+  readonly limitSeconds: number;
+  /** Part of the adapter's name, where there is a choice. */
+  readonly adapter?: string | undefined;
+}
+
+/** Installs the other engines beside their scripts, unless they are there. @throws DataError where that is impossible */
+export function installPeers(onInstall: () => void): void {
+  if (existsSync(`${FOLDER}/node_modules/@jax-js/jax`)) return;
+  if (!existsSync(`${FOLDER}/package.json`)) {
+    throw new DataError(
+      `${FOLDER}: bench peers needs a checkout of the repository; the package comes without it`,
+    );
+  }
+  onInstall();
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  const words = [existsSync(`${FOLDER}/package-lock.json`) ? "ci" : "install", "--no-audit", "--no-fund"];
+  try {
+    execFileSync(npm, words, { cwd: FOLDER, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+  } catch (cause) {
+    throw new DataError(`${FOLDER}: npm ${words[0]} failed: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** @param onPhase is told what is being done */
+export async function* benchPeers(
+  gpu: Gpu,
+  { cases, rounds, limitSeconds, adapter }: PeerOptions,
+  onPhase: (phase: string) => void,
+): AsyncGenerator<PeerResult> {
+  for (const one of cases) {
+    // A process for each case: what an engine keeps of one must not slow down the next.
+    const engines = (Object.keys(ENGINES) as Engine[]).map(
+      (engine) => new PeerProcess(engine, { expected: gpu.adapter.name, adapter, limitSeconds }),
+    );
+    try {
+      yield await gpu.lifetime(() => comparison(gpu, one, engines, rounds, onPhase));
+    } finally {
+      for (const engine of engines) engine.end();
+    }
+  }
+}
+
+async function comparison(
+  gpu: Gpu,
+  one: PeerCase,
+  engines: readonly PeerProcess[],
+  rounds: number,
+  onPhase: (phase: string) => void,
+): Promise<PeerResult> {
+  const failures: string[] = [];
+  const times = new Map<PeerProcess, number[]>();
+  for (const engine of engines) {
+    onPhase(`${one.name}: ${ENGINES[engine.name]} compiles`);
+    try {
+      await engine.prepare(one);
+      times.set(engine, []);
+    } catch (error) {
+      failures.push(`${ENGINES[engine.name]}: ${messageOf(error)}`);
+    }
+  }
+  onPhase(`${one.name}: ghostbatch compiles`);
+  const run = await prepareOurs(gpu, one);
+  await run();
+  await run();
+  const ours: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    onPhase(`${one.name}: round ${round + 1} of ${rounds}`);
+    const start = performance.now();
+    await run();
+    ours.push(performance.now() - start);
+    for (const [engine, taken] of times) {
+      try {
+        taken.push(await engine.run());
+      } catch (error) {
+        failures.push(`${ENGINES[engine.name]}: ${messageOf(error)}`);
+        times.delete(engine);
+      }
+    }
+  }
+  const summaryOf = (name: Engine) => {
+    const found = [...times].find(([engine]) => engine.name === name);
+    return found ? summarize(found[1]) : null;
+  };
+  const peers = { tfjs: summaryOf("tfjs"), jaxjs: summaryOf("jaxjs") };
+  const medians = Object.values(peers).flatMap((summary) => (summary ? [summary.median] : []));
+  const summary = summarize(ours);
+  const ratio = medians.length === 0 ? null : Math.min(...medians) / summary.median;
+  return { case: one, ours: summary, peers, ratio, failures };
+}
+
+interface Reply {
+  readonly adapter?: string;
+  readonly prepared?: number;
+  readonly ms?: number;
+  readonly error?: string;
+}
+
+/** Another engine in a process of its own, since each takes navigator.gpu and the WebGPU globals for itself. */
+class PeerProcess {
+  readonly name: Engine;
+  readonly #child: ChildProcess;
+  readonly #limitSeconds: number;
+  /** Name of the adapter that it must run on. */
+  readonly #expected: string;
+  #errors = "";
+  #ready: Promise<Reply>;
+
+  constructor(
+    name: Engine,
+    {
+      expected,
+      adapter = "",
+      limitSeconds,
+    }: { expected: string; adapter?: string | undefined; limitSeconds: number },
+  ) {
+    this.name = name;
+    this.#expected = expected;
+    this.#limitSeconds = limitSeconds;
+    this.#child = fork(`${FOLDER}/${name}.mjs`, [], {
+      execArgv: [],
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env: { ...process.env, PEERS_ADAPTER: adapter },
+    });
+    this.#child.stderr?.on("data", (text) => {
+      this.#errors = (this.#errors + text).slice(-4000);
+    });
+    this.#ready = this.#reply();
+    this.#ready.catch(() => undefined); // whoever prepares a case awaits it
+  }
+
+  /** Sets a case up and runs it twice: compiled and warm. @throws GhostbatchError when it fails or takes too long */
+  async prepare(one: PeerCase): Promise<void> {
+    const { adapter } = await this.#ready;
+    if (adapter !== this.#expected) throw new DeviceError(`runs on ${adapter}, not on ${this.#expected}`);
+    this.#child.send({ prepare: one });
+    await this.#reply();
+  }
+
+  /** Runs the case once; ms. */
+  async run(): Promise<number> {
+    this.#child.send({ run: true });
+    return (await this.#reply()).ms!;
+  }
+
+  end(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  #reply(): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const done = (body: () => void) => {
+        clearTimeout(timer);
+        this.#child.off("message", onMessage);
+        this.#child.off("exit", onExit);
+        body();
+      };
+      const onMessage = (reply: Reply) =>
+        done(() => (reply.error === undefined ? resolve(reply) : reject(new GhostbatchError(reply.error))));
+      const onExit = () =>
+        done(() => reject(new GhostbatchError(`ended: ${this.#errors.trim().split("\n").at(-1)}`)));
+      const timer = setTimeout(() => {
+        this.end();
+        done(() => reject(new GhostbatchError(`no answer within ${this.#limitSeconds} s`)));
+      }, 1000 * this.#limitSeconds);
+      this.#child.on("message", onMessage);
+      this.#child.on("exit", onExit);
+    });
+  }
+}

@@ -1,0 +1,55 @@
+/** What the verbs of `bench` share. */
+import { fileURLToPath } from "node:url";
+import { type Command, Option } from "commander";
+import { adapterLine } from "../bench/output.ts";
+import { provenance, saveSection } from "../bench/results.ts";
+import { environmentOf } from "../experiments/environment.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { openGpu } from "../host/open-gpu.ts";
+import { adapterOption, jsonOption, typedCommand, wholeNumber } from "./options.ts";
+
+const RESULTS = fileURLToPath(new URL("../../bench/results", import.meta.url));
+
+export interface BenchFlags {
+  readonly adapter?: string;
+  readonly json?: boolean;
+  readonly n: number;
+  readonly save?: boolean | string;
+}
+
+/** Adds --n, --adapter, --json and --save. */
+export function withBenchOptions(command: Command, n: number): Command {
+  return command
+    .addOption(
+      new Option("--n <count>", "times that each thing is measured").argParser(wholeNumber(3)).default(n),
+    )
+    .addOption(adapterOption())
+    .addOption(jsonOption())
+    .addOption(new Option("--save [folder]", "keep the table in FOLDER/ADAPTER.md (default: bench/results)"));
+}
+
+/** Opens the adapter; with a table to come, its name goes first. */
+export async function openForBench({ adapter, json }: BenchFlags): Promise<Gpu> {
+  const gpu = await openGpu({ adapter });
+  if (!json) console.log(adapterLine(gpu.adapter));
+  return gpu;
+}
+
+/** Progress, on a terminal alone and never among the results. */
+export function sayPhase(phase: string): void {
+  if (process.stderr.isTTY)
+    process.stderr.write(`\r\x1b[K${phase.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+}
+
+/** Takes the progress line away. */
+export function endPhases(): void {
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+}
+
+/** With --save: keeps a table under its title. */
+export function saveTable(gpu: Gpu, { save, n }: BenchFlags, title: string, text: string): void {
+  if (!save) return;
+  const source = provenance(gpu.adapter, environmentOf(gpu, typedCommand()), n);
+  const path = saveSection(save === true ? RESULTS : save, gpu.adapter, title, `${source}\n\n${text}`);
+  console.error(`saved in ${path}`);
+}

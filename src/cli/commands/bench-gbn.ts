@@ -1,0 +1,143 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, Option } from "commander";
+import { benchGhostCost, GHOST_SHAPES, type GhostRow, ghostSizesUpTo } from "../../bench/ghost-cost.ts";
+import { drawFigure, ghostFigure } from "../../bench/ghost-figure.ts";
+import { adapterLine, csv, digits, jsonText, table } from "../../bench/output.ts";
+import { summaryText } from "../../bench/sample.ts";
+import { roofline } from "../../gpu/roofline.ts";
+import { DataError, messageOf, UsageError } from "../../support/errors.ts";
+import { formatPercent } from "../../support/format.ts";
+import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
+import { wholeNumber } from "../options.ts";
+
+/** Images of a batch: the paper's, and one whose tensors a CPU goes through in milliseconds. */
+const BATCH = { hardware: 4096, software: 256 };
+
+interface GhostFlags extends BenchFlags {
+  readonly batch?: number;
+  readonly out?: string;
+}
+
+export function benchGhostCommand(): Command {
+  const command = new Command("gbn")
+    .description("what the ghost size costs: unfused, fused and ghost by ghost, beside the roofline's model")
+    .addOption(
+      new Option(
+        "--batch <images>",
+        `a power of two (default: ${BATCH.hardware}; ${BATCH.software} on a software adapter)`,
+      ).argParser(wholeNumber(8)),
+    )
+    .addOption(
+      new Option("--out <folder>", "write gbn.csv, gbn.json, gbn.svg and the figure's gbn.vl.json there"),
+    );
+  return withBenchOptions(command, 15).action(run);
+}
+
+async function run(flags: GhostFlags): Promise<void> {
+  const { batch: wanted } = flags;
+  if (wanted !== undefined && !Number.isInteger(Math.log2(wanted))) {
+    throw new UsageError(
+      `--batch ${wanted}: expected a power of two, which every ghost size 8, 16, 32, … divides`,
+    );
+  }
+  const gpu = await openForBench(flags);
+  const batch = wanted ?? BATCH[gpu.adapter.software ? "software" : "hardware"];
+  const limits = await roofline(gpu);
+  const rows: GhostRow[] = [];
+  const options = { batch, shapes: GHOST_SHAPES, ghostSizes: ghostSizesUpTo(batch), n: flags.n };
+  for await (const part of benchGhostCost(gpu, options)) {
+    rows.push(...part);
+    if (!flags.json) console.log(`\n${ghostTable(part)}`);
+  }
+  const verdicts = verdictsOf(rows, batch);
+  const result = { batch, roofline: limits, rows, verdicts };
+  if (flags.json) console.log(jsonText(gpu.adapter, result));
+  else console.log(`\n${verdicts.map(({ text }) => text).join("\n")}`);
+  if (flags.out !== undefined) {
+    const figure = ghostFigure(gpu.adapter, rows);
+    const svg = `<!-- ${adapterLine(gpu.adapter)} -->\n${await drawFigure(figure)}\n`;
+    write(flags.out, "gbn.csv", csv(gpu.adapter, rows.map(flat)));
+    write(flags.out, "gbn.json", jsonText(gpu.adapter, result));
+    write(flags.out, "gbn.vl.json", JSON.stringify(figure, null, 2));
+    write(flags.out, "gbn.svg", svg);
+  }
+  saveTable(
+    gpu,
+    flags,
+    "bench gbn",
+    `${ghostTable(rows)}\n\n${verdicts.map(({ text }) => `- ${text}`).join("\n")}`,
+  );
+}
+
+function ghostTable(rows: readonly GhostRow[]): string {
+  const head = [
+    "shape",
+    "variant",
+    "direction",
+    "ghost",
+    "dispatches",
+    "B/element",
+    "median (quartiles)",
+    "model ms",
+    "GB/s",
+    "of copy",
+  ];
+  const cells = rows.map((row) => [
+    ...[
+      row.shape,
+      row.variant,
+      row.direction,
+      `${row.ghostSize}`,
+      `${row.dispatches}`,
+      digits(row.bytesPerElement),
+    ],
+    ...[
+      summaryText(row.ms),
+      digits(row.modelMs),
+      digits(row.gigabytesPerSecond),
+      formatPercent(row.copyShare, 0),
+    ],
+  ]);
+  return table(head, cells, 3);
+}
+
+/**
+ * What a ghost size must not cost: at 128 images at most 1.1 times the whole batch, and at least 60 % of a copy's
+ * bandwidth. (Where the batch is smaller: at a sixteenth of it.)
+ */
+function verdictsOf(rows: readonly GhostRow[], batch: number) {
+  const size = batch > 128 ? 128 : Math.max(8, batch / 16);
+  const of = (shape: string, direction: string, ghostSize: number) =>
+    rows.find(
+      (row) =>
+        row.variant === "fused" &&
+        row.shape === shape &&
+        row.direction === direction &&
+        row.ghostSize === ghostSize,
+    )!;
+  return [...new Set(rows.map(({ shape }) => shape))].flatMap((shape) =>
+    (["forward", "backward"] as const).map((direction) => {
+      const [ghost, whole] = [of(shape, direction, size), of(shape, direction, batch)];
+      const ratio = ghost.ms.median / whole.ms.median;
+      const holds = ratio <= 1.1 && ghost.copyShare >= 0.6;
+      const text = `${shape} ${direction}, fused: ghost ${size} takes ${digits(ratio)} of the whole batch's time (1.1 allowed) at ${formatPercent(ghost.copyShare, 0)} of a copy's bandwidth (60 % asked): ${holds ? "holds" : "does not hold"}`;
+      return { shape, direction, ghostSize: size, ratio, copyShare: ghost.copyShare, holds, text };
+    }),
+  );
+}
+
+function flat({ ms, ...row }: GhostRow): Record<string, string | number> {
+  return { ...row, n: ms.n, medianMs: ms.median, lowMs: ms.low, highMs: ms.high };
+}
+
+function write(folder: string, name: string, text: string): void {
+  const path = join(folder, name);
+  try {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path, text);
+  } catch (cause) {
+    throw new DataError(`${path}: cannot be written: ${messageOf(cause)}`, { cause });
+  }
+  console.error(`wrote ${path}`);
+}

@@ -1,0 +1,98 @@
+import { resolve } from "node:path";
+import { Command, Option } from "commander";
+import { jsonText } from "../../bench/output.ts";
+import { benchUserKernel, targetOf, type UserKernelReport } from "../../bench/user-kernel.ts";
+import { type Message, userKernelInProcess } from "../../bench/user-kernel-process.ts";
+import { openGpu } from "../../host/open-gpu.ts";
+import { GhostbatchError, messageOf } from "../../support/errors.ts";
+import {
+  type BenchFlags,
+  endPhases,
+  openForBench,
+  saveTable,
+  sayPhase,
+  withBenchOptions,
+} from "../bench-options.ts";
+import { wholeNumber } from "../options.ts";
+import { kernelTable } from "./bench-kernels.ts";
+
+interface KernelFlags extends BenchFlags {
+  readonly as: string;
+  readonly shapes: number;
+  readonly budget: number;
+  readonly timeLimit: number;
+  readonly inThisProcess?: boolean;
+}
+
+export function benchKernelCommand(): Command {
+  const whole = (flags: string, text: string, value: number) =>
+    new Option(flags, text).argParser(wholeNumber(1)).default(value);
+  const command = new Command("kernel")
+    .description(
+      "a kernel of your own in the place of a built-in one: checked, then timed beside it (docs/WRITING-A-KERNEL.md)",
+    )
+    .argument("<file>", "the .wgsl file")
+    .addOption(
+      new Option("--as <kernel>", "what it stands for, such as conv2d/forward").makeOptionMandatory(),
+    )
+    .addOption(whole("--shapes <cases>", "shapes of the networks that are timed", 4))
+    .addOption(whole("--budget <ms>", "time for the samples of one kernel and case", 1000))
+    .addOption(whole("--time-limit <seconds>", "longest that one step may take, compilation included", 60))
+    .addOption(new Option("--in-this-process", "a kernel that never ends takes it down").hideHelp());
+  return withBenchOptions(command, 15).action(run);
+}
+
+async function run(file: string, flags: KernelFlags): Promise<void> {
+  const { as, n, budget: budgetMs, shapes: paperCases, timeLimit: limitSeconds, adapter } = flags;
+  const options = { file, as, n, budgetMs, paperCases };
+  if (flags.inThisProcess) return serve(options, adapter);
+  targetOf(as); // a wrong name is told before anything is opened
+  const gpu = await openForBench(flags);
+  const report = await userKernelInProcess(options, { limitSeconds, adapter, onPhase: sayPhase });
+  endPhases();
+  if (flags.json) console.log(jsonText(gpu.adapter, report));
+  else console.log(describe(report));
+  if (report.rows.length > 0)
+    saveTable(gpu, flags, `bench kernel ${file} --as ${as}`, kernelTable(report.rows));
+  if (!report.passed) process.exitCode = 1;
+}
+
+/** The part that runs in the process of its own: what it finds goes to the one that started it. */
+async function serve(
+  options: Parameters<typeof benchUserKernel>[1],
+  adapter: string | undefined,
+): Promise<void> {
+  const send = (message: Message) =>
+    new Promise<void>((done) => {
+      if (process.send) process.send(message, () => done());
+      else done(console.log(JSON.stringify(message)));
+    });
+  try {
+    const gpu = await openGpu({ adapter });
+    const report = await benchUserKernel(gpu, options, (phase) => void send({ kind: "phase", phase }));
+    await send({ kind: "report", report });
+  } catch (error) {
+    if (!(error instanceof GhostbatchError)) throw error;
+    await send({ kind: "error", message: messageOf(error) });
+  }
+}
+
+function describe({
+  file,
+  as,
+  passed,
+  problems,
+  casesChecked,
+  casesWrong,
+  rows,
+  notes,
+}: UserKernelReport): string {
+  const lines = [`${resolve(file)} as ${as}`];
+  if (casesChecked > 0)
+    lines.push(`${casesChecked - casesWrong} of ${casesChecked} cases right, against float64`);
+  for (const { kind, message } of problems) lines.push(`${kind.toUpperCase()}: ${message}`);
+  if (passed) lines.push("no reads or writes out of bounds, the same bits in every run");
+  lines.push(...notes.map((note) => `note: ${note}`));
+  if (rows.length > 0) lines.push("", kernelTable(rows));
+  return lines.join("\n");
+}

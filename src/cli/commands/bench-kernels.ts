@@ -1,0 +1,84 @@
+import { Command, Option } from "commander";
+import { benchKernels, type KernelRow } from "../../bench/kernels.ts";
+import { digits, jsonText, table } from "../../bench/output.ts";
+import { passesOf } from "../../bench/passes/index.ts";
+import { summaryText } from "../../bench/sample.ts";
+import { roofline } from "../../gpu/roofline.ts";
+import { formatPercent } from "../../support/format.ts";
+import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
+import { wholeNumber } from "../options.ts";
+
+interface KernelsFlags extends BenchFlags {
+  readonly awkward: number;
+  readonly shapes: number;
+  readonly budget: number;
+}
+
+export function benchKernelsCommand(): Command {
+  const command = new Command("kernels")
+    .description(
+      "every kernel and variant on the networks' shapes and on awkward ones; a wrong one is not timed",
+    )
+    .argument("[ops...]", "ops or passes, such as conv2d or matmul/tiled (default: all)")
+    .addOption(count("--awkward <cases>", "awkward cases of each pass", 4))
+    .addOption(count("--shapes <cases>", "shapes of the networks of each pass", 8))
+    .addOption(count("--budget <ms>", "time for the samples of one kernel and case", 1000));
+  return withBenchOptions(command, 15).action(run);
+}
+
+function count(flags: string, text: string, value: number): Option {
+  return new Option(flags, text).argParser(wholeNumber(0)).default(value);
+}
+
+async function run(ops: string[], flags: KernelsFlags): Promise<void> {
+  const passes = passesOf(ops);
+  const gpu = await openForBench(flags);
+  const limits = await roofline(gpu);
+  const say = flags.json ? () => {} : console.log;
+  say(
+    `roofline: ${digits(limits.bytesPerSecond / 1e9)} GB/s by a copy kernel, ${digits(limits.flopsPerSecond / 1e9)} GFLOP/s by multiply-adds; the best of 9\n`,
+  );
+  const rows: KernelRow[] = [];
+  const wrong: object[] = [];
+  const options = {
+    n: flags.n,
+    budgetMs: flags.budget,
+    awkwardCases: flags.awkward,
+    paperCases: flags.shapes,
+  };
+  for await (const result of benchKernels(gpu, passes, options)) {
+    if (result.status === "wrong") {
+      const { pass, variant, case: label, findings } = result;
+      wrong.push({ pass, variant, case: label, findings });
+      say(
+        `WRONG, not timed: ${pass}, ${variant}, ${label}: ${findings.map(({ message }) => message).join("; ")}`,
+      );
+    } else {
+      rows.push(...result.rows);
+      say(kernelTable(result.rows));
+      say("");
+    }
+  }
+  if (flags.json) console.log(jsonText(gpu.adapter, { roofline: limits, rows, wrong }));
+  saveTable(gpu, flags, `bench kernels${ops.length > 0 ? ` ${ops.join(" ")}` : ""}`, kernelTable(rows));
+  if (wrong.length > 0) process.exitCode = 1;
+}
+
+/** Also what `bench kernel` prints. */
+export function kernelTable(
+  rows: readonly (Omit<KernelRow, "variant" | "pass"> & Partial<Pick<KernelRow, "variant">>)[],
+): string {
+  const head = ["kernel", "case", "median (quartiles)", "n", "GFLOP/s", "GB/s", "of roofline"];
+  const cells = rows.map(
+    ({ kernel, variant, case: label, ms, gflops, gigabytesPerSecond, roofline: share }) => [
+      variant === undefined || variant === "both" ? kernel : `${kernel} (${variant})`,
+      label,
+      summaryText(ms),
+      `${ms.n}`,
+      digits(gflops),
+      digits(gigabytesPerSecond),
+      formatPercent(share, 0),
+    ],
+  );
+  return table(head, cells, 2);
+}

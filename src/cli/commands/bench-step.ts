@@ -1,0 +1,78 @@
+import { writeFileSync } from "node:fs";
+import { Command, Option } from "commander";
+import { digits, jsonText, table } from "../../bench/output.ts";
+import { summaryText } from "../../bench/sample.ts";
+import { benchStep, chromeTrace, type StepReport } from "../../bench/step.ts";
+import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
+import { DataError, messageOf } from "../../support/errors.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  formatQuantity,
+} from "../../support/format.ts";
+import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
+import { wholeNumber } from "../options.ts";
+
+interface StepFlags extends BenchFlags {
+  readonly model: string;
+  readonly batch: number;
+  readonly ghostSize?: number;
+  readonly trace?: string;
+}
+
+export function benchStepCommand(): Command {
+  const images = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
+  const command = new Command("step")
+    .description("one training step: GPU and CPU time, dispatches, bytes, rates, the share of each op")
+    .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
+    .addOption(images("--batch <images>", "images in a batch").makeOptionMandatory())
+    .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
+    .addOption(
+      new Option("--trace <file>", "write the step as a Chrome trace, for chrome://tracing and Perfetto"),
+    );
+  return withBenchOptions(command, 15).action(run);
+}
+
+async function run(flags: StepFlags): Promise<void> {
+  const { model, batch, ghostSize = batch, n, trace } = flags;
+  modelEntry(model);
+  const gpu = await openForBench(flags);
+  const report = await benchStep(gpu, { model, batch, ghostSize, n });
+  const { timeline, ...rest } = report;
+  if (trace !== undefined) {
+    try {
+      writeFileSync(trace, chromeTrace(timeline, `${model}, batch ${batch}, on ${gpu.adapter.name}`));
+    } catch (cause) {
+      throw new DataError(`${trace}: cannot be written: ${messageOf(cause)}`, { cause });
+    }
+    console.error(`wrote ${trace}`);
+  }
+  if (flags.json) console.log(jsonText(gpu.adapter, rest));
+  else console.log(describe(report));
+  saveTable(
+    gpu,
+    flags,
+    `bench step --model ${model} --batch ${batch} --ghost-size ${ghostSize}`,
+    describe(report),
+  );
+}
+
+function describe(report: StepReport): string {
+  const { model, batch, ghostSize, parameters, dispatches, bytes, flops, memoryBytes, ops } = report;
+  const facts = [
+    `${model}, batch ${batch}, ghosts of ${ghostSize}, ${formatCount(parameters)} parameters`,
+    `step      ${summaryText(report.stepMs)}, n ${report.stepMs.n}: ${formatQuantity(report.imagesPerSecond, "images/s")}, ${formatQuantity(1e12 * report.teraflopsPerSecond, "FLOP/s")}`,
+    `GPU       ${summaryText(report.gpuMs)} in ${dispatches} dispatches`,
+    `CPU       ${summaryText(report.encodeMs)}: ${digits(report.encodeMicrosecondsPerDispatch)} µs a dispatch to encode and submit`,
+    `work      ${formatQuantity(flops, "FLOP")}, ${formatBytes(bytes)} read and written, ${formatBytes(memoryBytes)} of memory`,
+    `start     recorded in ${formatDuration(report.recordMs / 1000)}, first step ${formatDuration(report.firstStepMs / 1000)}`,
+  ];
+  const head = ["op", "dispatches", "ms", "share", "GFLOP/s", "GB/s", "of roofline"];
+  const cells = ops.map(({ op, dispatches: count, ms, share, gflops, gigabytesPerSecond, roofline }) => [
+    ...[op, `${count}`, digits(ms), formatPercent(share, 1), digits(gflops), digits(gigabytesPerSecond)],
+    formatPercent(roofline, 0),
+  ]);
+  return `${facts.join("\n")}\n\n${table(head, cells)}`;
+}

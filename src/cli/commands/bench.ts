@@ -1,0 +1,16 @@
+import { Command } from "commander";
+import { benchGhostCommand } from "./bench-gbn.ts";
+import { benchKernelCommand } from "./bench-kernel.ts";
+import { benchKernelsCommand } from "./bench-kernels.ts";
+import { benchPeersCommand } from "./bench-peers.ts";
+import { benchStepCommand } from "./bench-step.ts";
+
+export function benchCommand(): Command {
+  return new Command("bench")
+    .description("how fast kernels and training steps are on this machine's adapter")
+    .addCommand(benchKernelsCommand())
+    .addCommand(benchKernelCommand())
+    .addCommand(benchGhostCommand())
+    .addCommand(benchStepCommand())
+    .addCommand(benchPeersCommand());
+}

@@ -1,0 +1,71 @@
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Command, Option } from "commander";
+import { parseRecord, RECORD_SUFFIX } from "../../report/experiment-record.ts";
+import { reportPage } from "../../report/page.ts";
+import { chartSvg, svgToPng } from "../../report/render.ts";
+import { type Report, reportExperiment, reportRuns } from "../../report/report.ts";
+import { writeFileAtomically } from "../../storage/atomic-file.ts";
+import { suggestion } from "../../support/closest.ts";
+import { UsageError } from "../../support/errors.ts";
+import { runsDirOption } from "../options.ts";
+
+interface ReportFlags {
+  experiment?: string;
+  runsDir: string;
+  out?: string;
+}
+
+export function reportCommand(): Command {
+  return new Command("report")
+    .description("tables and figures of runs or of an experiment: Markdown, SVG, PNG and one HTML page; needs no GPU")
+    .argument("[runs...]", "run folders")
+    .addOption(new Option("--experiment <id>", "an experiment, as figure2 or figure2-f1-small, of --runs-dir"))
+    .addOption(runsDirOption())
+    .addOption(new Option("--out <folder>", "where to write (default: reports/ID)"))
+    .action(report);
+}
+
+async function report(folders: string[], { experiment, runsDir, out }: ReportFlags): Promise<void> {
+  if ((experiment === undefined) === (folders.length === 0)) {
+    throw new UsageError("report: expected either run folders or --experiment ID");
+  }
+  if (experiment === undefined) return writeReport(await reportRuns(folders), out);
+  const known = await recordNames(runsDir);
+  const chosen = known.filter((name) => name === experiment || name.startsWith(`${experiment}-`));
+  if (chosen.length === 0) {
+    const help = known.length === 0 ? `${runsDir} has none: run one with \`ghostbatch reproduce\` or \`measure\`` : suggestion(experiment, known);
+    throw new UsageError(`report: there is no experiment ${JSON.stringify(experiment)}: ${help}`);
+  }
+  if (chosen.length > 1 && !chosen.includes(experiment)) {
+    throw new UsageError(`report: ${experiment} is one of ${chosen.join(", ")}: they differ in scale or network, name one`);
+  }
+  const name = chosen.includes(experiment) ? experiment : chosen[0]!;
+  const path = join(runsDir, `${name}${RECORD_SUFFIX}`);
+  const record = parseRecord(await readFile(path, "utf8"), path);
+  await writeReport(await reportExperiment(record, (run) => join(runsDir, run)), out);
+}
+
+async function recordNames(runsDir: string): Promise<string[]> {
+  const names = await readdir(runsDir).catch(() => []);
+  return names.filter((name) => name.endsWith(RECORD_SUFFIX)).map((name) => name.slice(0, -RECORD_SUFFIX.length)).sort();
+}
+
+async function writeReport(report: Report, out = join("reports", basename(report.id))): Promise<void> {
+  await mkdir(out, { recursive: true });
+  const written: string[] = [];
+  const write = async (name: string, content: string | Uint8Array) => {
+    await writeFileAtomically(join(out, name), typeof content === "string" ? content : [content]);
+    written.push(join(out, name));
+  };
+  await write("report.md", report.markdown);
+  for (const { name, spec } of report.charts) {
+    const svg = await chartSvg(spec);
+    await write(`${name}.svg`, svg);
+    await write(`${name}.png`, await svgToPng(svg));
+    await write(`${name}.vl.json`, `${JSON.stringify(spec, null, 2)}\n`);
+  }
+  await write("report.html", await reportPage(report));
+  for (const problem of report.problems) console.error(`warning: ${problem}`);
+  for (const path of written) console.log(path);
+}

@@ -1,0 +1,161 @@
+/**
+ * The page that `watch` serves: runs and their metrics, read from the run folders, so that training does not know of it.
+ * It answers GET alone, to a Host that it is known by and an Origin that is its own: another page in the same browser
+ * cannot read it, nor can a name that was made to point here.
+ */
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { serve } from "@hono/node-server";
+import { Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import { readPackageFile } from "../storage/package-file.ts";
+import { listRuns, type MetricNumbers, parseMetricLine } from "../storage/read-run.ts";
+import { readSummary } from "../storage/run-folder.ts";
+import { UsageError } from "../support/errors.ts";
+import { WATCH_PAGE } from "./watch-page.ts";
+
+export interface WatchOptions {
+  readonly runsDirectory: string;
+  /** Address that is listened on; the loopback one unless asked otherwise by name. */
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+}
+
+export interface WatchServer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Milliseconds between looks at the folders. */
+const INTERVAL = 1000;
+/** Points of one run that are kept for the page: more than a chart is wide. */
+const KEPT_POINTS = 2000;
+
+/** @throws UsageError when the port or the address cannot be had */
+export async function startWatch({ runsDirectory, host, port }: WatchOptions): Promise<WatchServer> {
+  const app = new Hono();
+  let names: ReadonlySet<string> = new Set();
+  app.use("*", async (context, next) => {
+    if (context.req.method !== "GET") return context.text("only GET", 405);
+    if (!names.has(context.req.header("host") ?? "")) return context.text("unknown host", 403);
+    const origin = context.req.header("origin");
+    if (origin !== undefined && !names.has(origin.replace(/^http:\/\//, ""))) return context.text("unknown origin", 403);
+    await next();
+    context.header("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:");
+    context.header("X-Content-Type-Options", "nosniff");
+    context.header("Cache-Control", "no-store");
+  });
+  app.get("/", (context) => context.html(WATCH_PAGE));
+  app.get("/uplot.js", async (context) => {
+    return context.body(await readPackageFile("uplot", "dist/uPlot.iife.min.js"), 200, { "Content-Type": "text/javascript" });
+  });
+  app.get("/uplot.css", async (context) => {
+    return context.body(await readPackageFile("uplot", "dist/uPlot.min.css"), 200, { "Content-Type": "text/css" });
+  });
+  app.get("/runs", async (context) => context.json(await overview(runsDirectory)));
+  app.get("/events", (context) =>
+    streamSSE(context, async (stream) => {
+      const asked = context.req.query("run");
+      // A name is one of the list or nothing: no path can be made of it.
+      const run = (await listRuns(runsDirectory)).find((name) => name === asked);
+      const tail = run === undefined ? null : new MetricTail(join(runsDirectory, run, "metrics.jsonl"));
+      while (!stream.aborted && !stream.closed) {
+        await stream.writeSSE({ event: "runs", data: JSON.stringify(await overview(runsDirectory)) });
+        const rows = (await tail?.read()) ?? [];
+        if (rows.length > 0) await stream.writeSSE({ event: "metrics", data: JSON.stringify(rows) });
+        await stream.sleep(INTERVAL);
+      }
+    }),
+  );
+  const { server, address } = await listen(app, host, port);
+  const shown = host.includes(":") ? `[${host}]` : host;
+  // What a browser may call it: the address itself, and localhost where that is the loopback.
+  names = new Set([`${shown}:${address}`, ...(isLoopback(host) ? [`localhost:${address}`] : [])]);
+  return {
+    url: `http://${shown}:${address}/`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        if ("closeAllConnections" in server) server.closeAllConnections();
+      }),
+  };
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function listen(app: Hono, hostname: string, port: number) {
+  return new Promise<{ server: ReturnType<typeof serve>; address: number }>((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname, port }, ({ port: address }) => resolve({ server, address }));
+    server.on("error", (cause: NodeJS.ErrnoException) => {
+      const reason = cause.code === "EADDRINUSE" ? "is in use: choose another --port, or 0 for a free one" : `cannot be listened on: ${cause.message}`;
+      reject(new UsageError(`watch: ${hostname} port ${port} ${reason}`, { cause }));
+    });
+  });
+}
+
+interface RunState {
+  readonly name: string;
+  readonly finished: boolean;
+  /** Test accuracy, percent, of a finished run. */
+  readonly accuracy: number | null;
+  /** Milliseconds since 1970 of its last metrics. */
+  readonly changed: number;
+}
+
+/** The newest first. */
+async function overview(runsDirectory: string): Promise<RunState[]> {
+  const names = await listRuns(runsDirectory);
+  const runs = await Promise.all(
+    names.map(async (name): Promise<RunState> => {
+      const folder = join(runsDirectory, name);
+      const summary = (await readSummary(folder).catch(() => null)) as { accuracy?: number } | null;
+      const changed = (await stat(join(folder, "metrics.jsonl")).catch(() => null))?.mtimeMs ?? 0;
+      return { name, finished: summary !== null, accuracy: summary?.accuracy ?? null, changed };
+    }),
+  );
+  return runs.sort((a, b) => b.changed - a.changed);
+}
+
+/** Reads what has been added to a file of metrics since the last look. */
+export class MetricTail {
+  readonly #path: string;
+  #offset = 0;
+  #rest = "";
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** New rows, thinned where there are more than a chart can show. */
+  async read(): Promise<({ kind: string } & Record<string, number | string | null>)[]> {
+    const file = await open(this.#path, "r").catch(() => null);
+    if (file === null) return [];
+    try {
+      const { size } = await file.stat();
+      // A run that was resumed takes back what its checkpoint did not know: begin again.
+      if (size < this.#offset) [this.#offset, this.#rest] = [0, ""];
+      const bytes = new Uint8Array(size - this.#offset);
+      await file.read(bytes, 0, bytes.length, this.#offset);
+      this.#offset = size;
+      const lines = (this.#rest + new TextDecoder().decode(bytes)).split("\n");
+      this.#rest = lines.pop() ?? "";
+      const rows = lines.flatMap((line) => parseMetricLine(line) ?? []);
+      const training = rows.filter(({ kind }) => kind === "train");
+      const every = Math.max(1, Math.ceil(training.length / KEPT_POINTS));
+      let position = 0;
+      return rows
+        .filter(({ kind, numbers }) => kind !== "train" || position++ % every === 0 || Number.isFinite(numbers["distanceAll"]))
+        .map(({ kind, numbers }) => ({ kind, ...finite(numbers) }));
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** JSON has no NaN: a gap is null. */
+function finite(numbers: MetricNumbers): Record<string, number | null> {
+  return Object.fromEntries(Object.entries(numbers).map(([key, value]) => [key, Number.isFinite(value) ? value : null]));
+}

@@ -1,0 +1,68 @@
+/** A streamed split on the GPU: a window of one batch that is written before each step, decoded while others trained. */
+import type { Gpu } from "../gpu/gpu.ts";
+import { fromArray, persistent, slice } from "../tensor/tensor.ts";
+import { type ImageDataset, NO_AUGMENTATION } from "./dataset.ts";
+import { type Feed, normalizationTensor, type ResidentDataset, type ResidentSplit, uploadDataset } from "./resident.ts";
+import type { StreamedDataset, StreamedSplit } from "./streamed.ts";
+
+/** A data set of either kind on the GPU: whole, or a window of the largest batches if it is streamed. */
+export async function placeDataset(
+  gpu: Gpu,
+  dataset: ImageDataset | StreamedDataset,
+  options: { seed: number; augment: boolean; window: { train: number; test: number } },
+): Promise<ResidentDataset> {
+  return isImageDataset(dataset) ? uploadDataset(gpu, dataset) : openStreams(gpu, dataset, options);
+}
+
+/** Whether a data set is in memory as a whole. */
+export function isImageDataset(dataset: ImageDataset | StreamedDataset): dataset is ImageDataset {
+  return "images" in dataset.train;
+}
+
+/**
+ * @param window samples of the largest batch of each split
+ * @throws DeviceError when a window is larger than the adapter binds
+ */
+async function openStreams(
+  gpu: Gpu,
+  dataset: StreamedDataset,
+  { seed, augment, window }: { seed: number; augment: boolean; window: { train: number; test: number } },
+): Promise<ResidentDataset> {
+  const imageShape = [dataset.channels, dataset.height, dataset.width] as const;
+  const open = (part: "train" | "test") =>
+    openSplit(gpu, dataset[part], { imageShape, seed, augment: augment && part === "train", window: window[part] });
+  return {
+    name: dataset.name,
+    classes: dataset.classes,
+    imageShape,
+    train: await open("train"),
+    test: await open("test"),
+    normalization: normalizationTensor(gpu, dataset.normalization),
+    augmentation: NO_AUGMENTATION, // crops and mirrors are the decoder's work here
+  };
+}
+
+async function openSplit(
+  gpu: Gpu,
+  split: StreamedSplit,
+  options: { imageShape: readonly number[]; seed: number; augment: boolean; window: number },
+): Promise<ResidentSplit> {
+  const { imageShape, seed, augment } = options;
+  const window = Math.min(options.window, split.count);
+  const images = persistent(gpu, [window, ...imageShape], { dtype: "u8", label: "images of a batch" });
+  const labels = fromArray(gpu, new Uint32Array(window), [window], "labels of a batch");
+  const source = await split.open({ seed, augment });
+  const feed: Feed = {
+    announce: (epoch, order) => source.announce(epoch, order),
+    write: async (epoch, samples) => {
+      const batch = await source.next(epoch, samples);
+      gpu.write(slice(images, 0, [samples.length, ...imageShape]), batch.images);
+      gpu.write(slice(labels, 0, [samples.length]), batch.labels);
+    },
+    get waitMs() {
+      return source.waitMs;
+    },
+    close: () => source.close(),
+  };
+  return { count: split.count, images: [images], labels, feed };
+}

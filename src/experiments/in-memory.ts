@@ -1,0 +1,9 @@
+import type { ImageDataset } from "../data/dataset.ts";
+import type { StreamedDataset } from "../data/streamed.ts";
+import { UsageError } from "../support/errors.ts";
+
+/** @throws UsageError for a data set that is streamed, naming what needs all of it at once */
+export function inMemory(dataset: ImageDataset | StreamedDataset, what: string): ImageDataset {
+  if ("images" in dataset.train) return dataset as ImageDataset;
+  throw new UsageError(`${what} needs all images in memory, and ${dataset.name} is streamed: take a part of them, by folder:PATH,size=224`);
+}

@@ -1,0 +1,101 @@
+/** The runs of a grid as processes of this machine, some at a time; one that fails does not stop the others. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { formatDuration } from "../support/format.ts";
+import type { GridRun } from "./grid.ts";
+import type { StopRequest } from "./run-control.ts";
+import type { RunStatus, SweepFolder } from "./sweep-folder.ts";
+
+export interface SweepOptions {
+  /** Processes at a time. */
+  readonly jobs: number;
+  /** Seconds that one process may take; null for any. */
+  readonly timeLimit: number | null;
+  /** The command line of a run, without its first word, the program. */
+  readonly commandOf: (run: GridRun) => readonly string[];
+  readonly program: string;
+  readonly onStatus: (status: RunStatus) => void;
+}
+
+/** Seconds between the request to stop and the end by force: enough for a checkpoint. */
+const GRACE = 60;
+
+export class Sweep {
+  readonly #folder: SweepFolder;
+  readonly #options: SweepOptions;
+  readonly #children = new Set<ChildProcess>();
+  #stop: StopRequest | null = null;
+
+  constructor(folder: SweepFolder, options: SweepOptions) {
+    this.#folder = folder;
+    this.#options = options;
+  }
+
+  /** Asks every run to take a checkpoint and end, and begins no other; again, ends them at once. */
+  stop(request: StopRequest): void {
+    for (const child of this.#children) child.kill(this.#stop === null ? "SIGTERM" : "SIGKILL");
+    this.#stop = request;
+  }
+
+  get stopped(): StopRequest | null {
+    return this.#stop;
+  }
+
+  /** Runs what has not been done and what no other process is at. @returns the status of all */
+  async run(runs: readonly GridRun[]): Promise<RunStatus[]> {
+    const waiting: GridRun[] = [];
+    for (const run of runs) {
+      const status = await this.#folder.statusOf(run);
+      if (status.state === "done" || status.state === "running") this.#options.onStatus(status);
+      else waiting.push(run);
+    }
+    const worker = async () => {
+      for (let run = waiting.shift(); run && this.#stop === null; run = waiting.shift()) await this.#runOne(run);
+    };
+    await Promise.all(Array.from({ length: this.#options.jobs }, worker));
+    return this.#folder.statuses(runs);
+  }
+
+  async #runOne(run: GridRun): Promise<void> {
+    const { program, commandOf, timeLimit, onStatus } = this.#options;
+    onStatus({ name: run.name, state: "running", why: "", summary: null, step: 0 });
+    const log = openSync(this.#folder.logOf(run), "a");
+    try {
+      const child = spawn(program, [...commandOf(run)], {
+        stdio: ["ignore", log, log],
+        // A session of its own: a terminal's Ctrl-C reaches this process alone, which asks each run once.
+        detached: true,
+      });
+      this.#children.add(child);
+      const ended = new Promise<string>((resolve) => {
+        child.on("error", ({ message }) => resolve(`error: ${program} does not start: ${message}`));
+        child.on("exit", (_, signal) => resolve(signal === null ? "" : `error: ended by ${signal}`));
+      });
+      const overtime = timeLimit === null ? null : this.#endAfter(child, timeLimit, ended);
+      const last = await ended;
+      this.#children.delete(child);
+      if (last !== "") writeSync(log, `${last}\n`);
+      if (await overtime) writeSync(log, `error: time limit of ${formatDuration(timeLimit!)} reached; it goes on when the sweep is started again\n`);
+    } finally {
+      closeSync(log);
+    }
+    onStatus(await this.#folder.statusOf(run));
+  }
+
+  /** Ends a process that takes too long; whether it did. */
+  async #endAfter(child: ChildProcess, seconds: number, ended: Promise<unknown>): Promise<boolean> {
+    if (await endsWithin(ended, seconds)) return false;
+    child.kill("SIGTERM");
+    if (!(await endsWithin(ended, GRACE))) child.kill("SIGKILL");
+    return true;
+  }
+}
+
+async function endsWithin(ended: Promise<unknown>, seconds: number): Promise<boolean> {
+  const cancel = new AbortController();
+  const expired = sleep(1000 * seconds, false, { signal: cancel.signal }).catch(() => false);
+  const within = await Promise.race([ended.then(() => true), expired]);
+  cancel.abort();
+  return within;
+}

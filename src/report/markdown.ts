@@ -1,0 +1,116 @@
+/** Tables of results in Markdown: the paper beside our numbers, and what they were made with. */
+import type { RunData } from "../storage/read-run.ts";
+import { formatCount, formatDuration, formatQuantity } from "../support/format.ts";
+import { mean, standardDeviation } from "../support/statistics.ts";
+import type { ExperimentRecord } from "./experiment-record.ts";
+import type { LoadedSeries } from "./series.ts";
+
+/** A cell with what a reader must not take for a column. */
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
+}
+
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]) => `| ${cells.map(cell).join(" | ")} |`;
+  return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)];
+}
+
+/** "95.52 ± 0.21", or one number for one run. */
+export function meanAndSpread(values: readonly number[], digits = 2): string {
+  if (values.length === 0) return "no run";
+  const center = mean(values).toFixed(digits);
+  return values.length === 1 ? center : `${center} ± ${standardDeviation(values).toFixed(digits)}`;
+}
+
+/** Rows of the table: each series with its accuracy, the paper's, and its price. */
+export function resultsTable(record: ExperimentRecord, series: readonly LoadedSeries[]): string[] {
+  if (series.length === 0) return [];
+  const isTable = record.kind.startsWith("table");
+  const head = [
+    isTable ? "network" : "panel",
+    isTable ? "method" : "curve",
+    "paper (%)",
+    "test accuracy (%)",
+    "n",
+    "scale",
+    "‖w−w₀‖ first",
+    "‖w−w₀‖ all",
+    "batch-norm group",
+    "steps",
+    "samples",
+    "FLOP",
+    "time",
+  ];
+  const rows = series.map(({ name, group, paper, loaded }) => {
+    const of = (key: string) => loaded.map(({ summary }) => summary![key] ?? Number.NaN);
+    const first = (key: string) => of(key)[0] ?? Number.NaN;
+    const count = (key: string) => (loaded.length === 0 ? "" : formatCount(first(key)));
+    return [
+      group,
+      name,
+      paper?.toFixed(2) ?? "",
+      meanAndSpread(of("accuracy")),
+      String(loaded.length),
+      record.scale,
+      meanAndSpread(of("distanceFirst")),
+      meanAndSpread(of("distanceAll")),
+      count("batchNormGroup"),
+      count("steps"),
+      count("samples"),
+      loaded.length === 0 ? "" : formatQuantity(first("flops"), "FLOP"),
+      loaded.length === 0 ? "" : formatDuration(mean(of("seconds"))),
+    ];
+  });
+  return markdownTable(head, rows);
+}
+
+/** The choices of the runs that a reader may ask for, from their configurations: those that are the same in all. */
+const CHOICES = [
+  "dataset",
+  "subset",
+  "augmentation",
+  "model",
+  "width",
+  "hidden",
+  "gamma",
+  "baseRegime",
+  "epochScale",
+  "partial",
+  "runningRule",
+  "momentumReset",
+  "clipNorm",
+  "referenceBatchSize",
+] as const;
+
+export function choicesOf(runs: readonly RunData[]): string[] {
+  return CHOICES.flatMap((key) => {
+    const values = [...new Set(runs.map(({ configuration }) => JSON.stringify(configuration[key])))].filter((value) => value !== undefined && value !== "null");
+    if (values.length === 0) return [];
+    return [`${key}: ${values.length <= 3 ? values.map((value) => value.replaceAll('"', "")).join(", ") : `${values.length} different`}`];
+  });
+}
+
+export function adaptersOf(runs: readonly RunData[]): string[] {
+  return [...new Set(runs.map(({ environment }) => environment.adapter?.name ?? "unknown adapter"))];
+}
+
+/** Runs by themselves, without an experiment around them. */
+export function runsTable(runs: readonly RunData[]): string[] {
+  const head = ["run", "test accuracy (%)", "best (%)", "batch", "ghosts of", "seed", "steps", "samples", "FLOP", "time", "adapter"];
+  return markdownTable(
+    head,
+    runs.map(({ name, configuration, environment, summary }) => [
+      name,
+      summary!["accuracy"]!.toFixed(2),
+      summary!["best"]!.toFixed(2),
+      String(configuration["batchSize"]),
+      String(configuration["ghostSize"] ?? configuration["batchSize"]),
+      String(configuration["seed"]),
+      formatCount(summary!["steps"]!),
+      formatCount(summary!["samples"]!),
+      formatQuantity(summary!["flops"]!, "FLOP"),
+      formatDuration(summary!["seconds"]!),
+      environment.adapter?.name ?? "unknown",
+    ]),
+  );
+}

@@ -1,0 +1,78 @@
+/** A report from run folders: Markdown, charts and one page. A pure function of what the folders hold; no GPU. */
+import { type RunData, readRun } from "../storage/read-run.ts";
+import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
+import type { Chart } from "./charts.ts";
+import type { ExperimentRecord } from "./experiment-record.ts";
+import { type Illustration, illustrate, illustrateRuns } from "./figure-charts.ts";
+import { adaptersOf, choicesOf, resultsTable, runsTable } from "./markdown.ts";
+import { difference, type LoadedSeries } from "./series.ts";
+
+export interface Report {
+  /** Part of file names. */
+  readonly id: string;
+  readonly title: string;
+  readonly markdown: string;
+  readonly charts: readonly Chart[];
+  /** What was left out, and why. */
+  readonly problems: readonly string[];
+}
+
+/** @param pathOf the folder of a run by its name */
+export async function reportExperiment(record: ExperimentRecord, pathOf: (run: string) => string): Promise<Report> {
+  const problems: string[] = [];
+  const series: LoadedSeries[] = [];
+  for (const entry of record.series) {
+    const runs = await finishedRuns(entry.runs.map(pathOf), problems);
+    const differing = difference(runs);
+    if (differing !== null) {
+      problems.push(`${entry.group} ${entry.name}: the runs are not averaged: ${differing}; the first stands alone`.trim());
+    }
+    series.push({ ...entry, loaded: differing === null ? runs : runs.slice(0, 1) });
+  }
+  const shown = series.filter(({ loaded }) => loaded.length > 0);
+  const runs = shown.flatMap(({ loaded }) => loaded);
+  if (record.series.length > 0 && runs.length === 0) throw new DataError(`experiment ${record.id}: none of its runs has finished: ${problems.join("; ")}`);
+  const illustration = illustrate(record, shown);
+  const facts = [
+    `- made by \`${record.command}\``,
+    `- scale: ${record.scale}`,
+    ...(runs.length > 0 ? [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`] : []),
+    ...record.notes.map((note) => `- ${note}`),
+  ];
+  const markdown = compose(record.title, [...resultsTable(record, shown), "", ...facts], illustration, problems);
+  return { id: record.id, title: record.title, markdown, charts: illustration.charts, problems };
+}
+
+export async function reportRuns(folders: readonly string[]): Promise<Report> {
+  const problems: string[] = [];
+  const runs = await finishedRuns(folders, problems);
+  if (runs.length === 0) throw new DataError(`none of the runs can be shown: ${problems.join("; ")}`);
+  const differing = difference(runs);
+  if (differing !== null) problems.push(`the runs differ in more than the seed, so nothing is averaged: ${differing}`);
+  const title = runs.length === 1 ? `Run ${runs[0]!.name}` : `${runs.length} runs`;
+  const illustration = illustrateRuns(runs);
+  const facts = [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`];
+  const markdown = compose(title, [...runsTable(runs), "", ...facts], illustration, problems);
+  return { id: runs.length === 1 ? runs[0]!.name : "runs", title, markdown, charts: illustration.charts, problems };
+}
+
+async function finishedRuns(paths: readonly string[], problems: string[]): Promise<RunData[]> {
+  const runs: RunData[] = [];
+  for (const path of paths) {
+    try {
+      const run = await readRun(path);
+      if (run.summary !== null) runs.push(run);
+      else problems.push(`${path}: has not finished and is left out`);
+    } catch (error) {
+      if (!(error instanceof GhostbatchError)) throw error;
+      problems.push(`${messageOf(error)}; the run is left out`);
+    }
+  }
+  return runs;
+}
+
+function compose(title: string, table: readonly string[], { charts, text }: Illustration, problems: readonly string[]): string {
+  const warnings = problems.length === 0 ? [] : ["", "**Left out or not put together**", "", ...problems.map((problem) => `- ${problem}`)];
+  const images = charts.flatMap(({ name, title: chartTitle }) => ["", `![${chartTitle}](${name}.svg)`]);
+  return [`# ${title}`, "", ...table, ...warnings, ...images, ...(text.length > 0 ? ["", ...text] : []), ""].join("\n");
+}

@@ -1,0 +1,102 @@
+// What a run left behind, read back: for reports, which need no GPU.
+
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { parse } from "yaml";
+import { DataError, messageOf } from "../support/errors.ts";
+import { fileError } from "./file-error.ts";
+
+/** One line of metrics: numbers by column. What is missing, or was no number, is NaN: a gap in a chart. */
+export type MetricNumbers = Readonly<Record<string, number>>;
+
+export interface RunData {
+  /** Name of the folder. */
+  readonly name: string;
+  readonly path: string;
+  /** The specification, as the folder has it. */
+  readonly configuration: Readonly<Record<string, unknown>>;
+  readonly environment: {
+    readonly command?: string;
+    readonly adapter?: { readonly name?: string; readonly software?: boolean };
+    readonly versions?: Readonly<Record<string, string>>;
+    readonly started?: string;
+  };
+  readonly training: readonly MetricNumbers[];
+  readonly evaluations: readonly MetricNumbers[];
+  /** Null for a run that has not finished. */
+  readonly summary: Readonly<Record<string, number>> | null;
+}
+
+/** @throws DataError naming the file that is missing or damaged */
+export async function readRun(path: string): Promise<RunData> {
+  const configuration = await parsed(join(path, "config.yaml"), parse);
+  const environment = await parsed(join(path, "environment.json"), JSON.parse);
+  const rows = await readMetrics(join(path, "metrics.jsonl"));
+  const summaryFile = join(path, "summary.json");
+  const summary = existsSync(summaryFile) ? await parsed(summaryFile, JSON.parse) : null;
+  return {
+    name: basename(path),
+    path,
+    configuration: configuration as RunData["configuration"],
+    environment: environment as RunData["environment"],
+    training: rows.filter(({ kind }) => kind === "train").map(({ numbers }) => numbers),
+    evaluations: rows.filter(({ kind }) => kind === "evaluation").map(({ numbers }) => numbers),
+    summary: summary as RunData["summary"],
+  };
+}
+
+/** Names of the folders in a runs directory that look like runs, sorted; none where there is no such directory. */
+export async function listRuns(runsDirectory: string): Promise<string[]> {
+  if (!existsSync(runsDirectory)) return [];
+  const entries = await readdir(runsDirectory, { withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
+    .map(({ name }) => name)
+    .filter((name) => existsSync(join(runsDirectory, name, "config.yaml")))
+    .sort();
+}
+
+/** One line of metrics.jsonl; null for one that is not whole, as the last of a run that is going on may be. */
+export function parseMetricLine(line: string): { kind: string; numbers: MetricNumbers } | null {
+  let row: Record<string, unknown>;
+  try {
+    row = JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return null;
+  }
+  if (row === null || typeof row !== "object") return null;
+  const { kind, ...values } = row;
+  const numbers = Object.entries(values).map(([key, value]) => [key, typeof value === "number" ? value : Number.NaN]);
+  return { kind: String(kind), numbers: Object.fromEntries(numbers) as MetricNumbers };
+}
+
+async function readMetrics(path: string) {
+  const lines = (await text(path)).split("\n").filter((line) => line !== "");
+  return lines.flatMap((line, i) => {
+    const row = parseMetricLine(line);
+    if (row !== null) return [row];
+    if (i === lines.length - 1) return [];
+    throw new DataError(`${path}: line ${i + 1} is not JSON; delete the folder to run it again`);
+  });
+}
+
+async function parsed(path: string, parser: (text: string) => unknown): Promise<unknown> {
+  const content = await text(path);
+  let value: unknown;
+  try {
+    value = parser(content);
+  } catch (cause) {
+    throw new DataError(`${path}: is damaged: ${messageOf(cause)}`, { cause });
+  }
+  if (value !== null && typeof value === "object") return value;
+  throw new DataError(`${path}: is damaged: expected named values, found ${JSON.stringify(value)}`);
+}
+
+async function text(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw fileError(cause, "read", path);
+  }
+}

@@ -1,0 +1,166 @@
+// The command line as processes: signals, their exit codes, and what --resume takes and refuses.
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { killRuns, outcome, requireDone } from "../support/kills.ts";
+import { type Program, runProgram, startProgram } from "../support/program.ts";
+
+const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-resume-"));
+afterAll(() => rmSync(runsDirectory, { recursive: true }));
+
+const CONFIGURATION = `
+dataset: synthetic:1x7x7:4:150:40
+width: 16
+hidden: 2
+batchSize: 50
+ghostSize: 10
+evaluateEvery: 9
+epochs: 100000
+maxSteps: 1200
+`;
+const config = join(runsDirectory, "config.yaml");
+const words = ["--config", config, "--runs-dir", runsDirectory];
+let expected: string;
+
+beforeAll(async () => {
+  writeFileSync(config, CONFIGURATION);
+  requireDone(await runProgram(["train", ...words, "--name", "undisturbed"]));
+  expected = outcome(join(runsDirectory, "undisturbed"));
+});
+
+const folderOf = (name: string) => join(runsDirectory, name);
+const lastCheckpoints = (name: string) => {
+  const folder = join(folderOf(name), "checkpoints");
+  return existsSync(folder) ? readdirSync(folder).filter((file) => /^last-\d+\.json$/.test(file)) : [];
+};
+
+/** A run that writes a checkpoint every few steps, once it has written some. */
+async function startRun(name: string, ...more: string[]): Promise<Program> {
+  const program = startProgram(["train", ...words, "--name", name, "--checkpoint-every", "40", ...more]);
+  while (lastCheckpoints(name).length < 2 && program.child.exitCode === null) await sleep(5);
+  return program;
+}
+
+describe("signals", () => {
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGUSR2", 140],
+  ] as const)("%s: a checkpoint, then exit %i, and --resume goes on to the same bits", async (signal, code) => {
+    const name = `stopped-${signal}`;
+    const program = await startRun(name);
+    program.child.kill(signal);
+    const ended = await program.ended;
+    expect(ended).toMatchObject({ code, signal: null });
+    const step = Number(ended.stderr.match(/stopped by SIG\w+ after step (\d+) of 1200; go on with: ghostbatch train --resume (\S+)/)![1]);
+    expect(lastCheckpoints(name)).toContain(`last-${step}.json`);
+    const again = await runProgram(["train", "--resume", folderOf(name)]);
+    requireDone(again);
+    expect(again.stderr).toContain(`resuming ${folderOf(name)} after step ${step}`);
+    expect(outcome(folderOf(name))).toBe(expected);
+  });
+
+  test("a second SIGINT exits at once", async () => {
+    const program = await startRun("interrupted-twice");
+    program.child.kill("SIGINT");
+    program.child.kill("SIGSTOP"); // so that both have arrived before it can look
+    await sleep(50);
+    program.child.kill("SIGINT");
+    program.child.kill("SIGCONT");
+    const interrupts = setTimeout(() => program.child.kill("SIGINT"), 20);
+    expect((await program.ended).code).toBe(130);
+    clearTimeout(interrupts);
+    requireDone(await runProgram(["train", "--resume", folderOf("interrupted-twice")]));
+    expect(outcome(folderOf("interrupted-twice"))).toBe(expected);
+  });
+
+  test("SIGUSR2 with --on-usr2 continue: a checkpoint, and the run goes on", async () => {
+    const name = "continuing";
+    const program = startProgram(["train", ...words, "--name", name, "--checkpoint-every", "never", "--on-usr2", "continue"]);
+    const metrics = join(folderOf(name), "metrics.jsonl");
+    while (!existsSync(metrics) || readFileSync(metrics).length === 0) await sleep(5);
+    program.child.kill("SIGUSR2");
+    let seen = lastCheckpoints(name);
+    while (seen.length === 0 && program.child.exitCode === null) {
+      await sleep(2);
+      seen = lastCheckpoints(name);
+    }
+    expect(seen).toHaveLength(1);
+    requireDone(await program.ended);
+    expect(outcome(folderOf(name))).toBe(expected);
+  });
+});
+
+describe("--resume", () => {
+  beforeAll(async () => {
+    for (const name of ["older", "newer"]) {
+      const program = await startRun(name);
+      program.child.kill("SIGTERM");
+      await program.ended;
+    }
+  });
+
+  test("refuses an option that would alter the result, by name", async () => {
+    const { code, stderr } = await runProgram(["train", "--resume", folderOf("newer"), "--batch-size", "100"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: --batch-size 100: the run has 50, and another value would alter its result.*\n$/);
+  });
+
+  test("says what is wrong with what it is given", async () => {
+    const missing = await runProgram(["train", "--resume", join(runsDirectory, "nothing")]);
+    expect([missing.code, missing.stderr]).toEqual([2, `error: --resume ${join(runsDirectory, "nothing")}: there is no run folder\n`]);
+    const empty = await runProgram(["train", "--resume", "--runs-dir", join(runsDirectory, "none")]);
+    expect([empty.code, empty.stderr]).toEqual([2, `error: --resume: there is no unfinished run in ${join(runsDirectory, "none")}\n`]);
+  });
+
+  test("bare takes the newest unfinished run, with options that alter nothing, until none is left", async () => {
+    const harmless = ["--log-every", "1000", "--checkpoint-every", "1h", "--batch-size", "50", "--config", config];
+    const first = await runProgram(["train", "--resume", "--runs-dir", runsDirectory, ...harmless]);
+    requireDone(first);
+    expect(first.stderr).toContain(`resuming ${folderOf("newer")} after step`);
+    expect(outcome(folderOf("newer"))).toBe(expected);
+    const second = await runProgram(["train", "--resume", "--runs-dir", runsDirectory]);
+    requireDone(second);
+    expect(outcome(folderOf("older"))).toBe(expected);
+    const again = await runProgram(["train", "--resume", folderOf("older"), "--json"]);
+    expect(again.code).toBe(0);
+    expect(again.stderr).toContain("has finished already");
+    expect(JSON.parse(again.stdout)).toMatchObject({ folder: folderOf("older"), steps: 1200 });
+  });
+
+  test("tells of a damaged newest checkpoint and uses the one before; names all where none is left", async () => {
+    const program = await startRun("damaged");
+    program.child.kill("SIGKILL");
+    await program.ended;
+    const folder = join(folderOf("damaged"), "checkpoints");
+    const steps = lastCheckpoints("damaged").map((file) => Number(file.match(/\d+/)![0]));
+    expect(steps).toHaveLength(2);
+    const saved = new Map(readdirSync(folder).map((file) => [file, readFileSync(join(folder, file))]));
+    for (const file of readdirSync(folder)) writeFileSync(join(folder, file), "no checkpoint");
+    const none = await runProgram(["train", "--resume", folderOf("damaged")]);
+    expect(none.code).toBe(2);
+    for (const step of steps) expect(none.stderr).toContain(join(folder, `last-${step}.json`));
+    for (const [file, bytes] of saved) if (!file.startsWith(`last-${Math.max(...steps)}`)) writeFileSync(join(folder, file), bytes);
+    const again = await runProgram(["train", "--resume", folderOf("damaged")]);
+    requireDone(again);
+    expect(again.stderr).toMatch(new RegExp(`last-${Math.max(...steps)}\\.json: damaged: .*using the checkpoint before it, of step ${Math.min(...steps)}`));
+    expect(outcome(folderOf("damaged"))).toBe(expected);
+  });
+});
+
+test("8 kills with -9 at random instants", async () => {
+  const report = await killRuns({
+    runsDirectory,
+    name: "killed",
+    configuration: CONFIGURATION.replace("1200", "400"),
+    words: ["--checkpoint-every", "3"],
+    kills: 8,
+    seed: 3,
+    within: 500,
+  });
+  console.log(`${report.survived} of ${report.kills} kills survived; ${report.insideWrites} left a half-written checkpoint`);
+  expect(report).toMatchObject({ kills: 8, survived: 8 });
+}, 300_000);

@@ -1,0 +1,94 @@
+// Grids of runs as processes: states, reasons, and what a second start does.
+
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, expect, test } from "vitest";
+import { readGrid } from "../../src/experiments/grid.ts";
+import type { RunStatus } from "../../src/experiments/sweep-folder.ts";
+import { UsageError } from "../../src/support/errors.ts";
+import { runProgram, startProgram } from "../support/program.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ghostbatch-sweep-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const BASE = "base: {dataset: 'synthetic:1x7x7:4:150:40', width: 16, hidden: 2, batchSize: 50, ghostSize: 10, clipNorm: 0, epochs: 1000000";
+
+function grid(name: string, text: string): string {
+  const path = join(folder, `${name}.yaml`);
+  writeFileSync(path, `name: ${name}\n${text}\n`);
+  return path;
+}
+
+async function sweep(path: string, ...words: string[]): Promise<{ code: number | null; stderr: string; statuses: RunStatus[] }> {
+  const { code, stdout, stderr } = await runProgram(["sweep", path, "--runs-dir", folder, "--json", ...words]);
+  return { code, stderr, statuses: JSON.parse(stdout === "" ? "[]" : stdout) };
+}
+
+test("a grid is every combination, each with a name that says which", () => {
+  const path = grid("letters", "base: {dataset: synthetic, maxSteps: 5}\ngrid:\n  batchSize: [32, 64]\n  seed: [0, 1, 2]\n  subset: [null, {train: 10, test: 5, seed: 0}]");
+  const { runs } = readGrid(path);
+  expect(runs).toHaveLength(12);
+  expect(new Set(runs.map(({ name }) => name)).size).toBe(12);
+  expect(runs[0]!.name).toBe("letters-batchSize=32,seed=0,subset=null");
+  expect(runs[1]!.name).toMatch(/^letters-[0-9a-f]{12}$/); // an object is no part of a name
+  expect(runs[11]!.spec).toMatchObject({ dataset: "synthetic", batchSize: 64, seed: 2, subset: { train: 10 }, maxSteps: 5, model: "f1" });
+  expect(readGrid(grid("single", "base: {model: resnet8}")).runs[0]!.spec.baseRegime).toBe("resnet44");
+});
+
+test.each([
+  ["grid: {batchSize: [32, 'many']}", /bad\.yaml:2: grid\.batchSize/],
+  ["grid: {batchsize: [32]}", /bad\.yaml:2: grid\.batchsize: there is no such option/],
+  ["grid: {seed: []}", /bad\.yaml:2: grid\.seed/],
+  ["base: {lr: 3}", /bad\.yaml:2: base\.lr: there is no such option/],
+  ["grid: {seed: [1, 1]}", /two runs of the grid are the same: bad-seed=1/],
+  ["grid: {model: [nothing]}", /there is no "nothing"/],
+])("a grid that says %s is refused with its line", (text, message) => {
+  const path = grid("bad", text);
+  expect(() => readGrid(path)).toThrow(UsageError);
+  expect(() => readGrid(path)).toThrow(message);
+});
+
+test("one that fails does not stop the others; a second start skips what is done and tries the rest again", async () => {
+  const path = grid("rates", `${BASE}, maxSteps: 60}\ngrid: {learningRate: [1.0e+30, 0.1, 0.05]}`);
+  const first = await sweep(path, "--jobs", "2");
+  expect(first.code).toBe(1);
+  expect(first.statuses.map(({ name, state }) => [name, state])).toEqual([
+    ["rates-learningRate=1e+30", "failed"],
+    ["rates-learningRate=0.1", "done"],
+    ["rates-learningRate=0.05", "done"],
+  ]);
+  expect(first.statuses[0]!.why).toMatch(/^error: step 2: the loss is .* first produced in step 2 by .*the run has diverged/);
+  expect(first.statuses[1]!.summary).toMatchObject({ steps: 60 });
+  const summary = join(folder, "rates-learningRate=0.1", "summary.json");
+  const before = statSync(summary).mtimeMs;
+  const second = await sweep(path);
+  expect(second.code).toBe(1);
+  expect(second.stderr.match(/: running/g)).toHaveLength(1);
+  expect(statSync(summary).mtimeMs).toBe(before);
+  const shown = await runProgram(["sweep", path, "--runs-dir", folder, "--status"]);
+  expect(shown.stdout).toMatch(/2 done, 0 running, 0 stopped, 1 failed, 0 waiting\n$/);
+}, 240_000);
+
+test("a time limit ends a run with a checkpoint, a signal all of them, and both go on", async () => {
+  const path = grid("long", `${BASE}, maxSteps: 100000000}\ngrid: {seed: [1]}`);
+  const log = join(folder, "long.sweep", "long-seed=1.log");
+  const limited = await sweep(path, "--time-limit", "8s");
+  expect(limited.code).toBe(1);
+  expect(limited.statuses[0]).toMatchObject({ state: "failed", why: "error: time limit of 8.00 s reached; it goes on when the sweep is started again" });
+  const { step } = limited.statuses[0]!;
+  // Each start prints the rule once it trains.
+  const starts = () => readFileSync(log, "utf8").split("learning-rate rule").length - 1;
+  const before = starts();
+  const again = startProgram(["sweep", path, "--runs-dir", folder]);
+  while (starts() === before && again.child.exitCode === null) await sleep(20);
+  again.child.kill("SIGTERM");
+  const ended = await again.ended;
+  expect(ended.code).toBe(143);
+  expect(ended.stderr).toMatch(/stopped by SIGTERM; go on with: ghostbatch sweep/);
+  const [status] = (await sweep(path, "--status")).statuses;
+  expect(status!.state).toBe("stopped");
+  expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of 100000000; go on with:/);
+  expect(status!.step).toBeGreaterThanOrEqual(step);
+}, 240_000);
