@@ -17,6 +17,8 @@ export async function runCommands(
   commands: readonly Command[],
   outputs: readonly Output[],
 ): Promise<NumberArray[]> {
+  // Before anything is submitted: what does not compile is told here, once.
+  await gpu.pipelines.compile(commands);
   for (const { kernel, launch } of commands) gpu.run(kernel, launch as Parameters<Gpu["run"]>[1]);
   await gpu.settle();
   const results: NumberArray[] = [];

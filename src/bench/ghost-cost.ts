@@ -9,7 +9,7 @@
  */
 import type { Command, Gpu } from "../gpu/gpu.ts";
 import type { Cost } from "../gpu/kernel.ts";
-import { attainableMs, type Roofline, roofline } from "../gpu/roofline.ts";
+import { attainableMs, copyCommand, type Roofline, roofline } from "../gpu/roofline.ts";
 import { launchRelu, launchReluGrad } from "../kernels/elementwise.ts";
 import {
   launchForward,
@@ -55,7 +55,7 @@ export interface GhostRow {
   /** What the roofline and the time of an empty dispatch allow, ms. */
   readonly modelMs: number;
   readonly gigabytesPerSecond: number;
-  /** Share of the bandwidth of a copy kernel. */
+  /** Share of the bandwidth of a copy kernel over the same tensor, timed in the same rounds. */
   readonly copyShare: number;
 }
 
@@ -132,7 +132,17 @@ async function benchShape(
       }
     }
   }
-  for (let round = 0; round < n; round++) for (const one of all) one.times.push(await one.run());
+  const copying = copyCommand(layer.x, layer.scratch);
+  const copy = [gpu.prepare(copying)];
+  const copyTimes: number[] = [];
+  for (let round = 0; round < n; round++) {
+    const start = performance.now();
+    gpu.submit(copy, "copy");
+    await gpu.settle();
+    if (round > 0) copyTimes.push(performance.now() - start); // the first one compiles
+    for (const one of all) one.times.push(await one.run());
+  }
+  const copyRate = copying.launch.cost.bytes / summarize(copyTimes).median;
   return all.map(({ ghostSize, variant, direction, commands, times }) => {
     const cost = total(commands);
     const ms = summarize(times);
@@ -143,7 +153,7 @@ async function benchShape(
       ms,
       modelMs: attainableMs(cost, limits) + commands.length * emptyMs,
       gigabytesPerSecond: cost.bytes / ms.median / 1e6,
-      copyShare: cost.bytes / (ms.median / 1000) / limits.bytesPerSecond,
+      copyShare: cost.bytes / ms.median / copyRate,
     };
   });
 }

@@ -1,13 +1,14 @@
 /** The figure of `bench gbn`: time per element over the ghost size, a panel for each shape, a curve for each variant. */
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import type { GhostRow } from "./ghost-cost.ts";
+import type { ChartSpec } from "../report/charts.ts";
 import { adapterLine } from "./output.ts";
 
 /** The Vega-Lite specification, data included. */
 export function ghostFigure(
   adapter: Pick<AdapterFacts, "name" | "software">,
   rows: readonly GhostRow[],
-): object {
+): ChartSpec {
   const values = rows.map(
     ({ shape, batch, ghostSize, variant, direction, ms, modelMs, bytes, bytesPerElement }) => {
       const elements = bytes / bytesPerElement;
@@ -34,9 +35,15 @@ export function ghostFigure(
   const color = { field: "variant", type: "nominal", title: "variant" };
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-    title: { text: "Ghost batch norm: time over ghost size", subtitle: adapterLine(adapter) },
+    title: {
+      text: "Ghost batch norm: time over ghost size",
+      subtitle: `${adapterLine(adapter)}; dashed: the roofline's model`,
+    },
     data: { values },
-    facet: { row: { field: "direction", title: null }, column: { field: "shape", title: null, sort: null } },
+    facet: {
+      row: { field: "direction", title: null, sort: ["forward", "backward"] },
+      column: { field: "shape", title: null, sort: [...new Set(values.map(({ shape }) => shape))] },
+    },
     spec: {
       width: 220,
       height: 180,
@@ -48,12 +55,4 @@ export function ghostFigure(
     },
     config: { background: "white" },
   };
-}
-
-/** The specification drawn as SVG; Vega is loaded for it alone. */
-export async function drawFigure(specification: object): Promise<string> {
-  const { compile } = await import("vega-lite");
-  const { parse, View } = await import("vega");
-  const { spec } = compile(specification as Parameters<typeof compile>[0]);
-  return new View(parse(spec), { renderer: "none" }).toSVG();
 }

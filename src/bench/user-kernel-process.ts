@@ -11,6 +11,8 @@ export type Message =
   | { readonly kind: "error"; readonly message: string };
 
 const PROGRAM = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
+/** What opening an adapter may take. */
+const START_SECONDS = 60;
 /** Lines of a process that ended unexpectedly which are repeated. */
 const LAST_LINES = 3;
 
@@ -38,7 +40,8 @@ export function userKernelInProcess(
     const child = fork(PROGRAM, words, { execArgv: [], stdio: ["ignore", "ignore", "pipe", "ipc"] });
     let phase = "starting";
     let errors = "";
-    let timer = setTimeout(expire, 1000 * limitSeconds);
+    // Opening the adapter is not the kernel's doing.
+    let timer = setTimeout(expire, 1000 * Math.max(START_SECONDS, limitSeconds));
     child.stderr?.on("data", (text) => {
       errors = (errors + text).slice(-10_000);
     });

@@ -66,6 +66,7 @@ export interface UserKernelReport {
 const LISTED = 4;
 /** Small cases that are looked at for reads and writes out of bounds and for races. */
 const PROBED = 3;
+const PROBED_BYTES = 2 ** 20;
 
 /**
  * @param onPhase is told what is being done now, before it is
@@ -185,14 +186,14 @@ async function checkCases(bench: Bench, problems: Problem[]) {
         casesChecked++;
         if (findings.length > 0) casesWrong++;
         example ??= run.commands.find(({ kernel }) => kernel.file === bench.shader.path) ?? null;
-        // Sizes that do not divide evenly are where kernels go past an end.
-        if (probed.length < PROBED && one.flops > 500) probed.push(one);
+        if (one.bytes <= PROBED_BYTES) probed.push(one);
         for (const { kind, message } of findings)
           problems.push({ kind, message: `${message} (${one.label})` });
       });
     }
   }
-  return { casesChecked, probed, example, counts: { casesChecked, casesWrong } };
+  probed.sort((a, b) => b.bytes - a.bytes);
+  return { casesChecked, probed: probed.slice(0, PROBED), example, counts: { casesChecked, casesWrong } };
 }
 
 async function probeCase(bench: Bench, one: PassCase): Promise<Problem[]> {

@@ -1,7 +1,7 @@
 /** A list of runs, as `reproduce` makes it: the cost of all of them first, then each that has not been done. */
 import { basename, join } from "node:path";
-import type { Command } from "commander";
 import Table from "cli-table3";
+import type { Command } from "commander";
 import { costsOf, measureRate, type RunCost } from "../experiments/cost.ts";
 import { RunControl } from "../experiments/run-control.ts";
 import type { RunSpec } from "../experiments/run-spec.ts";
@@ -54,15 +54,33 @@ export function openSession({ adapter }: Pick<RequestFlags, "adapter">): GpuSess
 }
 
 /** Prints steps, rates and cost of runs. */
-export async function dryRun(session: GpuSession, runs: readonly RequestedRun[], { dataDir, json }: RequestFlags): Promise<void> {
-  const costs = await costsOf(await session.open(), runs.map(({ spec }) => spec), dataDir);
+export async function dryRun(
+  session: GpuSession,
+  runs: readonly RequestedRun[],
+  { dataDir, json }: RequestFlags,
+): Promise<void> {
+  const costs = await costsOf(
+    await session.open(),
+    runs.map(({ spec }) => spec),
+    dataDir,
+  );
   if (json) {
     const described = costs.map((cost, i) => ({ title: runs[i]!.title, ...cost }));
     console.log(JSON.stringify(described, null, 2));
     return;
   }
   const table = new Table({
-    head: ["run", "batch", "ghosts of", "steps/epoch", "epochs", "steps", "learning rate (from step)", "samples", "FLOP"],
+    head: [
+      "run",
+      "batch",
+      "ghosts of",
+      "steps/epoch",
+      "epochs",
+      "steps",
+      "learning rate (from step)",
+      "samples",
+      "FLOP",
+    ],
     style: { head: [], border: [] },
     colAligns: ["left", ...new Array<"right">(5).fill("right"), "left", "right", "right"],
   });
@@ -75,7 +93,9 @@ export async function dryRun(session: GpuSession, runs: readonly RequestedRun[],
       formatCount(stepsPerEpoch),
       shortNumber(epochs),
       formatCount(steps),
-      phases.map(({ step, learningRate }) => `${shortNumber(learningRate)} (${formatCount(step)})`).join(", "),
+      phases
+        .map(({ step, learningRate }) => `${shortNumber(learningRate)} (${formatCount(step)})`)
+        .join(", "),
       formatCount(samples),
       formatQuantity(flops, "FLOP"),
     ]);
@@ -86,11 +106,16 @@ export async function dryRun(session: GpuSession, runs: readonly RequestedRun[],
 }
 
 /** Runs everything that has not been done, its cost printed first, and returns one result per request, in order. */
-export async function carryOut(session: GpuSession, runs: readonly RequestedRun[], flags: RequestFlags): Promise<FinishedRun[]> {
+export async function carryOut(
+  session: GpuSession,
+  runs: readonly RequestedRun[],
+  flags: RequestFlags,
+): Promise<FinishedRun[]> {
   const { runsDir, dataDir } = flags;
   const finished = await Promise.all(runs.map(({ spec, label }) => finishedRun(spec, label, runsDir)));
   const missing = runs.filter((_, i) => finished[i] === null);
-  if (missing.length > 0) await announceCost(await session.open(), missing, dataDir, runs.length - missing.length);
+  if (missing.length > 0)
+    await announceCost(await session.open(), missing, dataDir, runs.length - missing.length);
   const control = new RunControl();
   const results: FinishedRun[] = [];
   for (const [i, { title, label, spec }] of runs.entries()) {
@@ -98,9 +123,16 @@ export async function carryOut(session: GpuSession, runs: readonly RequestedRun[
     if (!run) {
       const line = new ProgressLine(title);
       const [onProgress, report] = [line.show.bind(line), line.print.bind(line)];
-      const host = { runsDirectory: runsDir, dataDir, command: typedCommand(), checkpoints: checkpointsOf(flags) };
+      const host = {
+        runsDirectory: runsDir,
+        dataDir,
+        command: typedCommand(),
+        checkpoints: checkpointsOf(flags),
+      };
       const options = { ...host, control, onProgress, report };
-      run = await withSignals(control, flags, () => runOnce(session, spec, label, options)).finally(() => line.end());
+      run = await withSignals(control, flags, () => runOnce(session, spec, label, options)).finally(() =>
+        line.end(),
+      );
     }
     results.push(run);
   }
@@ -108,7 +140,10 @@ export async function carryOut(session: GpuSession, runs: readonly RequestedRun[
 }
 
 /** Keeps what belongs together for `report`. */
-export async function writeRecord(runsDir: string, record: Omit<ExperimentRecord, "format" | "command">): Promise<string> {
+export async function writeRecord(
+  runsDir: string,
+  record: Omit<ExperimentRecord, "format" | "command">,
+): Promise<string> {
   const path = join(runsDir, `${record.id}${RECORD_SUFFIX}`);
   const whole: ExperimentRecord = { format: 1, ...record, command: typedCommand() };
   await writeFileAtomically(path, `${JSON.stringify(whole, null, 2)}\n`);
@@ -125,8 +160,17 @@ function announce({ adapter: { name, software } }: Gpu): void {
 }
 
 /** One step of the cheapest run of each network is timed; what it does per second holds for the others of that network. */
-async function announceCost(gpu: Gpu, missing: readonly RequestedRun[], dataDir: string | undefined, done: number): Promise<void> {
-  const costs = await costsOf(gpu, missing.map(({ spec }) => spec), dataDir);
+async function announceCost(
+  gpu: Gpu,
+  missing: readonly RequestedRun[],
+  dataDir: string | undefined,
+  done: number,
+): Promise<void> {
+  const costs = await costsOf(
+    gpu,
+    missing.map(({ spec }) => spec),
+    dataDir,
+  );
   const networks = new Map<string, RunCost[]>();
   for (const cost of costs) {
     const { model, width, hidden } = cost.spec;
@@ -143,7 +187,10 @@ async function announceCost(gpu: Gpu, missing: readonly RequestedRun[], dataDir:
   const kept = done > 0 ? `, ${done} finished before` : "";
   console.error(
     `to do: ${costs.length} runs${kept}: ${formatCount(sum(({ steps }) => steps))} steps, ${formatCount(sum(({ samples }) => samples))} images, ` +
-      `${formatQuantity(sum(({ flops }) => flops), "FLOP")}, ${Number.isNaN(seconds) ? "time not known for images that are streamed" : `about ${formatDuration(seconds)} by a measured step, evaluation excluded`}`,
+      `${formatQuantity(
+        sum(({ flops }) => flops),
+        "FLOP",
+      )}, ${Number.isNaN(seconds) ? "time not known for images that are streamed" : `about ${formatDuration(seconds)} by a measured step, evaluation excluded`}`,
   );
 }
 

@@ -40,18 +40,26 @@ export async function startWatch({ runsDirectory, host, port }: WatchOptions): P
     if (context.req.method !== "GET") return context.text("only GET", 405);
     if (!names.has(context.req.header("host") ?? "")) return context.text("unknown host", 403);
     const origin = context.req.header("origin");
-    if (origin !== undefined && !names.has(origin.replace(/^http:\/\//, ""))) return context.text("unknown origin", 403);
+    if (origin !== undefined && !names.has(origin.replace(/^http:\/\//, "")))
+      return context.text("unknown origin", 403);
     await next();
-    context.header("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:");
+    context.header(
+      "Content-Security-Policy",
+      "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:",
+    );
     context.header("X-Content-Type-Options", "nosniff");
     context.header("Cache-Control", "no-store");
   });
   app.get("/", (context) => context.html(WATCH_PAGE));
   app.get("/uplot.js", async (context) => {
-    return context.body(await readPackageFile("uplot", "dist/uPlot.iife.min.js"), 200, { "Content-Type": "text/javascript" });
+    return context.body(await readPackageFile("uplot", "dist/uPlot.iife.min.js"), 200, {
+      "Content-Type": "text/javascript",
+    });
   });
   app.get("/uplot.css", async (context) => {
-    return context.body(await readPackageFile("uplot", "dist/uPlot.min.css"), 200, { "Content-Type": "text/css" });
+    return context.body(await readPackageFile("uplot", "dist/uPlot.min.css"), 200, {
+      "Content-Type": "text/css",
+    });
   });
   app.get("/runs", async (context) => context.json(await overview(runsDirectory)));
   app.get("/events", (context) =>
@@ -88,9 +96,14 @@ export function isLoopback(host: string): boolean {
 
 function listen(app: Hono, hostname: string, port: number) {
   return new Promise<{ server: ReturnType<typeof serve>; address: number }>((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname, port }, ({ port: address }) => resolve({ server, address }));
+    const server = serve({ fetch: app.fetch, hostname, port }, ({ port: address }) =>
+      resolve({ server, address }),
+    );
     server.on("error", (cause: NodeJS.ErrnoException) => {
-      const reason = cause.code === "EADDRINUSE" ? "is in use: choose another --port, or 0 for a free one" : `cannot be listened on: ${cause.message}`;
+      const reason =
+        cause.code === "EADDRINUSE"
+          ? "is in use: choose another --port, or 0 for a free one"
+          : `cannot be listened on: ${cause.message}`;
       reject(new UsageError(`watch: ${hostname} port ${port} ${reason}`, { cause }));
     });
   });
@@ -147,7 +160,10 @@ export class MetricTail {
       const every = Math.max(1, Math.ceil(training.length / KEPT_POINTS));
       let position = 0;
       return rows
-        .filter(({ kind, numbers }) => kind !== "train" || position++ % every === 0 || Number.isFinite(numbers["distanceAll"]))
+        .filter(
+          ({ kind, numbers }) =>
+            kind !== "train" || position++ % every === 0 || Number.isFinite(numbers["distanceAll"]),
+        )
         .map(({ kind, numbers }) => ({ kind, ...finite(numbers) }));
     } finally {
       await file.close();
@@ -157,5 +173,7 @@ export class MetricTail {
 
 /** JSON has no NaN: a gap is null. */
 function finite(numbers: MetricNumbers): Record<string, number | null> {
-  return Object.fromEntries(Object.entries(numbers).map(([key, value]) => [key, Number.isFinite(value) ? value : null]));
+  return Object.fromEntries(
+    Object.entries(numbers).map(([key, value]) => [key, Number.isFinite(value) ? value : null]),
+  );
 }

@@ -3,9 +3,10 @@
  * images are decoded at a time as libuv has threads: 4, or what the environment variable UV_THREADPOOL_SIZE says when the
  * process starts.
  *
- * Whatever a file holds becomes 8-bit RGB: grey is repeated in the three channels, palettes are looked up, 16-bit values
- * keep their upper 8 bits, CMYK goes through its colour profile (a general one where it has none), and an alpha channel is
- * dropped, not blended, as torchvision's ImageFolder does. The orientation that a camera noted is ignored, as there.
+ * Whatever a file holds becomes 8-bit sRGB: grey is repeated in the three channels, palettes are looked up, 16-bit values
+ * keep their upper 8 bits, colours go through the file's colour profile (CMYK through a general one where it has none),
+ * and an alpha channel is dropped, not blended, as torchvision's ImageFolder does. The orientation that a camera noted is
+ * ignored, as there.
  */
 import type SharpFactory from "sharp";
 import { DataError, messageOf } from "../support/errors.ts";
@@ -54,7 +55,6 @@ async function decode(sharp: typeof SharpFactory, path: string, resize: Resize):
     }
     const { data, info } = await image
       .removeAlpha()
-      .toColourspace("srgb")
       .raw({ depth: "uchar" })
       .toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new Error(`it has ${info.channels} channels after conversion, not 3`);

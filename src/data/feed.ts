@@ -2,7 +2,13 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { fromArray, persistent, slice } from "../tensor/tensor.ts";
 import { type ImageDataset, NO_AUGMENTATION } from "./dataset.ts";
-import { type Feed, normalizationTensor, type ResidentDataset, type ResidentSplit, uploadDataset } from "./resident.ts";
+import {
+  type Feed,
+  normalizationTensor,
+  type ResidentDataset,
+  type ResidentSplit,
+  uploadDataset,
+} from "./resident.ts";
 import type { StreamedDataset, StreamedSplit } from "./streamed.ts";
 
 /** A data set of either kind on the GPU: whole, or a window of the largest batches if it is streamed. */
@@ -30,7 +36,12 @@ async function openStreams(
 ): Promise<ResidentDataset> {
   const imageShape = [dataset.channels, dataset.height, dataset.width] as const;
   const open = (part: "train" | "test") =>
-    openSplit(gpu, dataset[part], { imageShape, seed, augment: augment && part === "train", window: window[part] });
+    openSplit(gpu, dataset[part], {
+      imageShape,
+      seed,
+      augment: augment && part === "train",
+      window: window[part],
+    });
   return {
     name: dataset.name,
     classes: dataset.classes,

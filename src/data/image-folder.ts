@@ -127,11 +127,7 @@ async function decodeAll(
   return { height, width, images };
 }
 
-function requireFit(
-  root: string,
-  count: number,
-  { height, width }: Pick<Pixels, "height" | "width">,
-): void {
+function requireFit(root: string, count: number, { height, width }: Pick<Pixels, "height" | "width">): void {
   const bytes = count * 3 * height * width;
   if (bytes <= MAXIMUM_BYTES) return;
   throw new DataError(

@@ -49,7 +49,12 @@ export interface Row {
 }
 
 /** Choices of the authors' released code, which the paper's numbers come from. */
-export const AS_RELEASED = { partial: "authors", runningRule: "sequential", momentumReset: "epoch", clipNorm: 5 } as const;
+export const AS_RELEASED = {
+  partial: "authors",
+  runningRule: "sequential",
+  momentumReset: "epoch",
+  clipNorm: 5,
+} as const;
 
 export interface CellChoice {
   readonly column: Method;
@@ -63,7 +68,13 @@ export interface CellChoice {
 export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice): RunSpec {
   const { base: name, epochScale } = settingsOf(scale);
   const { small, large, ghost, warmupSteps, base } = row.scales[name];
-  const common = { ...base, ...(images !== undefined && { dataset: images }), referenceBatchSize: small, seed, epochScale };
+  const common = {
+    ...base,
+    ...(images !== undefined && { dataset: images }),
+    referenceBatchSize: small,
+    seed,
+    epochScale,
+  };
   const cures: Record<Method, Partial<RunSpecInput> & { batchSize: number }> = {
     SB: { batchSize: small },
     LB: { batchSize: large },

@@ -1,7 +1,8 @@
 /** What a list of runs would take: steps, samples, operations, and time from a measured step. */
-import type { ResidentDataset } from "../data/resident.ts";
+
 import { placeDataset } from "../data/feed.ts";
 import { isStreamed, loadDataset, outlineDataset } from "../data/load.ts";
+import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planRecording } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
@@ -40,7 +41,11 @@ export async function dataFactsOf(spec: RunSpec, dataDir: string | undefined): P
 }
 
 /** Costs of runs; nothing is trained and no images are needed but those of a folder. */
-export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], dataDir: string | undefined): Promise<RunCost[]> {
+export async function costsOf(
+  gpu: Gpu,
+  specs: readonly RunSpec[],
+  dataDir: string | undefined,
+): Promise<RunCost[]> {
   const perSample = new Map<string, number>();
   const costs: RunCost[] = [];
   for (const spec of specs) {
@@ -104,30 +109,54 @@ function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): Promise<nu
     const input = gatherTraining(state, placeholder(gpu, facts), tensors, spec.augmentation);
     const running = { rule: spec.runningRule, momentum: spec.runningMomentum };
     // Ghost by ghost of one batch: what is counted is linear in the samples, and no tensor is too large to bind.
-    const { cost } = planRecording(gpu, () => trainingStep(state, tensors, layout, { maximumSlab: samples, running, input }));
+    const { cost } = planRecording(gpu, () =>
+      trainingStep(state, tensors, layout, { maximumSlab: samples, running, input }),
+    );
     await gpu.settle();
     return cost.flops / samples;
   });
 }
 
 /** Stands for images that are counted on, not read. */
-function placeholder(gpu: Gpu, { name, classes, channels, height, width, count }: DataFacts): ResidentDataset {
-  const split = { count, images: [persistent(gpu, [4], { dtype: "u8" })], labels: persistent(gpu, [1], { dtype: "u32" }) };
+function placeholder(
+  gpu: Gpu,
+  { name, classes, channels, height, width, count }: DataFacts,
+): ResidentDataset {
+  const split = {
+    count,
+    images: [persistent(gpu, [4], { dtype: "u8" })],
+    labels: persistent(gpu, [1], { dtype: "u32" }),
+  };
   const augmentation = { padding: 0, padValue: 0, flip: false };
   const normalization = persistent(gpu, [channels, 2]);
-  return { name, classes, imageShape: [channels, height, width], train: split, test: split, normalization, augmentation };
+  return {
+    name,
+    classes,
+    imageShape: [channels, height, width],
+    train: split,
+    test: split,
+    normalization,
+    augmentation,
+  };
 }
 
 /**
  * Operations a second of one training step of a run, compiled and timed; the state it changes is thrown away. Null where
  * the data are streamed: how fast they come is not known before they do.
  */
-export async function measureRate(gpu: Gpu, spec: RunSpec, dataDir: string | undefined): Promise<number | null> {
+export async function measureRate(
+  gpu: Gpu,
+  spec: RunSpec,
+  dataDir: string | undefined,
+): Promise<number | null> {
   if (isStreamed(spec.dataset)) return null;
   const prepared = await prepareRun({ ...spec, batchGrowth: false }, { dataDir });
   const { full, last } = prepared.epoch;
   return gpu.lifetime(async () => {
-    const state = materialize(gpu, prepared.model, { seed: 0, maximumGhosts: Math.max(full?.ghosts ?? 0, last.ghosts) });
+    const state = materialize(gpu, prepared.model, {
+      seed: 0,
+      maximumGhosts: Math.max(full?.ghosts ?? 0, last.ghosts),
+    });
     const data = await placeDataset(gpu, prepared.dataset, dataOptions(prepared));
     const trainer = await Trainer.create(gpu, state, data, trainOptions(prepared));
     await trainer.profile();

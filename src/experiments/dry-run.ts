@@ -52,8 +52,14 @@ export async function planTraining(gpu: Gpu, prepared: PreparedRun): Promise<Tra
     };
     const input = gatherTraining(state, placeholder(gpu, prepared), tensors, options.augment);
     const plan = (ghosts: GhostLayout, maximumSlab: number) =>
-      planRecording(gpu, () => trainingStep(state, tensors, ghosts, { maximumSlab, running: options.running, input }));
-    const slabSamples = chooseSlab(layout, options.memoryBytes, (ghosts, samples) => plan(ghosts, samples).bytes);
+      planRecording(gpu, () =>
+        trainingStep(state, tensors, ghosts, { maximumSlab, running: options.running, input }),
+      );
+    const slabSamples = chooseSlab(
+      layout,
+      options.memoryBytes,
+      (ghosts, samples) => plan(ghosts, samples).bytes,
+    );
     const { bytes: stepBytes, dispatches, cost } = plan(layout, slabSamples);
     const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
     const samples = Math.round((regime.totalSteps / regime.stepsPerEpoch) * perEpoch);

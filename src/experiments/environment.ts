@@ -10,7 +10,8 @@ const ROOT = new URL("../../", import.meta.url);
 /** Versions of this program, of Node and of the GPU library. */
 export function versions(): Record<string, string> {
   const require = createRequire(import.meta.url);
-  const versionIn = (path: string | URL) => (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
+  const versionIn = (path: string | URL) =>
+    (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
   return {
     ghostbatch: versionIn(new URL("package.json", ROOT)),
     node: process.versions.node,
@@ -21,5 +22,10 @@ export function versions(): Record<string, string> {
 /** What a run's record says of where it ran. */
 export function environmentOf(gpu: Gpu, command: string): RunEnvironment {
   const { adapter, variant } = gpu;
-  return { command, git: gitState(fileURLToPath(ROOT)), versions: versions(), adapter: { ...adapter, variant } };
+  return {
+    command,
+    git: gitState(fileURLToPath(ROOT)),
+    versions: versions(),
+    adapter: { ...adapter, variant },
+  };
 }

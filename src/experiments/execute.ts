@@ -211,7 +211,15 @@ async function runTrainer(
       const secondsLeft = (seconds / step) * (totalSteps - step);
       const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
       const { waitMs } = trainer;
-      onProgress?.({ step, totalSteps, imagesPerSecond, secondsLeft, loss: tally.loss, testAccuracy, waitMs });
+      onProgress?.({
+        step,
+        totalSteps,
+        imagesPerSecond,
+        secondsLeft,
+        loss: tally.loss,
+        testAccuracy,
+        waitMs,
+      });
       if (divergence) break;
     }
     await checkpointer.settle();

@@ -27,7 +27,8 @@ export interface FigureChoice {
 
 export const FIGURE_TITLES: Readonly<Record<Figure, string>> = {
   figure1: "Figure 1: error against epoch for batch sizes at one regime",
-  figure2: "Figure 2: distance from the start, before and after learning-rate adjustment and ghost batch norm",
+  figure2:
+    "Figure 2: distance from the start, before and after learning-rate adjustment and ghost batch norm",
   figure3: "Figure 3: validation error against iteration with regime adaptation",
 };
 
@@ -63,7 +64,10 @@ function figure2(choice: FigureChoice): FigureRun[] {
   const epochs = choice.scale === "small" ? SMALL_PLATEAU_EPOCHS : PLATEAU_EPOCHS;
   const { ghost } = setting(choice.row, choice.scale);
   const plateau = { constantRate: true, epochs, evaluateEvery: epochs };
-  const cures = (batchSize: number) => ({ learningRateRule: "sqrt" as const, ghostSize: Math.min(ghost, batchSize) });
+  const cures = (batchSize: number) => ({
+    learningRateRule: "sqrt" as const,
+    ghostSize: Math.min(ghost, batchSize),
+  });
   return (["a", "b"] as const).flatMap((panel) =>
     batchSizes(choice).map((batchSize) => ({
       name: `b=${batchSize}`,

@@ -13,7 +13,9 @@ const GridFile = z.strictObject({
   /** Options of every run. */
   base: RunSpec.partial().default({} as never),
   /** Options with all their values; a run for every combination. */
-  grid: z.strictObject(Object.fromEntries(shapes.map(([key, shape]) => [key, z.array(shape).min(1).optional()]))).default({}),
+  grid: z
+    .strictObject(Object.fromEntries(shapes.map(([key, shape]) => [key, z.array(shape).min(1).optional()])))
+    .default({}),
 });
 
 /** One run of a grid. */
@@ -38,10 +40,14 @@ const MOST_RUNS = 10_000;
 export function readGrid(path: string): Grid {
   const { value, checked } = readYaml(path, GridFile);
   // As written, without the defaults that the schema filled in: the model decides some of them.
-  const { base = {}, grid = {} } = value as { base?: Partial<RunSpecInput>; grid?: Record<string, unknown[]> };
+  const { base = {}, grid = {} } = value as {
+    base?: Partial<RunSpecInput>;
+    grid?: Record<string, unknown[]>;
+  };
   const axes = Object.entries(grid);
   const count = axes.reduce((product, [, values]) => product * values.length, 1);
-  if (count > MOST_RUNS) throw new UsageError(`${path}: the grid has ${count} runs; ${MOST_RUNS} is the most`);
+  if (count > MOST_RUNS)
+    throw new UsageError(`${path}: the grid has ${count} runs; ${MOST_RUNS} is the most`);
   const runs = combinations(axes).map((chosen): GridRun => {
     const spec = completeSpec({ ...base, ...chosen });
     return { name: runName(checked.name, chosen, spec), spec };
@@ -57,7 +63,8 @@ export function readGrid(path: string): Grid {
 /** Every choice of one value for each axis, the last axis fastest. */
 function combinations(axes: readonly (readonly [string, readonly unknown[]])[]): Record<string, unknown>[] {
   return axes.reduce<Record<string, unknown>[]>(
-    (chosen, [key, values]) => chosen.flatMap((before) => values.map((value) => ({ ...before, [key]: value }))),
+    (chosen, [key, values]) =>
+      chosen.flatMap((before) => values.map((value) => ({ ...before, [key]: value }))),
     [{}],
   );
 }

@@ -13,8 +13,14 @@ import { writeSafetensors } from "../storage/safetensors.ts";
 import { DivergenceError, StoppedError } from "../support/errors.ts";
 import { mean } from "../support/statistics.ts";
 import { BASE_REGIMES, type BaseRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
-import { Trainer, type TrainEvent } from "../train/trainer.ts";
-import { dataOptions, type ExecuteOptions, type MetricColumn, type RunSummary, trainOptions } from "./execute.ts";
+import { type TrainEvent, Trainer } from "../train/trainer.ts";
+import {
+  dataOptions,
+  type ExecuteOptions,
+  type MetricColumn,
+  type RunSummary,
+  trainOptions,
+} from "./execute.ts";
 import { type PreparedRun, planRun } from "./prepare.ts";
 import { RunSpec } from "./run-spec.ts";
 
@@ -24,7 +30,12 @@ const LARGEST_PART = 0.1;
 /** The run as runs of one batch size and one rate each, in order. */
 export function growthPhases(spec: RunSpec, samples: number): RunSpec[] {
   const { learningRate, momentum, weightDecay, epochs, epochScale, baseRegime, ...rest } = spec;
-  const overridden = overrideRegime(BASE_REGIMES[baseRegime] as BaseRegime, { learningRate, momentum, weightDecay, epochs });
+  const overridden = overrideRegime(BASE_REGIMES[baseRegime] as BaseRegime, {
+    learningRate,
+    momentum,
+    weightDecay,
+    epochs,
+  });
   const base = scaleEpochs(overridden, epochScale);
   const first = base.entries[0]!.learningRate!;
   // A multiple of the first batch, so that the last batch of an epoch is no handful of samples.
@@ -78,13 +89,18 @@ export async function executeGrowing(
   const setupStart = performance.now();
   const { spec, dataset, model } = prepared;
   const facts = { ...dataset, count: dataset.train.count };
-  const plans = growthPhases(spec, facts.count).map((phase) => ({ dataset, ...planRun(phase, facts), model }));
+  const plans = growthPhases(spec, facts.count).map((phase) => ({
+    dataset,
+    ...planRun(phase, facts),
+    model,
+  }));
   const ghosts = plans.map(({ epoch }) => Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts));
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: Math.max(...ghosts) });
   const data = await placeDataset(gpu, dataset, dataOptions(plans.at(-1)!));
   folder.rewind(null);
   const trainers: Trainer[] = [];
-  for (const plan of plans) trainers.push(await Trainer.create(gpu, state, data, trainOptions(plan, logEvery)));
+  for (const plan of plans)
+    trainers.push(await Trainer.create(gpu, state, data, trainOptions(plan, logEvery)));
   await gpu.settle();
 
   const start = performance.now();
@@ -100,22 +116,45 @@ export async function executeGrowing(
       const seconds = (performance.now() - start) / 1000;
       if (event.kind === "metrics") {
         const last = event.steps.at(-1)!;
-        if (!Number.isFinite(last.loss)) throw new DivergenceError(`step ${steps + last.step}: the loss is ${last.loss}`);
+        if (!Number.isFinite(last.loss))
+          throw new DivergenceError(`step ${steps + last.step}: the loss is ${last.loss}`);
         distance = event.distances.at(-1) ?? distance;
         loss = last.loss;
-        appendMetrics(folder, event, { steps, epochs, imagesPerSecond: (samples + last.step * layout.total) / seconds });
+        appendMetrics(folder, event, {
+          steps,
+          epochs,
+          imagesPerSecond: (samples + last.step * layout.total) / seconds,
+        });
         const done = steps + last.step;
         const secondsLeft = (seconds / done) * (totalSteps - done);
         const imagesPerSecond = (samples + last.step * layout.total) / seconds;
-        onProgress?.({ step: done, totalSteps, imagesPerSecond, secondsLeft, loss, testAccuracy: accuracies.at(-1)?.accuracy ?? null });
+        onProgress?.({
+          step: done,
+          totalSteps,
+          imagesPerSecond,
+          secondsLeft,
+          loss,
+          testAccuracy: accuracies.at(-1)?.accuracy ?? null,
+        });
       } else {
         testLoss = event.loss;
         accuracies.push({ step: steps + event.step, accuracy: event.accuracy });
         const { accuracy: testAccuracy, accuracyTop5: testAccuracyTop5 } = event;
-        folder.append({ kind: "evaluation", step: steps + event.step, epoch: epochs + event.epoch, testLoss, testAccuracy, testAccuracyTop5 });
+        folder.append({
+          kind: "evaluation",
+          step: steps + event.step,
+          epoch: epochs + event.epoch,
+          testLoss,
+          testAccuracy,
+          testAccuracyTop5,
+        });
       }
     }
-    if (control?.stop) throw new StoppedError(`stopped by ${control.stop.by}; a growing batch begins again at step 0`, control.stop.exitCode);
+    if (control?.stop)
+      throw new StoppedError(
+        `stopped by ${control.stop.by}; a growing batch begins again at step 0`,
+        control.stop.exitCode,
+      );
     const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
     const here = Math.round(regime.totalEpochs * perEpoch);
     steps += regime.totalSteps;
@@ -158,6 +197,12 @@ function appendMetrics(
   const distanceAt = new Map(distances.map(({ step, ...values }) => [step, values]));
   for (const metrics of steps) {
     const place = { step: offset.steps + metrics.step, epoch: offset.epochs + metrics.epoch };
-    folder.append({ kind: "train", ...metrics, ...place, ...distanceAt.get(metrics.step), imagesPerSecond: offset.imagesPerSecond });
+    folder.append({
+      kind: "train",
+      ...metrics,
+      ...place,
+      ...distanceAt.get(metrics.step),
+      imagesPerSecond: offset.imagesPerSecond,
+    });
   }
 }

@@ -27,19 +27,26 @@ export function imagesFor(row: Row, scale: Scale, dataDir: string | undefined): 
   if (asked === "imagenet") {
     if (existsSync(join(folder, "train"))) {
       // A few images are kept in memory, as those of any folder; all of ImageNet's are streamed.
-      return { dataset: scale === "small" ? `folder:${folder},size=224` : "imagenet", note: scale === "small" ? `on the images of ${folder}` : null };
+      return {
+        dataset: scale === "small" ? `folder:${folder},size=224` : "imagenet",
+        note: scale === "small" ? `on the images of ${folder}` : null,
+      };
     }
     throw new DataError(
       `${row.network}: no images in ${folder}: name ImageNet's folder, with train/CLASS/ and val/CLASS/, by --data-dir`,
     );
   }
-  const variants: CifarVariant[] = scale === "small" && asked === "cifar100" ? ["cifar100", "cifar10"] : [asked as CifarVariant];
+  const variants: CifarVariant[] =
+    scale === "small" && asked === "cifar100" ? ["cifar100", "cifar10"] : [asked as CifarVariant];
   for (const variant of variants) {
     if (!hasCifar(variant, folder)) continue;
     return { dataset: variant, note: variant === asked ? null : `on CIFAR-10 in place of ${row.dataset}` };
   }
   if (existsSync(join(folder, "train")) && ["test", "val"].some((part) => existsSync(join(folder, part)))) {
-    return { dataset: `folder:${folder}`, note: `on the images of ${folder} in place of ${row.dataset}'s own files` };
+    return {
+      dataset: `folder:${folder}`,
+      note: `on the images of ${folder} in place of ${row.dataset}'s own files`,
+    };
   }
   throw new DataError(
     `${row.network}: no images in ${folder}: fetch them with \`ghostbatch data ${asked}\`, or name a folder of ` +

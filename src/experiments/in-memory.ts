@@ -5,5 +5,7 @@ import { UsageError } from "../support/errors.ts";
 /** @throws UsageError for a data set that is streamed, naming what needs all of it at once */
 export function inMemory(dataset: ImageDataset | StreamedDataset, what: string): ImageDataset {
   if ("images" in dataset.train) return dataset as ImageDataset;
-  throw new UsageError(`${what} needs all images in memory, and ${dataset.name} is streamed: take a part of them, by folder:PATH,size=224`);
+  throw new UsageError(
+    `${what} needs all images in memory, and ${dataset.name} is streamed: take a part of them, by folder:PATH,size=224`,
+  );
 }

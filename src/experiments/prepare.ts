@@ -6,7 +6,13 @@ import { subset } from "../data/subset.ts";
 import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
-import { BASE_REGIMES, type BaseRegime, overrideRegime, plateauOf, scaleEpochs } from "../train/base-regimes.ts";
+import {
+  BASE_REGIMES,
+  type BaseRegime,
+  overrideRegime,
+  plateauOf,
+  scaleEpochs,
+} from "../train/base-regimes.ts";
 import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -46,7 +52,9 @@ export function planRun(spec: RunSpec, facts: DataFacts): Omit<PreparedRun, "dat
   const { batchSize, referenceBatchSize, partial } = spec;
   const ghostSize = spec.ghostSize ?? batchSize;
   if (ghostSize > batchSize) {
-    throw new UsageError(`--ghost-size ${ghostSize}: a ghost batch is part of a batch, and --batch-size is ${batchSize}`);
+    throw new UsageError(
+      `--ghost-size ${ghostSize}: a ghost batch is part of a batch, and --batch-size is ${batchSize}`,
+    );
   }
   const samples = facts.count;
   if (batchSize > samples) {
@@ -56,7 +64,12 @@ export function planRun(spec: RunSpec, facts: DataFacts): Omit<PreparedRun, "dat
   const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
   const { learningRate, momentum, weightDecay, epochs, epochScale, constantRate } = spec;
   const named: BaseRegime = BASE_REGIMES[spec.baseRegime];
-  const base = overrideRegime(constantRate ? plateauOf(named) : named, { learningRate, momentum, weightDecay, epochs });
+  const base = overrideRegime(constantRate ? plateauOf(named) : named, {
+    learningRate,
+    momentum,
+    weightDecay,
+    epochs,
+  });
   const adaptation: RegimeAdaptation = spec.regime === "adapted" ? "exact" : spec.regime;
   const regime = planRegime({
     base: epochScale === 1 ? base : scaleEpochs(base, epochScale),
@@ -80,7 +93,9 @@ async function datasetOf(
 ): Promise<ImageDataset | StreamedDataset> {
   if (isStreamed(name)) {
     if (part === null) return openDataset(name, options);
-    throw new UsageError(`data set ${name}: a subset of a streamed data set is not supported; name a folder with fewer images`);
+    throw new UsageError(
+      `data set ${name}: a subset of a streamed data set is not supported; name a folder with fewer images`,
+    );
   }
   const wholeKey = JSON.stringify([name, options.dataDir]);
   const whole = loaded.get(wholeKey) ?? (await loadDataset(name, options));

@@ -12,7 +12,10 @@ const regimeNames = Object.keys(BASE_REGIMES) as [BaseRegimeName, ...BaseRegimeN
 export const RunSpec = z.strictObject({
   dataset: z.string().describe("mnist or synthetic"),
   /** Fixed first part of a seeded permutation of each split; null takes all. */
-  subset: z.strictObject({ train: count, test: count, seed: z.int().min(0) }).nullable().default(null),
+  subset: z
+    .strictObject({ train: count, test: count, seed: z.int().min(0) })
+    .nullable()
+    .default(null),
   /** The data set's pad, crop and mirror during training. */
   augmentation: z.boolean().default(true),
 

@@ -8,7 +8,9 @@ export function parseScale(text: string): Scale {
   if (text === "small" || text === "full") return text;
   const fraction = Number(text);
   if (text.trim() !== "" && fraction > 0 && fraction < 1) return fraction;
-  throw new UsageError(`--scale ${text}: expected small, full, or a fraction of the paper's epochs such as 0.1`);
+  throw new UsageError(
+    `--scale ${text}: expected small, full, or a fraction of the paper's epochs such as 0.1`,
+  );
 }
 
 /** What the numbers of this scale are, for a caption. */

@@ -19,7 +19,11 @@ const NOTICE = 60;
  * SIGUSR2, takes a checkpoint, and queues itself again; preempted and requeued tasks, and those of a script that is
  * submitted again, go on likewise, and finished ones end at once.
  */
-export function slurmScript(grid: Grid, folder: SweepFolder, { jobs, timeLimit, commandOf }: SlurmOptions): string {
+export function slurmScript(
+  grid: Grid,
+  folder: SweepFolder,
+  { jobs, timeLimit, commandOf }: SlurmOptions,
+): string {
   const { runs } = grid;
   // Slurm counts in minutes.
   const minutes = timeLimit === null ? null : Math.ceil(timeLimit / 60);
@@ -35,7 +39,10 @@ export function slurmScript(grid: Grid, folder: SweepFolder, { jobs, timeLimit, 
     "# Further #SBATCH lines of your cluster belong here, e.g. --partition and --gres=gpu:1.",
     "",
     "case $SLURM_ARRAY_TASK_ID in",
-    ...runs.map((run, task) => `${task}) log=${quoted(folder.logOf(run))}; command=(${commandOf(run).map(quoted).join(" ")}) ;;`),
+    ...runs.map(
+      (run, task) =>
+        `${task}) log=${quoted(folder.logOf(run))}; command=(${commandOf(run).map(quoted).join(" ")}) ;;`,
+    ),
     "esac",
     'exec >>"$log" 2>&1',
     '"${command[@]}" &',

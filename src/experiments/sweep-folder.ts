@@ -58,12 +58,19 @@ export class SweepFolder {
     const { name } = run;
     const folder = runFolderPath(this.runsDirectory, name);
     const last = await lastLine(this.logOf(run));
-    if (!existsSync(folder)) return { name, state: last === "" ? "waiting" : "failed", why: last, summary: null, step: 0 };
+    if (!existsSync(folder))
+      return { name, state: last === "" ? "waiting" : "failed", why: last, summary: null, step: 0 };
     const summary = await summaryOf(folder);
     if (summary) return { name, state: "done", why: "", summary, step: summary.steps };
     const step = (await new CheckpointFolder(folder).list("last"))[0]?.step ?? 0;
     if (await isLocked(folder)) return { name, state: "running", why: "", summary, step };
-    return { name, state: /^stopped by /.test(last) ? "stopped" : "failed", why: last || "it was killed", summary, step };
+    return {
+      name,
+      state: /^stopped by /.test(last) ? "stopped" : "failed",
+      why: last || "it was killed",
+      summary,
+      step,
+    };
   }
 
   /** The status of all runs, in the grid's order. */

@@ -51,7 +51,8 @@ export class Sweep {
       else waiting.push(run);
     }
     const worker = async () => {
-      for (let run = waiting.shift(); run && this.#stop === null; run = waiting.shift()) await this.#runOne(run);
+      for (let run = waiting.shift(); run && this.#stop === null; run = waiting.shift())
+        await this.#runOne(run);
     };
     await Promise.all(Array.from({ length: this.#options.jobs }, worker));
     return this.#folder.statuses(runs);
@@ -76,7 +77,11 @@ export class Sweep {
       const last = await ended;
       this.#children.delete(child);
       if (last !== "") writeSync(log, `${last}\n`);
-      if (await overtime) writeSync(log, `error: time limit of ${formatDuration(timeLimit!)} reached; it goes on when the sweep is started again\n`);
+      if (await overtime)
+        writeSync(
+          log,
+          `error: time limit of ${formatDuration(timeLimit!)} reached; it goes on when the sweep is started again\n`,
+        );
     } finally {
       closeSync(log);
     }

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { mean, standardDeviation } from "../support/statistics.ts";
-import { type Column, COLUMNS, type Method, type Row } from "./columns.ts";
+import { COLUMNS, type Column, type Method, type Row } from "./columns.ts";
 import type { FinishedRun } from "./runner.ts";
 import type { Scale } from "./scale.ts";
 
@@ -68,7 +68,9 @@ export async function tableJson(scale: Scale, rows: Readonly<Record<string, Row>
     rows: names.map((name) => ({
       network: rows[name]!.network,
       dataset: rows[name]!.dataset,
-      cells: Object.fromEntries(cells.filter(({ row }) => row === name).map((cell) => [cell.column, cellJson(cell)])),
+      cells: Object.fromEntries(
+        cells.filter(({ row }) => row === name).map((cell) => [cell.column, cellJson(cell)]),
+      ),
     })),
   };
 }
@@ -79,6 +81,8 @@ function cellJson({ row: _, column: __, reused: ___, distanceFirst, distanceAll,
 
 /** The adapter that a run's record names. */
 async function adapterOf(folder: string): Promise<string> {
-  const record = JSON.parse(await readFile(join(folder, "environment.json"), "utf8")) as { adapter?: { name?: string } };
+  const record = JSON.parse(await readFile(join(folder, "environment.json"), "utf8")) as {
+    adapter?: { name?: string };
+  };
   return record.adapter?.name ?? "unknown";
 }

@@ -2,14 +2,20 @@
  * Table 1 of Hoffer et al. 2017: validation accuracy of the small batch, the large batch, and the large batch with
  * the three cures added one after the other, for six networks.
  */
-import { AS_RELEASED, type Base, type Column, COLUMNS, type Row, type Setting } from "./columns.ts";
+import { AS_RELEASED, type Base, COLUMNS, type Column, type Row, type Setting } from "./columns.ts";
 
 /** Goyal et al. 2017 warm up for five epochs, here of the 13 steps that 50,000 images make at a batch of 4096. */
 const WARMUP_EPOCHS = 5;
 
 /** MNIST and CIFAR: the small batch is 128, as the drop of Figure 3 at iteration 31.65k says, the large one 4096. */
 function paperSetting(base: Omit<Base, keyof typeof AS_RELEASED>): Setting {
-  return { small: 128, large: 4096, ghost: 128, warmupSteps: WARMUP_EPOCHS * 13, base: { ...base, ...AS_RELEASED } };
+  return {
+    small: 128,
+    large: 4096,
+    ghost: 128,
+    warmupSteps: WARMUP_EPOCHS * 13,
+    base: { ...base, ...AS_RELEASED },
+  };
 }
 
 /** As the paper's, with 16 and 128, on so few images that all five columns take minutes on two CPU cores. */
@@ -85,7 +91,8 @@ export const ROWS: Readonly<Record<string, Row>> = {
       full: paperSetting({ dataset: "cifar10", model: "vgg", baseRegime: "vgg" }),
       small: smallCifar(1024, { model: "vgg", width: 32, hidden: 1 }),
     },
-    reduced: "half the channels, one convolution in each group, 1,024 training images, 4 epochs, batches of 16 and 128",
+    reduced:
+      "half the channels, one convolution in each group, 1,024 training images, 4 epochs, batches of 16 and 128",
   },
   c3: {
     network: "C3",

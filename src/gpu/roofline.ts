@@ -3,10 +3,10 @@
  * (Williams, Waterman and Patterson 2009). Times elsewhere are given as a share of it.
  */
 import { DeviceError } from "../support/errors.ts";
-import type { Gpu } from "./gpu.ts";
-import { type AnyKernel, type Cost, defineKernel } from "./kernel.ts";
+import type { Command, Gpu } from "./gpu.ts";
+import { type Cost, defineKernel } from "./kernel.ts";
 import { timeDispatches } from "./profiler.ts";
-import { Storage } from "./storage.ts";
+import { type BufferView, Storage } from "./storage.ts";
 
 const COPY = defineKernel({ file: "bench/copy.wgsl", bindings: ["x", "y"], params: ["count"] });
 const MULTIPLY_ADD = defineKernel({
@@ -61,23 +61,20 @@ async function measure(gpu: Gpu): Promise<Roofline> {
   const y = memory(gpu, bytes);
   try {
     gpu.write(view(x, 32), new Float32Array([0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1])); // a → 2: finite for ever
-    const count = bytes / 16;
-    const side = Math.ceil(Math.sqrt(count / LANES));
-    const copying = await best(gpu, COPY, {
-      buffers: { x: view(x, bytes), y: view(y, bytes) },
-      params: { count },
-      workgroups: [side, Math.ceil(count / LANES / side)] as const,
-      cost: { flops: 0, bytes: 2 * bytes },
-    });
-    const adding = await best(gpu, MULTIPLY_ADD, {
-      buffers: { x: view(x, 32), y: view(y, 16 * lanes) },
-      params: { trips },
-      workgroups: [lanes / LANES] as const,
-      cost: { flops: FLOPS_A_TRIP * lanes * trips, bytes: 16 * lanes },
+    const copying = await best(gpu, copyCommand(view(x, bytes), view(y, bytes)));
+    const flops = FLOPS_A_TRIP * lanes * trips;
+    const adding = await best(gpu, {
+      kernel: MULTIPLY_ADD,
+      launch: {
+        buffers: { x: view(x, 32), y: view(y, 16 * lanes) },
+        params: { trips },
+        workgroups: [lanes / LANES],
+        cost: { flops, bytes: 16 * lanes },
+      },
     });
     return {
       bytesPerSecond: (2 * bytes) / (copying / 1000),
-      flopsPerSecond: (FLOPS_A_TRIP * lanes * trips) / (adding / 1000),
+      flopsPerSecond: flops / (adding / 1000),
     };
   } finally {
     x.buffer?.destroy();
@@ -85,17 +82,30 @@ async function measure(gpu: Gpu): Promise<Roofline> {
   }
 }
 
-async function best(
-  gpu: Gpu,
-  kernel: AnyKernel,
-  launch: Parameters<Gpu["prepare"]>[0]["launch"],
-): Promise<number> {
-  const prepared = gpu.prepare({ kernel, launch });
+/** A copy of `x` to `y`, of one length: what a kernel that reads and writes as much can do at best. */
+export function copyCommand(x: BufferView, y: BufferView): Command {
+  const count = Math.floor(x.byteLength / 16);
+  const workgroups = Math.ceil(count / LANES);
+  const side = Math.min(workgroups, 2 ** 15); // below WebGPU's limit of 65,535
+  return {
+    kernel: COPY,
+    launch: {
+      buffers: { x, y },
+      params: { count },
+      workgroups: [side, Math.ceil(workgroups / side)],
+      cost: { flops: 0, bytes: 2 * x.byteLength },
+    },
+  };
+}
+
+async function best(gpu: Gpu, command: Command): Promise<number> {
+  const prepared = gpu.prepare(command);
   await timeDispatches(gpu, [prepared]); // compiles
   const times = await timeDispatches(gpu, new Array(REPEATS).fill(prepared));
   const least = Math.min(...times.filter((ms) => ms > 0));
-  if (!Number.isFinite(least))
-    throw new DeviceError(`${kernel.file}: ${gpu.adapter.name} measures no time for it`);
+  if (!Number.isFinite(least)) {
+    throw new DeviceError(`${command.kernel.file}: ${gpu.adapter.name} measures no time for it`);
+  }
   return least;
 }
 
@@ -110,6 +120,6 @@ function memory(gpu: Gpu, bytes: number): Storage {
   );
 }
 
-function view(storage: Storage, byteLength: number) {
+function view(storage: Storage, byteLength: number): BufferView {
   return { storage, byteOffset: 0, byteLength };
 }

@@ -31,7 +31,13 @@ export class CifarShallow extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
 
-  constructor({ classes, channels = 3, gamma = "ones", variant = "released", width = 64 }: CifarShallowOptions) {
+  constructor({
+    classes,
+    channels = 3,
+    gamma = "ones",
+    variant = "released",
+    width = 64,
+  }: CifarShallowOptions) {
     super();
     const released = variant === "released";
     const bias = !released;
@@ -39,7 +45,9 @@ export class CifarShallow extends Module {
     const norm = (size: number) => new GhostBatchNorm(size, { gamma });
     const pool = () => new MaxPool2d({ kernel: 3, stride: 2, padding: released ? 0 : 1 });
     const stage = (inputs: number) =>
-      released ? [conv(inputs), pool(), norm(width), new Relu()] : [conv(inputs), norm(width), new Relu(), pool()];
+      released
+        ? [conv(inputs), pool(), norm(width), new Relu()]
+        : [conv(inputs), norm(width), new Relu(), pool()];
     const flat = width * (released ? 7 * 7 : 8 * 8);
     this.features = new Sequential([...stage(channels), ...stage(width)]);
     this.classifier = new Sequential([

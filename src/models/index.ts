@@ -113,7 +113,11 @@ export function modelEntry(name: string): ModelEntry {
   const depth = name.match(/^resnet(\d+)$/)?.[1];
   const wide = name.match(/^wresnet(\d+)-(\d+)$/);
   const entry =
-    depth !== undefined ? resnet(Number(depth)) : wide ? wideResnet(Number(wide[1]), Number(wide[2])) : MODELS[name];
+    depth !== undefined
+      ? resnet(Number(depth))
+      : wide
+        ? wideResnet(Number(wide[1]), Number(wide[2]))
+        : MODELS[name];
   if (!entry)
     throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
   return entry;

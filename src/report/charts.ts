@@ -37,8 +37,21 @@ export const FONT = "DejaVu Sans";
 const CONFIG = {
   font: FONT,
   view: { stroke: "#bbb" },
-  axis: { labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal", gridColor: "#e6e6e6", labelColor: "#222", titleColor: "#222" },
-  legend: { labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", symbolStrokeWidth: 2.5, labelLimit: 300 },
+  axis: {
+    labelFontSize: 12,
+    titleFontSize: 13,
+    titleFontWeight: "normal",
+    gridColor: "#e6e6e6",
+    labelColor: "#222",
+    titleColor: "#222",
+  },
+  legend: {
+    labelFontSize: 12,
+    titleFontSize: 12,
+    titleFontWeight: "normal",
+    symbolStrokeWidth: 2.5,
+    labelLimit: 300,
+  },
   title: { fontSize: 14, fontWeight: "normal", anchor: "start", offset: 8 },
   header: { labelFontSize: 12, titleFontSize: 12 },
 } as const;
@@ -60,6 +73,9 @@ export interface CurvesOptions {
   readonly colors?: readonly string[];
 }
 
+/** Lines as they are drawn, whatever the opacity of the marks that share the colour. */
+const LEGEND = { symbolType: "stroke", symbolOpacity: 1, symbolStrokeWidth: 2.5 } as const;
+
 /** From blue to red without yellow, which is not seen on white. */
 const RAMP = ["#3b4cc0", "#5a8ee8", "#45a2a0", "#4d9a3a", "#d98a1c", "#d1495b", "#8c1c3a"];
 const UNORDERED = ["#2b6cb0", "#d1495b", "#2f855a", "#b7791f", "#6b46c1", "#4a5568", "#0f766e"];
@@ -69,8 +85,20 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
   const { title, x, y, series, legend, ordered = false, points = false, colors } = options;
   const sources = [...new Set(data.map(({ source }) => source))];
   const range = colors ?? (ordered ? spread(RAMP, series.length) : UNORDERED);
-  const color = { field: "series", type: "nominal", scale: { domain: series, range }, title: legend, sort: null };
-  const dash = { field: "source", type: "nominal", scale: { domain: sources, range: sources.map(dashOf) }, title: null };
+  const color = {
+    field: "series",
+    type: "nominal",
+    scale: { domain: series, range },
+    title: legend,
+    sort: null,
+    legend: LEGEND,
+  };
+  const dash = {
+    field: "source",
+    type: "nominal",
+    scale: { domain: sources, range: sources.map(dashOf) },
+    title: null,
+  };
   const xAxis = channel("x", x);
   const yAxis = channel("y", y);
   const tooltip = [
@@ -79,7 +107,9 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
     { field: "x", type: "quantitative", title: x.title, format: ".5~g" },
     { field: "y", type: "quantitative", title: y.title, format: ".4~g" },
   ];
-  const banded = data.some(({ low, high, y: center }) => low !== undefined && (low !== center || high !== center));
+  const banded = data.some(
+    ({ low, high, y: center }) => low !== undefined && (low !== center || high !== center),
+  );
   const encoding = { x: xAxis, y: yAxis, color, ...(sources.length > 1 && { strokeDash: dash }) };
   return {
     $schema: SCHEMA,
@@ -105,7 +135,13 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
       // A single point between two gaps has no line: marks show it, and carry the tooltip.
       {
         transform: [{ filter: "isValid(datum.y)" }],
-        mark: { type: "point", filled: true, size: points ? 34 : 16, opacity: points ? 0.9 : 0.35, clip: true },
+        mark: {
+          type: "point",
+          filled: true,
+          size: points ? 34 : 16,
+          opacity: points ? 0.9 : 0.35,
+          clip: true,
+        },
         encoding: { x: xAxis, y: yAxis, color, tooltip },
       },
     ],
@@ -123,14 +159,25 @@ export interface Dot {
 }
 
 /** Values by category, one small chart for each group: the columns of a table. */
-export function dots(data: readonly Dot[], options: { title: string; y: Axis; categories: readonly string[]; groups: readonly string[] }): ChartSpec {
+export function dots(
+  data: readonly Dot[],
+  options: { title: string; y: Axis; categories: readonly string[]; groups: readonly string[] },
+): ChartSpec {
   const { title, y, categories, groups } = options;
-  const sources = [...new Set(data.map(({ source }) => source))];
+  const sources = [...new Set(data.map(({ source }) => source))].sort(
+    (a, b) => Number(b === OURS) - Number(a === OURS),
+  );
   // Words lie across each other unless they are tilted.
   const long = categories.some((name) => name.length > 6);
   const axis = { labelAngle: long ? -35 : 0, labelLimit: 220, labelOverlap: false };
   const x = { field: "category", type: "nominal", sort: categories, title: null, axis };
-  const color = { field: "source", type: "nominal", scale: { domain: sources, range: UNORDERED }, title: null };
+  const color = {
+    field: "source",
+    type: "nominal",
+    scale: { domain: sources, range: UNORDERED },
+    title: null,
+    legend: { symbolOpacity: 1, symbolSize: 70 },
+  };
   const tooltip = [
     { field: "category", title: "method" },
     { field: "source", title: "source" },
@@ -155,7 +202,13 @@ export function dots(data: readonly Dot[], options: { title: string; y: Axis; ca
         },
         {
           mark: { type: "point", filled: true, size: 60, opacity: 1 },
-          encoding: { x, y: channel("y", y), color, shape: { field: "source", type: "nominal", title: null }, tooltip },
+          encoding: {
+            x,
+            y: channel("y", y),
+            color,
+            shape: { field: "source", type: "nominal", title: null },
+            tooltip,
+          },
         },
       ],
     },
@@ -166,7 +219,13 @@ export function dots(data: readonly Dot[], options: { title: string; y: Axis; ca
 function channel(field: "x" | "y", { title, log = false, zero = false }: Axis) {
   const scale = log ? { type: "log", nice: false } : { zero, nice: field === "y" };
   // Powers of ten on a logarithmic axis, short numbers elsewhere.
-  return { field, type: "quantitative", title, scale, axis: { format: "~g", labelOverlap: true, ...(log && { tickCount: 6 }) } };
+  return {
+    field,
+    type: "quantitative",
+    title,
+    scale,
+    axis: { format: "~g", labelOverlap: true, ...(log && { tickCount: 6 }) },
+  };
 }
 
 function dashOf(source: string): readonly number[] {
@@ -175,5 +234,8 @@ function dashOf(source: string): readonly number[] {
 
 function spread(colors: readonly string[], count: number): string[] {
   if (count <= 1) return [colors[0]!];
-  return Array.from({ length: count }, (_, i) => colors[Math.round((i * (colors.length - 1)) / (count - 1))]!);
+  return Array.from(
+    { length: count },
+    (_, i) => colors[Math.round((i * (colors.length - 1)) / (count - 1))]!,
+  );
 }

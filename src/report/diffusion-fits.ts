@@ -61,10 +61,12 @@ export function fitLaw(law: Law, curve: DistanceCurve): Fit {
       return finish(law, { k, q, alpha: 2 / q }, (t) => k * Math.log(t) ** q, curve);
     }
     case "saturating": {
-      const shape = (p: number, logTau: number) => (t: number) => 1 - Math.exp(-((t / Math.exp(logTau)) ** p));
+      const shape = (p: number, logTau: number) => (t: number) =>
+        1 - Math.exp(-((t / Math.exp(logTau)) ** p));
       const last = Math.log(step.at(-1)!);
       // τ up to a million times the last step: beyond that the law is a power law.
-      const tauFor = (p: number) => minimize((logTau) => scaledResidual(curve, shape(p, logTau)).residual, 0, last + 14);
+      const tauFor = (p: number) =>
+        minimize((logTau) => scaledResidual(curve, shape(p, logTau)).residual, 0, last + 14);
       const p = minimize((p) => scaledResidual(curve, shape(p, tauFor(p))).residual, 0.02, 2);
       const logTau = tauFor(p);
       const { scale: a } = scaledResidual(curve, shape(p, logTau));
@@ -106,7 +108,8 @@ export function compareLaws(curves: readonly DistanceCurve[], { seed = 0 } = {})
   if (curves.some((curve) => curve.step.join() !== step.join())) {
     throw new DataError("a fit of the distance over seeds needs runs that were measured at the same steps");
   }
-  const average = (chosen: readonly DistanceCurve[]) => step.map((_, i) => mean(chosen.map(({ distance }) => distance[i]!)));
+  const average = (chosen: readonly DistanceCurve[]) =>
+    step.map((_, i) => mean(chosen.map(({ distance }) => distance[i]!)));
   const whole = { step, distance: average(curves) };
   const fits = fitLaws(whole);
   const estimate = (law: Law, name: string): Estimate => {
@@ -116,7 +119,9 @@ export function compareLaws(curves: readonly DistanceCurve[], { seed = 0 } = {})
       step.length,
       (positions) => {
         draw++;
-        const chosen = curves.map((_, i) => curves[boundedInteger(pcg4d(seed, RUN_STREAM, draw, i)[0], curves.length)]!);
+        const chosen = curves.map(
+          (_, i) => curves[boundedInteger(pcg4d(seed, RUN_STREAM, draw, i)[0], curves.length)]!,
+        );
         const distance = average(chosen);
         const order = [...positions].sort((a, b) => a - b);
         const resampled = { step: order.map((i) => step[i]!), distance: order.map((i) => distance[i]!) };
@@ -137,7 +142,11 @@ export function compareLaws(curves: readonly DistanceCurve[], { seed = 0 } = {})
 }
 
 /** About `perDecade` points for every factor of ten: a fit on a logarithmic axis is not to be ruled by the late steps. */
-export function resampleByDecade({ step, distance }: DistanceCurve, from: number, perDecade = 12): DistanceCurve {
+export function resampleByDecade(
+  { step, distance }: DistanceCurve,
+  from: number,
+  perDecade = 12,
+): DistanceCurve {
   const kept: number[] = [];
   let previous = Number.NEGATIVE_INFINITY;
   for (const [i, t] of step.entries()) {
@@ -150,11 +159,17 @@ export function resampleByDecade({ step, distance }: DistanceCurve, from: number
 }
 
 function requirePoints({ step, distance }: DistanceCurve): void {
-  if (step.length !== distance.length || step.some((t) => !(t > 1)) || distance.some((d) => !Number.isFinite(d))) {
+  if (
+    step.length !== distance.length ||
+    step.some((t) => !(t > 1)) ||
+    distance.some((d) => !Number.isFinite(d))
+  ) {
     throw new DataError("a fit of the distance needs finite distances at steps above 1");
   }
   if (step.length < FEWEST_POINTS) {
-    throw new DataError(`a fit of the distance needs ${FEWEST_POINTS} points, there are ${step.length}: train for longer`);
+    throw new DataError(
+      `a fit of the distance needs ${FEWEST_POINTS} points, there are ${step.length}: train for longer`,
+    );
   }
 }
 

@@ -38,11 +38,17 @@ export function parseRecord(text: string, path: string): ExperimentRecord {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new DataError(`${path}: expected JSON: ${(cause as Error).message}; run the experiment again`, { cause });
+    throw new DataError(`${path}: expected JSON: ${(cause as Error).message}; run the experiment again`, {
+      cause,
+    });
   }
   const record = value as Partial<ExperimentRecord> | null;
   const strings = ["kind", "id", "title", "command", "scale"] as const;
-  if (record?.format !== 1 || strings.some((key) => typeof record[key] !== "string") || !Array.isArray(record.series)) {
+  if (
+    record?.format !== 1 ||
+    strings.some((key) => typeof record[key] !== "string") ||
+    !Array.isArray(record.series)
+  ) {
     throw new DataError(`${path}: is not the record of an experiment in format 1; run the experiment again`);
   }
   return { notes: [], ...record } as ExperimentRecord;

@@ -5,7 +5,13 @@ import { type Chart, curves, type Datum, type Dot, dots, OURS } from "./charts.t
 import type { DirectionData } from "./describe-measurement.ts";
 import { compareLaws, type DistanceCurve, type LawComparison, resampleByDecade } from "./diffusion-fits.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
-import { DISTANCE_WITH_CURES, LOSS_SPREAD, PUBLISHED_SMALL_BATCH, publishedDistances, VALIDATION_ERROR } from "./published.ts";
+import {
+  DISTANCE_WITH_CURES,
+  LOSS_SPREAD,
+  PUBLISHED_SMALL_BATCH,
+  publishedDistances,
+  VALIDATION_ERROR,
+} from "./published.ts";
 import { byEpoch, curveOf, type LoadedSeries } from "./series.ts";
 
 const PUBLISHED = "published (ResNet44, CIFAR-10)";
@@ -25,14 +31,23 @@ export function illustrate(record: ExperimentRecord, series: readonly LoadedSeri
   if (kind === "figure1") return figure1(record, series);
   if (kind === "figure2") return figure2(series);
   if (kind === "figure3") return figure3(series);
-  if (kind === "figure4" || kind === "measure-directions") return directions(record.data as DirectionData[], kind === "figure4");
+  if (kind === "figure4" || kind === "measure-directions")
+    return directions(record.data as DirectionData[], kind === "figure4");
   if (kind === "measure-covariance") return covariance(record.data as CovarianceData[]);
-  return { charts: [], text: record.data === undefined ? [] : ["```json", JSON.stringify(record.data, null, 2), "```"] };
+  return {
+    charts: [],
+    text: record.data === undefined ? [] : ["```json", JSON.stringify(record.data, null, 2), "```"],
+  };
 }
 
 function accuracies(record: ExperimentRecord, series: readonly LoadedSeries[]): Illustration {
   const data = series.flatMap(({ name: category, group, paper, loaded }): Dot[] => {
-    const points = curveOf(loaded, ({ summary }) => [summary!], () => 0, column("accuracy"));
+    const points = curveOf(
+      loaded,
+      ({ summary }) => [summary!],
+      () => 0,
+      column("accuracy"),
+    );
     const ours = points.map(({ y, low, high }) => ({ group, category, source: OURS, y, low, high }));
     return paper === null ? ours : [...ours, { group, category, source: "paper (full scale)", y: paper }];
   });
@@ -59,28 +74,47 @@ function toData(name: string, points: ReturnType<typeof curveOf>): Datum[] {
 function figure1(record: ExperimentRecord, series: readonly LoadedSeries[]): Illustration {
   const names = series.map(({ name }) => name);
   const training = series.flatMap(({ name, loaded }) =>
-    toData(name, curveOf(loaded, (run) => byEpoch(run, error("accuracy")), column("epoch"), column("value"))),
+    toData(
+      name,
+      curveOf(loaded, (run) => byEpoch(run, error("accuracy")), column("epoch"), column("value")),
+    ),
   );
   const validation = series.flatMap(({ name, loaded }) =>
-    toData(name, curveOf(loaded, ({ evaluations }) => evaluations, column("epoch"), error("testAccuracy"))),
+    toData(
+      name,
+      curveOf(loaded, ({ evaluations }) => evaluations, column("epoch"), error("testAccuracy")),
+    ),
   );
   // The published medians are of ResNet44 at full scale; beside another network they would mean nothing.
   const published =
     record.scale === "small"
       ? []
       : VALIDATION_ERROR.flatMap(({ batchSize, from, to, error }) =>
-          names.includes(`b=${batchSize}`) ? [from, to, null].map((x) => ({ series: `b=${batchSize}`, source: PUBLISHED, x: x ?? to, y: x === null ? null : error })) : [],
+          names.includes(`b=${batchSize}`)
+            ? [from, to, null].map((x) => ({
+                series: `b=${batchSize}`,
+                source: PUBLISHED,
+                x: x ?? to,
+                y: x === null ? null : error,
+              }))
+            : [],
         );
   const options = { x: { title: "epoch" }, series: names, legend: "batch size", ordered: true };
   const chart = (name: string, title: string, data: readonly Datum[], y: string): Chart => ({
     name,
     title,
-    spec: curves(data, { ...options, title, y: { title: y, log: true } }),
+    // An axis from 0: training errors get there, where a logarithm cannot follow.
+    spec: curves(data, { ...options, title, y: { title: y, zero: true } }),
   });
   return {
     charts: [
       chart("training-error", "(a) training error", training, "training error (%), mean of the epoch"),
-      chart("validation-error", "(b) validation error", [...validation, ...published], "validation error (%)"),
+      chart(
+        "validation-error",
+        "(b) validation error",
+        [...validation, ...published],
+        "validation error (%)",
+      ),
     ],
     text: [],
   };
@@ -95,7 +129,12 @@ function figure2(series: readonly LoadedSeries[]): Illustration {
       toData(multiple(batchSize / small), curveOf(loaded, measured, column("step"), column("distanceFirst"))),
     );
     const published = publishedPanel(panel).flatMap(({ batchSize, step, distance }) =>
-      step.map((x, i) => ({ series: multiple(batchSize / PUBLISHED_SMALL_BATCH), source: PUBLISHED, x, y: distance[i]! })),
+      step.map((x, i) => ({
+        series: multiple(batchSize / PUBLISHED_SMALL_BATCH),
+        source: PUBLISHED,
+        x,
+        y: distance[i]!,
+      })),
     );
     const title = panel === "a" ? "(a) without the cures" : "(b) learning rate × √(B/B_S), ghost batch norm";
     const spec = curves([...data, ...published], {
@@ -126,7 +165,10 @@ function multiple(ratio: number): string {
 
 function publishedPanel(panel: string) {
   if (panel === "a") return publishedDistances();
-  return Object.entries(DISTANCE_WITH_CURES).map(([batch, curve]) => ({ batchSize: Number(batch), ...curve }));
+  return Object.entries(DISTANCE_WITH_CURES).map(([batch, curve]) => ({
+    batchSize: Number(batch),
+    ...curve,
+  }));
 }
 
 /** Steps before the second epoch are left out of fits: the first ones are clipped, and few. */
@@ -159,20 +201,26 @@ function distanceCurve(run: RunData): DistanceCurve {
 }
 
 function fitRow(title: string, { fits, plausible, slope, power, alpha }: LawComparison): string {
-  const range = ({ value, low, high }: { value: number; low: number; high: number }) => `${value.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
-  const r2 = (["log", "power", "log-power", "saturating"] as const).map((law) => fits.find((fit) => fit.law === law)!.r2.toFixed(3));
+  const range = ({ value, low, high }: { value: number; low: number; high: number }) =>
+    `${value.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
+  const r2 = (["log", "power", "log-power", "saturating"] as const).map((law) =>
+    fits.find((fit) => fit.law === law)!.r2.toFixed(3),
+  );
   return `| ${title} | ${plausible.join(", ")} | ${range(slope)} | ${range(power)} | ${range(alpha)} | ${r2.join(", ")} |`;
 }
 
 function figure3(series: readonly LoadedSeries[]): Illustration {
   const data = series.flatMap(({ name, loaded }) =>
-    toData(name, curveOf(loaded, ({ evaluations }) => evaluations, column("step"), error("testAccuracy"))),
+    toData(
+      name,
+      curveOf(loaded, ({ evaluations }) => evaluations, column("step"), error("testAccuracy")),
+    ),
   );
   const title = "Validation error with regime adaptation";
   const spec = curves(data, {
     title,
     x: { title: "iteration" },
-    y: { title: "validation error (%)", log: true },
+    y: { title: "validation error (%)" },
     series: series.map(({ name }) => name),
     legend: "batch size",
   });
@@ -183,7 +231,8 @@ function directions(measurements: readonly DirectionData[], withPublished: boole
   const charts = measurements.map((measurement, i): Chart => {
     const { kind, range, bins, taylorSlope, floor, slope } = measurement;
     const at = bins.map(({ distance }) => distance);
-    const line = (name: string, source: string, f: (d: number) => number): Datum[] => at.map((x) => ({ series: name, source, x, y: f(x) }));
+    const line = (name: string, source: string, f: (d: number) => number): Datum[] =>
+      at.map((x) => ({ series: name, source, x, y: f(x) }));
     const spread = "spread of L(w) − L(w₀)";
     const fit = "√(floor² + (slope·d)²)";
     const taylor = "Taylor: d·‖∇L‖/√P";
@@ -194,7 +243,14 @@ function directions(measurements: readonly DirectionData[], withPublished: boole
     ];
     const overlay = withPublished && range >= 10;
     if (overlay) {
-      data.push(...LOSS_SPREAD.distance.map((x, k) => ({ series: spread, source: PUBLISHED, x, y: LOSS_SPREAD.deviation[k]! })));
+      data.push(
+        ...LOSS_SPREAD.distance.map((x, k) => ({
+          series: spread,
+          source: PUBLISHED,
+          x,
+          y: LOSS_SPREAD.deviation[k]!,
+        })),
+      );
     }
     const title = `${kind === "unit" ? "Random directions" : "Directions scaled by tensor"} up to a distance of ${range}`;
     const spec = curves(data, {
@@ -207,8 +263,9 @@ function directions(measurements: readonly DirectionData[], withPublished: boole
     });
     return { name: `directions-${i + 1}-${kind}-${range}`, title, spec };
   });
-  const rows = measurements.map(({ kind, range, gradientNorm, taylorSlope, floor, slope, exponent, leavesTaylorAt }) =>
-    `| ${kind} | ${range} | ${exponent.toFixed(2)} | ${floor.toExponential(1)} | ${slope.toExponential(2)} | ${taylorSlope.toExponential(2)} | ${gradientNorm.toPrecision(3)} | ${leavesTaylorAt?.toPrecision(2) ?? "nowhere"} |`,
+  const rows = measurements.map(
+    ({ kind, range, gradientNorm, taylorSlope, floor, slope, exponent, leavesTaylorAt }) =>
+      `| ${kind} | ${range} | ${exponent.toFixed(2)} | ${floor.toExponential(1)} | ${slope.toExponential(2)} | ${taylorSlope.toExponential(2)} | ${gradientNorm.toPrecision(3)} | ${leavesTaylorAt?.toPrecision(2) ?? "nowhere"} |`,
   );
   const text = [
     "| directions | range | exponent of d | noise floor | fitted slope | Taylor slope ‖∇L‖/√P | ‖∇L‖ | leaves the Taylor line at |",
@@ -228,10 +285,13 @@ interface CovarianceData {
 }
 
 function covariance(data: readonly CovarianceData[]): Illustration {
-  const nameOf = ({ ghostSize }: CovarianceData) => (ghostSize === null ? "batch norm over the batch" : `ghosts of ${ghostSize}`);
+  const nameOf = ({ ghostSize }: CovarianceData) =>
+    ghostSize === null ? "batch norm over the batch" : `ghosts of ${ghostSize}`;
   const title = "Covariance of the gradient, times the batch size";
   const spec = curves(
-    data.flatMap((curve) => curve.points.map(({ batchSize: x, scaled: y }) => ({ series: nameOf(curve), source: OURS, x, y }))),
+    data.flatMap((curve) =>
+      curve.points.map(({ batchSize: x, scaled: y }) => ({ series: nameOf(curve), source: OURS, x, y })),
+    ),
     {
       title,
       x: { title: "batch size M", log: true },
@@ -241,7 +301,10 @@ function covariance(data: readonly CovarianceData[]): Illustration {
       points: true,
     },
   );
-  const text = data.map((curve) => `${nameOf(curve)}: the trace falls as M^${curve.slope.toFixed(3)} ± ${curve.slopeError.toFixed(3)}; independent gradients would give −1.`);
+  const text = data.map(
+    (curve) =>
+      `${nameOf(curve)}: the trace falls as M^${curve.slope.toFixed(3)} ± ${curve.slopeError.toFixed(3)}; independent gradients would give −1.`,
+  );
   return { charts: [{ name: "covariance", title, spec }], text };
 }
 
@@ -250,17 +313,46 @@ export function illustrateRuns(runs: readonly RunData[]): Illustration {
   const names = runs.map(({ name }) => name);
   const of = (rows: (run: RunData) => readonly MetricNumbers[], y: string) =>
     runs.flatMap((run) => toData(run.name, curveOf([run], rows, column("step"), column(y))));
-  const chart = (name: string, title: string, data: readonly Datum[], y: string, log: { x?: boolean; y?: boolean } = {}): Chart[] =>
+  const chart = (
+    name: string,
+    title: string,
+    data: readonly Datum[],
+    y: string,
+    log: { x?: boolean; y?: boolean } = {},
+  ): Chart[] =>
     data.some((datum) => datum.y !== null)
-      ? [{ name, title, spec: curves(data, { title, x: { title: "step", log: log.x ?? false }, y: { title: y, log: log.y ?? false }, series: names, legend: "run" }) }]
+      ? [
+          {
+            name,
+            title,
+            spec: curves(data, {
+              title,
+              x: { title: "step", log: log.x ?? false },
+              y: { title: y, log: log.y ?? false },
+              series: names,
+              legend: "run",
+            }),
+          },
+        ]
       : [];
   const training = ({ training }: RunData) => thinned(training);
   return {
     charts: [
       ...chart("loss", "Training loss", of(training, "loss"), "cross-entropy of the batch", { y: true }),
-      ...chart("test-accuracy", "Test accuracy", of(({ evaluations }) => evaluations, "testAccuracy"), "test accuracy (%)"),
+      ...chart(
+        "test-accuracy",
+        "Test accuracy",
+        of(({ evaluations }) => evaluations, "testAccuracy"),
+        "test accuracy (%)",
+      ),
       ...chart("learning-rate", "Learning rate", of(training, "learningRate"), "learning rate", { y: true }),
-      ...chart("distance", "Distance from the start", of(measured, "distanceAll"), "‖w − w₀‖ of all parameters", { x: true }),
+      ...chart(
+        "distance",
+        "Distance from the start",
+        of(measured, "distanceAll"),
+        "‖w − w₀‖ of all parameters",
+        { x: true },
+      ),
     ],
     text: [],
   };
@@ -272,5 +364,7 @@ const SHOWN_POINTS = 1500;
 function thinned(rows: readonly MetricNumbers[]): readonly MetricNumbers[] {
   const every = Math.ceil(rows.length / SHOWN_POINTS);
   // A gap must stay one: rows that are no numbers are kept.
-  return every <= 1 ? rows : rows.filter((row, i) => i % every === 0 || i === rows.length - 1 || !Number.isFinite(row["loss"]));
+  return every <= 1
+    ? rows
+    : rows.filter((row, i) => i % every === 0 || i === rows.length - 1 || !Number.isFinite(row["loss"]));
 }

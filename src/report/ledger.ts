@@ -4,7 +4,12 @@ import type { RunData } from "../storage/read-run.ts";
 export interface LedgerEntry {
   readonly name: string;
   /** Null where no evaluation reached the target. */
-  readonly reached: { readonly steps: number; readonly samples: number; readonly flops: number; readonly seconds: number } | null;
+  readonly reached: {
+    readonly steps: number;
+    readonly samples: number;
+    readonly flops: number;
+    readonly seconds: number;
+  } | null;
   /** Percent; null for a run that has not finished. */
   readonly final: number | null;
 }
@@ -20,5 +25,9 @@ export function ledgerOf(run: RunData, target: number): LedgerEntry {
   const part = steps / summary["steps"]!;
   const of = (total: number | undefined) => part * (total ?? Number.NaN);
   const { samples, flops, seconds } = summary;
-  return { name, reached: { steps, samples: Math.round(of(samples)), flops: of(flops), seconds: of(seconds) }, final };
+  return {
+    name,
+    reached: { steps, samples: Math.round(of(samples)), flops: of(flops), seconds: of(seconds) },
+    final,
+  };
 }

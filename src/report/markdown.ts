@@ -84,9 +84,13 @@ const CHOICES = [
 
 export function choicesOf(runs: readonly RunData[]): string[] {
   return CHOICES.flatMap((key) => {
-    const values = [...new Set(runs.map(({ configuration }) => JSON.stringify(configuration[key])))].filter((value) => value !== undefined && value !== "null");
+    const values = [...new Set(runs.map(({ configuration }) => JSON.stringify(configuration[key])))].filter(
+      (value) => value !== undefined && value !== "null",
+    );
     if (values.length === 0) return [];
-    return [`${key}: ${values.length <= 3 ? values.map((value) => value.replaceAll('"', "")).join(", ") : `${values.length} different`}`];
+    return [
+      `${key}: ${values.length <= 3 ? values.map((value) => value.replaceAll('"', "")).join(", ") : `${values.length} different`}`,
+    ];
   });
 }
 
@@ -96,7 +100,19 @@ export function adaptersOf(runs: readonly RunData[]): string[] {
 
 /** Runs by themselves, without an experiment around them. */
 export function runsTable(runs: readonly RunData[]): string[] {
-  const head = ["run", "test accuracy (%)", "best (%)", "batch", "ghosts of", "seed", "steps", "samples", "FLOP", "time", "adapter"];
+  const head = [
+    "run",
+    "test accuracy (%)",
+    "best (%)",
+    "batch",
+    "ghosts of",
+    "seed",
+    "steps",
+    "samples",
+    "FLOP",
+    "time",
+    "adapter",
+  ];
   return markdownTable(
     head,
     runs.map(({ name, configuration, environment, summary }) => [

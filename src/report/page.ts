@@ -1,7 +1,7 @@
 /** One HTML file that opens without a network: text, charts with zoom and tooltips, and all they need, inlined. */
 import { readPackageFile } from "../storage/package-file.ts";
-import type { Report } from "./report.ts";
 import { compileChart } from "./render.ts";
+import type { Report } from "./report.ts";
 
 const STYLE = `
   body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #222; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
@@ -25,7 +25,9 @@ const SCRIPT = `
 `;
 
 export async function reportPage({ title, markdown, charts }: Report): Promise<string> {
-  const compiled = await Promise.all(charts.map(async ({ name, spec }) => ({ name, spec: await compileChart(spec) })));
+  const compiled = await Promise.all(
+    charts.map(async ({ name, spec }) => ({ name, spec: await compileChart(spec) })),
+  );
   const library = charts.length === 0 ? "" : await readPackageFile("vega", "build/vega.min.js");
   const places = charts.map(({ name }) => `<div id="chart-${escapeHtml(name)}"></div>`).join("\n");
   return `<!doctype html>
@@ -50,7 +52,11 @@ ${charts.length === 0 ? "" : `<script type="application/json" id="charts-data">$
 }
 
 export function escapeHtml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
 }
 
 /** JSON inside a script element: no end of the element can occur in it. */
@@ -94,7 +100,8 @@ function tableHtml(lines: readonly string[]): string {
       .split(/(?<!\\)\|/)
       .map((text) => inline(text.trim().replaceAll("\\|", "|"))),
   );
-  const row = (cells: readonly string[], tag: string) => `<tr>${cells.map((text) => `<${tag}>${text}</${tag}>`).join("")}</tr>`;
+  const row = (cells: readonly string[], tag: string) =>
+    `<tr>${cells.map((text) => `<${tag}>${text}</${tag}>`).join("")}</tr>`;
   return `<div class="scroll"><table><thead>${row(head!, "th")}</thead><tbody>${rows.map((cells) => row(cells, "td")).join("")}</tbody></table></div>`;
 }
 

@@ -19,7 +19,9 @@ export const DISTANCE_BY_EPOCH = {
 } as const;
 
 /** Figure 2b: distance from the start at iterations, by batch size; learning rate adjusted, ghost batch norm. */
-export const DISTANCE_WITH_CURES: Readonly<Record<number, { step: readonly number[]; distance: readonly number[] }>> = {
+export const DISTANCE_WITH_CURES: Readonly<
+  Record<number, { step: readonly number[]; distance: readonly number[] }>
+> = {
   64: {
     step: [781, 1562, 3906, 7812, 15625, 31250, 46875, 62500],
     distance: [2.44, 3.73, 5.89, 7.4, 8.88, 10.13, 10.49, 10.65],
@@ -32,9 +34,18 @@ export const DISTANCE_WITH_CURES: Readonly<Record<number, { step: readonly numbe
     step: [195, 390, 976, 1953, 3906, 7812, 11718, 15625],
     distance: [1.72, 2.25, 3.59, 5.02, 6.37, 7.87, 8.74, 9.16],
   },
-  512: { step: [97, 195, 488, 976, 1953, 3906, 5859, 7812], distance: [3.37, 3.42, 3.63, 4.09, 4.74, 6.0, 6.97, 7.63] },
-  1024: { step: [48, 97, 244, 488, 976, 1953, 2929, 3906], distance: [2.87, 2.87, 2.89, 3.1, 3.77, 4.86, 5.75, 6.35] },
-  2048: { step: [24, 48, 122, 244, 488, 976, 1464, 1953], distance: [3.56, 3.56, 3.56, 3.61, 3.55, 4.18, 4.88, 5.25] },
+  512: {
+    step: [97, 195, 488, 976, 1953, 3906, 5859, 7812],
+    distance: [3.37, 3.42, 3.63, 4.09, 4.74, 6.0, 6.97, 7.63],
+  },
+  1024: {
+    step: [48, 97, 244, 488, 976, 1953, 2929, 3906],
+    distance: [2.87, 2.87, 2.89, 3.1, 3.77, 4.86, 5.75, 6.35],
+  },
+  2048: {
+    step: [24, 48, 122, 244, 488, 976, 1464, 1953],
+    distance: [3.56, 3.56, 3.56, 3.61, 3.55, 4.18, 4.88, 5.25],
+  },
 };
 
 /** Figure 1b: medians of the validation error over epochs, percent. */
@@ -46,7 +57,15 @@ export const VALIDATION_ERROR: readonly { batchSize: number; from: number; to: n
   [1024, 20.9, 16.1, 10.3],
   [2048, 25.4, 19.3, 12.7],
 ].flatMap(([batchSize, ...errors]) =>
-  errors.map((error, i) => ({ batchSize: batchSize!, error, ...[{ from: 20, to: 40 }, { from: 60, to: 80 }, { from: 84, to: 100 }][i]! })),
+  errors.map((error, i) => ({
+    batchSize: batchSize!,
+    error,
+    ...[
+      { from: 20, to: 40 },
+      { from: 60, to: 80 },
+      { from: 84, to: 100 },
+    ][i]!,
+  })),
 );
 
 /** Figure 4: spread of the loss along random directions against the distance. */
@@ -59,10 +78,18 @@ export const LOSS_SPREAD = {
 export const PUBLISHED_SMALL_BATCH = 128;
 
 /** Figure 2a against the iteration. */
-export function publishedDistances(): { batchSize: number; step: readonly number[]; distance: readonly number[] }[] {
+export function publishedDistances(): {
+  batchSize: number;
+  step: readonly number[];
+  distance: readonly number[];
+}[] {
   const { samples, epochs, distance } = DISTANCE_BY_EPOCH;
   return Object.entries(distance).map(([batch, values]) => {
     const batchSize = Number(batch);
-    return { batchSize, step: epochs.map((epoch) => Math.round((epoch * samples) / batchSize)), distance: values };
+    return {
+      batchSize,
+      step: epochs.map((epoch) => Math.round((epoch * samples) / batchSize)),
+      distance: values,
+    };
   });
 }

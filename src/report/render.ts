@@ -10,7 +10,9 @@ export async function compileChart(spec: ChartSpec): Promise<object> {
 
 export async function chartSvg(spec: ChartSpec): Promise<string> {
   const vega = await import("vega");
-  const view = new vega.View(vega.parse((await compileChart(spec)) as Parameters<typeof vega.parse>[0]), { renderer: "none" });
+  const view = new vega.View(vega.parse((await compileChart(spec)) as Parameters<typeof vega.parse>[0]), {
+    renderer: "none",
+  });
   try {
     return await view.toSVG();
   } finally {
@@ -24,7 +26,9 @@ const ZOOM = 2;
 export async function svgToPng(svg: string): Promise<Uint8Array> {
   const { Resvg } = await import("@resvg/resvg-js");
   // Without a font file of its own the renderer leaves out all text and says nothing.
-  const fontFiles = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((file) => packageFile("dejavu-fonts-ttf", `ttf/${file}`));
+  const fontFiles = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((file) =>
+    packageFile("dejavu-fonts-ttf", `ttf/${file}`),
+  );
   const options = {
     fitTo: { mode: "zoom" as const, value: ZOOM },
     font: { fontFiles, loadSystemFonts: false, defaultFontFamily: FONT },

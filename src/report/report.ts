@@ -18,28 +18,41 @@ export interface Report {
 }
 
 /** @param pathOf the folder of a run by its name */
-export async function reportExperiment(record: ExperimentRecord, pathOf: (run: string) => string): Promise<Report> {
+export async function reportExperiment(
+  record: ExperimentRecord,
+  pathOf: (run: string) => string,
+): Promise<Report> {
   const problems: string[] = [];
   const series: LoadedSeries[] = [];
   for (const entry of record.series) {
     const runs = await finishedRuns(entry.runs.map(pathOf), problems);
     const differing = difference(runs);
     if (differing !== null) {
-      problems.push(`${entry.group} ${entry.name}: the runs are not averaged: ${differing}; the first stands alone`.trim());
+      problems.push(
+        `${entry.group} ${entry.name}: the runs are not averaged: ${differing}; the first stands alone`.trim(),
+      );
     }
     series.push({ ...entry, loaded: differing === null ? runs : runs.slice(0, 1) });
   }
   const shown = series.filter(({ loaded }) => loaded.length > 0);
   const runs = shown.flatMap(({ loaded }) => loaded);
-  if (record.series.length > 0 && runs.length === 0) throw new DataError(`experiment ${record.id}: none of its runs has finished: ${problems.join("; ")}`);
+  if (record.series.length > 0 && runs.length === 0)
+    throw new DataError(`experiment ${record.id}: none of its runs has finished: ${problems.join("; ")}`);
   const illustration = illustrate(record, shown);
   const facts = [
     `- made by \`${record.command}\``,
     `- scale: ${record.scale}`,
-    ...(runs.length > 0 ? [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`] : []),
+    ...(runs.length > 0
+      ? [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`]
+      : []),
     ...record.notes.map((note) => `- ${note}`),
   ];
-  const markdown = compose(record.title, [...resultsTable(record, shown), "", ...facts], illustration, problems);
+  const markdown = compose(
+    record.title,
+    [...resultsTable(record, shown), "", ...facts],
+    illustration,
+    problems,
+  );
   return { id: record.id, title: record.title, markdown, charts: illustration.charts, problems };
 }
 
@@ -48,12 +61,19 @@ export async function reportRuns(folders: readonly string[]): Promise<Report> {
   const runs = await finishedRuns(folders, problems);
   if (runs.length === 0) throw new DataError(`none of the runs can be shown: ${problems.join("; ")}`);
   const differing = difference(runs);
-  if (differing !== null) problems.push(`the runs differ in more than the seed, so nothing is averaged: ${differing}`);
+  if (differing !== null)
+    problems.push(`the runs differ in more than the seed, so nothing is averaged: ${differing}`);
   const title = runs.length === 1 ? `Run ${runs[0]!.name}` : `${runs.length} runs`;
   const illustration = illustrateRuns(runs);
   const facts = [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`];
   const markdown = compose(title, [...runsTable(runs), "", ...facts], illustration, problems);
-  return { id: runs.length === 1 ? runs[0]!.name : "runs", title, markdown, charts: illustration.charts, problems };
+  return {
+    id: runs.length === 1 ? runs[0]!.name : "runs",
+    title,
+    markdown,
+    charts: illustration.charts,
+    problems,
+  };
 }
 
 async function finishedRuns(paths: readonly string[], problems: string[]): Promise<RunData[]> {
@@ -71,8 +91,24 @@ async function finishedRuns(paths: readonly string[], problems: string[]): Promi
   return runs;
 }
 
-function compose(title: string, table: readonly string[], { charts, text }: Illustration, problems: readonly string[]): string {
-  const warnings = problems.length === 0 ? [] : ["", "**Left out or not put together**", "", ...problems.map((problem) => `- ${problem}`)];
+function compose(
+  title: string,
+  table: readonly string[],
+  { charts, text }: Illustration,
+  problems: readonly string[],
+): string {
+  const warnings =
+    problems.length === 0
+      ? []
+      : ["", "**Left out or not put together**", "", ...problems.map((problem) => `- ${problem}`)];
   const images = charts.flatMap(({ name, title: chartTitle }) => ["", `![${chartTitle}](${name}.svg)`]);
-  return [`# ${title}`, "", ...table, ...warnings, ...images, ...(text.length > 0 ? ["", ...text] : []), ""].join("\n");
+  return [
+    `# ${title}`,
+    "",
+    ...table,
+    ...warnings,
+    ...images,
+    ...(text.length > 0 ? ["", ...text] : []),
+    "",
+  ].join("\n");
 }

@@ -2,8 +2,8 @@
 
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { DataError } from "../support/errors.ts";
 
 /** Where a file of a package is. @throws DataError when the package is not installed or has no such file */
@@ -11,7 +11,9 @@ export function packageFile(name: string, file: string): string {
   const paths = createRequire(import.meta.url).resolve.paths(name) ?? [];
   const found = paths.map((path) => join(path, name, file)).find((path) => existsSync(path));
   if (found !== undefined) return found;
-  throw new DataError(`${join("node_modules", name, file)}: is not installed: run \`npm run setup\` (looked from ${dirname(paths[0] ?? ".")})`);
+  throw new DataError(
+    `${join("node_modules", name, file)}: is not installed: run \`npm run setup\` (looked from ${dirname(paths[0] ?? ".")})`,
+  );
 }
 
 export function readPackageFile(name: string, file: string): Promise<string> {

@@ -67,7 +67,10 @@ export function parseMetricLine(line: string): { kind: string; numbers: MetricNu
   }
   if (row === null || typeof row !== "object") return null;
   const { kind, ...values } = row;
-  const numbers = Object.entries(values).map(([key, value]) => [key, typeof value === "number" ? value : Number.NaN]);
+  const numbers = Object.entries(values).map(([key, value]) => [
+    key,
+    typeof value === "number" ? value : Number.NaN,
+  ]);
   return { kind: String(kind), numbers: Object.fromEntries(numbers) as MetricNumbers };
 }
 

@@ -48,7 +48,12 @@ export async function writeTensorBoard(folder: string, now = new Date()): Promis
   const every = Math.ceil(training.length / SHOWN_STEPS);
   const shown = training.filter((row, i) => i % every === 0 || Number.isFinite(row["distanceAll"]));
   const scalars = [...scalarsOf(shown, TRAINING), ...scalarsOf(evaluations, EVALUATION)]
-    .map(({ tag, step, value }) => ({ tag, step, value, wallTime: start + (end - start) * (step / lastStep) }))
+    .map(({ tag, step, value }) => ({
+      tag,
+      step,
+      value,
+      wallTime: start + (end - start) * (step / lastStep),
+    }))
     .sort((a, b) => a.step - b.step);
   const host = hostname().replaceAll(/[^\w.-]/g, "-");
   const name = `events.out.tfevents.${Math.floor(start)}.${host}`;
@@ -71,7 +76,10 @@ function scalarsOf(rows: readonly MetricNumbers[], tags: Readonly<Record<string,
 
 /** The records of a file: its version, then an event for each scalar. */
 export async function encodeEvents(scalars: readonly Scalar[], start: number): Promise<Uint8Array[]> {
-  const [{ crc32c }, { default: protobuf }] = await Promise.all([import("@node-rs/crc32"), import("protobufjs/minimal.js")]);
+  const [{ crc32c }, { default: protobuf }] = await Promise.all([
+    import("@node-rs/crc32"),
+    import("protobufjs/minimal.js"),
+  ]);
   const LENGTH_DELIMITED = 2;
   const FIXED32 = 5;
   const FIXED64 = 1;
@@ -95,9 +103,21 @@ export async function encodeEvents(scalars: readonly Scalar[], start: number): P
   return [
     record(version),
     ...scalars.map(({ tag: name, step, value, wallTime }) => {
-      const one = protobuf.Writer.create().uint32(tag(1, LENGTH_DELIMITED)).string(name).uint32(tag(2, FIXED32)).float(value).finish();
+      const one = protobuf.Writer.create()
+        .uint32(tag(1, LENGTH_DELIMITED))
+        .string(name)
+        .uint32(tag(2, FIXED32))
+        .float(value)
+        .finish();
       const summary = protobuf.Writer.create().uint32(tag(1, LENGTH_DELIMITED)).bytes(one).finish();
-      return record(event(wallTime).uint32(tag(2, VARINT)).int64(step).uint32(tag(5, LENGTH_DELIMITED)).bytes(summary).finish());
+      return record(
+        event(wallTime)
+          .uint32(tag(2, VARINT))
+          .int64(step)
+          .uint32(tag(5, LENGTH_DELIMITED))
+          .bytes(summary)
+          .finish(),
+      );
     }),
   ];
 }

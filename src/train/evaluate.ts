@@ -1,6 +1,6 @@
 import type { Feed, ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type Arena, record, type Recording } from "../gpu/recording.ts";
+import { type Arena, type Recording, record } from "../gpu/recording.ts";
 import type { ModelState } from "../nn/model-state.ts";
 import { fromArray, persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
 import { StepUniform } from "./step-uniform.ts";
@@ -53,7 +53,12 @@ export class Evaluator {
     const { count } = data.test;
     const step = new StepUniform(gpu);
     const log = persistent(gpu, [1, 8], { label: "evaluation" });
-    const order = fromArray(gpu, Uint32Array.from({ length: count }, (_, i) => i), [count], "test order");
+    const order = fromArray(
+      gpu,
+      Uint32Array.from({ length: count }, (_, i) => i),
+      [count],
+      "test order",
+    );
     const recordings = new Map<number, Recording>();
     const batches: EvaluationBatch[] = [];
     for (let firstSample = 0; firstSample < count; firstSample += batchSize) {
@@ -61,7 +66,9 @@ export class Evaluator {
       let recording = recordings.get(samples);
       if (!recording) {
         const tensors = { order, step: step.tensor, log };
-        recording = await record(gpu, arena, "evaluation", () => evaluationStep(state, data, tensors, samples));
+        recording = await record(gpu, arena, "evaluation", () =>
+          evaluationStep(state, data, tensors, samples),
+        );
         recordings.set(samples, recording);
       }
       batches.push({ recording, firstSample, samples });
@@ -71,10 +78,17 @@ export class Evaluator {
 
   async run(): Promise<Evaluation> {
     this.#gpu.write(this.#log, new Float32Array(8));
-    this.#feed?.announce(0, Uint32Array.from({ length: this.#samples }, (_, i) => i));
+    this.#feed?.announce(
+      0,
+      Uint32Array.from({ length: this.#samples }, (_, i) => i),
+    );
     for (const { recording, firstSample, samples } of this.#batches) {
       const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, step: 0 };
-      if (this.#feed) await this.#feed.write(0, Uint32Array.from({ length: samples }, (_, i) => firstSample + i));
+      if (this.#feed)
+        await this.#feed.write(
+          0,
+          Uint32Array.from({ length: samples }, (_, i) => firstSample + i),
+        );
       this.#step.write({ ...still, firstSample: this.#feed ? 0 : firstSample });
       recording.replay();
     }

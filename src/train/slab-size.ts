@@ -40,7 +40,11 @@ function largestGhost(layout: GhostLayout, memoryBytes: number, bytesOf: PlanByt
   return "no ghost would fit: take a smaller model, or allow more (--memory, in MiB)";
 }
 
-function bytesOrRefusal(bytesOf: PlanBytes, layout: GhostLayout, maximumSlab: number): number | CapacityError {
+function bytesOrRefusal(
+  bytesOf: PlanBytes,
+  layout: GhostLayout,
+  maximumSlab: number,
+): number | CapacityError {
   try {
     return bytesOf(layout, maximumSlab);
   } catch (error) {

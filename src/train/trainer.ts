@@ -140,7 +140,11 @@ export class Trainer {
     const largest = epoch.full ?? epoch.last;
     const slabSamples =
       options.slabSamples ??
-      chooseSlab(largest, memoryBytes, (layout, maximumSlab) => planRecording(gpu, body(layout, maximumSlab)).bytes);
+      chooseSlab(
+        largest,
+        memoryBytes,
+        (layout, maximumSlab) => planRecording(gpu, body(layout, maximumSlab)).bytes,
+      );
     const arena = new Arena(gpu);
     const full = await record(gpu, arena, "training step", body(largest, slabSamples));
     const recordings = {
@@ -311,7 +315,10 @@ export class Trainer {
       return;
     }
     // The window holds each batch in its order already.
-    this.gpu.write(this.#order, Uint32Array.from(order, (_, position) => position));
+    this.gpu.write(
+      this.#order,
+      Uint32Array.from(order, (_, position) => position),
+    );
     feed.announce(epoch, order.subarray(0, count));
     this.#epochOrder = order;
   }

@@ -103,6 +103,31 @@ test("train writes a run folder; its config.yaml alone gives the run again, bit 
   }
 });
 
+test("negative control: ghosts as large as the batch are no ghosts, bit for bit", async () => {
+  const options =
+    "--dataset synthetic --width 16 --hidden 2 --batch-size 64 --lr-rule sqrt --partial authors --max-steps 4";
+  const weights: Buffer[] = [];
+  for (const [name, ...ghosts] of [
+    ["none"],
+    ["whole", "--ghost-size", "64"],
+    ["halves", "--ghost-size", "32"],
+  ]) {
+    const { code, stderr } = await ghostbatch([
+      "train",
+      ...options.split(" "),
+      ...ghosts,
+      "--runs-dir",
+      runs,
+      "--name",
+      name!,
+    ]);
+    expect(code, stderr).toBe(0);
+    weights.push(readFileSync(inRun(name!, "weights.safetensors")));
+  }
+  expect(weights[1]!.equals(weights[0]!)).toBe(true);
+  expect(weights[2]!.equals(weights[0]!)).toBe(false);
+});
+
 test("train --dry-run: parameters, learning rates and cost, and nothing trained", async () => {
   const options =
     "--batch-size 4096 --ghost-size 128 --lr-rule sqrt --lr-reference-batch 128 --regime adapted --partial authors";
@@ -151,18 +176,15 @@ test("data mnist --json: the files, their checksums, the count of each digit", a
   expect(facts.test.classCounts).toEqual([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]); // LeCun's page
 });
 
-test("without an adapter: exit code 3, and what to do", async ({ skip }) => {
-  const named = await ghostbatch(["doctor", "--adapter", "no such adapter"]);
-  expect([named.code, named.stderr]).toEqual([
-    3,
-    expect.stringMatching(/^error: no adapter named "no such adapter": /),
-  ]);
+test("an adapter that is not there: exit code 3", async () => {
+  const { code, stderr } = await ghostbatch(["doctor", "--adapter", "no such adapter"]);
+  expect([code, stderr]).toEqual([3, expect.stringMatching(/^error: no adapter named "no such adapter": /)]);
+});
+
+test("no adapter at all: exit code 3, and what to do", async ({ skip }) => {
+  if (process.platform !== "linux") skip("only Vulkan's drivers can be taken away by a variable");
   if (softwareNodePath() !== null && !runningOnSoftwareNode())
     skip("a software GPU stands in for an adapter here");
-  if (process.platform !== "linux") skip("only Vulkan's drivers can be taken away by a variable");
-  const none = await startGhostbatch(["train"], { VK_DRIVER_FILES: "/nonexistent" });
-  expect([none.code, none.stderr]).toEqual([
-    3,
-    expect.stringMatching(/^error: no GPU adapter: run `npm run setup`/m),
-  ]);
+  const { code, stderr } = await startGhostbatch(["train"], { VK_DRIVER_FILES: "/nonexistent" });
+  expect([code, stderr]).toEqual([3, expect.stringMatching(/^error: no GPU adapter: run `npm run setup`/m)]);
 });

@@ -49,19 +49,26 @@ describe("signals", () => {
     ["SIGINT", 130],
     ["SIGTERM", 143],
     ["SIGUSR2", 140],
-  ] as const)("%s: a checkpoint, then exit %i, and --resume goes on to the same bits", async (signal, code) => {
-    const name = `stopped-${signal}`;
-    const program = await startRun(name);
-    program.child.kill(signal);
-    const ended = await program.ended;
-    expect(ended).toMatchObject({ code, signal: null });
-    const step = Number(ended.stderr.match(/stopped by SIG\w+ after step (\d+) of 1200; go on with: ghostbatch train --resume (\S+)/)![1]);
-    expect(lastCheckpoints(name)).toContain(`last-${step}.json`);
-    const again = await runProgram(["train", "--resume", folderOf(name)]);
-    requireDone(again);
-    expect(again.stderr).toContain(`resuming ${folderOf(name)} after step ${step}`);
-    expect(outcome(folderOf(name))).toBe(expected);
-  });
+  ] as const)(
+    "%s: a checkpoint, then exit %i, and --resume goes on to the same bits",
+    async (signal, code) => {
+      const name = `stopped-${signal}`;
+      const program = await startRun(name);
+      program.child.kill(signal);
+      const ended = await program.ended;
+      expect(ended).toMatchObject({ code, signal: null });
+      const step = Number(
+        ended.stderr.match(
+          /stopped by SIG\w+ after step (\d+) of 1200; go on with: ghostbatch train --resume (\S+)/,
+        )![1],
+      );
+      expect(lastCheckpoints(name)).toContain(`last-${step}.json`);
+      const again = await runProgram(["train", "--resume", folderOf(name)]);
+      requireDone(again);
+      expect(again.stderr).toContain(`resuming ${folderOf(name)} after step ${step}`);
+      expect(outcome(folderOf(name))).toBe(expected);
+    },
+  );
 
   test("a second SIGINT exits at once", async () => {
     const program = await startRun("interrupted-twice");
@@ -79,7 +86,16 @@ describe("signals", () => {
 
   test("SIGUSR2 with --on-usr2 continue: a checkpoint, and the run goes on", async () => {
     const name = "continuing";
-    const program = startProgram(["train", ...words, "--name", name, "--checkpoint-every", "never", "--on-usr2", "continue"]);
+    const program = startProgram([
+      "train",
+      ...words,
+      "--name",
+      name,
+      "--checkpoint-every",
+      "never",
+      "--on-usr2",
+      "continue",
+    ]);
     const metrics = join(folderOf(name), "metrics.jsonl");
     while (!existsSync(metrics) || readFileSync(metrics).length === 0) await sleep(5);
     program.child.kill("SIGUSR2");
@@ -104,20 +120,43 @@ describe("--resume", () => {
   });
 
   test("refuses an option that would alter the result, by name", async () => {
-    const { code, stderr } = await runProgram(["train", "--resume", folderOf("newer"), "--batch-size", "100"]);
+    const { code, stderr } = await runProgram([
+      "train",
+      "--resume",
+      folderOf("newer"),
+      "--batch-size",
+      "100",
+    ]);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^error: --batch-size 100: the run has 50, and another value would alter its result.*\n$/);
+    expect(stderr).toMatch(
+      /^error: --batch-size 100: the run has 50, and another value would alter its result.*\n$/,
+    );
   });
 
   test("says what is wrong with what it is given", async () => {
     const missing = await runProgram(["train", "--resume", join(runsDirectory, "nothing")]);
-    expect([missing.code, missing.stderr]).toEqual([2, `error: --resume ${join(runsDirectory, "nothing")}: there is no run folder\n`]);
+    expect([missing.code, missing.stderr]).toEqual([
+      2,
+      `error: --resume ${join(runsDirectory, "nothing")}: there is no run folder\n`,
+    ]);
     const empty = await runProgram(["train", "--resume", "--runs-dir", join(runsDirectory, "none")]);
-    expect([empty.code, empty.stderr]).toEqual([2, `error: --resume: there is no unfinished run in ${join(runsDirectory, "none")}\n`]);
+    expect([empty.code, empty.stderr]).toEqual([
+      2,
+      `error: --resume: there is no unfinished run in ${join(runsDirectory, "none")}\n`,
+    ]);
   });
 
   test("bare takes the newest unfinished run, with options that alter nothing, until none is left", async () => {
-    const harmless = ["--log-every", "1000", "--checkpoint-every", "1h", "--batch-size", "50", "--config", config];
+    const harmless = [
+      "--log-every",
+      "1000",
+      "--checkpoint-every",
+      "1h",
+      "--batch-size",
+      "50",
+      "--config",
+      config,
+    ];
     const first = await runProgram(["train", "--resume", "--runs-dir", runsDirectory, ...harmless]);
     requireDone(first);
     expect(first.stderr).toContain(`resuming ${folderOf("newer")} after step`);
@@ -143,10 +182,15 @@ describe("--resume", () => {
     const none = await runProgram(["train", "--resume", folderOf("damaged")]);
     expect(none.code).toBe(2);
     for (const step of steps) expect(none.stderr).toContain(join(folder, `last-${step}.json`));
-    for (const [file, bytes] of saved) if (!file.startsWith(`last-${Math.max(...steps)}`)) writeFileSync(join(folder, file), bytes);
+    for (const [file, bytes] of saved)
+      if (!file.startsWith(`last-${Math.max(...steps)}`)) writeFileSync(join(folder, file), bytes);
     const again = await runProgram(["train", "--resume", folderOf("damaged")]);
     requireDone(again);
-    expect(again.stderr).toMatch(new RegExp(`last-${Math.max(...steps)}\\.json: damaged: .*using the checkpoint before it, of step ${Math.min(...steps)}`));
+    expect(again.stderr).toMatch(
+      new RegExp(
+        `last-${Math.max(...steps)}\\.json: damaged: .*using the checkpoint before it, of step ${Math.min(...steps)}`,
+      ),
+    );
     expect(outcome(folderOf("damaged"))).toBe(expected);
   });
 });
@@ -161,6 +205,8 @@ test("8 kills with -9 at random instants", async () => {
     seed: 3,
     within: 500,
   });
-  console.log(`${report.survived} of ${report.kills} kills survived; ${report.insideWrites} left a half-written checkpoint`);
+  console.log(
+    `${report.survived} of ${report.kills} kills survived; ${report.insideWrites} left a half-written checkpoint`,
+  );
   expect(report).toMatchObject({ kills: 8, survived: 8 });
 }, 300_000);

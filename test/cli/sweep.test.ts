@@ -13,7 +13,8 @@ import { runProgram, startProgram } from "../support/program.ts";
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-sweep-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const BASE = "base: {dataset: 'synthetic:1x7x7:4:150:40', width: 16, hidden: 2, batchSize: 50, ghostSize: 10, clipNorm: 0, epochs: 1000000";
+const BASE =
+  "base: {dataset: 'synthetic:1x7x7:4:150:40', width: 16, hidden: 2, batchSize: 50, ghostSize: 10, clipNorm: 0, epochs: 1000000";
 
 function grid(name: string, text: string): string {
   const path = join(folder, `${name}.yaml`);
@@ -21,19 +22,39 @@ function grid(name: string, text: string): string {
   return path;
 }
 
-async function sweep(path: string, ...words: string[]): Promise<{ code: number | null; stderr: string; statuses: RunStatus[] }> {
-  const { code, stdout, stderr } = await runProgram(["sweep", path, "--runs-dir", folder, "--json", ...words]);
+async function sweep(
+  path: string,
+  ...words: string[]
+): Promise<{ code: number | null; stderr: string; statuses: RunStatus[] }> {
+  const { code, stdout, stderr } = await runProgram([
+    "sweep",
+    path,
+    "--runs-dir",
+    folder,
+    "--json",
+    ...words,
+  ]);
   return { code, stderr, statuses: JSON.parse(stdout === "" ? "[]" : stdout) };
 }
 
 test("a grid is every combination, each with a name that says which", () => {
-  const path = grid("letters", "base: {dataset: synthetic, maxSteps: 5}\ngrid:\n  batchSize: [32, 64]\n  seed: [0, 1, 2]\n  subset: [null, {train: 10, test: 5, seed: 0}]");
+  const path = grid(
+    "letters",
+    "base: {dataset: synthetic, maxSteps: 5}\ngrid:\n  batchSize: [32, 64]\n  seed: [0, 1, 2]\n  subset: [null, {train: 10, test: 5, seed: 0}]",
+  );
   const { runs } = readGrid(path);
   expect(runs).toHaveLength(12);
   expect(new Set(runs.map(({ name }) => name)).size).toBe(12);
   expect(runs[0]!.name).toBe("letters-batchSize=32,seed=0,subset=null");
   expect(runs[1]!.name).toMatch(/^letters-[0-9a-f]{12}$/); // an object is no part of a name
-  expect(runs[11]!.spec).toMatchObject({ dataset: "synthetic", batchSize: 64, seed: 2, subset: { train: 10 }, maxSteps: 5, model: "f1" });
+  expect(runs[11]!.spec).toMatchObject({
+    dataset: "synthetic",
+    batchSize: 64,
+    seed: 2,
+    subset: { train: 10 },
+    maxSteps: 5,
+    model: "f1",
+  });
   expect(readGrid(grid("single", "base: {model: resnet8}")).runs[0]!.spec.baseRegime).toBe("resnet44");
 });
 
@@ -59,7 +80,9 @@ test("one that fails does not stop the others; a second start skips what is done
     ["rates-learningRate=0.1", "done"],
     ["rates-learningRate=0.05", "done"],
   ]);
-  expect(first.statuses[0]!.why).toMatch(/^error: step 2: the loss is .* first produced in step 2 by .*the run has diverged/);
+  expect(first.statuses[0]!.why).toMatch(
+    /^error: step 2: the loss is .* first produced in step 2 by .*the run has diverged/,
+  );
   expect(first.statuses[1]!.summary).toMatchObject({ steps: 60 });
   const summary = join(folder, "rates-learningRate=0.1", "summary.json");
   const before = statSync(summary).mtimeMs;
@@ -76,7 +99,10 @@ test("a time limit ends a run with a checkpoint, a signal all of them, and both 
   const log = join(folder, "long.sweep", "long-seed=1.log");
   const limited = await sweep(path, "--time-limit", "8s");
   expect(limited.code).toBe(1);
-  expect(limited.statuses[0]).toMatchObject({ state: "failed", why: "error: time limit of 8.00 s reached; it goes on when the sweep is started again" });
+  expect(limited.statuses[0]).toMatchObject({
+    state: "failed",
+    why: "error: time limit of 8.00 s reached; it goes on when the sweep is started again",
+  });
   const { step } = limited.statuses[0]!;
   // Each start prints the rule once it trains.
   const starts = () => readFileSync(log, "utf8").split("learning-rate rule").length - 1;

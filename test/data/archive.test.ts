@@ -45,18 +45,39 @@ async function extracted(bytes: Uint8Array) {
   return { outcome, folder, files: readdirSync(folder).sort() };
 }
 
-test.each([["packed", gzipSync], ["not packed", (bytes: Buffer) => bytes]])("the wanted files, from an archive that is %s", async (_, wrap) => {
+test.each([
+  ["packed", gzipSync],
+  ["not packed", (bytes: Buffer) => bytes],
+])("the wanted files, from an archive that is %s", async (_, wrap) => {
   const { outcome, folder, files } = await extracted(wrap(await tar(GOOD)));
   expect(outcome).toEqual(new Set(["a.bin", "b.bin"]));
   expect(files).toEqual(["a.bin", "b.bin"]);
   expect(readFileSync(join(folder, "a.bin"), "utf8")).toBe("aaaaa");
 });
 
-const OUTSIDE = ["../../a.bin", "/tmp/a.bin", "set/../../../b.bin", "..\\..\\a.bin", "C:\\a.bin", "../other.txt"];
+const OUTSIDE = [
+  "../../a.bin",
+  "/tmp/a.bin",
+  "set/../../../b.bin",
+  "..\\..\\a.bin",
+  "C:\\a.bin",
+  "../other.txt",
+];
 test.each([
-  ...OUTSIDE.map((name) => [`an entry ${name}`, [{ name, content: "aaaaa" }, ...GOOD], /would land outside the folder/] as const),
-  ["a link in place of a file", [{ name: "a.bin", type: "symlink", linkname: "/etc/passwd" }], /a\.bin: expected a file, found a symlink/],
-  ["a file of another size", [{ name: "a.bin", content: "aaaaaaaa" }], /a\.bin: expected 5 bytes, the archive has 8/],
+  ...OUTSIDE.map(
+    (name) =>
+      [`an entry ${name}`, [{ name, content: "aaaaa" }, ...GOOD], /would land outside the folder/] as const,
+  ),
+  [
+    "a link in place of a file",
+    [{ name: "a.bin", type: "symlink", linkname: "/etc/passwd" }],
+    /a\.bin: expected a file, found a symlink/,
+  ],
+  [
+    "a file of another size",
+    [{ name: "a.bin", content: "aaaaaaaa" }],
+    /a\.bin: expected 5 bytes, the archive has 8/,
+  ],
   ["two files of a name", [...GOOD, { name: "more/a.bin", content: "AAAAA" }], /two files named a\.bin/],
 ] as [string, Entry[], RegExp][])("%s is refused, naming the archive", async (_, entries, message) => {
   const { outcome } = await extracted(gzipSync(await tar(entries)));
@@ -66,7 +87,9 @@ test.each([
 });
 
 test("damage is told", async () => {
-  const whole = gzipSync(await tar([...GOOD, { name: "noise", content: Array.from({ length: 9999 }, Math.random).join() }]));
+  const whole = gzipSync(
+    await tar([...GOOD, { name: "noise", content: Array.from({ length: 9999 }, Math.random).join() }]),
+  );
   const damaged: [Uint8Array, RegExp][] = [
     [whole.subarray(0, whole.length / 2), /not a whole tar archive \(truncated or damaged: fetch it again\)/],
     [(await tar(GOOD)).subarray(0, 700), /not a whole tar archive/],

@@ -1,4 +1,14 @@
-import { closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -48,7 +58,12 @@ describe("CIFAR-10", () => {
     write(join(ten, "data_batch_2.bin"), 4 * 3073 - 1, [33]);
     write(join(ten, "test_batch.bin"), 9999 * 3073, [9]);
     const data = loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: root });
-    expect([data.train.count, data.test.count, data.classes, data.name]).toEqual([50_000, 10_000, 10, "cifar10"]);
+    expect([data.train.count, data.test.count, data.classes, data.name]).toEqual([
+      50_000,
+      10_000,
+      10,
+      "cifar10",
+    ]);
     expect(data.train.labels[10_003]).toBe(7);
     expect(data.test.labels[9999]).toBe(9);
     const image = data.train.images.subarray(10_003 * 3072, 10_004 * 3072);
@@ -56,7 +71,10 @@ describe("CIFAR-10", () => {
     expect(data.train.images).toHaveLength(50_000 * 3072);
     expect(data.classNames[7]).toBe("horse");
     // The paper's released code: ImageNet's statistics, 4 pixels of grey 127.
-    expect(data.normalization).toEqual({ mean: [0.485, 0.456, 0.406], standardDeviation: [0.229, 0.224, 0.225] });
+    expect(data.normalization).toEqual({
+      mean: [0.485, 0.456, 0.406],
+      standardDeviation: [0.229, 0.224, 0.225],
+    });
     expect(data.augmentation).toEqual({ padding: 4, padValue: 127, flip: true });
   });
 
@@ -67,9 +85,17 @@ describe("CIFAR-10", () => {
   });
 
   test.each([
-    ["truncated", 30_729_999, /data_batch_3\.bin: byte 30729999: expected 30730000 bytes, 10000 records of 3073; the file has 30729999 \(truncated/],
+    [
+      "truncated",
+      30_729_999,
+      /data_batch_3\.bin: byte 30729999: expected 30730000 bytes, 10000 records of 3073; the file has 30729999 \(truncated/,
+    ],
     ["empty", 0, /data_batch_3\.bin: byte 0: expected 30730000 .*truncated/],
-    ["of one record too many", 30_733_073, /data_batch_3\.bin: byte 30730000: .*the file has 30733073 \(too long/],
+    [
+      "of one record too many",
+      30_733_073,
+      /data_batch_3\.bin: byte 30730000: .*the file has 30733073 \(too long/,
+    ],
     ["huge", 2 ** 42, /too long/],
   ])("a file that is %s", (_, bytes, message) => {
     const path = join(ten, "data_batch_3.bin");
@@ -103,11 +129,20 @@ describe("CIFAR-10", () => {
 
   test("no file at all, the version for Python, an archive that is not unpacked", () => {
     const empty = join(root, "elsewhere");
-    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }), /elsewhere\/cifar-10-batches-bin\/data_batch_1\.bin: .*not there/);
+    refused(
+      () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }),
+      /elsewhere\/cifar-10-batches-bin\/data_batch_1\.bin: .*not there/,
+    );
     mkdirSync(join(empty, "cifar-10-batches-py"), { recursive: true });
-    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }), /cifar-10-batches-py is the version for Python/);
+    refused(
+      () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }),
+      /cifar-10-batches-py is the version for Python/,
+    );
     writeFileSync(join(empty, "cifar-10-binary.tar.gz"), "");
-    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }), /unpack .*tar\.gz with `.*--from .*tar\.gz`/);
+    refused(
+      () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }),
+      /unpack .*tar\.gz with `.*--from .*tar\.gz`/,
+    );
   });
 });
 
@@ -122,16 +157,25 @@ describe("CIFAR-100", () => {
     expect([coarse.train.labels[5], coarse.classes, coarse.name]).toEqual([19, 20, "cifar100-coarse"]);
     expect(coarse.classNames[19]).toBe("vehicles_2");
     expect(CIFAR100_FINE).toEqual([...new Set(CIFAR100_FINE)].sort());
-    refused(() => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: ten, labels: "coarse" }), /CIFAR-10 has no coarse labels/);
+    refused(
+      () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: ten, labels: "coarse" }),
+      /CIFAR-10 has no coarse labels/,
+    );
   });
 
   test("either label out of range", () => {
     const path = join(hundred, "test.bin");
     onTestFinished(() => write(path, 7 * 3074, [0, 0]));
     write(path, 7 * 3074, [20, 3]);
-    refused(() => loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: root }), /test\.bin: coarse label 20 of record 7 \(byte 21518\).* 0 to 19/);
+    refused(
+      () => loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: root }),
+      /test\.bin: coarse label 20 of record 7 \(byte 21518\).* 0 to 19/,
+    );
     write(path, 7 * 3074, [3, 100]);
-    refused(() => loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: root }), /test\.bin: fine label 100 of record 7 \(byte 21519\).* 0 to 99/);
+    refused(
+      () => loadCifar(CIFAR_LAYOUTS.cifar100, { dataDir: root }),
+      /test\.bin: fine label 100 of record 7 \(byte 21519\).* 0 to 99/,
+    );
   });
 });
 

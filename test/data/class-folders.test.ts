@@ -19,18 +19,33 @@ describe("train and test folders", () => {
   test("classes by name, files by name, whatever else lies about is passed over", () => {
     const root = folderOf(
       ...["train/dog/2.jpg", "train/dog/10.JPEG", "train/cat/b.PNG", "train/cat/a.jpg", "train/emu/x.png"],
-      ...["val/dog/z.jpg", "val/cat/q.jpeg", "train/cat/notes.txt", "train/.DS_Store", "train/dog/.hidden.jpg", "README"],
+      ...[
+        "val/dog/z.jpg",
+        "val/cat/q.jpeg",
+        "train/cat/notes.txt",
+        "train/.DS_Store",
+        "train/dog/.hidden.jpg",
+        "README",
+      ],
     );
     const { classNames, train, test } = listClassFolders(root);
     expect(classNames).toEqual(["cat", "dog", "emu"]);
-    expect(train.names).toEqual(["train/cat/a.jpg", "train/cat/b.PNG", "train/dog/10.JPEG", "train/dog/2.jpg", "train/emu/x.png"]);
+    expect(train.names).toEqual([
+      "train/cat/a.jpg",
+      "train/cat/b.PNG",
+      "train/dog/10.JPEG",
+      "train/dog/2.jpg",
+      "train/emu/x.png",
+    ]);
     expect([...train.labels]).toEqual([0, 0, 1, 1, 2]);
     expect(test.names).toEqual(["val/cat/q.jpeg", "val/dog/z.jpg"]);
     expect([...test.labels]).toEqual([0, 1]);
   });
 
   test("numbers of classes are the training split's where the test split lacks some", () => {
-    const { test } = listClassFolders(folderOf("train/a/1.jpg", "train/b/1.jpg", "train/c/1.jpg", "test/c/1.jpg", "test/b/1.jpg"));
+    const { test } = listClassFolders(
+      folderOf("train/a/1.jpg", "train/b/1.jpg", "train/c/1.jpg", "test/c/1.jpg", "test/b/1.jpg"),
+    );
     expect([...test.labels]).toEqual([1, 2]);
   });
 
@@ -42,18 +57,42 @@ describe("train and test folders", () => {
   });
 
   test.each([
-    ["a class that only the test split has", ["train/a/1.jpg", "val/a/1.jpg", "val/zebra/1.jpg"], /val\/zebra: a class that only val has: expected a folder .*train\/zebra/],
-    ["an empty class folder", ["train/a/1.jpg", "train/b/.keep", "test/a/1.jpg"], /train\/b: a class folder without images: .*found nothing/],
-    ["an empty class folder of the test split", ["train/a/1.jpg", "test/a/.keep"], /test\/a: a class folder without images/],
-    ["a class folder with other files", ["train/a/1.webp", "train/a/2.bmp", "test/a/1.jpg"], /train\/a: .*expected \.jpg, \.jpeg or \.png files, found 1\.webp, 2\.bmp/],
-    ["images without class folders", ["train/a/1.jpg", "val/0001.JPEG", "val/0002.JPEG"], /val: expected a folder for each class, found 0001\.JPEG, 0002\.JPEG/],
+    [
+      "a class that only the test split has",
+      ["train/a/1.jpg", "val/a/1.jpg", "val/zebra/1.jpg"],
+      /val\/zebra: a class that only val has: expected a folder .*train\/zebra/,
+    ],
+    [
+      "an empty class folder",
+      ["train/a/1.jpg", "train/b/.keep", "test/a/1.jpg"],
+      /train\/b: a class folder without images: .*found nothing/,
+    ],
+    [
+      "an empty class folder of the test split",
+      ["train/a/1.jpg", "test/a/.keep"],
+      /test\/a: a class folder without images/,
+    ],
+    [
+      "a class folder with other files",
+      ["train/a/1.webp", "train/a/2.bmp", "test/a/1.jpg"],
+      /train\/a: .*expected \.jpg, \.jpeg or \.png files, found 1\.webp, 2\.bmp/,
+    ],
+    [
+      "images without class folders",
+      ["train/a/1.jpg", "val/0001.JPEG", "val/0002.JPEG"],
+      /val: expected a folder for each class, found 0001\.JPEG, 0002\.JPEG/,
+    ],
     ["no train folder", ["val/a/1.jpg"], /train: there is no such folder, but there is .*val/],
   ])("%s", (_, names, message) => {
     refused(() => listClassFolders(folderOf(...names)), DataError, message);
   });
 
   test("no folder, and a file", () => {
-    refused(() => listClassFolders("/nonexistent/images"), DataError, /\/nonexistent\/images: cannot read.*no such file or folder/);
+    refused(
+      () => listClassFolders("/nonexistent/images"),
+      DataError,
+      /\/nonexistent\/images: cannot read.*no such file or folder/,
+    );
     refused(() => listClassFolders(join(folderOf("x"), "x")), DataError, /x: cannot read.*is a file/);
   });
 });
@@ -62,8 +101,16 @@ describe("class folders alone", () => {
   const names = ["a", "b"].flatMap((name) => Array.from({ length: 10 }, (_, i) => `${name}/${i}.jpg`));
 
   test("need to be told which part is for testing", () => {
-    refused(() => listClassFolders(folderOf(...names)), UsageError, /no test or val folder: say .*folder:.*,test=0\.2/);
-    refused(() => listClassFolders(folderOf("train/a/1.jpg", "train/a/2.jpg")), UsageError, /no test or val folder/);
+    refused(
+      () => listClassFolders(folderOf(...names)),
+      UsageError,
+      /no test or val folder: say .*folder:.*,test=0\.2/,
+    );
+    refused(
+      () => listClassFolders(folderOf("train/a/1.jpg", "train/a/2.jpg")),
+      UsageError,
+      /no test or val folder/,
+    );
     refused(
       () => listClassFolders(folderOf("train/a/1.jpg", "val/a/1.jpg"), { testFraction: 0.5 }),
       UsageError,

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -61,7 +61,10 @@ test.each([
 ])("another process goes on with what is there: %s", async (_, etag) => {
   const server = await fileServer(CONTENT, { cuts: new Array(50).fill(100_000), ...(etag && { etag }) });
   const whole = options(server, { attempts: 1 });
-  await refused(download(whole), /127\.0\.0\.1.*have arrived and are kept in .*file\.tar\.gz\.part: the same command goes on/);
+  await refused(
+    download(whole),
+    /127\.0\.0\.1.*have arrived and are kept in .*file\.tar\.gz\.part: the same command goes on/,
+  );
   expectNotThere(whole);
   server.serve(CONTENT, etag === undefined ? {} : { etag });
   await download({ ...whole });
@@ -80,13 +83,25 @@ test("a file that has changed on the server since is fetched anew", async () => 
 });
 
 test("a server that does not send parts is tried so often, and the start is fetched anew each time", async () => {
-  const server = await fileServer(CONTENT, { cuts: [50_000, 50_000, 50_000, 50_000, 50_000], ranges: false, etag: '"one"' });
+  const server = await fileServer(CONTENT, {
+    cuts: [50_000, 50_000, 50_000, 50_000, 50_000],
+    ranges: false,
+    etag: '"one"',
+  });
   const whole = options(server);
   await refused(download(whole), /the same command goes on from there/);
   expectNotThere(whole);
   server.serve(CONTENT, { ranges: false, etag: '"one"' });
   await download(whole);
   expect(readFileSync(whole.path).equals(CONTENT)).toBe(true);
+});
+
+test("a server that sends smaller parts than were asked for is asked again", async () => {
+  const server = await fileServer(CONTENT, { cuts: [100_000], partBytes: 90_000, etag: '"one"' });
+  const whole = options(server);
+  await download(whole);
+  expect(readFileSync(whole.path).equals(CONTENT)).toBe(true);
+  expect(server.requested).toEqual([null, "bytes=100000-", "bytes=190000-", "bytes=280000-"]);
 });
 
 test("what is there already whole is not fetched again", async () => {
@@ -101,7 +116,11 @@ test("what is there already whole is not fetched again", async () => {
 test("another checksum: an error with both, and nothing is left to go on with", async () => {
   const server = await fileServer(CONTENT);
   const whole = options(server, { sha256: sha256(randomBytes(3)) });
-  await refused(download(whole), new RegExp(`${server.url}: expected SHA-256 ${whole.sha256}, found ${sha256(CONTENT)}`), /was deleted/);
+  await refused(
+    download(whole),
+    new RegExp(`${server.url}: expected SHA-256 ${whole.sha256}, found ${sha256(CONTENT)}`),
+    /was deleted/,
+  );
   expect(readdirSync(join(whole.path, ".."))).toEqual([]);
   // The rest of another file after the start of this one has the checksum of neither.
   writeFileSync(`${whole.path}.part`, randomBytes(1000));
@@ -124,7 +143,10 @@ test("a busy server is asked again, a missing page is not", async () => {
   expect(server.requested).toHaveLength(3);
   server.serve(CONTENT, { statuses: [404, 404] });
   const missing = options(server);
-  await refused(download(missing), /the server answers 404 Not Found: give another address, a folder or an archive with --from/);
+  await refused(
+    download(missing),
+    /the server answers 404 Not Found: give another address, a folder or an archive with --from/,
+  );
   expect(server.requested).toHaveLength(4);
   expectNotThere(missing);
 });

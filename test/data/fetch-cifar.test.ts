@@ -89,7 +89,10 @@ test("a transfer that stays broken off leaves no file under the name of one", as
         server.received(bytes);
       },
     });
-  await refused(run(), /answers 503.*; 9\.77 KiB have arrived and are kept in .*cifar-10-binary\.tar\.gz\.part/);
+  await refused(
+    run(),
+    /answers 503.*; 9\.77 KiB have arrived and are kept in .*cifar-10-binary\.tar\.gz\.part/,
+  );
   expect(readdirSync(dataDir).sort()).toEqual([
     "cifar-10-binary.tar.gz.part",
     "cifar-10-binary.tar.gz.part.json",

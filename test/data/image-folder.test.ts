@@ -9,7 +9,9 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 
 /** No two pixels of the same colour. */
 const paint: Paint = (x, y) => [10 * x, 10 * y, 100 + x + y];
-const flat = (value: number): Paint => () => [value, value, value];
+const flat =
+  (value: number): Paint =>
+  () => [value, value, value];
 
 const png = pngBytes(8, 8, paint);
 /** Every class of a folder that is right, so that one file can be wrong. */
@@ -35,12 +37,19 @@ async function refused(run: Promise<unknown>, message: RegExp): Promise<void> {
 test("images become planes of bytes with the labels of their folders", async () => {
   const root = folderOf({ ...GOOD, "train/b/2.png": pngBytes(8, 8, flat(7)) });
   const data = await load(root);
-  expect([data.train.count, data.test.count, data.channels, data.height, data.width]).toEqual([3, 1, 3, 8, 8]);
+  expect([data.train.count, data.test.count, data.channels, data.height, data.width]).toEqual([
+    3, 1, 3, 8, 8,
+  ]);
   expect([...data.train.labels]).toEqual([0, 1, 1]);
   expect(data.classNames).toEqual(["a", "b"]);
   expect(data.name).toMatch(/^folder-[\w.-]+$/);
   const image = data.train.images.subarray(192, 2 * 192);
-  for (const [x, y] of [[0, 0], [7, 0], [0, 7], [3, 5]] as const) {
+  for (const [x, y] of [
+    [0, 0],
+    [7, 0],
+    [0, 7],
+    [3, 5],
+  ] as const) {
     const at = 8 * y + x;
     expect([image[at], image[64 + at], image[128 + at]]).toEqual(paint(x, y));
   }
@@ -57,13 +66,38 @@ describe("whatever a file holds becomes 8-bit RGB", () => {
   const modes: [string, () => Promise<Buffer>, [number, number, number], number][] = [
     ["grey JPEG", () => sharp({ create: grey }).toColourspace("b-w").jpeg().toBuffer(), [100, 100, 100], 1],
     ["grey PNG", () => sharp({ create: grey }).toColourspace("b-w").png().toBuffer(), [100, 100, 100], 0],
-    ["PNG with a palette", () => sharp({ create: colour }).png({ palette: true }).toBuffer(), [200, 100, 50], 0],
+    [
+      "PNG with a palette",
+      () => sharp({ create: colour }).png({ palette: true }).toBuffer(),
+      [200, 100, 50],
+      0,
+    ],
     ["PNG with alpha", () => sharp({ create: colour }).ensureAlpha(0.25).png().toBuffer(), [200, 100, 50], 0],
-    ["16-bit PNG", () => sharp({ create: colour }).toColourspace("rgb16").png().toBuffer(), [200, 100, 50], 0],
-    ["16-bit grey PNG", () => sharp({ create: grey }).toColourspace("grey16").png().toBuffer(), [100, 100, 100], 0],
+    [
+      "16-bit PNG",
+      () => sharp({ create: colour }).toColourspace("rgb16").png().toBuffer(),
+      [200, 100, 50],
+      0,
+    ],
+    [
+      "16-bit grey PNG",
+      () => sharp({ create: grey }).toColourspace("grey16").png().toBuffer(),
+      [100, 100, 100],
+      0,
+    ],
     // Through a profile of inks and back, which has not all colours.
-    ["CMYK JPEG", () => sharp({ create: colour }).toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer(), [200, 100, 50], 40],
-    ["progressive JPEG", () => sharp({ create: colour }).jpeg({ progressive: true, quality: 100 }).toBuffer(), [200, 100, 50], 2],
+    [
+      "CMYK JPEG",
+      () => sharp({ create: colour }).toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer(),
+      [200, 100, 50],
+      40,
+    ],
+    [
+      "progressive JPEG",
+      () => sharp({ create: colour }).jpeg({ progressive: true, quality: 100 }).toBuffer(),
+      [200, 100, 50],
+      2,
+    ],
   ];
   test.each(modes)("%s", async (name, make, expected, tolerance) => {
     const file = await make();
@@ -96,18 +130,32 @@ describe("sizes", () => {
 
   test("without one, the image that differs is named", async () => {
     const root = folderOf({ ...GOOD, "train/b/1.png": pngBytes(8, 9, paint) });
-    await refused(load(root), /train\/b\/1\.png: has 9 × 8 pixels \(height × width\), and .*a\/1\.png has 8 × 8: .*size=8/);
+    await refused(
+      load(root),
+      /train\/b\/1\.png: has 9 × 8 pixels \(height × width\), and .*a\/1\.png has 8 × 8: .*size=8/,
+    );
   });
 
   test("more than memory is meant to hold is told before it is taken", async () => {
-    await refused(load(folderOf(GOOD), { size: { height: 30_000, width: 30_000 } }), /3 images of 30000 × 30000 take 7\.\d+ GiB, .*imagenet --data-dir/);
+    await refused(
+      load(folderOf(GOOD), { size: { height: 30_000, width: 30_000 } }),
+      /3 images of 30000 × 30000 take 7\.\d+ GiB, .*imagenet --data-dir/,
+    );
   });
 });
 
 describe("a file that is no image is named", () => {
   let jpeg: Buffer;
   beforeAll(async () => {
-    jpeg = await sharp({ create: { width: 64, height: 64, channels: 3, background: "red", noise: { type: "gaussian", mean: 128, sigma: 40 } } })
+    jpeg = await sharp({
+      create: {
+        width: 64,
+        height: 64,
+        channels: 3,
+        background: "red",
+        noise: { type: "gaussian", mean: 128, sigma: 40 },
+      },
+    })
       .jpeg()
       .toBuffer();
   });
@@ -119,12 +167,16 @@ describe("a file that is no image is named", () => {
     ["an image of another format", () => sharp(jpeg).webp().toBuffer()],
   ])("%s", async (_, make) => {
     const root = folderOf({ ...GOOD, "train/b/0.jpg": await make() });
-    await refused(load(root, { size: { height: 8, width: 8 } }), /train\/b\/0\.jpg: cannot be decoded as an image: /);
+    await refused(
+      load(root, { size: { height: 8, width: 8 } }),
+      /train\/b\/0\.jpg: cannot be decoded as an image: /,
+    );
   });
 });
 
 describe("the cache", () => {
-  const cacheFile = (directory: string) => join(directory, "images", readdirSync(join(directory, "images"))[0]!);
+  const cacheFile = (directory: string) =>
+    join(directory, "images", readdirSync(join(directory, "images"))[0]!);
   /** Changes what is in a file without a trace in its listing: only a cache can still know what it was. */
   function changeUnseen(path: string, paint: Paint): void {
     const { size, atime, mtime } = statSync(path);
@@ -179,7 +231,11 @@ describe("the cache", () => {
   });
 
   test("is written by many at a time without harm, and serves any division of the same images", async () => {
-    const root = folderOf(Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`${i % 2 ? "x" : "y"}/${i}.png`, pngBytes(8, 8, flat(i))])));
+    const root = folderOf(
+      Object.fromEntries(
+        Array.from({ length: 12 }, (_, i) => [`${i % 2 ? "x" : "y"}/${i}.png`, pngBytes(8, 8, flat(i))]),
+      ),
+    );
     const cacheDirectory = temporaryFolder();
     const divided = { cacheDirectory, testFraction: 0.5 };
     const all = await Promise.all(Array.from({ length: 4 }, () => load(root, divided)));
@@ -198,7 +254,10 @@ describe("the cache", () => {
     const taken = join(temporaryFolder(), "file");
     writeFileSync(taken, "");
     const warnings: string[] = [];
-    const data = await load(folderOf(GOOD), { cacheDirectory: taken, onWarning: (text) => warnings.push(text) });
+    const data = await load(folderOf(GOOD), {
+      cacheDirectory: taken,
+      onWarning: (text) => warnings.push(text),
+    });
     expect(data.train.count).toBe(2);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toMatch(/not kept, the next start decodes them again: .*file/);

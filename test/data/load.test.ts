@@ -1,20 +1,37 @@
 import { expect, test } from "vitest";
 import { parseDatasetName } from "../../src/data/dataset-name.ts";
-import { DATASET_FORMS, datasetHelp, isStreamed, loadDataset, openDataset, outlineDataset } from "../../src/data/load.ts";
+import {
+  DATASET_FORMS,
+  datasetHelp,
+  isStreamed,
+  loadDataset,
+  openDataset,
+  outlineDataset,
+} from "../../src/data/load.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import { pngBytes, writeFiles } from "../support/image-files.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 test.each([
   ["mnist", "mnist", null, {}],
-  ["cifar100,labels=coarse,normalization=per-channel", "cifar100", null, { labels: "coarse", normalization: "per-channel" }],
+  [
+    "cifar100,labels=coarse,normalization=per-channel",
+    "cifar100",
+    null,
+    { labels: "coarse", normalization: "per-channel" },
+  ],
   ["folder:/a/b c,size=32", "folder", "/a/b c", { size: "32" }],
   ["folder:C:\\photos,test=0.2,seed=3", "folder", "C:\\photos", { test: "0.2", seed: "3" }],
   ["folder:a,b/c", "folder", "a,b/c", {}],
   ["synthetic:3x32x32:10:100:50", "synthetic", "3x32x32:10:100:50", {}],
 ])("%s", (text, name, argument, options) => {
   const parsed = parseDatasetName(text);
-  expect({ ...parsed, options: Object.fromEntries(parsed.options) }).toEqual({ text, name, argument, options });
+  expect({ ...parsed, options: Object.fromEntries(parsed.options) }).toEqual({
+    text,
+    name,
+    argument,
+    options,
+  });
 });
 
 test.each([
@@ -24,7 +41,10 @@ test.each([
   ["constructor", /there is no "constructor"/],
   ["cifar10,labels=coarse", /cifar10 has no option labels: There are normalization/],
   ["cifar100,lables=coarse", /no option lables: did you mean labels\?/],
-  ["cifar100,labels=corse", /labels=corse is not one of its values: did you mean coarse\? There are fine, coarse/],
+  [
+    "cifar100,labels=corse",
+    /labels=corse is not one of its values: did you mean coarse\? There are fine, coarse/,
+  ],
   ["mnist,size=3", /mnist has no options, found size/],
   ["mnist:data", /mnist is written without a colon/],
   ["cifar10,x", /expected cifar10,OPTION=VALUE, found ",x"/],
@@ -47,15 +67,20 @@ test.each([
 
 test("synthetic data of any shape", async () => {
   const data = await loadDataset("synthetic:3x5x7:4:30:20");
-  expect([data.channels, data.height, data.width, data.classes, data.train.count, data.test.count]).toEqual([3, 5, 7, 4, 30, 20]);
+  expect([data.channels, data.height, data.width, data.classes, data.train.count, data.test.count]).toEqual([
+    3, 5, 7, 4, 30, 20,
+  ]);
   expect(data.train.images).toHaveLength(30 * 105);
   const { train, test, classes } = await loadDataset("synthetic");
-  expect([train.count, test.count, train.images.length / train.count, classes]).toEqual([8192, 2048, 784, 10]);
+  expect([train.count, test.count, train.images.length / train.count, classes]).toEqual([
+    8192, 2048, 784, 10,
+  ]);
 });
 
 test("outlines need no files", () => {
   const facts = (text: string) => {
-    const { name, channels, height, width, classes, classNames, trainCount, testCount } = outlineDataset(text)!;
+    const { name, channels, height, width, classes, classNames, trainCount, testCount } =
+      outlineDataset(text)!;
     expect(classNames).toHaveLength(classes);
     return [name, channels, height, width, classes, trainCount, testCount];
   };
@@ -70,7 +95,10 @@ test("outlines need no files", () => {
 test("a folder's options reach it, and a streamed data set opens", async () => {
   const root = temporaryFolder();
   const image = pngBytes(6, 4, (x) => [x, 0, 0]);
-  writeFiles(root, Object.fromEntries(["a/1.png", "a/2.png", "b/1.png", "b/2.png"].map((name) => [name, image])));
+  writeFiles(
+    root,
+    Object.fromEntries(["a/1.png", "a/2.png", "b/1.png", "b/2.png"].map((name) => [name, image])),
+  );
   const load = (text: string) => loadDataset(text, { cacheDirectory: temporaryFolder() });
   const data = await load(`folder:${root},size=2x3,test=0.5`);
   expect([data.height, data.width, data.train.count, data.test.count]).toEqual([2, 3, 2, 2]);

@@ -31,7 +31,13 @@ test("every letter of class names has a shape of its own", () => {
 test("a sheet shows each image enlarged in its colours, grey ones too", () => {
   // Two images of 2 × 1 pixels, red then green; blue then white.
   const images = Uint8Array.of(255, 0, 0, 255, 0, 0, 0, 255, 0, 255, 255, 255);
-  const shape = { title: "two", channels: 3, height: 1, width: 2, labels: ["one", "a rather long name of a class"] };
+  const shape = {
+    title: "two",
+    channels: 3,
+    height: 1,
+    width: 2,
+    labels: ["one", "a rather long name of a class"],
+  };
   const sheet = PNG.sync.read(Buffer.from(drawSheet(images, shape)));
   const count = (r: number, g: number, b: number) => {
     let sum = 0;
@@ -44,7 +50,9 @@ test("a sheet shows each image enlarged in its colours, grey ones too", () => {
   expect([count(255, 0, 0), count(0, 255, 0), count(0, 0, 255)]).toEqual([pixels, pixels, pixels]);
   expect(count(0, 0, 0)).toBeGreaterThan(50); // letters
 
-  const grey = PNG.sync.read(Buffer.from(drawSheet(Uint8Array.of(77), { ...shape, channels: 1, width: 1, labels: ["x"] })));
+  const grey = PNG.sync.read(
+    Buffer.from(drawSheet(Uint8Array.of(77), { ...shape, channels: 1, width: 1, labels: ["x"] })),
+  );
   const found = new Set<string>();
   for (let i = 0; i < grey.data.length; i += 4) found.add(grey.data.subarray(i, i + 3).join());
   expect(found).toContain("77,77,77");

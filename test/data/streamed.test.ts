@@ -58,7 +58,13 @@ function corner(images: Uint8Array, n: number) {
 const samples = Uint32Array.of(4, 0, 8, 7, 1, 2, 3, 6, 5);
 
 test("facts and labels come from the folders", () => {
-  expect([data.classes, data.height, data.width, data.train.count, data.test.count]).toEqual([3, CROP, CROP, 9, 1]);
+  expect([data.classes, data.height, data.width, data.train.count, data.test.count]).toEqual([
+    3,
+    CROP,
+    CROP,
+    9,
+    1,
+  ]);
   expect([...data.train.labels]).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2]);
   expect(data.augmentation).toEqual({ padding: 0, padValue: 0, flip: false });
   expect(() => openImagenet(undefined)).toThrow(UsageError);
@@ -97,7 +103,11 @@ test("the samples asked for come in their order, whatever the batches, and wheth
   const announced = await open({ ahead: 2 });
   announced.announce(3, samples);
   const parts: number[] = [];
-  for (const [from, to] of [[0, 1], [1, 6], [6, 9]] as const) {
+  for (const [from, to] of [
+    [0, 1],
+    [1, 6],
+    [6, 9],
+  ] as const) {
     const { images, waitMs } = await announced.next(3, samples.subarray(from, to));
     parts.push(...images);
     expect(waitMs).toBeGreaterThanOrEqual(0);
@@ -157,7 +167,9 @@ test("other sizes are scaled by their shorter side", async () => {
   writeFiles(folder, { "train/a/1.png": image, "train/a/2.png": tall, "val/a/1.png": image });
   const source = await openImagenet(folder, GEOMETRY).train.open({ seed: 0, augment: false });
   const { images } = await source.next(0, Uint32Array.of(0, 1));
-  expect([...images.subarray(0, CROP)].map((byte) => Math.round(byte / 255))).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+  expect([...images.subarray(0, CROP)].map((byte) => Math.round(byte / 255))).toEqual([
+    0, 0, 0, 0, 1, 1, 1, 1,
+  ]);
   // 6 × 60 becomes 12 × 120: the middle rows are 56 … 63 of 120, brightness 28 … 31.
   expect(images[SIZE]! + images[SIZE + CROP * (CROP - 1)]!).toBe(28 + 31);
 });
@@ -166,7 +178,12 @@ test("an image that does not decode is named by whom asks for it, and only by th
   const folder = mkdtempSync(join(tmpdir(), "ghostbatch-streamed-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const good = pngBytes(WIDTH, HEIGHT, () => [1, 2, 3]);
-  writeFiles(folder, { "train/a/1.jpg": good, "train/a/2.jpg": "broken", "train/a/3.jpg": good, "val/a/1.jpg": good });
+  writeFiles(folder, {
+    "train/a/1.jpg": good,
+    "train/a/2.jpg": "broken",
+    "train/a/3.jpg": good,
+    "val/a/1.jpg": good,
+  });
   const source = await openImagenet(folder, GEOMETRY).train.open({ seed: 0, augment: true });
   source.announce(0, Uint32Array.of(0, 1, 2));
   expect((await source.next(0, Uint32Array.of(0))).images[0]).toBe(1);

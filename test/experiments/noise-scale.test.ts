@@ -1,7 +1,11 @@
 // The gradient noise scale on synthetic gradients whose mean and covariance are known.
 
 import { expect, test } from "vitest";
-import { GradientMoments, meanToDeviation, noiseScale } from "../../src/experiments/measure/gradient-noise-scale.ts";
+import {
+  GradientMoments,
+  meanToDeviation,
+  noiseScale,
+} from "../../src/experiments/measure/gradient-noise-scale.ts";
 import { pcg4d, uniform01 } from "../../src/support/random.ts";
 
 const SIZE = 500;
@@ -13,7 +17,10 @@ function normal(a: number, b: number, c: number): number {
 
 /** Mean gradient 0.1 in each of 500 coordinates (‖g‖² = 5), deviation 2 of one sample: tr C = 2000, B_simple = 400. */
 function gradient(batch: number, key: readonly [number, number], signal = 0.1): Float32Array {
-  return Float32Array.from({ length: SIZE }, (_, i) => signal + (2 / Math.sqrt(batch)) * normal(key[0], key[1], i));
+  return Float32Array.from(
+    { length: SIZE },
+    (_, i) => signal + (2 / Math.sqrt(batch)) * normal(key[0], key[1], i),
+  );
 }
 
 function rounds(count: number, signal?: number) {

@@ -23,11 +23,25 @@ beforeAll(async () => {
 
 test("samples in the order of the epoch, un-normalized to their bytes", async () => {
   const SHAPE = "3x6x5:4:40:8";
-  const data = syntheticDataset({ channels: 3, height: 6, width: 5, classes: 4, train: 40, test: 8, seed: 0 });
-  const { facts, x, labels } = await previewTraining(gpu, `synthetic:${SHAPE}`, { count: 7, seed: 9, epoch: 2 });
+  const data = syntheticDataset({
+    channels: 3,
+    height: 6,
+    width: 5,
+    classes: 4,
+    train: 40,
+    test: 8,
+    seed: 0,
+  });
+  const { facts, x, labels } = await previewTraining(gpu, `synthetic:${SHAPE}`, {
+    count: 7,
+    seed: 9,
+    epoch: 2,
+  });
   const order = permutation(40, { seed: 9, stream: STREAMS.shuffle, epoch: 2 }).subarray(0, 7);
   expect([...labels]).toEqual([...order].map((sample) => data.train.labels[sample]));
-  const expected = [...order].flatMap((sample) => [...data.train.images.subarray(sample * 90, (sample + 1) * 90)]);
+  const expected = [...order].flatMap((sample) => [
+    ...data.train.images.subarray(sample * 90, (sample + 1) * 90),
+  ]);
   expect([...bytesOf(x, facts)]).toEqual(expected);
 });
 
@@ -36,7 +50,12 @@ test("a streamed data set is cropped as training crops it, once", async () => {
   const image = (n: number) => pngBytes(9, 7, (x, y) => [20 * x, 30 * y, n]);
   writeFiles(root, { "train/a/1.png": image(1), "train/b/2.png": image(2), "val/a/1.png": image(3) });
   const name = "imagenet,resize=7,crop=5";
-  const { facts, x, labels } = await previewTraining(gpu, name, { count: 9, seed: 4, epoch: 1 }, { dataDir: root });
+  const { facts, x, labels } = await previewTraining(
+    gpu,
+    name,
+    { count: 9, seed: 4, epoch: 1 },
+    { dataDir: root },
+  );
   const order = permutation(2, { seed: 4, stream: STREAMS.shuffle, epoch: 1 });
   const source = await openDataset(name, { dataDir: root }).train.open({ seed: 4, augment: true });
   onTestFinished(() => source.close());
@@ -46,7 +65,15 @@ test("a streamed data set is cropped as training crops it, once", async () => {
 });
 
 test("images in parts, as a small binding makes them, are gathered as one", async () => {
-  const plain = syntheticDataset({ channels: 3, height: 5, width: 7, classes: 4, train: 50, test: 4, seed: 1 });
+  const plain = syntheticDataset({
+    channels: 3,
+    height: 5,
+    width: 7,
+    classes: 4,
+    train: 50,
+    test: 4,
+    seed: 1,
+  });
   const data: ImageDataset = { ...plain, augmentation: { padding: 2, padValue: 127, flip: true } };
   const order = permutation(50, { seed: 3, stream: STREAMS.shuffle });
   const gather = async (maximumBytes: number) => {
@@ -56,7 +83,14 @@ test("images in parts, as a small binding makes them, are gathered as one", asyn
     const step = new StepUniform(gpu);
     const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, step: 0, firstSample: 0 };
     step.write({ ...still, seed: 5, epoch: 6 });
-    const tensors = { ...train, normalization, order: fromArray(gpu, Uint32Array.from(order)), x, batchLabels, step: step.tensor };
+    const tensors = {
+      ...train,
+      normalization,
+      order: fromArray(gpu, Uint32Array.from(order)),
+      x,
+      batchLabels,
+      step: step.tensor,
+    };
     launchGather(tensors, { first: 0, augmentation });
     return { parts: train.images.length, x: await readTensor(x), labels: await readTensor(batchLabels) };
   };

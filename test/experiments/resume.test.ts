@@ -1,22 +1,29 @@
 import { expect, test } from "vitest";
+import { syntheticDataset } from "../../src/data/synthetic.ts";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
 import { dataFingerprint } from "../../src/experiments/data-fingerprint.ts";
 import { requireSameOptions } from "../../src/experiments/resume.ts";
 import { RunSpec, type RunSpecInput } from "../../src/experiments/run-spec.ts";
-import { syntheticDataset } from "../../src/data/synthetic.ts";
 import { UsageError } from "../../src/support/errors.ts";
 
 const nameOf = (key: string) => `--${key}`;
 
 test("every option of a run that is given again with another value is refused by name, and taken with its own", () => {
-  const stored = completeSpec({ dataset: "mnist", batchSize: 64, learningRate: 0.1, subset: { train: 10, test: 5, seed: 0 } });
+  const stored = completeSpec({
+    dataset: "mnist",
+    batchSize: 64,
+    learningRate: 0.1,
+    subset: { train: 10, test: 5, seed: 0 },
+  });
   expect(() => requireSameOptions(stored, {}, nameOf)).not.toThrow();
   expect(() => requireSameOptions(stored, stored, nameOf)).not.toThrow();
   // Other values for all there are, so that an option that is added is refused as well.
   for (const key of Object.keys(RunSpec.shape) as (keyof RunSpecInput)[]) {
     const given = { [key]: "something else" } as Partial<RunSpecInput>;
     expect(() => requireSameOptions(stored, given, nameOf), key).toThrow(UsageError);
-    expect(() => requireSameOptions(stored, given, nameOf), key).toThrow(`--${key} "something else": the run has `);
+    expect(() => requireSameOptions(stored, given, nameOf), key).toThrow(
+      `--${key} "something else": the run has `,
+    );
   }
   expect(() => requireSameOptions(stored, { width: 10 }, nameOf)).toThrow("--width 10: the run has unset");
 });

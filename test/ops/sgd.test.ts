@@ -23,7 +23,14 @@ beforeAll(async () => {
 
 const ROWS = 3;
 // The flat buffer of a case ends in padding; of this one, in parameters.
-const unpadded: SgdCase = { size: 4096, lr: 0.1, momentum: 0.9, weightDecay: 1e-4, clipNorm: 5, gradientDeviation: 1 };
+const unpadded: SgdCase = {
+  size: 4096,
+  lr: 0.1,
+  momentum: 0.9,
+  weightDecay: 1e-4,
+  clipNorm: 5,
+  gradientDeviation: 1,
+};
 const cases = [...sgdCases, unpadded].filter((one) => isAffordable(one, { bytes: 4 * one.size }));
 
 test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label, one) => {

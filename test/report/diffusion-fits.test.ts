@@ -1,7 +1,13 @@
 // The fits of Figure 2 on curves whose law is known.
 
 import { describe, expect, test } from "vitest";
-import { compareLaws, type DistanceCurve, fitLaw, fitLaws, resampleByDecade } from "../../src/report/diffusion-fits.ts";
+import {
+  compareLaws,
+  type DistanceCurve,
+  fitLaw,
+  fitLaws,
+  resampleByDecade,
+} from "../../src/report/diffusion-fits.ts";
 import { pcg4d, uniform01 } from "../../src/support/random.ts";
 
 /** 12 points a decade from 10 to 10^4.5, each off by up to `noise` of its value. */
@@ -47,7 +53,9 @@ describe("the right law wins, with its parameters", () => {
 
 test("an interval over seeds is wider than that of one", () => {
   const one = compareLaws([curve((t) => 2 * Math.log(t), 0.002, 1)]);
-  const scattered = compareLaws([0.9, 1, 1.1].map((factor, i) => curve((t) => 2 * factor * Math.log(t), 0.002, i)));
+  const scattered = compareLaws(
+    [0.9, 1, 1.1].map((factor, i) => curve((t) => 2 * factor * Math.log(t), 0.002, i)),
+  );
   const width = ({ low, high }: { low: number; high: number }) => high - low;
   expect(width(scattered.slope)).toBeGreaterThan(3 * width(one.slope));
 });

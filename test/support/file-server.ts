@@ -12,6 +12,8 @@ export interface Behaviour {
   readonly cuts?: readonly number[];
   /** Answers requests for a part with the part. */
   readonly ranges?: boolean;
+  /** Most bytes in an answer to a request for a part. */
+  readonly partBytes?: number;
   readonly etag?: string;
   /** In the order of the requests, 200 or 206 after that. */
   readonly statuses?: readonly number[];
@@ -37,15 +39,17 @@ export async function fileServer(first: Uint8Array, how: Behaviour = {}): Promis
   const server = createServer((request, response) => {
     const index = requested.length - since;
     requested.push(request.headers.range ?? null);
-    const { cuts = [], ranges = true, etag, statuses = [], stallsAfter } = behaviour;
+    const { cuts = [], ranges = true, partBytes, etag, statuses = [], stallsAfter } = behaviour;
     if (statuses[index]) return void response.writeHead(statuses[index]).end("no");
     const current = request.headers["if-range"] === undefined || request.headers["if-range"] === etag;
     const range = ranges && current ? /^bytes=(\d+)-$/.exec(request.headers.range ?? "") : null;
     const start = range ? Number(range[1]) : 0;
     const tag = etag === undefined ? {} : { etag };
-    if (start >= content.length) return void response.writeHead(416, { "content-range": `bytes */${content.length}` }).end();
-    const body = content.subarray(start);
-    const place = range ? { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` } : {};
+    if (start >= content.length)
+      return void response.writeHead(416, { "content-range": `bytes */${content.length}` }).end();
+    const body = content.subarray(start, range && partBytes ? start + partBytes : undefined);
+    const last = start + body.length - 1;
+    const place = range ? { "content-range": `bytes ${start}-${last}/${content.length}` } : {};
     response.writeHead(range ? 206 : 200, { ...tag, ...place, "content-length": body.length });
     if (stallsAfter !== undefined) return void response.write(body.subarray(0, stallsAfter));
     const cut = cuts[index];

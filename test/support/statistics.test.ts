@@ -1,6 +1,13 @@
 import { expect, test } from "vitest";
-import { bootstrap, fitLine, mean, quantile, rankCorrelation, standardDeviation } from "../../src/support/statistics.ts";
 import { pcg4d, uniform01 } from "../../src/support/random.ts";
+import {
+  bootstrap,
+  fitLine,
+  mean,
+  quantile,
+  rankCorrelation,
+  standardDeviation,
+} from "../../src/support/statistics.ts";
 
 test("mean, deviation, quantiles", () => {
   expect(mean([1, 2, 6])).toBe(3);
@@ -31,7 +38,10 @@ test("the bootstrap covers the mean in about 95 of 100 samples, and blocks widen
   let covered = 0;
   for (let seed = 0; seed < 100; seed++) {
     const values = sample(seed);
-    const { low, high } = bootstrap(values.length, (positions) => mean(positions.map((i) => values[i]!)), { draws: 200, seed });
+    const { low, high } = bootstrap(values.length, (positions) => mean(positions.map((i) => values[i]!)), {
+      draws: 200,
+      seed,
+    });
     if (low <= 0.5 && high >= 0.5) covered++;
   }
   expect(covered).toBeGreaterThanOrEqual(86);
@@ -39,7 +49,10 @@ test("the bootstrap covers the mean in about 95 of 100 samples, and blocks widen
 
   const walk = sample(3).flatMap((value) => new Array<number>(8).fill(value)); // runs of eight equal values
   const width = (block: number) => {
-    const { low, high } = bootstrap(walk.length, (positions) => mean(positions.map((i) => walk[i]!)), { block, draws: 400 });
+    const { low, high } = bootstrap(walk.length, (positions) => mean(positions.map((i) => walk[i]!)), {
+      block,
+      draws: 400,
+    });
     return high - low;
   };
   expect(width(8)).toBeGreaterThan(1.8 * width(1));

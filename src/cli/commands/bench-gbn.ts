@@ -2,9 +2,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { benchGhostCost, GHOST_SHAPES, type GhostRow, ghostSizesUpTo } from "../../bench/ghost-cost.ts";
-import { drawFigure, ghostFigure } from "../../bench/ghost-figure.ts";
+import { ghostFigure } from "../../bench/ghost-figure.ts";
 import { adapterLine, csv, digits, jsonText, table } from "../../bench/output.ts";
 import { summaryText } from "../../bench/sample.ts";
+import { chartSvg } from "../../report/render.ts";
 import { roofline } from "../../gpu/roofline.ts";
 import { DataError, messageOf, UsageError } from "../../support/errors.ts";
 import { formatPercent } from "../../support/format.ts";
@@ -56,7 +57,7 @@ async function run(flags: GhostFlags): Promise<void> {
   else console.log(`\n${verdicts.map(({ text }) => text).join("\n")}`);
   if (flags.out !== undefined) {
     const figure = ghostFigure(gpu.adapter, rows);
-    const svg = `<!-- ${adapterLine(gpu.adapter)} -->\n${await drawFigure(figure)}\n`;
+    const svg = `<!-- ${adapterLine(gpu.adapter)} -->\n${await chartSvg(figure)}\n`;
     write(flags.out, "gbn.csv", csv(gpu.adapter, rows.map(flat)));
     write(flags.out, "gbn.json", jsonText(gpu.adapter, result));
     write(flags.out, "gbn.vl.json", JSON.stringify(figure, null, 2));

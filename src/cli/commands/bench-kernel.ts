@@ -26,7 +26,7 @@ interface KernelFlags extends BenchFlags {
 
 export function benchKernelCommand(): Command {
   const whole = (flags: string, text: string, value: number) =>
-    new Option(flags, text).argParser(wholeNumber(1)).default(value);
+    new Option(flags, text).argParser(wholeNumber(0)).default(value);
   const command = new Command("kernel")
     .description(
       "a kernel of your own in the place of a built-in one: checked, then timed beside it (docs/WRITING-A-KERNEL.md)",

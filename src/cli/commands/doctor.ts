@@ -30,7 +30,14 @@ export function doctorCommand(): Command {
       const limits = Object.fromEntries(LIMITS.map((name) => [name, gpu.device.limits[name]]));
       const features = [...gpu.device.features].sort();
       const selfTest = await runSelfTest(gpu);
-      const facts = { adapter: gpu.adapter, variant: gpu.variant, limits, features, versions: versions(), selfTest };
+      const facts = {
+        adapter: gpu.adapter,
+        variant: gpu.variant,
+        limits,
+        features,
+        versions: versions(),
+        selfTest,
+      };
       console.log(json ? JSON.stringify(facts, null, 2) : text(facts));
     });
 }
@@ -49,9 +56,13 @@ function text(facts: {
     `adapter    ${adapter.name} (${adapter.vendor}, ${adapter.architecture})`,
     `kind       ${adapter.software ? "software: correct but slow, for tests and small experiments" : "hardware"}`,
     `kernels    ${variant} variants (${adapter.subgroupMaxSize > 0 ? lanes : "no subgroups"})`,
-    `limits     ${Object.entries(limits).map(([name, value]) => `${name} ${/Size$/.test(name) ? formatBytes(value) : value}`).join(", ")}`,
+    `limits     ${Object.entries(limits)
+      .map(([name, value]) => `${name} ${/Size$/.test(name) ? formatBytes(value) : value}`)
+      .join(", ")}`,
     `features   ${features.join(", ")}`,
-    `versions   ${Object.entries(facts.versions).map(([name, version]) => `${name} ${version}`).join(", ")}`,
+    `versions   ${Object.entries(facts.versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(", ")}`,
     `self-test  passed; matrix multiplication at ${formatQuantity(selfTest.gflops * 1e9, "FLOP/s")}`,
   ].join("\n");
 }
@@ -68,7 +79,9 @@ async function runSelfTest(gpu: Gpu): Promise<{ gflops: number }> {
   for (const index of [0, 1, N * N - 1]) {
     const expected = uniform01(pcg4d(1, STREAMS.synthetic, 0, index)[0]);
     if (numbers[index] !== expected) {
-      throw new DeviceError(`self-test: random number ${index} is ${numbers[index]}, expected ${expected}: the adapter or its driver computes wrongly`);
+      throw new DeviceError(
+        `self-test: random number ${index} is ${numbers[index]}, expected ${expected}: the adapter or its driver computes wrongly`,
+      );
     }
   }
   const product = await record(gpu, new Arena(gpu), "self-test", () => {

@@ -4,7 +4,11 @@ import { Argument, Command, Option } from "commander";
 import { cellSpec } from "../../experiments/columns.ts";
 import { imagesFor } from "../../experiments/images.ts";
 import { drawBatch, measureCovariance } from "../../experiments/measure/covariance.ts";
-import { GradientMoments, meanToDeviation, noiseScale } from "../../experiments/measure/gradient-noise-scale.ts";
+import {
+  GradientMoments,
+  meanToDeviation,
+  noiseScale,
+} from "../../experiments/measure/gradient-noise-scale.ts";
 import { type MeasuredPoint, pointAfter, pointOfRun } from "../../experiments/measure/point.ts";
 import { GradientProbe } from "../../experiments/measure/probe.ts";
 import { type DirectionKind, measureDirections } from "../../experiments/measure/random-directions.ts";
@@ -17,7 +21,16 @@ import { ledgerOf } from "../../report/ledger.ts";
 import { readRun } from "../../storage/read-run.ts";
 import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
-import { adapterOption, dataDirOption, jsonOption, listOf, realNumber, runsDirOption, scaleOption, wholeNumber } from "../options.ts";
+import {
+  adapterOption,
+  dataDirOption,
+  jsonOption,
+  listOf,
+  realNumber,
+  runsDirOption,
+  scaleOption,
+  wholeNumber,
+} from "../options.ts";
 import { openSession, writeRecord } from "../request.ts";
 
 interface MeasureFlags {
@@ -41,13 +54,29 @@ interface Measured {
   readonly notes?: readonly string[];
 }
 
-type Measurement = (gpu: Gpu, point: MeasuredPoint, flags: MeasureFlags & { ghost: number }) => Promise<Measured>;
+type Measurement = (
+  gpu: Gpu,
+  point: MeasuredPoint,
+  flags: MeasureFlags & { ghost: number },
+) => Promise<Measured>;
 
 const MEASUREMENTS: Readonly<Record<string, { about: string; measure: Measurement }>> = {
-  ratio: { about: "mean over deviation of the gradient, ρ(B), and its median over coordinates", measure: measureRatio },
-  covariance: { about: "trace of the gradient's covariance against the batch size, with and without ghosts", measure: covariance },
-  "noise-scale": { about: "the gradient noise scale with a 95 % interval, or undetermined", measure: measureNoiseScale },
-  sharpness: { about: "Keskar's sharpness in the full space, in 100 dimensions, and scale-free", measure: sharpness },
+  ratio: {
+    about: "mean over deviation of the gradient, ρ(B), and its median over coordinates",
+    measure: measureRatio,
+  },
+  covariance: {
+    about: "trace of the gradient's covariance against the batch size, with and without ghosts",
+    measure: covariance,
+  },
+  "noise-scale": {
+    about: "the gradient noise scale with a 95 % interval, or undetermined",
+    measure: measureNoiseScale,
+  },
+  sharpness: {
+    about: "Keskar's sharpness in the full space, in 100 dimensions, and scale-free",
+    measure: sharpness,
+  },
   directions: { about: "the loss along random directions, plain and scaled by tensor", measure: directions },
 };
 
@@ -55,19 +84,45 @@ export function measureCommand(): Command {
   const names = [...Object.keys(MEASUREMENTS), "ledger"];
   const about = Object.entries(MEASUREMENTS).map(([name, entry]) => `  ${name.padEnd(12)} ${entry.about}`);
   const command = new Command("measure")
-    .description("what the paper argues with and did not measure, at the weights of a run or after some epochs")
+    .description(
+      "what the paper argues with and did not measure, at the weights of a run or after some epochs",
+    )
     .addArgument(new Argument("<what>", "the measurement").choices(names))
     .argument("[runs...]", "run folders, for ledger")
-    .addOption(new Option("--run <folder>", "a finished run, at its final weights (default: a fresh model after --epochs)"))
-    .addOption(new Option("--model <row>", `row of Table 1: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`).argParser(listOf(Object.keys(ROWS))))
+    .addOption(
+      new Option(
+        "--run <folder>",
+        "a finished run, at its final weights (default: a fresh model after --epochs)",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--model <row>",
+        `row of Table 1: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`,
+      ).argParser(listOf(Object.keys(ROWS))),
+    )
     .addOption(scaleOption())
-    .addOption(new Option("--epochs <number>", "epochs of the small batch before measuring; 0: at the start").argParser(realNumber(0)).default(1))
-    .addOption(new Option("--seed <number>", "of the model and of what is drawn").argParser(wholeNumber(0)).default(0))
-    .addOption(new Option("--draws <count>", "batches, rounds or directions").argParser(wholeNumber(2)).default(24))
-    .addOption(new Option("--target <percent>", "ledger: the test accuracy to be reached").argParser(realNumber(0)));
-  for (const option of [adapterOption(), dataDirOption(), runsDirOption(), jsonOption()]) command.addOption(option);
+    .addOption(
+      new Option("--epochs <number>", "epochs of the small batch before measuring; 0: at the start")
+        .argParser(realNumber(0))
+        .default(1),
+    )
+    .addOption(
+      new Option("--seed <number>", "of the model and of what is drawn").argParser(wholeNumber(0)).default(0),
+    )
+    .addOption(
+      new Option("--draws <count>", "batches, rounds or directions").argParser(wholeNumber(2)).default(24),
+    )
+    .addOption(
+      new Option("--target <percent>", "ledger: the test accuracy to be reached").argParser(realNumber(0)),
+    );
+  for (const option of [adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
+    command.addOption(option);
   return command
-    .addHelpText("after", `\nMeasurements:\n${about.join("\n")}\n  ${"ledger".padEnd(12)} samples, steps, FLOP and seconds of runs to a target accuracy`)
+    .addHelpText(
+      "after",
+      `\nMeasurements:\n${about.join("\n")}\n  ${"ledger".padEnd(12)} samples, steps, FLOP and seconds of runs to a target accuracy`,
+    )
     .action(measure);
 }
 
@@ -79,12 +134,21 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   const row = ROWS[flags.model?.[0] ?? (flags.scale === "small" ? "f1" : "resnet44")]!;
   const { ghost } = row.scales[settingsOf(flags.scale).base];
   const { measured, description } = await gpu.lifetime(async () => {
-    const point = flags.run === undefined ? await freshPoint(gpu, flags) : await pointOfRun(gpu, flags.run, flags.dataDir);
-    const ghostSize = flags.run === undefined ? ghost : (point.spec.ghostSize ?? Math.min(point.spec.referenceBatchSize, point.spec.batchSize));
+    const point =
+      flags.run === undefined
+        ? await freshPoint(gpu, flags)
+        : await pointOfRun(gpu, flags.run, flags.dataDir);
+    const ghostSize =
+      flags.run === undefined
+        ? ghost
+        : (point.spec.ghostSize ?? Math.min(point.spec.referenceBatchSize, point.spec.batchSize));
     const measured = await MEASUREMENTS[what]!.measure(gpu, point, { ...flags, ghost: ghostSize });
     return { measured, description: point.description };
   });
-  const place = flags.run === undefined ? `${flags.model?.[0] ?? "default"}-${flags.scale}-epoch${flags.epochs}` : basename(flags.run);
+  const place =
+    flags.run === undefined
+      ? `${flags.model?.[0] ?? "default"}-${flags.scale}-epoch${flags.epochs}`
+      : basename(flags.run);
   const id = `measure-${what}-${place}`;
   const notes = [`measured at ${description}`, ...(measured.notes ?? [])];
   const path = await writeRecord(flags.runsDir, {
@@ -110,11 +174,27 @@ function freshPoint(gpu: Gpu, { model, scale, seed, epochs, dataDir }: MeasureFl
   return pointAfter(gpu, cellSpec(row, { column: "SB", scale, seed, images }), epochs, dataDir);
 }
 
-async function covariance(_: Gpu, { state, data }: MeasuredPoint, { ghost, draws, seed }: MeasureFlags & { ghost: number }): Promise<Measured> {
-  const batchSizes = [1, 2, 4, 8, 16, 32, 64].map((factor) => factor * ghost).filter((size) => size <= data.train.count);
+async function covariance(
+  _: Gpu,
+  { state, data }: MeasuredPoint,
+  { ghost, draws, seed }: MeasureFlags & { ghost: number },
+): Promise<Measured> {
+  const batchSizes = [1, 2, 4, 8, 16, 32, 64]
+    .map((factor) => factor * ghost)
+    .filter((size) => size <= data.train.count);
   const onProgress = (text: string) => console.error(text);
-  const ghosts = await measureCovariance(state, data, { batchSizes, ghostSize: ghost, draws, seed }, onProgress);
-  const whole = await measureCovariance(state, data, { batchSizes, ghostSize: null, draws, seed }, onProgress);
+  const ghosts = await measureCovariance(
+    state,
+    data,
+    { batchSizes, ghostSize: ghost, draws, seed },
+    onProgress,
+  );
+  const whole = await measureCovariance(
+    state,
+    data,
+    { batchSizes, ghostSize: null, draws, seed },
+    onProgress,
+  );
   const lines = [ghosts, whole].map(({ ghostSize, slope, slopeError, points }) => {
     const [first, last] = [points[0]!, points.at(-1)!];
     return (
@@ -128,7 +208,11 @@ async function covariance(_: Gpu, { state, data }: MeasuredPoint, { ghost, draws
 /** Small batches of one round of the noise scale: the large batch is so many times larger. */
 const BATCHES_PER_ROUND = 8;
 
-async function measureNoiseScale(_: Gpu, { state, data }: MeasuredPoint, { ghost, draws, seed }: MeasureFlags & { ghost: number }): Promise<Measured> {
+async function measureNoiseScale(
+  _: Gpu,
+  { state, data }: MeasuredPoint,
+  { ghost, draws, seed }: MeasureFlags & { ghost: number },
+): Promise<Measured> {
   const probe = await GradientProbe.create(state, data, { batchSize: ghost, ghostSize: ghost });
   const rounds = [];
   for (let round = 0; round < draws; round++) {
@@ -148,12 +232,21 @@ async function measureNoiseScale(_: Gpu, { state, data }: MeasuredPoint, { ghost
       : `${scale.toFixed(0)} samples${interval ? `, 95 % interval ${interval.low.toFixed(0)} to ${interval.high.toFixed(0)}` : ", its interval undetermined: more --draws"}`;
   return {
     data: { ...result, small: ghost, large, rounds },
-    lines: [`gradient noise scale: ${text}`, `‖g‖² ${squaredGradient.toExponential(2)}, tr C of one sample ${trace.toExponential(2)}`],
-    notes: [`${draws} rounds of ${BATCHES_PER_ROUND} batches of ${ghost}; noise of ghost gradients: with batch norm a single sample has none`],
+    lines: [
+      `gradient noise scale: ${text}`,
+      `‖g‖² ${squaredGradient.toExponential(2)}, tr C of one sample ${trace.toExponential(2)}`,
+    ],
+    notes: [
+      `${draws} rounds of ${BATCHES_PER_ROUND} batches of ${ghost}; noise of ghost gradients: with batch norm a single sample has none`,
+    ],
   };
 }
 
-async function measureRatio(_: Gpu, { state, data }: MeasuredPoint, { ghost, draws, seed }: MeasureFlags & { ghost: number }): Promise<Measured> {
+async function measureRatio(
+  _: Gpu,
+  { state, data }: MeasuredPoint,
+  { ghost, draws, seed }: MeasureFlags & { ghost: number },
+): Promise<Measured> {
   const probe = await GradientProbe.create(state, data, { batchSize: ghost, ghostSize: ghost });
   const moments = new GradientMoments(state.gradients.size);
   // A ratio of two sums needs more batches than a slope does.
@@ -164,15 +257,24 @@ async function measureRatio(_: Gpu, { state, data }: MeasuredPoint, { ghost, dra
   const squaredGradient = moments.squaredMean - moments.trace / moments.count;
   const scale = squaredGradient > 0 ? (moments.trace * ghost) / squaredGradient : null;
   const sizes = [ghost, 4 * ghost, 32 * ghost];
-  const ratios = sizes.map((batchSize) => ({ batchSize, ratio: scale === null ? null : meanToDeviation(batchSize, scale) }));
+  const ratios = sizes.map((batchSize) => ({
+    batchSize,
+    ratio: scale === null ? null : meanToDeviation(batchSize, scale),
+  }));
   const lines =
     scale === null
       ? ["undetermined: the mean of the gradient is not told from 0; more --draws"]
-      : ratios.map(({ batchSize, ratio }) => `batch ${batchSize}: ‖E[Δw]‖ / √tr cov = ${ratio!.toFixed(3)}${ratio! >= 0.1 ? "" : ", the mean is far below the deviation"}`);
+      : ratios.map(
+          ({ batchSize, ratio }) =>
+            `batch ${batchSize}: ‖E[Δw]‖ / √tr cov = ${ratio!.toFixed(3)}${ratio! >= 0.1 ? "" : ", the mean is far below the deviation"}`,
+        );
   const medianRatio = moments.medianRatio;
   return {
     data: { ghostSize: ghost, batches, scale, ratios, medianRatio },
-    lines: [...lines, `median over coordinates of |mean| / deviation, batches of ${ghost}: ${medianRatio.toFixed(3)}`],
+    lines: [
+      ...lines,
+      `median over coordinates of |mean| / deviation, batches of ${ghost}: ${medianRatio.toFixed(3)}`,
+    ],
     notes: [`${batches} batches of ${ghost}`],
   };
 }
@@ -184,36 +286,61 @@ async function lossProbe({ state, data }: MeasuredPoint, ghost: number) {
   const wanted = Math.min(LOSS_SAMPLES, data.train.count);
   const batchSize = Math.max(ghost, wanted - (wanted % ghost));
   const probe = await GradientProbe.create(state, data, { batchSize, ghostSize: ghost });
-  return { probe, samples: Uint32Array.from({ length: batchSize }, (_, i) => i), note: `loss on ${batchSize} training images in ghosts of ${ghost}` };
+  return {
+    probe,
+    samples: Uint32Array.from({ length: batchSize }, (_, i) => i),
+    note: `loss on ${batchSize} training images in ghosts of ${ghost}`,
+  };
 }
 
-async function sharpness(_: Gpu, point: MeasuredPoint, { ghost, seed }: MeasureFlags & { ghost: number }): Promise<Measured> {
+async function sharpness(
+  _: Gpu,
+  point: MeasuredPoint,
+  { ghost, seed }: MeasureFlags & { ghost: number },
+): Promise<Measured> {
   const { probe, samples, note } = await lossProbe(point, ghost);
   const choices: [SharpnessSpace, number][] = [
-    ...(["full", "random"] as const).flatMap((space) => [1e-3, 5e-4].map((epsilon): [SharpnessSpace, number] => [space, epsilon])),
+    ...(["full", "random"] as const).flatMap((space) =>
+      [1e-3, 5e-4].map((epsilon): [SharpnessSpace, number] => [space, epsilon]),
+    ),
     ["scale-free", 1e-2],
   ];
   const results = [];
-  for (const [space, epsilon] of choices) results.push(await measureSharpness(point.state, probe, samples, { space, epsilon, seed }));
+  for (const [space, epsilon] of choices)
+    results.push(await measureSharpness(point.state, probe, samples, { space, epsilon, seed }));
   return {
     data: results,
-    lines: results.map(({ space, epsilon, sharpness, startLoss, highestLoss }) =>
-      `${space.padEnd(10)} ε ${epsilon}: at least ${sharpness.toPrecision(3)} (loss ${startLoss.toFixed(4)} to ${highestLoss.toFixed(4)})`),
+    lines: results.map(
+      ({ space, epsilon, sharpness, startLoss, highestLoss }) =>
+        `${space.padEnd(10)} ε ${epsilon}: at least ${sharpness.toPrecision(3)} (loss ${startLoss.toFixed(4)} to ${highestLoss.toFixed(4)})`,
+    ),
     notes: [note, "ten steps of projected ascent: lower bounds"],
   };
 }
 
-async function directions(_: Gpu, point: MeasuredPoint, { ghost, seed, draws }: MeasureFlags & { ghost: number }): Promise<Measured> {
+async function directions(
+  _: Gpu,
+  point: MeasuredPoint,
+  { ghost, seed, draws }: MeasureFlags & { ghost: number },
+): Promise<Measured> {
   const { probe, samples, note } = await lossProbe(point, ghost);
   const results = [];
   for (const kind of ["unit", "filter"] as const satisfies readonly DirectionKind[]) {
-    for (const range of [0.1, 1, 10]) results.push(await measureDirections(point.state, probe, samples, { kind, range, directions: draws, seed }));
+    for (const range of [0.1, 1, 10])
+      results.push(
+        await measureDirections(point.state, probe, samples, { kind, range, directions: draws, seed }),
+      );
   }
-  return { data: results, lines: describeDirections(results), notes: [note, `${draws} directions for each range`] };
+  return {
+    data: results,
+    lines: describeDirections(results),
+    notes: [note, `${draws} directions for each range`],
+  };
 }
 
 async function ledger(folders: readonly string[], { target, json, runsDir }: MeasureFlags): Promise<void> {
-  if (target === undefined || folders.length === 0) throw new UsageError("measure ledger: expected run folders and --target PERCENT");
+  if (target === undefined || folders.length === 0)
+    throw new UsageError("measure ledger: expected run folders and --target PERCENT");
   const runs = await Promise.all(folders.map((folder) => readRun(folder)));
   const entries = runs.map((run) => ledgerOf(run, target));
   if (json) {
@@ -227,7 +354,12 @@ async function ledger(folders: readonly string[], { target, json, runsDir }: Mea
   });
   for (const { name, reached, final } of entries) {
     const numbers = reached
-      ? [formatCount(reached.steps), formatCount(reached.samples), formatQuantity(reached.flops, "FLOP"), formatDuration(reached.seconds)]
+      ? [
+          formatCount(reached.steps),
+          formatCount(reached.samples),
+          formatQuantity(reached.flops, "FLOP"),
+          formatDuration(reached.seconds),
+        ]
       : ["not reached", "", "", ""];
     table.push([name, ...numbers, final === null ? "" : `${final.toFixed(2)} %`]);
   }

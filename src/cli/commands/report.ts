@@ -18,9 +18,13 @@ interface ReportFlags {
 
 export function reportCommand(): Command {
   return new Command("report")
-    .description("tables and figures of runs or of an experiment: Markdown, SVG, PNG and one HTML page; needs no GPU")
+    .description(
+      "tables and figures of runs or of an experiment: Markdown, SVG, PNG and one HTML page; needs no GPU",
+    )
     .argument("[runs...]", "run folders")
-    .addOption(new Option("--experiment <id>", "an experiment, as figure2 or figure2-f1-small, of --runs-dir"))
+    .addOption(
+      new Option("--experiment <id>", "an experiment, as figure2 or figure2-f1-small, of --runs-dir"),
+    )
     .addOption(runsDirOption())
     .addOption(new Option("--out <folder>", "where to write (default: reports/ID)"))
     .action(report);
@@ -34,11 +38,16 @@ async function report(folders: string[], { experiment, runsDir, out }: ReportFla
   const known = await recordNames(runsDir);
   const chosen = known.filter((name) => name === experiment || name.startsWith(`${experiment}-`));
   if (chosen.length === 0) {
-    const help = known.length === 0 ? `${runsDir} has none: run one with \`ghostbatch reproduce\` or \`measure\`` : suggestion(experiment, known);
+    const help =
+      known.length === 0
+        ? `${runsDir} has none: run one with \`ghostbatch reproduce\` or \`measure\``
+        : suggestion(experiment, known);
     throw new UsageError(`report: there is no experiment ${JSON.stringify(experiment)}: ${help}`);
   }
   if (chosen.length > 1 && !chosen.includes(experiment)) {
-    throw new UsageError(`report: ${experiment} is one of ${chosen.join(", ")}: they differ in scale or network, name one`);
+    throw new UsageError(
+      `report: ${experiment} is one of ${chosen.join(", ")}: they differ in scale or network, name one`,
+    );
   }
   const name = chosen.includes(experiment) ? experiment : chosen[0]!;
   const path = join(runsDir, `${name}${RECORD_SUFFIX}`);
@@ -48,7 +57,10 @@ async function report(folders: string[], { experiment, runsDir, out }: ReportFla
 
 async function recordNames(runsDir: string): Promise<string[]> {
   const names = await readdir(runsDir).catch(() => []);
-  return names.filter((name) => name.endsWith(RECORD_SUFFIX)).map((name) => name.slice(0, -RECORD_SUFFIX.length)).sort();
+  return names
+    .filter((name) => name.endsWith(RECORD_SUFFIX))
+    .map((name) => name.slice(0, -RECORD_SUFFIX.length))
+    .sort();
 }
 
 async function writeReport(report: Report, out = join("reports", basename(report.id))): Promise<void> {

@@ -2,15 +2,24 @@ import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { COLUMNS, cellSpec, columnTitle, METHODS, type Method, type Row } from "../../experiments/columns.ts";
 import { type Images, imagesFor } from "../../experiments/images.ts";
+import type { FinishedRun } from "../../experiments/runner.ts";
 import { describeScale, type Scale } from "../../experiments/scale.ts";
+import { type Cell, cellOf, paperValue, tableJson } from "../../experiments/table-report.ts";
 import { ROWS } from "../../experiments/table1.ts";
 import { LARGE_BATCHES, TABLE2_ROWS } from "../../experiments/table2.ts";
-import { type Cell, cellOf, paperValue, tableJson } from "../../experiments/table-report.ts";
-import type { FinishedRun } from "../../experiments/runner.ts";
 import { DataError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
 import { listOf, scaleOption, seedsOption } from "../options.ts";
-import { addRequestOptions, carryOut, dryRun, folderNames, openSession, type RequestedRun, type RequestFlags, writeRecord } from "../request.ts";
+import {
+  addRequestOptions,
+  carryOut,
+  dryRun,
+  folderNames,
+  openSession,
+  type RequestedRun,
+  type RequestFlags,
+  writeRecord,
+} from "../request.ts";
 
 interface TableFlags extends RequestFlags {
   rows?: string[];
@@ -23,7 +32,12 @@ interface TableFlags extends RequestFlags {
 export function table1Command(): Command {
   const command = new Command("table1")
     .description("Table 1: accuracy of small batch, large batch and the large batch with its cures")
-    .addOption(new Option("--rows <names>", `networks, separated by commas: ${Object.keys(ROWS).join(", ")} (default: all)`).argParser(listOf(Object.keys(ROWS))))
+    .addOption(
+      new Option(
+        "--rows <names>",
+        `networks, separated by commas: ${Object.keys(ROWS).join(", ")} (default: all)`,
+      ).argParser(listOf(Object.keys(ROWS))),
+    )
     .addOption(columnsOption())
     .addOption(scaleOption())
     .addOption(seedsOption());
@@ -52,7 +66,11 @@ function columnsOption(): Option {
     .default([...COLUMNS], COLUMNS.join());
 }
 
-async function runTable(kind: "table1" | "table2", table: Readonly<Record<string, Row>>, flags: TableFlags): Promise<void> {
+async function runTable(
+  kind: "table1" | "table2",
+  table: Readonly<Record<string, Row>>,
+  flags: TableFlags,
+): Promise<void> {
   const { columns, scale, seeds, dataDir } = flags;
   const names = flags.rows ?? Object.keys(table);
   const available: { name: string; row: Row; images: Images }[] = [];
@@ -61,7 +79,10 @@ async function runTable(kind: "table1" | "table2", table: Readonly<Record<string
     const row = table[name]!;
     try {
       // What a dry run shows is the paper's own data set, whether its files are there or not.
-      const images = flags.dryRun && scale !== "small" ? { dataset: row.scales.full.base.dataset, note: null } : imagesFor(row, scale, dataDir);
+      const images =
+        flags.dryRun && scale !== "small"
+          ? { dataset: row.scales.full.base.dataset, note: null }
+          : imagesFor(row, scale, dataDir);
       available.push({ name, row, images });
     } catch (error) {
       // A row that was asked for by name has to be run; of all rows, those without images are told at the end.
@@ -69,18 +90,23 @@ async function runTable(kind: "table1" | "table2", table: Readonly<Record<string
       missing.push({ name, reason: error.message });
     }
   }
-  const cells = available.flatMap(({ name, row, images }) => columns.map((column) => ({ name, row, column, images })));
+  const cells = available.flatMap(({ name, row, images }) =>
+    columns.map((column) => ({ name, row, column, images })),
+  );
   const requests = cells.flatMap(({ name, row, column, images }) =>
-    seeds.map((seed): RequestedRun => ({
-      title: `${row.network} ${columnTitle(column)} seed ${seed}`,
-      label: `${kind}-${name}-${column}-${scale}`,
-      spec: cellSpec(row, { column, scale, seed, images: images.dataset }),
-    })),
+    seeds.map(
+      (seed): RequestedRun => ({
+        title: `${row.network} ${columnTitle(column)} seed ${seed}`,
+        label: `${kind}-${name}-${column}-${scale}`,
+        spec: cellSpec(row, { column, scale, seed, images: images.dataset }),
+      }),
+    ),
   );
   const session = openSession(flags);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);
-  const runsOf = (index: number): FinishedRun[] => runs.slice(index * seeds.length, (index + 1) * seeds.length);
+  const runsOf = (index: number): FinishedRun[] =>
+    runs.slice(index * seeds.length, (index + 1) * seeds.length);
   const notes = [
     ...available.map(({ row, images }) => rowNote(row, scale, images)),
     ...missing.map(({ name, reason }) => `row ${name} was left out: ${reason}`),
@@ -113,12 +139,30 @@ function rowNote(row: Row, scale: Scale, { note }: Images): string {
   return `${row.network}: ${parts.join("; ") || describeScale(scale)}`;
 }
 
-function printTable(kind: string, rows: Readonly<Record<string, Row>>, scale: Scale, cells: readonly Cell[]): void {
+function printTable(
+  kind: string,
+  rows: Readonly<Record<string, Row>>,
+  scale: Scale,
+  cells: readonly Cell[],
+): void {
   for (const name of new Set(cells.map((cell) => cell.row))) {
     const { network, dataset } = rows[name]!;
-    console.log(`\n${kind === "table1" ? "Table 1" : "Table 2"}, ${network} on ${dataset}: ${describeScale(scale)}; test accuracy in percent`);
+    console.log(
+      `\n${kind === "table1" ? "Table 1" : "Table 2"}, ${network} on ${dataset}: ${describeScale(scale)}; test accuracy in percent`,
+    );
     const table = new Table({
-      head: ["method", "accuracy", "best", "paper (full scale)", "‖w−w₀‖ first", "‖w−w₀‖ all", "steps", "samples", "FLOP", "time"],
+      head: [
+        "method",
+        "accuracy",
+        "best",
+        "paper (full scale)",
+        "‖w−w₀‖ first",
+        "‖w−w₀‖ all",
+        "steps",
+        "samples",
+        "FLOP",
+        "time",
+      ],
       style: { head: [], border: [] },
       colAligns: ["left", ...new Array<"right">(9).fill("right")],
     });
@@ -140,5 +184,10 @@ function printTable(kind: string, rows: Readonly<Record<string, Row>>, scale: Sc
     console.log(table.toString());
   }
   if (cells.some(({ reused }) => reused)) console.log("* finished before and not run again");
-  console.log(`run folders:\n${cells.flatMap(({ folders }) => folders).map((folder) => `  ${folder}`).join("\n")}`);
+  console.log(
+    `run folders:\n${cells
+      .flatMap(({ folders }) => folders)
+      .map((folder) => `  ${folder}`)
+      .join("\n")}`,
+  );
 }

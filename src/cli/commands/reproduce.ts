@@ -4,6 +4,7 @@ import { table1Command, table2Command } from "./reproduce-table.ts";
 
 export function reproduceCommand(): Command {
   const command = new Command("reproduce").description("an experiment of the paper, from one command");
-  for (const experiment of [table1Command(), table2Command(), ...figureCommands()]) command.addCommand(experiment);
+  for (const experiment of [table1Command(), table2Command(), ...figureCommands()])
+    command.addCommand(experiment);
   return command;
 }

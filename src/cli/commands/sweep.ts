@@ -8,7 +8,14 @@ import { type RunStatus, SweepFolder } from "../../experiments/sweep-folder.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { StoppedError } from "../../support/errors.ts";
 import { formatCount, formatDuration } from "../../support/format.ts";
-import { adapterOption, dataDirOption, duration, jsonOption, runsDirOption, wholeNumber } from "../options.ts";
+import {
+  adapterOption,
+  dataDirOption,
+  duration,
+  jsonOption,
+  runsDirOption,
+  wholeNumber,
+} from "../options.ts";
 import { exitCodeOf } from "../signals.ts";
 
 interface SweepFlags {
@@ -36,15 +43,23 @@ Each run has its folder, and its log in <runs-dir>/<name>.sweep/. Started again,
 go on. Exit code 1 when a run has failed. SIGINT or SIGTERM: a checkpoint of every run, then exit 130 or 143.`;
 
 export function sweepCommand(): Command {
-  const command = new Command("sweep").description("all runs of a grid, as processes here or as a Slurm job array").argument("<grid>", "YAML file");
+  const command = new Command("sweep")
+    .description("all runs of a grid, as processes here or as a Slurm job array")
+    .argument("<grid>", "YAML file");
   const options = [
     new Option("--jobs <count>", "runs at a time").argParser(wholeNumber(1)).default(1),
-    new Option("--time-limit <time>", "time (30s, 5m, 2h) after which a run takes a checkpoint and ends").argParser(duration),
-    new Option("--emit <system>", "write a script that runs the grid there instead of running it").choices(["slurm"]),
+    new Option(
+      "--time-limit <time>",
+      "time (30s, 5m, 2h) after which a run takes a checkpoint and ends",
+    ).argParser(duration),
+    new Option("--emit <system>", "write a script that runs the grid there instead of running it").choices([
+      "slurm",
+    ]),
     new Option("--status", "show what is done, running and failed, and run nothing"),
     new Option("--checkpoint-every <interval>", "as of train"),
   ];
-  for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()]) command.addOption(option);
+  for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
+    command.addOption(option);
   return command.addHelpText("after", HELP).action(sweep);
 }
 
@@ -70,19 +85,31 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
     if (status.state !== "running") ended++;
     console.error(`[${ended}/${total}] ${status.name}: ${inWords(status)}`);
   };
-  const running = new Sweep(folder, { jobs, timeLimit, program: process.execPath, commandOf: words, onStatus });
+  const running = new Sweep(folder, {
+    jobs,
+    timeLimit,
+    program: process.execPath,
+    commandOf: words,
+    onStatus,
+  });
   const stop = (signal: NodeJS.Signals) => running.stop({ by: signal, exitCode: exitCodeOf(signal) });
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
   const statuses = await running.run(grid.runs);
   print(statuses, json);
   if (running.stopped) {
-    throw new StoppedError(`stopped by ${running.stopped.by}; go on with: ghostbatch sweep ${path}`, running.stopped.exitCode);
+    throw new StoppedError(
+      `stopped by ${running.stopped.by}; go on with: ghostbatch sweep ${path}`,
+      running.stopped.exitCode,
+    );
   }
   if (statuses.some(({ state }) => state !== "done")) process.exitCode = 1;
 }
 
 /** The command line of a run after the name of Node. */
-function trainWords(folder: SweepFolder, { adapter, dataDir, checkpointEvery }: SweepFlags): (run: GridRun) => string[] {
+function trainWords(
+  folder: SweepFolder,
+  { adapter, dataDir, checkpointEvery }: SweepFlags,
+): (run: GridRun) => string[] {
   const common = [
     ...(adapter === undefined ? [] : ["--adapter", adapter]),
     ...(dataDir === undefined ? [] : ["--data-dir", resolve(dataDir)]),
@@ -91,11 +118,22 @@ function trainWords(folder: SweepFolder, { adapter, dataDir, checkpointEvery }: 
     folder.runsDirectory,
   ];
   // With a name, --resume begins a run where it has not been begun.
-  return (run) => [...process.execArgv, resolve(process.argv[1]!), "train", "--config", folder.configOf(run), "--name", run.name, "--resume", ...common];
+  return (run) => [
+    ...process.execArgv,
+    resolve(process.argv[1]!),
+    "train",
+    "--config",
+    folder.configOf(run),
+    "--name",
+    run.name,
+    "--resume",
+    ...common,
+  ];
 }
 
 function inWords({ state, why, summary, step }: RunStatus): string {
-  if (summary) return `done, ${summary.accuracy.toFixed(2)} % after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)}`;
+  if (summary)
+    return `done, ${summary.accuracy.toFixed(2)} % after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)}`;
   const at = step > 0 ? ` (checkpoint of step ${formatCount(step)})` : "";
   return `${state}${at}${why === "" ? "" : `: ${why}`}`;
 }
@@ -112,11 +150,21 @@ function print(statuses: readonly RunStatus[], json: boolean | undefined): void 
   });
   for (const { name, state, summary, step } of statuses) {
     const accuracy = summary ? `${summary.accuracy.toFixed(2)} %` : "";
-    table.push([name, state, accuracy, formatCount(summary?.steps ?? step), summary ? formatDuration(summary.seconds) : ""]);
+    table.push([
+      name,
+      state,
+      accuracy,
+      formatCount(summary?.steps ?? step),
+      summary ? formatDuration(summary.seconds) : "",
+    ]);
   }
   console.log(table.toString());
   // Reasons are sentences: no column is wide enough.
   for (const { name, state, why } of statuses) if (why !== "") console.log(`${name} ${state}: ${why}`);
   const count = (state: RunStatus["state"]) => statuses.filter((status) => status.state === state).length;
-  console.log((["done", "running", "stopped", "failed", "waiting"] as const).map((state) => `${count(state)} ${state}`).join(", "));
+  console.log(
+    (["done", "running", "stopped", "failed", "waiting"] as const)
+      .map((state) => `${count(state)} ${state}`)
+      .join(", "),
+  );
 }

@@ -110,11 +110,20 @@ export function trainCommand(): Command {
     ),
     choice("--momentum-reset <when>", "velocity set to 0 (default: never)", ["never", "epoch"]),
     real("--clip-norm <norm>", "global norm the gradient is clipped to, 0 for none (default: 5)"),
-    real("--gradient-noise <deviation>", "deviation of random factors of mean 1 on samples' gradients, the paper's sqrt(B / B_S - 1) (default: 0)"),
-    new Option("--batch-growth", "where the regime cuts the rate, the batch grows instead (Smith et al. 2018)"),
+    real(
+      "--gradient-noise <deviation>",
+      "deviation of random factors of mean 1 on samples' gradients, the paper's sqrt(B / B_S - 1) (default: 0)",
+    ),
+    new Option(
+      "--batch-growth",
+      "where the regime cuts the rate, the batch grows instead (Smith et al. 2018)",
+    ),
     new Option("--constant-rate", "the regime's first rate to the end"),
     real("--epoch-scale <factor>", "multiplies the epochs of the regime, its drops and its end (default: 1)"),
-    choice("--variant <topology>", "of c1 and c3: the paper's authors' or Keskar's (default: released)", ["released", "keskar"]),
+    choice("--variant <topology>", "of c1 and c3: the paper's authors' or Keskar's (default: released)", [
+      "released",
+      "keskar",
+    ]),
     new Option("--no-augmentation", "images as they are"),
     new Option("--seed <number>", "seed of everything random (default: 123)").argParser(wholeNumber(0)),
     count("--evaluate-every <epochs>", "epochs between evaluations (default: 1)"),

@@ -89,7 +89,7 @@ function lineOf({ status, name, details, tensors, absent = [], reason }: CaseRes
     `${count}, worst ${worst.tensor} ${worst.error.toExponential(1)} (tolerance ${tolerance.toExponential(1)})`,
   ];
   const loose = tensors.filter(({ rounding }) => rounding !== undefined).length;
-  if (loose > 0) parts.push(`${loose} beyond 1e-3 by no more than rounding moves this run`);
+  if (loose > 0) parts.push(`${loose} exceed theirs by no more than rounding moves this run`);
   if (absent.length > 0) parts.push(`the file leaves out ${absent.length} final values`);
   return start + parts.join("; ");
 }

@@ -4,13 +4,23 @@ import { isLoopback, startWatch } from "../watch-server.ts";
 
 export function watchCommand(): Command {
   return new Command("watch")
-    .description("a page on this machine that shows running and finished runs as they go; reads their folders, never slows them")
+    .description(
+      "a page on this machine that shows running and finished runs as they go; reads their folders, never slows them",
+    )
     .addOption(runsDirOption())
-    .addOption(new Option("--port <number>", "port; 0 takes a free one").argParser(wholeNumber(0)).default(6230))
-    .addOption(new Option("--host <address>", "address to listen on; anything but the loopback shows the runs to the network").default("127.0.0.1"))
+    .addOption(
+      new Option("--port <number>", "port; 0 takes a free one").argParser(wholeNumber(0)).default(6230),
+    )
+    .addOption(
+      new Option(
+        "--host <address>",
+        "address to listen on; anything but the loopback shows the runs to the network",
+      ).default("127.0.0.1"),
+    )
     .action(async ({ runsDir, port, host }: { runsDir: string; port: number; host: string }) => {
       const server = await startWatch({ runsDirectory: runsDir, host, port });
-      if (!isLoopback(host)) console.error(`warning: ${host} is not the loopback address: whoever reaches it can read the runs`);
+      if (!isLoopback(host))
+        console.error(`warning: ${host} is not the loopback address: whoever reaches it can read the runs`);
       console.log(`watching ${runsDir} at ${server.url} (Ctrl-C ends it)`);
       await new Promise<void>((resolve) => {
         process.once("SIGINT", resolve);

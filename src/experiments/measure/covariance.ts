@@ -41,8 +41,14 @@ export interface CovarianceOptions {
 const BATCH_STREAM = 104;
 
 /** With replacement: without it the trace would fall by (N − M) / (N − 1) too. */
-export function drawBatch(size: number, samples: number, key: { seed: number; draw: number }): Uint32Array<ArrayBuffer> {
-  return Uint32Array.from({ length: size }, (_, i) => boundedInteger(pcg4d(key.seed, BATCH_STREAM, key.draw, i)[0], samples));
+export function drawBatch(
+  size: number,
+  samples: number,
+  key: { seed: number; draw: number },
+): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from({ length: size }, (_, i) =>
+    boundedInteger(pcg4d(key.seed, BATCH_STREAM, key.draw, i)[0], samples),
+  );
 }
 
 export async function measureCovariance(
@@ -53,7 +59,11 @@ export async function measureCovariance(
 ): Promise<CovarianceCurve> {
   const points: CovariancePoint[] = [];
   for (const batchSize of batchSizes) {
-    const options = { batchSize, ghostSize: Math.min(ghostSize ?? batchSize, batchSize), gradientNoise: gradientNoise(batchSize) };
+    const options = {
+      batchSize,
+      ghostSize: Math.min(ghostSize ?? batchSize, batchSize),
+      gradientNoise: gradientNoise(batchSize),
+    };
     const probe = await GradientProbe.create(state, data, options);
     const moments = new GradientMoments(state.gradients.size);
     for (let draw = 0; draw < draws; draw++) {

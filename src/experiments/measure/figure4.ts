@@ -29,14 +29,20 @@ export async function measureFigure4(
     const ghostSize = row.scales[scale === "small" ? "small" : "full"].ghost;
     const wanted = Math.min(scale === "small" ? SAMPLES.small : SAMPLES.full, data.train.count);
     const batchSize = wanted - (wanted % ghostSize);
-    const probe = await GradientProbe.create(state, data, { batchSize, ghostSize, maximumSlab: Math.min(batchSize, 8 * ghostSize) });
+    const probe = await GradientProbe.create(state, data, {
+      batchSize,
+      ghostSize,
+      maximumSlab: Math.min(batchSize, 8 * ghostSize),
+    });
     const samples = Uint32Array.from({ length: batchSize }, (_, i) => i);
     const measurements: DirectionMeasurement[] = [];
     for (const [name, range] of Object.entries(RANGES)) {
       const progress = (done: number) => {
         if (done % 50 === 0) onProgress?.(`figure4 ${name} range: ${done} of ${directions} directions`);
       };
-      measurements.push(await measureDirections(state, probe, samples, { kind: "unit", range, directions, seed }, progress));
+      measurements.push(
+        await measureDirections(state, probe, samples, { kind: "unit", range, directions, seed }, progress),
+      );
     }
     const notes = [
       `loss on the same ${batchSize} training images at every point, in ghosts of ${ghostSize} normalized by their own statistics`,

@@ -84,9 +84,15 @@ const UNDETERMINED_PART = 0.05;
  *
  *   ‖g‖² = (B·large − b·small) / (B − b)       tr C_1 = (small − large) / (1/b − 1/B)
  */
-export function noiseScale(rounds: readonly NormPair[], { small, large }: { small: number; large: number }): NoiseScale {
+export function noiseScale(
+  rounds: readonly NormPair[],
+  { small, large }: { small: number; large: number },
+): NoiseScale {
   const estimate = (pairs: readonly NormPair[]) => {
-    const [smallNorm, largeNorm] = [mean(pairs.map((pair) => pair.small)), mean(pairs.map((pair) => pair.large))];
+    const [smallNorm, largeNorm] = [
+      mean(pairs.map((pair) => pair.small)),
+      mean(pairs.map((pair) => pair.large)),
+    ];
     const squaredGradient = (large * largeNorm - small * smallNorm) / (large - small);
     const trace = (smallNorm - largeNorm) / (1 / small - 1 / large);
     return { squaredGradient, trace, scale: squaredGradient > 0 ? trace / squaredGradient : null };

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { placeDataset } from "../../data/feed.ts";
 import type { ResidentDataset } from "../../data/resident.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { materialize, type ModelState } from "../../nn/model-state.ts";
+import { type ModelState, materialize } from "../../nn/model-state.ts";
 import { loadStateDict, type StateTensor } from "../../nn/state-dict.ts";
 import { readSafetensors } from "../../storage/safetensors.ts";
 import { Trainer } from "../../train/trainer.ts";
@@ -25,7 +25,11 @@ export interface MeasuredPoint {
 const MAXIMUM_GHOSTS = 256;
 
 /** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
-export async function pointOfRun(gpu: Gpu, folder: string, dataDir: string | undefined): Promise<MeasuredPoint> {
+export async function pointOfRun(
+  gpu: Gpu,
+  folder: string,
+  dataDir: string | undefined,
+): Promise<MeasuredPoint> {
   const spec = await specOfRun(folder);
   const prepared = await prepareRun(spec, { dataDir });
   const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: MAXIMUM_GHOSTS });
@@ -40,7 +44,12 @@ export async function pointOfRun(gpu: Gpu, folder: string, dataDir: string | und
 }
 
 /** A model of the specification after some epochs of its own training; 0 leaves the first weights. */
-export async function pointAfter(gpu: Gpu, spec: RunSpec, epochs: number, dataDir: string | undefined): Promise<MeasuredPoint> {
+export async function pointAfter(
+  gpu: Gpu,
+  spec: RunSpec,
+  epochs: number,
+  dataDir: string | undefined,
+): Promise<MeasuredPoint> {
   const prepared = await prepareRun(spec, { dataDir });
   const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: MAXIMUM_GHOSTS });
   const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));

@@ -42,7 +42,12 @@ export class GradientProbe {
 
   private constructor(
     state: ModelState,
-    parts: { layout: GhostLayout; recordings: { gradient: Recording; loss: Recording }; tensors: { order: Tensor; log: Tensor }; step: StepUniform },
+    parts: {
+      layout: GhostLayout;
+      recordings: { gradient: Recording; loss: Recording };
+      tensors: { order: Tensor; log: Tensor };
+      step: StepUniform;
+    },
   ) {
     this.#gpu = state.gpu;
     this.#state = state;
@@ -53,7 +58,11 @@ export class GradientProbe {
   }
 
   /** The model must have been materialized for as many ghosts as a batch has. */
-  static async create(state: ModelState, data: ResidentDataset, options: ProbeOptions): Promise<GradientProbe> {
+  static async create(
+    state: ModelState,
+    data: ResidentDataset,
+    options: ProbeOptions,
+  ): Promise<GradientProbe> {
     const { batchSize, ghostSize, maximumSlab = batchSize, gradientNoise = 0 } = options;
     const { gpu } = state;
     const layout = partitionBatch({ samples: batchSize, batchSize, ghostSize, policy: "exact" });
@@ -66,7 +75,9 @@ export class GradientProbe {
     const input = gatherTraining(state, data, all, false);
     const arena = new Arena(gpu);
     const recordings = {
-      gradient: await record(gpu, arena, "gradient", () => batchGradient(state, all, layout, { maximumSlab, input, gradientNoise })),
+      gradient: await record(gpu, arena, "gradient", () =>
+        batchGradient(state, all, layout, { maximumSlab, input, gradientNoise }),
+      ),
       loss: await record(gpu, arena, "loss", () => batchLoss(state, all, layout, { maximumSlab, input })),
     };
     return new GradientProbe(state, { layout, recordings, tensors, step });
@@ -92,6 +103,8 @@ export class GradientProbe {
 }
 
 /** Places of the parameters in the flat buffers: everything else there is a gap that stays 0. */
-export function parameterRanges(state: ModelState): { readonly name: string; readonly start: number; readonly size: number }[] {
+export function parameterRanges(
+  state: ModelState,
+): { readonly name: string; readonly start: number; readonly size: number }[] {
   return state.parameters.map(([name, { value, size }]) => ({ name, start: value.byteOffset / 4, size }));
 }

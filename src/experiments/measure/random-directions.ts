@@ -111,16 +111,23 @@ export async function measureDirections(
     points,
     bins: binned,
     ...fitSpread(binned),
-    leavesTaylorAt: binned.find(({ distance, deviation }) => Math.abs(deviation / (taylorSlope * distance) - 1) > 0.15)?.distance ?? null,
+    leavesTaylorAt:
+      binned.find(({ distance, deviation }) => Math.abs(deviation / (taylorSlope * distance) - 1) > 0.15)
+        ?.distance ?? null,
   };
 }
 
 /** Equal parts of the range of distances; empty ones are left out. */
-export function binPoints(points: readonly DirectionPoint[], startLoss: number, bins: number): DirectionBin[] {
+export function binPoints(
+  points: readonly DirectionPoint[],
+  startLoss: number,
+  bins: number,
+): DirectionBin[] {
   const largest = Math.max(...points.map(({ distance }) => distance));
   const groups = Array.from({ length: bins }, (): DirectionPoint[] => []);
   for (const point of points) {
-    if (Number.isFinite(point.loss)) groups[Math.min(bins - 1, Math.floor((bins * point.distance) / largest))]!.push(point);
+    if (Number.isFinite(point.loss))
+      groups[Math.min(bins - 1, Math.floor((bins * point.distance) / largest))]!.push(point);
   }
   return groups
     .filter((group) => group.length > 0)
@@ -154,7 +161,11 @@ export function fitSpread(bins: readonly DirectionBin[]): { floor: number; slope
     bins.map(({ distance }) => Math.log(distance)),
     bins.map(({ deviation }) => Math.log(Math.max(deviation, Number.MIN_VALUE))),
   );
-  return { floor: Math.sqrt(Math.max(0, floorSquared)), slope: Math.sqrt(Math.max(0, slopeSquared)), exponent: power.slope };
+  return {
+    floor: Math.sqrt(Math.max(0, floorSquared)),
+    slope: Math.sqrt(Math.max(0, slopeSquared)),
+    exponent: power.slope,
+  };
 }
 
 function randomDirection(

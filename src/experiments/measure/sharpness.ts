@@ -71,7 +71,14 @@ export async function measureSharpness(
   } finally {
     gpu.write(values, start);
   }
-  return { space, epsilon, seed, startLoss, highestLoss, sharpness: (100 * (highestLoss - startLoss)) / (1 + startLoss) };
+  return {
+    space,
+    epsilon,
+    seed,
+    startLoss,
+    highestLoss,
+    sharpness: (100 * (highestLoss - startLoss)) / (1 + startLoss),
+  };
 }
 
 interface Box {
@@ -87,7 +94,8 @@ function boxOf(state: ModelState, start: Float32Array, { space, epsilon, seed }:
   if (space === "random") return subspaceBox(start, ranges, epsilon, seed);
   const halfWidths = new Float32Array(start.length);
   for (const { start: first, size } of ranges) {
-    for (let i = first; i < first + size; i++) halfWidths[i] = epsilon * (Math.abs(start[i]!) + (space === "full" ? 1 : 0));
+    for (let i = first; i < first + size; i++)
+      halfWidths[i] = epsilon * (Math.abs(start[i]!) + (space === "full" ? 1 : 0));
   }
   return { halfWidths, move: (y, target) => target.set(y), project: (gradient) => gradient };
 }
@@ -116,7 +124,8 @@ function subspaceBox(
     halfWidths: project(start).map((value) => epsilon * (Math.abs(value) + 1)),
     move: (y, target) => {
       target.fill(0);
-      for (const [k, column] of columns.entries()) for (let i = 0; i < target.length; i++) target[i]! += y[k]! * column[i]!;
+      for (const [k, column] of columns.entries())
+        for (let i = 0; i < target.length; i++) target[i]! += y[k]! * column[i]!;
     },
     project,
   };
