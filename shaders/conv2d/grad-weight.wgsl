@@ -75,7 +75,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let k = k0 + (lane + i * THREADS) / DEPTH * 4u;
       let at = (image * K + k) * P * Q + p * Q + q;
       for (var v = 0u; v < 4u; v++) {
-        let is_there = k + v < K;
+        let is_there = pixel < end && k + v < K;
         a[i][v] = select(0.0, dy[select(0u, at + v * P * Q, is_there)], is_there);
       }
     }

@@ -5,9 +5,10 @@ import { POISON } from "./poison.ts";
 
 export type Variant = Gpu["variant"];
 
-/** The variants whose kernels can run: the narrow ones take 8 lanes to be in one subgroup. */
+/** The variants whose kernels can run: the narrow ones take a subgroup to be 8 lanes. */
 export function runnableVariants(gpu: Gpu): Variant[] {
-  const narrow = gpu.device.features.has("subgroups") && gpu.adapter.subgroupMinSize >= 8;
+  const { subgroupMinSize, subgroupMaxSize } = gpu.adapter;
+  const narrow = gpu.device.features.has("subgroups") && subgroupMinSize === 8 && subgroupMaxSize === 8;
   return narrow ? ["narrow", "wide"] : ["wide"];
 }
 

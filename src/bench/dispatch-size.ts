@@ -4,7 +4,7 @@
  */
 import { ShaderError } from "../support/errors.ts";
 
-const LINE = /^\/\/\s*@dispatch\s*\((.*)\)\s*$/m;
+const LINE = /^\/\/\s*@dispatch\b(.*)$/m;
 const TOKEN = /\s*(\d+(?:\.\d+)?|\w+|[-+*/(),])/y;
 
 export type Grid = readonly [number, number, number];
@@ -21,7 +21,8 @@ export function dispatchSize(path: string, code: string, names: ReadonlyMap<stri
   const fail = (what: string): never => {
     throw new ShaderError(`${path}:${line}: @dispatch: ${what}`);
   };
-  const tokens = tokenize(found[1]!, fail);
+  const inner = found[1]!.trim().match(/^\((.*)\)$/)?.[1] ?? fail("expected (x, y, z)");
+  const tokens = tokenize(inner, fail);
   let at = 0;
   const take = (token: string) => {
     const found = tokens[at] === token;

@@ -99,26 +99,13 @@ async function benchShape(
   { batch, ghostSizes, n }: GhostCostOptions,
   { limits, emptyMs }: { limits: Roofline; emptyMs: number },
 ): Promise<GhostRow[]> {
-  const make = numbers(C);
-  const shape = H * W === 1 ? [batch, C] : [batch, C, H, W];
-  const place = (name: string) => fromArray(gpu, make(batch * C * H * W), shape, name);
-  const layer: Layer = {
-    x: place("x"),
-    dy: place("dy"),
-    y: persistent(gpu, shape, { label: "y" }),
-    dx: persistent(gpu, shape, { label: "dx" }),
-    scratch: persistent(gpu, shape, { label: "scratch" }),
-    gamma: fromArray(gpu, make(C, { mean: 1, deviation: 0.3 }), [C], "gamma"),
-    beta: fromArray(gpu, make(C), [C], "beta"),
-    dgamma: persistent(gpu, [C], { label: "dgamma" }),
-    dbeta: persistent(gpu, [C], { label: "dbeta" }),
-  };
+  const layer = ghostLayer(gpu, batch, [C, H, W]);
   const all: Prepared[] = [];
   for (const ghostSize of ghostSizes) {
     const statistics = persistent(gpu, [batch / ghostSize, C, 2], { label: "statistics" });
     for (const variant of GHOST_VARIANTS) {
       for (const direction of ["forward", "backward"] as const) {
-        const launch = () => LAUNCHES[variant][direction](layer, statistics, ghostSize);
+        const launch = () => GHOST_LAUNCHES[variant][direction](layer, statistics, ghostSize);
         const commands = captureCommands(gpu, gpu.variant, launch);
         const ready = commands.map((command) => gpu.prepare(command));
         const run = async () => {
@@ -158,7 +145,7 @@ async function benchShape(
   });
 }
 
-interface Layer {
+export interface Layer {
   readonly x: Tensor;
   readonly dy: Tensor;
   readonly y: Tensor;
@@ -169,6 +156,24 @@ interface Layer {
   readonly beta: Tensor;
   readonly dgamma: Tensor;
   readonly dbeta: Tensor;
+}
+
+/** A layer of `batch` samples with numbers in it. */
+export function ghostLayer(gpu: Gpu, batch: number, [C, H, W]: readonly [number, number, number]): Layer {
+  const make = numbers(C);
+  const shape = H * W === 1 ? [batch, C] : [batch, C, H, W];
+  const place = (name: string) => fromArray(gpu, make(batch * C * H * W), shape, name);
+  return {
+    x: place("x"),
+    dy: place("dy"),
+    y: persistent(gpu, shape, { label: "y" }),
+    dx: persistent(gpu, shape, { label: "dx" }),
+    scratch: persistent(gpu, shape, { label: "scratch" }),
+    gamma: fromArray(gpu, make(C, { mean: 1, deviation: 0.3 }), [C], "gamma"),
+    beta: fromArray(gpu, make(C), [C], "beta"),
+    dgamma: persistent(gpu, [C], { label: "dgamma" }),
+    dbeta: persistent(gpu, [C], { label: "dbeta" }),
+  };
 }
 
 type Launch = (layer: Layer, statistics: Tensor, ghostSize: number) => void;
@@ -210,7 +215,8 @@ function oneByOne(body: typeof forwardFused): Launch {
   };
 }
 
-const LAUNCHES: Record<GhostVariant, { forward: Launch; backward: Launch }> = {
+/** How each variant goes through a layer. */
+export const GHOST_LAUNCHES: Record<GhostVariant, { forward: Launch; backward: Launch }> = {
   unfused: {
     forward: (layer, statistics, ghostSize) => {
       const options = place(layer.x, ghostSize, false);

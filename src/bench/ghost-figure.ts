@@ -1,7 +1,7 @@
 /** The figure of `bench gbn`: time per element over the ghost size, a panel for each shape, a curve for each variant. */
 import type { AdapterFacts } from "../gpu/adapter.ts";
-import type { GhostRow } from "./ghost-cost.ts";
 import type { ChartSpec } from "../report/charts.ts";
+import type { GhostRow } from "./ghost-cost.ts";
 import { adapterLine } from "./output.ts";
 
 /** The Vega-Lite specification, data included. */

@@ -10,7 +10,7 @@ import { roofline } from "../gpu/roofline.ts";
 import { parseShader, type ShaderFile } from "../gpu/shader.ts";
 import { shaderFiles } from "../host/shader-files.ts";
 import { DataError, messageOf, ShaderError, UsageError } from "../support/errors.ts";
-import { captureCommands, type Variant } from "./capture.ts";
+import { captureCommands, runnableVariants, type Variant } from "./capture.ts";
 import { findingsOf, runCommands } from "./check.ts";
 import { rowOf, selectCases } from "./kernels.ts";
 import type { Pass, PassCase } from "./pass.ts";
@@ -215,15 +215,12 @@ async function timeCases(bench: Bench): Promise<UserKernelRow[]> {
       await gpu.lifetime(async () => {
         const run = await prepareCase(bench, one);
         if (!run) return;
-        const variants: readonly Variant[] = ["wide", "narrow"];
-        const builtIns = variants
-          .filter((variant) => variant === "wide" || gpu.adapter.subgroupMinSize >= 8)
-          .map(
-            (variant) =>
-              captureCommands(gpu, variant, () => run.prepared.launch())[
-                run.commands.findIndex(({ kernel }) => kernel.file === shader.path)
-              ]!,
-          );
+        const builtIns = runnableVariants(gpu).map(
+          (variant) =>
+            captureCommands(gpu, variant, () => run.prepared.launch())[
+              run.commands.findIndex(({ kernel }) => kernel.file === shader.path)
+            ]!,
+        );
         const files = new Set<string>();
         const own = run.commands.find(({ kernel }) => kernel.file === shader.path)!;
         for (const command of [own, ...builtIns]) {

@@ -105,14 +105,24 @@ export function describeCifar(layout: CifarLayout, options: CifarOptions = {}): 
  * @throws DataError naming the first file that is missing
  */
 export function findCifarFolder(layout: CifarLayout, dataDir = DEFAULT_DATA_DIRECTORY): string {
-  const names = [...layout.train, ...layout.test].map(({ name }) => name);
-  const folders = [join(dataDir, layout.folder), dataDir];
-  const folder = folders.find((candidate) => names.some((name) => existsSync(join(candidate, name))));
-  const missing = names.find((name) => !existsSync(join(folder ?? folders[0], name)));
-  if (folder !== undefined && missing === undefined) return folder;
-  throw new DataError(
-    `${join(folder ?? folders[0], missing ?? names[0])}: ${layout.title}'s file is not there: ${remedy(layout, dataDir)}`,
-  );
+  const missing = missingCifarFile(layout, dataDir);
+  if (missing === null) return folderWithFiles(layout, dataDir);
+  throw new DataError(`${missing}: ${layout.title}'s file is not there: ${remedy(layout, dataDir)}`);
+}
+
+/** The path of the first file that is missing, or null. */
+export function missingCifarFile(layout: CifarLayout, dataDir = DEFAULT_DATA_DIRECTORY): string | null {
+  const folder = folderWithFiles(layout, dataDir);
+  const missing = [...layout.train, ...layout.test].find(({ name }) => !existsSync(join(folder, name)));
+  return missing ? join(folder, missing.name) : null;
+}
+
+/** The one of the two folders that has any of the files; the archive's own one where neither has. */
+function folderWithFiles({ folder, train, test }: CifarLayout, dataDir: string): string {
+  const own = join(dataDir, folder);
+  const holds = (candidate: string) =>
+    [...train, ...test].some(({ name }) => existsSync(join(candidate, name)));
+  return !holds(own) && holds(dataDir) ? dataDir : own;
 }
 
 function remedy(layout: CifarLayout, dataDir: string): string {

@@ -14,6 +14,9 @@ import { DataError, messageOf } from "../support/errors.ts";
 /** Images under way at a time: enough to keep libuv's threads busy while this thread takes in what is done. */
 export const DECODES_UNDER_WAY = 16;
 
+/** Of one image: 64 megapixels are more than cameras make. What a damaged header asks for beyond is not allocated. */
+const MOST_PIXELS = 2 ** 26;
+
 export interface Pixels {
   readonly height: number;
   readonly width: number;
@@ -46,7 +49,7 @@ export async function openDecoder(): Promise<Decode> {
 async function decode(sharp: typeof SharpFactory, path: string, resize: Resize): Promise<Pixels> {
   try {
     // "error" refuses truncated files; data that the decoder can mend, as in some of ImageNet's, are taken.
-    let image = sharp(path, { failOn: "error" });
+    let image = sharp(path, { failOn: "error", limitInputPixels: MOST_PIXELS });
     // The triangle filter, scaled to the reduction: the bilinear one of PIL, which the paper's code resizes with.
     const kernel = "linear";
     if (resize?.kind === "cover") image = image.resize(resize.width, resize.height, { fit: "cover", kernel });

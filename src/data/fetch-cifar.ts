@@ -8,7 +8,13 @@ import { syncFolder } from "../storage/atomic-file.ts";
 import { fileError } from "../storage/file-error.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { extractFiles } from "./archive.ts";
-import { DEFAULT_DATA_DIRECTORY, describeCifar, findCifarFolder } from "./cifar.ts";
+import {
+  DEFAULT_DATA_DIRECTORY,
+  describeCifar,
+  findCifarFolder,
+  loadCifar,
+  missingCifarFile,
+} from "./cifar.ts";
 import { type CifarLayout, recordBytes } from "./cifar-layout.ts";
 import { download, requireSha256, type Transfer } from "./download.ts";
 
@@ -26,14 +32,15 @@ export interface FetchOptions {
 }
 
 /**
- * Fetches the files unless they are there already, whole and with the official checksums. They are checked under
- * another name and renamed, so a file under its own name is a whole one.
+ * Fetches the files unless they are there already and read without fault, whatever their checksums. They are checked
+ * under another name and renamed, so a file under its own name is a whole one.
  * @returns whether anything had to be fetched
- * @throws DataError naming the file that is missing, damaged or another, or the reason why a transfer failed
+ * @throws DataError naming the file that is missing, damaged or another, and the reason why a transfer failed
  */
 export async function fetchCifar(layout: CifarLayout, options: FetchOptions = {}): Promise<boolean> {
   const { dataDir = DEFAULT_DATA_DIRECTORY, from = layout.archive.url } = options;
-  if (options.from === undefined && isThere(layout, dataDir)) return false;
+  const fault = options.from === undefined ? faultIn(layout, dataDir) : null;
+  if (options.from === undefined && fault === null) return false;
   const staging = join(dataDir, `.${layout.archive.name}.${randomUUID()}.tmp`);
   try {
     await mkdir(staging, { recursive: true });
@@ -48,17 +55,23 @@ export async function fetchCifar(layout: CifarLayout, options: FetchOptions = {}
     await moveInto(layout, staging, join(dataDir, layout.folder));
     return true;
   } catch (cause) {
-    throw fileError(cause, "be filled", dataDir);
+    const error = fileError(cause, "be filled", dataDir);
+    if (fault === null) throw error;
+    throw new DataError(`${fault}; fetching it: ${error.message}`, { cause });
   } finally {
     await rm(staging, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
-function isThere(layout: CifarLayout, dataDir: string): boolean {
+/** What is wrong with the files in the data folder, naming the first of them; null when nothing is. */
+function faultIn(layout: CifarLayout, dataDir: string): string | null {
+  const missing = missingCifarFile(layout, dataDir);
+  if (missing !== null) return `${missing}: ${layout.title}'s file is not there`;
   try {
-    return describeCifar(layout, { dataDir }).files.every(({ matches }) => matches);
+    loadCifar(layout, { dataDir });
+    return null;
   } catch (error) {
-    if (error instanceof DataError) return false;
+    if (error instanceof DataError) return error.message;
     throw error;
   }
 }

@@ -8,11 +8,10 @@
 import { createHash } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheDirectory } from "../storage/cache-directory.ts";
 import { fileError } from "../storage/file-error.ts";
 import { openSafetensors, writeSafetensors } from "../storage/safetensors.ts";
-import { env } from "../support/env.ts";
 import { DataError } from "../support/errors.ts";
 
 /** Part of every key: a change of the decoding makes older files unfit. */
@@ -29,11 +28,6 @@ export interface CacheKey {
   readonly path: string;
   /** SHA-256 of what the images are made from. */
   readonly listing: string;
-}
-
-/** GHOSTBATCH_CACHE, or ghostbatch in the user's folder of caches. */
-export function cacheDirectory(): string {
-  return env.cache() || join(env.xdgCache() || join(homedir(), ".cache"), "ghostbatch");
 }
 
 /**

@@ -96,7 +96,7 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
       crop: "pixels of a side of the square cut out (default: 224)",
     },
     outline: (name) => imagenetFacts(geometryOf(name)),
-    open: (name, { dataDir }) => openImagenet(dataDir, geometryOf(name)),
+    open: (name, { dataDir, onWarning }) => openImagenet(dataDir, geometryOf(name), onWarning),
   },
   synthetic: {
     form: "synthetic[:CxHxW:CLASSES[:TRAIN:TEST]]",

@@ -63,7 +63,8 @@ export interface BatchSource {
    */
   announce(epoch: number, samples: Uint32Array): void;
   /**
-   * The next samples. Others than those announced next can be asked for too: what was announced is then forgotten.
+   * The next samples. What was announced before them and not asked for is passed over; samples that were not announced
+   * can be asked for too, and what was announced is then forgotten. One call at a time.
    * @throws DataError naming the image that does not decode
    */
   next(epoch: number, samples: Uint32Array): Promise<Batch>;
@@ -139,7 +140,7 @@ class ImageStream implements BatchSource {
     const size = 3 * this.#geometry.crop ** 2;
     const images = new Uint8Array(samples.length * size);
     for (const [i, sample] of samples.entries()) {
-      if (!this.#isNext(epoch, sample)) {
+      if (!this.#seek(epoch, sample)) {
         this.close();
         this.announce(epoch, samples.subarray(i));
       }
@@ -157,10 +158,22 @@ class ImageStream implements BatchSource {
     this.#started = [];
   }
 
-  #isNext(epoch: number, sample: number): boolean {
-    if (this.#started.length === 0) this.#startOne();
-    const [head] = this.#started;
-    return head !== undefined && head.epoch === epoch && head.sample === sample;
+  /** Passes over what was announced before this sample. @returns whether it was announced; it is the head then */
+  #seek(epoch: number, sample: number): boolean {
+    const started = this.#started.findIndex((one) => one.epoch === epoch && one.sample === sample);
+    if (started >= 0) {
+      this.#started.splice(0, started);
+      return true;
+    }
+    for (const [i, order] of this.#announced.entries()) {
+      const position = order.epoch === epoch ? order.samples.indexOf(sample, order.position) : -1;
+      if (position < 0) continue;
+      this.#announced.splice(0, i);
+      order.position = position;
+      this.#started = [];
+      return this.#startOne();
+    }
+    return false;
   }
 
   #startMore(): void {

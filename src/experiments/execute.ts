@@ -16,6 +16,7 @@ import type { PreparedRun } from "./prepare.ts";
 import type { RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
 import { specHash } from "./run-spec.ts";
+import type { RunSummary } from "./run-summary.ts";
 import { Tally } from "./tally.ts";
 
 export const METRIC_COLUMNS = [
@@ -36,34 +37,6 @@ export const METRIC_COLUMNS = [
   "imagesPerSecond",
 ] as const;
 export type MetricColumn = (typeof METRIC_COLUMNS)[number];
-
-/** What a finished run says; percentages are of the test split. */
-export interface RunSummary {
-  readonly accuracy: number;
-  readonly best: number;
-  /** Steps done at the best evaluation. */
-  readonly bestStep: number;
-  /** Mean over the last five evaluations. */
-  readonly lastFive: number;
-  readonly testLoss: number;
-  readonly steps: number;
-  /** Steps that changed nothing because their loss or gradient was not finite (--on-nan skip). */
-  readonly skippedSteps: number;
-  /** Training samples seen. */
-  readonly samples: number;
-  /** Floating-point operations of the training steps. */
-  readonly flops: number;
-  /** Wall time of training and evaluation, without set-up and compilation. */
-  readonly seconds: number;
-  readonly setupSeconds: number;
-  readonly imagesPerSecond: number;
-  readonly distanceFirst: number;
-  readonly distanceAll: number;
-  readonly batchNormGroup: number;
-  readonly slabSamples: number;
-  readonly dispatchesPerStep: number;
-  readonly gpuBytes: number;
-}
 
 export interface Progress {
   readonly step: number;

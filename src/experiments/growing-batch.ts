@@ -14,15 +14,10 @@ import { DivergenceError, StoppedError } from "../support/errors.ts";
 import { mean } from "../support/statistics.ts";
 import { BASE_REGIMES, type BaseRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
 import { type TrainEvent, Trainer } from "../train/trainer.ts";
-import {
-  dataOptions,
-  type ExecuteOptions,
-  type MetricColumn,
-  type RunSummary,
-  trainOptions,
-} from "./execute.ts";
+import { dataOptions, type ExecuteOptions, type MetricColumn, trainOptions } from "./execute.ts";
 import { type PreparedRun, planRun } from "./prepare.ts";
 import { RunSpec } from "./run-spec.ts";
+import type { RunSummary } from "./run-summary.ts";
 
 /** The largest batch is this part of the data (Smith et al. 2018, section 5). */
 const LARGEST_PART = 0.1;

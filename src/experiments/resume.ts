@@ -7,10 +7,11 @@ import { isLocked } from "../storage/run-lock.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { readConfig } from "./config-file.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
-import { METRIC_COLUMNS, type MetricColumn, type RunSummary } from "./execute.ts";
+import { METRIC_COLUMNS, type MetricColumn } from "./execute.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import { RunSpec, type RunSpecInput } from "./run-spec.ts";
+import { RunSummary } from "./run-summary.ts";
 
 /**
  * The run folder that was written last, of those that have not finished and that no process writes.
@@ -62,7 +63,14 @@ export function requireSameOptions(
 
 /** The outcome of a run that has finished, else null. @throws DataError when it is damaged */
 export async function summaryOf(path: string): Promise<RunSummary | null> {
-  return (await readSummary(path)) as RunSummary | null;
+  const stored = await readSummary(path);
+  if (stored === null) return null;
+  const result = RunSummary.safeParse(stored);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new DataError(
+    `${join(path, "summary.json")}: damaged: ${issue.path.join(".") || "file"}: ${issue.message}`,
+  );
 }
 
 export interface ResumedRun {

@@ -3,10 +3,11 @@ import type { GpuSession } from "../host/gpu-session.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import { writeTensorBoard } from "../storage/tensorboard.ts";
 import { DeviceError, DeviceLostError } from "../support/errors.ts";
-import { type ExecuteOptions, executeRun, type MetricColumn, type RunSummary } from "./execute.ts";
+import { type ExecuteOptions, executeRun, type MetricColumn } from "./execute.ts";
 import { executeGrowing } from "./growing-batch.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
+import type { RunSummary } from "./run-summary.ts";
 
 /** Devices that may be lost before the run gives up: a driver that resets twice does so again. */
 const LOSSES = 1;

@@ -67,9 +67,13 @@ export const RunSpec = z.strictObject({
 export type RunSpec = z.infer<typeof RunSpec>;
 export type RunSpecInput = z.input<typeof RunSpec>;
 
-/** 12 hexadecimal digits of the SHA-256 of the specification with sorted keys. */
+/**
+ * 12 hexadecimal digits of the SHA-256 of the specification with sorted keys, the numbers of its base regime in place of the
+ * name: a run by other numbers under the same name is another run.
+ */
 export function specHash(spec: RunSpec): string {
-  return createHash("sha256").update(canonicalJson(spec)).digest("hex").slice(0, 12);
+  const whole = { ...spec, baseRegime: BASE_REGIMES[spec.baseRegime] };
+  return createHash("sha256").update(canonicalJson(whole)).digest("hex").slice(0, 12);
 }
 
 function canonicalJson(value: unknown): string {

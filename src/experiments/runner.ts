@@ -4,11 +4,12 @@ import { join } from "node:path";
 import type { GpuSession } from "../host/gpu-session.ts";
 import { RunFolder, runFolderPath } from "../storage/run-folder.ts";
 import { environmentOf } from "./environment.ts";
-import { type ExecuteOptions, METRIC_COLUMNS, type RunSummary } from "./execute.ts";
+import { type ExecuteOptions, METRIC_COLUMNS } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
 import { resumeRun, summaryOf } from "./resume.ts";
 import { runInFolder } from "./run-in-folder.ts";
 import { type RunSpec, specHash } from "./run-spec.ts";
+import type { RunSummary } from "./run-summary.ts";
 
 export interface RunnerOptions extends ExecuteOptions {
   readonly runsDirectory: string;

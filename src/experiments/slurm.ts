@@ -45,7 +45,7 @@ export function slurmScript(
     ),
     "esac",
     'exec >>"$log" 2>&1',
-    '"${command[@]}" &',
+    `"\${command[@]}" &`,
     "run=$!",
     "trap 'kill -USR2 $run' USR2",
     "trap 'kill -TERM $run' TERM",
@@ -53,7 +53,7 @@ export function slurmScript(
     "wait $run; code=$?",
     "while kill -0 $run 2>/dev/null; do wait $run; code=$?; done",
     "# 140: it took a checkpoint at SIGUSR2. It goes on in another turn.",
-    'if [ $code -eq 140 ]; then scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"; fi',
+    `if [ $code -eq 140 ]; then scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}"; fi`,
     "exit $code",
   ];
   return `${lines.join("\n")}\n`;

@@ -11,9 +11,9 @@ import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import { fileError } from "../storage/file-error.ts";
 import { runFolderPath } from "../storage/run-folder.ts";
 import { isLocked } from "../storage/run-lock.ts";
-import type { RunSummary } from "./execute.ts";
 import type { Grid, GridRun } from "./grid.ts";
 import { summaryOf } from "./resume.ts";
+import type { RunSummary } from "./run-summary.ts";
 
 export interface RunStatus {
   readonly name: string;

@@ -5,6 +5,7 @@ import { DeviceError } from "../support/errors.ts";
 import { openDawn } from "./node-webgpu.ts";
 import { shaderFiles } from "./shader-files.ts";
 import { relaunchOnSoftwareGpu, runningOnSoftwareNode, softwareNodePath } from "./software-gpu.ts";
+import { variantChoice } from "./variant-choice.ts";
 
 const SOFTWARE_NAME = /^(software|llvmpipe|lavapipe)$/i;
 
@@ -20,8 +21,11 @@ export async function openGpu({ adapter: wanted }: { adapter?: string | undefine
   const root = await openDawn(wanted === undefined || software ? {} : { adapter: wanted });
   const adapter = await findAdapter(root).catch(() => null);
   const facts = adapter && adapterFacts(adapter.info);
-  if (adapter && facts && !(software && !facts.software))
-    return new Gpu(await requestDevice(adapter), facts, shaderFiles);
+  if (adapter && facts && !(software && !facts.software)) {
+    const gpu = new Gpu(await requestDevice(adapter), facts, shaderFiles);
+    gpu.variant = variantChoice(gpu).variant;
+    return gpu;
+  }
   if (wanted === undefined && canRelaunch) return relaunchOnSoftwareGpu();
   throw new DeviceError(
     wanted === undefined

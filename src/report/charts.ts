@@ -36,12 +36,13 @@ export const FONT = "DejaVu Sans";
 /** The look of all charts. */
 const CONFIG = {
   font: FONT,
+  background: "transparent",
   view: { stroke: "#bbb" },
   axis: {
     labelFontSize: 12,
     titleFontSize: 13,
     titleFontWeight: "normal",
-    gridColor: "#e6e6e6",
+    gridColor: "#ececec",
     labelColor: "#222",
     titleColor: "#222",
   },
@@ -51,6 +52,7 @@ const CONFIG = {
     titleFontWeight: "normal",
     symbolStrokeWidth: 2.5,
     labelLimit: 300,
+    titleLimit: 300,
   },
   title: { fontSize: 14, fontWeight: "normal", anchor: "start", offset: 8 },
   header: { labelFontSize: 12, titleFontSize: 12 },

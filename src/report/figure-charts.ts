@@ -136,7 +136,7 @@ function figure2(series: readonly LoadedSeries[]): Illustration {
         y: distance[i]!,
       })),
     );
-    const title = panel === "a" ? "(a) without the cures" : "(b) learning rate × √(B/B_S), ghost batch norm";
+    const title = panel === "a" ? "(a) without the cures" : "(b) learning rate × √(B / small batch), ghost batch norm";
     const spec = curves([...data, ...published], {
       title,
       x: { title: "iteration", log: true },
@@ -256,7 +256,7 @@ function directions(measurements: readonly DirectionData[], withPublished: boole
     const spec = curves(data, {
       title,
       x: { title: "‖w − w₀‖", log: true },
-      y: { title: "standard deviation of the loss difference", log: true },
+      y: { title: "deviation of L(w) − L(w₀)", log: true },
       series: [spread, fit, taylor],
       legend: "curve",
       points: true,

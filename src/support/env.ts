@@ -20,13 +20,19 @@ const debug = define(
   "DEBUG",
   "1 device and compilation, 2 a line per dispatch with its time, 3 allocations, 4 pipelines with overrides, 5 sync after every dispatch",
 );
-const profile = define("PROFILE", "FILE: write a Chrome trace of one training step there");
-const variant = define("GHOSTBATCH_VARIANT", "narrow or wide: overrides the choice of kernel variants");
+const variant = define(
+  "GHOSTBATCH_VARIANT",
+  "narrow or wide: overrides the choice of kernel variants, which `doctor` shows",
+);
 const cache = define(
   "GHOSTBATCH_CACHE",
-  "folder of decoded images (default: ghostbatch in XDG_CACHE_HOME or ~/.cache)",
+  "folder of decoded images and of what was measured (default: ghostbatch in XDG_CACHE_HOME or ~/.cache)",
 );
 const xdgCache = define("XDG_CACHE_HOME", "the system's folder of caches");
+const decodeThreads = define(
+  "UV_THREADPOOL_SIZE",
+  "threads that decode images, a setting of Node (default: 4): the number of cores for streamed data sets",
+);
 
 export const env = {
   /** Level of diagnostic output, 0 to 5. A name pattern (other packages read DEBUG so) counts as 0. */
@@ -34,9 +40,9 @@ export const env = {
     const level = Number(debug() ?? 0);
     return Number.isInteger(level) ? level : 0;
   },
-  profileFile: profile,
   cache,
   xdgCache,
+  decodeThreads,
   variant,
   variables(): readonly Variable[] {
     return [...registry.values()];

@@ -1,5 +1,13 @@
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
@@ -74,6 +82,18 @@ test("from an address, over transfers that break off: checked, unpacked, and not
   expectInstalled(dataDir);
   // There and whole: no network is needed.
   expect(await fetchCifar(layout, { dataDir })).toBe(false);
+  // Otherwise the message says what is wrong here, and why it could not be helped.
+  const offline = { ...layout, archive: { ...layout.archive, url: "http://name.invalid/x" } };
+  truncateSync(join(dataDir, FOLDER, names[1]!), 100);
+  await refused(
+    fetchCifar(offline, { dataDir }),
+    /data_batch_2\.bin: byte 100: .*truncated.*; fetching it: http:\/\/name\.invalid.*--from/,
+  );
+  rmSync(join(dataDir, FOLDER, names[0]!));
+  await refused(
+    fetchCifar(offline, { dataDir }),
+    /data_batch_1\.bin: CIFAR-10's file is not there; fetching it: /,
+  );
 });
 
 test("a transfer that stays broken off leaves no file under the name of one", async () => {

@@ -71,6 +71,18 @@ test("facts and labels come from the folders", () => {
   expect(() => openImagenet(root, { resize: 10, crop: 11 })).toThrow(/a crop of 11 pixels does not fit/);
 });
 
+test("too few threads for the cores are told, with the setting", () => {
+  const warnings: string[] = [];
+  const warned = (threads: string) => {
+    vi.stubEnv("UV_THREADPOOL_SIZE", threads);
+    openImagenet(root, GEOMETRY, (text) => warnings.push(text));
+    return warnings.splice(0).join();
+  };
+  expect(warned("0")).toMatch(/on 0 of \d+ cores: set UV_THREADPOOL_SIZE=\d+/);
+  expect(warned("1024")).toBe("");
+  vi.unstubAllEnvs();
+});
+
 test("crop and mirror are those of (seed, epoch, sample), and all of them occur", async () => {
   const source = await open();
   const mirrored = new Set<boolean>();
@@ -134,6 +146,21 @@ test("one epoch may be announced behind another", async () => {
   expect(both[0]!.images).toEqual((await other.next(0, samples)).images);
   expect(both[1]!.images).toEqual((await other.next(1, samples)).images);
   expect(both[0]!.images).not.toEqual(both[1]!.images);
+});
+
+test("what was announced and not asked for is passed over, and the rest stays announced", async () => {
+  const source = await open({ ahead: 4 });
+  source.announce(0, samples);
+  source.announce(1, samples);
+  await source.next(0, samples.subarray(0, 2));
+  decoded.mockClear();
+  // The rest of epoch 0 is dropped: four of it were started, and the whole of epoch 1 follows.
+  const { images } = await source.next(1, samples);
+  expect(images).toEqual((await (await open()).next(1, samples)).images);
+  decoded.mockClear();
+  source.announce(2, samples);
+  await source.next(2, samples.subarray(3, 4));
+  expect(decoded).toHaveBeenCalledTimes(4 + 4); // four at once, and four in place of one taken and three passed over
 });
 
 test("decoding begins when samples are announced, so many ahead of what is asked for and no more", async () => {

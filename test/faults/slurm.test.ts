@@ -75,7 +75,7 @@ test("Slurm: tasks that are interrupted go on where they stopped", async ({ skip
   expect(statuses.map(({ state, why }) => `${state} ${why}`)).toEqual(["done ", "done "]);
   for (const name of NAMES) {
     expect(readFileSync(join(there, "array.sweep", `${name}.log`), "utf8")).toMatch(
-      /stopped by SIG(USR2|TERM) after step[^]*resuming .* after step \d+/,
+      /stopped by SIG(USR2|TERM) after step[\s\S]*resuming .* after step \d+/,
     );
     expect(outcome(join(there, name))).toBe(outcome(join(here, name)));
   }

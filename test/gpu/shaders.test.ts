@@ -17,6 +17,7 @@ const kernels = files.filter((file) => !file.startsWith("lib/"));
 beforeAll(async () => {
   for (const file of readdirSync(new URL("src/kernels/", ROOT)))
     await import(new URL(`src/kernels/${file}`, ROOT).href);
+  await import("../../src/gpu/roofline.ts");
 });
 
 test("every kernel file is owned, every library imported", () => {

@@ -4,7 +4,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { cellSpec } from "../../src/experiments/columns.ts";
 import { drawBatch, measureCovariance } from "../../src/experiments/measure/covariance.ts";
-import { GradientMoments, meanToDeviation, noiseScale } from "../../src/experiments/measure/gradient-noise-scale.ts";
+import {
+  GradientMoments,
+  meanToDeviation,
+  noiseScale,
+} from "../../src/experiments/measure/gradient-noise-scale.ts";
 import { type MeasuredPoint, pointAfter } from "../../src/experiments/measure/point.ts";
 import { GradientProbe } from "../../src/experiments/measure/probe.ts";
 import { measureDirections, norm } from "../../src/experiments/measure/random-directions.ts";
@@ -22,7 +26,7 @@ let trained: MeasuredPoint;
 beforeAll(async () => {
   gpu = await openGpu();
   trained = await pointAfter(gpu, spec, 1, undefined);
-}, 120_000);
+}, 600_000);
 
 function report(line: string): void {
   process.stdout.write(`measurements: ${line}\n`);
@@ -35,7 +39,9 @@ describe("equation 4: the covariance falls as 1/M", () => {
     const ghosts = await measureCovariance(trained.state, trained.data, { ...options, ghostSize: GHOST });
     const whole = await measureCovariance(trained.state, trained.data, { ...options, ghostSize: null });
     for (const { ghostSize, slope, slopeError, points } of [ghosts, whole]) {
-      report(`ghosts ${ghostSize}: slope ${slope.toFixed(3)} ± ${slopeError.toFixed(3)}, M·tr ${points.map(({ scaled }) => scaled.toFixed(2)).join(", ")}`);
+      report(
+        `ghosts ${ghostSize}: slope ${slope.toFixed(3)} ± ${slopeError.toFixed(3)}, M·tr ${points.map(({ scaled }) => scaled.toFixed(2)).join(", ")}`,
+      );
     }
     expect(Math.abs(ghosts.slope + 1)).toBeLessThanOrEqual(0.05);
     const scaled = whole.points.map((point) => point.scaled);
@@ -47,13 +53,21 @@ describe("equation 4: the covariance falls as 1/M", () => {
   test("multiplicative noise gives the large batch the small one's covariance: within 12 %", async () => {
     const large = 1024;
     const traceOf = async (batchSize: number, deviation: number) => {
-      const one = { batchSizes: [batchSize], ghostSize: GHOST, draws: 48, seed: 1, gradientNoise: () => deviation };
+      const one = {
+        batchSizes: [batchSize],
+        ghostSize: GHOST,
+        draws: 48,
+        seed: 1,
+        gradientNoise: () => deviation,
+      };
       return (await measureCovariance(trained.state, trained.data, one)).points[0]!.trace;
     };
     const small = await traceOf(GHOST, 0);
     const noisy = await traceOf(large, Math.sqrt(large / GHOST - 1));
     const weak = await traceOf(large, Math.sqrt(large / GHOST) / 2);
-    report(`trace ${small.toFixed(3)} at ${GHOST}, ${noisy.toFixed(3)} at ${large} with noise, ${weak.toFixed(3)} with noise of half the deviation`);
+    report(
+      `trace ${small.toFixed(3)} at ${GHOST}, ${noisy.toFixed(3)} at ${large} with noise, ${weak.toFixed(3)} with noise of half the deviation`,
+    );
     expect(Math.abs(noisy / small - 1)).toBeLessThanOrEqual(0.12);
     // A σ that does not grow as √(B / B_S) must be refused.
     expect(Math.abs(weak / small - 1)).toBeGreaterThan(0.12);
@@ -62,13 +76,18 @@ describe("equation 4: the covariance falls as 1/M", () => {
 
 describe("mean and deviation of the gradient", () => {
   test("the noise scale from pairs of batches is that from all gradients, within 15 %", async () => {
-    const probe = await GradientProbe.create(trained.state, trained.data, { batchSize: GHOST, ghostSize: GHOST });
+    const probe = await GradientProbe.create(trained.state, trained.data, {
+      batchSize: GHOST,
+      ghostSize: GHOST,
+    });
     const all = new GradientMoments(trained.state.gradients.size);
     const rounds = [];
     for (let round = 0; round < 60; round++) {
       const moments = new GradientMoments(trained.state.gradients.size);
       for (let i = 0; i < 8; i++) {
-        const { gradient } = await probe.gradient(drawBatch(GHOST, trained.data.train.count, { seed: 2, draw: 8 * round + i }));
+        const { gradient } = await probe.gradient(
+          drawBatch(GHOST, trained.data.train.count, { seed: 2, draw: 8 * round + i }),
+        );
         moments.add(gradient);
         all.add(gradient);
       }
@@ -77,7 +96,9 @@ describe("mean and deviation of the gradient", () => {
     const direct = (all.trace * GHOST) / (all.squaredMean - all.trace / all.count);
     const { scale, interval } = noiseScale(rounds, { small: GHOST, large: 8 * GHOST });
     const ratios = [GHOST, 1024].map((batch) => meanToDeviation(batch, direct));
-    report(`noise scale ${scale?.toFixed(0)} [${interval?.low.toFixed(0)}, ${interval?.high.toFixed(0)}], direct ${direct.toFixed(0)}; mean over deviation ${ratios.map((ratio) => ratio.toFixed(2)).join(" at 32, ")} at 1024`);
+    report(
+      `noise scale ${scale?.toFixed(0)} [${interval?.low.toFixed(0)}, ${interval?.high.toFixed(0)}], direct ${direct.toFixed(0)}; mean over deviation ${ratios.map((ratio) => ratio.toFixed(2)).join(" at 32, ")} at 1024`,
+    );
     expect(Math.abs(scale! / direct - 1)).toBeLessThanOrEqual(0.15);
     expect(interval!.low).toBeLessThan(direct);
     expect(interval!.high).toBeGreaterThan(direct);
@@ -94,17 +115,33 @@ describe("the loss along random directions", () => {
     const samples = Uint32Array.from({ length: 512 }, (_, i) => i);
     const before = await readFloats(state.values);
     const start = norm(before);
-    const near = await measureDirections(state, probe, samples, { kind: "unit", range: 0.02 * start, directions: 160, seed: 0, bins: 4 });
-    const far = await measureDirections(state, probe, samples, { kind: "unit", range: 10, directions: 60, seed: 0, bins: 4 });
+    const near = await measureDirections(state, probe, samples, {
+      kind: "unit",
+      range: 0.02 * start,
+      directions: 160,
+      seed: 0,
+      bins: 4,
+    });
+    const far = await measureDirections(state, probe, samples, {
+      kind: "unit",
+      range: 10,
+      directions: 60,
+      seed: 0,
+      bins: 4,
+    });
     expect(await readFloats(state.values)).toEqual(before);
-    report(`‖w₀‖ ${start.toFixed(2)}, slope ${near.slope.toExponential(2)}, Taylor ${near.taylorSlope.toExponential(2)}, exponents ${near.exponent.toFixed(2)} and ${far.exponent.toFixed(2)}`);
+    report(
+      `‖w₀‖ ${start.toFixed(2)}, slope ${near.slope.toExponential(2)}, Taylor ${near.taylorSlope.toExponential(2)}, exponents ${near.exponent.toFixed(2)} and ${far.exponent.toFixed(2)}`,
+    );
     expect(Math.abs(near.slope / near.taylorSlope - 1)).toBeLessThanOrEqual(0.15);
     expect(Math.abs(near.exponent - 1)).toBeLessThan(0.2);
     expect(far.leavesTaylorAt).not.toBeNull();
     // A gradient of another function, that of batch norm over all 512, must be refused.
     const other = await GradientProbe.create(state, data, { batchSize: 512, ghostSize: 512 });
     const { gradient } = await other.gradient(samples);
-    report(`norm of the gradient ${near.gradientNorm.toFixed(3)}, with statistics shared across ghosts ${norm(gradient).toFixed(3)}`);
+    report(
+      `norm of the gradient ${near.gradientNorm.toFixed(3)}, with statistics shared across ghosts ${norm(gradient).toFixed(3)}`,
+    );
     expect(norm(gradient)).not.toBeCloseTo(near.gradientNorm, 3);
   });
 
@@ -112,9 +149,17 @@ describe("the loss along random directions", () => {
     const { state, data } = trained;
     const probe = await GradientProbe.create(state, data, { batchSize: 512, ghostSize: GHOST });
     const samples = Uint32Array.from({ length: 512 }, (_, i) => i);
-    const at = (space: "full" | "random" | "scale-free", epsilon: number) => measureSharpness(state, probe, samples, { space, epsilon, seed: 0 });
-    const [wide, narrow, random, free] = [await at("full", 1e-3), await at("full", 5e-4), await at("random", 1e-3), await at("scale-free", 1e-2)];
-    report(`sharpness ${[wide, narrow, random, free].map(({ sharpness }) => sharpness.toFixed(3)).join(", ")}`);
+    const at = (space: "full" | "random" | "scale-free", epsilon: number) =>
+      measureSharpness(state, probe, samples, { space, epsilon, seed: 0 });
+    const [wide, narrow, random, free] = [
+      await at("full", 1e-3),
+      await at("full", 5e-4),
+      await at("random", 1e-3),
+      await at("scale-free", 1e-2),
+    ];
+    report(
+      `sharpness ${[wide, narrow, random, free].map(({ sharpness }) => sharpness.toFixed(3)).join(", ")}`,
+    );
     expect(narrow.sharpness).toBeGreaterThan(0);
     expect(wide.sharpness).toBeGreaterThan(narrow.sharpness);
     expect(wide.sharpness).toBeGreaterThan(random.sharpness);

@@ -5,6 +5,7 @@ import { conv2dPasses } from "./conv2d.ts";
 import { dataPasses } from "./data.ts";
 import { elementwisePasses } from "./elementwise.ts";
 import { ghostBatchNormPasses } from "./ghost-batch-norm.ts";
+import { guardPasses } from "./guards.ts";
 import { lossPasses } from "./loss.ts";
 import { matmulPasses } from "./matmul.ts";
 import { optimizerPasses } from "./optimizer.ts";
@@ -19,6 +20,7 @@ export const PASSES: readonly Pass[] = [
   ...lossPasses,
   ...optimizerPasses,
   ...dataPasses,
+  ...guardPasses,
 ];
 
 /** The op of a pass or a kernel's file: what stands before the slash. */

@@ -5,8 +5,8 @@ import { benchGhostCost, GHOST_SHAPES, type GhostRow, ghostSizesUpTo } from "../
 import { ghostFigure } from "../../bench/ghost-figure.ts";
 import { adapterLine, csv, digits, jsonText, table } from "../../bench/output.ts";
 import { summaryText } from "../../bench/sample.ts";
-import { chartSvg } from "../../report/render.ts";
 import { roofline } from "../../gpu/roofline.ts";
+import { chartSvg } from "../../report/render.ts";
 import { DataError, messageOf, UsageError } from "../../support/errors.ts";
 import { formatPercent } from "../../support/format.ts";
 import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";

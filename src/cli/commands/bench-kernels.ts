@@ -1,8 +1,9 @@
 import { Command, Option } from "commander";
 import { benchKernels, type KernelRow } from "../../bench/kernels.ts";
 import { digits, jsonText, table } from "../../bench/output.ts";
-import { passesOf } from "../../bench/passes/index.ts";
+import { opOf, PASSES, passesOf } from "../../bench/passes/index.ts";
 import { summaryText } from "../../bench/sample.ts";
+import { definedKernels } from "../../gpu/kernel.ts";
 import { roofline } from "../../gpu/roofline.ts";
 import { formatPercent } from "../../support/format.ts";
 import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
@@ -59,9 +60,18 @@ async function run(ops: string[], flags: KernelsFlags): Promise<void> {
       say("");
     }
   }
-  if (flags.json) console.log(jsonText(gpu.adapter, { roofline: limits, rows, wrong }));
+  const unknown = ops.length > 0 ? [] : notBenchmarked();
+  if (unknown.length > 0) say(`without a pass in src/bench/passes, not looked at: ${unknown.join(", ")}`);
+  if (flags.json)
+    console.log(jsonText(gpu.adapter, { roofline: limits, rows, wrong, notBenchmarked: unknown }));
   saveTable(gpu, flags, `bench kernels${ops.length > 0 ? ` ${ops.join(" ")}` : ""}`, kernelTable(rows));
   if (wrong.length > 0) process.exitCode = 1;
+}
+
+/** Kernels of ops that no pass belongs to; those that measure the roofline are measured by that. */
+function notBenchmarked(): string[] {
+  const ops = new Set([...PASSES.map(({ name }) => opOf(name)), "bench"]);
+  return definedKernels().flatMap(({ file }) => (ops.has(opOf(file)) ? [] : [file.replace(/\.wgsl$/, "")]));
 }
 
 /** Also what `bench kernel` prints. */

@@ -74,6 +74,12 @@ async function fetchAndDescribe(layout: CifarLayout, { json, ...options }: Cifar
     line.end();
   }
   const description = describeCifar(layout, options);
+  if (options.sha256 !== "none" && !description.files.every(({ matches }) => matches)) {
+    process.exitCode = 2;
+    console.error(
+      `warning: files differ from the official ones; --from ${layout.archive.url} fetches them anew, --sha256 none takes them as they are`,
+    );
+  }
   print(`${layout.title} in ${description.folder}`, description, json);
 }
 

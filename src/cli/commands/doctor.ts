@@ -1,8 +1,10 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { measureVariants } from "../../bench/choose-variant.ts";
 import { versions } from "../../experiments/environment.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Arena, record } from "../../gpu/recording.ts";
 import { openGpu } from "../../host/open-gpu.ts";
+import { rememberTimes, type VariantChoice, variantChoice } from "../../host/variant-choice.ts";
 import { launchMatmul } from "../../kernels/matmul.ts";
 import { launchUniform } from "../../kernels/random.ts";
 import { DeviceError } from "../../support/errors.ts";
@@ -24,15 +26,18 @@ export function doctorCommand(): Command {
   return new Command("doctor")
     .description("the adapter, its limits and features, and a self-test of about a second")
     .addOption(adapterOption())
+    .addOption(new Option("--measure", "measure the kernel variants again"))
     .addOption(jsonOption())
-    .action(async ({ adapter, json }: { adapter?: string; json?: boolean }) => {
+    .action(async ({ adapter, measure, json }: { adapter?: string; measure?: boolean; json?: boolean }) => {
       const gpu = await openGpu({ adapter });
+      const kernels = await chosenVariant(gpu, measure ?? false);
       const limits = Object.fromEntries(LIMITS.map((name) => [name, gpu.device.limits[name]]));
       const features = [...gpu.device.features].sort();
       const selfTest = await runSelfTest(gpu);
       const facts = {
         adapter: gpu.adapter,
         variant: gpu.variant,
+        kernels,
         limits,
         features,
         versions: versions(),
@@ -44,18 +49,18 @@ export function doctorCommand(): Command {
 
 function text(facts: {
   adapter: Gpu["adapter"];
-  variant: string;
+  kernels: VariantChoice;
   limits: Record<string, number>;
   features: string[];
   versions: Record<string, string>;
   selfTest: { gflops: number };
 }): string {
-  const { adapter, variant, limits, features, selfTest } = facts;
+  const { adapter, kernels, limits, features, selfTest } = facts;
   const lanes = `subgroups of ${adapter.subgroupMinSize} to ${adapter.subgroupMaxSize} lanes`;
   return [
     `adapter    ${adapter.name} (${adapter.vendor}, ${adapter.architecture})`,
     `kind       ${adapter.software ? "software: correct but slow, for tests and small experiments" : "hardware"}`,
-    `kernels    ${variant} variants (${adapter.subgroupMaxSize > 0 ? lanes : "no subgroups"})`,
+    `kernels    ${kernels.variant} variants, by ${reasonText(kernels)} (${adapter.subgroupMaxSize > 0 ? lanes : "no subgroups"})`,
     `limits     ${Object.entries(limits)
       .map(([name, value]) => `${name} ${/Size$/.test(name) ? formatBytes(value) : value}`)
       .join(", ")}`,
@@ -65,6 +70,24 @@ function text(facts: {
       .join(", ")}`,
     `self-test  passed; matrix multiplication at ${formatQuantity(selfTest.gflops * 1e9, "FLOP/s")}`,
   ].join("\n");
+}
+
+/** What the adapter uses; the first time, and when asked to, after one short measurement that is kept. */
+async function chosenVariant(gpu: Gpu, again: boolean): Promise<VariantChoice> {
+  if (again || variantChoice(gpu).times === null) {
+    const times = await measureVariants(gpu);
+    if (times) rememberTimes(gpu.adapter, times);
+  }
+  const choice = variantChoice(gpu);
+  gpu.variant = choice.variant;
+  return choice;
+}
+
+function reasonText({ reason, times }: VariantChoice): string {
+  const found = times ? `narrow ${times.narrow.toPrecision(3)} ms, wide ${times.wide.toPrecision(3)} ms` : "";
+  if (reason === "features") return "its features";
+  if (reason === "measured") return `measurement: ${found}`;
+  return `${reason}${found === "" ? "" : `, against a measurement: ${found}`}`;
 }
 
 /**

@@ -202,7 +202,7 @@ async function covariance(
       `M·tr ${first.scaled.toPrecision(3)} at ${first.batchSize}, ${last.scaled.toPrecision(3)} at ${last.batchSize}`
     );
   });
-  return { data: [ghosts, whole], lines, notes: [`${draws} batches of each size, drawn with replacement`] };
+  return { data: [ghosts, whole], lines, notes: [`${draws} batches of the largest size and √(largest / M) times as many of M, drawn with replacement`] };
 }
 
 /** Small batches of one round of the noise scale: the large batch is so many times larger. */

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import type { Row } from "../../experiments/columns.ts";
-import { FIGURE_TITLES, FIGURES, type Figure, figureNote, figureRuns } from "../../experiments/figures.ts";
+import { FIGURE_TITLES, FIGURES, type Figure, figureNotes, figureRuns } from "../../experiments/figures.ts";
 import { imagesFor } from "../../experiments/images.ts";
 import { measureFigure4 } from "../../experiments/measure/figure4.ts";
 import type { FinishedRun } from "../../experiments/runner.ts";
@@ -89,7 +89,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
     id: `${figure}-${name}-${scale}`,
     title: FIGURE_TITLES[figure],
     scale: String(scale),
-    notes: [figureNote({ row, scale }), ...(images.note === null ? [] : [`${row.network}: ${images.note}`])],
+    notes: [...figureNotes(figure, { row, scale }), ...(images.note === null ? [] : [`${row.network}: ${images.note}`])],
     series: curves.map(({ name: curve, panel, batchSize }, i) => ({
       name: curve,
       group: panel,

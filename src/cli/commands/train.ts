@@ -6,7 +6,7 @@ import { completeSpec } from "../../experiments/complete-spec.ts";
 import { readConfig } from "../../experiments/config-file.ts";
 import { describePlan, planTraining } from "../../experiments/dry-run.ts";
 import { environmentOf } from "../../experiments/environment.ts";
-import { METRIC_COLUMNS, type RunSummary } from "../../experiments/execute.ts";
+import { METRIC_COLUMNS } from "../../experiments/execute.ts";
 import { prepareRun } from "../../experiments/prepare.ts";
 import {
   newestUnfinishedRun,
@@ -18,6 +18,7 @@ import {
 import { RunControl } from "../../experiments/run-control.ts";
 import { runInFolder } from "../../experiments/run-in-folder.ts";
 import { RunSpec, type RunSpecInput, specHash } from "../../experiments/run-spec.ts";
+import type { RunSummary } from "../../experiments/run-summary.ts";
 import { GpuSession } from "../../host/gpu-session.ts";
 import { MODEL_NAMES } from "../../models/index.ts";
 import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
@@ -38,6 +39,7 @@ import {
 } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { SIGNAL_HELP, withSignals } from "../signals.ts";
+import { loadReports } from "../transfer-line.ts";
 
 /** Options that do not change the result, so they are not part of the specification. */
 interface HostOptions extends CheckpointFlags {
@@ -166,7 +168,7 @@ async function train(flags: Flags): Promise<void> {
     printSummary(finished, path, flags);
     return;
   }
-  const prepared = await prepareRun(spec, { dataDir: flags.dataDir });
+  const prepared = await prepareRun(spec, { dataDir: flags.dataDir, ...loadReports() });
   const warnings = new Set([...(prepared.epoch.full?.warnings ?? []), ...prepared.epoch.last.warnings]);
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const session = new GpuSession({ adapter: flags.adapter });
@@ -178,7 +180,8 @@ async function train(flags: Flags): Promise<void> {
     return;
   }
   const name =
-    flags.name ?? `${spec.model}-${spec.dataset}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
+    flags.name ??
+    `${spec.model}-${prepared.dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
   const line = new ProgressLine(path === null ? name : basename(path));
   const report = line.print.bind(line);
   const environment = environmentOf(gpu, typedCommand());

@@ -30,7 +30,7 @@ export interface CovarianceCurve {
 export interface CovarianceOptions {
   readonly batchSizes: readonly number[];
   readonly ghostSize: number | null;
-  /** Batches drawn at each size. */
+  /** Batches drawn of the largest size; of smaller ones √(largest / M) times as many, as their traces scatter more. */
   readonly draws: number;
   readonly seed: number;
   /** σ of multiplicative noise at each batch size; none by default. */
@@ -58,6 +58,7 @@ export async function measureCovariance(
   onProgress?: (text: string) => void,
 ): Promise<CovarianceCurve> {
   const points: CovariancePoint[] = [];
+  const largest = Math.max(...batchSizes);
   for (const batchSize of batchSizes) {
     const options = {
       batchSize,
@@ -66,7 +67,8 @@ export async function measureCovariance(
     };
     const probe = await GradientProbe.create(state, data, options);
     const moments = new GradientMoments(state.gradients.size);
-    for (let draw = 0; draw < draws; draw++) {
+    const count = Math.round(draws * Math.sqrt(largest / batchSize));
+    for (let draw = 0; draw < count; draw++) {
       const batch = drawBatch(batchSize, data.train.count, { seed, draw: draw + 100_003 * batchSize });
       moments.add((await probe.gradient(batch, draw)).gradient);
     }
@@ -74,7 +76,9 @@ export async function measureCovariance(
     points.push({ batchSize, trace, scaled: batchSize * trace });
     onProgress?.(`batch ${batchSize}: M·tr ${(batchSize * trace).toPrecision(4)}`);
   }
-  return { ghostSize, points, ...slopeOf(points) };
+  // One size has a trace and no slope.
+  const slope = points.length > 1 ? slopeOf(points) : { slope: Number.NaN, slopeError: Number.NaN };
+  return { ghostSize, points, ...slope };
 }
 
 export function slopeOf(points: readonly CovariancePoint[]): { slope: number; slopeError: number } {

@@ -1,0 +1,284 @@
+// The benchmarks on this adapter: they run, what they say is consistent, and a wrong kernel is not timed.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { captureCommands, runnableVariants } from "../../src/bench/capture.ts";
+import { dispatchSize } from "../../src/bench/dispatch-size.ts";
+import {
+  benchGhostCost,
+  GHOST_LAUNCHES,
+  GHOST_VARIANTS,
+  type GhostRow,
+  ghostLayer,
+  ghostSizesUpTo,
+} from "../../src/bench/ghost-cost.ts";
+import { benchKernels, type KernelResult } from "../../src/bench/kernels.ts";
+import { csv, jsonText, table } from "../../src/bench/output.ts";
+import { PASSES, passesOf } from "../../src/bench/passes/index.ts";
+import { provenance, saveSection } from "../../src/bench/results.ts";
+import { summarize, summaryText } from "../../src/bench/sample.ts";
+import { benchStep, chromeTrace } from "../../src/bench/step.ts";
+import { printDispatches } from "../../src/gpu/dispatch-lines.ts";
+import { Gpu } from "../../src/gpu/gpu.ts";
+import { roofline } from "../../src/gpu/roofline.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { shaderFiles } from "../../src/host/shader-files.ts";
+import { rememberTimes, variantChoice } from "../../src/host/variant-choice.ts";
+import { UsageError } from "../../src/support/errors.ts";
+import { persistent, readFloats } from "../../src/tensor/tensor.ts";
+import { expectClose, largest, roundingBound } from "../support/close.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "bench-"));
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+  vi.unstubAllEnvs();
+});
+
+const quick = { n: 3, budgetMs: 5, awkwardCases: 2, paperCases: 0 };
+
+async function collect(results: AsyncGenerator<KernelResult>): Promise<KernelResult[]> {
+  const all: KernelResult[] = [];
+  for await (const result of results) all.push(result);
+  return all;
+}
+
+describe("bench kernels", () => {
+  test("every pass has small cases, computes what its reference does, and is timed", async () => {
+    const results = await collect(benchKernels(gpu, passesOf(["elementwise", "reduce", "sgd"]), quick));
+    expect(results.filter(({ status }) => status === "wrong")).toEqual([]);
+    const rows = results.flatMap((result) => (result.status === "timed" ? result.rows : []));
+    const kernels = new Set(rows.map(({ kernel }) => kernel));
+    expect([...kernels].sort()).toEqual(
+      [
+        "elementwise/add",
+        "elementwise/relu",
+        "elementwise/relu-grad",
+        "reduce/sum-rows",
+        "sgd/momentum",
+      ].sort(),
+    );
+    for (const { ms, gflops, gigabytesPerSecond, roofline: share } of rows) {
+      expect(ms.n).toBeGreaterThanOrEqual(3);
+      expect(ms.low).toBeLessThanOrEqual(ms.median);
+      expect(Math.min(ms.median, gflops, gigabytesPerSecond, share)).toBeGreaterThan(0);
+    }
+    for (const { cases } of PASSES) expect(cases.some(({ paper }) => !paper)).toBe(true);
+  });
+
+  test("a wrong kernel is told and not timed", async () => {
+    const broken = new Gpu(gpu.device, gpu.adapter, (path) =>
+      path === "elementwise/add.wgsl"
+        ? shaderFiles(path).replace("a[i] + b[i]", "a[i] - b[i]")
+        : shaderFiles(path),
+    );
+    const results = await collect(benchKernels(broken, passesOf(["elementwise/add"]), quick));
+    expect(results.every(({ status }) => status === "wrong")).toBe(true);
+    expect(results[0]).toMatchObject({ pass: "elementwise/add", findings: [{ kind: "wrong values" }] });
+  });
+
+  test("an op that is not there", () => {
+    expect(() => passesOf(["softmax"])).toThrow(UsageError);
+    expect(() => passesOf(["softmax"])).toThrow(
+      /there is no op or pass "softmax"; ops are .*softmax-cross-entropy/,
+    );
+  });
+});
+
+async function everyRow(parts: AsyncGenerator<GhostRow[]>): Promise<GhostRow[]> {
+  const rows: GhostRow[] = [];
+  for await (const part of parts) rows.push(...part);
+  return rows;
+}
+
+describe("bench gbn", () => {
+  test.each([[[4, 4, 4]], [[32, 1, 1]]] as const)("the variants compute the same, at %j", async (shape) => {
+    const results = new Map<string, Float32Array[]>();
+    for (const variant of GHOST_VARIANTS) {
+      const layer = ghostLayer(gpu, 32, shape);
+      const statistics = persistent(gpu, [4, shape[0], 2]);
+      gpu.scope(() => GHOST_LAUNCHES[variant].forward(layer, statistics, 8));
+      gpu.scope(() => GHOST_LAUNCHES[variant].backward(layer, statistics, 8));
+      const { y, dx, dgamma, dbeta } = layer;
+      results.set(variant, await Promise.all([y, dx, dgamma, dbeta].map(readFloats)));
+    }
+    for (const variant of GHOST_VARIANTS) {
+      for (const [i, expected] of results.get("fused")!.entries()) {
+        // Sums in another order; a relu whose input rounds to the other side of 0 would show as a whole dy.
+        const bound = roundingBound({ terms: 256, scale: largest(expected) });
+        expectClose(results.get(variant)![i]!, expected, { bound, label: `${variant} ${i}` });
+      }
+      expect(largest(results.get(variant)![0]!)).toBeGreaterThan(1);
+    }
+  });
+
+  test("bytes of an element are those of the passes", async () => {
+    const options = {
+      batch: 32,
+      shapes: [[4, 4, 4] as const, [32, 1, 1] as const],
+      ghostSizes: [8, 32],
+      n: 3,
+    };
+    const rows = await everyRow(benchGhostCost(gpu, options));
+    expect(rows.length).toBe(2 * 2 * 3 * 2);
+    const of = (shape: string, variant: string, direction: string, ghostSize = 8) =>
+      rows.find(
+        (row) =>
+          row.shape === shape &&
+          row.variant === variant &&
+          row.direction === direction &&
+          row.ghostSize === ghostSize,
+      )!;
+    expect(of("4×4×4", "unfused", "forward").bytesPerElement).toBe(20); // statistics 4, normalize 8, relu 8
+    expect(of("4×4×4", "fused", "forward").bytesPerElement).toBe(12);
+    expect(of("4×4×4", "unfused", "backward").bytesPerElement).toBe(32); // relu 12, sums 8, dx 12
+    expect(of("4×4×4", "fused", "backward").bytesPerElement).toBe(20);
+    expect(of("32×1×1", "fused", "forward").bytesPerElement).toBe(8); // one pass
+    expect(of("4×4×4", "sequential", "forward").dispatches).toBe(
+      4 * of("4×4×4", "fused", "forward").dispatches,
+    );
+    for (const { modelMs, copyShare, gigabytesPerSecond } of rows) {
+      expect(Math.min(modelMs, copyShare, gigabytesPerSecond)).toBeGreaterThan(0);
+    }
+    expect(ghostSizesUpTo(64)).toEqual([8, 16, 32, 64]);
+  });
+});
+
+describe("bench step", () => {
+  test("shares add up, and the trace is one that a browser reads", async () => {
+    const report = await benchStep(gpu, { model: "f1", batch: 16, ghostSize: 8, n: 3 });
+    expect(report.ops.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 6);
+    expect(report.ops.reduce((sum, { dispatches }) => sum + dispatches, 0)).toBe(report.dispatches);
+    expect(report.parameters).toBe(1_462_794);
+    expect(report.encodeMs.median).toBeLessThan(report.stepMs.median);
+    const { traceEvents } = JSON.parse(chromeTrace(report.timeline, "F1"));
+    const spans = traceEvents.filter(({ ph }: { ph: string }) => ph === "X");
+    expect(spans.length).toBe(report.dispatches);
+    for (const [i, { ts, dur, args }] of spans.entries()) {
+      expect(ts).toBeCloseTo(i === 0 ? 0 : spans[i - 1].ts + spans[i - 1].dur, 3);
+      expect(dur).toBeGreaterThan(0);
+      expect(args.buffers.length).toBeGreaterThan(0);
+    }
+  });
+
+  test("DEBUG=2 has kernel, shapes, grid, time, rates and share of the roofline on a line", async () => {
+    const lines: string[] = [];
+    const print = vi.spyOn(console, "error").mockImplementation((line) => void lines.push(line));
+    const cost = { flops: 2e6, bytes: 1e6 };
+    const time = {
+      kernel: "matmul/tiled.wgsl",
+      buffers: ["a [4, 8]", "c [4, 2]"],
+      workgroups: [3, 2, 1] as const,
+      ms: 2,
+      cost,
+    };
+    printDispatches([time], { flopsPerSecond: 2e9, bytesPerSecond: 1e10 });
+    print.mockRestore();
+    expect(lines).toEqual([
+      "matmul/tiled.wgsl a [4, 8] c [4, 2] grid 3 × 2 × 1 2.000 ms 1.00 GFLOP/s 0.50 GB/s 50 % of roofline total 2.00 ms",
+    ]);
+    const { flopsPerSecond, bytesPerSecond } = await roofline(gpu);
+    expect(Math.min(flopsPerSecond, bytesPerSecond)).toBeGreaterThan(1e7);
+  });
+});
+
+describe("grids of a user's kernel", () => {
+  const names = new Map([
+    ["P", 5],
+    ["K", 3],
+  ]);
+  test.each([
+    ["(ceil(P / 2), K)", [3, 3, 1]],
+    ["(max(1, P - 2 * K), min(P, K, 2) + 1, (P + 1) / K)", [1, 3, 2]],
+  ])("%s", (line, grid) => {
+    expect(dispatchSize("k.wgsl", `// head\n// @dispatch ${line}\n`, names)).toEqual(grid);
+  });
+  test.each([
+    ["(P / 2)", /k\.wgsl:2: @dispatch: makes a grid of 2\.5 × 1 × 1.*use ceil/],
+    ["(N)", /there is no N; there are P, K/],
+    ["(P, K", /expected \(x, y, z\)/],
+    ["(ceil(P)", /expected \)/],
+    ["(P $ K)", /does not understand "\$ K"/],
+    ["(1, 2, 3, 4)", /one to three numbers/],
+  ])("%s", (line, message) => {
+    const code = `// head\n// @dispatch ${line}\n`;
+    expect(() => dispatchSize("k.wgsl", code, names)).toThrow(message);
+  });
+});
+
+describe("what is written", () => {
+  const software = { name: 'llvmpipe, "x"', software: true };
+
+  test("the first line says that an adapter is software", () => {
+    const json = jsonText(software, { rows: [1] });
+    expect(json.split("\n")[0]).toBe('{"adapter": "llvmpipe, \\"x\\"", "software": true,');
+    expect(JSON.parse(json)).toEqual({ adapter: software.name, software: true, rows: [1] });
+    expect(JSON.parse(jsonText(software, {}))).toEqual({ adapter: software.name, software: true });
+    const lines = csv(software, [{ name: "a, b", ms: 1.5 }]).split("\n");
+    expect(lines[0]).toMatch(/^# SOFTWARE ADAPTER/);
+    expect(lines.slice(1)).toEqual(["name,ms", '"a, b",1.5', ""]);
+    expect(table(["a", "b"], [["x", "1"]])).toBe("| a | b |\n|---|--:|\n| x | 1 |");
+  });
+
+  test("a section of the results replaces the one with its title", () => {
+    const adapter = { ...gpu.adapter, ...software };
+    const path = saveSection(folder, adapter, "bench gbn", "one");
+    saveSection(folder, adapter, "bench step", "two");
+    saveSection(folder, adapter, "bench gbn", "three");
+    const text = readFileSync(path, "utf8");
+    expect(path.endsWith("llvmpipe-x.md")).toBe(true);
+    expect(text.split("\n")[0]).toMatch(/SOFTWARE ADAPTER/);
+    expect(text.split(/^## /m).slice(1)).toEqual(["bench gbn\n\nthree\n\n", "bench step\n\ntwo\n"]);
+    const environment = {
+      command: "ghostbatch bench gbn",
+      git: { hash: "0123456789abcdef", dirty: true },
+      versions: { node: "20" },
+      adapter,
+    };
+    expect(provenance(adapter, environment, 7)).toMatch(
+      /commit 0123456789 with changes; driver llvmpipe.*node 20; medians of 7/,
+    );
+  });
+
+  test("medians and quartiles", () => {
+    const summary = summarize([5, 1, 2, 100, 3]);
+    expect(summary).toEqual({ n: 5, median: 3, low: 2, high: 5, best: 1 });
+    expect(summaryText(summary)).toBe("3.00 ms (2.00 to 5.00)");
+  });
+});
+
+test("the choice of variants: by features, by what was measured, by the user", () => {
+  vi.stubEnv("GHOSTBATCH_CACHE", folder);
+  const measured = { ...gpu.adapter, name: "some adapter" };
+  const own = new Gpu(gpu.device, measured, shaderFiles);
+  expect(variantChoice(own)).toEqual({ variant: own.variant, reason: "features", times: null });
+  rememberTimes(measured, { narrow: 5, wide: 2 });
+  expect(variantChoice(own)).toEqual({ variant: "wide", reason: "measured", times: { narrow: 5, wide: 2 } });
+  expect(variantChoice(gpu).reason).toBe("features"); // another adapter's measurement is not its own
+  vi.stubEnv("GHOSTBATCH_VARIANT", "narrow");
+  expect(variantChoice(own)).toMatchObject({ variant: "narrow", reason: "GHOSTBATCH_VARIANT" });
+  vi.stubEnv("GHOSTBATCH_VARIANT", "");
+  writeFileSync(join(folder, "adapters.json"), "{ damaged");
+  expect(variantChoice(own).reason).toBe("features");
+});
+
+test("captured dispatches are not run, and scratch memory is poisoned", async () => {
+  const before = gpu.variant;
+  await gpu.lifetime(async () => {
+    const pass = passesOf(["conv2d/grad-weight"])[0]!;
+    for (const variant of runnableVariants(gpu)) {
+      const prepared = await pass.cases[0]!.prepare(gpu);
+      const commands = captureCommands(gpu, variant, () => prepared.launch());
+      expect(commands.map(({ kernel }) => kernel.file).at(-1)).toBe("reduce/sum-rows.wgsl");
+      expect(commands[0]!.kernel.file).toMatch(
+        variant === "narrow" ? /grad-weight-narrow/ : /grad-weight\.wgsl/,
+      );
+    }
+  });
+  expect([gpu.variant, gpu.recorder]).toEqual([before, null]);
+});
