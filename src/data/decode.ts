@@ -14,7 +14,7 @@ import { DataError, messageOf } from "../support/errors.ts";
 /** Images under way at a time: enough to keep libuv's threads busy while this thread takes in what is done. */
 export const DECODES_UNDER_WAY = 16;
 
-/** Of one image: 64 megapixels are more than cameras make. What a damaged header asks for beyond is not allocated. */
+/** Of one image: more than any of ImageNet has. What a damaged header asks for beyond it is not allocated. */
 const MOST_PIXELS = 2 ** 26;
 
 export interface Pixels {

@@ -312,6 +312,11 @@ export class Gpu {
     await this.#checked();
   }
 
+  /** Lets the next read or settle wait for `work` that goes on beside the commands: the lines of DEBUG=2. */
+  follow(work: Promise<unknown>): void {
+    this.#watch(work);
+  }
+
   /** Makes a buffer, counted; an allocation that fails is reported at the next await. */
   createBuffer(bytes: number, usage: number, label: string): GPUBuffer {
     const { maxBufferSize } = this.device.limits;

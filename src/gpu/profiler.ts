@@ -76,7 +76,8 @@ async function byTimestamps(gpu: Gpu, prepared: readonly PreparedCommand[]): Pro
 }
 
 async function byWaiting(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
-  await gpu.settle();
+  gpu.flush();
+  await gpu.device.queue.onSubmittedWorkDone();
   const times: number[] = [];
   for (const command of prepared) {
     const start = performance.now();

@@ -81,7 +81,7 @@ export class Recording {
   /** Submits the step once more. Nothing is created; returns before the GPU has run it. */
   replay(): void {
     if (env.debugLevel() >= 2) {
-      void this.profile().then(async (times) => printDispatches(times, await roofline(this.#gpu)));
+      this.#gpu.follow(this.#print());
       return;
     }
     this.#gpu.submit(this.#prepared, this.label);
@@ -93,6 +93,10 @@ export class Recording {
       command,
       run: () => this.#gpu.submit([this.#prepared[index]!], command.kernel.file),
     }));
+  }
+
+  async #print(): Promise<void> {
+    printDispatches(await this.profile(), await roofline(this.#gpu));
   }
 
   /** Runs the step with every dispatch timed by itself. */

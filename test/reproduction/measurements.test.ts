@@ -56,7 +56,8 @@ describe("equation 4: the covariance falls as 1/M", () => {
       const one = {
         batchSizes: [batchSize],
         ghostSize: GHOST,
-        draws: 48,
+        // A trace of small batches scatters more: a few of their gradients are much larger than the others.
+        draws: batchSize === GHOST ? 600 : 80,
         seed: 1,
         gradientNoise: () => deviation,
       };

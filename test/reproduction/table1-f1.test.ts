@@ -71,7 +71,7 @@ describe("accuracy, percent", () => {
     const plain = await run(specOf("LR", 0), "LR");
     const control = await run(
       RunSpec.parse({ ...specOf("GBN", 0), ghostSize: LARGE }),
-      "GBN of the whole batch",
+      "GBN-of-whole-batch",
     );
     const weightsOf = ({ folder }: FinishedRun) => readFileSync(join(folder, "weights.safetensors"));
     expect(weightsOf(control).equals(weightsOf(plain))).toBe(true);

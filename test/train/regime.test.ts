@@ -137,6 +137,7 @@ describe("the paper's runs", () => {
     expect(momenta).toEqual([
       ["f1", 0.9, 1e-4],
       ["f1-small", 0.9, 1e-4],
+      ["cifar-small", 0.9, 1e-4],
       ["c1", 0, 5e-4],
       ["c3", 0, 5e-4],
       ["resnet44", 0.9, 1e-4],

@@ -1,0 +1,143 @@
+// NaN and infinities: counted by their bits, and steps that make them left out without a trace.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { launchCountNonFinite } from "../../src/kernels/non-finite.ts";
+import { fromArray, persistent, readFloats, readTensor } from "../../src/tensor/tensor.ts";
+import { StepUniform } from "../../src/train/step-uniform.ts";
+import { trainingStep } from "../../src/train/training-step.ts";
+import { smallRun } from "../support/small-run.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+});
+
+const NON_FINITE = [0x7fc00000, 0xffc00000, 0x7f800001, 0xffffffff, 0x7f800000, 0xff800000];
+const FINITE = [0, 0x80000000, 1, 0x807fffff, 0x7f7fffff, 0xff7fffff, 0x3f800000];
+
+// One word, less and more than a workgroup, and more workgroups than one side of a grid holds.
+test.each([1, 63, 65, 1000, 64 * 65535 + 5])("counts those of %i words, and no others", async (size) => {
+  const words = Uint32Array.from({ length: size }, (_, i) => FINITE[i % FINITE.length]!);
+  const x = fromArray(gpu, words);
+  const total = persistent(gpu, [1], { dtype: "u32" });
+  launchCountNonFinite({ x, total });
+  expect((await readTensor(total))[0]).toBe(0);
+  const bad = new Set([
+    0,
+    size - 1,
+    Math.floor(size / 2),
+    Math.floor(size / 3),
+    Math.floor(size / 5),
+    7 % size,
+  ]);
+  for (const [i, at] of [...bad].entries()) words[at] = NON_FINITE[i]!;
+  gpu.write(x, words);
+  launchCountNonFinite({ x, total });
+  expect((await readTensor(total))[0]).toBe(bad.size);
+});
+
+describe("a step on images that are not finite", () => {
+  const BATCH = 30;
+
+  /** Steps on given images; a step is [one pixel's value, momentum]. */
+  async function train(
+    steps: readonly (readonly [pixel: number, momentum: number])[],
+    skipNonFinite: boolean,
+  ) {
+    const { state, options } = smallRun(gpu, { batchSize: BATCH, ghostSize: 10 });
+    const step = new StepUniform(gpu);
+    const log = persistent(gpu, [8, 8]);
+    const x = persistent(gpu, [BATCH, 1, 7, 7]);
+    const labels = fromArray(
+      gpu,
+      Uint32Array.from({ length: BATCH }, (_, i) => i % 4),
+    );
+    const images = Float32Array.from({ length: x.size }, (_, i) => Math.sin(i * i));
+    for (const [index, [pixel, momentum]] of steps.entries()) {
+      images[100] = pixel;
+      gpu.write(x, images);
+      const common = { learningRate: 0.1, weightDecay: 0.01, clipNorm: 1, seed: 1, epoch: 0, firstSample: 0 };
+      step.write({ ...common, momentum, step: index });
+      gpu.scope(() =>
+        trainingStep(state, { step: step.tensor, log }, options.epoch.full!, {
+          maximumSlab: BATCH,
+          running: options.running,
+          input: () => ({ x, labels }),
+          skipNonFinite,
+        }),
+      );
+    }
+    const { values, velocity, normState } = state;
+    const tensors = await Promise.all(
+      [values, velocity, normState!.runningMean, normState!.runningVariance].map(readFloats),
+    );
+    return { tensors, log: await readFloats(log) };
+  }
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    "%d: with skipNonFinite it leaves no trace, without it ruins everything",
+    async (bad) => {
+      const without = await train(
+        [
+          [0.5, 0.9],
+          [0.25, 0.9],
+        ],
+        true,
+      );
+      const skipped = await train(
+        [
+          [0.5, 0.9],
+          [bad, 0.9],
+          [0.25, 0.9],
+        ],
+        true,
+      );
+      expect(skipped.tensors).toEqual(without.tensors);
+      // The log says so: a coefficient of 0, which no other step has.
+      const coefficient = (step: number) => skipped.log[8 * step + 5]!;
+      expect([coefficient(0) > 0, coefficient(1), coefficient(2) > 0]).toEqual([true, 0, true]);
+      expect(Number.isFinite(skipped.log[8 + 4]! + skipped.log[8]!)).toBe(false);
+      const ruined = await train(
+        [
+          [0.5, 0.9],
+          [bad, 0.9],
+          [0.25, 0.9],
+        ],
+        false,
+      );
+      // Parameters, velocity and running mean; relu and the variance's bound at 0 hide NaN, from the loss too.
+      for (const tensor of ruined.tensors.slice(0, 3))
+        expect(tensor.some((value) => !Number.isFinite(value))).toBe(true);
+    },
+  );
+
+  test("guarding costs nothing where all is finite: the same bits", async () => {
+    const steps = [
+      [0.5, 0.9],
+      [0.25, 0.9],
+    ] as const;
+    expect(await train(steps, true)).toEqual(await train(steps, false));
+  });
+
+  test("a velocity that the skipped step was to forget is forgotten", async () => {
+    const kept = await train(
+      [
+        [0.5, 0.9],
+        [Number.NaN, 0.9],
+      ],
+      true,
+    );
+    const reset = await train(
+      [
+        [0.5, 0.9],
+        [Number.NaN, 0],
+      ],
+      true,
+    );
+    expect(kept.tensors[1]!.some((value) => value !== 0)).toBe(true);
+    expect(reset.tensors[1]!.every((value) => value === 0)).toBe(true);
+    expect(reset.tensors[0]).toEqual(kept.tensors[0]);
+  });
+});

@@ -1,0 +1,31 @@
+// A real headless Chromium for the pages that people open; tests that need it are skipped where there is none.
+
+import { existsSync } from "node:fs";
+import { chromium, type Page } from "playwright-core";
+
+const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
+
+/** Where the browser is; the first place where it might be if it is in none. */
+export const CHROMIUM = PLACES.find((path) => existsSync(path)) ?? PLACES[0]!;
+
+export interface OpenedPage {
+  readonly page: Page;
+  /** What the page logged as an error, or threw. */
+  readonly errors: string[];
+  /** Addresses that it asked for. */
+  readonly requests: string[];
+  close(): Promise<void>;
+}
+
+export async function openBrowser({ width = 1200, height = 800 } = {}): Promise<OpenedPage> {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--headless", "--no-sandbox", "--disable-gpu"] });
+  const page = await browser.newPage({ viewport: { width, height } });
+  const errors: string[] = [];
+  const requests: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("request", (request) => requests.push(request.url()));
+  return { page, errors, requests, close: () => browser.close() };
+}
