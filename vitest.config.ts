@@ -1,6 +1,10 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
-const SLOW = { reproduction: "test/reproduction/**/*.test.ts", faults: "test/faults/**/*.test.ts" };
+const SLOW = {
+  reproduction: "test/reproduction/**/*.test.ts",
+  faults: "test/faults/**/*.test.ts",
+  soak: "test/soak/**/*.test.ts",
+};
 
 export default defineConfig({
   test: {
@@ -23,6 +27,7 @@ export default defineConfig({
       // Training runs of minutes, and processes that are killed on purpose: each by its own name.
       { extends: true, test: { name: "reproduction", include: [SLOW.reproduction], testTimeout: 3_600_000 } },
       { extends: true, test: { name: "faults", include: [SLOW.faults], testTimeout: 600_000 } },
+      { extends: true, test: { name: "soak", include: [SLOW.soak] } },
     ],
   },
 });

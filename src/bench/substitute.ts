@@ -44,7 +44,10 @@ export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): Interf
   const given = new Set(builtIn.overrides.map(({ name }) => name));
   for (const { name, hasDefault } of file.overrides) {
     if (!hasDefault && !given.has(name))
-      complain("wrong interface", `override ${name} has no default, and nothing sets it`);
+      complain(
+        "wrong interface",
+        `override ${name} has no default, and nothing sets it${builtIn.spec.includes(name) ? ` (in ${builtIn.path} it is a \`// @spec\` constant)` : ""}`,
+      );
   }
   const fields = new Set(builtIn.params.map(({ name }) => name));
   for (const { name } of file.params) {

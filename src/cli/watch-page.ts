@@ -19,6 +19,7 @@ export const WATCH_PAGE = `<!doctype html>
   main { overflow-y: auto; padding: 1rem; }
   #charts { display: flex; flex-wrap: wrap; gap: 1rem; }
   #status { color: #555; min-height: 1.4em; }
+  .u-legend { font-size: 12px; }
   .u-title { font-size: 13px !important; font-weight: 600; }
 </style>
 </head>
@@ -35,7 +36,7 @@ const CHARTS = [
   { title: "distance from the start", label: "‖w − w₀‖, all parameters", kind: "train", value: "distanceAll", logX: true, points: true, sparse: true },
   { title: "speed", label: "images/s", kind: "train", value: "imagesPerSecond" },
 ];
-const WIDTH = 520, HEIGHT = 260;
+const WIDTH = 480, HEIGHT = 230;
 let chosen = null, source = null, plots = [];
 
 function show(run) {
@@ -48,7 +49,7 @@ function show(run) {
       title: chart.title, width: WIDTH, height: HEIGHT,
       scales: { x: { time: false, distr: chart.logX ? 3 : 1 }, y: { distr: chart.logY ? 3 : 1 } },
       axes: [{ label: "step" }, { ...axis, label: chart.label }],
-      series: [{ label: "step" }, { label: chart.title, stroke: "#2b6cb0", width: 1.5, points: { show: Boolean(chart.points) } }],
+      series: [{ label: "step" }, { label: chart.title, stroke: "#2b6cb0", width: 1, points: { show: Boolean(chart.points) } }],
     };
     return { chart, data: [[], []], plot: new uPlot(options, [[], []], document.getElementById("charts")) };
   });

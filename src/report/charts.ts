@@ -9,6 +9,12 @@ export interface Chart {
   readonly spec: ChartSpec;
 }
 
+export interface Illustration {
+  readonly charts: readonly Chart[];
+  /** Tables and sentences in Markdown that belong to the charts. */
+  readonly text: readonly string[];
+}
+
 /** A point of a curve; null is a gap. */
 export interface Datum {
   readonly series: string;

@@ -26,10 +26,11 @@ export function meanAndSpread(values: readonly number[], digits = 2): string {
 export function resultsTable(record: ExperimentRecord, series: readonly LoadedSeries[]): string[] {
   if (series.length === 0) return [];
   const isTable = record.kind.startsWith("table");
+  const withPaper = series.some(({ paper }) => paper !== null);
   const head = [
     isTable ? "network" : "panel",
     isTable ? "method" : "curve",
-    "paper (%)",
+    ...(withPaper ? ["paper (%)"] : []),
     "test accuracy (%)",
     "n",
     "scale",
@@ -48,7 +49,7 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
     return [
       group,
       name,
-      paper?.toFixed(2) ?? "",
+      ...(withPaper ? [paper?.toFixed(2) ?? ""] : []),
       meanAndSpread(of("accuracy")),
       String(loaded.length),
       record.scale,

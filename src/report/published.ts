@@ -4,6 +4,9 @@
  * with their rows (src/experiments/table1.ts, table2.ts).
  */
 
+/** How charts call what is from here. */
+export const PUBLISHED = "published (ResNet44, CIFAR-10)";
+
 /** Figure 2a: distance from the start at epochs, by batch size; no cures. */
 export const DISTANCE_BY_EPOCH = {
   samples: 50_000,

@@ -11,7 +11,9 @@ export async function compileChart(spec: ChartSpec): Promise<object> {
 
 export async function chartSvg(spec: ChartSpec): Promise<string> {
   const vega = await import("vega");
-  const view = new vega.View(vega.parse((await compileChart(spec)) as Parameters<typeof vega.parse>[0]), { renderer: "none" });
+  const view = new vega.View(vega.parse((await compileChart(spec)) as Parameters<typeof vega.parse>[0]), {
+    renderer: "none",
+  });
   try {
     return await cropped(await view.toSVG());
   } finally {
@@ -25,7 +27,9 @@ const ZOOM = 2;
 const MARGIN = 6;
 
 export async function svgToPng(svg: string): Promise<Uint8Array> {
-  return (await renderer(svg, { fitTo: { mode: "zoom", value: ZOOM }, background: "white" })).render().asPng();
+  return (await renderer(svg, { fitTo: { mode: "zoom", value: ZOOM }, background: "white" }))
+    .render()
+    .asPng();
 }
 
 /** Without a browser Vega can only guess how wide texts are, and leaves too much room at the right, where the legend is. */
@@ -34,12 +38,17 @@ async function cropped(svg: string): Promise<string> {
   const box = drawing.innerBBox();
   if (!box) return svg;
   const width = Math.min(drawing.width, Math.ceil(box.x + box.width) + MARGIN);
-  return svg.replace(/width="[\d.]+" (height="[\d.]+") viewBox="0 0 [\d.]+ ([\d.]+)"/, `width="${width}" $1 viewBox="0 0 ${width} $2"`);
+  return svg.replace(
+    /width="[\d.]+" (height="[\d.]+") viewBox="0 0 [\d.]+ ([\d.]+)"/,
+    `width="${width}" $1 viewBox="0 0 ${width} $2"`,
+  );
 }
 
 async function renderer(svg: string, options: ResvgRenderOptions) {
   const { Resvg } = await import("@resvg/resvg-js");
   // Without a font file of its own the renderer leaves out all text and says nothing.
-  const fontFiles = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((file) => packageFile("dejavu-fonts-ttf", `ttf/${file}`));
+  const fontFiles = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((file) =>
+    packageFile("dejavu-fonts-ttf", `ttf/${file}`),
+  );
   return new Resvg(svg, { ...options, font: { fontFiles, loadSystemFonts: false, defaultFontFamily: FONT } });
 }

@@ -1,9 +1,9 @@
 /** A report from run folders: Markdown, charts and one page. A pure function of what the folders hold; no GPU. */
 import { type RunData, readRun } from "../storage/read-run.ts";
 import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
-import type { Chart } from "./charts.ts";
+import type { Chart, Illustration } from "./charts.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
-import { type Illustration, illustrate, illustrateRuns } from "./figure-charts.ts";
+import { illustrate, illustrateRuns } from "./figure-charts.ts";
 import { adaptersOf, choicesOf, resultsTable, runsTable } from "./markdown.ts";
 import { difference, type LoadedSeries } from "./series.ts";
 

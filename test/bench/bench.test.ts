@@ -17,6 +17,7 @@ import {
 import { benchKernels, type KernelResult } from "../../src/bench/kernels.ts";
 import { csv, jsonText, table } from "../../src/bench/output.ts";
 import { PASSES, passesOf } from "../../src/bench/passes/index.ts";
+import { PEER_CASES, prepareOurs } from "../../src/bench/peer-cases.ts";
 import { provenance, saveSection } from "../../src/bench/results.ts";
 import { summarize, summaryText } from "../../src/bench/sample.ts";
 import { benchStep, chromeTrace } from "../../src/bench/step.ts";
@@ -251,6 +252,19 @@ describe("what is written", () => {
     expect(summaryText(summary)).toBe("3.00 ms (2.00 to 5.00)");
   });
 });
+
+test.each(PEER_CASES.filter(({ kind }) => kind === "ghost-batch-norm" || kind === "conv2d").slice(-2))(
+  "our side of bench peers: $name",
+  async (one) => {
+    await gpu.lifetime(async () => {
+      const run = await prepareOurs(gpu, one);
+      await run();
+      const created = { ...gpu.created };
+      await run();
+      expect(gpu.created).toEqual(created);
+    });
+  },
+);
 
 test("the choice of variants: by features, by what was measured, by the user", () => {
   vi.stubEnv("GHOSTBATCH_CACHE", folder);

@@ -115,6 +115,6 @@ test("a time limit ends a run with a checkpoint, a signal all of them, and both 
   expect(ended.stderr).toMatch(/stopped by SIGTERM; go on with: ghostbatch sweep/);
   const [status] = (await sweep(path, "--status")).statuses;
   expect(status!.state).toBe("stopped");
-  expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of 100000000; go on with:/);
+  expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of \d+; go on with:/);
   expect(status!.step).toBeGreaterThanOrEqual(step);
 }, 240_000);

@@ -69,10 +69,7 @@ describe("accuracy, percent", () => {
 
   test("negative control: a ghost as large as the batch is the +LR run, bit for bit", async () => {
     const plain = await run(specOf("LR", 0), "LR");
-    const control = await run(
-      RunSpec.parse({ ...specOf("GBN", 0), ghostSize: LARGE }),
-      "GBN-of-whole-batch",
-    );
+    const control = await run(RunSpec.parse({ ...specOf("GBN", 0), ghostSize: LARGE }), "GBN-of-whole-batch");
     const weightsOf = ({ folder }: FinishedRun) => readFileSync(join(folder, "weights.safetensors"));
     expect(weightsOf(control).equals(weightsOf(plain))).toBe(true);
     const ghosts = await run(specOf("GBN", 0), "GBN");

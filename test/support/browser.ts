@@ -3,7 +3,12 @@
 import { existsSync } from "node:fs";
 import { chromium, type Page } from "playwright-core";
 
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
+const PLACES = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/snap/bin/chromium",
+];
 
 /** Where the browser is; the first place where it might be if it is in none. */
 export const CHROMIUM = PLACES.find((path) => existsSync(path)) ?? PLACES[0]!;
@@ -18,7 +23,10 @@ export interface OpenedPage {
 }
 
 export async function openBrowser({ width = 1200, height = 800 } = {}): Promise<OpenedPage> {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--headless", "--no-sandbox", "--disable-gpu"] });
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ["--headless", "--no-sandbox", "--disable-gpu"],
+  });
   const page = await browser.newPage({ viewport: { width, height } });
   const errors: string[] = [];
   const requests: string[] = [];

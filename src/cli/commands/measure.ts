@@ -3,20 +3,11 @@ import Table from "cli-table3";
 import { Argument, Command, Option } from "commander";
 import { cellSpec } from "../../experiments/columns.ts";
 import { imagesFor } from "../../experiments/images.ts";
-import { drawBatch, measureCovariance } from "../../experiments/measure/covariance.ts";
-import {
-  GradientMoments,
-  meanToDeviation,
-  noiseScale,
-} from "../../experiments/measure/gradient-noise-scale.ts";
+import { MEASUREMENTS } from "../../experiments/measure/measurements.ts";
 import { type MeasuredPoint, pointAfter, pointOfRun } from "../../experiments/measure/point.ts";
-import { GradientProbe } from "../../experiments/measure/probe.ts";
-import { type DirectionKind, measureDirections } from "../../experiments/measure/random-directions.ts";
-import { measureSharpness, type SharpnessSpace } from "../../experiments/measure/sharpness.ts";
 import { type Scale, settingsOf } from "../../experiments/scale.ts";
 import { ROWS } from "../../experiments/table1.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { describeDirections } from "../../report/describe-measurement.ts";
 import { ledgerOf } from "../../report/ledger.ts";
 import { readRun } from "../../storage/read-run.ts";
 import { UsageError } from "../../support/errors.ts";
@@ -46,39 +37,6 @@ interface MeasureFlags {
   draws: number;
   target?: number;
 }
-
-/** What each measurement returns: plain JSON for the record, lines for the terminal. */
-interface Measured {
-  readonly data: unknown;
-  readonly lines: readonly string[];
-  readonly notes?: readonly string[];
-}
-
-type Measurement = (
-  gpu: Gpu,
-  point: MeasuredPoint,
-  flags: MeasureFlags & { ghost: number },
-) => Promise<Measured>;
-
-const MEASUREMENTS: Readonly<Record<string, { about: string; measure: Measurement }>> = {
-  ratio: {
-    about: "mean over deviation of the gradient, ρ(B), and its median over coordinates",
-    measure: measureRatio,
-  },
-  covariance: {
-    about: "trace of the gradient's covariance against the batch size, with and without ghosts",
-    measure: covariance,
-  },
-  "noise-scale": {
-    about: "the gradient noise scale with a 95 % interval, or undetermined",
-    measure: measureNoiseScale,
-  },
-  sharpness: {
-    about: "Keskar's sharpness in the full space, in 100 dimensions, and scale-free",
-    measure: sharpness,
-  },
-  directions: { about: "the loss along random directions, plain and scaled by tensor", measure: directions },
-};
 
 export function measureCommand(): Command {
   const names = [...Object.keys(MEASUREMENTS), "ledger"];
@@ -142,7 +100,7 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
       flags.run === undefined
         ? ghost
         : (point.spec.ghostSize ?? Math.min(point.spec.referenceBatchSize, point.spec.batchSize));
-    const measured = await MEASUREMENTS[what]!.measure(gpu, point, { ...flags, ghost: ghostSize });
+    const measured = await MEASUREMENTS[what]!.measure(point, { ...flags, ghost: ghostSize });
     return { measured, description: point.description };
   });
   const place =
@@ -172,170 +130,6 @@ function freshPoint(gpu: Gpu, { model, scale, seed, epochs, dataDir }: MeasureFl
   const row = ROWS[model?.[0] ?? (scale === "small" ? "f1" : "resnet44")]!;
   const { dataset: images } = imagesFor(row, scale, dataDir);
   return pointAfter(gpu, cellSpec(row, { column: "SB", scale, seed, images }), epochs, dataDir);
-}
-
-async function covariance(
-  _: Gpu,
-  { state, data }: MeasuredPoint,
-  { ghost, draws, seed }: MeasureFlags & { ghost: number },
-): Promise<Measured> {
-  const batchSizes = [1, 2, 4, 8, 16, 32, 64]
-    .map((factor) => factor * ghost)
-    .filter((size) => size <= data.train.count);
-  const onProgress = (text: string) => console.error(text);
-  const ghosts = await measureCovariance(
-    state,
-    data,
-    { batchSizes, ghostSize: ghost, draws, seed },
-    onProgress,
-  );
-  const whole = await measureCovariance(
-    state,
-    data,
-    { batchSizes, ghostSize: null, draws, seed },
-    onProgress,
-  );
-  const lines = [ghosts, whole].map(({ ghostSize, slope, slopeError, points }) => {
-    const [first, last] = [points[0]!, points.at(-1)!];
-    return (
-      `${ghostSize === null ? "batch norm over the whole batch" : `ghosts of ${ghostSize}`}: trace falls as M^${slope.toFixed(3)} ± ${slopeError.toFixed(3)}; ` +
-      `M·tr ${first.scaled.toPrecision(3)} at ${first.batchSize}, ${last.scaled.toPrecision(3)} at ${last.batchSize}`
-    );
-  });
-  return { data: [ghosts, whole], lines, notes: [`${draws} batches of the largest size and √(largest / M) times as many of M, drawn with replacement`] };
-}
-
-/** Small batches of one round of the noise scale: the large batch is so many times larger. */
-const BATCHES_PER_ROUND = 8;
-
-async function measureNoiseScale(
-  _: Gpu,
-  { state, data }: MeasuredPoint,
-  { ghost, draws, seed }: MeasureFlags & { ghost: number },
-): Promise<Measured> {
-  const probe = await GradientProbe.create(state, data, { batchSize: ghost, ghostSize: ghost });
-  const rounds = [];
-  for (let round = 0; round < draws; round++) {
-    const moments = new GradientMoments(state.gradients.size);
-    for (let i = 0; i < BATCHES_PER_ROUND; i++) {
-      const draw = round * BATCHES_PER_ROUND + i;
-      moments.add((await probe.gradient(drawBatch(ghost, data.train.count, { seed, draw }), draw)).gradient);
-    }
-    rounds.push({ small: moments.squares / moments.count, large: moments.squaredMean });
-  }
-  const large = BATCHES_PER_ROUND * ghost;
-  const result = noiseScale(rounds, { small: ghost, large });
-  const { scale, interval, squaredGradient, trace } = result;
-  const text =
-    scale === null
-      ? "undetermined: the estimate of ‖g‖² without noise is not above 0; more --draws"
-      : `${scale.toFixed(0)} samples${interval ? `, 95 % interval ${interval.low.toFixed(0)} to ${interval.high.toFixed(0)}` : ", its interval undetermined: more --draws"}`;
-  return {
-    data: { ...result, small: ghost, large, rounds },
-    lines: [
-      `gradient noise scale: ${text}`,
-      `‖g‖² ${squaredGradient.toExponential(2)}, tr C of one sample ${trace.toExponential(2)}`,
-    ],
-    notes: [
-      `${draws} rounds of ${BATCHES_PER_ROUND} batches of ${ghost}; noise of ghost gradients: with batch norm a single sample has none`,
-    ],
-  };
-}
-
-async function measureRatio(
-  _: Gpu,
-  { state, data }: MeasuredPoint,
-  { ghost, draws, seed }: MeasureFlags & { ghost: number },
-): Promise<Measured> {
-  const probe = await GradientProbe.create(state, data, { batchSize: ghost, ghostSize: ghost });
-  const moments = new GradientMoments(state.gradients.size);
-  // A ratio of two sums needs more batches than a slope does.
-  const batches = 4 * draws;
-  for (let draw = 0; draw < batches; draw++) {
-    moments.add((await probe.gradient(drawBatch(ghost, data.train.count, { seed, draw }), draw)).gradient);
-  }
-  const squaredGradient = moments.squaredMean - moments.trace / moments.count;
-  const scale = squaredGradient > 0 ? (moments.trace * ghost) / squaredGradient : null;
-  const sizes = [ghost, 4 * ghost, 32 * ghost];
-  const ratios = sizes.map((batchSize) => ({
-    batchSize,
-    ratio: scale === null ? null : meanToDeviation(batchSize, scale),
-  }));
-  const lines =
-    scale === null
-      ? ["undetermined: the mean of the gradient is not told from 0; more --draws"]
-      : ratios.map(
-          ({ batchSize, ratio }) =>
-            `batch ${batchSize}: ‖E[Δw]‖ / √tr cov = ${ratio!.toFixed(3)}${ratio! >= 0.1 ? "" : ", the mean is far below the deviation"}`,
-        );
-  const medianRatio = moments.medianRatio;
-  return {
-    data: { ghostSize: ghost, batches, scale, ratios, medianRatio },
-    lines: [
-      ...lines,
-      `median over coordinates of |mean| / deviation, batches of ${ghost}: ${medianRatio.toFixed(3)}`,
-    ],
-    notes: [`${batches} batches of ${ghost}`],
-  };
-}
-
-/** Samples of the loss that sharpness and directions are measured on. */
-const LOSS_SAMPLES = 2048;
-
-async function lossProbe({ state, data }: MeasuredPoint, ghost: number) {
-  const wanted = Math.min(LOSS_SAMPLES, data.train.count);
-  const batchSize = Math.max(ghost, wanted - (wanted % ghost));
-  const probe = await GradientProbe.create(state, data, { batchSize, ghostSize: ghost });
-  return {
-    probe,
-    samples: Uint32Array.from({ length: batchSize }, (_, i) => i),
-    note: `loss on ${batchSize} training images in ghosts of ${ghost}`,
-  };
-}
-
-async function sharpness(
-  _: Gpu,
-  point: MeasuredPoint,
-  { ghost, seed }: MeasureFlags & { ghost: number },
-): Promise<Measured> {
-  const { probe, samples, note } = await lossProbe(point, ghost);
-  const choices: [SharpnessSpace, number][] = [
-    ...(["full", "random"] as const).flatMap((space) =>
-      [1e-3, 5e-4].map((epsilon): [SharpnessSpace, number] => [space, epsilon]),
-    ),
-    ["scale-free", 1e-2],
-  ];
-  const results = [];
-  for (const [space, epsilon] of choices)
-    results.push(await measureSharpness(point.state, probe, samples, { space, epsilon, seed }));
-  return {
-    data: results,
-    lines: results.map(
-      ({ space, epsilon, sharpness, startLoss, highestLoss }) =>
-        `${space.padEnd(10)} ε ${epsilon}: at least ${sharpness.toPrecision(3)} (loss ${startLoss.toFixed(4)} to ${highestLoss.toFixed(4)})`,
-    ),
-    notes: [note, "ten steps of projected ascent: lower bounds"],
-  };
-}
-
-async function directions(
-  _: Gpu,
-  point: MeasuredPoint,
-  { ghost, seed, draws }: MeasureFlags & { ghost: number },
-): Promise<Measured> {
-  const { probe, samples, note } = await lossProbe(point, ghost);
-  const results = [];
-  for (const kind of ["unit", "filter"] as const satisfies readonly DirectionKind[]) {
-    for (const range of [0.1, 1, 10])
-      results.push(
-        await measureDirections(point.state, probe, samples, { kind, range, directions: draws, seed }),
-      );
-  }
-  return {
-    data: results,
-    lines: describeDirections(results),
-    notes: [note, `${draws} directions for each range`],
-  };
 }
 
 async function ledger(folders: readonly string[], { target, json, runsDir }: MeasureFlags): Promise<void> {

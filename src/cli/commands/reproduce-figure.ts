@@ -89,7 +89,10 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
     id: `${figure}-${name}-${scale}`,
     title: FIGURE_TITLES[figure],
     scale: String(scale),
-    notes: [...figureNotes(figure, { row, scale }), ...(images.note === null ? [] : [`${row.network}: ${images.note}`])],
+    notes: [
+      ...figureNotes(figure, { row, scale }),
+      ...(images.note === null ? [] : [`${row.network}: ${images.note}`]),
+    ],
     series: curves.map(({ name: curve, panel, batchSize }, i) => ({
       name: curve,
       group: panel,

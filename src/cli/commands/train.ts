@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { DATASET_FORMS } from "../../data/load.ts";
 import { completeSpec } from "../../experiments/complete-spec.ts";
 import { readConfig } from "../../experiments/config-file.ts";
@@ -127,6 +127,10 @@ export function trainCommand(): Command {
       "keskar",
     ]),
     new Option("--no-augmentation", "images as they are"),
+    new Option(
+      "--subset <train,test>",
+      "only so many training and test images, chosen by a fixed permutation (default: all)",
+    ).argParser(subsetSizes),
     new Option("--seed <number>", "seed of everything random (default: 123)").argParser(wholeNumber(0)),
     count("--evaluate-every <epochs>", "epochs between evaluations (default: 1)"),
     new Option(
@@ -301,4 +305,13 @@ function describeSummary(summary: RunSummary, folder: string): string {
     `batch-norm groups of ${summary.batchNormGroup} images, ${summary.dispatchesPerStep} dispatches a step`,
     `run folder ${folder}`,
   ].join("\n");
+}
+
+/** "10000,2000" as the subset of a specification; its permutation is that of seed 0 whatever the run's seed. */
+function subsetSizes(text: string): { train: number; test: number; seed: number } {
+  const [train, test, ...rest] = text.split(",").map(wholeNumber(1));
+  if (train === undefined || test === undefined || rest.length > 0) {
+    throw new InvalidArgumentError("Expected two numbers, as in 10000,2000.");
+  }
+  return { train, test, seed: 0 };
 }

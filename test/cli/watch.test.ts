@@ -1,0 +1,153 @@
+// The page of `watch`: what it answers, to whom, and that it draws in a real browser while a run goes on.
+
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isLoopback, MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
+import { CHROMIUM, openBrowser } from "../support/browser.ts";
+
+const root = mkdtempSync(join(tmpdir(), "ghostbatch-watch-"));
+const runs = join(root, "runs");
+let server: WatchServer;
+
+function line(step: number, more: object = {}): string {
+  return `${JSON.stringify({ kind: "train", step, epoch: step / 10, loss: 2 / step, learningRate: 0.1, distanceAll: Math.log(step + 1), imagesPerSecond: 900, ...more })}\n`;
+}
+
+function makeRun(name: string, steps: number, finished: boolean): string {
+  const path = join(runs, name);
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, "config.yaml"), "seed: 0\n");
+  const rows = Array.from({ length: steps }, (_, i) => line(i + 1)).join("");
+  const evaluation = JSON.stringify({ kind: "evaluation", step: steps, testAccuracy: 91.5 });
+  writeFileSync(join(path, "metrics.jsonl"), `${rows}${evaluation}\n`);
+  if (finished) writeFileSync(join(path, "summary.json"), JSON.stringify({ accuracy: 91.5 }));
+  return path;
+}
+
+beforeAll(async () => {
+  makeRun("done", 100, true);
+  makeRun("going-on", 50, false);
+  writeFileSync(join(root, "secret.txt"), "not for the page");
+  server = await startWatch({ runsDirectory: runs, host: "127.0.0.1", port: 0 });
+});
+afterAll(async () => {
+  await server.close();
+  rmSync(root, { recursive: true });
+});
+
+/** fetch would not let a test set Host or send a path as it stands. */
+function ask(
+  path: string,
+  { method = "GET", headers = {} }: { method?: string; headers?: Record<string, string> } = {},
+) {
+  const { hostname, port } = new URL(server.url);
+  return new Promise<{ status: number; body: string }>((resolve, reject) => {
+    const asked = request({ hostname, port, path, method, headers }, (response) => {
+      let body = "";
+      response.on("data", (chunk) => {
+        body += chunk;
+      });
+      response.on("end", () => resolve({ status: response.statusCode!, body }));
+    });
+    asked.on("error", reject).end();
+  });
+}
+
+describe("answers", () => {
+  test("the runs, the newest first, with their outcome", async () => {
+    const { status, body } = await ask("/runs");
+    expect(status).toBe(200);
+    const found = JSON.parse(body) as { name: string; finished: boolean; accuracy: number | null }[];
+    expect(found.map(({ name }) => name).sort()).toEqual(["done", "going-on"]);
+    expect(found.find(({ name }) => name === "done")).toMatchObject({ finished: true, accuracy: 91.5 });
+  });
+
+  test("nothing to another host or origin, nothing but GET", async () => {
+    const { port } = new URL(server.url);
+    expect((await ask("/runs", { headers: { host: "evil.example" } })).status).toBe(403);
+    expect((await ask("/runs", { headers: { host: `127.0.0.1:${Number(port) + 1}` } })).status).toBe(403);
+    expect((await ask("/runs", { headers: { origin: "http://evil.example" } })).status).toBe(403);
+    expect((await ask("/runs", { headers: { origin: `http://127.0.0.1:${port}` } })).status).toBe(200);
+    expect((await ask("/runs", { headers: { host: `localhost:${port}` } })).status).toBe(200);
+    for (const method of ["POST", "PUT", "DELETE"]) expect((await ask("/runs", { method })).status).toBe(405);
+  });
+
+  test("no file outside, whatever the path or the run's name", async () => {
+    for (const path of [
+      "/../secret.txt",
+      "/%2e%2e/secret.txt",
+      "/runs/../../secret.txt",
+      "/secret.txt",
+      "/done/metrics.jsonl",
+    ]) {
+      const { status, body } = await ask(path);
+      expect(status).toBe(404);
+      expect(body).not.toContain("not for the page");
+    }
+    const controller = new AbortController();
+    const response = await fetch(`${server.url}events?run=${encodeURIComponent("../../secret.txt")}`, {
+      signal: controller.signal,
+    });
+    const { value } = await response.body!.getReader().read();
+    expect(new TextDecoder().decode(value)).not.toContain("not for the page");
+    controller.abort();
+  });
+
+  test("a port that is taken is an error that says so", async () => {
+    const port = Number(new URL(server.url).port);
+    await expect(startWatch({ runsDirectory: runs, host: "127.0.0.1", port })).rejects.toThrow(
+      /is in use: choose another --port/,
+    );
+  });
+
+  test("loopback addresses are told from others", () => {
+    expect(["127.0.0.1", "127.8.0.2", "::1", "localhost"].every(isLoopback)).toBe(true);
+    expect(["0.0.0.0", "192.168.0.2", "::", "127.0.0.1.evil.example"].some(isLoopback)).toBe(false);
+  });
+});
+
+test("a file that grows is read on from where it ended, lines whole, and again after it was cut", async () => {
+  const path = join(root, "tail.jsonl");
+  writeFileSync(path, line(1) + line(2).slice(0, 20));
+  const tail = new MetricTail(path);
+  const steps = async () => (await tail.read()).map((row) => row["step"]);
+  expect(await steps()).toEqual([1]);
+  appendFileSync(path, line(2).slice(20) + line(3, { loss: "NaN" }));
+  const rows = await tail.read();
+  expect(rows.map((row) => [row["step"], row["loss"]])).toEqual([
+    [2, 1],
+    [3, null],
+  ]);
+  writeFileSync(path, line(1));
+  expect(await steps()).toEqual([1]);
+  expect(await new MetricTail(join(root, "absent")).read()).toEqual([]);
+});
+
+test.skipIf(!existsSync(CHROMIUM))(
+  "in a browser it draws the chosen run and what is added to it, and logs nothing",
+  { timeout: 120_000 },
+  async () => {
+    const { page, errors, requests, close } = await openBrowser();
+    try {
+      await page.goto(server.url);
+      await page.getByRole("button", { name: "going-on" }).click();
+      // The page's own policy forbids to evaluate text in it, as waitForFunction would.
+      const points = async () => Number(await page.locator("body").getAttribute("data-points"));
+      await expect.poll(points, { timeout: 30_000 }).toBe(50);
+      expect(await page.locator(".uplot").count()).toBe(5);
+      appendFileSync(
+        join(runs, "going-on", "metrics.jsonl"),
+        Array.from({ length: 10 }, (_, i) => line(51 + i)).join(""),
+      );
+      await expect.poll(points, { timeout: 30_000 }).toBe(60);
+      expect(await page.locator("#status").textContent()).toContain("going-on: step 60");
+      expect(errors).toEqual([]);
+      expect(requests.filter((url) => !url.startsWith(server.url) && !url.startsWith("data:"))).toEqual([]);
+    } finally {
+      await close();
+    }
+  },
+);
