@@ -232,7 +232,7 @@ function channel(field: "x" | "y", { title, log = false, zero = false }: Axis) {
     type: "quantitative",
     title,
     scale,
-    axis: { format: "~g", labelOverlap: true, ...(log && { tickCount: 6 }) },
+    axis: { labelOverlap: true, ...(log && { format: "~g", tickCount: 6 }) },
   };
 }
 

@@ -194,7 +194,8 @@ describe("a run that is asked to stop", () => {
     let path = "";
     const onProgress = ({ step }: { step: number }) => {
       if (step === 10) control.requestCheckpoint();
-      if (step === 250) seen.push(readdirSync(join(path, "checkpoints")));
+      // It is written while the steps go on: how many they are until it is there is the disk's business.
+      if (step > 10) seen.push(readdirSync(join(path, "checkpoints")));
     };
     const run = await start(
       "asked",
@@ -203,7 +204,8 @@ describe("a run that is asked to stop", () => {
     );
     path = run.path;
     await run.done;
-    expect(seen[0]!.filter((name) => /^last-\d+\.json$/.test(name))).toHaveLength(1);
+    const written = seen.map((names) => names.filter((name) => /^last-\d+\.json$/.test(name)).length);
+    expect(Math.max(...written)).toBe(1);
     expect(outcome(path)).toBe(expected);
   });
 });

@@ -5,21 +5,13 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { resetVelocity } from "../../src/nn/model-state.ts";
 import { loadStateDict, stateDict } from "../../src/nn/state-dict.ts";
-import { drawCrop, batch as gather } from "../../src/reference/batch.ts";
-import { softmaxCrossEntropy } from "../../src/reference/softmax-cross-entropy.ts";
 import { DeviceError } from "../../src/support/errors.ts";
-import { permutation, STREAMS } from "../../src/support/random.ts";
-import { readFloats, readTensor } from "../../src/tensor/tensor.ts";
-import { hyperparametersAt, planRegime } from "../../src/train/regime.ts";
-import { type StepMetrics, type TrainEvent, Trainer, type TrainOptions } from "../../src/train/trainer.ts";
-import {
-  evaluate,
-  flatParameters,
-  lossAndGradients,
-  stateDict as referenceState,
-  trainingStep,
-} from "../support/model-reference.ts";
+import { readFloats } from "../../src/tensor/tensor.ts";
+import { planRegime } from "../../src/train/regime.ts";
+import { type TrainEvent, Trainer, type TrainOptions } from "../../src/train/trainer.ts";
+import { stateDict as referenceState } from "../support/model-reference.ts";
 import { createReferenceF1, type ReferenceModel } from "../support/reference-networks.ts";
+import { referenceRun } from "../support/reference-run.ts";
 import { type SmallRun, smallRun, trainSmall } from "../support/small-run.ts";
 
 let gpu: Gpu;
@@ -81,7 +73,7 @@ describe("a run of each policy for partial batches is the float64 run", () => {
         11,
       );
       await loadReference(run, reference);
-      const expected = await referenceRun(run, reference, options);
+      const expected = await referenceRun(run.data, reference, options);
       const { events } = await collect(await Trainer.create(gpu, run.state, run.data, options));
 
       const steps = events.flatMap((event) => (event.kind === "metrics" ? event.steps : []));
@@ -121,97 +113,6 @@ async function loadReference({ state }: SmallRun, reference: ReferenceModel): Pr
   );
   await loadStateDict(state, new Map(values), "reference");
 }
-
-/** The same run as plain loops. */
-async function referenceRun(
-  { data }: SmallRun,
-  reference: ReferenceModel,
-  { regime, epoch, partial, seed, clipNorm, running, augment }: TrainOptions,
-) {
-  const [train, test] = await Promise.all(
-    [data.train, data.test].map(({ images }) => readTensor(images[0]!)),
-  );
-  const image = { C: 1, H: 7, W: 7, ...AUGMENTATION, mean: [0.5], deviation: [0.5] };
-  const [trainLabels, testLabels] = [await readTensor(data.train.labels), await readTensor(data.test.labels)];
-  const { count } = data.train;
-  const start = flatParameters(reference);
-  const velocity = new Float64Array(start.length);
-  const steps: Pick<StepMetrics, "step" | "loss" | "gradientNorm" | "learningRate" | "accuracy">[] = [];
-  const evaluations: { step: number; loss: number; accuracy: number }[] = [];
-  for (let step = 0; step < regime.totalSteps; step++) {
-    const [which, position] = [Math.floor(step / regime.stepsPerEpoch), step % regime.stepsPerEpoch];
-    const layout = position === regime.stepsPerEpoch - 1 ? epoch.last : epoch.full!;
-    const orders = [which, which + 1].map((number) =>
-      permutation(count, { seed, stream: STREAMS.shuffle, epoch: number }),
-    );
-    const samples = Array.from({ length: layout.total }, (_, n) => {
-      const at = position * BATCH + n;
-      return at < count ? orders[0]![at]! : orders[1]![at - count]!;
-    });
-    const drawn = samples.map((sample) =>
-      drawCrop({ seed, stream: STREAMS.augmentation, epoch: which, sample }, AUGMENTATION.padding),
-    );
-    const x = gather(
-      { images: train as Uint8Array, order: samples, ...(augment && { crops: drawn }) },
-      image,
-    );
-    const labels = samples.map((sample) => trainLabels[sample]!);
-    const { learningRate, momentum, weightDecay, resetMomentum } = hyperparametersAt(regime, step);
-    if (resetMomentum) velocity.fill(0);
-    const { ghostSize, ghosts } = layout;
-    const averaging = partial === "authors" ? ("ghosts" as const) : ("samples" as const);
-    const inTraining = {
-      lr: learningRate,
-      momentum,
-      weightDecay,
-      clipNorm,
-      ghostSize,
-      ghosts,
-      averaging,
-      rule: running.rule,
-    };
-    const hits = hitsInTraining(reference, { x, labels }, { ghostSize, ghosts });
-    const { loss, gradientNorm } = trainingStep(reference, velocity, { x, labels }, inTraining);
-    steps.push({ step: step + 1, loss, gradientNorm, learningRate, accuracy: (100 * hits) / layout.total });
-    const endsEpoch = (step + 1) % regime.stepsPerEpoch === 0;
-    if (!endsEpoch && step + 1 < regime.totalSteps) continue;
-    const head = softmaxCrossEntropy(
-      {
-        logits: evaluate(
-          reference,
-          gather({ images: test as Uint8Array, order: [...testLabels.keys()] }, image),
-        ),
-        labels: testLabels,
-      },
-      { N: testLabels.length, classes: CLASSES },
-    );
-    evaluations.push({
-      step: step + 1,
-      loss: head.loss,
-      accuracy: (100 * sum(head.top1)) / testLabels.length,
-    });
-  }
-  const moved = flatParameters(reference).map((value, i) => value - start[i]!);
-  return {
-    steps,
-    evaluations,
-    distanceFirst: Math.hypot(...moved.subarray(0, 24 * PIXELS)),
-    distanceAll: Math.hypot(...moved),
-  };
-}
-
-function hitsInTraining(
-  reference: ReferenceModel,
-  batch: { x: Float64Array; labels: number[] },
-  ghosts: { ghostSize: number; ghosts: number },
-) {
-  const { logits } = lossAndGradients(reference, batch, ghosts);
-  return sum(
-    softmaxCrossEntropy({ logits, labels: batch.labels }, { N: batch.labels.length, classes: CLASSES }).top1,
-  );
-}
-
-const sum = (values: Iterable<number>) => [...values].reduce((total, value) => total + value, 0);
 
 async function collect(trainer: Trainer) {
   const events: TrainEvent[] = [];
