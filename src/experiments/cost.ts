@@ -52,7 +52,7 @@ export async function costsOf(
     const facts = await dataFactsOf(spec, dataDir);
     const { model, width, hidden, variant } = spec;
     const key = JSON.stringify([model, width, hidden, variant, facts]);
-    const flopsPerSample = perSample.get(key) ?? (await flopsPerSampleOf(gpu, spec, facts));
+    const flopsPerSample = perSample.get(key) ?? flopsPerSampleOf(gpu, spec, facts);
     perSample.set(key, flopsPerSample);
     costs.push(costOf(spec, facts, flopsPerSample));
   }
@@ -95,11 +95,11 @@ export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number):
 /** Samples of the batch that operations are counted on: the optimizer's share is as in a real batch, or a little more. */
 const COUNTED_BATCH = 128;
 
-function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): Promise<number> {
+function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): number {
   const { model } = planRun(spec, facts);
   const samples = Math.min(COUNTED_BATCH, facts.count);
   const layout = partitionBatch({ samples, batchSize: samples, ghostSize: samples, policy: "exact" });
-  return gpu.lifetime(async () => {
+  const { result } = gpu.planOnly(() => {
     const state = materialize(gpu, model, { seed: 0, maximumGhosts: 1 });
     const tensors = {
       order: persistent(gpu, [1], { dtype: "u32" }),
@@ -108,13 +108,11 @@ function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): Promise<nu
     };
     const input = gatherTraining(state, placeholder(gpu, facts), tensors, spec.augmentation);
     const running = { rule: spec.runningRule, momentum: spec.runningMomentum };
-    // Ghost by ghost of one batch: what is counted is linear in the samples, and no tensor is too large to bind.
-    const { cost } = planRecording(gpu, () =>
+    return planRecording(gpu, () =>
       trainingStep(state, tensors, layout, { maximumSlab: samples, running, input }),
     );
-    await gpu.settle();
-    return cost.flops / samples;
   });
+  return result.cost.flops / samples;
 }
 
 /** Stands for images that are counted on, not read. */

@@ -1,5 +1,7 @@
 /** What a run would take, from recording its step without running it. */
+import { NO_AUGMENTATION } from "../data/dataset.ts";
 import { isImageDataset } from "../data/feed.ts";
+import { isStreamed, outlineDataset } from "../data/load.ts";
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planRecording } from "../gpu/recording.ts";
@@ -11,13 +13,16 @@ import type { GhostLayout } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
 import { chooseSlab } from "../train/slab-size.ts";
 import { gatherTraining, trainingStep } from "../train/training-step.ts";
-import { trainOptions } from "./execute.ts";
-import type { PreparedRun } from "./prepare.ts";
+import { EVALUATION_BATCH, trainOptions } from "./execute.ts";
+import type { DataFacts, PreparedRun } from "./prepare.ts";
+import type { RunSpec } from "./run-spec.ts";
 
 export interface TrainingPlan {
   readonly model: string;
   readonly dataset: string;
   readonly adapter: string;
+  /** What of the model the adapter cannot hold, one sentence each; such a run cannot start there. */
+  readonly refused: readonly string[];
   readonly parameters: number;
   /** Bytes of parameters, gradients, velocity, first parameters and batch-norm statistics. */
   readonly stateBytes: number;
@@ -28,6 +33,7 @@ export interface TrainingPlan {
   readonly slabSamples: number;
   readonly ghosts: string;
   readonly dispatchesPerStep: number;
+  /** Of convolutions and linear layers, forward and backward; a multiply-add is 2. */
   readonly flopsPerSample: number;
   readonly steps: number;
   readonly epochs: number;
@@ -36,21 +42,56 @@ export interface TrainingPlan {
   readonly learningRates: readonly string[];
 }
 
-/** @throws DeviceError when the model, a ghost or the data do not fit the adapter */
-export async function planTraining(gpu: Gpu, prepared: PreparedRun): Promise<TrainingPlan> {
-  const { spec, dataset, model, regime, epoch } = prepared;
-  const options = trainOptions(prepared);
+/** What a plan needs of the data: their facts, and how many bytes of images will be on the GPU. */
+export interface PlannedData {
+  readonly facts: DataFacts;
+  readonly bytes: number;
+}
+
+/** The data of a run that is ready. */
+export function plannedData({ dataset, epoch }: PreparedRun): PlannedData {
+  const { name, classes, channels, height, width, train } = dataset;
+  const facts = { name, classes, channels, height, width, count: train.count };
+  const window = Math.max(epoch.full?.total ?? 0, epoch.last.total) + EVALUATION_BATCH;
+  const bytes = isImageDataset(dataset)
+    ? dataset.train.images.byteLength + dataset.test.images.byteLength
+    : window * channels * height * width;
+  return { facts, bytes };
+}
+
+/** The data of a run by their official facts alone; null where only the files tell. */
+export function outlinedData(spec: RunSpec): PlannedData | null {
+  const outline = outlineDataset(spec.dataset);
+  if (outline === null) return null;
+  const { name, classes, channels, height, width } = outline;
+  const [train, test] = [spec.subset?.train ?? outline.trainCount, spec.subset?.test ?? outline.testCount];
+  const images = isStreamed(spec.dataset) ? spec.batchSize + EVALUATION_BATCH : train + test;
+  return {
+    facts: { name, classes, channels, height, width, count: train },
+    bytes: images * channels * height * width,
+  };
+}
+
+/**
+ * What a run would take on this adapter. What of its model cannot be bound there is in `refused`.
+ * @throws CapacityError when not even one ghost at a time fits
+ */
+export function planTraining(
+  gpu: Gpu,
+  run: Omit<PreparedRun, "dataset">,
+  { facts, bytes: dataBytes }: PlannedData,
+): TrainingPlan {
+  const { spec, model, regime, epoch } = run;
+  const options = trainOptions(run);
   const layout = epoch.full ?? epoch.last;
-  return gpu.lifetime(async () => {
-    const before = gpu.allocatedBytes;
+  const { result, refused } = gpu.planOnly(() => {
     const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: layout.ghosts });
-    const stateBytes = gpu.allocatedBytes - before;
     const tensors = {
       order: persistent(gpu, [1], { dtype: "u32" }),
       log: persistent(gpu, [1, 8]),
       step: persistent(gpu, [8], { usage: "uniform" }),
     };
-    const input = gatherTraining(state, placeholder(gpu, prepared), tensors, options.augment);
+    const input = gatherTraining(state, placeholder(gpu, facts), tensors, options.augment);
     const plan = (ghosts: GhostLayout, maximumSlab: number) =>
       planRecording(gpu, () =>
         trainingStep(state, tensors, ghosts, { maximumSlab, running: options.running, input }),
@@ -60,32 +101,36 @@ export async function planTraining(gpu: Gpu, prepared: PreparedRun): Promise<Tra
       options.memoryBytes,
       (ghosts, samples) => plan(ghosts, samples).bytes,
     );
-    const { bytes: stepBytes, dispatches, cost } = plan(layout, slabSamples);
-    const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
-    const samples = Math.round((regime.totalSteps / regime.stepsPerEpoch) * perEpoch);
-    const flopsPerSample = cost.flops / layout.total;
-    await gpu.settle();
-    return {
-      model: spec.model,
-      dataset: dataset.name,
-      adapter: gpu.adapter.name,
-      parameters: parameterCount(model),
-      stateBytes,
-      dataBytes: isImageDataset(dataset)
-        ? dataset.train.images.byteLength + dataset.test.images.byteLength
-        : (layout.total + options.evaluationBatch) * dataset.channels * dataset.height * dataset.width,
-      stepBytes,
-      slabSamples,
-      ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,
-      dispatchesPerStep: dispatches,
-      flopsPerSample,
-      steps: regime.totalSteps,
-      epochs: regime.totalEpochs,
-      samples,
-      flops: flopsPerSample * samples,
-      learningRates: learningRateTable(regime),
-    };
+    return { state, slabSamples, plan: plan(layout, slabSamples) };
   });
+  const { state, slabSamples } = result;
+  const { bytes: stepBytes, dispatches, flopsByOperation } = result.plan;
+  const flat = [state.values, state.gradients, state.velocity, state.start];
+  const norms = state.normState ? [state.normState.statistics, state.normState.runningMean] : [];
+  const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
+  const samples = Math.round((regime.totalSteps / regime.stepsPerEpoch) * perEpoch);
+  // As the literature counts them: convolutions and matrix products alone.
+  const products = (flopsByOperation.get("conv2d") ?? 0) + (flopsByOperation.get("matmul") ?? 0);
+  const flopsPerSample = products / layout.total;
+  return {
+    model: spec.model,
+    dataset: facts.name,
+    adapter: gpu.adapter.name,
+    refused: refused.map(({ message }) => message),
+    parameters: parameterCount(model),
+    stateBytes: [...flat, ...norms].reduce((sum, { byteLength }) => sum + byteLength, 0),
+    dataBytes,
+    stepBytes,
+    slabSamples,
+    ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,
+    dispatchesPerStep: dispatches,
+    flopsPerSample,
+    steps: regime.totalSteps,
+    epochs: regime.totalEpochs,
+    samples,
+    flops: flopsPerSample * samples,
+    learningRates: learningRateTable(regime),
+  };
 }
 
 export function describePlan(plan: TrainingPlan): string {
@@ -94,25 +139,31 @@ export function describePlan(plan: TrainingPlan): string {
     `parameters   ${formatCount(plan.parameters)}`,
     `memory       ${formatBytes(plan.stepBytes + plan.stateBytes + plan.dataBytes)}: ${formatBytes(plan.stepBytes)} tensors of a step, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.dataBytes)} images`,
     `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches a step`,
-    `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} an image, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in all`,
+    `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} an image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in all`,
+    ...plan.refused.map((reason) => `does not fit ${reason}`),
     ...plan.learningRates,
   ].join("\n");
 }
 
 /** Stands for the data set: the plan needs its shapes, not its bytes. */
-function placeholder(gpu: Gpu, { dataset, spec }: PreparedRun): ResidentDataset {
-  const split = (count: number) => ({
+function placeholder(
+  gpu: Gpu,
+  { name, classes, channels, height, width, count }: DataFacts,
+): ResidentDataset {
+  const split = {
     count,
     images: [persistent(gpu, [4], { dtype: "u8" })],
     labels: persistent(gpu, [1], { dtype: "u32" }),
-  });
+  };
+  const normalization = persistent(gpu, [channels, 2]);
+  const imageShape = [channels, height, width] as const;
   return {
-    name: spec.dataset,
-    classes: dataset.classes,
-    imageShape: [dataset.channels, dataset.height, dataset.width],
-    train: split(dataset.train.count),
-    test: split(dataset.test.count),
-    normalization: persistent(gpu, [dataset.channels, 2]),
-    augmentation: dataset.augmentation,
+    name,
+    classes,
+    imageShape,
+    train: split,
+    test: split,
+    normalization,
+    augmentation: NO_AUGMENTATION,
   };
 }

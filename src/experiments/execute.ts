@@ -61,11 +61,14 @@ export interface ExecuteOptions {
 }
 
 /** Samples of one evaluation batch: enough to fill a GPU, few enough for any memory. */
-const EVALUATION_BATCH = 500;
+export const EVALUATION_BATCH = 500;
 /** Steps between read-backs: rare enough not to be seen in the time of a step of a small network. */
 const LOG_EVERY = 64;
 
-export function trainOptions({ spec, regime, epoch }: PreparedRun, logEvery = LOG_EVERY): TrainOptions {
+export function trainOptions(
+  { spec, regime, epoch }: Omit<PreparedRun, "dataset">,
+  logEvery = LOG_EVERY,
+): TrainOptions {
   return {
     regime,
     epoch,

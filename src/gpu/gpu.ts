@@ -65,6 +65,8 @@ export class Gpu {
   readonly #constants: ConstantBuffers;
   readonly #staging: BufferPool;
   readonly #scopes: Storage[][] = [];
+  /** What does not fit, while `planOnly` runs; null otherwise. */
+  #planned: CapacityError[] | null = null;
   /** Buffers of the open lifetime; null outside one. */
   #owned: GPUBuffer[] | null = null;
   #batch: PreparedCommand[] = [];
@@ -111,6 +113,7 @@ export class Gpu {
     kernel: Kernel<B, O, P, S>,
     launch: Launch<B, O, P, S>,
   ): void {
+    if (this.#planned && !this.recorder) return;
     const command = { kernel, launch: launch as AnyLaunch };
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     const grid = command.launch.workgroups;
@@ -195,8 +198,29 @@ export class Gpu {
     return storage;
   }
 
+  /**
+   * Runs `body` without memory or work: persistent tensors get none, nothing is written or dispatched, and a persistent
+   * tensor that the adapter cannot bind is listed instead of thrown. For plans of what may not fit.
+   */
+  planOnly<T>(body: () => T): { result: T; refused: readonly CapacityError[] } {
+    const refused: CapacityError[] = [];
+    this.#planned = refused;
+    try {
+      return { result: body(), refused };
+    } finally {
+      this.#planned = null;
+    }
+  }
+
+  /** Throws, or lists while only a plan is made, what does not fit the adapter. */
+  refuse(error: CapacityError): void {
+    if (this.#planned === null) throw error;
+    this.#planned.push(error);
+  }
+
   /** Memory that outlives every scope and recording: parameters, data sets, counters. */
   allocatePersistent(bytes: number, label: string, usage: "storage" | "uniform" = "storage"): Storage {
+    if (this.#planned) return new Storage(bytes, label, false, null);
     this.#checkBinding(bytes, label);
     const flags = usage === "uniform" ? UNIFORM_USAGE : STORAGE_USAGE;
     return new Storage(
@@ -256,6 +280,7 @@ export class Gpu {
 
   /** Copies numbers to the GPU, in order with dispatches and replays. */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
+    if (this.#planned) return;
     this.flush();
     const buffer = view.storage.buffer;
     if (!buffer) throw new DeviceError(`${view.storage.label}: no memory to write to`);
@@ -270,6 +295,7 @@ export class Gpu {
 
   /** Copies the bytes of one view to another of the same length, in order with dispatches and replays. */
   copy(source: BufferView, target: BufferView): void {
+    if (this.#planned) return;
     this.flush();
     const [read, written] = [source.storage.buffer, target.storage.buffer];
     if (!read || !written)

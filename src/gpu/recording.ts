@@ -26,6 +26,8 @@ export interface Plan {
   readonly slots: readonly number[];
   /** Operations and bytes moved by one replay. */
   readonly cost: Cost;
+  /** Floating-point operations of the kernels of each folder of shaders/. */
+  readonly flopsByOperation: ReadonlyMap<string, number>;
 }
 
 interface Recorded {
@@ -144,15 +146,18 @@ function capture(gpu: Gpu, body: Body): Recorded {
   const { slots, slotOf } = planMemory(gpu, commands, storages, results);
   let flops = 0;
   let bytes = 0;
-  for (const { launch } of commands) {
+  const flopsByOperation = new Map<string, number>();
+  for (const { kernel, launch } of commands) {
     flops += launch.cost.flops;
     bytes += launch.cost.bytes;
+    const operation = kernel.file.split("/")[0]!;
+    flopsByOperation.set(operation, (flopsByOperation.get(operation) ?? 0) + launch.cost.flops);
   }
   const total = slots.reduce((sum, size) => sum + size, 0);
   return {
     commands,
     slotOf,
-    plan: { dispatches: commands.length, bytes: total, slots, cost: { flops, bytes } },
+    plan: { dispatches: commands.length, bytes: total, slots, cost: { flops, bytes }, flopsByOperation },
   };
 }
 

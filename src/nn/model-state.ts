@@ -82,13 +82,16 @@ export function materialize(
 }
 
 /** Every kernel that works on all parameters binds them at once. */
-function requireRoom({ device, adapter }: Gpu, size: number, parameters: number): void {
+function requireRoom(gpu: Gpu, size: number, parameters: number): void {
+  const { device, adapter } = gpu;
   const needed = size * ELEMENT_BYTES.f32;
   const available = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
   if (needed <= available) return;
-  throw new CapacityError(
-    `model: its ${formatCount(parameters)} parameters need ${formatBytes(needed)} in one buffer, ${adapter.name} has ` +
-      `${formatBytes(available)}: a model of up to ${formatCount(available / ELEMENT_BYTES.f32)} parameters fits`,
+  gpu.refuse(
+    new CapacityError(
+      `model: its ${formatCount(parameters)} parameters need ${formatBytes(needed)} in one buffer, ${adapter.name} has ` +
+        `${formatBytes(available)}: a model of up to ${formatCount(available / ELEMENT_BYTES.f32)} parameters fits`,
+    ),
   );
 }
 

@@ -16,7 +16,7 @@ import { RunFolder } from "../../src/storage/run-folder.ts";
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-cost-"));
 afterAll(() => rmSync(runsDirectory, { recursive: true }));
 
-const STEPS = 60;
+const STEPS = 30;
 const REPETITIONS = 3;
 
 test("a checkpoint of the paper's F1 costs less than 2 % of the default interval", async () => {
@@ -24,8 +24,8 @@ test("a checkpoint of the paper's F1 costs less than 2 % of the default interval
   const environment = { command: "test", git: null, versions: {}, adapter: null };
   const spec = completeSpec({
     dataset: "synthetic:1x28x28:10:2048:64",
-    batchSize: 256,
-    ghostSize: 64,
+    batchSize: 64,
+    ghostSize: 32,
     maxSteps: STEPS,
     epochs: 1000,
     evaluateEvery: 1000,

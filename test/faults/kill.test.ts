@@ -19,7 +19,7 @@ ghostSize: 20
 partial: wrap
 momentumReset: epoch
 evaluateEvery: 7
-maxSteps: 1500
+maxSteps: 900
 epochs: 1000
 `;
 
@@ -30,7 +30,7 @@ batchSize: 20
 ghostSize: 10
 partial: exact
 evaluateEvery: 5
-maxSteps: 60
+maxSteps: 50
 epochs: 1000
 `;
 

@@ -102,6 +102,8 @@ async function runTable(
       }),
     ),
   );
+  for (const { name, reason } of missing) console.error(`row ${name} is left out: ${reason}`);
+  if (requests.length === 0) throw new DataError("none of the rows has images");
   const session = openSession(flags);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);

@@ -4,10 +4,16 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { DATASET_FORMS } from "../../data/load.ts";
 import { completeSpec } from "../../experiments/complete-spec.ts";
 import { readConfig } from "../../experiments/config-file.ts";
-import { describePlan, planTraining } from "../../experiments/dry-run.ts";
+import {
+  describePlan,
+  outlinedData,
+  plannedData,
+  planTraining,
+  type TrainingPlan,
+} from "../../experiments/dry-run.ts";
 import { environmentOf } from "../../experiments/environment.ts";
 import { METRIC_COLUMNS } from "../../experiments/execute.ts";
-import { prepareRun } from "../../experiments/prepare.ts";
+import { planRun, prepareRun } from "../../experiments/prepare.ts";
 import {
   newestUnfinishedRun,
   requireSameOptions,
@@ -22,7 +28,7 @@ import type { RunSummary } from "../../experiments/run-summary.ts";
 import { GpuSession } from "../../host/gpu-session.ts";
 import { MODEL_NAMES } from "../../models/index.ts";
 import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
-import { UsageError } from "../../support/errors.ts";
+import { CapacityError, UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
 import { BASE_REGIMES } from "../../train/base-regimes.ts";
 import {
@@ -172,17 +178,31 @@ async function train(flags: Flags): Promise<void> {
     printSummary(finished, path, flags);
     return;
   }
+  const outline = flags.dryRun && flags.dataDir === undefined ? outlinedData(spec) : null;
+  if (outline) {
+    printPlan(
+      planTraining(
+        await new GpuSession({ adapter: flags.adapter }).open(),
+        planRun(spec, outline.facts),
+        outline,
+      ),
+      flags,
+    );
+    return;
+  }
   const prepared = await prepareRun(spec, { dataDir: flags.dataDir, ...loadReports() });
   const warnings = new Set([...(prepared.epoch.full?.warnings ?? []), ...prepared.epoch.last.warnings]);
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const session = new GpuSession({ adapter: flags.adapter });
   const gpu = await session.open();
   // Before anything is written: what does not fit this adapter is told here.
-  const plan = await planTraining(gpu, prepared);
+  const plan = planTraining(gpu, prepared, plannedData(prepared));
   if (flags.dryRun) {
-    console.log(flags.json ? JSON.stringify(plan, null, 2) : describePlan(plan));
+    printPlan(plan, flags);
     return;
   }
+  const [refused] = plan.refused;
+  if (refused !== undefined) throw new CapacityError(refused);
   const name =
     flags.name ??
     `${spec.model}-${prepared.dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
@@ -217,6 +237,12 @@ async function train(flags: Flags): Promise<void> {
     runInFolder(session, prepared, folder, options, from),
   ).finally(() => line.end());
   printSummary(summary, folder.path, flags);
+}
+
+/** Exit code 2 for a plan that does not fit the adapter. */
+function printPlan(plan: TrainingPlan, { json }: Flags): void {
+  console.log(json ? JSON.stringify(plan, null, 2) : describePlan(plan));
+  if (plan.refused.length > 0) process.exitCode = 2;
 }
 
 /** @throws UsageError for an option that the others leave without a meaning */
