@@ -117,7 +117,9 @@ export function modelEntry(name: string): ModelEntry {
       ? resnet(Number(depth))
       : wide
         ? wideResnet(Number(wide[1]), Number(wide[2]))
-        : MODELS[name];
+        : Object.hasOwn(MODELS, name)
+          ? MODELS[name]
+          : undefined;
   if (!entry)
     throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
   return entry;
