@@ -103,8 +103,12 @@ export class Recording {
 
   /** Fills the memory that the step's own tensors share with zeros. */
   clearMemory(): void {
-    const storages = this.#commands.flatMap(({ launch }) => Object.values(launch.buffers).map(({ storage }) => storage));
-    const buffers = new Set(storages.flatMap(({ transient, buffer }) => (transient && buffer ? [buffer] : [])));
+    const storages = this.#commands.flatMap(({ launch }) =>
+      Object.values(launch.buffers).map(({ storage }) => storage),
+    );
+    const buffers = new Set(
+      storages.flatMap(({ transient, buffer }) => (transient && buffer ? [buffer] : [])),
+    );
     this.#gpu.flush();
     const encoder = this.#gpu.device.createCommandEncoder({ label: "clear" });
     for (const buffer of buffers) encoder.clearBuffer(buffer);

@@ -67,7 +67,10 @@ async function inspect(
   };
   // What a step of the ruined run has left there would hide what this one writes.
   recording.clearMemory();
-  for (const { storage, size } of [state.gradients, ...(state.normState ? [state.normState.statistics] : [])]) {
+  for (const { storage, size } of [
+    state.gradients,
+    ...(state.normState ? [state.normState.statistics] : []),
+  ]) {
     gpu.write({ storage, byteOffset: 0, byteLength: 4 * size }, new Float32Array(size));
   }
   let layer: string | null = null;
@@ -91,10 +94,11 @@ async function inspect(
 /** Of all parameters at once, the first layer that has one that is not finite; null for any other tensor. */
 async function layerWithin(
   { storage, byteLength }: BufferView,
-  { parameters, values }: ModelState,
+  { parameters, values, velocity, gradients }: ModelState,
   count: (views: readonly BufferView[]) => Promise<number>,
 ): Promise<string | null> {
-  if (byteLength !== values.byteLength) return null;
+  const flat = [values, velocity, gradients].find((tensor) => tensor.storage === storage);
+  if (byteLength !== flat?.byteLength) return null;
   for (const [name, { value }] of parameters) {
     const { byteOffset, byteLength: bytes } = value;
     if ((await count([{ storage, byteOffset, byteLength: bytes }])) > 0) return moduleOf(name);

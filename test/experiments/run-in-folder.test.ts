@@ -163,6 +163,22 @@ describe("numbers that are not finite", () => {
     await expect(done).rejects.toThrow(/first produced in step 2 by .*; there was no checkpoint yet$/);
   });
 
+  test.each(["stop", "skip"] as const)(
+    "in parameters alone, on %s: the update that made them",
+    async (onNan) => {
+      // Finite gradients, but steps beyond the largest number.
+      const { done } = await start(`overflow-${onNan}`, {
+        ...diverging,
+        learningRate: 3e38,
+        weightDecay: 0.9,
+        onNan,
+      });
+      await expect(done).rejects.toThrow(
+        /first produced in step 1 by sgd\/momentum\.wgsl, layer layers\.\d+ \(value, parameters \[\d+\]\); the run has diverged/,
+      );
+    },
+  );
+
   test("skip: the step changes nothing, the run goes on, and counts it", async () => {
     const { done } = await start("skipping", { ...diverging, onNan: "skip", maxSteps: 6 });
     const summary = await done.catch((error: Error) => error);
