@@ -4,6 +4,7 @@ import { findNonFinite, type NonFiniteSource } from "../train/diagnose.ts";
 import type { StepMetrics, TrainEvent, Trainer } from "../train/trainer.ts";
 import { loadCheckpoint } from "./run-checkpoint.ts";
 import type { RunSpec } from "./run-spec.ts";
+import type { Tally } from "./tally.ts";
 
 type MetricsEvent = Extract<TrainEvent, { kind: "metrics" }>;
 
@@ -16,25 +17,35 @@ export interface Divergence {
   readonly readUntil: number;
 }
 
-/** Steps whose update was left out under --on-nan skip. */
-export function skippedIn({ steps }: MetricsEvent): StepMetrics[] {
-  return steps.filter((step) => !isFiniteStep(step));
-}
+/** Skipped steps in a row with which a run has come to an end: nothing changes any more. */
+const MOST_SKIPPED = 100;
 
-/** What ends the run, or null. Under `skip`, a loss or a gradient does not: it has not reached the parameters. */
+/**
+ * What of a read-back ends the run, or null. Under `skip`, a loss or a gradient that is not finite does not: it has not
+ * reached the parameters, unless that goes on for long. Skipped steps are counted and told.
+ */
 export function divergenceIn(
   { steps, nonFiniteParameters }: MetricsEvent,
-  onNan: RunSpec["onNan"],
+  { onNan, tally, report }: { onNan: RunSpec["onNan"]; tally: Tally; report: (line: string) => void },
 ): Divergence | null {
   const readUntil = steps.at(-1)!.step;
-  const bad = onNan === "stop" ? steps.find((step) => !isFiniteStep(step)) : undefined;
-  if (bad) {
-    const { step, loss, gradientNorm } = bad;
-    return {
-      what: `step ${step}: the loss is ${loss} and the gradient norm ${gradientNorm}`,
-      badStep: step,
-      readUntil,
-    };
+  for (const metrics of steps) {
+    const { step, loss, gradientNorm } = metrics;
+    const bad = !isFiniteStep(metrics);
+    const numbers = `the loss is ${loss} and the gradient norm ${gradientNorm}`;
+    if (onNan === "stop") {
+      if (bad) return { what: `step ${step}: ${numbers}`, badStep: step, readUntil };
+      continue;
+    }
+    tally.countStep(bad);
+    if (!bad) continue;
+    if (tally.skippedInARow < MOST_SKIPPED) report(`step ${step} skipped: ${numbers}`);
+    else
+      return {
+        what: `step ${step}: ${numbers}, after ${MOST_SKIPPED - 1} skipped steps in a row`,
+        badStep: step,
+        readUntil,
+      };
   }
   if (nonFiniteParameters === 0) return null;
   const what = `after step ${readUntil}: ${nonFiniteParameters} parameters are NaN or infinite`;

@@ -10,7 +10,7 @@ import { type Position, START } from "../train/checkpoint.ts";
 import { type TrainEvent, Trainer, type TrainOptions } from "../train/trainer.ts";
 import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
-import { type Divergence, divergenceError, divergenceIn, skippedIn } from "./divergence.ts";
+import { type Divergence, divergenceError, divergenceIn } from "./divergence.ts";
 import { versions } from "./environment.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { RunCheckpoint } from "./run-checkpoint.ts";
@@ -178,11 +178,7 @@ async function runTrainer(
       const imagesPerSecond = samplesAt(step) / seconds;
       writeEvent(folder, event, imagesPerSecond);
       if (event.kind === "metrics") {
-        const skipped = spec.onNan === "skip" ? skippedIn(event) : [];
-        for (const { step, loss, gradientNorm } of skipped)
-          report(`step ${step} skipped: loss ${loss}, gradient norm ${gradientNorm}`);
-        tally.skippedSteps += skipped.length;
-        divergence = divergenceIn(event, spec.onNan);
+        divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
       }
       const secondsLeft = (seconds / step) * (totalSteps - step);
       const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;

@@ -25,6 +25,8 @@ export class Tally {
   loss = Number.NaN;
   distance: { readonly distanceFirst: number; readonly distanceAll: number };
   skippedSteps: number;
+  /** Skipped steps since the last one that was not; from 0 again in every process. */
+  skippedInARow = 0;
   readonly #secondsBefore: number;
   readonly #start = performance.now();
 
@@ -49,6 +51,12 @@ export class Tally {
       this.testLoss = event.loss;
       this.evaluations.push({ step: event.step, accuracy: event.accuracy });
     }
+  }
+
+  /** Counts a step whose update was left out, or was not. */
+  countStep(skipped: boolean): void {
+    if (skipped) this.skippedSteps++;
+    this.skippedInARow = skipped ? this.skippedInARow + 1 : 0;
   }
 
   /** The evaluation of highest accuracy, the earliest of equals; null before the first. */

@@ -358,7 +358,7 @@ export class Gpu {
       this.device.popErrorScope().then((error) => {
         if (error)
           throw new DeviceError(
-            `${label}: out of GPU memory for ${formatBytes(bytes)} with ${formatBytes(total)} in use`,
+            `${label}: out of GPU memory: ${formatBytes(bytes)} do not fit beside the ${formatBytes(total)} in use; allow a step less (--memory, in MiB), take a smaller ghost or model, or end what else uses ${this.adapter.name}`,
           );
       }),
     );

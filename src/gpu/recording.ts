@@ -101,6 +101,20 @@ export class Recording {
     printDispatches(await this.profile(), await roofline(this.#gpu));
   }
 
+  /** Fills the memory that the step's own tensors share with zeros. */
+  clearMemory(): void {
+    const storages = this.#commands.flatMap(({ launch }) =>
+      Object.values(launch.buffers).map(({ storage }) => storage),
+    );
+    const buffers = new Set(
+      storages.flatMap(({ transient, buffer }) => (transient && buffer ? [buffer] : [])),
+    );
+    this.#gpu.flush();
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "clear" });
+    for (const buffer of buffers) encoder.clearBuffer(buffer);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
   /** Runs the step with every dispatch timed by itself. */
   profile(): Promise<DispatchTime[]> {
     return measureDispatches(this.#gpu, this.#commands, this.#prepared);

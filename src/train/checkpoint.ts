@@ -27,6 +27,7 @@ export type StateTensors = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
 export class StateKeeper {
   readonly #state: ModelState;
   readonly #tensors: readonly (readonly [name: string, tensor: Tensor])[];
+  readonly #logs: readonly Tensor[];
   readonly #gpu: Gpu;
   /** Made when first needed: many runs end before their first checkpoint. */
   #snapshot: Snapshot | null = null;
@@ -35,6 +36,7 @@ export class StateKeeper {
     const { values, velocity, start, normState } = state;
     this.#gpu = state.gpu;
     this.#state = state;
+    this.#logs = [log.steps, log.measurements];
     this.#tensors = [
       ["values", values],
       ["velocity", velocity],
@@ -81,6 +83,7 @@ export class StateKeeper {
     const { gpu, start, values, normState } = this.#state;
     gpu.copy(start, values);
     resetVelocity(this.#state);
+    for (const log of this.#logs) gpu.write(log, new Float32Array(log.size));
     if (!normState) return;
     gpu.write(normState.runningMean, new Float32Array(normState.channels));
     gpu.write(normState.runningVariance, new Float32Array(normState.channels).fill(1));

@@ -29,7 +29,9 @@ export async function findNonFinite(
   trainer: Trainer,
   { restore, from, to, badStep }: { restore: () => void; from: number; to: number; badStep: number | null },
 ): Promise<NonFiniteSource | null> {
-  const step = badStep ?? (await firstBadParameters(trainer, { restore, from, to }));
+  // A loss shows parameters that the step before has ruined.
+  const last = badStep === null ? to : badStep - 1;
+  const step = (await firstBadParameters(trainer, { restore, from, to: last })) ?? badStep;
   if (step === null) return null;
   restore();
   trainer.beginAt(from);
@@ -63,18 +65,43 @@ async function inspect(
     for (const x of views) launchCountNonFinite({ x, total });
     return (await readTensor(total))[0]!;
   };
+  // What a step of the ruined run has left there would hide what this one writes.
+  recording.clearMemory();
+  for (const { storage, size } of [
+    state.gradients,
+    ...(state.normState ? [state.normState.statistics] : []),
+  ]) {
+    gpu.write({ storage, byteOffset: 0, byteLength: 4 * size }, new Float32Array(size));
+  }
   let layer: string | null = null;
   for (const { command, run } of recording.dispatches) {
     layer = layerOf(command, state) ?? layer;
     const outputs = floatOutputs(trainer, command);
+    const views = outputs.map(([, view]) => view);
     // Memory is shared, so what a tensor holds before its kernel has run is anything.
-    const before = await count(outputs.map(([, view]) => view));
+    const before = await count(views);
     run();
-    if ((await count(outputs.map(([, view]) => view))) <= before) continue;
+    if ((await count(views)) <= before) continue;
     for (const [name, view] of outputs) {
-      if ((await count([view])) > 0)
-        return { kernel: command.kernel.file, output: `${name}, ${view.storage.label}`, layer };
+      if ((await count([view])) === 0) continue;
+      const output = `${name}, ${view.storage.label}`;
+      return { kernel: command.kernel.file, output, layer: (await layerWithin(view, state, count)) ?? layer };
     }
+  }
+  return null;
+}
+
+/** Of all parameters at once, the first layer that has one that is not finite; null for any other tensor. */
+async function layerWithin(
+  { storage, byteLength }: BufferView,
+  { parameters, values, velocity, gradients }: ModelState,
+  count: (views: readonly BufferView[]) => Promise<number>,
+): Promise<string | null> {
+  const flat = [values, velocity, gradients].find((tensor) => tensor.storage === storage);
+  if (byteLength !== flat?.byteLength) return null;
+  for (const [name, { value }] of parameters) {
+    const { byteOffset, byteLength: bytes } = value;
+    if ((await count([{ storage, byteOffset, byteLength: bytes }])) > 0) return moduleOf(name);
   }
   return null;
 }
@@ -94,7 +121,11 @@ function layerOf({ launch }: Command, { parameters, values, gradients }: ModelSt
   for (const view of Object.values(launch.buffers)) {
     if (!flat.has(view.storage) || view.byteLength === whole) continue;
     const entry = parameters.find(([, { value }]) => value.byteOffset === view.byteOffset);
-    if (entry) return entry[0].replace(/\.[^.]*$/, "");
+    if (entry) return moduleOf(entry[0]);
   }
   return null;
+}
+
+function moduleOf(parameter: string): string {
+  return parameter.replace(/\.[^.]*$/, "");
 }

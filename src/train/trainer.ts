@@ -7,17 +7,15 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { Arena, type Plan, planRecording, type Recording, record } from "../gpu/recording.ts";
 import { launchCountNonFinite } from "../kernels/non-finite.ts";
 import type { ModelState } from "../nn/model-state.ts";
-import { permutation, STREAMS } from "../support/random.ts";
 import { persistent, type Tensor } from "../tensor/tensor.ts";
 import { type Position, START, StateKeeper } from "./checkpoint.ts";
 import { type Evaluation, Evaluator } from "./evaluate.ts";
-import type { EpochPlan, GhostLayout, PartialPolicy } from "./ghosts.ts";
-import { hyperparametersAt, type Regime } from "./regime.ts";
+import type { GhostLayout } from "./ghosts.ts";
 import { isDistancePoint, isEvaluationPoint, isLogPoint, type Schedule } from "./schedule.ts";
 import { chooseSlab } from "./slab-size.ts";
+import { type StepInputOptions, StepInputs } from "./step-inputs.ts";
 import { type Distances, LOG_ROWS, StepLog, type StepMetrics } from "./step-log.ts";
 import { StepPacer } from "./step-pacer.ts";
-import { StepUniform } from "./step-uniform.ts";
 import {
   gatherTraining,
   measureDistance,
@@ -28,15 +26,8 @@ import {
 export type { Distances, StepMetrics } from "./step-log.ts";
 export { LOG_ROWS } from "./step-log.ts";
 
-export interface TrainOptions {
-  readonly regime: Regime;
-  /** How each batch of an epoch is cut into ghosts. */
-  readonly epoch: EpochPlan;
-  readonly partial: PartialPolicy;
+export interface TrainOptions extends StepInputOptions {
   readonly running: RunningStatisticsOptions;
-  /** Global norm that the gradient is clipped to; 0 does not clip. */
-  readonly clipNorm: number;
-  readonly seed: number;
   readonly augment: boolean;
   /** Epochs between evaluations; there is always one after the last step. */
   readonly evaluateEvery: number;
@@ -79,12 +70,9 @@ export class Trainer {
   readonly #data: ResidentDataset;
   readonly #recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
   readonly #evaluator: Evaluator;
-  readonly #order: Tensor;
-  /** The samples of the epoch in their order, for a streamed data set. */
-  #epochOrder = new Uint32Array();
+  readonly #inputs: StepInputs;
   readonly #distance: Tensor;
   readonly #log: StepLog;
-  readonly #step: StepUniform;
 
   private constructor(fields: {
     gpu: Gpu;
@@ -94,9 +82,9 @@ export class Trainer {
     slabSamples: number;
     recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
     evaluator: Evaluator;
-    tensors: { order: Tensor; distance: Tensor };
+    inputs: StepInputs;
+    distance: Tensor;
     log: StepLog;
-    step: StepUniform;
   }) {
     this.gpu = fields.gpu;
     this.state = fields.state;
@@ -107,10 +95,9 @@ export class Trainer {
     this.#data = fields.data;
     this.#recordings = fields.recordings;
     this.#evaluator = fields.evaluator;
-    this.#order = fields.tensors.order;
-    this.#distance = fields.tensors.distance;
+    this.#inputs = fields.inputs;
+    this.#distance = fields.distance;
     this.#log = fields.log;
-    this.#step = fields.step;
   }
 
   /** Records the steps of a run: everything is allocated and compiled when this returns. */
@@ -121,12 +108,10 @@ export class Trainer {
     options: TrainOptions,
   ): Promise<Trainer> {
     const { epoch, running, augment, memoryBytes, skipNonFinite, gradientNoise } = options;
-    const longest = data.train.count + options.regime.batchSize; // policy "wrap" reads on into the next epoch
-    const order = persistent(gpu, [longest], { dtype: "u32", label: "order" });
+    const inputs = new StepInputs(gpu, data, options);
     const distance = persistent(gpu, [2], { label: "distance" });
     const log = new StepLog(gpu);
-    const step = new StepUniform(gpu);
-    const stepTensors = { order, log: log.steps, step: step.tensor };
+    const stepTensors = { order: inputs.order, log: log.steps, step: inputs.step };
     const input = gatherTraining(state, data, stepTensors, augment);
     const body = (layout: GhostLayout, maximumSlab: number) => () =>
       trainingStep(state, stepTensors, layout, {
@@ -167,9 +152,9 @@ export class Trainer {
       slabSamples,
       recordings,
       evaluator,
-      tensors: { order, distance },
+      inputs,
+      distance,
       log,
-      step,
     });
   }
 
@@ -240,8 +225,7 @@ export class Trainer {
 
   /** Prepares for `submit(step)` and the steps after it. */
   beginAt(step: number): void {
-    const { stepsPerEpoch } = this.options.regime;
-    if (step % stepsPerEpoch !== 0) this.#writeOrder(Math.floor(step / stepsPerEpoch));
+    this.#inputs.beginAt(step);
   }
 
   /** Submits one step, counted from 0; in order, and after `beginAt` for the first. */
@@ -251,18 +235,7 @@ export class Trainer {
 
   /** As `submit`, but for the replay: the recording is the caller's to run. */
   async prepare(step: number): Promise<Recording> {
-    const { stepsPerEpoch, batchSize } = this.options.regime;
-    const epoch = Math.floor(step / stepsPerEpoch);
-    const inEpoch = step % stepsPerEpoch;
-    if (inEpoch === 0) this.#writeOrder(epoch);
-    const isLast = inEpoch === stepsPerEpoch - 1;
-    const { feed } = this.#data.train;
-    if (feed) {
-      const { full, last } = this.options.epoch;
-      const samples = (isLast ? last : (full ?? last)).total;
-      await feed.write(epoch, this.#epochOrder.subarray(inEpoch * batchSize, inEpoch * batchSize + samples));
-    }
-    this.#writeStep(step);
+    const { isLast } = await this.#inputs.write(step);
     return isLast ? this.#recordings.last : this.#recordings.full;
   }
 
@@ -282,44 +255,5 @@ export class Trainer {
     const { regime, evaluateEvery, logEvery } = this.options;
     const { stepsPerEpoch, totalSteps } = regime;
     return { stepsPerEpoch, totalSteps, evaluateEvery, logEvery: Math.min(logEvery, LOG_ROWS) };
-  }
-
-  #writeStep(step: number): void {
-    const { regime, clipNorm, seed } = this.options;
-    const { learningRate, momentum, weightDecay, resetMomentum } = hyperparametersAt(regime, step);
-    this.#step.write({
-      learningRate,
-      momentum: resetMomentum ? 0 : momentum,
-      weightDecay,
-      clipNorm,
-      seed,
-      epoch: Math.floor(step / regime.stepsPerEpoch),
-      step,
-      firstSample: this.#data.train.feed ? 0 : (step % regime.stepsPerEpoch) * regime.batchSize,
-    });
-  }
-
-  /** The epoch's samples in random order; for the policy "wrap" followed by the first of the next epoch. */
-  #writeOrder(epoch: number): void {
-    const { seed, partial, regime } = this.options;
-    const { count } = this.#data.train;
-    const order = new Uint32Array(this.#order.size);
-    order.set(permutation(count, { seed, stream: STREAMS.shuffle, epoch }));
-    if (partial === "wrap") {
-      const next = permutation(count, { seed, stream: STREAMS.shuffle, epoch: epoch + 1 });
-      order.set(next.subarray(0, Math.min(regime.batchSize, count)), count);
-    }
-    const { feed } = this.#data.train;
-    if (!feed) {
-      this.gpu.write(this.#order, order);
-      return;
-    }
-    // The window holds each batch in its order already.
-    this.gpu.write(
-      this.#order,
-      Uint32Array.from(order, (_, position) => position),
-    );
-    feed.announce(epoch, order.subarray(0, count));
-    this.#epochOrder = order;
   }
 }

@@ -1,6 +1,6 @@
 // What goes wrong on the device is told at the next await, by name.
 
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { adapterFacts, findAdapter, isNullAdapter, requestDevice } from "../../src/gpu/adapter.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { defineKernel } from "../../src/gpu/kernel.ts";
@@ -59,6 +59,17 @@ test("a lost device names the last kernel", async () => {
   runOnce(gpu);
   gpu.device.destroy();
   await expect(readFloats(kept)).rejects.toThrow(/device lost after test\.wgsl/);
+});
+
+test("memory that the adapter does not have: what was asked for, what is in use, and what to do", async () => {
+  const gpu = await gpuWith("");
+  const inUse = persistent(gpu, [2 ** 20]);
+  // No adapter is small enough to be filled in a test.
+  vi.spyOn(gpu.device, "popErrorScope").mockResolvedValueOnce({ message: "out of memory" } as GPUError);
+  persistent(gpu, [1024], { label: "velocity" });
+  await expect(readFloats(inUse)).rejects.toThrow(
+    /^velocity \[1024\]: out of GPU memory: 4\.00 KiB do not fit beside the 4\.00 MiB in use; allow a step less \(--memory/,
+  );
 });
 
 test("a tensor that the adapter cannot bind names its size and the limit", async () => {

@@ -1,9 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
-import { DATASET_FORMS } from "../../data/load.ts";
+import { Command } from "commander";
 import { completeSpec } from "../../experiments/complete-spec.ts";
-import { readConfig } from "../../experiments/config-file.ts";
 import {
   describePlan,
   outlinedData,
@@ -23,150 +21,33 @@ import {
 } from "../../experiments/resume.ts";
 import { RunControl } from "../../experiments/run-control.ts";
 import { runInFolder } from "../../experiments/run-in-folder.ts";
-import { RunSpec, type RunSpecInput, specHash } from "../../experiments/run-spec.ts";
+import { specHash } from "../../experiments/run-spec.ts";
 import type { RunSummary } from "../../experiments/run-summary.ts";
 import { GpuSession } from "../../host/gpu-session.ts";
-import { MODEL_NAMES } from "../../models/index.ts";
 import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
 import { CapacityError, UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
-import { BASE_REGIMES } from "../../train/base-regimes.ts";
-import {
-  adapterOption,
-  type CheckpointFlags,
-  checkpointOptions,
-  checkpointsOf,
-  dataDirOption,
-  jsonOption,
-  realNumber,
-  runsDirOption,
-  typedCommand,
-  wholeNumber,
-} from "../options.ts";
+import { checkpointsOf, typedCommand } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { SIGNAL_HELP, withSignals } from "../signals.ts";
+import {
+  givenOptions,
+  optionOf,
+  requireConsistent,
+  type TrainFlags,
+  trainOptions,
+} from "../train-options.ts";
 import { loadReports } from "../transfer-line.ts";
 
-/** Options that do not change the result, so they are not part of the specification. */
-interface HostOptions extends CheckpointFlags {
-  adapter?: string;
-  dataDir?: string;
-  runsDir: string;
-  name?: string;
-  config?: string;
-  resume?: string | true;
-  logEvery?: number;
-  dryRun?: boolean;
-  json?: boolean;
-}
-
-type Flags = Record<string, unknown> & HostOptions;
-
 export function trainCommand(): Command {
-  const choice = (flags: string, text: string, values: readonly string[]) =>
-    new Option(flags, text).choices(values);
-  const count = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
-  const real = (flags: string, text: string) => new Option(flags, text).argParser(realNumber(0));
   const command = new Command("train").description(
     "train one network; the run folder keeps everything about it",
   );
-  const options = [
-    new Option("--dataset <name>", `data set: ${DATASET_FORMS.join(", ")} (default: mnist)`),
-    new Option("--model <name>", `network (default: f1): ${MODEL_NAMES.join(", ")}`),
-    count("--width <units>", "units of a hidden layer"),
-    count("--hidden <layers>", "hidden layers"),
-    choice("--gamma <first>", "first gamma of batch norm", ["ones", "uniform"]),
-    count("--batch-size <images>", "images in a batch (default: 128)"),
-    count("--ghost-size <images>", "images in a ghost batch (default: the batch size, plain batch norm)"),
-    choice("--partial <policy>", "what becomes of a partial last batch (default: exact)", [
-      "authors",
-      "exact",
-      "drop",
-      "wrap",
-    ]),
-    choice("--running-rule <rule>", "how running statistics take in ghosts (default: mean)", [
-      "sequential",
-      "mean",
-      "full",
-      "composer",
-      "paper-literal",
-    ]),
-    real("--running-momentum <fraction>", "weight of new statistics (default: 0.1)"),
-    choice(
-      "--base-regime <name>",
-      "regime that rates and drops come from (default: the model's)",
-      Object.keys(BASE_REGIMES),
-    ),
-    real("--lr <rate>", "first learning rate; later ones keep their ratios to it"),
-    real("--momentum <fraction>", "momentum"),
-    real("--weight-decay <factor>", "weight decay"),
-    real("--epochs <number>", "epochs before regime adaptation"),
-    count("--max-steps <steps>", "stop after so many steps"),
-    choice("--lr-rule <rule>", "how the rate follows the batch (default: none)", ["none", "sqrt", "linear"]),
-    count(
-      "--lr-reference-batch <images>",
-      "batch of the rule and of adaptation (default: the base regime's)",
-    ),
-    choice("--regime <kind>", "original, or adapted: epochs times batch / reference (default: original)", [
-      "original",
-      "adapted",
-      "ceil",
-      "iteration-matched",
-    ]),
-    new Option("--warmup-steps <steps>", "linear warm-up to the rule's rate (default: 0)").argParser(
-      wholeNumber(0),
-    ),
-    choice("--momentum-reset <when>", "velocity set to 0 (default: never)", ["never", "epoch"]),
-    real("--clip-norm <norm>", "global norm the gradient is clipped to, 0 for none (default: 5)"),
-    real(
-      "--gradient-noise <deviation>",
-      "deviation of random factors of mean 1 on samples' gradients, the paper's sqrt(B / B_S - 1) (default: 0)",
-    ),
-    new Option(
-      "--batch-growth",
-      "where the regime cuts the rate, the batch grows instead (Smith et al. 2018)",
-    ),
-    new Option("--constant-rate", "the regime's first rate to the end"),
-    real("--epoch-scale <factor>", "multiplies the epochs of the regime, its drops and its end (default: 1)"),
-    choice("--variant <topology>", "of c1 and c3: the paper's authors' or Keskar's (default: released)", [
-      "released",
-      "keskar",
-    ]),
-    new Option("--no-augmentation", "images as they are"),
-    new Option(
-      "--subset <train,test>",
-      "only so many training and test images, chosen by a fixed permutation (default: all)",
-    ).argParser(subsetSizes),
-    new Option("--seed <number>", "seed of everything random (default: 123)").argParser(wholeNumber(0)),
-    count("--evaluate-every <epochs>", "epochs between evaluations (default: 1)"),
-    new Option(
-      "--config <file>",
-      "YAML with these options in camelCase, as a run folder's config.yaml; options given here win",
-    ),
-    new Option("--name <name>", "name of the run folder (default: made from the options)"),
-    count(
-      "--memory <MiB>",
-      "GPU memory one step's tensors may take before a batch is cut into slabs (default: 2048)",
-    ),
-    choice(
-      "--on-nan <action>",
-      "what NaN or infinity in a loss or gradient does: end the run, or leave out the step (default: stop)",
-      ["stop", "skip"],
-    ),
-    new Option(
-      "--resume [folder]",
-      "go on with an unfinished run: this folder, else that of --name, else the newest of --runs-dir",
-    ),
-    ...checkpointOptions(),
-    count("--log-every <steps>", "steps between read-backs of the metrics, at most 1024 (default: 64)"),
-    new Option("--dry-run", "print parameters, memory, learning rates, steps and cost; train nothing"),
-  ];
-  for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
-    command.addOption(option);
+  for (const option of trainOptions()) command.addOption(option);
   return command.addHelpText("after", `\n${SIGNAL_HELP}`).action(train);
 }
 
-async function train(flags: Flags): Promise<void> {
+async function train(flags: TrainFlags): Promise<void> {
   const given = givenOptions(flags);
   const path = await folderToResume(flags);
   const finished = path === null ? null : await summaryOf(path);
@@ -240,37 +121,13 @@ async function train(flags: Flags): Promise<void> {
 }
 
 /** Exit code 2 for a plan that does not fit the adapter. */
-function printPlan(plan: TrainingPlan, { json }: Flags): void {
+function printPlan(plan: TrainingPlan, { json }: TrainFlags): void {
   console.log(json ? JSON.stringify(plan, null, 2) : describePlan(plan));
   if (plan.refused.length > 0) process.exitCode = 2;
 }
 
-/** @throws UsageError for an option that the others leave without a meaning */
-function requireConsistent(
-  { lrReferenceBatch, warmupSteps, dataDir, resume, name }: Flags,
-  spec: RunSpec,
-): void {
-  const { learningRateRule, regime, dataset } = spec;
-  const refuse = (option: string, why: string) => {
-    throw new UsageError(`${option}: ${why}`);
-  };
-  if (lrReferenceBatch !== undefined && learningRateRule === "none" && regime === "original") {
-    refuse(
-      `--lr-reference-batch ${lrReferenceBatch}`,
-      "nothing refers to it with --lr-rule none and --regime original",
-    );
-  }
-  if (warmupSteps && learningRateRule === "none") {
-    refuse(`--warmup-steps ${warmupSteps}`, "a warm-up leads to the rate of --lr-rule, which is none");
-  }
-  if (dataDir !== undefined && /^synthetic\b/.test(dataset))
-    refuse(`--data-dir ${dataDir}`, "the data set synthetic has no files");
-  if (typeof resume === "string" && name !== undefined)
-    refuse(`--name ${name}`, `--resume ${resume} names the run`);
-}
-
 /** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */
-async function folderToResume({ resume, name, runsDir }: Flags): Promise<string | null> {
+async function folderToResume({ resume, name, runsDir }: TrainFlags): Promise<string | null> {
   if (resume === undefined) return null;
   if (typeof resume === "string") {
     if (!existsSync(join(resume, "config.yaml")))
@@ -283,31 +140,7 @@ async function folderToResume({ resume, name, runsDir }: Flags): Promise<string 
   return existsSync(path) ? path : null;
 }
 
-const KEY_OF_FLAG: Record<string, keyof RunSpecInput> = {
-  lr: "learningRate",
-  lrRule: "learningRateRule",
-  lrReferenceBatch: "referenceBatchSize",
-};
-
-/** What the user has said of the run: flags over the configuration file. */
-function givenOptions(flags: Flags): Partial<RunSpecInput> {
-  const file = flags.config === undefined ? {} : readConfig(flags.config);
-  const given: Record<string, unknown> = {};
-  for (const [flag, value] of Object.entries(flags)) {
-    const key = KEY_OF_FLAG[flag] ?? flag;
-    // commander sets augmentation to true by itself; only --no-augmentation is the user's word.
-    if (key in RunSpec.shape && !(key === "augmentation" && value === true)) given[key] = value;
-  }
-  return { ...file, ...given };
-}
-
-/** The option of a key of the specification, e.g. --batch-size. */
-function optionOf(key: string): string {
-  const flag = Object.entries(KEY_OF_FLAG).find(([, of]) => of === key)?.[0] ?? key;
-  return `--${flag.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-
-function printSummary(summary: RunSummary, folder: string, { json }: Flags): void {
+function printSummary(summary: RunSummary, folder: string, { json }: TrainFlags): void {
   console.log(json ? JSON.stringify({ folder, ...summary }, null, 2) : describeSummary(summary, folder));
 }
 
@@ -329,15 +162,9 @@ function describeSummary(summary: RunSummary, folder: string): string {
     `${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")} in ${formatDuration(seconds)}: ${formatQuantity(imagesPerSecond, "images/s")}`,
     `distance from the start: ${distanceAll.toFixed(3)}, of the first parameter alone ${distanceFirst.toFixed(3)}`,
     `batch-norm groups of ${summary.batchNormGroup} images, ${summary.dispatchesPerStep} dispatches a step`,
+    ...(summary.skippedSteps > 0
+      ? [`${formatCount(summary.skippedSteps)} steps were skipped: NaN or infinity in loss or gradient`]
+      : []),
     `run folder ${folder}`,
   ].join("\n");
-}
-
-/** "10000,2000" as the subset of a specification; its permutation is that of seed 0 whatever the run's seed. */
-function subsetSizes(text: string): { train: number; test: number; seed: number } {
-  const [train, test, ...rest] = text.split(",").map(wholeNumber(1));
-  if (train === undefined || test === undefined || rest.length > 0) {
-    throw new InvalidArgumentError("Expected two numbers, as in 10000,2000.");
-  }
-  return { train, test, seed: 0 };
 }

@@ -1,0 +1,74 @@
+// Little runs in folders of their own, in this process.
+
+import { completeSpec } from "../../src/experiments/complete-spec.ts";
+import { type ExecuteOptions, METRIC_COLUMNS } from "../../src/experiments/execute.ts";
+import { type PreparedRun, prepareRun } from "../../src/experiments/prepare.ts";
+import { resumeRun } from "../../src/experiments/resume.ts";
+import { runInFolder } from "../../src/experiments/run-in-folder.ts";
+import type { RunSpecInput } from "../../src/experiments/run-spec.ts";
+import { GpuSession } from "../../src/host/gpu-session.ts";
+import { RunFolder } from "../../src/storage/run-folder.ts";
+
+export const SPEC: Partial<RunSpecInput> = {
+  dataset: "synthetic:1x7x7:4:150:40",
+  width: 24,
+  hidden: 2,
+  batchSize: 50,
+  ghostSize: 10,
+  maxSteps: 300,
+  epochs: 1000,
+  evaluateEvery: 3,
+};
+
+export const checkpoints = { every: { steps: 4 }, keep: 2 };
+export const environment = { command: "test", git: null, versions: {}, adapter: { name: "test" } };
+
+export interface StartedRun {
+  readonly path: string;
+  readonly prepared: PreparedRun;
+  readonly done: ReturnType<typeof runInFolder>;
+}
+
+export class FolderRuns {
+  readonly runsDirectory: string;
+  readonly session = new GpuSession();
+  /** What the runs have reported since the last one was started. */
+  readonly lines: string[] = [];
+
+  constructor(runsDirectory: string) {
+    this.runsDirectory = runsDirectory;
+  }
+
+  readonly report = (line: string): void => {
+    this.lines.push(line);
+  };
+
+  /** Starts a run of its own folder. */
+  async start(
+    name: string,
+    given: Partial<RunSpecInput> = {},
+    options: ExecuteOptions = {},
+    session = this.session,
+  ): Promise<StartedRun> {
+    const { runsDirectory, report } = this;
+    this.lines.length = 0;
+    const prepared = await prepareRun(completeSpec({ ...SPEC, ...given }));
+    const configuration = prepared.spec;
+    const folder = await RunFolder.claim({
+      runsDirectory,
+      name,
+      configuration,
+      environment,
+      columns: METRIC_COLUMNS,
+    });
+    const done = runInFolder(session, prepared, folder, { checkpoints, logEvery: 2, report, ...options });
+    done.catch(() => undefined);
+    return { path: folder.path, prepared, done };
+  }
+
+  async goOn({ path, prepared }: Pick<StartedRun, "path" | "prepared">, options: ExecuteOptions = {}) {
+    const { session, report } = this;
+    const { folder, from } = await resumeRun(path, prepared, { environment, report });
+    return runInFolder(session, prepared, folder, { checkpoints, logEvery: 2, report, ...options }, from);
+  }
+}
