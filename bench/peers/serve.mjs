@@ -1,4 +1,5 @@
-// What every engine's process does: prepares a case when it is told to, then runs it once a message, and says how long.
+// What every engine's process does: prepares a case when it is told to, then runs it for a while at each message, and
+// says how long one run took.
 import { adapterName } from "./webgpu.mjs";
 
 /** @type {string | null} */
@@ -25,7 +26,7 @@ export async function serve(prepare) {
     if (failure !== null) throw new Error(failure);
     return ms;
   };
-  process.on("message", async (/** @type {{ prepare?: object, run?: true }} */ message) => {
+  process.on("message", async (/** @type {{ prepare?: object, forMs?: number }} */ message) => {
     try {
       if (message.prepare) {
         const ms = await timed(async () => {
@@ -35,7 +36,13 @@ export async function serve(prepare) {
         await run?.();
         process.send?.({ prepared: ms });
       } else if (run) {
-        process.send?.({ ms: await timed(run) });
+        const times = [];
+        let left = message.forMs ?? 0;
+        do {
+          times.push(await timed(run));
+          left -= times.at(-1) ?? 0;
+        } while (left > 0);
+        process.send?.({ times });
       }
     } catch (error) {
       process.send?.({ error: String(error instanceof Error ? error.stack : error) });
