@@ -1,5 +1,6 @@
 /** The dispatches of a launcher as a list, to be changed, checked and timed one by one. */
-import type { Command, Gpu } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { DeviceError } from "../support/errors.ts";
 import { POISON } from "./poison.ts";
 

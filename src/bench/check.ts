@@ -1,5 +1,6 @@
 /** Whether a pass computes what it should: its outputs against float64, element by element. */
-import type { Command, Gpu } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { closeness, coordinates } from "../reference/close.ts";
 import { type NumberArray, readTensor } from "../tensor/tensor.ts";
 import type { Output } from "./pass.ts";

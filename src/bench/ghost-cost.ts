@@ -7,7 +7,8 @@
  *   fused       relu within normalize and within the gradients; layers without pixels in one pass
  *   sequential  the fused kernels once for each ghost, as implementations that loop over chunks do
  */
-import type { Command, Gpu } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import type { Cost } from "../gpu/kernel.ts";
 import { attainableMs, copyCommand, type Roofline, roofline } from "../gpu/roofline.ts";
 import { launchRelu, launchReluGrad } from "../kernels/elementwise.ts";

@@ -1,5 +1,6 @@
 /** `bench kernels`: every kernel and variant on the networks' shapes and on awkward ones, checked before it is timed. */
-import type { Command, Gpu } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { type Roofline, roofline, shareOfRoofline } from "../gpu/roofline.ts";
 import { messageOf, ShaderError } from "../support/errors.ts";
 import { captureCommands, runnableVariants, type Variant } from "./capture.ts";

@@ -1,5 +1,6 @@
 /** What a right answer does not show: reads and writes beyond the end of a buffer, and results that differ from run to run. */
-import type { Command, Gpu } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import type { AnyKernel } from "../gpu/kernel.ts";
 import type { ShaderFile } from "../gpu/shader.ts";
 import type { BufferView } from "../gpu/storage.ts";

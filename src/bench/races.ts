@@ -1,5 +1,5 @@
 /** Races within a workgroup, found without a GPU by the emulator of wgsl_reflect, which is a development dependency. */
-import type { Command } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
 import { type ShaderFile, specialize } from "../gpu/shader.ts";
 
 export interface RaceReport {

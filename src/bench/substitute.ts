@@ -1,5 +1,5 @@
 /** A user's kernel file in the place of a built-in one: what it must declare, and its dispatch for that of the built-in. */
-import type { Command } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
 import type { AnyKernel } from "../gpu/kernel.ts";
 import type { ShaderFile } from "../gpu/shader.ts";
 import { ShaderError } from "../support/errors.ts";

@@ -1,5 +1,6 @@
 /** Time of one dispatch: by timestamps around each where the adapter has them, else by batches of dispatches. */
-import type { Command, Gpu } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { timeDispatches } from "../gpu/profiler.ts";
 import { type Summary, summarize } from "./sample.ts";
 

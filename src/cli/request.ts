@@ -2,6 +2,7 @@
 import { basename, join } from "node:path";
 import Table from "cli-table3";
 import type { Command } from "commander";
+import type { LoadOptions } from "../data/load.ts";
 import { costsOf, measureRate, type RunCost } from "../experiments/cost.ts";
 import { RunControl } from "../experiments/run-control.ts";
 import type { RunSpec } from "../experiments/run-spec.ts";
@@ -23,6 +24,7 @@ import {
 } from "./options.ts";
 import { ProgressLine } from "./progress.ts";
 import { SIGNAL_HELP, withSignals } from "./signals.ts";
+import { loadOptions } from "./transfer-line.ts";
 
 export interface RequestedRun {
   /** What progress lines call it. */
@@ -57,14 +59,14 @@ export function openSession({ adapter }: Pick<RequestFlags, "adapter">): GpuSess
 export async function dryRun(
   session: GpuSession,
   runs: readonly RequestedRun[],
-  { dataDir, json }: RequestFlags,
+  flags: RequestFlags,
 ): Promise<void> {
   const costs = await costsOf(
     await session.open(),
     runs.map(({ spec }) => spec),
-    dataDir,
+    loadOptions(flags),
   );
-  if (json) {
+  if (flags.json) {
     const described = costs.map((cost, i) => ({ title: runs[i]!.title, ...cost }));
     console.log(JSON.stringify(described, null, 2));
     return;
@@ -111,11 +113,12 @@ export async function carryOut(
   runs: readonly RequestedRun[],
   flags: RequestFlags,
 ): Promise<FinishedRun[]> {
-  const { runsDir, dataDir } = flags;
+  const { runsDir } = flags;
+  const load = loadOptions(flags);
   const finished = await Promise.all(runs.map(({ spec, label }) => finishedRun(spec, label, runsDir)));
   const missing = runs.filter((_, i) => finished[i] === null);
   if (missing.length > 0)
-    await announceCost(await session.open(), missing, dataDir, runs.length - missing.length);
+    await announceCost(await session.open(), missing, load, runs.length - missing.length);
   const control = new RunControl();
   const results: FinishedRun[] = [];
   for (const [i, { title, label, spec }] of runs.entries()) {
@@ -125,7 +128,7 @@ export async function carryOut(
       const [onProgress, report] = [line.show.bind(line), line.print.bind(line)];
       const host = {
         runsDirectory: runsDir,
-        dataDir,
+        load,
         command: typedCommand(),
         checkpoints: checkpointsOf(flags),
       };
@@ -163,13 +166,13 @@ function announce({ adapter: { name, software } }: Gpu): void {
 async function announceCost(
   gpu: Gpu,
   missing: readonly RequestedRun[],
-  dataDir: string | undefined,
+  load: LoadOptions,
   done: number,
 ): Promise<void> {
   const costs = await costsOf(
     gpu,
     missing.map(({ spec }) => spec),
-    dataDir,
+    load,
   );
   const networks = new Map<string, RunCost[]>();
   for (const cost of costs) {
@@ -180,7 +183,7 @@ async function announceCost(
   let seconds = 0;
   for (const group of networks.values()) {
     const smallest = group.reduce((a, b) => (b.spec.batchSize < a.spec.batchSize ? b : a));
-    const rate = await measureRate(gpu, smallest.spec, dataDir);
+    const rate = await measureRate(gpu, smallest.spec, load);
     seconds += group.reduce((sum, { flops }) => sum + flops, 0) / (rate ?? Number.NaN);
   }
   const sum = (value: (cost: RunCost) => number) => costs.reduce((total, cost) => total + value(cost), 0);

@@ -33,10 +33,14 @@ export class TransferLine {
   }
 }
 
-/** Reports of loading a data set on standard error: images decoded the first time, and warnings. */
-export function loadReports(): Pick<LoadOptions, "onProgress" | "onWarning"> {
+/**
+ * How a command loads data sets: from the folder of --data-dir, with reports on standard error of images decoded the first
+ * time, and of what is wrong with some.
+ */
+export function loadOptions({ dataDir }: Pick<LoadOptions, "dataDir">): LoadOptions {
   const line = new TransferLine();
   return {
+    dataDir,
     onProgress: ({ done, total }) => {
       line.show(`decoding images: ${formatCount(done)} of ${formatCount(total)}`);
       if (done === total) line.end();

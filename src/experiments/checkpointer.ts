@@ -7,7 +7,7 @@ import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import type { TensorToStore } from "../storage/safetensors.ts";
 import { isFiniteState, type Position, type StateTensors } from "../train/checkpoint.ts";
-import type { Trainer } from "../train/trainer.ts";
+import type { TrainerSequence } from "../train/trainer-sequence.ts";
 import type { CheckpointContent, RunCheckpoint } from "./run-checkpoint.ts";
 import type { RunControl } from "./run-control.ts";
 
@@ -29,7 +29,7 @@ interface Best {
 
 export class Checkpointer {
   readonly #folder: RunFolder;
-  readonly #trainer: Trainer;
+  readonly #trainer: TrainerSequence;
   readonly #options: CheckpointOptions;
   /** What goes into the JSON of a checkpoint at a position. */
   readonly #describe: (position: Position) => CheckpointContent;
@@ -43,7 +43,7 @@ export class Checkpointer {
 
   constructor(
     folder: RunFolder,
-    trainer: Trainer,
+    trainer: TrainerSequence,
     fields: { options: CheckpointOptions; describe: (position: Position) => CheckpointContent },
   ) {
     this.#folder = folder;

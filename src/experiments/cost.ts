@@ -1,19 +1,19 @@
 /** What a list of runs would take: steps, samples, operations, and time from a measured step. */
 
 import { placeDataset } from "../data/feed.ts";
-import { isStreamed, loadDataset, outlineDataset } from "../data/load.ts";
+import { isStreamed, type LoadOptions, loadDataset, outlineDataset } from "../data/load.ts";
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planRecording } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
 import { persistent } from "../tensor/tensor.ts";
-import { partitionBatch } from "../train/ghosts.ts";
+import { partitionBatch, samplesOfSteps } from "../train/ghosts.ts";
 import type { RegimePhase } from "../train/regime.ts";
 import { Trainer } from "../train/trainer.ts";
 import { gatherTraining, trainingStep } from "../train/training-step.ts";
 import { dataOptions, trainOptions } from "./execute.ts";
-import { growthPhases } from "./growing-batch.ts";
+import { phasesOf } from "./growing-batch.ts";
 import { type DataFacts, planRun, prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
@@ -32,24 +32,20 @@ export interface RunCost {
 }
 
 /** The facts of the data of a run, from the files where only they tell. */
-export async function dataFactsOf(spec: RunSpec, dataDir: string | undefined): Promise<DataFacts> {
+export async function dataFactsOf(spec: RunSpec, load: LoadOptions = {}): Promise<DataFacts> {
   const outline = outlineDataset(spec.dataset);
-  const facts = outline ?? (await loadDataset(spec.dataset, { dataDir }));
+  const facts = outline ?? (await loadDataset(spec.dataset, load));
   const whole = "trainCount" in facts ? facts.trainCount : facts.train.count;
   const { name, classes, channels, height, width } = facts;
   return { name, classes, channels, height, width, count: spec.subset?.train ?? whole };
 }
 
 /** Costs of runs; nothing is trained and no images are needed but those of a folder. */
-export async function costsOf(
-  gpu: Gpu,
-  specs: readonly RunSpec[],
-  dataDir: string | undefined,
-): Promise<RunCost[]> {
+export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], load: LoadOptions): Promise<RunCost[]> {
   const perSample = new Map<string, number>();
   const costs: RunCost[] = [];
   for (const spec of specs) {
-    const facts = await dataFactsOf(spec, dataDir);
+    const facts = await dataFactsOf(spec, load);
     const { model, width, hidden, variant } = spec;
     const key = JSON.stringify([model, width, hidden, variant, facts]);
     const flopsPerSample = perSample.get(key) ?? flopsPerSampleOf(gpu, spec, facts);
@@ -61,8 +57,7 @@ export async function costsOf(
 
 /** The cost of one run whose network takes so many operations for a sample, forward and backward. */
 export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number): RunCost {
-  const phases = spec.batchGrowth ? growthPhases(spec, facts.count) : [spec];
-  const plans = phases.map((phase) => planRun(phase, facts));
+  const plans = phasesOf(planRun(spec, facts), facts);
   const { model } = plans[0]!;
   let [steps, samples, epochs] = [0, 0, 0];
   const changes: { step: number; epoch: number; learningRate: number }[] = [];
@@ -74,8 +69,7 @@ export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number):
         learningRate: phase.learningRate,
       })),
     );
-    const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
-    samples += Math.round(regime.totalEpochs * perEpoch);
+    samples += samplesOfSteps(epoch, regime.totalSteps);
     steps += regime.totalSteps;
     epochs += regime.totalEpochs;
   }
@@ -142,13 +136,9 @@ function placeholder(
  * Operations a second of one training step of a run, compiled and timed; the state it changes is thrown away. Null where
  * the data are streamed: how fast they come is not known before they do.
  */
-export async function measureRate(
-  gpu: Gpu,
-  spec: RunSpec,
-  dataDir: string | undefined,
-): Promise<number | null> {
+export async function measureRate(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<number | null> {
   if (isStreamed(spec.dataset)) return null;
-  const prepared = await prepareRun({ ...spec, batchGrowth: false }, { dataDir });
+  const prepared = await prepareRun({ ...spec, batchGrowth: false }, load);
   const { full, last } = prepared.epoch;
   return gpu.lifetime(async () => {
     const state = materialize(gpu, prepared.model, {

@@ -1,7 +1,8 @@
 /** NaN and infinities in a run: what counts, and where they come from. */
 import { DivergenceError } from "../support/errors.ts";
 import { findNonFinite, type NonFiniteSource } from "../train/diagnose.ts";
-import type { StepMetrics, TrainEvent, Trainer } from "../train/trainer.ts";
+import type { StepMetrics, TrainEvent } from "../train/trainer.ts";
+import type { TrainerSequence } from "../train/trainer-sequence.ts";
 import { loadCheckpoint } from "./run-checkpoint.ts";
 import type { RunSpec } from "./run-spec.ts";
 import type { Tally } from "./tally.ts";
@@ -54,7 +55,7 @@ export function divergenceIn(
 
 /** Replays from the last checkpoint before it and says where it began. */
 export async function divergenceError(
-  trainer: Trainer,
+  trainer: TrainerSequence,
   {
     divergence,
     folder,

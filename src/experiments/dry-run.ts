@@ -7,14 +7,16 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { planRecording } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
+import { CapacityError } from "../support/errors.ts";
 import { formatBytes, formatCount, formatQuantity } from "../support/format.ts";
 import { persistent } from "../tensor/tensor.ts";
-import type { GhostLayout } from "../train/ghosts.ts";
+import { type GhostLayout, samplesOfSteps } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
 import { chooseSlab } from "../train/slab-size.ts";
 import { gatherTraining, trainingStep } from "../train/training-step.ts";
 import { EVALUATION_BATCH, trainOptions } from "./execute.ts";
-import type { DataFacts, PreparedRun } from "./prepare.ts";
+import { phasesOf } from "./growing-batch.ts";
+import { type DataFacts, factsOf, type PlannedRun, type PreparedRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
 export interface TrainingPlan {
@@ -50,12 +52,11 @@ export interface PlannedData {
 
 /** The data of a run that is ready. */
 export function plannedData({ dataset, epoch }: PreparedRun): PlannedData {
-  const { name, classes, channels, height, width, train } = dataset;
-  const facts = { name, classes, channels, height, width, count: train.count };
+  const facts = factsOf(dataset);
   const window = Math.max(epoch.full?.total ?? 0, epoch.last.total) + EVALUATION_BATCH;
   const bytes = isImageDataset(dataset)
     ? dataset.train.images.byteLength + dataset.test.images.byteLength
-    : window * channels * height * width;
+    : window * facts.channels * facts.height * facts.width;
   return { facts, bytes };
 }
 
@@ -73,17 +74,20 @@ export function outlinedData(spec: RunSpec): PlannedData | null {
 }
 
 /**
- * What a run would take on this adapter. What of its model cannot be bound there is in `refused`.
+ * What a run would take on this adapter; of one whose batch grows, the memory is that of the largest. What of its model
+ * cannot be bound there is in `refused`.
  * @throws CapacityError when not even one ghost at a time fits
  */
 export function planTraining(
   gpu: Gpu,
-  run: Omit<PreparedRun, "dataset">,
+  run: PlannedRun,
   { facts, bytes: dataBytes }: PlannedData,
 ): TrainingPlan {
-  const { spec, model, regime, epoch } = run;
+  const { spec, model } = run;
+  const phases = phasesOf(run, facts);
+  const layouts = phases.map(({ epoch }) => epoch.full ?? epoch.last);
+  const layout = layouts.reduce((a, b) => (b.total > a.total ? b : a));
   const options = trainOptions(run);
-  const layout = epoch.full ?? epoch.last;
   const { result, refused } = gpu.planOnly(() => {
     const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: layout.ghosts });
     const tensors = {
@@ -107,8 +111,8 @@ export function planTraining(
   const { bytes: stepBytes, dispatches, flopsByOperation } = result.plan;
   const flat = [state.values, state.gradients, state.velocity, state.start];
   const norms = state.normState ? [state.normState.statistics, state.normState.runningMean] : [];
-  const perEpoch = (regime.stepsPerEpoch - 1) * (epoch.full?.total ?? 0) + epoch.last.total;
-  const samples = Math.round((regime.totalSteps / regime.stepsPerEpoch) * perEpoch);
+  const sum = (of: (phase: PlannedRun) => number) => phases.reduce((total, phase) => total + of(phase), 0);
+  const samples = sum(({ epoch, regime }) => samplesOfSteps(epoch, regime.totalSteps));
   // As the literature counts them: convolutions and matrix products alone.
   const products = (flopsByOperation.get("conv2d") ?? 0) + (flopsByOperation.get("matmul") ?? 0);
   const flopsPerSample = products / layout.total;
@@ -125,12 +129,20 @@ export function planTraining(
     ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,
     dispatchesPerStep: dispatches,
     flopsPerSample,
-    steps: regime.totalSteps,
-    epochs: regime.totalEpochs,
+    steps: sum(({ regime }) => regime.totalSteps),
+    epochs: sum(({ regime }) => regime.totalEpochs),
     samples,
     flops: flopsPerSample * samples,
-    learningRates: learningRateTable(regime),
+    learningRates: phases.flatMap(({ regime }, i) => [
+      ...(phases.length > 1 ? [`phase ${i + 1} of ${phases.length}: batches of ${regime.batchSize}`] : []),
+      ...learningRateTable(regime),
+    ]),
   };
+}
+
+/** @throws CapacityError with what of the model the adapter cannot hold */
+export function requireRoom({ refused: [reason] }: TrainingPlan): void {
+  if (reason !== undefined) throw new CapacityError(reason);
 }
 
 export function describePlan(plan: TrainingPlan): string {

@@ -6,13 +6,17 @@ import { stateDict } from "../nn/state-dict.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import { writeSafetensors } from "../storage/safetensors.ts";
 import { StoppedError } from "../support/errors.ts";
+import { mean } from "../support/statistics.ts";
 import { type Position, START } from "../train/checkpoint.ts";
-import { type TrainEvent, Trainer, type TrainOptions } from "../train/trainer.ts";
+import type { EpochPlan } from "../train/ghosts.ts";
+import type { TrainEvent, TrainOptions } from "../train/trainer.ts";
+import { TrainerSequence } from "../train/trainer-sequence.ts";
 import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { type Divergence, divergenceError, divergenceIn } from "./divergence.ts";
 import { versions } from "./environment.ts";
-import type { PreparedRun } from "./prepare.ts";
+import { phasesOf } from "./growing-batch.ts";
+import { factsOf, type PlannedRun, type PreparedRun } from "./prepare.ts";
 import type { RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
 import { specHash } from "./run-spec.ts";
@@ -65,10 +69,7 @@ export const EVALUATION_BATCH = 500;
 /** Steps between read-backs: rare enough not to be seen in the time of a step of a small network. */
 const LOG_EVERY = 64;
 
-export function trainOptions(
-  { spec, regime, epoch }: Omit<PreparedRun, "dataset">,
-  logEvery = LOG_EVERY,
-): TrainOptions {
+export function trainOptions({ spec, regime, epoch }: PlannedRun, logEvery = LOG_EVERY): TrainOptions {
   return {
     regime,
     epoch,
@@ -100,7 +101,7 @@ export async function executeRun(
 ): Promise<RunSummary> {
   const setupStart = performance.now();
   const { logEvery } = options;
-  const trainer = await createTrainer(gpu, prepared, { logEvery, slabSamples: from?.content.slabSamples });
+  const trainer = await createTrainers(gpu, prepared, { logEvery, slabSamples: from?.content.slabSamples });
   try {
     return await runTrainer(trainer, prepared, folder, { ...options, setupStart, from });
   } finally {
@@ -109,7 +110,7 @@ export async function executeRun(
 }
 
 async function runTrainer(
-  trainer: Trainer,
+  trainer: TrainerSequence,
   prepared: PreparedRun,
   folder: RunFolder<MetricColumn>,
   {
@@ -121,22 +122,20 @@ async function runTrainer(
     from,
   }: ExecuteOptions & { setupStart: number; from: RunCheckpoint | null },
 ): Promise<RunSummary> {
-  const { gpu } = trainer;
-  const { spec, regime, epoch } = prepared;
+  const { gpu, totalSteps } = trainer;
+  const { spec } = prepared;
   if (from) trainer.keeper.restore(from.tensors, from.path);
   folder.rewind(from?.content.metrics ?? null);
   await gpu.settle();
   const setupSeconds = (performance.now() - setupStart) / 1000;
 
   const tally = new Tally(from?.content.tally);
-  const { totalSteps } = regime;
-  const samplesAt = (step: number) => samplesSeen(prepared, step);
   const described = {
     format: 1,
     spec,
     specHash: specHash(spec),
     data: dataFingerprint(prepared.dataset),
-    slabSamples: trainer.slabSamples,
+    slabSamples: trainer.trainers.map(({ slabSamples }) => slabSamples),
     versions: versions(),
     adapter: { ...gpu.adapter, variant: gpu.variant },
   } as const;
@@ -175,7 +174,7 @@ async function runTrainer(
       tally.add(event);
       const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
       const { seconds } = tally;
-      const imagesPerSecond = samplesAt(step) / seconds;
+      const imagesPerSecond = trainer.samplesAt(step) / seconds;
       writeEvent(folder, event, imagesPerSecond);
       if (event.kind === "metrics") {
         divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
@@ -202,7 +201,8 @@ async function runTrainer(
     await writeSafetensors(folder.file("weights.safetensors"), await stateDict(trainer.state));
     await checkpointer.writeBest();
     const { seconds, testLoss, skippedSteps, distance } = tally;
-    const samples = samplesAt(totalSteps);
+    const samples = trainer.samplesAt(totalSteps);
+    const { plan, options } = trainer.trainers[0]!;
     const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
     const summary: RunSummary = {
       accuracy: accuracies.at(-1)!,
@@ -213,14 +213,14 @@ async function runTrainer(
       steps: totalSteps,
       skippedSteps,
       samples,
-      flops: (trainer.plan.cost.flops * samples) / (epoch.full ?? epoch.last).total,
+      flops: trainer.flops,
       seconds,
       setupSeconds,
       imagesPerSecond: samples / seconds,
       ...distance,
-      batchNormGroup: (epoch.full ?? epoch.last).ghostSize,
-      slabSamples: trainer.slabSamples,
-      dispatchesPerStep: trainer.plan.dispatches,
+      batchNormGroup: (options.epoch.full ?? options.epoch.last).ghostSize,
+      slabSamples: Math.max(...described.slabSamples),
+      dispatchesPerStep: plan.dispatches,
       gpuBytes: gpu.allocatedBytes,
     };
     await folder.finish(summary);
@@ -229,25 +229,31 @@ async function runTrainer(
   }
 }
 
-/** How a streamed data set is read for a run. */
-export function dataOptions({ spec, epoch }: PreparedRun) {
-  const largest = Math.max(epoch.full?.total ?? 0, epoch.last.total);
-  return { seed: spec.seed, augment: spec.augmentation, window: { train: largest, test: EVALUATION_BATCH } };
+/**
+ * How a streamed data set is read for a run.
+ * @param phases the batches that it is read in, where these are not the run's alone
+ */
+export function dataOptions({ spec, epoch }: PlannedRun, phases: readonly EpochPlan[] = [epoch]) {
+  const train = Math.max(...phases.map(({ full, last }) => Math.max(full?.total ?? 0, last.total)));
+  return { seed: spec.seed, augment: spec.augmentation, window: { train, test: EVALUATION_BATCH } };
 }
 
 /** Puts model and data on the GPU and records the steps. */
-async function createTrainer(
+async function createTrainers(
   gpu: Gpu,
   prepared: PreparedRun,
-  { logEvery, slabSamples }: { logEvery: number | undefined; slabSamples: number | undefined },
-): Promise<Trainer> {
-  const { spec, dataset, model, epoch } = prepared;
-  const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts);
-  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
-  return Trainer.create(gpu, state, await placeDataset(gpu, dataset, dataOptions(prepared)), {
-    ...trainOptions(prepared, logEvery),
-    slabSamples,
+  { logEvery, slabSamples }: { logEvery: number | undefined; slabSamples: readonly number[] | undefined },
+): Promise<TrainerSequence> {
+  const { spec, dataset, model } = prepared;
+  const phases = phasesOf(prepared, factsOf(dataset));
+  const epochs = phases.map(({ epoch }) => epoch);
+  const ghosts = epochs.map(({ full, last }) => Math.max(full?.ghosts ?? 0, last.ghosts));
+  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: Math.max(...ghosts) });
+  const data = await placeDataset(gpu, dataset, dataOptions(prepared, epochs));
+  const options = phases.map((phase, i) => {
+    return { ...trainOptions(phase, logEvery), slabSamples: slabSamples?.[i] };
   });
+  return TrainerSequence.create(gpu, state, data, options);
 }
 
 function writeEvent(folder: RunFolder<MetricColumn>, event: TrainEvent, imagesPerSecond: number): void {
@@ -269,13 +275,6 @@ function writeEvent(folder: RunFolder<MetricColumn>, event: TrainEvent, imagesPe
   }
 }
 
-function samplesSeen({ epoch, regime }: PreparedRun, step: number): number {
-  const { full, last } = epoch;
-  const { stepsPerEpoch } = regime;
-  const perEpoch = (stepsPerEpoch - 1) * (full?.total ?? 0) + last.total;
-  return Math.floor(step / stepsPerEpoch) * perEpoch + (step % stepsPerEpoch) * (full?.total ?? 0);
-}
-
 function stopped(
   control: RunControl,
   { step, totalSteps, folder }: { step: number; totalSteps: number; folder: string },
@@ -285,8 +284,4 @@ function stopped(
     `stopped by ${by} after step ${step} of ${totalSteps}; go on with: ghostbatch train --resume ${folder}`,
     exitCode,
   );
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

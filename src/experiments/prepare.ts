@@ -17,12 +17,16 @@ import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
 import type { RunSpec } from "./run-spec.ts";
 
-export interface PreparedRun {
+/** A run decided by its specification and the facts of its data. */
+export interface PlannedRun {
   readonly spec: RunSpec;
-  readonly dataset: ImageDataset | StreamedDataset;
   readonly model: Module;
   readonly regime: Regime;
   readonly epoch: EpochPlan;
+}
+
+export interface PreparedRun extends PlannedRun {
+  readonly dataset: ImageDataset | StreamedDataset;
 }
 
 const loaded = new Map<string, ImageDataset>();
@@ -39,14 +43,20 @@ export interface DataFacts extends ImageFacts {
  */
 export async function prepareRun(spec: RunSpec, options: LoadOptions = {}): Promise<PreparedRun> {
   const dataset = await datasetOf(spec, options);
-  return { dataset, ...planRun(spec, { ...dataset, count: dataset.train.count }) };
+  return { dataset, ...planRun(spec, factsOf(dataset)) };
+}
+
+/** The facts of data that are there. */
+export function factsOf({ train, ...dataset }: ImageDataset | StreamedDataset): DataFacts {
+  const { name, classes, channels, height, width } = dataset;
+  return { name, classes, channels, height, width, count: train.count };
 }
 
 /**
  * The network, the regime and the batches of a run, from facts alone: what `--dry-run` shows where there are no data.
  * @throws UsageError when options contradict each other or the data
  */
-export function planRun(spec: RunSpec, facts: DataFacts): Omit<PreparedRun, "dataset"> {
+export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
   const { width, hidden, gamma, variant } = spec;
   const model = createModel(spec.model, facts, { width, hidden, gamma, variant });
   const { batchSize, referenceBatchSize, partial } = spec;

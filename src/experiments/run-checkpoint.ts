@@ -8,6 +8,7 @@ import { type RunSpec, specHash } from "./run-spec.ts";
 import { TallyRecord } from "./tally.ts";
 
 const count = z.int().min(0);
+const slab = z.int().min(1);
 
 export const CheckpointContent = z.object({
   format: z.literal(1),
@@ -19,7 +20,11 @@ export const CheckpointContent = z.object({
   specHash: z.string(),
   /** Of the training images and labels (dataFingerprint). */
   data: z.string(),
-  slabSamples: z.int().min(1),
+  /** Of each phase of the run; a lone number is that of a single phase. */
+  slabSamples: z
+    .array(slab)
+    .min(1)
+    .or(slab.transform((samples) => [samples])),
   versions: z.record(z.string(), z.string()),
   adapter: z.looseObject({ name: z.string() }),
 });

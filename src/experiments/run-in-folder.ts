@@ -4,7 +4,6 @@ import type { RunFolder } from "../storage/run-folder.ts";
 import { writeTensorBoard } from "../storage/tensorboard.ts";
 import { DeviceError, DeviceLostError } from "../support/errors.ts";
 import { type ExecuteOptions, executeRun, type MetricColumn } from "./execute.ts";
-import { executeGrowing } from "./growing-batch.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import type { RunSummary } from "./run-summary.ts";
@@ -31,11 +30,7 @@ export async function runInFolder(
     for (let losses = 0; ; losses++) {
       const gpu = await session.open();
       try {
-        const summary = await gpu.lifetime(() =>
-          prepared.spec.batchGrowth
-            ? executeGrowing(gpu, prepared, folder, options)
-            : executeRun(gpu, prepared, folder, options, checkpoint),
-        );
+        const summary = await gpu.lifetime(() => executeRun(gpu, prepared, folder, options, checkpoint));
         await writeTensorBoard(folder.path);
         return summary;
       } catch (error) {

@@ -4,13 +4,14 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { DATASET_FORMS } from "../data/load.ts";
 import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
 
 const count = z.int().min(1);
 const regimeNames = Object.keys(BASE_REGIMES) as [BaseRegimeName, ...BaseRegimeName[]];
 
 export const RunSpec = z.strictObject({
-  dataset: z.string().describe("mnist or synthetic"),
+  dataset: z.string().describe(DATASET_FORMS.join(", ")),
   /** Fixed first part of a seeded permutation of each split; null takes all. */
   subset: z
     .strictObject({ train: count, test: count, seed: z.int().min(0) })

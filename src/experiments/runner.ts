@@ -1,8 +1,10 @@
 /** Runs specifications under names that carry their hash: what is finished is not run again. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { LoadOptions } from "../data/load.ts";
 import type { GpuSession } from "../host/gpu-session.ts";
 import { RunFolder, runFolderPath } from "../storage/run-folder.ts";
+import { plannedData, planTraining, requireRoom } from "./dry-run.ts";
 import { environmentOf } from "./environment.ts";
 import { type ExecuteOptions, METRIC_COLUMNS } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
@@ -13,7 +15,7 @@ import type { RunSummary } from "./run-summary.ts";
 
 export interface RunnerOptions extends ExecuteOptions {
   readonly runsDirectory: string;
-  readonly dataDir?: string | undefined;
+  readonly load?: LoadOptions;
   /** The command line, for the run's record. */
   readonly command: string;
 }
@@ -25,29 +27,42 @@ export interface FinishedRun {
   readonly reused: boolean;
 }
 
-/** The summary in a run's folder, or null if it has to be run. */
+/** A finished run of the specification, under this label or that of another experiment; null if it has to be run. */
 export async function finishedRun(
   spec: RunSpec,
   label: string,
   runsDirectory: string,
 ): Promise<FinishedRun | null> {
-  const folder = join(runsDirectory, runName(spec, label));
-  const summary = await summaryOf(folder);
-  return summary && { folder, summary, reused: true };
+  const own = runName(spec, label);
+  const others = existsSync(runsDirectory)
+    ? readdirSync(runsDirectory).filter((name) => name.endsWith(`-${specHash(spec)}`) && name !== own)
+    : [];
+  for (const name of [own, ...others.sort()]) {
+    const folder = join(runsDirectory, name);
+    const summary = await summaryOf(folder);
+    if (summary) return { folder, summary, reused: true };
+  }
+  return null;
 }
 
-/** Runs a specification, or returns what a finished run of the same one says; an unfinished one goes on. */
+/**
+ * Runs a specification, or returns what a finished run of the same one says; an unfinished one goes on.
+ * @throws as runInFolder; CapacityError for what does not fit the adapter, before there is a folder
+ */
 export async function runOnce(
   session: GpuSession,
   spec: RunSpec,
   label: string,
   options: RunnerOptions,
 ): Promise<FinishedRun> {
-  const { runsDirectory, dataDir, command, report = console.error } = options;
+  const { runsDirectory, load, command, report = console.error } = options;
   const finished = await finishedRun(spec, label, runsDirectory);
   if (finished) return finished;
-  const prepared = await prepareRun(spec, { dataDir });
-  const environment = environmentOf(await session.open(), command);
+  const prepared = await prepareRun(spec, load);
+  const gpu = await session.open();
+  // Before anything is written.
+  requireRoom(planTraining(gpu, prepared, plannedData(prepared)));
+  const environment = environmentOf(gpu, command);
   const name = runName(spec, label);
   const path = runFolderPath(runsDirectory, name);
   const { folder, from } = existsSync(path)

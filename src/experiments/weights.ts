@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { placeDataset } from "../data/feed.ts";
+import type { LoadOptions } from "../data/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
@@ -74,10 +75,10 @@ export interface ImportedWeights {
 export async function importWeights(
   gpu: Gpu,
   spec: RunSpec,
-  { source, target, dataDir }: { source: string; target: string | undefined; dataDir: string | undefined },
+  { source, target, load }: { source: string; target: string | undefined; load: LoadOptions },
 ): Promise<ImportedWeights> {
   const weights = await readWeights(weightsFile(source));
-  const prepared = await prepareRun(spec, { dataDir });
+  const prepared = await prepareRun(spec, load);
   const { model, dataset } = prepared;
   return gpu.lifetime(async () => {
     const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: 1 });

@@ -1,5 +1,6 @@
 /** Time of every dispatch of a step: by timestamp queries where the adapter has them, else by waiting for each. */
-import type { Command, Gpu, PreparedCommand } from "./gpu.ts";
+import type { Command, PreparedCommand } from "./command.ts";
+import type { Gpu } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
 import type { BufferView } from "./storage.ts";
 

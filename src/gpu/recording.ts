@@ -7,8 +7,9 @@
  */
 import { env } from "../support/env.ts";
 import { DeviceError } from "../support/errors.ts";
+import type { Command, PreparedCommand } from "./command.ts";
 import { printDispatches } from "./dispatch-lines.ts";
-import type { Command, Gpu, PreparedCommand } from "./gpu.ts";
+import type { Gpu } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
 import { type DispatchTime, measureDispatches } from "./profiler.ts";
 import { roofline } from "./roofline.ts";
@@ -55,7 +56,7 @@ export class Arena {
       for (const buffer of unused)
         if (buffer.size >= size && (best === null || buffer.size < best.size)) best = buffer;
       if (best === null) {
-        best = this.#gpu.createStorageBuffer(size, "arena");
+        best = this.#gpu.memory.createPersistent(size, "storage", "arena");
         this.#buffers.push(best);
       }
       unused.delete(best);
@@ -83,7 +84,7 @@ export class Recording {
   /** Submits the step once more. Nothing is created; returns before the GPU has run it. */
   replay(): void {
     if (env.debugLevel() >= 2) {
-      this.#gpu.follow(this.#print());
+      this.#gpu.failures.watch(this.#print()); // told at the next read or settle
       return;
     }
     this.#gpu.submit(this.#prepared, this.label);

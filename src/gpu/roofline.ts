@@ -3,7 +3,8 @@
  * (Williams, Waterman and Patterson 2009). Times elsewhere are given as a share of it.
  */
 import { DeviceError } from "../support/errors.ts";
-import type { Command, Gpu } from "./gpu.ts";
+import type { Command } from "./command.ts";
+import type { Gpu } from "./gpu.ts";
 import { type Cost, defineKernel } from "./kernel.ts";
 import { timeDispatches } from "./profiler.ts";
 import { type BufferView, Storage } from "./storage.ts";

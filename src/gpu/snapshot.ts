@@ -17,7 +17,7 @@ export class Snapshot {
     this.#gpu = gpu;
     this.#views = views;
     const bytes = views.reduce((sum, view) => sum + aligned(view.byteLength), 0);
-    this.#staging = gpu.createStagingBuffer(bytes, "snapshot");
+    this.#staging = gpu.memory.createPersistent(bytes, "staging", "snapshot");
   }
 
   /** Resolves when the snapshot taken last has arrived: before that no other can be taken. */

@@ -87,7 +87,7 @@ function requireRoom(gpu: Gpu, size: number, parameters: number): void {
   const needed = size * ELEMENT_BYTES.f32;
   const available = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
   if (needed <= available) return;
-  gpu.refuse(
+  gpu.memory.refuse(
     new CapacityError(
       `model: its ${formatCount(parameters)} parameters need ${formatBytes(needed)} in one buffer, ${adapter.name} has ` +
         `${formatBytes(available)}: a model of up to ${formatCount(available / ELEMENT_BYTES.f32)} parameters fits`,

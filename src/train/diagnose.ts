@@ -1,5 +1,5 @@
 /** Where NaN and infinities come from: the steps once more from a good state, and the bad one dispatch by dispatch. */
-import type { Command } from "../gpu/gpu.ts";
+import type { Command } from "../gpu/command.ts";
 import type { Recording } from "../gpu/recording.ts";
 import type { BufferView } from "../gpu/storage.ts";
 import { launchCountNonFinite } from "../kernels/non-finite.ts";
@@ -18,6 +18,9 @@ export interface NonFiniteSource {
   readonly layer: string | null;
 }
 
+/** What can be run once more, step by step. */
+type Replayable = Pick<Trainer, "gpu" | "state" | "beginAt" | "submit" | "prepare" | "nonFiniteParameters">;
+
 /**
  * Finds the first dispatch of steps `from` + 1 to `to` that writes a NaN or an infinity; the run cannot go on after.
  *
@@ -26,7 +29,7 @@ export interface NonFiniteSource {
  * @returns null when the steps stay finite this time: the same steps gave other results
  */
 export async function findNonFinite(
-  trainer: Trainer,
+  trainer: Replayable,
   { restore, from, to, badStep }: { restore: () => void; from: number; to: number; badStep: number | null },
 ): Promise<NonFiniteSource | null> {
   // A loss shows parameters that the step before has ruined.
@@ -42,7 +45,7 @@ export async function findNonFinite(
 
 /** The first step, from 1, after which a parameter is not finite. */
 async function firstBadParameters(
-  trainer: Trainer,
+  trainer: Replayable,
   { restore, from, to }: { restore: () => void; from: number; to: number },
 ): Promise<number | null> {
   restore();
@@ -55,7 +58,7 @@ async function firstBadParameters(
 }
 
 async function inspect(
-  trainer: Trainer,
+  trainer: Replayable,
   recording: Recording,
 ): Promise<Omit<NonFiniteSource, "step"> | null> {
   const { gpu, state } = trainer;
@@ -107,7 +110,7 @@ async function layerWithin(
 }
 
 /** What a dispatch writes and is made of floats. */
-function floatOutputs({ gpu }: Trainer, { kernel, launch }: Command): [string, BufferView][] {
+function floatOutputs({ gpu }: Replayable, { kernel, launch }: Command): [string, BufferView][] {
   return gpu.pipelines.shader(kernel).bindings.flatMap(({ name, kind }): [string, BufferView][] => {
     const view = launch.buffers[name] as Tensor | undefined;
     return kind === "read_write" && view?.dtype === "f32" ? [[name, view]] : [];

@@ -145,6 +145,13 @@ export function planEpoch({ samples, ...options }: PartitionOptions): EpochPlan 
   return { stepsPerEpoch: steps, full, last };
 }
 
+/** Samples in the first `steps` steps of such epochs. */
+export function samplesOfSteps({ stepsPerEpoch, full, last }: EpochPlan, steps: number): number {
+  const batch = full?.total ?? 0;
+  const epoch = (stepsPerEpoch - 1) * batch + last.total;
+  return Math.floor(steps / stepsPerEpoch) * epoch + (steps % stepsPerEpoch) * batch;
+}
+
 /**
  * Steps in an epoch: ⌈samples / batchSize⌉, or ⌊…⌋ where a partial last batch is dropped.
  * @throws UsageError when that is 0

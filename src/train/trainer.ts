@@ -54,6 +54,12 @@ export type TrainEvent =
     }
   | ({ readonly kind: "evaluation"; readonly step: number; readonly epoch: number } & Evaluation);
 
+/** What trainers that take turns need only once. */
+export interface SharedMemory {
+  readonly arena: Arena;
+  readonly log: StepLog;
+}
+
 /** Called after each step and its events; false ends the run there. */
 export type AfterStep = (position: Position) => boolean | Promise<boolean>;
 
@@ -100,17 +106,20 @@ export class Trainer {
     this.#log = fields.log;
   }
 
-  /** Records the steps of a run: everything is allocated and compiled when this returns. */
+  /**
+   * Records the steps of a run: everything is allocated and compiled when this returns.
+   * @param shared memory of another trainer of the same model, which does not run while this one does
+   */
   static async create(
     gpu: Gpu,
     state: ModelState,
     data: ResidentDataset,
     options: TrainOptions,
+    { arena, log }: SharedMemory = { arena: new Arena(gpu), log: new StepLog(gpu) },
   ): Promise<Trainer> {
     const { epoch, running, augment, memoryBytes, skipNonFinite, gradientNoise } = options;
     const inputs = new StepInputs(gpu, data, options);
     const distance = persistent(gpu, [2], { label: "distance" });
-    const log = new StepLog(gpu);
     const stepTensors = { order: inputs.order, log: log.steps, step: inputs.step };
     const input = gatherTraining(state, data, stepTensors, augment);
     const body = (layout: GhostLayout, maximumSlab: number) => () =>
@@ -130,7 +139,6 @@ export class Trainer {
         memoryBytes,
         (layout, maximumSlab) => planRecording(gpu, body(layout, maximumSlab)).bytes,
       );
-    const arena = new Arena(gpu);
     const full = await record(gpu, arena, "training step", body(largest, slabSamples));
     const recordings = {
       full,

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { BIN, ghostbatch, type Outcome, outcomeOf, startGhostbatch } from "../support/command-line.ts";
+import { ghostbatch, type Outcome } from "../support/command-line.ts";
+import { BIN, runProgram, start } from "../support/program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-bad-input-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -37,7 +38,7 @@ describe("options", () => {
   test("unknown: the nearest one is named", async () => {
     await expectRefused(["--batch-siez", "3"], NEAREST);
     // And so in a process of its own.
-    expectOneError(await startGhostbatch(["train", "--batch-siez", "3"]), NEAREST);
+    expectOneError(await runProgram(["train", "--batch-siez", "3"]), NEAREST);
   });
 
   test("an unknown verb", async () => {
@@ -203,16 +204,16 @@ describe("a full disk", () => {
   beforeAll(async () => {
     canMount =
       process.platform === "linux" &&
-      (await outcomeOf("unshare", inside("true")).catch(() => null))?.code === 0;
+      (await start("unshare", inside("true")).ended.catch(() => null))?.code === 0;
   });
 
   test("is told, and holds nothing afterwards", async ({ skip }) => {
     if (!canMount) skip("mounting a small file system takes rights that this process does not have");
     const train = `"${process.execPath}" "${BIN}" train ${LITTLE.join(" ")} --runs-dir "${folder}/runs" --name full`;
-    const { code, stdout, stderr } = await outcomeOf(
+    const { code, stdout, stderr } = await start(
       "unshare",
       inside(`{ ${train}; code=$?; ls -A "${folder}/runs"; exit $code; }`),
-    );
+    ).ended;
     expectOneError({ code, stdout, stderr }, /full: cannot create the run folder: the disk is full/);
   });
 });

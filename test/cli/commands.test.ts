@@ -7,7 +7,8 @@ import { afterAll, expect, test } from "vitest";
 import { parse } from "yaml";
 import { runningOnSoftwareNode, softwareNodePath } from "../../src/host/software-gpu.ts";
 import { readSafetensors } from "../../src/storage/safetensors.ts";
-import { ghostbatch, startGhostbatch } from "../support/command-line.ts";
+import { ghostbatch } from "../support/command-line.ts";
+import { runProgram } from "../support/program.ts";
 
 const runs = mkdtempSync(join(tmpdir(), "ghostbatch-commands-"));
 afterAll(() => rmSync(runs, { recursive: true }));
@@ -21,7 +22,7 @@ test("train writes a run folder; its config.yaml alone gives the run again, bit 
   const more =
     "--lr 0.05 --lr-rule sqrt --lr-reference-batch 16 --momentum-reset epoch --clip-norm 1 --seed 7 --max-steps 5";
   const args = ["train", ...options.split(" "), ...more.split(" "), "--runs-dir", runs, "--json"];
-  const first = await startGhostbatch([...args, "--name", "first"]);
+  const first = await runProgram([...args, "--name", "first"]);
   expect(first.code, first.stderr).toBe(0);
   expect(first.stderr).toContain("learning-rate rule sqrt, reference batch 16: rates × √(32 / 16) = 1.41421");
 
@@ -87,7 +88,7 @@ test("train writes a run folder; its config.yaml alone gives the run again, bit 
   expect(readdirSync(join(runs, "first"))).toEqual(expect.arrayContaining(wanted));
   expect(readdirSync(join(runs, "first")).filter((name) => /^\.|tmp/.test(name))).toEqual([]);
 
-  const second = await startGhostbatch([
+  const second = await runProgram([
     "train",
     "--config",
     inRun("first", "config.yaml"),
@@ -185,6 +186,6 @@ test("no adapter at all: exit code 3, and what to do", async ({ skip }) => {
   if (process.platform !== "linux") skip("only Vulkan's drivers can be taken away by a variable");
   if (softwareNodePath() !== null && !runningOnSoftwareNode())
     skip("a software GPU stands in for an adapter here");
-  const { code, stderr } = await startGhostbatch(["train"], { VK_DRIVER_FILES: "/nonexistent" });
+  const { code, stderr } = await runProgram(["train"], { env: { VK_DRIVER_FILES: "/nonexistent" } });
   expect([code, stderr]).toEqual([3, expect.stringMatching(/^error: no GPU adapter: run `npm run setup`/m)]);
 });

@@ -195,18 +195,28 @@ describe("--resume", () => {
   });
 });
 
-test("8 kills with -9 at random instants", async () => {
-  const report = await killRuns({
-    runsDirectory,
-    name: "killed",
-    configuration: CONFIGURATION.replace("1200", "400"),
-    words: ["--checkpoint-every", "3"],
-    kills: 8,
-    seed: 3,
-    within: 500,
-  });
-  console.log(
-    `${report.survived} of ${report.kills} kills survived; ${report.insideWrites} left a half-written checkpoint`,
-  );
-  expect(report).toMatchObject({ kills: 8, survived: 8 });
-}, 300_000);
+/** Its batch grows after 208 of 230 steps, and once more after 219. */
+const GROWING = `
+dataset: synthetic:1x7x7:4:410:40
+baseRegime: f1-small
+epochScale: 0.5
+batchSize: 8
+ghostSize: 4
+batchGrowth: true
+`;
+
+test.each([
+  [5, "killed", CONFIGURATION.replace("1200", "400"), 500],
+  [3, "killed-growing", GROWING, 300],
+])(
+  "%i kills with -9 at random instants: %s",
+  async (kills, name, configuration, within) => {
+    const words = ["--checkpoint-every", "3"];
+    const report = await killRuns({ runsDirectory, name, configuration, words, kills, seed: 3, within });
+    console.log(
+      `${report.survived} of ${report.kills} kills survived; ${report.insideWrites} left a half-written checkpoint`,
+    );
+    expect(report).toMatchObject({ kills, survived: kills });
+  },
+  300_000,
+);

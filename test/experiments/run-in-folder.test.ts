@@ -4,19 +4,16 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "nod
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
-import type { ExecuteOptions } from "../../src/experiments/execute.ts";
 import { prepareRun } from "../../src/experiments/prepare.ts";
 import { resumeRun } from "../../src/experiments/resume.ts";
 import { RunControl } from "../../src/experiments/run-control.ts";
 import { runInFolder } from "../../src/experiments/run-in-folder.ts";
 import { runOnce } from "../../src/experiments/runner.ts";
-import type { Gpu } from "../../src/gpu/gpu.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
 import { CheckpointFolder } from "../../src/storage/checkpoint-file.ts";
-import { DataError, DeviceError, StoppedError } from "../../src/support/errors.ts";
-import { checkpoints, environment, FolderRuns, SPEC } from "../support/folder-runs.ts";
+import { CapacityError, DataError, DeviceError, StoppedError } from "../../src/support/errors.ts";
+import { checkpoints, environment, FolderRuns, losing, SPEC } from "../support/folder-runs.ts";
 import { outcome } from "../support/kills.ts";
 
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-runs-"));
@@ -26,27 +23,19 @@ const runs = new FolderRuns(runsDirectory);
 const { lines, report, session } = runs;
 let expected: string;
 
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 beforeAll(async () => {
   const { path, done } = await runs.start("undisturbed");
   await done;
   expected = outcome(path);
 });
 
-/** Loses the device at the first progress after each of these steps. */
-function losing(steps: number[]): {
-  session: GpuSession;
-  onProgress: NonNullable<ExecuteOptions["onProgress"]>;
-} {
-  let gpu: Gpu;
-  const onOpen = (opened: Gpu) => {
-    gpu = opened;
-  };
-  const onProgress = ({ step }: { step: number }) => {
-    if (steps.length === 0 || step < steps[0]!) return;
-    steps.shift();
-    gpu.device.destroy();
-  };
-  return { session: new GpuSession({ onOpen }), onProgress };
+/** The complete checkpoints to go on from. */
+function checkpointsOf(path: string): string[] {
+  const folder = join(path, "checkpoints");
+  return existsSync(folder) ? readdirSync(folder).filter((name) => /^last-\d+\.json$/.test(name)) : [];
 }
 
 describe("a lost device", () => {
@@ -109,13 +98,11 @@ describe("a run that is asked to stop", () => {
 
   test("takes a checkpoint when asked, and goes on", async () => {
     const control = new RunControl();
-    const folder = join(runsDirectory, "asked", "checkpoints");
+    const path = join(runsDirectory, "asked");
     let seen: string[] = [];
     const onProgress = ({ step }: { step: number }) => {
       if (step === 10) control.requestCheckpoint();
-      if (seen.length === 0 && existsSync(folder)) {
-        seen = readdirSync(folder).filter((name) => /^last-\d+\.json$/.test(name));
-      }
+      if (seen.length === 0) seen = checkpointsOf(path);
     };
     // Long enough for the checkpoint to be written beside the steps.
     const never = { every: { steps: Number.POSITIVE_INFINITY }, keep: 1 };
@@ -149,8 +136,9 @@ describe("going on", () => {
       "full",
       {},
       {
-        onProgress: ({ step }) => {
-          if (step < 200) return;
+        // After the first checkpoint, early enough for the next to be written before the run ends.
+        onProgress: () => {
+          if (checkpointsOf(join(runsDirectory, "full")).length === 0) return;
           vi.spyOn(prototype, "write").mockRejectedValue(
             Object.assign(new Error("ENOSPC"), { code: "ENOSPC" }),
           );
@@ -213,6 +201,9 @@ describe("going on", () => {
     expect(lines.some((line) => /^resuming .*cell-seed123-\w+ after step 1\d\d$/.test(line))).toBe(true);
     expect(outcome(finished.folder)).toBe(expected);
     expect(await runOnce(session, spec, "cell", options)).toEqual({ ...finished, reused: true });
+    expect(await runOnce(session, spec, "other-experiment", options)).toEqual({ ...finished, reused: true });
+    const other = await runOnce(session, { ...spec, seed: 7, maxSteps: 2 }, "cell", options);
+    expect(other.folder).not.toBe(finished.folder);
   });
 
   test("twice at once: one of the two is refused", async () => {
@@ -223,4 +214,13 @@ describe("going on", () => {
     expect(outcome(run.path)).toBe(expected);
     await expect(runs.goOn(run)).rejects.toThrow(/the run has finished/);
   });
+});
+
+test("a run that does not fit the adapter is refused before it has a folder", async () => {
+  const spec = completeSpec({ ...SPEC, width: 20_000, hidden: 1, memory: 1 });
+  const before = readdirSync(runsDirectory);
+  await expect(runOnce(session, spec, "too-large", { runsDirectory, command: "test" })).rejects.toThrow(
+    CapacityError,
+  );
+  expect(readdirSync(runsDirectory)).toEqual(before);
 });

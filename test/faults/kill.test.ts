@@ -23,6 +23,17 @@ maxSteps: 900
 epochs: 1000
 `;
 
+/** Phases of 936, 50 and 50 steps. */
+const GROWING = `
+dataset: synthetic:1x7x7:4:410:40
+model: f1
+baseRegime: f1-small
+epochScale: 2.25
+batchSize: 8
+ghostSize: 4
+batchGrowth: true
+`;
+
 const RESNET = `
 dataset: synthetic:3x16x16:10:70:20
 model: resnet8
@@ -34,14 +45,23 @@ maxSteps: 50
 epochs: 1000
 `;
 
-test("50 kills of F1 and of a small ResNet", async () => {
+test("50 kills of F1, of one whose batch grows, and of a small ResNet", async () => {
   const f1 = await killRuns({
     runsDirectory,
     name: "f1",
     configuration: F1,
     words: ["--checkpoint-every", "3"],
-    kills: 34,
+    kills: 26,
     seed: 1,
+    within: 900,
+  });
+  const growing = await killRuns({
+    runsDirectory,
+    name: "growing",
+    configuration: GROWING,
+    words: ["--checkpoint-every", "3"],
+    kills: 8,
+    seed: 3,
     within: 900,
   });
   const words = ["--checkpoint-every", "2", "--keep-checkpoints", "3"];
@@ -54,7 +74,7 @@ test("50 kills of F1 and of a small ResNet", async () => {
     seed: 2,
     within: 1500,
   });
-  const sum = (key: keyof typeof f1) => f1[key] + resnet[key];
+  const sum = (key: keyof typeof f1) => f1[key] + growing[key] + resnet[key];
   console.log(
     `${sum("survived")} of ${sum("kills")} kills survived, in ${sum("runs")} runs; ${sum("insideWrites")} left a half-written checkpoint, ${sum("insideStarts")} came while a process started`,
   );

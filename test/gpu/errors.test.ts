@@ -104,7 +104,7 @@ test("memory is found again, views are checked", async () => {
       return y;
     });
     expect((await readFloats(kept))[100]).toBe(36);
-    gpu.release(kept.storage);
+    gpu.memory.release(kept.storage);
   }
   expect(gpu.created.buffers - before).toBeLessThanOrEqual(3); // the tensor, its read-back, the first constants
   expect(() => slice(source, 100, [64])).toThrow(/lie outside the 128/);

@@ -52,13 +52,12 @@ test("a replayed step gives the bits of an eager one", async () => {
   expect(results[0]![0]!.some((value) => value !== 0)).toBe(true);
 });
 
-test("after the first step nothing is created, memory stays flat, and only log points read", async () => {
+test("after the first step nothing is created or allocated, and only log points read", async () => {
   const { state, data, options } = smallRun(gpu, { maxSteps: 1000, logEvery: 256 });
   const trainer = await Trainer.create(gpu, state, data, { ...options, evaluateEvery: 1000 });
   const reads = vi.spyOn(gpu, "read");
   let created = { ...gpu.created };
   let bytes = 0;
-  let resident = 0;
   let logs = 0;
   for await (const event of trainer.run()) {
     if (event.kind !== "metrics") continue;
@@ -68,8 +67,6 @@ test("after the first step nothing is created, memory stays flat, and only log p
       created = { ...gpu.created };
       bytes = gpu.allocatedBytes;
     }
-    // The first 512 steps fill the heap to what it keeps.
-    if (logs === 2) resident = process.memoryUsage().rss;
   }
   expect(logs).toBe(Math.ceil(1000 / 256));
   expect(reads.mock.calls.length).toBe(2 * logs + 1); // metrics and distances at log points, the last evaluation
@@ -78,8 +75,6 @@ test("after the first step nothing is created, memory stays flat, and only log p
   expect(gpu.created.pipelines).toBe(created.pipelines);
   expect(gpu.created.buffers - created.buffers).toBeLessThanOrEqual(1); // the evaluation's staging buffer
   expect(gpu.allocatedBytes - bytes).toBeLessThanOrEqual(256);
-  // 488 steps of 40 dispatches: bind groups made in each would be 34 MB by what Dawn takes for one, 1.7 KB.
-  expect(process.memoryUsage().rss - resident).toBeLessThan(30 * 2 ** 20);
 });
 
 describe("a step of F1 at the paper's size", () => {

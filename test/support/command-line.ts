@@ -1,51 +1,9 @@
-// The command line: as a user starts it, and inside this process, which takes milliseconds instead of a second.
-
-import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
+// The command line inside this process, which takes milliseconds instead of the second of a process of its own.
 import { vi } from "vitest";
 import { run } from "../../src/cli/program.ts";
+import { BIN, type Ended } from "./program.ts";
 
-export const BIN = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
-
-export interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  /** Without the two lines about limits with which Dawn greets every process on Vulkan. */
-  readonly stderr: string;
-}
-
-/** Runs a program to its end. */
-export function outcomeOf(
-  program: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const text = { stdout: "", stderr: "" };
-    for (const stream of ["stdout", "stderr"] as const) {
-      child[stream].setEncoding("utf8").on("data", (part: string) => {
-        text[stream] += part;
-      });
-    }
-    child.on("error", reject);
-    child.on("close", (code) => {
-      resolve({
-        code,
-        stdout: text.stdout,
-        stderr: text.stderr.replaceAll(/^Warning: maxDynamic.*\n/gm, ""),
-      });
-    });
-  });
-}
-
-/** Runs bin/ghostbatch.mjs with these arguments, on the node that runs the tests. */
-export function startGhostbatch(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return outcomeOf(process.execPath, [BIN, ...args], { DEBUG: "", ...env });
-}
+export type Outcome = Pick<Ended, "code" | "stdout" | "stderr">;
 
 /** What bin/ghostbatch.mjs does with these arguments, without a process of its own. One at a time. */
 export async function ghostbatch(args: readonly string[]): Promise<Outcome> {

@@ -6,6 +6,7 @@ import { type PreparedRun, prepareRun } from "../../src/experiments/prepare.ts";
 import { resumeRun } from "../../src/experiments/resume.ts";
 import { runInFolder } from "../../src/experiments/run-in-folder.ts";
 import type { RunSpecInput } from "../../src/experiments/run-spec.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
 import { GpuSession } from "../../src/host/gpu-session.ts";
 import { RunFolder } from "../../src/storage/run-folder.ts";
 
@@ -71,4 +72,21 @@ export class FolderRuns {
     const { folder, from } = await resumeRun(path, prepared, { environment, report });
     return runInFolder(session, prepared, folder, { checkpoints, logEvery: 2, report, ...options }, from);
   }
+}
+
+/** Loses the device at the first progress after each of these steps. */
+export function losing(steps: number[]): {
+  session: GpuSession;
+  onProgress: NonNullable<ExecuteOptions["onProgress"]>;
+} {
+  let gpu: Gpu;
+  const onOpen = (opened: Gpu) => {
+    gpu = opened;
+  };
+  const onProgress = ({ step }: { step: number }) => {
+    if (steps.length === 0 || step < steps[0]!) return;
+    steps.shift();
+    gpu.device.destroy();
+  };
+  return { session: new GpuSession({ onOpen }), onProgress };
 }

@@ -114,7 +114,7 @@ function withoutTimings(record: object): object {
 }
 
 /** Resolves when a process has begun to train: it has written a checkpoint or metrics, or it has ended. */
-async function firstStep(program: Program, folder: string): Promise<void> {
+export async function firstStep(program: Program, folder: string): Promise<void> {
   let done = false;
   void program.ended.then(() => {
     done = true;

@@ -1,13 +1,14 @@
-// The command line as processes of its own: on the node that runs the tests, which has the GPU they use.
+// Processes of their own: the command line on the node that runs the tests, which has the GPU they use, and any other program.
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-const BIN = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
+export const BIN = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
+  /** Without the two lines about limits with which Dawn greets every process on Vulkan. */
   readonly stderr: string;
 }
 
@@ -16,34 +17,43 @@ export interface Program {
   readonly ended: Promise<Ended>;
 }
 
-export function startProgram(
-  args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
-): Program {
-  const env = { ...process.env, NO_COLOR: "1", ...options.env };
-  const child = spawn(process.execPath, [BIN, ...args], {
+interface Options {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Starts any program; `ended` is rejected where there is none of that name. */
+export function start(program: string, args: readonly string[], { env, ...options }: Options = {}): Program {
+  const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
     ...options,
-    env,
+    env: { ...process.env, ...env },
   });
   const texts = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
-    child[name].setEncoding("utf8");
-    child[name].on("data", (text: string) => {
+    child[name].setEncoding("utf8").on("data", (text: string) => {
       texts[name] += text;
     });
   }
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, ...texts }));
+    child.on("close", (code, signal) => {
+      const stderr = texts.stderr.replaceAll(/^Warning: maxDynamic.*\n/gm, "");
+      resolve({ code, signal, stdout: texts.stdout, stderr });
+    });
   });
   return { child, ended };
 }
 
+/** Starts bin/ghostbatch.mjs with these arguments. */
+export function startProgram(args: readonly string[], { env, ...options }: Options = {}): Program {
+  return start(process.execPath, [BIN, ...args], {
+    ...options,
+    env: { DEBUG: "", NO_COLOR: "1", ...env },
+  });
+}
+
 /** Runs it to its end. */
-export function runProgram(
-  args: readonly string[],
-  options: Parameters<typeof startProgram>[1] = {},
-): Promise<Ended> {
+export function runProgram(args: readonly string[], options: Options = {}): Promise<Ended> {
   return startProgram(args, options).ended;
 }

@@ -5,7 +5,7 @@ import { previewTraining } from "../../experiments/preview.ts";
 import { openGpu } from "../../host/open-gpu.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { adapterOption, dataDirOption, wholeNumber } from "../options.ts";
-import { loadReports } from "../transfer-line.ts";
+import { loadOptions } from "../transfer-line.ts";
 
 interface PreviewFlags {
   out?: string;
@@ -33,10 +33,7 @@ export function previewCommand(): Command {
 async function preview(name: string, flags: PreviewFlags): Promise<void> {
   isStreamed(name); // an unknown name is told before a GPU is opened
   const gpu = await openGpu({ adapter: flags.adapter });
-  const { facts, x, labels } = await previewTraining(gpu, name, flags, {
-    dataDir: flags.dataDir,
-    ...loadReports(),
-  });
+  const { facts, x, labels } = await previewTraining(gpu, name, flags, loadOptions(flags));
   const sheet = drawSheet(bytesOf(x, facts), {
     ...facts,
     title: `${facts.name}: training samples, seed ${flags.seed}, epoch ${flags.epoch}`,

@@ -23,6 +23,7 @@ import {
   wholeNumber,
 } from "../options.ts";
 import { openSession, writeRecord } from "../request.ts";
+import { loadOptions } from "../transfer-line.ts";
 
 interface MeasureFlags {
   adapter?: string;
@@ -95,7 +96,7 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
     const point =
       flags.run === undefined
         ? await freshPoint(gpu, flags)
-        : await pointOfRun(gpu, flags.run, flags.dataDir);
+        : await pointOfRun(gpu, flags.run, loadOptions(flags));
     const ghostSize =
       flags.run === undefined
         ? ghost
@@ -126,10 +127,12 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   console.log(`the report: ghostbatch report --experiment ${id} --runs-dir ${flags.runsDir}`);
 }
 
-function freshPoint(gpu: Gpu, { model, scale, seed, epochs, dataDir }: MeasureFlags): Promise<MeasuredPoint> {
+function freshPoint(gpu: Gpu, flags: MeasureFlags): Promise<MeasuredPoint> {
+  const { model, scale, seed, epochs, dataDir } = flags;
   const row = ROWS[model?.[0] ?? (scale === "small" ? "f1" : "resnet44")]!;
   const { dataset: images } = imagesFor(row, scale, dataDir);
-  return pointAfter(gpu, cellSpec(row, { column: "SB", scale, seed, images }), epochs, dataDir);
+  const spec = cellSpec(row, { column: "SB", scale, seed, images });
+  return pointAfter(gpu, spec, epochs, loadOptions(flags));
 }
 
 async function ledger(folders: readonly string[], { target, json, runsDir }: MeasureFlags): Promise<void> {

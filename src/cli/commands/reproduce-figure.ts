@@ -19,6 +19,7 @@ import {
   type RequestFlags,
   writeRecord,
 } from "../request.ts";
+import { loadOptions } from "../transfer-line.ts";
 
 interface FigureFlags extends RequestFlags {
   /** A row of Table 1, in a list of one. */
@@ -157,7 +158,7 @@ async function runFigure4(flags: FigureFlags): Promise<void> {
     { row, scale, seed, images: images.dataset },
     {
       directions: flags.directions ?? (scale === "small" ? 200 : 1000),
-      dataDir,
+      load: loadOptions(flags),
       onProgress: (text) => console.error(text),
     },
   );

@@ -7,6 +7,7 @@ import {
   outlinedData,
   plannedData,
   planTraining,
+  requireRoom,
   type TrainingPlan,
 } from "../../experiments/dry-run.ts";
 import { environmentOf } from "../../experiments/environment.ts";
@@ -25,7 +26,7 @@ import { specHash } from "../../experiments/run-spec.ts";
 import type { RunSummary } from "../../experiments/run-summary.ts";
 import { GpuSession } from "../../host/gpu-session.ts";
 import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
-import { CapacityError, UsageError } from "../../support/errors.ts";
+import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
 import { checkpointsOf, typedCommand } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
@@ -37,7 +38,7 @@ import {
   type TrainFlags,
   trainOptions,
 } from "../train-options.ts";
-import { loadReports } from "../transfer-line.ts";
+import { loadOptions } from "../transfer-line.ts";
 
 export function trainCommand(): Command {
   const command = new Command("train").description(
@@ -71,7 +72,7 @@ async function train(flags: TrainFlags): Promise<void> {
     );
     return;
   }
-  const prepared = await prepareRun(spec, { dataDir: flags.dataDir, ...loadReports() });
+  const prepared = await prepareRun(spec, loadOptions(flags));
   const warnings = new Set([...(prepared.epoch.full?.warnings ?? []), ...prepared.epoch.last.warnings]);
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const session = new GpuSession({ adapter: flags.adapter });
@@ -82,8 +83,7 @@ async function train(flags: TrainFlags): Promise<void> {
     printPlan(plan, flags);
     return;
   }
-  const [refused] = plan.refused;
-  if (refused !== undefined) throw new CapacityError(refused);
+  requireRoom(plan);
   const name =
     flags.name ??
     `${spec.model}-${prepared.dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;

@@ -6,6 +6,7 @@ import { exportWeights, importWeights, specOfRun } from "../../experiments/weigh
 import { openGpu } from "../../host/open-gpu.ts";
 import { formatCount } from "../../support/format.ts";
 import { adapterOption, dataDirOption, jsonOption } from "../options.ts";
+import { loadOptions } from "../transfer-line.ts";
 
 export function weightsCommand(): Command {
   return new Command("weights")
@@ -55,14 +56,14 @@ async function runImport(
     json?: boolean;
   },
 ): Promise<void> {
-  const { model, dataset, out: target, dataDir, adapter, json } = options;
+  const { model, dataset, out: target, adapter, json } = options;
   const run = options.run ?? (existsSync(join(source, "config.yaml")) ? source : undefined);
   const spec =
     run === undefined
       ? completeSpec({ ...(model && { model }), ...(dataset && { dataset }) })
       : specOfRun(run);
   const gpu = await openGpu({ adapter });
-  const imported = await importWeights(gpu, spec, { source, target, dataDir });
+  const imported = await importWeights(gpu, spec, { source, target, load: loadOptions(options) });
   if (json) {
     console.log(JSON.stringify(imported, null, 2));
     return;

@@ -1,4 +1,5 @@
 /** Figure 4 of Hoffer et al. 2017 (appendix B): random directions from the first weights, at three ranges. */
+import type { LoadOptions } from "../../data/load.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { cellSpec } from "../columns.ts";
 import type { FigureChoice } from "../figures.ts";
@@ -14,18 +15,18 @@ const SAMPLES = { small: 1024, full: 5120 };
 
 export interface Figure4Options {
   readonly directions: number;
-  readonly dataDir?: string | undefined;
+  readonly load: LoadOptions;
   readonly onProgress?: (text: string) => void;
 }
 
 export async function measureFigure4(
   gpu: Gpu,
   { row, scale, seed, images }: FigureChoice,
-  { directions, dataDir, onProgress }: Figure4Options,
+  { directions, load, onProgress }: Figure4Options,
 ): Promise<{ measurements: DirectionMeasurement[]; notes: string[] }> {
   const spec = cellSpec(row, { column: "SB", scale, seed, images });
   return gpu.lifetime(async () => {
-    const { state, data } = await pointAfter(gpu, spec, 0, dataDir);
+    const { state, data } = await pointAfter(gpu, spec, 0, load);
     const ghostSize = row.scales[scale === "small" ? "small" : "full"].ghost;
     const wanted = Math.min(scale === "small" ? SAMPLES.small : SAMPLES.full, data.train.count);
     const batchSize = wanted - (wanted % ghostSize);

@@ -1,6 +1,7 @@
 /** The model and the data that a measurement is made on: of a finished run, or after some epochs of a row's small batch. */
 import { join } from "node:path";
 import { placeDataset } from "../../data/feed.ts";
+import type { LoadOptions } from "../../data/load.ts";
 import type { ResidentDataset } from "../../data/resident.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { type ModelState, materialize } from "../../nn/model-state.ts";
@@ -25,13 +26,9 @@ export interface MeasuredPoint {
 const MAXIMUM_GHOSTS = 256;
 
 /** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
-export async function pointOfRun(
-  gpu: Gpu,
-  folder: string,
-  dataDir: string | undefined,
-): Promise<MeasuredPoint> {
+export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
   const spec = await specOfRun(folder);
-  const prepared = await prepareRun(spec, { dataDir });
+  const prepared = await prepareRun(spec, load);
   const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: MAXIMUM_GHOSTS });
   const path = join(folder, "weights.safetensors");
   const weights = new Map<string, StateTensor>();
@@ -48,9 +45,9 @@ export async function pointAfter(
   gpu: Gpu,
   spec: RunSpec,
   epochs: number,
-  dataDir: string | undefined,
+  load: LoadOptions = {},
 ): Promise<MeasuredPoint> {
-  const prepared = await prepareRun(spec, { dataDir });
+  const prepared = await prepareRun(spec, load);
   const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: MAXIMUM_GHOSTS });
   const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
   const description = `${spec.model} with batches of ${spec.batchSize} after ${epochs} epochs`;

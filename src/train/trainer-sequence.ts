@@ -1,0 +1,152 @@
+/**
+ * Trainers that train one model one after the other, as where a batch grows: steps and epochs are counted through, so
+ * events and positions are those of one run. A run of one batch size is a sequence of one.
+ */
+import type { ResidentDataset } from "../data/resident.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { Arena, type Recording } from "../gpu/recording.ts";
+import type { ModelState } from "../nn/model-state.ts";
+import { type Position, START, type StateKeeper } from "./checkpoint.ts";
+import { samplesOfSteps } from "./ghosts.ts";
+import { StepLog } from "./step-log.ts";
+import { type AfterStep, type TrainEvent, Trainer, type TrainOptions } from "./trainer.ts";
+
+interface Phase {
+  readonly trainer: Trainer;
+  /** Steps done when it begins. */
+  readonly firstStep: number;
+  /** Steps done when it has ended. */
+  readonly lastStep: number;
+  /** Epochs done when it begins; those of one phase may be of more steps than those of another. */
+  readonly firstEpoch: number;
+}
+
+export class TrainerSequence {
+  readonly gpu: Gpu;
+  readonly state: ModelState;
+  readonly totalSteps: number;
+  /** Copies the state to the CPU and back, whichever trainer is at work. */
+  readonly keeper: StateKeeper;
+  /** In their order. */
+  readonly trainers: readonly Trainer[];
+  readonly #phases: readonly Phase[];
+
+  private constructor(gpu: Gpu, state: ModelState, trainers: readonly Trainer[]) {
+    this.gpu = gpu;
+    this.state = state;
+    this.trainers = trainers;
+    this.keeper = trainers[0]!.keeper;
+    let [firstStep, firstEpoch] = [0, 0];
+    this.#phases = trainers.map((trainer) => {
+      const { totalSteps, totalEpochs } = trainer.options.regime;
+      const phase = { trainer, firstStep, lastStep: firstStep + totalSteps, firstEpoch };
+      firstStep += totalSteps;
+      firstEpoch += totalEpochs;
+      return phase;
+    });
+    this.totalSteps = firstStep;
+  }
+
+  /**
+   * Records the steps of all phases: everything is allocated and compiled when this returns.
+   * @param options one for each phase, in their order
+   */
+  static async create(
+    gpu: Gpu,
+    state: ModelState,
+    data: ResidentDataset,
+    options: readonly TrainOptions[],
+  ): Promise<TrainerSequence> {
+    const shared = { arena: new Arena(gpu), log: new StepLog(gpu) };
+    const trainers: Trainer[] = [];
+    for (const phase of options) trainers.push(await Trainer.create(gpu, state, data, phase, shared));
+    return new TrainerSequence(gpu, state, trainers);
+  }
+
+  /** As `run` of a trainer: from a position to the end of the last phase. */
+  async *run(from: Position, afterStep: AfterStep): AsyncGenerator<TrainEvent> {
+    let goesOn = true;
+    for (const { trainer, firstStep, lastStep, firstEpoch } of this.#phases) {
+      if (from.step >= lastStep) continue;
+      const start = from.step > firstStep ? positionPlus(from, -firstStep) : START;
+      const afterOwnStep = async (position: Position) => {
+        goesOn = await afterStep(positionPlus(position, firstStep));
+        return goesOn;
+      };
+      for await (const event of trainer.run(start, afterOwnStep))
+        yield eventPlus(event, firstStep, firstEpoch);
+      if (!goesOn) return;
+    }
+  }
+
+  /** Prepares for `submit(step)` and the steps after it. */
+  beginAt(step: number): void {
+    const { trainer, firstStep } = this.#phaseOf(step);
+    trainer.beginAt(step - firstStep);
+  }
+
+  /** Submits one step, counted from 0; in order, and after `beginAt` for the first. */
+  async submit(step: number): Promise<void> {
+    (await this.prepare(step)).replay();
+  }
+
+  /** As `submit`, but for the replay: the recording is the caller's to run. */
+  prepare(step: number): Promise<Recording> {
+    const { trainer, firstStep } = this.#phaseOf(step);
+    return trainer.prepare(step - firstStep);
+  }
+
+  /** How many parameters are NaN or infinite now. */
+  nonFiniteParameters(): Promise<number> {
+    return this.trainers[0]!.nonFiniteParameters();
+  }
+
+  /** Training samples in the first `steps` steps. */
+  samplesAt(steps: number): number {
+    return this.#sum(({ trainer, firstStep, lastStep }) => {
+      const own = Math.min(Math.max(steps, firstStep), lastStep) - firstStep;
+      return samplesOfSteps(trainer.options.epoch, own);
+    });
+  }
+
+  /** Floating-point operations of all training steps. */
+  get flops(): number {
+    return this.#sum(({ trainer: { plan, options } }) => {
+      const { regime, epoch } = options;
+      const samples = samplesOfSteps(epoch, regime.totalSteps);
+      return (plan.cost.flops * samples) / (epoch.full ?? epoch.last).total;
+    });
+  }
+
+  /** Milliseconds that steps have waited for a streamed data set so far; 0 for one in GPU memory. */
+  get waitMs(): number {
+    return this.trainers[0]!.waitMs;
+  }
+
+  /** Stops what reads a streamed data set. */
+  close(): void {
+    this.trainers[0]!.close();
+  }
+
+  /** Where a step, counted from 0, belongs; the end of the run belongs to the last phase. */
+  #phaseOf(step: number): Phase {
+    return this.#phases.find(({ lastStep }) => step < lastStep) ?? this.#phases.at(-1)!;
+  }
+
+  #sum(of: (phase: Phase) => number): number {
+    return this.#phases.reduce((sum, phase) => sum + of(phase), 0);
+  }
+}
+
+function positionPlus({ step, read, distanceSteps }: Position, steps: number): Position {
+  return { step: step + steps, read: read + steps, distanceSteps: distanceSteps.map((at) => at + steps) };
+}
+
+function eventPlus(event: TrainEvent, steps: number, epochs: number): TrainEvent {
+  const later = <At extends { step: number; epoch: number }>(at: At) => {
+    return { ...at, step: at.step + steps, epoch: at.epoch + epochs };
+  };
+  if (event.kind === "evaluation") return later(event);
+  const distances = event.distances.map((distance) => ({ ...distance, step: distance.step + steps }));
+  return { ...event, steps: event.steps.map(later), distances };
+}

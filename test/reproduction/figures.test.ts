@@ -1,0 +1,76 @@
+// Figures 1 and 3 at small scale (docs/PAPER.md): what the paper reads off them, as inequalities. Prints what it measures.
+
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { type Figure, figureRuns } from "../../src/experiments/figures.ts";
+import { runOnce } from "../../src/experiments/runner.ts";
+import { ROWS } from "../../src/experiments/table1.ts";
+import { GpuSession } from "../../src/host/gpu-session.ts";
+import { mean, rankCorrelation } from "../../src/support/statistics.ts";
+
+const session = new GpuSession();
+const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-figures-"));
+afterAll(() => rmSync(runsDirectory, { recursive: true }));
+
+interface Curve {
+  readonly batchSize: number;
+  readonly steps: number;
+  /** Validation error, percent, against the step. */
+  readonly points: readonly { readonly step: number; readonly error: number }[];
+}
+
+/** The curves of a figure for a seed. */
+async function curves(figure: Figure, seed: number): Promise<Curve[]> {
+  const found: Curve[] = [];
+  for (const { spec, batchSize } of figureRuns(figure, {
+    row: ROWS.f1!,
+    scale: "small",
+    seed,
+    images: "mnist",
+  })) {
+    const { folder, summary } = await runOnce(session, spec, figure, { runsDirectory, command: "test" });
+    const points = readFileSync(join(folder, "metrics.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { step: number; testAccuracy: number | null })
+      .flatMap(({ step, testAccuracy }) =>
+        testAccuracy === null ? [] : [{ step, error: 100 - testAccuracy }],
+      );
+    const errors = points.map(({ error }) => error.toFixed(1)).join(" ");
+    process.stdout.write(`${figure}: b=${batchSize} seed ${seed}: validation error ${errors} %\n`);
+    found.push({ batchSize, steps: summary.steps, points });
+  }
+  return found;
+}
+
+test("figure 1: at one regime the final error grows with the batch", async () => {
+  const bySeed = [await curves("figure1", 0), await curves("figure1", 1)];
+  const batchSizes = bySeed[0]!.map(({ batchSize }) => batchSize);
+  const final = batchSizes.map((_, i) => mean(bySeed.map((list) => list[i]!.points.at(-1)!.error)));
+  const correlation = rankCorrelation(batchSizes, final);
+  process.stdout.write(
+    `figure1: final errors ${final.map((error) => error.toFixed(2)).join(", ")} %, rank correlation ${correlation.toFixed(3)}\n`,
+  );
+  expect(batchSizes).toEqual([16, 32, 64, 128, 256, 512]);
+  expect(correlation).toBeGreaterThanOrEqual(0.94);
+  expect(final.at(-1)! - final[1]!).toBeGreaterThanOrEqual(1);
+});
+
+test("figure 3: stretched to as many steps, large batches end no higher than the small one, on the same course", async () => {
+  const [small, ...adapted] = await curves("figure3", 0);
+  const at = ({ points }: Curve, step: number) => points.findLast((point) => point.step <= step)!.error;
+  expect(adapted).toHaveLength(2);
+  for (const curve of adapted) {
+    expect(curve.steps).toBe(small!.steps);
+    // From the first drop on, a third before the end, at every point of the small batch's curve.
+    const later = small!.points.filter(({ step }) => step > (2 / 3) * small!.steps);
+    const excess = later.map(({ step, error }) => at(curve, step) - error);
+    process.stdout.write(
+      `figure3: b=${curve.batchSize}: ${excess.map((value) => value.toFixed(2)).join(", ")} points above b=${small!.batchSize}\n`,
+    );
+    expect(Math.max(...excess)).toBeLessThanOrEqual(0.5);
+    expect(excess.at(-1)!).toBeLessThanOrEqual(0.2);
+  }
+});

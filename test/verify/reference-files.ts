@@ -1,0 +1,48 @@
+// Reference files in memory and on disk, and what the engine says of them.
+
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { readSafetensors, type TensorToStore, writeSafetensors } from "../../src/storage/safetensors.ts";
+import { openReferenceFile } from "../../src/verify/reference-file.ts";
+import { type CaseResult, verifyFile } from "../../src/verify/verify.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+/** The folder of PyTorch's stored results. */
+export const GOLDEN = fileURLToPath(new URL("../golden/", import.meta.url));
+
+interface Case {
+  [attribute: string]: unknown;
+  op?: string;
+  prefix?: string;
+  tensors?: string[];
+}
+
+/** A golden file in memory, to be damaged. */
+export async function golden(name: string): Promise<{ tensors: Map<string, TensorToStore>; cases: Case[] }> {
+  const { tensors, metadata } = await readSafetensors(join(GOLDEN, name));
+  return { tensors: new Map(tensors), cases: JSON.parse(metadata.get("cases")!) as Case[] };
+}
+
+/** Writes a reference file, gone when the test has finished. @param reference.cases as JSON, or to be written as JSON */
+export async function write(
+  name: string,
+  { tensors, cases }: { tensors: Map<string, TensorToStore>; cases: unknown },
+): Promise<string> {
+  const path = join(temporaryFolder(), name);
+  const text = typeof cases === "string" ? cases : JSON.stringify(cases);
+  await writeSafetensors(path, tensors, { cases: text });
+  return path;
+}
+
+/** The results of all cases of a file. */
+export async function verify(gpu: Gpu, path: string): Promise<CaseResult[]> {
+  const file = await openReferenceFile(path);
+  try {
+    const results: CaseResult[] = [];
+    for await (const result of verifyFile(gpu, file)) results.push(result);
+    return results;
+  } finally {
+    await file.close();
+  }
+}
