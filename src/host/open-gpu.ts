@@ -3,6 +3,7 @@ import { adapterFacts, findAdapter, requestDevice } from "../gpu/adapter.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import { DeviceError } from "../support/errors.ts";
 import { openDawn } from "./node-webgpu.ts";
+import { pollPatiently } from "./patient-polling.ts";
 import { shaderFiles } from "./shader-files.ts";
 import { relaunchOnSoftwareGpu, runningOnSoftwareNode, softwareNodePath } from "./software-gpu.ts";
 import { variantChoice } from "./variant-choice.ts";
@@ -22,6 +23,7 @@ export async function openGpu({ adapter: wanted }: { adapter?: string | undefine
   const adapter = await findAdapter(root).catch(() => null);
   const facts = adapter && adapterFacts(adapter.info);
   if (adapter && facts && !(software && !facts.software)) {
+    if (facts.software) pollPatiently();
     const gpu = new Gpu(await requestDevice(adapter), facts, shaderFiles);
     gpu.variant = variantChoice(gpu).variant;
     return gpu;
