@@ -23,7 +23,7 @@ import {
   typedCommand,
 } from "./options.ts";
 import { ProgressLine } from "./progress.ts";
-import { SIGNAL_HELP, withSignals } from "./signals.ts";
+import { signalHelp, withSignals } from "./signals.ts";
 import { loadOptions } from "./transfer-line.ts";
 
 export interface RequestedRun {
@@ -48,7 +48,7 @@ export function addRequestOptions(command: Command): Command {
   for (const option of options) command.addOption(option);
   return command
     .option("--dry-run", "print steps, learning rates and cost of every run; train nothing")
-    .addHelpText("after", `\n${SIGNAL_HELP}`);
+    .addHelpText("after", `\n${signalHelp("the same command goes on")}`);
 }
 
 export function openSession({ adapter }: Pick<RequestFlags, "adapter">): GpuSession {

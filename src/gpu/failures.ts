@@ -1,11 +1,11 @@
 /**
  * What goes wrong on a device. WebGPU tells it later than it was caused, and often without a name; it is kept here
- * with the kernel that ran last, and thrown at the next await of a read or settle.
+ * with the last kernel that was submitted, and thrown at the next await of a read or settle.
  */
 import { DeviceError, DeviceLostError, GhostbatchError, messageOf, ShaderError } from "../support/errors.ts";
 
 export class DeviceFailures {
-  /** File of the kernel that was bound last: told with errors that name none. */
+  /** File of the last kernel that was submitted: told with errors that name none. */
   lastKernel = "no kernel yet";
   readonly #device: GPUDevice;
   readonly #checks = new Set<Promise<void>>();
@@ -35,13 +35,15 @@ export class DeviceFailures {
   /** Runs `create` and keeps, as `message` tells it, the error of the kind that WebGPU finds in it. */
   scope<T>(kind: GPUErrorFilter, create: () => T, message: (error: GPUError) => string): T {
     this.#device.pushErrorScope(kind);
-    const created = create();
-    this.watch(
-      this.#device.popErrorScope().then((error) => {
-        if (error) throw new DeviceError(message(error));
-      }),
-    );
-    return created;
+    try {
+      return create();
+    } finally {
+      this.watch(
+        this.#device.popErrorScope().then((error) => {
+          if (error) throw new DeviceError(message(error));
+        }),
+      );
+    }
   }
 
   /** Waits for what is watched. @throws the first failure so far, now and from now on */

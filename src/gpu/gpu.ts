@@ -103,7 +103,6 @@ export class Gpu {
   /** Pipeline, bind group and grid of a command, its parameters written. */
   prepare({ kernel, launch }: Command): PreparedCommand {
     const { pipeline, layout, shader } = this.pipelines.get(kernel, launch);
-    this.failures.lastKernel = kernel.file;
     const entries = shader.bindings.map(({ name }, binding) => {
       if (name === "params")
         return { binding, resource: this.#constants.bind(shader.params, launch.params ?? {}) };
@@ -125,13 +124,13 @@ export class Gpu {
     );
     this.#createdBindGroups++;
     const [x, y = 1, z = 1] = launch.workgroups;
-    return { pipeline, bindGroup, workgroups: [x, y, z] };
+    return { file: kernel.file, pipeline, bindGroup, workgroups: [x, y, z] };
   }
 
   /** Submits commands in one compute pass, after what was dispatched eagerly before. */
   submit(commands: readonly PreparedCommand[], label: string): void {
     this.flush();
-    this.device.queue.submit([encodeCommands(this.device, commands, label)]);
+    this.#encodeAndSubmit(commands, label);
   }
 
   /** Submits what was dispatched eagerly and not yet sent. */
@@ -139,7 +138,12 @@ export class Gpu {
     if (this.#batch.length === 0) return;
     const batch = this.#batch;
     this.#batch = [];
-    this.device.queue.submit([encodeCommands(this.device, batch, "eager")]);
+    this.#encodeAndSubmit(batch, "eager");
+  }
+
+  #encodeAndSubmit(commands: readonly PreparedCommand[], label: string): void {
+    this.failures.lastKernel = commands.at(-1)?.file ?? this.failures.lastKernel;
+    this.device.queue.submit([encodeCommands(this.device, commands, label)]);
   }
 
   /**

@@ -83,17 +83,18 @@ export class DeviceMemory {
   scope<T>(body: () => T): T {
     const made: Storage[] = [];
     this.#scopes.push(made);
+    let views: readonly BufferView[] = [];
     try {
       const result = body();
-      const views = [result ?? []].flat() as BufferView[];
-      const kept = new Set(views.map((view) => view.storage));
-      for (const storage of made) {
-        if (kept.has(storage)) this.#scopes.at(-2)?.push(storage);
-        else this.release(storage);
-      }
+      views = [result ?? []].flat() as BufferView[];
       return result;
     } finally {
       this.#scopes.pop();
+      const kept = new Set(views.map((view) => view.storage));
+      for (const storage of made) {
+        if (kept.has(storage)) this.#scopes.at(-1)?.push(storage);
+        else this.release(storage);
+      }
     }
   }
 

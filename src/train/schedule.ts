@@ -3,7 +3,7 @@
  * evaluates at the same steps as one that is not. Steps are counted from 1 here: `done` of them.
  */
 
-/** Distances are measured this often per decade of steps, enough for a fit on a logarithmic axis (SPEC: 12). */
+/** Distances are measured this often per decade of steps, enough for a fit on a logarithmic axis. */
 const DISTANCES_PER_DECADE = 12;
 
 export interface Schedule {

@@ -14,6 +14,8 @@ export interface StepInputOptions {
   /** Global norm that the gradient is clipped to; 0 does not clip. */
   readonly clipNorm: number;
   readonly seed: number;
+  /** Epochs that others have trained before: a streamed data set crops by the epoch counted through. */
+  readonly epochsBefore?: number;
 }
 
 export class StepInputs {
@@ -48,7 +50,7 @@ export class StepInputs {
 
   /** Writes all that a step, counted from 0, differs by; whether it is the last of its epoch. */
   async write(step: number): Promise<{ isLast: boolean }> {
-    const { regime, epoch: plan } = this.#options;
+    const { regime, epoch: plan, epochsBefore = 0 } = this.#options;
     const { stepsPerEpoch, batchSize } = regime;
     const epoch = Math.floor(step / stepsPerEpoch);
     const inEpoch = step % stepsPerEpoch;
@@ -57,7 +59,10 @@ export class StepInputs {
     const { feed } = this.#train;
     if (feed) {
       const samples = (isLast ? plan.last : (plan.full ?? plan.last)).total;
-      await feed.write(epoch, this.#epochOrder.subarray(inEpoch * batchSize, inEpoch * batchSize + samples));
+      await feed.write(
+        epochsBefore + epoch,
+        this.#epochOrder.subarray(inEpoch * batchSize, inEpoch * batchSize + samples),
+      );
     }
     this.#writeStep(step);
     return { isLast };
@@ -80,7 +85,7 @@ export class StepInputs {
 
   /** The epoch's samples in random order; for the policy "wrap" followed by the first of the next epoch. */
   #writeOrder(epoch: number): void {
-    const { seed, partial, regime } = this.#options;
+    const { seed, partial, regime, epochsBefore = 0 } = this.#options;
     const { count } = this.#train;
     const order = new Uint32Array(this.order.size);
     order.set(permutation(count, { seed, stream: STREAMS.shuffle, epoch }));
@@ -98,7 +103,7 @@ export class StepInputs {
       this.order,
       Uint32Array.from(order, (_, position) => position),
     );
-    feed.announce(epoch, order.subarray(0, count));
+    feed.announce(epochsBefore + epoch, order.subarray(0, count));
     this.#epochOrder = order;
   }
 }

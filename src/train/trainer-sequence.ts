@@ -1,6 +1,7 @@
 /**
  * Trainers that train one model one after the other, as where a batch grows: steps and epochs are counted through, so
- * events and positions are those of one run. A run of one batch size is a sequence of one.
+ * positions are those of one run; when to measure, log and evaluate is counted anew in each. A run of one batch size is a
+ * sequence of one.
  */
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -59,7 +60,11 @@ export class TrainerSequence {
   ): Promise<TrainerSequence> {
     const shared = { arena: new Arena(gpu), log: new StepLog(gpu) };
     const trainers: Trainer[] = [];
-    for (const phase of options) trainers.push(await Trainer.create(gpu, state, data, phase, shared));
+    let epochsBefore = 0;
+    for (const phase of options) {
+      trainers.push(await Trainer.create(gpu, state, data, { ...phase, epochsBefore }, shared));
+      epochsBefore += Math.ceil(phase.regime.totalEpochs);
+    }
     return new TrainerSequence(gpu, state, trainers);
   }
 

@@ -55,14 +55,7 @@ test.each([
   expect(readFileSync(join(folder, "a.bin"), "utf8")).toBe("aaaaa");
 });
 
-const OUTSIDE = [
-  "../../a.bin",
-  "/tmp/a.bin",
-  "set/../../../b.bin",
-  "..\\..\\a.bin",
-  "C:\\a.bin",
-  "../other.txt",
-];
+const OUTSIDE = ["../../a.bin", "/a.bin", "set/../../../b.bin", "..\\..\\a.bin", "C:\\a.bin", "../other.txt"];
 test.each([
   ...OUTSIDE.map(
     (name) =>

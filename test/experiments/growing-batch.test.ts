@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
+import { phasesOf } from "../../src/experiments/growing-batch.ts";
+import { factsOf, prepareRun } from "../../src/experiments/prepare.ts";
 import { RunControl } from "../../src/experiments/run-control.ts";
 import { runOnce } from "../../src/experiments/runner.ts";
 import { StoppedError } from "../../src/support/errors.ts";
@@ -133,5 +135,29 @@ test("NaN in a later phase is traced to the step that made it, through the phase
   );
   await expect(done).rejects.toThrow(
     /^step 2: the loss is .*; first produced in step 2 by .*; there was no checkpoint yet$/,
+  );
+});
+
+test("ghosts stay those of the first batch where no size is given", async () => {
+  const prepared = await prepareRun(completeSpec({ ...GROWING, ghostSize: undefined }));
+  const sizes = phasesOf(prepared, factsOf(prepared.dataset)).map(({ spec }) => [
+    spec.batchSize,
+    spec.ghostSize,
+  ]);
+  expect(sizes).toEqual([
+    [8, 8],
+    [40, 8],
+    [40, 8],
+  ]);
+});
+
+test.each([
+  ["--lr-rule", { learningRateRule: "sqrt", referenceBatchSize: 4 }],
+  ["--regime", { regime: "adapted", referenceBatchSize: 4 }],
+  ["--constant-rate", { constantRate: true }],
+] as const)("%s beside it is refused", async (option, given) => {
+  const prepared = await prepareRun(completeSpec({ ...GROWING, ...given }));
+  expect(() => phasesOf(prepared, factsOf(prepared.dataset))).toThrow(
+    `--batch-growth: replaces the cuts of the rate; leave out ${option}`,
   );
 });

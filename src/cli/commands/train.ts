@@ -30,7 +30,7 @@ import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
 import { checkpointsOf, typedCommand } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { SIGNAL_HELP, withSignals } from "../signals.ts";
+import { signalHelp, withSignals } from "../signals.ts";
 import {
   givenOptions,
   optionOf,
@@ -45,7 +45,7 @@ export function trainCommand(): Command {
     "train one network; the run folder keeps everything about it",
   );
   for (const option of trainOptions()) command.addOption(option);
-  return command.addHelpText("after", `\n${SIGNAL_HELP}`).action(train);
+  return command.addHelpText("after", `\n${signalHelp("go on with --resume")}`).action(train);
 }
 
 async function train(flags: TrainFlags): Promise<void> {
