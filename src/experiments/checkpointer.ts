@@ -127,9 +127,9 @@ export class Checkpointer {
     this.#best = null;
   }
 
-  /** Removes all but the best: the run has its outcome. */
+  /** Removes what a run needs only until it has its outcome. */
   async finish(): Promise<void> {
-    await this.#files.prune((await this.#files.list("best")).slice(0, 1));
+    await this.#files.keepBest();
   }
 
   #isDue(step: number): boolean {

@@ -101,12 +101,27 @@ export async function executeRun(
 ): Promise<RunSummary> {
   const setupStart = performance.now();
   const { logEvery } = options;
-  const trainer = await createTrainers(gpu, prepared, { logEvery, slabSamples: from?.content.slabSamples });
+  const chosen = gpu.variant;
+  gpu.variant = variantOf(from, gpu);
   try {
-    return await runTrainer(trainer, prepared, folder, { ...options, setupStart, from });
+    const trainer = await createTrainers(gpu, prepared, { logEvery, slabSamples: from?.content.slabSamples });
+    try {
+      return await runTrainer(trainer, prepared, folder, { ...options, setupStart, from });
+    } finally {
+      trainer.close();
+    }
   } finally {
-    trainer.close();
+    gpu.variant = chosen;
   }
+}
+
+/**
+ * The kernel variants of a run: those that it began with, on the same adapter, whatever has been chosen since. Variants add
+ * in different orders, and a run goes on to the same bits.
+ */
+function variantOf(from: RunCheckpoint | null, gpu: Gpu): Gpu["variant"] {
+  const before = from?.content.adapter;
+  return before?.name === gpu.adapter.name ? (before.variant ?? gpu.variant) : gpu.variant;
 }
 
 async function runTrainer(

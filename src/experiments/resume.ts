@@ -1,9 +1,10 @@
 /** Runs that are to go on: which one, whether it may, and from where. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import { errorCode, fileError } from "../storage/file-error.ts";
 import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
-import { isLocked } from "../storage/run-lock.ts";
+import { isLocked, removeLocks } from "../storage/run-lock.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { readConfig } from "./config-file.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
@@ -71,6 +72,21 @@ export async function summaryOf(path: string): Promise<RunSummary | null> {
   throw new DataError(
     `${join(path, "summary.json")}: damaged: ${issue.path.join(".") || "file"}: ${issue.message}`,
   );
+}
+
+/**
+ * Removes what a process has left that was killed after it had written the outcome of its run and before it had tidied up:
+ * checkpoints to go on from, and its lock. What the disk will not remove stays: the outcome does not depend on it.
+ */
+export async function tidyFinishedRun(path: string): Promise<void> {
+  try {
+    const checkpoints = new CheckpointFolder(path);
+    await checkpoints.sweep();
+    await checkpoints.keepBest();
+    await removeLocks(path);
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+  }
 }
 
 export interface ResumedRun {

@@ -26,7 +26,7 @@ export const CheckpointContent = z.object({
     .min(1)
     .or(slab.transform((samples) => [samples])),
   versions: z.record(z.string(), z.string()),
-  adapter: z.looseObject({ name: z.string() }),
+  adapter: z.looseObject({ name: z.string(), variant: z.enum(["narrow", "wide"]).optional() }),
 });
 export type CheckpointContent = z.infer<typeof CheckpointContent>;
 

@@ -8,7 +8,7 @@ import { plannedData, planTraining, requireRoom } from "./dry-run.ts";
 import { environmentOf } from "./environment.ts";
 import { type ExecuteOptions, METRIC_COLUMNS } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
-import { resumeRun, summaryOf } from "./resume.ts";
+import { resumeRun, summaryOf, tidyFinishedRun } from "./resume.ts";
 import { runInFolder } from "./run-in-folder.ts";
 import { type RunSpec, specHash } from "./run-spec.ts";
 import type { RunSummary } from "./run-summary.ts";
@@ -57,7 +57,10 @@ export async function runOnce(
 ): Promise<FinishedRun> {
   const { runsDirectory, load, command, report = console.error } = options;
   const finished = await finishedRun(spec, label, runsDirectory);
-  if (finished) return finished;
+  if (finished) {
+    await tidyFinishedRun(finished.folder);
+    return finished;
+  }
   const prepared = await prepareRun(spec, load);
   const gpu = await session.open();
   // Before anything is written.

@@ -120,6 +120,11 @@ export class CheckpointFolder {
     }
   }
 
+  /** Removes all but the best: the run has its outcome. */
+  async keepBest(): Promise<void> {
+    await this.prune((await this.list("best")).slice(0, 1));
+  }
+
   /** Removes what a process that was killed while it wrote has left: to be called when no other process writes. */
   async sweep(): Promise<void> {
     const names = await this.#names();

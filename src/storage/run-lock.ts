@@ -107,6 +107,15 @@ export async function isLocked(folder: string): Promise<boolean> {
   return newest > 0 && (await stateOf(pathOf(folder, newest))).running !== false;
 }
 
+/** Removes every lock of a folder that nobody will write again. @throws DataError when the disk refuses */
+export async function removeLocks(folder: string): Promise<void> {
+  for (const generation of await generations(folder)) {
+    await unlink(pathOf(folder, generation)).catch((cause) => {
+      if (errorCode(cause) !== "ENOENT") throw fileError(cause, "unlock the run folder", folder);
+    });
+  }
+}
+
 async function requireDead(folder: string, generation: number, probe: string): Promise<void> {
   const path = pathOf(folder, generation);
   const { running, who } = await stateOf(path);

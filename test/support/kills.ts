@@ -30,6 +30,8 @@ export interface KillReport {
   /** Kills before the process had begun to train. */
   readonly insideStarts: number;
   readonly runs: number;
+  /** Of each run that ended otherwise: its name, and the parts of its outcome that differ. */
+  readonly differences: readonly string[];
 }
 
 /** At most this many kills of one run, so that several runs are compared. */
@@ -62,7 +64,8 @@ export async function killRuns({
 
   requireDone(await runProgram(command(name)));
   const expected = outcome(join(runsDirectory, name));
-  const report = { kills: 0, survived: 0, insideWrites: 0, insideStarts: 0, runs: 0 };
+  const differences: string[] = [];
+  const report = { kills: 0, survived: 0, insideWrites: 0, insideStarts: 0, runs: 0, differences };
   while (report.kills < kills) {
     const run = `${name}-${report.runs++}`;
     const folder = join(runsDirectory, run);
@@ -83,7 +86,7 @@ export async function killRuns({
     const killed = report.kills - before;
     requireDone(await runProgram(command(run)));
     if (outcome(folder) === expected) report.survived += killed;
-    else writeFileSync(join(runsDirectory, `${run}.differs`), outcome(folder));
+    else differences.push(`${run}: ${differingParts(outcome(folder), expected)}`);
   }
   return report;
 }
@@ -95,18 +98,28 @@ export function requireDone({ code, signal, stderr }: Ended): void {
 /** All that must not depend on interruptions, as one text. */
 export function outcome(folder: string): string {
   const hex = (path: string) => readFileSync(path).toString("hex");
-  const best = readdirSync(join(folder, "checkpoints")).sort();
+  const checkpoints = readdirSync(join(folder, "checkpoints")).sort();
   const lines = readFileSync(join(folder, "metrics.jsonl"), "utf8").trimEnd().split("\n");
   const table = readFileSync(join(folder, "metrics.csv"), "utf8").trimEnd().split("\n");
-  return JSON.stringify([
-    hex(join(folder, "weights.safetensors")),
-    best,
-    best.map((name) => hex(join(folder, "checkpoints", name))),
-    withoutTimings(JSON.parse(readFileSync(join(folder, "summary.json"), "utf8"))),
-    lines.map((line) => withoutTimings(JSON.parse(line))),
+  return JSON.stringify({
+    weights: hex(join(folder, "weights.safetensors")),
+    checkpoints,
+    contents: checkpoints.map((name) => hex(join(folder, "checkpoints", name))),
+    summary: withoutTimings(JSON.parse(readFileSync(join(folder, "summary.json"), "utf8"))),
+    lines: lines.map((line) => withoutTimings(JSON.parse(line))),
     // imagesPerSecond is the last column.
-    table.map((line) => line.replace(/,[^,]*$/, "")),
-  ]);
+    table: table.map((line) => line.replace(/,[^,]*$/, "")),
+  });
+}
+
+/** What two outcomes differ in, with the start of either side. */
+function differingParts(found: string, expected: string): string {
+  const [foundParts, expectedParts] = [JSON.parse(found), JSON.parse(expected)];
+  const start = (value: unknown) => JSON.stringify(value).slice(0, 200);
+  return Object.keys(expectedParts)
+    .filter((part) => JSON.stringify(foundParts[part]) !== JSON.stringify(expectedParts[part]))
+    .map((part) => `${part}: expected ${start(expectedParts[part])}, found ${start(foundParts[part])}`)
+    .join("; ");
 }
 
 function withoutTimings(record: object): object {

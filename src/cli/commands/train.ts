@@ -19,6 +19,7 @@ import {
   resumeRun,
   specOfRun,
   summaryOf,
+  tidyFinishedRun,
 } from "../../experiments/resume.ts";
 import { RunControl } from "../../experiments/run-control.ts";
 import { runInFolder } from "../../experiments/run-in-folder.ts";
@@ -57,6 +58,7 @@ async function train(flags: TrainFlags): Promise<void> {
   if (path !== null) requireSameOptions(spec, given, optionOf);
   if (path !== null && finished) {
     console.error(`${path} has finished already`);
+    await tidyFinishedRun(path);
     printSummary(finished, path, flags);
     return;
   }
