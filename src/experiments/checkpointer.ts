@@ -95,7 +95,10 @@ export class Checkpointer {
       control.checkpointTaken();
       this.#lastStep = step;
       this.#lastTime = performance.now();
-      this.#writing = this.#write(content, arriving)
+      const write = this.#write(content, arriving);
+      // The best weights may be views of the same arrays.
+      const written = best ? write : write.then(async () => this.#trainer.keeper.giveBack(await arriving));
+      this.#writing = written
         .catch((error: unknown) => {
           this.#failure = { error };
         })

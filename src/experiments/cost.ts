@@ -2,18 +2,15 @@
 
 import { placeDataset } from "../data/feed.ts";
 import { isStreamed, type LoadOptions, loadDataset, outlineDataset } from "../data/load.ts";
-import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { planRecording } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
-import { persistent } from "../tensor/tensor.ts";
 import { partitionBatch, samplesOfSteps } from "../train/ghosts.ts";
 import type { RegimePhase } from "../train/regime.ts";
 import { Trainer } from "../train/trainer.ts";
-import { gatherTraining, trainingStep } from "../train/training-step.ts";
 import { dataOptions, trainOptions } from "./execute.ts";
-import { phasesOf } from "./growing-batch.ts";
+import { batchStages } from "./growing-batch.ts";
+import { outlineStep } from "./outlined-step.ts";
 import { type DataFacts, planRun, prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
@@ -57,7 +54,7 @@ export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], load: LoadOpt
 
 /** The cost of one run whose network takes so many operations for a sample, forward and backward. */
 export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number): RunCost {
-  const plans = phasesOf(planRun(spec, facts), facts);
+  const plans = batchStages(planRun(spec, facts), facts);
   const { model } = plans[0]!;
   let [steps, samples, epochs] = [0, 0, 0];
   const changes: { step: number; epoch: number; learningRate: number }[] = [];
@@ -94,42 +91,11 @@ function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): number {
   const samples = Math.min(COUNTED_BATCH, facts.count);
   const layout = partitionBatch({ samples, batchSize: samples, ghostSize: samples, policy: "exact" });
   const { result } = gpu.planOnly(() => {
-    const state = materialize(gpu, model, { seed: 0, maximumGhosts: 1 });
-    const tensors = {
-      order: persistent(gpu, [1], { dtype: "u32" }),
-      log: persistent(gpu, [1, 8]),
-      step: persistent(gpu, [8], { usage: "uniform" }),
-    };
-    const input = gatherTraining(state, placeholder(gpu, facts), tensors, spec.augmentation);
     const running = { rule: spec.runningRule, momentum: spec.runningMomentum };
-    return planRecording(gpu, () =>
-      trainingStep(state, tensors, layout, { maximumSlab: samples, running, input }),
-    );
+    const options = { augment: spec.augmentation, running, maximumGhosts: 1 };
+    return outlineStep(gpu, { model, spec }, facts, options).plan(layout, samples);
   });
   return result.cost.flops / samples;
-}
-
-/** Stands for images that are counted on, not read. */
-function placeholder(
-  gpu: Gpu,
-  { name, classes, channels, height, width, count }: DataFacts,
-): ResidentDataset {
-  const split = {
-    count,
-    images: [persistent(gpu, [4], { dtype: "u8" })],
-    labels: persistent(gpu, [1], { dtype: "u32" }),
-  };
-  const augmentation = { padding: 0, padValue: 0, flip: false };
-  const normalization = persistent(gpu, [channels, 2]);
-  return {
-    name,
-    classes,
-    imageShape: [channels, height, width],
-    train: split,
-    test: split,
-    normalization,
-    augmentation,
-  };
 }
 
 /**

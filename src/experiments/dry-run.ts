@@ -1,22 +1,17 @@
 /** What a run would take, from recording its step without running it. */
-import { NO_AUGMENTATION } from "../data/dataset.ts";
 import { isImageDataset } from "../data/feed.ts";
 import { isStreamed, outlineDataset } from "../data/load.ts";
-import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { planRecording } from "../gpu/recording.ts";
-import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
 import { CapacityError } from "../support/errors.ts";
 import { formatBytes, formatCount, formatQuantity } from "../support/format.ts";
-import { persistent } from "../tensor/tensor.ts";
-import { type GhostLayout, samplesOfSteps } from "../train/ghosts.ts";
+import { samplesOfSteps } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
 import { chooseSlab } from "../train/slab-size.ts";
-import { gatherTraining, trainingStep } from "../train/training-step.ts";
-import { EVALUATION_BATCH, trainOptions } from "./execute.ts";
-import { phasesOf } from "./growing-batch.ts";
-import { type DataFacts, factsOf, type PlannedRun, type PreparedRun } from "./prepare.ts";
+import { dataOptions, trainOptions } from "./execute.ts";
+import { batchStages } from "./growing-batch.ts";
+import { outlineStep } from "./outlined-step.ts";
+import { type DataFacts, factsOf, type PlannedRun, type PreparedRun, planRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
 export interface TrainingPlan {
@@ -54,13 +49,9 @@ export interface PlannedData {
 export function plannedData(run: PreparedRun): PlannedData {
   const { dataset } = run;
   const facts = factsOf(dataset);
-  const batches = phasesOf(run, facts).map(({ epoch: { full, last } }) =>
-    Math.max(full?.total ?? 0, last.total),
-  );
-  const window = Math.max(...batches) + EVALUATION_BATCH;
   const bytes = isImageDataset(dataset)
     ? dataset.train.images.byteLength + dataset.test.images.byteLength
-    : window * facts.channels * facts.height * facts.width;
+    : windowBytes(run, facts);
   return { facts, bytes };
 }
 
@@ -70,11 +61,20 @@ export function outlinedData(spec: RunSpec): PlannedData | null {
   if (outline === null) return null;
   const { name, classes, channels, height, width } = outline;
   const [train, test] = [spec.subset?.train ?? outline.trainCount, spec.subset?.test ?? outline.testCount];
-  const images = isStreamed(spec.dataset) ? spec.batchSize + EVALUATION_BATCH : train + test;
-  return {
-    facts: { name, classes, channels, height, width, count: train },
-    bytes: images * channels * height * width,
-  };
+  const facts = { name, classes, channels, height, width, count: train };
+  const bytes = isStreamed(spec.dataset)
+    ? windowBytes(planRun(spec, facts), facts)
+    : (train + test) * channels * height * width;
+  return { facts, bytes };
+}
+
+/** Bytes of the images of a streamed data set that are on the GPU at a time. */
+function windowBytes(run: PlannedRun, facts: DataFacts): number {
+  const { train, test } = dataOptions(
+    run,
+    batchStages(run, facts).map(({ epoch }) => epoch),
+  ).window;
+  return (train + test) * facts.channels * facts.height * facts.width;
 }
 
 /**
@@ -88,28 +88,12 @@ export function planTraining(
   { facts, bytes: dataBytes }: PlannedData,
 ): TrainingPlan {
   const { spec, model } = run;
-  const phases = phasesOf(run, facts);
-  const layouts = phases.map(({ epoch }) => epoch.full ?? epoch.last);
+  const stages = batchStages(run, facts);
+  const layouts = stages.map(({ epoch }) => epoch.full ?? epoch.last);
   const layout = layouts.reduce((a, b) => (b.total > a.total ? b : a));
   const options = trainOptions(run);
   const { result, refused } = gpu.planOnly(() => {
-    const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: layout.ghosts });
-    const tensors = {
-      order: persistent(gpu, [1], { dtype: "u32" }),
-      log: persistent(gpu, [1, 8]),
-      step: persistent(gpu, [8], { usage: "uniform" }),
-    };
-    const input = gatherTraining(state, placeholder(gpu, facts), tensors, options.augment);
-    const plan = (ghosts: GhostLayout, maximumSlab: number) =>
-      planRecording(gpu, () =>
-        trainingStep(state, tensors, ghosts, {
-          maximumSlab,
-          running: options.running,
-          input,
-          gradientNoise: options.gradientNoise,
-          ...(options.skipNonFinite && { skipNonFinite: true }),
-        }),
-      );
+    const { state, plan } = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
     const slabSamples = chooseSlab(
       layout,
       options.memoryBytes,
@@ -121,7 +105,7 @@ export function planTraining(
   const { bytes: stepBytes, dispatches, flopsByOperation } = result.plan;
   const flat = [state.values, state.gradients, state.velocity, state.start];
   const norms = state.normState ? [state.normState.statistics, state.normState.runningMean] : [];
-  const sum = (of: (phase: PlannedRun) => number) => phases.reduce((total, phase) => total + of(phase), 0);
+  const sum = (of: (stage: PlannedRun) => number) => stages.reduce((total, stage) => total + of(stage), 0);
   const samples = sum(({ epoch, regime }) => samplesOfSteps(epoch, regime.totalSteps));
   // As the literature counts them: convolutions and matrix products alone.
   const products = (flopsByOperation.get("conv2d") ?? 0) + (flopsByOperation.get("matmul") ?? 0);
@@ -143,8 +127,8 @@ export function planTraining(
     epochs: sum(({ regime }) => regime.totalEpochs),
     samples,
     flops: flopsPerSample * samples,
-    learningRates: phases.flatMap(({ regime }, i) => [
-      ...(phases.length > 1 ? [`phase ${i + 1} of ${phases.length}: batches of ${regime.batchSize}`] : []),
+    learningRates: stages.flatMap(({ regime }, i) => [
+      ...(stages.length > 1 ? [`stage ${i + 1} of ${stages.length}: batches of ${regime.batchSize}`] : []),
       ...learningRateTable(regime),
     ]),
   };
@@ -165,27 +149,4 @@ export function describePlan(plan: TrainingPlan): string {
     ...plan.refused.map((reason) => `does not fit ${reason}`),
     ...plan.learningRates,
   ].join("\n");
-}
-
-/** Stands for the data set: the plan needs its shapes, not its bytes. */
-function placeholder(
-  gpu: Gpu,
-  { name, classes, channels, height, width, count }: DataFacts,
-): ResidentDataset {
-  const split = {
-    count,
-    images: [persistent(gpu, [4], { dtype: "u8" })],
-    labels: persistent(gpu, [1], { dtype: "u32" }),
-  };
-  const normalization = persistent(gpu, [channels, 2]);
-  const imageShape = [channels, height, width] as const;
-  return {
-    name,
-    classes,
-    imageShape,
-    train: split,
-    test: split,
-    normalization,
-    augmentation: NO_AUGMENTATION,
-  };
 }

@@ -15,7 +15,7 @@ import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./che
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { type Divergence, divergenceError, divergenceIn } from "./divergence.ts";
 import { versions } from "./environment.ts";
-import { phasesOf } from "./growing-batch.ts";
+import { batchStages } from "./growing-batch.ts";
 import { factsOf, type PlannedRun, type PreparedRun } from "./prepare.ts";
 import type { RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
@@ -246,10 +246,10 @@ async function runTrainer(
 
 /**
  * How a streamed data set is read for a run.
- * @param phases the batches that it is read in, where these are not the run's alone
+ * @param epochs the batches that it is read in, where these are not the run's alone
  */
-export function dataOptions({ spec, epoch }: PlannedRun, phases: readonly EpochPlan[] = [epoch]) {
-  const train = Math.max(...phases.map(({ full, last }) => Math.max(full?.total ?? 0, last.total)));
+export function dataOptions({ spec, epoch }: PlannedRun, epochs: readonly EpochPlan[] = [epoch]) {
+  const train = Math.max(...epochs.map(({ full, last }) => Math.max(full?.total ?? 0, last.total)));
   return { seed: spec.seed, augment: spec.augmentation, window: { train, test: EVALUATION_BATCH } };
 }
 
@@ -260,13 +260,13 @@ async function createTrainers(
   { logEvery, slabSamples }: { logEvery: number | undefined; slabSamples: readonly number[] | undefined },
 ): Promise<TrainerSequence> {
   const { spec, dataset, model } = prepared;
-  const phases = phasesOf(prepared, factsOf(dataset));
-  const epochs = phases.map(({ epoch }) => epoch);
+  const stages = batchStages(prepared, factsOf(dataset));
+  const epochs = stages.map(({ epoch }) => epoch);
   const ghosts = epochs.map(({ full, last }) => Math.max(full?.ghosts ?? 0, last.ghosts));
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: Math.max(...ghosts) });
   const data = await placeDataset(gpu, dataset, dataOptions(prepared, epochs));
-  const options = phases.map((phase, i) => {
-    return { ...trainOptions(phase, logEvery), slabSamples: slabSamples?.[i] };
+  const options = stages.map((stage, i) => {
+    return { ...trainOptions(stage, logEvery), slabSamples: slabSamples?.[i] };
   });
   return TrainerSequence.create(gpu, state, data, options);
 }

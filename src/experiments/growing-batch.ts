@@ -13,26 +13,26 @@ import { RunSpec } from "./run-spec.ts";
 const LARGEST_PART = 0.1;
 
 /**
- * A run as runs of one batch size each, in order, that train its model one after the other: only the run itself where the
+ * The stages of a run: runs of one batch size each, in order, that train its model one after the other: only the run itself where the
  * batch does not grow.
  * @throws as planRun; UsageError where the batch grows and something else rules rates or length as well
  */
-export function phasesOf(run: PlannedRun, facts: DataFacts): PlannedRun[] {
+export function batchStages(run: PlannedRun, facts: DataFacts): PlannedRun[] {
   const { spec, model } = run;
   if (!spec.batchGrowth) return [run];
   requireAlone(spec);
-  const phases: PlannedRun[] = [];
-  let { maxSteps } = spec; // left for the phases to come
-  for (const phase of growthPhases(spec, facts.count)) {
+  const stages: PlannedRun[] = [];
+  let { maxSteps } = spec; // left for the stages to come
+  for (const stage of growthStages(spec, facts.count)) {
     if (maxSteps === 0) break;
-    const planned = { ...planRun({ ...phase, maxSteps }, facts), model };
-    phases.push(planned);
+    const planned = { ...planRun({ ...stage, maxSteps }, facts), model };
+    stages.push(planned);
     if (maxSteps !== undefined) maxSteps -= planned.regime.totalSteps;
   }
-  return phases;
+  return stages;
 }
 
-/** What else rules rates and length would be applied to each phase by itself, which is none of these methods. */
+/** What else rules rates and length would be applied to each stage by itself, which is none of these methods. */
 function requireAlone({ learningRateRule, regime, constantRate }: RunSpec): void {
   const others = Object.entries({
     "--lr-rule": learningRateRule !== "none",
@@ -45,7 +45,7 @@ function requireAlone({ learningRateRule, regime, constantRate }: RunSpec): void
 }
 
 /** One batch size and one rate each, in order. */
-function growthPhases(spec: RunSpec, samples: number): RunSpec[] {
+function growthStages(spec: RunSpec, samples: number): RunSpec[] {
   const { learningRate, momentum, weightDecay, epochs, epochScale, baseRegime, ...rest } = spec;
   const overridden = overrideRegime(BASE_REGIMES[baseRegime] as BaseRegime, {
     learningRate,
@@ -77,14 +77,14 @@ function growthPhases(spec: RunSpec, samples: number): RunSpec[] {
       momentum: current.momentum,
       weightDecay: current.weightDecay,
       epochs: end - entry.epoch,
-      // Samples come in another order in each phase.
-      seed: (spec.seed + PHASE_SEED * i) % 2 ** 32,
+      // Samples come in another order in each stage.
+      seed: (spec.seed + STAGE_SEED * i) % 2 ** 32,
     });
   });
 }
 
-/** Odd and large, so that the phases of one seed do not meet those of the next. */
-const PHASE_SEED = 0x9e3779b1;
+/** Odd and large, so that the stages of one seed do not meet those of the next. */
+const STAGE_SEED = 0x9e3779b1;
 
 function definedOf({ learningRate, momentum, weightDecay }: BaseRegime["entries"][number]) {
   return {

@@ -20,7 +20,7 @@ export const CheckpointContent = z.object({
   specHash: z.string(),
   /** Of the training images and labels (dataFingerprint). */
   data: z.string(),
-  /** Of each phase of the run; a lone number is that of a single phase. */
+  /** Of each stage of a growing batch; a lone number is that of a single stage. */
   slabSamples: z
     .array(slab)
     .min(1)

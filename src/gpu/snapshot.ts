@@ -27,9 +27,10 @@ export class Snapshot {
 
   /**
    * Copies the views as they are after all work submitted so far. Resolves to their bytes, in order.
+   * @param into bytes of an earlier snapshot that nobody reads any more: overwritten, in place of new ones
    * @throws DeviceError when the device is lost meanwhile
    */
-  take(): Promise<ArrayBuffer[]> {
+  take(into: readonly ArrayBuffer[] | null = null): Promise<ArrayBuffer[]> {
     this.#gpu.flush();
     const encoder = this.#gpu.device.createCommandEncoder({ label: "snapshot" });
     let offset = 0;
@@ -40,12 +41,12 @@ export class Snapshot {
       offset += aligned(view.byteLength);
     }
     this.#gpu.device.queue.submit([encoder.finish()]);
-    const bytes = this.#arrive();
+    const bytes = this.#arrive(into);
     this.#busy = bytes.catch(() => undefined);
     return bytes;
   }
 
-  async #arrive(): Promise<ArrayBuffer[]> {
+  async #arrive(into: readonly ArrayBuffer[] | null): Promise<ArrayBuffer[]> {
     try {
       await this.#staging.mapAsync(0x1); // GPUMapMode.READ
     } catch (cause) {
@@ -53,8 +54,10 @@ export class Snapshot {
       throw new DeviceError(`reading a snapshot: ${messageOf(cause)}`, { cause });
     }
     let offset = 0;
-    const parts = this.#views.map(({ byteLength }) => {
-      const part = this.#staging.getMappedRange(offset, byteLength).slice(0);
+    const parts = this.#views.map(({ byteLength }, i) => {
+      const mapped = new Uint8Array(this.#staging.getMappedRange(offset, byteLength));
+      const part = into?.[i] ?? new ArrayBuffer(byteLength);
+      new Uint8Array(part).set(mapped);
       offset += aligned(byteLength);
       return part;
     });

@@ -31,6 +31,8 @@ export class StateKeeper {
   readonly #gpu: Gpu;
   /** Made when first needed: many runs end before their first checkpoint. */
   #snapshot: Snapshot | null = null;
+  /** Given back: a checkpoint every few seconds would otherwise leave its megabytes to a collector that is in no hurry. */
+  #spare: StateTensors | null = null;
 
   constructor(state: ModelState, log: StepLog) {
     const { values, velocity, start, normState } = state;
@@ -63,8 +65,15 @@ export class StateKeeper {
       this.#gpu,
       this.#tensors.map(([, tensor]) => tensor),
     );
-    const parts = await this.#snapshot.take();
-    return new Map(this.#tensors.map(([name], index) => [name, new Float32Array(parts[index]!)]));
+    const spare = this.#spare;
+    this.#spare = null;
+    const parts = await this.#snapshot.take(spare && [...spare.values()].map(({ buffer }) => buffer));
+    return spare ?? new Map(this.#tensors.map(([name], index) => [name, new Float32Array(parts[index]!)]));
+  }
+
+  /** Gives back what `take` has returned and nobody reads any more: the next `take` overwrites it. */
+  giveBack(tensors: StateTensors): void {
+    this.#spare = tensors;
   }
 
   /** @throws DataError naming `source` when a tensor is missing or of another size than this model's */

@@ -12,13 +12,13 @@ import { samplesOfSteps } from "./ghosts.ts";
 import { StepLog } from "./step-log.ts";
 import { type AfterStep, type TrainEvent, Trainer, type TrainOptions } from "./trainer.ts";
 
-interface Phase {
+interface Stage {
   readonly trainer: Trainer;
   /** Steps done when it begins. */
   readonly firstStep: number;
   /** Steps done when it has ended. */
   readonly lastStep: number;
-  /** Epochs done when it begins; those of one phase may be of more steps than those of another. */
+  /** Epochs done when it begins; those of one stage may be of more steps than those of another. */
   readonly firstEpoch: number;
 }
 
@@ -30,7 +30,7 @@ export class TrainerSequence {
   readonly keeper: StateKeeper;
   /** In their order. */
   readonly trainers: readonly Trainer[];
-  readonly #phases: readonly Phase[];
+  readonly #stages: readonly Stage[];
 
   private constructor(gpu: Gpu, state: ModelState, trainers: readonly Trainer[]) {
     this.gpu = gpu;
@@ -38,19 +38,19 @@ export class TrainerSequence {
     this.trainers = trainers;
     this.keeper = trainers[0]!.keeper;
     let [firstStep, firstEpoch] = [0, 0];
-    this.#phases = trainers.map((trainer) => {
+    this.#stages = trainers.map((trainer) => {
       const { totalSteps, totalEpochs } = trainer.options.regime;
-      const phase = { trainer, firstStep, lastStep: firstStep + totalSteps, firstEpoch };
+      const stage = { trainer, firstStep, lastStep: firstStep + totalSteps, firstEpoch };
       firstStep += totalSteps;
       firstEpoch += totalEpochs;
-      return phase;
+      return stage;
     });
     this.totalSteps = firstStep;
   }
 
   /**
-   * Records the steps of all phases: everything is allocated and compiled when this returns.
-   * @param options one for each phase, in their order
+   * Records the steps of all stages: everything is allocated and compiled when this returns.
+   * @param options one for each stage, in their order
    */
   static async create(
     gpu: Gpu,
@@ -61,17 +61,17 @@ export class TrainerSequence {
     const shared = { arena: new Arena(gpu), log: new StepLog(gpu) };
     const trainers: Trainer[] = [];
     let epochsBefore = 0;
-    for (const phase of options) {
-      trainers.push(await Trainer.create(gpu, state, data, { ...phase, epochsBefore }, shared));
-      epochsBefore += Math.ceil(phase.regime.totalEpochs);
+    for (const stage of options) {
+      trainers.push(await Trainer.create(gpu, state, data, { ...stage, epochsBefore }, shared));
+      epochsBefore += Math.ceil(stage.regime.totalEpochs);
     }
     return new TrainerSequence(gpu, state, trainers);
   }
 
-  /** As `run` of a trainer: from a position to the end of the last phase. */
+  /** As `run` of a trainer: from a position to the end of the last stage. */
   async *run(from: Position, afterStep: AfterStep): AsyncGenerator<TrainEvent> {
     let goesOn = true;
-    for (const { trainer, firstStep, lastStep, firstEpoch } of this.#phases) {
+    for (const { trainer, firstStep, lastStep, firstEpoch } of this.#stages) {
       if (from.step >= lastStep) continue;
       const start = from.step > firstStep ? positionPlus(from, -firstStep) : START;
       const afterOwnStep = async (position: Position) => {
@@ -86,7 +86,7 @@ export class TrainerSequence {
 
   /** Prepares for `submit(step)` and the steps after it. */
   beginAt(step: number): void {
-    const { trainer, firstStep } = this.#phaseOf(step);
+    const { trainer, firstStep } = this.#stageOf(step);
     trainer.beginAt(step - firstStep);
   }
 
@@ -97,7 +97,7 @@ export class TrainerSequence {
 
   /** As `submit`, but for the replay: the recording is the caller's to run. */
   prepare(step: number): Promise<Recording> {
-    const { trainer, firstStep } = this.#phaseOf(step);
+    const { trainer, firstStep } = this.#stageOf(step);
     return trainer.prepare(step - firstStep);
   }
 
@@ -133,13 +133,13 @@ export class TrainerSequence {
     this.trainers[0]!.close();
   }
 
-  /** Where a step, counted from 0, belongs; the end of the run belongs to the last phase. */
-  #phaseOf(step: number): Phase {
-    return this.#phases.find(({ lastStep }) => step < lastStep) ?? this.#phases.at(-1)!;
+  /** Where a step, counted from 0, belongs; the end of the run belongs to the last stage. */
+  #stageOf(step: number): Stage {
+    return this.#stages.find(({ lastStep }) => step < lastStep) ?? this.#stages.at(-1)!;
   }
 
-  #sum(of: (phase: Phase) => number): number {
-    return this.#phases.reduce((sum, phase) => sum + of(phase), 0);
+  #sum(of: (stage: Stage) => number): number {
+    return this.#stages.reduce((sum, stage) => sum + of(stage), 0);
   }
 }
 

@@ -1,11 +1,11 @@
-// A batch that grows: phases of one run, which is stopped, loses its device and goes on as any other.
+// A batch that grows: stages of one run, which is stopped, loses its device and goes on as any other.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
-import { phasesOf } from "../../src/experiments/growing-batch.ts";
+import { batchStages } from "../../src/experiments/growing-batch.ts";
 import { factsOf, prepareRun } from "../../src/experiments/prepare.ts";
 import { RunControl } from "../../src/experiments/run-control.ts";
 import { runOnce } from "../../src/experiments/runner.ts";
@@ -16,7 +16,7 @@ import { outcome } from "../support/kills.ts";
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-growing-"));
 afterAll(() => rmSync(runsDirectory, { recursive: true }));
 
-/** 4 epochs of 52 steps of 8, then 1 epoch and 7 steps of 40: phases that end at steps 208, 219 and 226. */
+/** 4 epochs of 52 steps of 8, then 1 epoch and 7 steps of 40: stages that end at steps 208, 219 and 226. */
 const GROWING = {
   ...SPEC,
   dataset: "synthetic:1x7x7:4:410:40",
@@ -54,7 +54,7 @@ function stoppingAt(at: number) {
   return { control, onProgress };
 }
 
-test("steps and epochs are counted through its phases: one line for each step", () => {
+test("steps and epochs are counted through its stages: one line for each step", () => {
   const metrics = metricsOf(join(runsDirectory, "undisturbed"));
   const training = metrics.filter(({ kind }) => kind === "train");
   expect(training.map(({ step }) => step)).toEqual(Array.from({ length: 226 }, (_, i) => i + 1));
@@ -65,11 +65,11 @@ test("steps and epochs are counted through its phases: one line for each step", 
 });
 
 test.each([
-  ["the first phase", [101]],
-  ["the last step of a phase", [208]],
-  ["the second phase", [213]],
-  ["the last phase", [223]],
-  ["every phase, one after the other", [3, 150, 208, 210, 219, 221]],
+  ["the first stage", [101]],
+  ["the last step of a stage", [208]],
+  ["the second stage", [213]],
+  ["the last stage", [223]],
+  ["every stage, one after the other", [3, 150, 208, 210, 219, 221]],
 ])("stopped in %s, it goes on to the same bits", async (_, stops) => {
   const name = `stopped-${stops.join("-")}`;
   let run = null;
@@ -93,11 +93,11 @@ test.each([
   expect(outcome(run!.path)).toBe(expected);
 });
 
-test("stopped between read-backs of a later phase: the metrics of its steps are in the checkpoint", async () => {
+test("stopped between read-backs of a later stage: the metrics of its steps are in the checkpoint", async () => {
   const control = new RunControl();
   let told = 0;
   const onProgress = ({ step }: { step: number }) => {
-    // Told of its metrics, then of its evaluation; the next phase waits for its first steps before it is through.
+    // Told of its metrics, then of its evaluation; the next stage waits for its first steps before it is through.
     if (step === 208 && ++told === 2) setImmediate(() => control.requestStop({ by: "test", exitCode: 99 }));
   };
   const run = await runs.start("stopped-unread", GROWING, { control, onProgress, logEvery: 1000 });
@@ -107,7 +107,7 @@ test("stopped between read-backs of a later phase: the metrics of its steps are 
   expect(outcome(run.path)).toBe(expected);
 });
 
-test("a device that is lost in a later phase: lines after the checkpoint are taken back and written once more", async () => {
+test("a device that is lost in a later stage: lines after the checkpoint are taken back and written once more", async () => {
   const { session: on, onProgress } = losing([215]);
   const { path, done } = await runs.start("lost", GROWING, { onProgress, logEvery: 1 }, on);
   await done;
@@ -126,8 +126,8 @@ test("as a cell of an experiment it goes on, and is not run again", async () => 
   expect(await runOnce(session, spec, "cell", options)).toEqual({ ...finished, reused: true });
 });
 
-test("NaN in a later phase is traced to the step that made it, through the phases before", async () => {
-  // One step a phase; the first update throws the weights so far that the next forward pass overflows.
+test("NaN in a later stage is traced to the step that made it, through the stages before", async () => {
+  // One step a stage; the first update throws the weights so far that the next forward pass overflows.
   const { done } = await runs.start(
     "diverged",
     { ...GROWING, epochScale: 1 / (8 * 52), learningRate: 1e30, clipNorm: 0, momentum: 0 },
@@ -140,7 +140,7 @@ test("NaN in a later phase is traced to the step that made it, through the phase
 
 test("ghosts stay those of the first batch where no size is given", async () => {
   const prepared = await prepareRun(completeSpec({ ...GROWING, ghostSize: undefined }));
-  const sizes = phasesOf(prepared, factsOf(prepared.dataset)).map(({ spec }) => [
+  const sizes = batchStages(prepared, factsOf(prepared.dataset)).map(({ spec }) => [
     spec.batchSize,
     spec.ghostSize,
   ]);
@@ -157,7 +157,7 @@ test.each([
   ["--constant-rate", { constantRate: true }],
 ] as const)("%s beside it is refused", async (option, given) => {
   const prepared = await prepareRun(completeSpec({ ...GROWING, ...given }));
-  expect(() => phasesOf(prepared, factsOf(prepared.dataset))).toThrow(
+  expect(() => batchStages(prepared, factsOf(prepared.dataset))).toThrow(
     `--batch-growth: replaces the cuts of the rate; leave out ${option}`,
   );
 });

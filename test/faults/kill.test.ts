@@ -23,7 +23,7 @@ maxSteps: 900
 epochs: 1000
 `;
 
-/** Phases of 936, 50 and 50 steps. */
+/** Stages of 936, 50 and 50 steps. */
 const GROWING = `
 dataset: synthetic:1x7x7:4:410:40
 model: f1

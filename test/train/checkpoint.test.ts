@@ -125,3 +125,19 @@ test("a restarted trainer is a new one", async () => {
   expect(byStep(events)).toEqual(byStep(fresh.events));
   expect(await finalState(part)).toEqual(await finalState(fresh));
 });
+
+test("what is given back holds the next state, and until then what it held", async () => {
+  const { state, data, options } = smallRun(gpu, { batchSize: 32, ghostSize: 8, maxSteps: STEPS });
+  const { keeper } = await Trainer.create(gpu, state, data, options);
+  const first = await keeper.take();
+  const before = first.get("values")!.slice();
+  gpu.write(state.values, new Float32Array(state.values.size).fill(1));
+  const second = await keeper.take();
+  expect(first.get("values")).toEqual(before);
+  expect(new Set(second.get("values"))).toEqual(new Set([1]));
+  keeper.giveBack(first);
+  gpu.write(state.values, new Float32Array(state.values.size).fill(2));
+  expect(await keeper.take()).toBe(first);
+  expect(new Set(first.get("values"))).toEqual(new Set([2]));
+  expect(new Set(second.get("values"))).toEqual(new Set([1]));
+});

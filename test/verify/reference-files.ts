@@ -18,6 +18,19 @@ interface Case {
   tensors?: string[];
 }
 
+/** The attributes of a case that is a run of a model: one step of plain SGD. */
+export const RUN = {
+  batch: 2,
+  ghost_size: 2,
+  steps: 1,
+  lr: 1,
+  momentum: 0,
+  weight_decay: 0,
+  clip_norm: 0,
+  bn_momentum: 0.1,
+  bn_eps: 1e-5,
+};
+
 /** A golden file in memory, to be damaged. */
 export async function golden(name: string): Promise<{ tensors: Map<string, TensorToStore>; cases: Case[] }> {
   const { tensors, metadata } = await readSafetensors(join(GOLDEN, name));

@@ -8,7 +8,7 @@ import { openGpu } from "../../src/host/open-gpu.ts";
 import { type TensorToStore, writeSafetensors } from "../../src/storage/safetensors.ts";
 import { DataError } from "../../src/support/errors.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
-import { verify, write } from "./reference-files.ts";
+import { RUN, verify, write } from "./reference-files.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -21,18 +21,7 @@ describe("a file that makes no sense is refused in one line", () => {
   const labels = { shape: [2], data: new Int32Array([0, 3]) };
   const relu = { op: "relu", prefix: "", tensors: ["x", "output", "grad_output", "grad_x"] };
   const sameShapes = { x, output: x, grad_output: x, grad_x: x };
-  const run = {
-    model: "f1",
-    batch: 2,
-    ghost_size: 2,
-    steps: 1,
-    lr: 1,
-    momentum: 0,
-    weight_decay: 0,
-    clip_norm: 0,
-    bn_momentum: 0.1,
-    bn_eps: 1e-5,
-  };
+  const run = { model: "f1", ...RUN };
   const refusals: [what: string, cases: unknown, tensors: Record<string, TensorToStore>, message: RegExp][] =
     [
       ["cases that are not JSON", "[{", { x }, /"cases" of its __metadata__ are not JSON/],

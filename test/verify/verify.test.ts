@@ -11,7 +11,7 @@ import { openReferenceFile } from "../../src/verify/reference-file.ts";
 import { RunExecution } from "../../src/verify/run-execution.ts";
 import { runSettings } from "../../src/verify/run-settings.ts";
 import { type CaseResult, totalsOf } from "../../src/verify/verify.ts";
-import { GOLDEN, golden, verify, write } from "./reference-files.ts";
+import { GOLDEN, golden, RUN, verify, write } from "./reference-files.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -132,20 +132,9 @@ describe("a run that multiplies roundings", () => {
 
 test("what the engine does not know is skipped by name", async () => {
   const { tensors, cases } = await golden("ops.safetensors");
-  const run = {
-    model: "lenet",
-    options: {},
-    batch: 4,
-    ghost_size: 2,
-    steps: 1,
-    lr: 1,
-    momentum: 0,
-    weight_decay: 0,
-    clip_norm: 0,
-  };
   const unknown = [
     { ...cases[0], op: "fourier" },
-    { ...run, bn_momentum: 0.1, bn_eps: 1e-5 },
+    { model: "lenet", options: {}, ...RUN },
   ];
   const results = await verify(gpu, await write("unknown.safetensors", { tensors, cases: unknown }));
   expect(results.map(({ status, reason }) => [status, reason])).toEqual([
