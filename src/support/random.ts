@@ -77,7 +77,8 @@ export interface PermutationKey {
  * @param n at most 2²¹ (ImageNet has 1.28 million samples)
  */
 export function permutation(n: number, { seed, stream, epoch = 0 }: PermutationKey): Uint32Array {
-  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  const order = new Uint32Array(n);
+  for (let i = 0; i < n; i++) order[i] = i;
   for (let i = n - 1; i > 0; i--) {
     const j = boundedInteger(pcg4d(seed, stream, epoch, i)[0], i + 1);
     const swapped = order[i];
