@@ -10,7 +10,9 @@ beforeAll(async () => {
   gpu = await openGpu();
 });
 
-test("a wait asks ten times a millisecond at most, less often the longer it is, and nothing else is held up", async ({ skip }) => {
+test("a wait asks ten times a millisecond at most, less often the longer it is, and nothing else is held up", async ({
+  skip,
+}) => {
   if (!gpu.adapter.software) skip("the adapter is not a software one");
   const size = 512;
   const a = fromArray(gpu, new Float32Array(size ** 2), [size, size]);
