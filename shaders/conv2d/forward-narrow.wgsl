@@ -5,6 +5,8 @@
 //
 // where terms outside x, and those whose division is not exact, are 0. The second is grad-input: x is dy, y is dx, and
 // C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to what y holds.
+// MOMENTS also leaves mean and Σ (y − mean)² of each channel over each tile, [N, tiles of an image, K] of such pairs, behind y, from
+// the next multiple of 64 numbers on: tiles then lie within P × Q.
 // One subgroup is a workgroup and computes a tile of IMAGES × ROWS × COLUMNS pixels of 8·GROUPS channels. Its lanes
 // lie along the output channels, so the weights are read as they are stored. The input pixels of the tile are
 // loaded once per channel, eight to a load, and spread from the lane that loaded them to all.
@@ -22,6 +24,7 @@ override Q: u32;
 override R: u32;
 override ACCUMULATE: bool = false;
 const TRANSPOSED: bool = false;  // @spec
+const MOMENTS: bool = false;     // @spec
 const S: u32 = 3u;               // @spec
 const STRIDE: u32 = 1u;          // @spec
 const PADDING: u32 = 1u;         // @spec
@@ -134,8 +137,31 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
           }
         }
       }
+      if (MOMENTS && k < K && n0 + n < params.images) {
+        let tiles = tiles_across * (P / ROWS);
+        let start = (params.images * K * P * Q + 63u) / 64u * 64u;
+        write_moments(sum[n], g, start + 2u * (((n0 + n) * tiles + wg.x) * K + k));
+      }
     }
   }
+}
+
+// Of this lane's channel `k` and one image: what the tile holds of it, two passes over numbers in registers.
+fn write_moments(values: array<array<array<f32, GROUPS>, COLUMNS>, ROWS>, g: u32, at: u32) {
+  var total = 0.0;
+  for (var p = 0u; p < ROWS; p++) {
+    for (var q = 0u; q < COLUMNS; q++) { total += values[p][q][g]; }
+  }
+  let mean = total / f32(ROWS * COLUMNS);
+  var squares = 0.0;
+  for (var p = 0u; p < ROWS; p++) {
+    for (var q = 0u; q < COLUMNS; q++) {
+      let d = values[p][q][g] - mean;
+      squares = fma(d, d, squares);
+    }
+  }
+  y[at] = mean;
+  y[at + 1u] = squares;
 }
 
 // The row of x at the top of the tile for filter rows from r0 on.

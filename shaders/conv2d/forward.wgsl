@@ -5,6 +5,8 @@
 //
 // where terms outside x, and those whose division is not exact, are 0. The second is grad-input: x is dy, y is dx, and
 // C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to what y holds.
+// MOMENTS also leaves mean and Σ (y − mean)² of each channel over each tile, [N, tiles of an image, K] of such pairs, behind y, from
+// the next multiple of 64 numbers on: P·Q is then a multiple of a tile's pixels.
 // A workgroup computes TM·THREADS_M channels × TN·THREADS_N pixels; its steps run over the taps of the filter and
 // over chunks of DEPTH channels within one tap, so that a pixel's place in x is found once per tap.
 // TRANSPOSED pixels are taken by their remainder (p mod STRIDE, q mod STRIDE): all of one tile use the same taps,
@@ -29,6 +31,7 @@ const TN: u32 = 4u;          // @spec  pixels of a thread
 const THREADS_M: u32 = 8u;   // @spec
 const THREADS_N: u32 = 16u;  // @spec
 const DEPTH: u32 = 8u;       // @spec  channels of one step
+const MOMENTS: bool = false; // @spec
 const UNROLL: u32 = 1u;      // @spec  of the DEPTH products of a step, those written out one after another
 const_assert TM % 4u == 0u && DEPTH % UNROLL == 0u;
 
@@ -51,6 +54,8 @@ struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u3
 
 var<workgroup> a_tile: array<vec4f, DEPTH * QUADS>;
 var<workgroup> b_tile: array<f32, DEPTH * TILE_N>;
+var<workgroup> row_sums: array<f32, select(1u, TM * THREADS, MOMENTS)>;  // [TILE_M, THREADS_N]
+var<workgroup> row_means: array<f32, TILE_M>;
 
 // A remainder of output rows or columns: first output, number of outputs, first tap.
 struct Lattice { first: u32, count: u32, tap: u32 }
@@ -153,6 +158,43 @@ fn main(
       }
     }
   }
+
+  if (MOMENTS) {
+    // Each thread's share of its channels, then one thread for a channel, in order; the second pass is around the mean. Sums are
+    // around the first value, so that nothing is lost where |mean| is much larger than the deviation.
+    let channel = k0 + lane;
+    let is_there = lane < TILE_M && channel < K && pixel0 < pixels;
+    let start = (params.images * K * P * Q + 63u) / 64u * 64u;
+    let at = start + 2u * (pixel0 / TILE_N * K + channel);
+    for (var i = 0u; i < TM; i++) {
+      var total = 0.0;
+      for (var j = 0u; j < TN; j++) { total += sum[i][j]; }
+      row_sums[(m * TM + i) * THREADS_N + n] = total / f32(TN);
+    }
+    workgroupBarrier();
+    if (lane < TILE_M) {
+      let first = row_sums[lane * THREADS_N];
+      row_means[lane] = first + row_sum(lane, first) / f32(THREADS_N);
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < TM; i++) {
+      let mean = row_means[m * TM + i];
+      var squares = 0.0;
+      for (var j = 0u; j < TN; j++) { squares = fma(sum[i][j] - mean, sum[i][j] - mean, squares); }
+      row_sums[(m * TM + i) * THREADS_N + n] = squares;
+    }
+    workgroupBarrier();
+    if (is_there) {
+      y[at] = row_means[lane];
+      y[at + 1u] = row_sum(lane, 0.0);
+    }
+  }
+}
+
+fn row_sum(channel: u32, shift: f32) -> f32 {
+  var total = 0.0;
+  for (var i = 0u; i < THREADS_N; i++) { total += row_sums[channel * THREADS_N + i] - shift; }
+  return total;
 }
 
 fn lattice(remainder: u32, size: u32) -> Lattice {

@@ -29,7 +29,7 @@ interface Best {
 
 export class Checkpointer {
   readonly #folder: RunFolder;
-  readonly #trainer: TrainerSequence;
+  readonly #sequence: TrainerSequence;
   readonly #options: CheckpointOptions;
   /** What goes into the JSON of a checkpoint at a position. */
   readonly #describe: (position: Position) => CheckpointContent;
@@ -43,11 +43,11 @@ export class Checkpointer {
 
   constructor(
     folder: RunFolder,
-    trainer: TrainerSequence,
+    sequence: TrainerSequence,
     fields: { options: CheckpointOptions; describe: (position: Position) => CheckpointContent },
   ) {
     this.#folder = folder;
-    this.#trainer = trainer;
+    this.#sequence = sequence;
     this.#options = fields.options;
     this.#describe = fields.describe;
     this.#files = new CheckpointFolder(folder.path);
@@ -79,9 +79,9 @@ export class Checkpointer {
     if (stops) await this.settle();
     const due = stops || (this.#writing === null && (control.checkpoint || this.#isDue(position.step)));
     if (!due && !best) return true;
-    await this.#trainer.keeper.idle();
+    await this.#sequence.keeper.idle();
     const content = this.#describe(position);
-    const arriving = this.#trainer.keeper.take();
+    const arriving = this.#sequence.keeper.take();
     arriving.catch(() => undefined); // awaited by whoever writes it
     const { step } = position;
     if (best)
@@ -97,7 +97,7 @@ export class Checkpointer {
       this.#lastTime = performance.now();
       const write = this.#write(content, arriving);
       // The best weights may be views of the same arrays.
-      const written = best ? write : write.then(async () => this.#trainer.keeper.giveBack(await arriving));
+      const written = best ? write : write.then(async () => this.#sequence.keeper.giveBack(await arriving));
       this.#writing = written
         .catch((error: unknown) => {
           this.#failure = { error };
@@ -171,7 +171,7 @@ export class Checkpointer {
     const [values, runningMean, runningVariance] = ["values", "running_mean", "running_variance"].map(
       (name) => tensors.get(name),
     );
-    return stateDictOf(this.#trainer.state, {
+    return stateDictOf(this.#sequence.state, {
       values: values!,
       ...(runningMean && runningVariance && { runningMean, runningVariance }),
     });

@@ -55,7 +55,7 @@ export function divergenceIn(
 
 /** Replays from the last checkpoint before it and says where it began. */
 export async function divergenceError(
-  trainer: TrainerSequence,
+  sequence: TrainerSequence,
   {
     divergence,
     folder,
@@ -70,8 +70,8 @@ export async function divergenceError(
     `${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find where it began`,
   );
   const restore = () =>
-    checkpoint ? trainer.keeper.restore(checkpoint.tensors, checkpoint.path) : trainer.keeper.restart();
-  const source = await findNonFinite(trainer, { restore, from, to: readUntil, badStep });
+    checkpoint ? sequence.keeper.restore(checkpoint.tensors, checkpoint.path) : sequence.keeper.restart();
+  const source = await findNonFinite(sequence, { restore, from, to: readUntil, badStep });
   const kept = checkpoint ? `the last good checkpoint is ${checkpoint.path}` : "there was no checkpoint yet";
   return new DivergenceError(
     `${what}; ${whereFrom(source)}; the run has diverged (try a smaller learning rate, or a clip norm); ${kept}`,

@@ -69,6 +69,10 @@ export const EVALUATION_BATCH = 500;
 /** Steps between read-backs: rare enough not to be seen in the time of a step of a small network. */
 const LOG_EVERY = 64;
 
+/**
+ * What a trainer is told of a run.
+ * @param logEvery steps between read-backs of the metrics
+ */
 export function trainOptions({ spec, regime, epoch }: PlannedRun, logEvery = LOG_EVERY): TrainOptions {
   return {
     regime,
@@ -104,11 +108,14 @@ export async function executeRun(
   const chosen = gpu.variant;
   gpu.variant = variantOf(from, gpu);
   try {
-    const trainer = await createTrainers(gpu, prepared, { logEvery, slabSamples: from?.content.slabSamples });
+    const sequence = await createTrainers(gpu, prepared, {
+      logEvery,
+      slabSamples: from?.content.slabSamples,
+    });
     try {
-      return await runTrainer(trainer, prepared, folder, { ...options, setupStart, from });
+      return await trainInFolder(sequence, prepared, folder, { ...options, setupStart, from });
     } finally {
-      trainer.close();
+      sequence.close();
     }
   } finally {
     gpu.variant = chosen;
@@ -124,8 +131,8 @@ function variantOf(from: RunCheckpoint | null, gpu: Gpu): Gpu["variant"] {
   return before?.name === gpu.adapter.name ? (before.variant ?? gpu.variant) : gpu.variant;
 }
 
-async function runTrainer(
-  trainer: TrainerSequence,
+async function trainInFolder(
+  sequence: TrainerSequence,
   prepared: PreparedRun,
   folder: RunFolder<MetricColumn>,
   {
@@ -137,39 +144,39 @@ async function runTrainer(
     from,
   }: ExecuteOptions & { setupStart: number; from: RunCheckpoint | null },
 ): Promise<RunSummary> {
-  const { gpu, totalSteps } = trainer;
+  const { gpu, totalSteps } = sequence;
   const { spec } = prepared;
-  if (from) trainer.keeper.restore(from.tensors, from.path);
+  if (from) sequence.keeper.restore(from.tensors, from.path);
   folder.rewind(from?.content.metrics ?? null);
   await gpu.settle();
   const setupSeconds = (performance.now() - setupStart) / 1000;
 
   const tally = new Tally(from?.content.tally);
-  const described = {
+  const sameInAll = {
     format: 1,
     spec,
     specHash: specHash(spec),
     data: dataFingerprint(prepared.dataset),
-    slabSamples: trainer.trainers.map(({ slabSamples }) => slabSamples),
+    slabSamples: sequence.trainers.map(({ slabSamples }) => slabSamples),
     versions: versions(),
     adapter: { ...gpu.adapter, variant: gpu.variant },
   } as const;
   const describe = (position: Position) => ({
-    ...described,
+    ...sameInAll,
     position,
     metrics: folder.metricsPosition,
     tally: tally.record(),
   });
-  const checkpointer = new Checkpointer(folder, trainer, { options: checkpoints, describe });
+  const checkpointer = new Checkpointer(folder, sequence, { options: checkpoints, describe });
   await checkpointer.begin(from);
   try {
-    return await trainAndSum();
+    return await trainToSummary();
   } finally {
     // Whatever ended it: what follows closes the folder, or reads its checkpoints.
     await checkpointer.idle();
   }
 
-  async function trainAndSum(): Promise<RunSummary> {
+  async function trainToSummary(): Promise<RunSummary> {
     let divergence: Divergence | null = null;
     let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
     const afterStep = async (position: Position) => {
@@ -184,19 +191,19 @@ async function runTrainer(
       return goesOn;
     };
     for await (const event of stoppedAt === null
-      ? trainer.run(from?.content.position ?? START, afterStep)
+      ? sequence.run(from?.content.position ?? START, afterStep)
       : []) {
       tally.add(event);
       const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
       const { seconds } = tally;
-      const imagesPerSecond = trainer.samplesAt(step) / seconds;
+      const imagesPerSecond = sequence.samplesAt(step) / seconds;
       writeEvent(folder, event, imagesPerSecond);
       if (event.kind === "metrics") {
         divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
       }
       const secondsLeft = (seconds / step) * (totalSteps - step);
       const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
-      const { waitMs } = trainer;
+      const { waitMs } = sequence;
       onProgress?.({
         step,
         totalSteps,
@@ -209,15 +216,15 @@ async function runTrainer(
       if (divergence) break;
     }
     await checkpointer.settle();
-    if (divergence) throw await divergenceError(trainer, { divergence, folder: folder.path, spec, report });
+    if (divergence) throw await divergenceError(sequence, { divergence, folder: folder.path, spec, report });
     if (stoppedAt !== null) throw stopped(control, { step: stoppedAt, totalSteps, folder: folder.path });
 
     await folder.settle();
-    await writeSafetensors(folder.file("weights.safetensors"), await stateDict(trainer.state));
+    await writeSafetensors(folder.file("weights.safetensors"), await stateDict(sequence.state));
     await checkpointer.writeBest();
     const { seconds, testLoss, skippedSteps, distance } = tally;
-    const samples = trainer.samplesAt(totalSteps);
-    const { plan, options } = trainer.trainers[0]!;
+    const samples = sequence.samplesAt(totalSteps);
+    const { plan, options } = sequence.trainers[0]!;
     const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
     const summary: RunSummary = {
       accuracy: accuracies.at(-1)!,
@@ -228,13 +235,13 @@ async function runTrainer(
       steps: totalSteps,
       skippedSteps,
       samples,
-      flops: trainer.flops,
+      flops: sequence.flops,
       seconds,
       setupSeconds,
       imagesPerSecond: samples / seconds,
       ...distance,
       batchNormGroup: (options.epoch.full ?? options.epoch.last).ghostSize,
-      slabSamples: Math.max(...described.slabSamples),
+      slabSamples: Math.max(...sameInAll.slabSamples),
       dispatchesPerStep: plan.dispatches,
       gpuBytes: gpu.allocatedBytes,
     };
@@ -245,7 +252,7 @@ async function runTrainer(
 }
 
 /**
- * How a streamed data set is read for a run.
+ * How a streamed data set is read for a run; the window is in images.
  * @param epochs the batches that it is read in, where these are not the run's alone
  */
 export function dataOptions({ spec, epoch }: PlannedRun, epochs: readonly EpochPlan[] = [epoch]) {

@@ -5,6 +5,7 @@
  */
 const MEBIBYTE = 2 ** 20;
 
+/** The bytes of the buffer that holds so many. */
 export function bucketBytes(bytes: number): number {
   if (bytes >= MEBIBYTE) return Math.ceil(bytes / MEBIBYTE) * MEBIBYTE;
   return Math.max(256, 2 ** Math.ceil(Math.log2(bytes)));
@@ -14,15 +15,18 @@ export class BufferPool {
   readonly #create: (bytes: number, label: string) => GPUBuffer;
   readonly #free = new Map<number, GPUBuffer[]>();
 
+  /** @param create makes a buffer of exactly so many bytes; what it throws passes through `acquire` */
   constructor(create: (bytes: number, label: string) => GPUBuffer) {
     this.#create = create;
   }
 
+  /** A buffer of at least so many bytes, of unknown contents. */
   acquire(bytes: number, label: string): GPUBuffer {
     const size = bucketBytes(bytes);
     return this.#free.get(size)?.pop() ?? this.#create(size, label);
   }
 
+  /** Takes a buffer back: work that is submitted already may still use it, later work finds it free. */
   release(buffer: GPUBuffer): void {
     const free = this.#free.get(buffer.size);
     if (free) free.push(buffer);

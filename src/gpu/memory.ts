@@ -166,7 +166,7 @@ export class DeviceMemory {
     );
     this.createdBuffers++;
     this.allocatedBytes += bytes;
-    if (env.debugLevel() >= 3)
+    if (env.debugAllocations())
       console.error(`allocate ${label} ${formatBytes(bytes)}, ${formatBytes(this.allocatedBytes)} in all`);
     return buffer;
   }

@@ -8,6 +8,7 @@ import {
   conv2dFlops,
   conv2dGeometry,
 } from "./conv2d-geometry.ts";
+import type { MomentsLayout } from "./conv2d-moments.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
 import { tiledGather, unrolled } from "./conv2d-tiled.ts";
 import { flatGrid } from "./grid.ts";
@@ -17,7 +18,7 @@ const TILED = defineKernel({
   bindings: ["x", "weight", "y"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING", "TRANSPOSED", "ACCUMULATE"],
   params: ["images", "filter_rows", "filter_columns", "channels", "depth"],
-  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL"],
+  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL", "MOMENTS"],
 });
 
 const NARROW = defineKernel({
@@ -25,7 +26,18 @@ const NARROW = defineKernel({
   bindings: ["x", "weight", "y"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "ACCUMULATE"],
   params: ["images", "filter_rows", "channels"],
-  spec: ["TRANSPOSED", "S", "STRIDE", "PADDING", "TAP_ROWS", "IMAGES", "ROWS", "COLUMNS", "GROUPS"],
+  spec: [
+    "TRANSPOSED",
+    "MOMENTS",
+    "S",
+    "STRIDE",
+    "PADDING",
+    "TAP_ROWS",
+    "IMAGES",
+    "ROWS",
+    "COLUMNS",
+    "GROUPS",
+  ],
 });
 
 /**
@@ -34,13 +46,14 @@ const NARROW = defineKernel({
  * @param x       [N, C, H, W]
  * @param weight  [K, C, R, S]
  * @param y       [N, K, P, Q], written
+ * @param moments where the moments of y's tiles go as well (momentsLayout), in the memory behind y, which `y` then includes
  */
 export function launchConv2d(
   buffers: { x: Tensor; weight: Tensor; y: Tensor },
-  options: Conv2dOptions,
+  { moments = null, ...options }: Conv2dOptions & { moments?: MomentsLayout | null },
 ): void {
   const geometry = conv2dGeometry(buffers.x.shape, buffers.weight.shape, options);
-  launchGather({ buffers, geometry, sizes: geometry, transposed: false, accumulate: false });
+  launchGather({ buffers, geometry, sizes: geometry, transposed: false, accumulate: false, moments });
 }
 
 /**
@@ -59,7 +72,14 @@ export function launchConv2dGradInput(
   const geometry = conv2dGeometry(dx.shape, weight.shape, options);
   const { C, H, W, K, P, Q } = geometry;
   const sizes = { ...geometry, C: K, H: P, W: Q, K: C, P: H, Q: W };
-  launchGather({ buffers: { x: dy, weight, y: dx }, geometry, sizes, transposed: true, accumulate });
+  launchGather({
+    buffers: { x: dy, weight, y: dx },
+    geometry,
+    sizes,
+    transposed: true,
+    accumulate,
+    moments: null,
+  });
 }
 
 interface Gather {
@@ -69,22 +89,28 @@ interface Gather {
   readonly sizes: Conv2dGeometry;
   readonly transposed: boolean;
   readonly accumulate: boolean;
+  readonly moments: MomentsLayout | null;
 }
 
 function launchGather(gather: Gather): void {
   if (gather.buffers.y.gpu.variant === "wide" || !launchNarrow(gather)) launchTiled(gather);
 }
 
-function cost({ buffers, geometry, accumulate }: Gather) {
-  const bytes = conv2dBytes(geometry) + (accumulate ? buffers.y.byteLength : 0);
+function cost({ buffers, geometry, accumulate, moments }: Gather) {
+  const { N, K } = geometry;
+  const bytes =
+    conv2dBytes(geometry) +
+    (accumulate ? buffers.y.byteLength : 0) +
+    (moments ? 8 * N * K * moments.tiles : 0);
   return { flops: conv2dFlops(geometry), bytes };
 }
 
 function launchTiled(gather: Gather): void {
-  const { buffers, sizes, transposed, accumulate } = gather;
+  const { buffers, sizes, transposed, accumulate, moments } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const gpu = buffers.y.gpu;
-  const spec = { ...tiledGather({ C, K, outputs: buffers.y.size }), UNROLL: unrolled(gpu) };
+  const tile = tiledGather({ C, K, outputs: N * K * P * Q });
+  const spec = { ...tile, UNROLL: unrolled(gpu), MOMENTS: `${moments !== null}` };
   const step = transposed ? stride : 1;
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
   const channelTiles = Math.ceil(K / (spec.TM * spec.THREADS_M));
@@ -102,7 +128,7 @@ function launchTiled(gather: Gather): void {
 
 /** @returns false where no tile can be unrolled */
 function launchNarrow(gather: Gather): boolean {
-  const { buffers, sizes, transposed, accumulate } = gather;
+  const { buffers, sizes, transposed, accumulate, moments } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const tile = gatherTile(sizes, transposed);
   if (tile === null) return false;
@@ -110,7 +136,10 @@ function launchNarrow(gather: Gather): boolean {
     buffers,
     overrides: { C, H, W, K, P, Q, R, ACCUMULATE: accumulate },
     params: { images: N, filter_rows: R, channels: C },
-    spec: { TRANSPOSED: `${transposed}`, S, STRIDE: stride, PADDING: padding, ...tile },
+    spec: {
+      ...{ TRANSPOSED: `${transposed}`, MOMENTS: `${moments !== null}` },
+      ...{ S, STRIDE: stride, PADDING: padding, ...tile },
+    },
     workgroups: [
       Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS),
       Math.ceil(K / (8 * tile.GROUPS)),

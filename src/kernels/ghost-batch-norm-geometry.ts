@@ -119,3 +119,29 @@ export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): { COLUMNS: numb
   while (ROWS * 2 * COLUMNS <= lanes && ROWS * 2 <= largestGhost(ghosts)) ROWS *= 2;
   return { COLUMNS, ROWS };
 }
+
+/**
+ * Lanes that merge the moments of a group's tiles: along the channels, by ROWS that share the tiles; at most 512, whose sums fill the
+ * 16 KiB of workgroup memory that every adapter has.
+ *
+ * @param tiles of one channel of one ghost
+ */
+export function mergeTiles(gpu: Gpu, tiles: number): { COLUMNS: number; ROWS: number } {
+  if (gpu.variant === "narrow") return { COLUMNS: 8, ROWS: 1 };
+  const lanes = Math.min(512, gpu.device.limits.maxComputeInvocationsPerWorkgroup);
+  let ROWS = 1;
+  while (ROWS * 2 * 8 <= lanes && ROWS * 4 <= tiles) ROWS *= 2;
+  return { COLUMNS: 8, ROWS };
+}
+
+/**
+ * Tiles that a lane merges one after the other, at most: beyond that, as in full-batch norm of thousands of images, few workgroups would
+ * take longer than many do to read everything.
+ */
+const MOST_MERGED_TILES = 64;
+
+/** Whether statistics come faster from the moments of tiles than from x; `tiles` of one image. */
+export function mergePays(gpu: Gpu, ghosts: Ghosts, tiles: number): boolean {
+  const all = largestGhost(ghosts) * tiles;
+  return gpu.variant === "narrow" || all <= MOST_MERGED_TILES * mergeTiles(gpu, all).ROWS;
+}

@@ -15,6 +15,7 @@ import {
   type Ghosts,
   isDense,
   largestGhost,
+  mergeTiles,
   type NormOptions,
   type NormPlace,
   normSize,
@@ -47,6 +48,13 @@ const COMBINE = defineKernel({
   file: "ghost-batch-norm/statistics-combine.wgsl",
   bindings: ["x", "partials", "statistics"],
   overrides: ["C", "HW", "SPLITS"],
+  params: PLACE,
+});
+
+const MERGE = defineKernel({
+  file: "ghost-batch-norm/statistics-merge.wgsl",
+  bindings: ["moments", "statistics"],
+  overrides: ["C", "TILES", "PIXELS", "COLUMNS", "ROWS"],
   params: PLACE,
 });
 
@@ -130,6 +138,33 @@ export function launchStatistics(
     params,
     workgroups: [Math.ceil((G * C) / 64)],
     cost: { flops: 2 * partials.size, bytes: 4 * partials.size },
+  });
+}
+
+/** What the convolution before a norm has found out about the tiles of its output. */
+export interface Moments {
+  /** [N, tiles of an image, C, 2] of (mean, Σ (x − mean)²). */
+  readonly tensor: Tensor;
+  /** Pixels of a tile. */
+  readonly pixels: number;
+}
+
+/**
+ * The statistics of `launchStatistics` from the moments of tiles, without reading x.
+ *
+ * @param t.statistics [rows, totalChannels, 2], the rows and columns of this slab and layer are written
+ */
+export function launchMergedStatistics(t: { moments: Moments; statistics: Tensor }, place: NormPlace): void {
+  const { tensor: moments, pixels: PIXELS } = t.moments;
+  const [, TILES, C] = moments.shape as [number, number, number];
+  const { gpu } = moments;
+  const { COLUMNS, ROWS } = mergeTiles(gpu, largestGhost(place.ghosts) * TILES);
+  gpu.run(MERGE, {
+    buffers: { moments, statistics: t.statistics },
+    overrides: { C, TILES, PIXELS, COLUMNS, ROWS },
+    params: placeParams(place, t.statistics),
+    workgroups: [Math.ceil(C / COLUMNS), place.ghosts.ghosts],
+    cost: { flops: 2.5 * moments.size, bytes: 4 * moments.size },
   });
 }
 
@@ -218,8 +253,10 @@ function normalize(
 }
 
 /**
- * Statistics, then normalization, in the fewest dispatches: one for a layer without pixels, else two.
+ * Statistics, then normalization, in the fewest dispatches and passes: one dispatch for a layer without pixels, else two.
  * Arguments as for `launchStatistics` and `launchNormalize`.
+ *
+ * @param t.moments of x's tiles, where the convolution before has left them
  */
 export function launchForward(
   t: {
@@ -229,6 +266,7 @@ export function launchForward(
     residual?: Tensor;
     statistics: Tensor;
     partials?: Tensor;
+    moments?: Moments;
     y: Tensor;
   },
   options: NormOptions,
@@ -236,7 +274,9 @@ export function launchForward(
   const { x, gamma, beta, statistics, y } = t;
   const { C, HW } = normSize(x);
   if (!isDense(C, HW) || t.residual) {
-    launchStatistics(t, options);
+    const { moments } = t;
+    if (moments) launchMergedStatistics({ moments, statistics }, options);
+    else launchStatistics(t, options);
     launchNormalize(t, options);
     return;
   }

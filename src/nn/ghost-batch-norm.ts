@@ -1,6 +1,8 @@
+import type { Moments } from "../kernels/ghost-batch-norm.ts";
 import { affineNorm } from "../ops/affine-norm.ts";
 import { ghostBatchNorm } from "../ops/ghost-batch-norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Conv2d } from "./conv2d.ts";
 import { constant, uniformBetween } from "./initialize.ts";
 import { type FusableWithRelu, type Mode, Module, Parameter } from "./module.ts";
 import type { NormState } from "./norm-state.ts";
@@ -10,6 +12,11 @@ export interface NormOptions {
   readonly gamma?: "ones" | "uniform";
   /** Added to the variance; 1e-5 is PyTorch's default and the authors'. */
   readonly eps?: number;
+}
+
+interface ForwardOptions {
+  readonly relu?: boolean;
+  readonly residual?: Tensor;
 }
 
 /**
@@ -46,11 +53,12 @@ export class GhostBatchNorm extends Module implements FusableWithRelu {
    * @param x [N, channels] or [N, channels, H, W]
    * @param options.relu applies a ReLU in the same kernel
    * @param options.residual is added before the ReLU, in the same kernel
+   * @param options.moments of x, as the convolution before it gives them
    */
   forward(
     x: Tensor,
     mode: Mode,
-    { relu = false, residual }: { relu?: boolean; residual?: Tensor } = {},
+    { relu = false, residual, moments = null }: ForwardOptions & { moments?: Moments | null } = {},
   ): Tensor {
     const state = this.#state;
     if (!state) throw new Error("this batch norm has no memory yet: materialize the model first");
@@ -67,6 +75,16 @@ export class GhostBatchNorm extends Module implements FusableWithRelu {
       eps,
       relu,
       residual,
+      moments,
     });
+  }
+
+  /**
+   * Of a convolution of x, which gives the statistics along with its output. In evaluation too, where nobody reads them: software
+   * adapters take longer to compile the convolution once more without them.
+   */
+  forwardOf(convolution: Conv2d, x: Tensor, mode: Mode, options: ForwardOptions = {}): Tensor {
+    const { y, moments } = convolution.forwardWithMoments(x);
+    return this.forward(y, mode, { ...options, moments });
   }
 }

@@ -1,4 +1,5 @@
-import { type Ghosts, launchForward, partialsShape } from "../kernels/ghost-batch-norm.ts";
+import { type Ghosts, launchForward, type Moments, partialsShape } from "../kernels/ghost-batch-norm.ts";
+import { mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
 import { launchBackward, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
 import { expectShape } from "../tensor/shape.ts";
@@ -18,6 +19,8 @@ export interface GhostBatchNormOptions {
   readonly relu?: boolean;
   /** Of x's shape; added before the ReLU, in the same kernel. */
   readonly residual?: Tensor | undefined;
+  /** Of x, as `conv2dWithMoments` gives them: the statistics then need no pass over x. */
+  readonly moments?: Moments | null;
 }
 
 /**
@@ -40,7 +43,7 @@ export function ghostBatchNorm(
   beta: Tensor,
   options: GhostBatchNormOptions,
 ): Tensor {
-  const { ghosts, statistics, firstChannel, eps, relu = false, residual } = options;
+  const { ghosts, statistics, firstChannel, eps, relu = false, residual, moments = null } = options;
   const { gpu } = x;
   const [N, C] = x.shape as [number, number];
   expectShape("ghostBatchNorm: gamma", gamma.shape, [C]);
@@ -56,11 +59,15 @@ export function ghostBatchNorm(
   }
 
   const y = empty(gpu, x.shape, "f32", "ghost batch norm");
-  const shared = partialsShape(x, ghosts);
+  const merged = moments && mergePays(gpu, ghosts, moments.tensor.shape[1]!) ? moments : null;
+  const shared = merged ? null : partialsShape(x, ghosts);
   const partials = shared ? empty(gpu, shared, "f32", "statistics partials") : undefined;
   const place = { ghosts, firstChannel, eps, relu };
   launchForward(
-    { x, gamma, beta, statistics, y, ...(residual && { residual }), ...(partials && { partials }) },
+    {
+      ...{ x, gamma, beta, statistics, y, ...(residual && { residual }) },
+      ...{ ...(partials && { partials }), ...(merged && { moments: merged }) },
+    },
     place,
   );
 

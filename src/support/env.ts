@@ -18,7 +18,7 @@ function define(name: string, meaning: string): () => string | undefined {
 
 const debug = define(
   "DEBUG",
-  "1 device and compilation, 2 a line per dispatch with its time, 3 allocations, 4 pipelines with overrides, 5 sync after every dispatch",
+  "1 device and compilation, 2 a line per dispatch with its time, 3 allocations, 4 pipelines with overrides, 5 sync after every dispatch; or `allocations`, those alone",
 );
 const variant = define(
   "GHOSTBATCH_VARIANT",
@@ -39,6 +39,10 @@ export const env = {
   debugLevel(): number {
     const level = Number(debug() ?? 0);
     return Number.isInteger(level) ? level : 0;
+  },
+  /** Whether a line is printed for every buffer that is made on the GPU. */
+  debugAllocations(): boolean {
+    return this.debugLevel() >= 3 || debug() === "allocations";
   },
   cache,
   xdgCache,

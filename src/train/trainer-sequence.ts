@@ -51,6 +51,7 @@ export class TrainerSequence {
   /**
    * Records the steps of all stages: everything is allocated and compiled when this returns.
    * @param options one for each stage, in their order
+   * @throws CapacityError when not even one ghost at a time fits the memory allowed or the adapter
    */
   static async create(
     gpu: Gpu,

@@ -48,6 +48,12 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 56, statistics: 8 },
     workgroups: [2, 2],
   },
+  "ghost-batch-norm/statistics-merge.wgsl": {
+    overrides: { C: 3, TILES: 2, PIXELS: 4, COLUMNS: 2, ROWS: 4 },
+    params: { ...ghosts, totalChannels: 3 },
+    sizes: { moments: 84, statistics: 12 },
+    workgroups: [2, 2],
+  },
   "ghost-batch-norm/grad-statistics.wgsl": {
     overrides: { C: 2, HW: 4, GATE: 1, SPLITS: 1, WG_SIZE: 4, PIXELS: 1 },
     params: ghosts,
@@ -81,11 +87,12 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     workgroups: [1],
   },
   "conv2d/forward.wgsl": {
-    overrides: { ...convolution, TRANSPOSED: false, ACCUMULATE: false },
-    spec: { TM: 4, TN: 1, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },
-    params: { images: 1, filter_rows: 1, filter_columns: 1, channels: 3, depth: 2 },
-    sizes: { x: 27, weight: 12, y: 36 },
-    workgroups: [1, 3],
+    // Four images of 4 pixels and 4 channels: moments begin where the 64 outputs end.
+    overrides: { ...convolution, H: 2, W: 2, P: 2, Q: 2, TRANSPOSED: false, ACCUMULATE: false },
+    spec: { TM: 4, TN: 1, THREADS_M: 2, THREADS_N: 4, DEPTH: 2, MOMENTS: "true" },
+    params: { images: 4, filter_rows: 1, filter_columns: 1, channels: 3, depth: 2 },
+    sizes: { x: 48, weight: 12, y: 96 },
+    workgroups: [1, 4],
   },
   "conv2d/grad-weight.wgsl": {
     overrides: convolution,

@@ -2,15 +2,23 @@ import { type Conv2dCase, conv2dCases } from "../../cases/conv2d.ts";
 import { caseLabel } from "../../cases/label.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { launchConv2d, launchConv2dGradInput } from "../../kernels/conv2d.ts";
+import { conv2dGeometry } from "../../kernels/conv2d-geometry.ts";
 import { gradWeightPartials, launchConv2dGradWeight } from "../../kernels/conv2d-grad-weight.ts";
+import { momentsLayout } from "../../kernels/conv2d-moments.ts";
+import { launchMergedStatistics, launchStatistics } from "../../kernels/ghost-batch-norm.ts";
+import { largest, roundingBound } from "../../reference/close.ts";
 import {
   conv2d,
   conv2dInputGradient,
   conv2dOutputSize,
   conv2dWeightGradient,
 } from "../../reference/conv2d.ts";
-import { fromArray } from "../../tensor/tensor.ts";
+import { ghostStatistics } from "../../reference/ghost-batch-norm.ts";
+import { fromArray, slice } from "../../tensor/tensor.ts";
 import { numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
+
+/** Samples of a ghost, where there are so many. */
+const GHOST = 16;
 
 function setUp(gpu: Gpu, size: Conv2dCase) {
   const { N, C, H, W, K, R, S, stride, padding } = size;
@@ -47,6 +55,45 @@ export const conv2dPasses: readonly Pass[] = [
         launch: () => launchConv2d({ x, weight, y }, options),
         outputs: [summed("y", y, size.C * size.R * size.S, () => conv2d(host, size))],
       };
+    },
+  }),
+  passOf("conv2d/forward-with-statistics", conv2dCases, {
+    label,
+    cost,
+    prepare: (gpu, size) => {
+      const { host, shapes, x, weight, options } = setUp(gpu, size);
+      const [N, K, P, Q] = shapes.y as [number, number, number, number];
+      const outputs = N * K * P * Q;
+      const ghosts = Math.max(1, Math.floor(N / GHOST));
+      const place = { ghosts: { ghostSize: GHOST, ghosts, total: N }, firstChannel: 0 };
+      // y, and room for the moments of tiles of any size.
+      const memory = poisoned(gpu, [2 * outputs + 64], "y and moments");
+      const y = slice(memory, 0, shapes.y);
+      const statistics = poisoned(gpu, [ghosts, K, 2], "statistics");
+      const launch = () => {
+        const layout = momentsLayout(gpu, conv2dGeometry(shapes.x, shapes.weight, options));
+        if (layout === null) {
+          launchConv2d({ x, weight, y }, options);
+          launchStatistics({ x: y, statistics }, place);
+          return;
+        }
+        launchConv2d({ x, weight, y: memory }, { ...options, moments: layout });
+        const tensor = slice(memory, layout.offset, [N, layout.tiles, K, 2]);
+        launchMergedStatistics({ moments: { tensor, pixels: layout.pixels }, statistics }, place);
+      };
+      const reference = () => conv2d(host, size);
+      const terms = size.C * size.R * size.S;
+      const expected = () => {
+        const found = reference();
+        const scale = largest(found);
+        const moments = ghostStatistics(found, { N, C: K, HW: P * Q, ghostSize: GHOST, ghosts });
+        const values = Float64Array.from({ length: 2 * ghosts * K }, (_, i) =>
+          i % 2 === 0 ? moments.mean[i / 2]! : moments.variance[(i - 1) / 2]!,
+        );
+        return { values, bound: roundingBound({ terms, scale: Math.max(scale, scale ** 2) }) };
+      };
+      const made = { name: "statistics", tensor: statistics, expected };
+      return { launch, outputs: [summed("y", y, terms, reference), made] };
     },
   }),
   passOf("conv2d/grad-input", conv2dCases, {

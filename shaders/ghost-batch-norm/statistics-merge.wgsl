@@ -1,0 +1,56 @@
+// ghost-batch-norm/statistics-merge: statistics from the moments that a convolution has left of its tiles, without reading x.
+//
+//   mean[g,c]     = 1/T · Σ_t mean_t                                    over the T tiles of PIXELS values in ghost g
+//   variance[g,c] = 1/T · Σ_t (squares_t / PIXELS + (mean_t − mean[g,c])²)
+//
+// In one pass: with d = mean_t − shift, shift being the mean of the ghost's first tile, Σ (mean_t − mean)² = Σd² − T · (Σd/T)².
+// Lanes lie along the channels, as the moments are stored; ROWS of them share the tiles of a ghost.
+// Source:   Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1, for parts of one size.
+// Dispatch: (ceil(C / COLUMNS), G, 1).
+
+override C: u32;             // channels
+override TILES: u32;         // tiles of one image
+override PIXELS: u32;        // values of a channel in one tile
+override COLUMNS: u32 = 8u;  // lanes side by side
+override ROWS: u32 = 16u;    // lanes that share the tiles of a ghost, a power of two
+
+struct Params {
+  ghostSize: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  firstGhost: u32,     // row of `statistics` that ghost 0 writes
+  firstChannel: u32,   // column of `statistics` that channel 0 writes
+  totalChannels: u32,  // columns of `statistics`
+}
+
+@group(0) @binding(0) var<storage, read> moments: array<vec2<f32>>;           // [N, TILES, C] of (mean, Σ (x − mean)²)
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2<f32>>;  // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(2) var<uniform> params: Params;
+
+alias Element = f32;
+// @import lib/ghost-batch-norm.wgsl
+// @import lib/rows-sum.wgsl
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
+  let g = group.y;
+  let own = group.x * COLUMNS + lane.x;
+  let c = min(own, C - 1u);  // lanes past the last channel work along and write nothing
+  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let tiles = part.samples * TILES;
+  let origin = part.first * TILES * C + c;
+  let shift = moments[origin].x;
+
+  var sum = vec4<f32>();  // Σd, Σd², Σ squares
+  for (var t = lane.y; t < tiles; t += ROWS) {
+    let tile = moments[origin + t * C];
+    let d = tile.x - shift;
+    sum += vec4<f32>(d, d * d, tile.y, 0.0);
+  }
+  let whole = rows_sum(Rows(sum, vec4<f32>()), lane).a / f32(tiles);
+  if (lane.y == 0u && own < C) {
+    let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
+    let between = max(whole.y - whole.x * whole.x, 0.0);
+    statistics[row + c] = vec2<f32>(shift + whole.x, whole.z / f32(PIXELS) + between);
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * What a convolution can leave behind its output for the batch norm that follows: mean and sum of squares of each channel over
+ * each tile, while they are in registers. The norm then has its statistics without reading the output for them.
+ */
+import type { Gpu } from "../gpu/gpu.ts";
+import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
+import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import { gatherTile } from "./conv2d-narrow-tiles.ts";
+import { tiledGather } from "./conv2d-tiled.ts";
+
+/** Moments [N, tiles, K, 2] of (mean, Σ (y − mean)²). */
+export interface MomentsLayout {
+  /** Tiles of one image. */
+  readonly tiles: number;
+  /** Output pixels of a tile. */
+  readonly pixels: number;
+  /** Where they begin, in numbers from the start of the output: its own size, up to a multiple of WebGPU's binding alignment. */
+  readonly offset: number;
+}
+
+/** Pixels of a tile at the least: from there on moments are an eighth of the output or less. */
+const LEAST_PIXELS = 16;
+
+/** Null where a tile would reach over the edge of an image or into the next one. */
+export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry): MomentsLayout | null {
+  const { N, C, K, P, Q } = geometry;
+  const outputs = N * K * P * Q;
+  const narrow = gpu.variant === "narrow" ? gatherTile(geometry, false) : null;
+  const { TN, THREADS_N } = tiledGather({ C, K, outputs });
+  const pixels = narrow ? narrow.ROWS * narrow.COLUMNS : TN * THREADS_N;
+  const fits = narrow ? P % narrow.ROWS === 0 && Q % narrow.COLUMNS === 0 : (P * Q) % pixels === 0;
+  if (!fits || pixels < LEAST_PIXELS) return null;
+  const aligned = OFFSET_ALIGNMENT / 4;
+  return { tiles: (P * Q) / pixels, pixels, offset: Math.ceil(outputs / aligned) * aligned };
+}

@@ -1,0 +1,118 @@
+// The moments that a convolution leaves of its tiles, and the statistics made of them, against float64 on the very output.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { launchConv2d } from "../../src/kernels/conv2d.ts";
+import { conv2dGeometry } from "../../src/kernels/conv2d-geometry.ts";
+import { momentsLayout } from "../../src/kernels/conv2d-moments.ts";
+import { launchMergedStatistics } from "../../src/kernels/ghost-batch-norm.ts";
+import { mergePays, mergeTiles } from "../../src/kernels/ghost-batch-norm-geometry.ts";
+import { ghostStatistics } from "../../src/reference/ghost-batch-norm.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { empty, fromArray, readFloats, slice } from "../../src/tensor/tensor.ts";
+import { expectClose } from "../support/close.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+});
+
+interface Case {
+  readonly N: number;
+  readonly C: number;
+  readonly size: number;
+  readonly K: number;
+  readonly stride: number;
+  readonly ghostSize: number;
+  readonly ghosts: number;
+  /** Mean of x, whose deviation is 1. */
+  readonly mean: number;
+}
+
+// As many pixels as the tiles of both variants divide; channels that do not fill a tile; ghosts shorter and longer than the others.
+const CASES: readonly Case[] = [
+  { N: 5, C: 3, size: 16, K: 13, stride: 1, ghostSize: 2, ghosts: 3, mean: 0.5 },
+  { N: 7, C: 4, size: 16, K: 64, stride: 2, ghostSize: 2, ghosts: 3, mean: 0.5 },
+  { N: 34, C: 2, size: 32, K: 33, stride: 1, ghostSize: 34, ghosts: 1, mean: 0.5 },
+  { N: 4, C: 1, size: 18, K: 16, stride: 1, ghostSize: 2, ghosts: 2, mean: 3000 },
+];
+
+const label = ({ N, C, size, K, stride, ghostSize, ghosts, mean }: Case) =>
+  `(${N}, ${C}, ${size}, ${size}) to ${K}, stride ${stride}, ${ghosts} of ${ghostSize}, mean ${mean}`;
+
+const FIRST_GHOST = 1;
+const FIRST_CHANNEL = 3;
+
+describe.each(["narrow", "wide"] as const)("moments of tiles, %s", (variant) => {
+  test.each(CASES.map((one) => [label(one), one] as const))("%s", async (name, one) => {
+    gpu.variant = variant;
+    const { N, C, size, K, stride, ghostSize, ghosts, mean } = one;
+    const data = randomData(N);
+    const x = fromArray(gpu, data.normals(N * C * size * size, { mean }), [N, C, size, size]);
+    const taps = 9 * C;
+    // Where the mean is large, filters that keep it and no border, which would add to the variance.
+    const border = mean < 100;
+    const filters = data.normals(K * taps, { mean: 1 / taps, deviation: border ? 0.2 : 0 });
+    const weight = fromArray(gpu, filters, [K, C, 3, 3]);
+    const options = { stride, padding: border ? 1 : 0 };
+    const geometry = conv2dGeometry(x.shape, weight.shape, options);
+    const { P, Q } = geometry;
+    const layout = momentsLayout(gpu, geometry)!;
+    const { offset, tiles, pixels } = layout;
+    expect(tiles * pixels).toBe(P * Q);
+
+    const whole = fromArray(gpu, new Float32Array(offset + 2 * N * tiles * K).fill(Number.NaN));
+    launchConv2d({ x, weight, y: whole }, { ...options, moments: layout });
+    const y = slice(whole, 0, [N, K, P, Q]);
+    const plain = empty(gpu, y.shape);
+    launchConv2d({ x, weight, y: plain }, options);
+    const output = await readFloats(y);
+    expect(output).toEqual(await readFloats(plain));
+
+    const totalChannels = FIRST_CHANNEL + K + 2;
+    const table = new Float32Array((FIRST_GHOST + ghosts + 1) * totalChannels * 2).fill(Number.NaN);
+    const statistics = fromArray(gpu, table, [FIRST_GHOST + ghosts + 1, totalChannels, 2]);
+    const place = {
+      ghosts: { ghostSize, ghosts, total: N, firstGhost: FIRST_GHOST },
+      firstChannel: FIRST_CHANNEL,
+    };
+    const moments = { tensor: slice(whole, offset, [N, tiles, K, 2]), pixels };
+    launchMergedStatistics({ moments, statistics }, place);
+    const found = await readFloats(statistics);
+    const reference = ghostStatistics(output, { N, C: K, HW: P * Q, ghostSize, ghosts });
+    for (let g = 0; g <= ghosts; g++) {
+      for (let c = -FIRST_CHANNEL; c < K + 2; c++) {
+        const at = 2 * ((FIRST_GHOST + g) * totalChannels + FIRST_CHANNEL + c);
+        const pair = found.subarray(at, at + 2);
+        if (g === ghosts || c < 0 || c >= K) {
+          expect([...pair], `${name}: ghost ${g}, channel ${c}`).toEqual([Number.NaN, Number.NaN]);
+          continue;
+        }
+        const [m, v] = [reference.mean[g * K + c]!, reference.variance[g * K + c]!];
+        // Half a unit in the last place of a tile's mean, times how far means of tiles are from each other.
+        const rounded = 2 ** -24 * Math.abs(m) * Math.sqrt(v / pixels);
+        const bounds = [4e-7 * (Math.abs(m) + Math.sqrt(v)), 2e-5 * v + rounded];
+        for (const [i, expected] of [m, v].entries()) {
+          const what = `${name}: ${i === 0 ? "mean" : "variance"}, ghost ${g}, channel ${c}`;
+          expectClose([pair[i]!], [expected], { bound: bounds[i]!, label: what });
+        }
+      }
+    }
+  });
+
+  test("none where a tile would reach over an image", () => {
+    gpu.variant = variant;
+    const geometry = conv2dGeometry([4, 3, 7, 11], [16, 3, 3, 3], { stride: 1, padding: 1 });
+    expect(momentsLayout(gpu, geometry)).toBeNull();
+  });
+
+  test("are merged unless a lane would have to merge many", () => {
+    gpu.variant = variant;
+    const ghost = (ghostSize: number) => ({ ghostSize, ghosts: 1, total: ghostSize });
+    expect(mergePays(gpu, ghost(128), 4)).toBe(true);
+    expect(mergePays(gpu, ghost(8192), 4)).toBe(variant === "narrow");
+    const { COLUMNS, ROWS } = mergeTiles(gpu, 32768);
+    expect(COLUMNS * ROWS * 32).toBeLessThanOrEqual(gpu.device.limits.maxComputeWorkgroupStorageSize);
+  });
+});
