@@ -58,7 +58,8 @@ struct Params { images: u32, filter_rows: u32, channels: i32 }  // N, and R and 
 const FOREVER: i32 = 0x3fffffff;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let lane = local.x;
   let tiles_across = (Q + COLUMNS - 1u) / COLUMNS;
   let p0 = wg.x / tiles_across * ROWS;
   let q0 = wg.x % tiles_across * COLUMNS;

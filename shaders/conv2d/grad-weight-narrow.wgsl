@@ -46,7 +46,8 @@ struct Params { tiles: u32, tiles_per_split: u32 }                    // tiles o
 const FOREVER: i32 = 0x3fffffff;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let lane = local.x;
   let row_chunks = (R + TAP_ROWS - 1u) / TAP_ROWS;
   let c0 = wg.y / row_chunks * CHANNELS;
   let r0 = wg.y % row_chunks * TAP_ROWS;

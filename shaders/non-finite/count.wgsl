@@ -19,9 +19,9 @@ override WG_SIZE: u32 = 64u;
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
   @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-  let i = flat_index(wg, count, lane, WG_SIZE);
+  let i = flat_index(wg, count, local.x, WG_SIZE);
   if (i >= SIZE) { return; }
   if ((x[i] & 0x7f800000u) == 0x7f800000u) { atomicAdd(&total[0], 1u); }
 }

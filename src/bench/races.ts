@@ -1,5 +1,6 @@
 /** Races within a workgroup, found without a GPU by the emulator of wgsl_reflect, which is a development dependency. */
 import type { Command } from "../gpu/command.ts";
+import type { AnyLaunch } from "../gpu/kernel.ts";
 import { type ShaderFile, specialize } from "../gpu/shader.ts";
 
 export interface RaceReport {
@@ -28,11 +29,11 @@ export async function staticRaces(shader: ShaderFile, command: Command | null): 
     for (const [index, { name, kind }] of shader.bindings.entries()) {
       if (kind === "uniform")
         buffers[index] = {
-          uniform: name === "params" ? params(shader, launch.params ?? {}) : new ArrayBuffer(256),
+          uniform: name === "params" ? packedParams(shader, launch.params ?? {}) : new ArrayBuffer(256),
         };
       else buffers[index] = new ArrayBuffer(Math.max(4, launch.buffers[name]!.byteLength));
     }
-    const { races } = reflect.detectRaces(emulated(shader, command), "main", [1, 1, 1], { 0: buffers });
+    const { races } = reflect.detectRaces(emulatable(shader, launch), "main", [1, 1, 1], { 0: buffers });
     return { findings: races.map(({ message }: { message: string }) => message), notes: [] };
   } catch (error) {
     return {
@@ -42,20 +43,38 @@ export async function staticRaces(shader: ShaderFile, command: Command | null): 
   }
 }
 
-/** The kernel with its overrides as constants: the emulator sizes workgroup memory before overrides are set. */
-function emulated(shader: ShaderFile, { launch }: Command): string {
-  return specialize(shader, launch.spec ?? {}).replace(
-    /^override\s+(\w+)\s*:\s*(\w+)\s*(?:=\s*([^;]+))?;/gm,
-    (_, name: string, type: string, fallback?: string) => {
-      const value = launch.overrides?.[name];
-      const text =
-        value === undefined ? (fallback ?? "0") : type === "u32" ? `${Number(value)}u` : String(value);
-      return `const ${name}: ${type} = ${text};`;
-    },
+/**
+ * A kernel in the part of WGSL that wgsl_reflect 1.6 runs, with its overrides as constants: workgroup memory whose length is an
+ * override has none there before overrides are set.
+ */
+export function emulatable(
+  shader: ShaderFile,
+  { overrides = {}, spec = {} }: Pick<AnyLaunch, "overrides" | "spec">,
+): string {
+  return (
+    specialize(shader, spec)
+      .replace(
+        /^override\s+(\w+)\s*:\s*(\w+)\s*(?:=\s*([^;]+))?;/gm,
+        (_, name: string, type: string, fallback?: string) => {
+          const value = overrides[name];
+          const text =
+            value === undefined ? (fallback ?? "0") : type === "u32" ? `${Number(value)}u` : String(value);
+          return `const ${name}: ${type} = ${text};`;
+        },
+      )
+      .replace(/^const_assert[^;]*;/gm, "")
+      // Words that only some places of WGSL reserve, or did once.
+      .replace(/\bworkgroup\b(?!\s*>)/g, "workgroup_")
+      .replace(/\b(read|write)\(/g, "$1_(")
+      .replace(/\bblock\b/g, "block_")
+      // Arrays are zero by declaration, not by construction; those of truth values are numbers.
+      .replace(/\bvar (\w+) = (array<.*>)\(\);/g, "var $1: $2;")
+      .replaceAll("array<bool,", "array<u32,")
   );
 }
 
-function params(shader: ShaderFile, values: Readonly<Record<string, number>>): ArrayBuffer {
+/** The bytes of a kernel's `params`; what is not given is 0. */
+export function packedParams(shader: ShaderFile, values: Readonly<Record<string, number>>): ArrayBuffer {
   const words = new DataView(new ArrayBuffer(4 * shader.params.length));
   for (const [index, { name, type }] of shader.params.entries()) {
     const value = values[name] ?? 0;

@@ -3,7 +3,8 @@
 
 import { vi } from "vitest";
 import { detectRaces } from "wgsl_reflect/wgsl_reflect.module.js";
-import { parseShader, type ShaderFile, specialize } from "../../src/gpu/shader.ts";
+import { emulatable, packedParams } from "../../src/bench/races.ts";
+import { parseShader } from "../../src/gpu/shader.ts";
 import { shaderFiles } from "../../src/host/shader-files.ts";
 
 /** One small dispatch of a kernel. */
@@ -40,13 +41,19 @@ export function barrierCount(file: string): number {
 /** @param withoutBarrier  takes this barrier out first, counted from 0 */
 export function findRaces(file: string, one: RaceCase, withoutBarrier?: number): RaceResult {
   const shader = parseShader(file, shaderFiles);
+  const given = { ...one.overrides, ...one.params };
+  for (const { name } of [...shader.overrides.filter(({ hasDefault }) => !hasDefault), ...shader.params]) {
+    if (given[name] === undefined) throw new Error(`${file}: no value for ${name}`);
+  }
   let barrier = 0;
-  const code = emulated(shader, one).replace(BARRIER, (text) => (barrier++ === withoutBarrier ? "" : text));
+  const code = emulatable(shader, one).replace(BARRIER, (text) => (barrier++ === withoutBarrier ? "" : text));
   const buffers: Record<string, ArrayBuffer | { uniform: ArrayBuffer }> = {};
   const outputs = new Map<string, Float32Array>();
   for (const [index, { name, kind }] of shader.bindings.entries()) {
     if (kind === "uniform") {
-      buffers[index] = { uniform: name === "params" ? packed(shader, one.params) : new ArrayBuffer(32) };
+      buffers[index] = {
+        uniform: name === "params" ? packedParams(shader, one.params) : new ArrayBuffer(32),
+      };
       continue;
     }
     const size = one.sizes[name];
@@ -70,41 +77,3 @@ export function findRaces(file: string, one: RaceCase, withoutBarrier?: number):
 }
 
 const BARRIER = /\bworkgroupBarrier\(\);/g;
-
-/** The kernel in the part of WGSL that wgsl_reflect 1.6 runs, with its overrides as constants. */
-function emulated(shader: ShaderFile, { overrides, spec = {} }: RaceCase): string {
-  return (
-    specialize(shader, spec)
-      // Workgroup memory whose length is an override has none before the overrides are set.
-      .replace(
-        /^override\s+(\w+)\s*:\s*(\w+)\s*(?:=\s*([^;]+))?;/gm,
-        (_, name: string, type: string, fallback?: string) => {
-          const value = overrides[name];
-          if (value === undefined && fallback === undefined)
-            throw new Error(`${shader.path}: no value for override ${name}`);
-          const text = value === undefined ? fallback : type === "u32" ? `${Number(value)}u` : String(value);
-          return `const ${name}: ${type} = ${text};`;
-        },
-      )
-      .replace(/^const_assert[^;]*;/gm, "")
-      // Words that only some places of WGSL reserve, or did once.
-      .replace(/\bworkgroup\b(?!\s*>)/g, "workgroup_")
-      .replace(/\b(read|write)\(/g, "$1_(")
-      .replace(/\bblock\b/g, "block_")
-      // Arrays are zero by declaration, not by construction; those of truth values are numbers.
-      .replace(/\bvar (\w+) = (array<.*>)\(\);/g, "var $1: $2;")
-      .replaceAll("array<bool,", "array<u32,")
-  );
-}
-
-function packed(shader: ShaderFile, params: Readonly<Record<string, number>>): ArrayBuffer {
-  const words = new DataView(new ArrayBuffer(4 * shader.params.length));
-  for (const [index, { name, type }] of shader.params.entries()) {
-    const value = params[name];
-    if (value === undefined) throw new Error(`${shader.path}: no value for params.${name}`);
-    if (type === "f32") words.setFloat32(4 * index, value, true);
-    else if (type === "i32") words.setInt32(4 * index, value, true);
-    else words.setUint32(4 * index, value, true);
-  }
-  return words.buffer;
-}
