@@ -1,9 +1,10 @@
 // bench/copy: y = x, what memory can do at best: the bandwidth that other kernels are measured against.
 //
 // Source:   the copy of McCalpin's STREAM benchmark (1995).
-// Dispatch: one lane per vec4, folded into x and y.
+// Dispatch: a workgroup for WG_SIZE · ROW vec4s, folded into x and y.
 
-override WG_SIZE: u32 = 64u;
+const WG_SIZE: u32 = 64u;  // @spec  lanes
+const ROW: u32 = 1u;       // @spec  vec4s of a lane
 
 struct Params {
   count: u32,  // vec4s
@@ -19,8 +20,11 @@ struct Params {
 fn main(
   @builtin(workgroup_id) wg: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-  let i = flat_index(wg, grid, lane, WG_SIZE);
-  if (i < params.count) { y[i] = x[i]; }
+  let first = flat_index(wg, grid, 0u, WG_SIZE * ROW) + local.x;
+  for (var j = 0u; j < ROW; j++) {
+    let i = first + j * WG_SIZE;
+    if (i < params.count) { y[i] = x[i]; }
+  }
 }

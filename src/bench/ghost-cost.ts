@@ -120,7 +120,7 @@ async function benchShape(
       }
     }
   }
-  const copying = copyCommand(layer.x, layer.scratch);
+  const copying = copyCommand(gpu, layer.x, layer.scratch);
   const copy = [gpu.prepare(copying)];
   const copyTimes: number[] = [];
   for (let round = 0; round < n; round++) {
