@@ -13,8 +13,8 @@ import { RunSpec } from "./run-spec.ts";
 const LARGEST_PART = 0.1;
 
 /**
- * The stages of a run: runs of one batch size each, in order, that train its model one after the other: only the run itself where the
- * batch does not grow.
+ * The stages of a run: runs of one batch size each, in order, that train its model one after the other. Only the run
+ * itself where the batch does not grow.
  * @throws as planRun; UsageError where the batch grows and something else rules rates or length as well
  */
 export function batchStages(run: PlannedRun, facts: DataFacts): PlannedRun[] {

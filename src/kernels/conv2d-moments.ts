@@ -1,6 +1,6 @@
 /**
- * What a convolution can leave behind its output for the batch norm that follows: mean and sum of squares of each channel over
- * each tile, while they are in registers. The norm then has its statistics without reading the output for them.
+ * What a convolution can leave behind its output for the batch norm that follows: mean and sum of squares of each channel
+ * over each tile, while they are in registers. The norm then has its statistics without reading the output for them.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";

@@ -121,8 +121,8 @@ export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): { COLUMNS: numb
 }
 
 /**
- * Lanes that merge the moments of a group's tiles: along the channels, by ROWS that share the tiles; at most 512, whose sums fill the
- * 16 KiB of workgroup memory that every adapter has.
+ * Lanes that merge the moments of a group's tiles: along the channels, by ROWS that share the tiles; at most 512, whose
+ * sums fill the 16 KiB of workgroup memory that every adapter has.
  *
  * @param tiles of one channel of one ghost
  */
@@ -135,8 +135,8 @@ export function mergeTiles(gpu: Gpu, tiles: number): { COLUMNS: number; ROWS: nu
 }
 
 /**
- * Tiles that a lane merges one after the other, at most: beyond that, as in full-batch norm of thousands of images, few workgroups would
- * take longer than many do to read everything.
+ * Tiles that a lane merges one after the other, at most: beyond that, as in full-batch norm of thousands of images, few
+ * workgroups would take longer than many do to read everything.
  */
 const MOST_MERGED_TILES = 64;
 
