@@ -34,8 +34,20 @@ export type Resize =
 
 export type Decode = (path: string, resize: Resize) => Promise<Pixels>;
 
+/**
+ * Sharp, set up once in a process: the settings are those of libvips as a whole, and an image that another caller is
+ * decoding while all readers are blocked would be refused.
+ */
+let configured: Promise<typeof SharpFactory> | null = null;
+
 /** @throws DataError where sharp is not installed */
 export async function openDecoder(): Promise<Decode> {
+  configured ??= configuredSharp();
+  const sharp = await configured;
+  return (path, resize) => decode(sharp, path, resize);
+}
+
+async function configuredSharp(): Promise<typeof SharpFactory> {
   const sharp = await loadSharp();
   // Every file is read once: a cache of operations would only take memory. One thread an image, many images at a time.
   sharp.cache(false);
@@ -43,7 +55,7 @@ export async function openDecoder(): Promise<Decode> {
   // Whatever a file's name says, only JPEG and PNG are read; asking the other readers takes a fifth of a small image's time.
   sharp.block({ operation: ["VipsForeignLoad"] });
   sharp.unblock({ operation: ["VipsForeignLoadJpeg", "VipsForeignLoadPng"] });
-  return (path, resize) => decode(sharp, path, resize);
+  return sharp;
 }
 
 async function decode(sharp: typeof SharpFactory, path: string, resize: Resize): Promise<Pixels> {

@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
+import { openDecoder } from "../../src/data/decode.ts";
 import { type ImageFolderOptions, loadImageFolder } from "../../src/data/image-folder.ts";
 import { DataError } from "../../src/support/errors.ts";
 import { type Paint, pngBytes, writeFiles } from "../support/image-files.ts";
@@ -172,6 +174,19 @@ describe("a file that is no image is named", () => {
       /train\/b\/0\.jpg: cannot be decoded as an image: /,
     );
   });
+});
+
+test("a decoder that is opened does not disturb one at work", async () => {
+  const image = join(folderOf(GOOD), "train/a/1.png");
+  const decode = await openDecoder();
+  const images: Promise<unknown>[] = [];
+  for (let i = 0; i < 500; i++) {
+    images.push(decode(image, null));
+    await openDecoder();
+    // Lets the threads that decode come to their turn between two openings.
+    await setImmediate();
+  }
+  await Promise.all(images);
 });
 
 describe("the cache", () => {
