@@ -30,7 +30,7 @@ export function withBenchOptions(command: Command, n: number): Command {
 
 /** Opens the adapter; with a table to come, its name goes first. */
 export async function openForBench({ adapter, json }: BenchFlags): Promise<Gpu> {
-  const gpu = await openGpu({ adapter });
+  const gpu = await openGpu({ adapter, relaunch: true });
   if (!json) console.log(adapterLine(gpu.adapter));
   return gpu;
 }

@@ -149,6 +149,7 @@ async function transfer(part: PartialFile, options: DownloadOptions): Promise<vo
     const { start, total } = await placeOf(response, { url, offset, part });
     if (start === total && start > 0) return void (await response.body?.cancel());
     if (start === 0) await part.begin(validatorOf(response));
+    stalled.reset(); // the disk's time is not the server's silence
     const end = await append(part.path, response, (bytes) => {
       stalled.reset();
       onProgress?.({ bytes: start + bytes, total });

@@ -1,4 +1,4 @@
-/** The GPU of a process: opened when it is first needed, and once more where it was lost. */
+/** The GPU of a command's process: opened when it is first needed, and once more where it was lost. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { openGpu } from "./open-gpu.ts";
 
@@ -18,7 +18,7 @@ export class GpuSession {
 
   /** @throws DeviceError as openGpu */
   open(): Promise<Gpu> {
-    this.#gpu ??= openGpu({ adapter: this.#adapter }).then((gpu) => {
+    this.#gpu ??= openGpu({ adapter: this.#adapter, relaunch: true }).then((gpu) => {
       this.#onOpen(gpu);
       return gpu;
     });

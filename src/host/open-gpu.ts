@@ -2,7 +2,7 @@
 import { adapterFacts, findAdapter, requestDevice } from "../gpu/adapter.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import { DeviceError } from "../support/errors.ts";
-import { openDawn } from "./node-webgpu.ts";
+import { listAdapters, openDawn } from "./node-webgpu.ts";
 import { pollPatiently } from "./patient-polling.ts";
 import { shaderFiles } from "./shader-files.ts";
 import { relaunchOnSoftwareGpu, runningOnSoftwareNode, softwareNodePath } from "./software-gpu.ts";
@@ -10,17 +10,27 @@ import { variantChoice } from "./variant-choice.ts";
 
 const SOFTWARE_NAME = /^(software|llvmpipe|lavapipe)$/i;
 
-/**
- * @param adapter part of an adapter's name, or "software"; without it the fastest hardware adapter, and software
- *   only where there is nothing else
- * @throws DeviceError when there is no such adapter, saying what to do
- */
-export async function openGpu({ adapter: wanted }: { adapter?: string | undefined } = {}): Promise<Gpu> {
+export interface OpenGpuOptions {
+  /** Part of an adapter's name, or "software"; without it the fastest hardware adapter, and software where there is nothing else. */
+  readonly adapter?: string | undefined;
+  /**
+   * Whether this process may start its command line anew on the software GPU that `npm run setup` installed, and stand in for it
+   * until it ends, where it needs that one: a command line may, a program that has begun its work may not. Default false.
+   */
+  readonly relaunch?: boolean;
+}
+
+/** @throws DeviceError when there is no such adapter, saying which there are and what to do */
+export async function openGpu({ adapter: wanted, relaunch = false }: OpenGpuOptions = {}): Promise<Gpu> {
   const software = wanted !== undefined && SOFTWARE_NAME.test(wanted);
-  const canRelaunch = !runningOnSoftwareNode() && softwareNodePath() !== null;
-  if (software && canRelaunch) return relaunchOnSoftwareGpu();
+  const elsewhere = !runningOnSoftwareNode() && softwareNodePath() !== null;
+  if (software && relaunch && elsewhere) return relaunchOnSoftwareGpu();
   const root = await openDawn(wanted === undefined || software ? {} : { adapter: wanted });
-  const adapter = await findAdapter(root).catch(() => null);
+  let cause: unknown;
+  const adapter = await findAdapter(root).catch((error: unknown) => {
+    cause = error;
+    return null;
+  });
   const facts = adapter && adapterFacts(adapter.info);
   if (adapter && facts && !(software && !facts.software)) {
     if (facts.software) pollPatiently();
@@ -28,10 +38,16 @@ export async function openGpu({ adapter: wanted }: { adapter?: string | undefine
     gpu.variant = variantChoice(gpu).variant;
     return gpu;
   }
-  if (wanted === undefined && canRelaunch) return relaunchOnSoftwareGpu();
-  throw new DeviceError(
-    wanted === undefined
-      ? "no GPU adapter: run `npm run setup`, which installs a software GPU, or install a driver with Vulkan, Metal or D3D12"
-      : `no adapter named ${JSON.stringify(wanted)}: \`ghostbatch doctor\` lists those there are`,
-  );
+  if (wanted === undefined && relaunch && elsewhere) return relaunchOnSoftwareGpu();
+  throw new DeviceError(await noAdapter(wanted, elsewhere), { cause });
+}
+
+/** What there is instead, and what to do. */
+async function noAdapter(wanted: string | undefined, elsewhere: boolean): Promise<string> {
+  const there = (await listAdapters()).map(({ name, backend }) => `${name} (${backend})`);
+  const listed = there.length > 0 ? there.join(", ") : "none";
+  if (wanted !== undefined) return `no adapter named ${JSON.stringify(wanted)}: there are ${listed}`;
+  return elsewhere
+    ? `no GPU adapter in this process: run the program on the software GPU's node, ${softwareNodePath()}, or install a driver with Vulkan, Metal or D3D12`
+    : "no GPU adapter: `npm run setup` in a checkout of ghostbatch installs a software GPU; or install a driver with Vulkan, Metal or D3D12";
 }

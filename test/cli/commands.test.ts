@@ -166,6 +166,7 @@ test("doctor --json: the adapter, its limits and features, and a self-test", asy
     versions: { node: process.versions.node },
   });
   expect(facts.selfTest.gflops).toBeGreaterThan(0);
+  expect(facts.adapters).toContainEqual({ backend: expect.any(String), name: expect.any(String) });
 });
 
 test("data mnist --json: the files, their checksums, the count of each digit", async () => {
@@ -179,7 +180,10 @@ test("data mnist --json: the files, their checksums, the count of each digit", a
 
 test("an adapter that is not there: exit code 3", async () => {
   const { code, stderr } = await ghostbatch(["doctor", "--adapter", "no such adapter"]);
-  expect([code, stderr]).toEqual([3, expect.stringMatching(/^error: no adapter named "no such adapter": /)]);
+  expect([code, stderr]).toEqual([
+    3,
+    expect.stringMatching(/^error: no adapter named "no such adapter": there are .*\(vulkan|metal|d3d/),
+  ]);
 });
 
 test("no adapter at all: exit code 3, and what to do", async ({ skip }) => {
@@ -187,5 +191,10 @@ test("no adapter at all: exit code 3, and what to do", async ({ skip }) => {
   if (softwareNodePath() !== null && !runningOnSoftwareNode())
     skip("a software GPU stands in for an adapter here");
   const { code, stderr } = await runProgram(["train"], { env: { VK_DRIVER_FILES: "/nonexistent" } });
-  expect([code, stderr]).toEqual([3, expect.stringMatching(/^error: no GPU adapter: run `npm run setup`/m)]);
+  expect([code, stderr]).toEqual([
+    3,
+    expect.stringMatching(
+      /^error: no GPU adapter: `npm run setup` in a checkout of ghostbatch installs a software GPU/m,
+    ),
+  ]);
 });

@@ -153,8 +153,8 @@ test("a busy server is asked again, a missing page is not", async () => {
 
 test("a server that falls silent is given up, and nobody there is told", async () => {
   const server = await fileServer(CONTENT, { stallsAfter: 1000, etag: '"one"' });
-  const whole = options(server, { stallSeconds: 0.1, attempts: 1 });
-  await refused(download(whole), /nothing came for 0\.1 s; 1000 B have arrived/);
+  const whole = options(server, { stallSeconds: 0.5, attempts: 1 });
+  await refused(download(whole), /nothing came for 0\.5 s; 1000 B have arrived/);
   const gone = createServer().listen(0, "127.0.0.1");
   await once(gone, "listening");
   const { port } = gone.address() as AddressInfo;

@@ -68,7 +68,7 @@ async function serve(
       else done(console.log(JSON.stringify(message)));
     });
   try {
-    const gpu = await openGpu({ adapter });
+    const gpu = await openGpu({ adapter, relaunch: true });
     const report = await benchUserKernel(gpu, options, (phase) => void send({ kind: "phase", phase }));
     await send({ kind: "report", report });
   } catch (error) {

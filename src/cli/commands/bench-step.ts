@@ -64,6 +64,7 @@ function describe(report: StepReport): string {
   const facts = [
     `${model}, batch ${batch}, ghosts of ${ghostSize}, ${formatCount(parameters)} parameters`,
     `step      ${summaryText(report.stepMs)}, n ${report.stepMs.n}: ${formatQuantity(report.imagesPerSecond, "images/s")}, ${formatQuantity(1e12 * report.teraflopsPerSecond, "FLOP/s")}`,
+    `latency   ${summaryText(report.latencyMs)} from submitting a step to knowing that it is done`,
     `GPU       ${summaryText(report.gpuMs)} in ${dispatches} dispatches`,
     `CPU       ${summaryText(report.encodeMs)}: ${digits(report.encodeMicrosecondsPerDispatch)} µs a dispatch to encode and submit`,
     `work      ${formatQuantity(flops, "FLOP")}, ${formatBytes(bytes)} read and written, ${formatBytes(memoryBytes)} of memory`,

@@ -32,7 +32,7 @@ export function previewCommand(): Command {
 
 async function preview(name: string, flags: PreviewFlags): Promise<void> {
   isStreamed(name); // an unknown name is told before a GPU is opened
-  const gpu = await openGpu({ adapter: flags.adapter });
+  const gpu = await openGpu({ adapter: flags.adapter, relaunch: true });
   const { facts, x, labels } = await previewTraining(gpu, name, flags, loadOptions(flags));
   const sheet = drawSheet(bytesOf(x, facts), {
     ...facts,

@@ -1,16 +1,12 @@
 import { Command, Option } from "commander";
 import { measureVariants } from "../../bench/choose-variant.ts";
+import { type SelfTest, selfTest } from "../../bench/self-test.ts";
 import { versions } from "../../experiments/environment.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { Arena, record } from "../../gpu/recording.ts";
+import { type ListedAdapter, listAdapters } from "../../host/node-webgpu.ts";
 import { openGpu } from "../../host/open-gpu.ts";
 import { rememberTimes, type VariantChoice, variantChoice } from "../../host/variant-choice.ts";
-import { launchMatmul } from "../../kernels/matmul.ts";
-import { launchUniform } from "../../kernels/random.ts";
-import { DeviceError } from "../../support/errors.ts";
 import { formatBytes, formatQuantity } from "../../support/format.ts";
-import { pcg4d, STREAMS, uniform01 } from "../../support/random.ts";
-import { empty, persistent, readFloats } from "../../tensor/tensor.ts";
 import { adapterOption, jsonOption } from "../options.ts";
 
 /** Limits that decide what fits and how it is cut. */
@@ -29,19 +25,20 @@ export function doctorCommand(): Command {
     .addOption(new Option("--measure", "measure the kernel variants again"))
     .addOption(jsonOption())
     .action(async ({ adapter, measure, json }: { adapter?: string; measure?: boolean; json?: boolean }) => {
-      const gpu = await openGpu({ adapter });
+      const gpu = await openGpu({ adapter, relaunch: true });
       const kernels = await chosenVariant(gpu, measure ?? false);
       const limits = Object.fromEntries(LIMITS.map((name) => [name, gpu.device.limits[name]]));
       const features = [...gpu.device.features].sort();
-      const selfTest = await runSelfTest(gpu);
+      const tested = await selfTest(gpu);
       const facts = {
         adapter: gpu.adapter,
+        adapters: await listAdapters(),
         variant: gpu.variant,
         kernels,
         limits,
         features,
         versions: versions(),
-        selfTest,
+        selfTest: tested,
       };
       console.log(json ? JSON.stringify(facts, null, 2) : text(facts));
     });
@@ -49,16 +46,18 @@ export function doctorCommand(): Command {
 
 function text(facts: {
   adapter: Gpu["adapter"];
+  adapters: readonly ListedAdapter[];
   kernels: VariantChoice;
   limits: Record<string, number>;
   features: string[];
   versions: Record<string, string>;
-  selfTest: { gflops: number };
+  selfTest: SelfTest;
 }): string {
-  const { adapter, kernels, limits, features, selfTest } = facts;
+  const { adapter, kernels, limits, features, selfTest: found } = facts;
   const lanes = `subgroups of ${adapter.subgroupMinSize} to ${adapter.subgroupMaxSize} lanes`;
   return [
     `adapter    ${adapter.name} (${adapter.vendor}, ${adapter.architecture})`,
+    `there are  ${facts.adapters.map(({ name, backend }) => `${name} (${backend})`).join(", ")}`,
     `kind       ${adapter.software ? "software: correct but slow, for tests and small experiments" : "hardware"}`,
     `kernels    ${kernels.variant} variants, by ${reasonText(kernels)} (${adapter.subgroupMaxSize > 0 ? lanes : "no subgroups"})`,
     `limits     ${Object.entries(limits)
@@ -68,7 +67,7 @@ function text(facts: {
     `versions   ${Object.entries(facts.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(", ")}`,
-    `self-test  passed; matrix multiplication at ${formatQuantity(selfTest.gflops * 1e9, "FLOP/s")}`,
+    `self-test  ${found.checked} passes of a training step are right; matrix multiplication at ${formatQuantity(found.gflops * 1e9, "FLOP/s")}`,
   ].join("\n");
 }
 
@@ -88,35 +87,4 @@ function reasonText({ reason, times }: VariantChoice): string {
   if (reason === "features") return "its features";
   if (reason === "measured") return `measurement: ${found}`;
   return `${reason}${found === "" ? "" : `, against a measurement: ${found}`}`;
-}
-
-/**
- * Random numbers that must be the CPU's bit for bit, and a product whose trace is known, replayed for a rate.
- * @throws DeviceError when the adapter computes something else
- */
-async function runSelfTest(gpu: Gpu): Promise<{ gflops: number }> {
-  const N = 256; // 34 MFLOP: milliseconds on any adapter
-  const random = persistent(gpu, [N, N]);
-  launchUniform(random, { seed: 1, stream: STREAMS.synthetic, tensor: 0 }, { low: 0, high: 1 });
-  const numbers = await readFloats(random);
-  for (const index of [0, 1, N * N - 1]) {
-    const expected = uniform01(pcg4d(1, STREAMS.synthetic, 0, index)[0]);
-    if (numbers[index] !== expected) {
-      throw new DeviceError(
-        `self-test: random number ${index} is ${numbers[index]}, expected ${expected}: the adapter or its driver computes wrongly`,
-      );
-    }
-  }
-  const product = await record(gpu, new Arena(gpu), "self-test", () => {
-    const c = empty(gpu, [N, N]);
-    launchMatmul({ a: random, b: random, c }, { transposeA: false, transposeB: true, accumulate: false });
-    return c;
-  });
-  product.replay();
-  await gpu.settle();
-  const repeats = 10;
-  const start = performance.now();
-  for (let i = 0; i < repeats; i++) product.replay();
-  await gpu.settle();
-  return { gflops: (repeats * product.plan.cost.flops) / (performance.now() - start) / 1e6 };
 }

@@ -29,7 +29,7 @@ async function verify(
   try {
     // All of them before the first is run: a wrong name is told at once.
     for (const path of paths.length > 0 ? paths : ownFiles()) files.push(await openReferenceFile(path));
-    const gpu = await openGpu({ adapter });
+    const gpu = await openGpu({ adapter, relaunch: true });
     const say = json ? () => {} : console.log;
     say(`adapter: ${gpu.adapter.name}${gpu.adapter.software ? " (software)" : ""}`);
     const results: { path: string; cases: CaseResult[] }[] = [];

@@ -62,7 +62,7 @@ async function runImport(
     run === undefined
       ? completeSpec({ ...(model && { model }), ...(dataset && { dataset }) })
       : specOfRun(run);
-  const gpu = await openGpu({ adapter });
+  const gpu = await openGpu({ adapter, relaunch: true });
   const imported = await importWeights(gpu, spec, { source, target, load: loadOptions(options) });
   if (json) {
     console.log(JSON.stringify(imported, null, 2));

@@ -1,0 +1,67 @@
+/**
+ * A network of one's own, trained on MNIST: batches of 512 in ghosts of 64, the learning rate by the square-root rule.
+ * In a checkout: `npx tsx examples/own-network.ts`; on
+ * the software GPU that `npm run setup` installs, `.software-gpu/bin/node --import tsx examples/own-network.ts`. Another data set of
+ * 28 × 28 grey images may be named behind it.
+ */
+import {
+  type BaseRegime,
+  Conv2d,
+  flatten,
+  GhostBatchNorm,
+  Linear,
+  loadDataset,
+  MaxPool2d,
+  type Mode,
+  Module,
+  materialize,
+  openGpu,
+  planEpoch,
+  planRegime,
+  type Tensor,
+  Trainer,
+  uploadDataset,
+} from "ghostbatch";
+
+class SmallNetwork extends Module {
+  conv = new Conv2d(1, 8, { kernel: 5, stride: 2, padding: 2 });
+  norm = new GhostBatchNorm(8);
+  pool = new MaxPool2d({ kernel: 2, stride: 2 });
+  classifier = new Linear(8 * 7 * 7, 10);
+
+  forward(x: Tensor, mode: Mode): Tensor {
+    const h = this.norm.forwardOf(this.conv, x, mode, { relu: true }); // [N, 8, 14, 14]
+    return this.classifier.forward(flatten(this.pool.forward(h)));
+  }
+}
+
+const base: BaseRegime = {
+  name: "own",
+  batchSize: 64,
+  epochs: 4,
+  entries: [
+    { epoch: 0, learningRate: 0.05, momentum: 0.9, weightDecay: 1e-4 },
+    { epoch: 3, learningRate: 0.005 },
+  ],
+};
+
+const gpu = await openGpu();
+const dataset = await loadDataset(process.argv[2] ?? "mnist");
+const batchSize = 512;
+const epoch = planEpoch({
+  ...{ samples: dataset.train.count, batchSize, ghostSize: 64, policy: "exact" },
+  pixels: 14 * 14, // values of a channel that the norm with the fewest sees of a sample
+});
+const { stepsPerEpoch } = epoch;
+const regime = planRegime({ base, batchSize, referenceBatchSize: 64, stepsPerEpoch, rule: "sqrt" });
+const state = materialize(gpu, new SmallNetwork(), { seed: 1, maximumGhosts: epoch.full?.ghosts ?? 1 });
+const trainer = await Trainer.create(gpu, state, uploadDataset(gpu, dataset), {
+  ...{ regime, epoch, partial: "exact", running: { rule: "mean", momentum: 0.1 } },
+  ...{ seed: 1, clipNorm: 0, augment: false, evaluateEvery: 1, evaluationBatch: 500, logEvery: 50 },
+  memoryBytes: 2 ** 29,
+});
+for await (const event of trainer.run()) {
+  if (event.kind !== "evaluation") continue;
+  console.log(`epoch ${event.epoch}: ${event.accuracy.toFixed(2)} % of the test images are right`);
+}
+process.exit();

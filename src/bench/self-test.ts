@@ -1,0 +1,80 @@
+/** A test of about a second that an adapter computes what it should, in the kernel variants that it uses. */
+import type { Gpu } from "../gpu/gpu.ts";
+import { Arena, record } from "../gpu/recording.ts";
+import { launchMatmul } from "../kernels/matmul.ts";
+import { launchUniform } from "../kernels/random.ts";
+import { DeviceError } from "../support/errors.ts";
+import { pcg4d, STREAMS, uniform01 } from "../support/random.ts";
+import { persistent, readFloats } from "../tensor/tensor.ts";
+import { captureCommands } from "./capture.ts";
+import { findingsOf, runCommands } from "./check.ts";
+import { passesOf } from "./passes/index.ts";
+
+/** What a training step of every network stands on; each is run on the first of its cases that is small. */
+const PASSES = [
+  "matmul",
+  "conv2d/forward",
+  "conv2d/grad-input",
+  "conv2d/grad-weight",
+  "ghost-batch-norm",
+  "softmax-cross-entropy",
+] as const;
+
+/** What plain loops of JavaScript compute in about 20 ms. */
+const REFERENCE_FLOPS = 10e6;
+
+export interface SelfTest {
+  /** Passes that were found right. */
+  readonly checked: number;
+  /** Rate of a matrix product, 10⁹ operations a second. */
+  readonly gflops: number;
+}
+
+/**
+ * Random numbers that must be the CPU's bit for bit, the passes of a training step against float64, and a product
+ * replayed for a rate.
+ * @throws DeviceError when the adapter computes something else
+ */
+export async function selfTest(gpu: Gpu): Promise<SelfTest> {
+  const passes = passesOf(PASSES);
+  await gpu.lifetime(() => checkRandomNumbers(gpu));
+  for (const { name, cases } of passes) {
+    const one = cases.find(({ flops }) => flops <= REFERENCE_FLOPS)!;
+    await gpu.lifetime(async () => {
+      const { launch, outputs } = await one.prepare(gpu);
+      const commands = captureCommands(gpu, gpu.variant, launch);
+      const [finding] = findingsOf(outputs, await runCommands(gpu, commands, outputs));
+      if (finding) throw wrong(`${name}, ${gpu.variant} kernels, ${one.label}: ${finding.message}`);
+    });
+  }
+  return { checked: passes.length, gflops: await gpu.lifetime(() => productRate(gpu)) };
+}
+
+async function checkRandomNumbers(gpu: Gpu): Promise<void> {
+  const count = 1000;
+  const random = persistent(gpu, [count]);
+  launchUniform(random, { seed: 1, stream: STREAMS.synthetic, tensor: 0 }, { low: 0, high: 1 });
+  for (const [index, found] of (await readFloats(random)).entries()) {
+    const expected = uniform01(pcg4d(1, STREAMS.synthetic, 0, index)[0]);
+    if (found !== expected) throw wrong(`random number ${index} is ${found}, expected ${expected}`);
+  }
+}
+
+async function productRate(gpu: Gpu): Promise<number> {
+  const N = 256; // 34 MFLOP: milliseconds on any adapter
+  const [a, b, c] = [persistent(gpu, [N, N]), persistent(gpu, [N, N]), persistent(gpu, [N, N])];
+  const product = await record(gpu, new Arena(gpu), "self-test", () => launchMatmul({ a, b, c }));
+  product.replay();
+  await gpu.settle();
+  const repeats = 10;
+  const start = performance.now();
+  for (let i = 0; i < repeats; i++) product.replay();
+  await gpu.settle();
+  return (repeats * product.plan.cost.flops) / (performance.now() - start) / 1e6;
+}
+
+function wrong(what: string): DeviceError {
+  return new DeviceError(
+    `self-test: ${what}: the adapter or its driver computes wrongly; try another driver, or GHOSTBATCH_VARIANT`,
+  );
+}

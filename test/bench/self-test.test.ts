@@ -1,0 +1,18 @@
+import { expect, test } from "vitest";
+import { selfTest } from "../../src/bench/self-test.ts";
+import { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
+import { shaderFiles } from "../../src/host/shader-files.ts";
+
+test("an adapter that computes rightly passes; one that errs is named with the pass and the place", async () => {
+  const gpu = await openGpu();
+  expect(await selfTest(gpu)).toMatchObject({ checked: expect.any(Number), gflops: expect.any(Number) });
+  const doubling = new Gpu(gpu.device, gpu.adapter, (file) => {
+    const text = shaderFiles(file);
+    return file.startsWith("conv2d/grad-weight") ? text.replaceAll("fma(", "2.0 * fma(") : text;
+  });
+  doubling.variant = gpu.variant;
+  await expect(selfTest(doubling)).rejects.toThrow(
+    /^self-test: conv2d\/grad-weight, (narrow|wide) kernels, .*values of dweight are off; worst dweight\[.*: the adapter or its driver computes wrongly/,
+  );
+});
