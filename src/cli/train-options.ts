@@ -5,7 +5,6 @@ import { readConfig } from "../experiments/config-file.ts";
 import { RunSpec, type RunSpecInput } from "../experiments/run-spec.ts";
 import { MODEL_NAMES } from "../models/index.ts";
 import { UsageError } from "../support/errors.ts";
-import { BASE_REGIMES } from "../train/base-regimes.ts";
 import {
   adapterOption,
   type CheckpointFlags,
@@ -34,8 +33,9 @@ export type TrainFlags = Record<string, unknown> & HostOptions;
 
 /** Every option of `train`. */
 export function trainOptions(): Option[] {
-  const choice = (flags: string, text: string, values: readonly string[]) =>
-    new Option(flags, text).choices(values);
+  const choice = (flags: string, text: string, { options }: { readonly options: readonly string[] }) =>
+    new Option(flags, text).choices(options);
+  const { shape } = RunSpec;
   const count = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
   const real = (flags: string, text: string) => new Option(flags, text).argParser(realNumber(0));
   return [
@@ -43,48 +43,48 @@ export function trainOptions(): Option[] {
     new Option("--model <name>", `network (default: f1): ${MODEL_NAMES.join(", ")}`),
     count("--width <units>", "units of a hidden layer"),
     count("--hidden <layers>", "hidden layers"),
-    choice("--gamma <first>", "first gamma of batch norm", ["ones", "uniform"]),
+    choice("--gamma <first>", "first gamma of batch norm", shape.gamma.unwrap()),
     count("--batch-size <images>", "images in a batch (default: 128)"),
     count("--ghost-size <images>", "images in a ghost batch (default: the batch size, plain batch norm)"),
-    choice("--partial <policy>", "what becomes of a partial last batch (default: exact)", [
-      "authors",
-      "exact",
-      "drop",
-      "wrap",
-    ]),
-    choice("--running-rule <rule>", "how running statistics take in ghosts (default: mean)", [
-      "sequential",
-      "mean",
-      "full",
-      "composer",
-      "paper-literal",
-    ]),
+    choice(
+      "--partial <policy>",
+      "what becomes of a partial last batch (default: exact)",
+      shape.partial.unwrap(),
+    ),
+    choice(
+      "--running-rule <rule>",
+      "how running statistics take in ghosts (default: mean)",
+      shape.runningRule.unwrap(),
+    ),
     real("--running-momentum <fraction>", "weight of new statistics (default: 0.1)"),
     choice(
       "--base-regime <name>",
       "regime that rates and drops come from (default: the model's)",
-      Object.keys(BASE_REGIMES),
+      shape.baseRegime,
     ),
     real("--lr <rate>", "first learning rate; later ones keep their ratios to it"),
     real("--momentum <fraction>", "momentum"),
     real("--weight-decay <factor>", "weight decay"),
     real("--epochs <number>", "epochs before regime adaptation"),
     count("--max-steps <steps>", "stop after so many steps"),
-    choice("--lr-rule <rule>", "how the rate follows the batch (default: none)", ["none", "sqrt", "linear"]),
+    choice(
+      "--lr-rule <rule>",
+      "how the rate follows the batch (default: none)",
+      shape.learningRateRule.unwrap(),
+    ),
     count(
       "--lr-reference-batch <images>",
       "batch of the rule and of adaptation (default: the base regime's)",
     ),
-    choice("--regime <kind>", "original, or adapted: epochs times batch / reference (default: original)", [
-      "original",
-      "adapted",
-      "ceil",
-      "iteration-matched",
-    ]),
+    choice(
+      "--regime <kind>",
+      "original, or adapted: epochs times batch / reference (default: original)",
+      shape.regime.unwrap(),
+    ),
     new Option("--warmup-steps <steps>", "linear warm-up to the rule's rate (default: 0)").argParser(
       wholeNumber(0),
     ),
-    choice("--momentum-reset <when>", "velocity set to 0 (default: never)", ["never", "epoch"]),
+    choice("--momentum-reset <when>", "velocity set to 0 (default: never)", shape.momentumReset.unwrap()),
     real("--clip-norm <norm>", "global norm the gradient is clipped to, 0 for none (default: 5)"),
     real(
       "--gradient-noise <deviation>",
@@ -96,10 +96,11 @@ export function trainOptions(): Option[] {
     ),
     new Option("--constant-rate", "the regime's first rate to the end"),
     real("--epoch-scale <factor>", "multiplies the epochs of the regime, its drops and its end (default: 1)"),
-    choice("--variant <topology>", "of c1 and c3: the paper's authors' or Keskar's (default: released)", [
-      "released",
-      "keskar",
-    ]),
+    choice(
+      "--variant <topology>",
+      "of c1 and c3: the paper's authors' or Keskar's (default: released)",
+      shape.variant.unwrap(),
+    ),
     new Option("--no-augmentation", "images as they are"),
     new Option(
       "--subset <train,test>",
@@ -119,7 +120,7 @@ export function trainOptions(): Option[] {
     choice(
       "--on-nan <action>",
       "what NaN or infinity in a loss or gradient does: end the run, or leave out the step (default: stop)",
-      ["stop", "skip"],
+      shape.onNan.unwrap(),
     ),
     new Option(
       "--resume [folder]",

@@ -1,13 +1,16 @@
 /** What a run would take, from recording its step without running it. */
 import { isImageDataset } from "../data/feed.ts";
 import { isStreamed, outlineDataset } from "../data/load.ts";
+import { bucketBytes } from "../gpu/buffer-pool.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { arenaBytes } from "../gpu/recording.ts";
 import { parameterCount } from "../nn/module.ts";
 import { CapacityError } from "../support/errors.ts";
 import { formatBytes, formatCount, formatQuantity } from "../support/format.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { samplesOfSteps } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
-import { chooseSlab } from "../train/slab-size.ts";
+import { chooseEvaluationBatch, chooseSlab } from "../train/slab-size.ts";
 import { dataOptions, trainOptions } from "./execute.ts";
 import { batchStages } from "./growing-batch.ts";
 import { outlineStep } from "./outlined-step.ts";
@@ -25,8 +28,10 @@ export interface TrainingPlan {
   readonly stateBytes: number;
   /** Bytes of the images on the GPU. */
   readonly dataBytes: number;
-  /** Bytes of one step's tensors, shared by those that do not live at the same time. */
+  /** Bytes of the tensors of a step and of an evaluation, shared by those that do not live at the same time. */
   readonly stepBytes: number;
+  /** Bytes of the copies that checkpoints and final weights are read from, which the CPU sees too. */
+  readonly copyBytes: number;
   readonly slabSamples: number;
   readonly ghosts: string;
   readonly dispatchesPerStep: number;
@@ -93,18 +98,27 @@ export function planTraining(
   const layout = layouts.reduce((a, b) => (b.total > a.total ? b : a));
   const options = trainOptions(run);
   const { result, refused } = gpu.planOnly(() => {
-    const { state, plan } = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
+    const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
+    const { state, plan, planEvaluation } = outlined;
     const slabSamples = chooseSlab(
       layout,
       options.memoryBytes,
       (ghosts, samples) => plan(ghosts, samples).bytes,
     );
-    return { state, slabSamples, plan: plan(layout, slabSamples) };
+    const evaluationBatch = chooseEvaluationBatch(
+      options.evaluationBatch,
+      options.memoryBytes,
+      (samples) => planEvaluation(samples).bytes,
+    );
+    const step = plan(layout, slabSamples);
+    return { state, slabSamples, step, stepBytes: arenaBytes([step, planEvaluation(evaluationBatch)]) };
   });
-  const { state, slabSamples } = result;
-  const { bytes: stepBytes, dispatches, flopsByOperation } = result.plan;
+  const { state, slabSamples, stepBytes } = result;
+  const { dispatches, flopsByOperation } = result.step;
   const flat = [state.values, state.gradients, state.velocity, state.start];
   const norms = state.normState ? [state.normState.statistics, state.normState.runningMean] : [];
+  const running = state.normState ? [state.normState.runningMean, state.normState.runningVariance] : [];
+  const copied = [state.values, state.velocity, state.start, ...running];
   const sum = (of: (stage: PlannedRun) => number) => stages.reduce((total, stage) => total + of(stage), 0);
   const samples = sum(({ epoch, regime }) => samplesOfSteps(epoch, regime.totalSteps));
   // As the literature counts them: convolutions and matrix products alone.
@@ -116,9 +130,10 @@ export function planTraining(
     adapter: gpu.adapter.name,
     refused: refused.map(({ message }) => message),
     parameters: parameterCount(model),
-    stateBytes: [...flat, ...norms].reduce((sum, { byteLength }) => sum + byteLength, 0),
+    stateBytes: bytesOf([...flat, ...norms]),
     dataBytes,
     stepBytes,
+    copyBytes: bytesOf(copied) + bucketBytes(state.values.byteLength),
     slabSamples,
     ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,
     dispatchesPerStep: dispatches,
@@ -134,6 +149,15 @@ export function planTraining(
   };
 }
 
+function bytesOf(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+/** Bytes of everything that a run has on the GPU at a time. */
+export function memoryOf({ stepBytes, stateBytes, copyBytes, dataBytes }: TrainingPlan): number {
+  return stepBytes + stateBytes + copyBytes + dataBytes;
+}
+
 /** @throws CapacityError with what of the model the adapter cannot hold */
 export function requireRoom({ refused: [reason] }: TrainingPlan): void {
   if (reason !== undefined) throw new CapacityError(reason);
@@ -143,7 +167,7 @@ export function describePlan(plan: TrainingPlan): string {
   return [
     `${plan.model} on ${plan.dataset}, ${plan.adapter}`,
     `parameters   ${formatCount(plan.parameters)}`,
-    `memory       ${formatBytes(plan.stepBytes + plan.stateBytes + plan.dataBytes)}: ${formatBytes(plan.stepBytes)} tensors of a step, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.dataBytes)} images`,
+    `memory       ${formatBytes(memoryOf(plan))}: ${formatBytes(plan.stepBytes)} tensors of a step or an evaluation, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.copyBytes)} copies for checkpoints, ${formatBytes(plan.dataBytes)} images`,
     `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches a step`,
     `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} an image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in all`,
     ...plan.refused.map((reason) => `does not fit ${reason}`),

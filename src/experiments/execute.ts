@@ -9,38 +9,20 @@ import { StoppedError } from "../support/errors.ts";
 import { mean } from "../support/statistics.ts";
 import { type Position, START } from "../train/checkpoint.ts";
 import type { EpochPlan } from "../train/ghosts.ts";
-import type { TrainEvent, TrainOptions } from "../train/trainer.ts";
+import type { TrainOptions } from "../train/trainer.ts";
 import { TrainerSequence } from "../train/trainer-sequence.ts";
 import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { type Divergence, divergenceError, divergenceIn } from "./divergence.ts";
 import { versions } from "./environment.ts";
 import { batchStages } from "./growing-batch.ts";
+import { type MetricColumn, writeEvent } from "./metric-lines.ts";
 import { factsOf, type PlannedRun, type PreparedRun } from "./prepare.ts";
 import type { RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
 import { specHash } from "./run-spec.ts";
 import type { RunSummary } from "./run-summary.ts";
 import { Tally } from "./tally.ts";
-
-export const METRIC_COLUMNS = [
-  "kind",
-  "step",
-  "epoch",
-  "loss",
-  "accuracy",
-  "accuracyTop5",
-  "gradientNorm",
-  "clipCoefficient",
-  "learningRate",
-  "distanceFirst",
-  "distanceAll",
-  "testLoss",
-  "testAccuracy",
-  "testAccuracyTop5",
-  "imagesPerSecond",
-] as const;
-export type MetricColumn = (typeof METRIC_COLUMNS)[number];
 
 export interface Progress {
   readonly step: number;
@@ -276,25 +258,6 @@ async function createTrainers(
     return { ...trainOptions(stage, logEvery), slabSamples: slabSamples?.[i] };
   });
   return TrainerSequence.create(gpu, state, data, options);
-}
-
-function writeEvent(folder: RunFolder<MetricColumn>, event: TrainEvent, imagesPerSecond: number): void {
-  if (event.kind === "evaluation") {
-    const { step, epoch, loss, accuracy, accuracyTop5 } = event;
-    folder.append({
-      kind: "evaluation",
-      step,
-      epoch,
-      testLoss: loss,
-      testAccuracy: accuracy,
-      testAccuracyTop5: accuracyTop5,
-    });
-    return;
-  }
-  const distanceAt = new Map(event.distances.map(({ step, ...values }) => [step, values]));
-  for (const metrics of event.steps) {
-    folder.append({ kind: "train", ...metrics, ...distanceAt.get(metrics.step), imagesPerSecond });
-  }
 }
 
 function stopped(

@@ -54,16 +54,18 @@ function growthStages(spec: RunSpec, samples: number): RunSpec[] {
     epochs,
   });
   const base = scaleEpochs(overridden, epochScale);
-  const first = base.entries[0]!.learningRate!;
   // A multiple of the first batch, so that the last batch of an epoch is no handful of samples.
   const multiple = Math.max(1, Math.floor((samples * LARGEST_PART) / spec.batchSize));
   const largest = multiple * spec.batchSize;
-  let current = { learningRate: first, momentum: 0, weightDecay: 0 };
+  let current = { learningRate: 0, momentum: 0, weightDecay: 0 };
+  let highest = 0;
   return base.entries.flatMap((entry, i) => {
     current = { ...current, ...definedOf(entry) };
+    // A cut is one from the highest rate so far: where a regime begins low, its rise is a rise of the rate alone.
+    highest = Math.max(highest, current.learningRate);
     const end = Math.min(base.entries[i + 1]?.epoch ?? base.epochs, base.epochs);
     if (end <= entry.epoch) return [];
-    const batchSize = Math.min(largest, Math.round((spec.batchSize * first) / current.learningRate));
+    const batchSize = Math.min(largest, Math.round((spec.batchSize * highest) / current.learningRate));
     // What the batch cannot grow by any more is cut from the rate.
     const rate = (current.learningRate * batchSize) / spec.batchSize;
     return RunSpec.parse({

@@ -7,7 +7,7 @@ import { type ModelState, materialize } from "../nn/model-state.ts";
 import { persistent } from "../tensor/tensor.ts";
 import type { GhostLayout } from "../train/ghosts.ts";
 import type { TrainOptions } from "../train/trainer.ts";
-import { gatherTraining, trainingStep } from "../train/training-step.ts";
+import { evaluationStep, gatherTraining, trainingStep } from "../train/training-step.ts";
 import type { DataFacts, PlannedRun } from "./prepare.ts";
 
 export interface OutlinedStep {
@@ -17,6 +17,8 @@ export interface OutlinedStep {
    * @throws CapacityError when a tensor is larger than the adapter can bind
    */
   plan(ghosts: GhostLayout, maximumSlab: number): Plan;
+  /** The same for one batch of an evaluation. */
+  planEvaluation(samples: number): Plan;
 }
 
 /**
@@ -38,7 +40,8 @@ export function outlineStep(
     log: persistent(gpu, [1, 8]),
     step: persistent(gpu, [8], { usage: "uniform" }),
   };
-  const input = gatherTraining(state, outlinedImages(gpu, facts), tensors, augment);
+  const data = outlinedImages(gpu, facts);
+  const input = gatherTraining(state, data, tensors, augment);
   return {
     state,
     plan: (ghosts, maximumSlab) =>
@@ -51,6 +54,7 @@ export function outlineStep(
           ...(skipNonFinite && { skipNonFinite: true }),
         }),
       ),
+    planEvaluation: (samples) => planRecording(gpu, () => evaluationStep(state, data, tensors, samples)),
   };
 }
 

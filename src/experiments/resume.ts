@@ -8,7 +8,7 @@ import { isLocked, removeLocks } from "../storage/run-lock.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { readConfig } from "./config-file.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
-import { METRIC_COLUMNS, type MetricColumn } from "./execute.ts";
+import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import { RunSpec, type RunSpecInput } from "./run-spec.ts";

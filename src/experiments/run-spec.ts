@@ -6,8 +6,11 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { DATASET_FORMS } from "../data/load.ts";
 import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
+import { PARTIAL_POLICIES } from "../train/ghosts.ts";
 
 const count = z.int().min(1);
+/** MiB that the tensors of one step may take: what a small GPU has to spare. */
+export const DEFAULT_MEMORY = 2048;
 const regimeNames = Object.keys(BASE_REGIMES) as [BaseRegimeName, ...BaseRegimeName[]];
 
 export const RunSpec = z.strictObject({
@@ -29,7 +32,7 @@ export const RunSpec = z.strictObject({
   batchSize: count,
   /** Samples of a ghost batch; null normalizes over the whole batch. */
   ghostSize: count.nullable().default(null),
-  partial: z.enum(["authors", "exact", "drop", "wrap"]).default("exact"),
+  partial: z.enum(PARTIAL_POLICIES).default("exact"),
   runningRule: z.enum(["sequential", "mean", "full", "composer", "paper-literal"]).default("mean"),
   runningMomentum: z.number().gt(0).max(1).default(0.1), // PyTorch's default, used by the authors
 
@@ -58,7 +61,7 @@ export const RunSpec = z.strictObject({
   /** What a step whose loss or gradient norm is NaN or infinite does: end the run, or change nothing. */
   onNan: z.enum(["stop", "skip"]).default("stop"),
   /** MiB that one step's tensors may take; a larger batch is cut into slabs, whose sums round differently. */
-  memory: count.default(2048), // what a small GPU has to spare
+  memory: count.default(DEFAULT_MEMORY),
   seed: z.int().min(0).max(0xffffffff).default(123), // the authors' single seed
 
   /** Epochs between evaluations. */

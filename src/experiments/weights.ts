@@ -14,7 +14,7 @@ import { DataError } from "../support/errors.ts";
 import { type Evaluation, Evaluator } from "../train/evaluate.ts";
 import { completeSpec } from "./complete-spec.ts";
 import { readConfig } from "./config-file.ts";
-import { dataOptions } from "./execute.ts";
+import { dataOptions, EVALUATION_BATCH } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
@@ -85,7 +85,8 @@ export async function importWeights(
     await loadStateDict(state, weights, source);
     const data = await placeDataset(gpu, dataset, dataOptions(prepared));
     const evaluator = await Evaluator.create(gpu, new Arena(gpu), state, data, {
-      batchSize: 500,
+      batchSize: EVALUATION_BATCH,
+      memoryBytes: spec.memory * 2 ** 20,
     });
     const evaluation = await evaluator.run();
     const held = await stateDict(state);

@@ -46,24 +46,43 @@ export class Arena {
     this.#gpu = gpu;
   }
 
-  /** A buffer for each size, largest first so that a smaller recording finds room in those of a larger one. */
+  /** A buffer for each size: one that there is where it is large enough, else a new one. */
   assign(sizes: readonly number[]): GPUBuffer[] {
-    const unused = new Set(this.#buffers);
-    const assigned = new Array<GPUBuffer>(sizes.length);
-    for (const index of sizes.map((_, i) => i).sort((a, b) => sizes[b]! - sizes[a]!)) {
-      const size = sizes[index]!;
-      let best: GPUBuffer | null = null;
-      for (const buffer of unused)
-        if (buffer.size >= size && (best === null || buffer.size < best.size)) best = buffer;
-      if (best === null) {
-        best = this.#gpu.memory.createPersistent(size, "storage", "arena");
-        this.#buffers.push(best);
-      }
-      unused.delete(best);
-      assigned[index] = best;
-    }
-    return assigned;
+    const buffers = this.#buffers;
+    return placesOf(sizes, buffers, (size) => {
+      buffers.push(this.#gpu.memory.createPersistent(size, "storage", "arena"));
+    }).map((place) => buffers[place]!);
   }
+}
+
+/** Bytes of an arena for recordings of these plans, made in this order: fewest where the largest is first. */
+export function arenaBytes(plans: readonly Plan[]): number {
+  const buffers: { size: number }[] = [];
+  for (const { slots } of plans) placesOf(slots, buffers, (size) => void buffers.push({ size }));
+  return buffers.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** The largest size first, each in the smallest buffer that holds it and is free; `create` adds one at the end. */
+function placesOf(
+  sizes: readonly number[],
+  buffers: readonly { readonly size: number }[],
+  create: (size: number) => void,
+): number[] {
+  const unused = new Set(buffers.keys());
+  const places = new Array<number>(sizes.length);
+  for (const index of sizes.map((_, i) => i).sort((a, b) => sizes[b]! - sizes[a]!)) {
+    const size = sizes[index]!;
+    let best = -1;
+    for (const place of unused) {
+      const room = buffers[place]!.size;
+      if (room >= size && (best < 0 || room < buffers[best]!.size)) best = place;
+    }
+    if (best < 0) best = buffers.length;
+    if (best === buffers.length) create(size);
+    unused.delete(best);
+    places[index] = best;
+  }
+  return places;
 }
 
 export class Recording {

@@ -10,7 +10,7 @@
  * The paper draws log lines; its own curves go from nearly a power law at large batches to saturation at small ones.
  */
 import { DataError } from "../support/errors.ts";
-import { boundedInteger, pcg4d } from "../support/random.ts";
+import { boundedInteger, pcg4d, STREAMS } from "../support/random.ts";
 import { bootstrap, fitLine, type Interval, mean } from "../support/statistics.ts";
 
 export const LAWS = ["log", "power", "log-power", "saturating"] as const;
@@ -92,8 +92,6 @@ export interface Estimate extends Interval {
 const BLOCK = 5;
 /** Each draw is fitted anew; 400 put the ends of a 95 % interval within some per cent of its width. */
 const BOOTSTRAP_DRAWS = 400;
-/** Stream of the hash that draws runs, apart from those of training and of the bootstrap's own. */
-const RUN_STREAM = 101;
 
 /**
  * The laws for the mean over runs of one setting, with 95 % intervals of b, p and α = 2/q: moving blocks of points,
@@ -120,7 +118,7 @@ export function compareLaws(curves: readonly DistanceCurve[], { seed = 0 } = {})
       (positions) => {
         draw++;
         const chosen = curves.map(
-          (_, i) => curves[boundedInteger(pcg4d(seed, RUN_STREAM, draw, i)[0], curves.length)]!,
+          (_, i) => curves[boundedInteger(pcg4d(seed, STREAMS.bootstrapRuns, draw, i)[0], curves.length)]!,
         );
         const distance = average(chosen);
         const order = [...positions].sort((a, b) => a - b);

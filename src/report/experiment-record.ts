@@ -21,7 +21,7 @@ export interface ExperimentRecord {
   readonly id: string;
   readonly title: string;
   readonly command: string;
-  /** "small", "full" or a fraction. */
+  /** "small", "full" or a fraction; of a measurement of a run, whose it is. */
   readonly scale: string;
   /** Sentences that belong under the table or the figure: what was reduced, which images, which choices. */
   readonly notes: readonly string[];

@@ -3,7 +3,8 @@
 
 /**
  * What a number is drawn for. Two uses never share a stream, so adding a draw to one leaves the others as
- * they were. The values are part of the meaning of a seed: append, never renumber.
+ * they were. The values are part of the meaning of a seed: append, never renumber. All are below 256: dropout packs its own
+ * with a layer's number.
  */
 export const STREAMS = {
   init: 1,
@@ -13,6 +14,13 @@ export const STREAMS = {
   noise: 5,
   subset: 6,
   synthetic: 7,
+  /** Of statistics and measurements, which draw on the CPU alone. */
+  bootstrap: 100,
+  bootstrapRuns: 101,
+  directions: 102,
+  directionLengths: 103,
+  measuredBatches: 104,
+  sharpnessSubspace: 105,
 } as const;
 
 export type Stream = (typeof STREAMS)[keyof typeof STREAMS];

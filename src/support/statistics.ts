@@ -1,7 +1,7 @@
 // Statistics of small samples: means, quantiles, least squares, bootstrap intervals. Pure; a seed decides every draw.
 
 import { GhostbatchError } from "./errors.ts";
-import { boundedInteger, pcg4d } from "./random.ts";
+import { boundedInteger, pcg4d, STREAMS } from "./random.ts";
 
 export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -91,8 +91,6 @@ export interface BootstrapOptions {
   readonly coverage?: number;
 }
 
-/** Stream of the hash, apart from those of src/support/random.ts that training draws from. */
-const STREAM = 100;
 /** Draws enough for the ends of a 95 % interval: some 50 of them lie outside on each side. */
 const DRAWS = 2000;
 
@@ -112,7 +110,7 @@ export function bootstrap(
   for (let draw = 0; draw < draws; draw++) {
     const positions: number[] = [];
     for (let k = 0; positions.length < n; k++) {
-      const start = boundedInteger(pcg4d(seed, STREAM, draw, k)[0], n - length + 1);
+      const start = boundedInteger(pcg4d(seed, STREAMS.bootstrap, draw, k)[0], n - length + 1);
       for (let i = 0; i < length && positions.length < n; i++) positions.push(start + i);
     }
     const value = statistic(positions);

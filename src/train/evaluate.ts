@@ -1,8 +1,9 @@
 import type { Feed, ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type Arena, type Recording, record } from "../gpu/recording.ts";
+import { type Arena, planRecording, type Recording, record } from "../gpu/recording.ts";
 import type { ModelState } from "../nn/model-state.ts";
 import { fromArray, persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
+import { chooseEvaluationBatch } from "./slab-size.ts";
 import { StepUniform } from "./step-uniform.ts";
 import { evaluationStep } from "./training-step.ts";
 
@@ -43,12 +44,17 @@ export class Evaluator {
     this.#feed = parts.feed;
   }
 
+  /**
+   * @param options.batchSize samples of one batch at most
+   * @param options.memoryBytes that the tensors of one batch may take
+   * @throws CapacityError when not even one sample fits
+   */
   static async create(
     gpu: Gpu,
     arena: Arena,
     state: ModelState,
     data: ResidentDataset,
-    { batchSize }: { batchSize: number },
+    options: { batchSize: number; memoryBytes: number },
   ): Promise<Evaluator> {
     const { count } = data.test;
     const step = new StepUniform(gpu);
@@ -59,16 +65,20 @@ export class Evaluator {
       [count],
       "test order",
     );
+    const body = (samples: number) => () =>
+      evaluationStep(state, data, { order, step: step.tensor, log }, samples);
+    const batchSize = chooseEvaluationBatch(
+      Math.min(options.batchSize, count),
+      options.memoryBytes,
+      (samples) => planRecording(gpu, body(samples)).bytes,
+    );
     const recordings = new Map<number, Recording>();
     const batches: EvaluationBatch[] = [];
     for (let firstSample = 0; firstSample < count; firstSample += batchSize) {
       const samples = Math.min(batchSize, count - firstSample);
       let recording = recordings.get(samples);
       if (!recording) {
-        const tensors = { order, step: step.tensor, log };
-        recording = await record(gpu, arena, "evaluation", () =>
-          evaluationStep(state, data, tensors, samples),
-        );
+        recording = await record(gpu, arena, "evaluation", body(samples));
         recordings.set(samples, recording);
       }
       batches.push({ recording, firstSample, samples });

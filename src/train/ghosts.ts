@@ -13,9 +13,9 @@ import { formatCount } from "../support/format.ts";
  * - `drop`: a partial last batch is left out; full batches as `exact`.
  * - `wrap`: a partial last batch is filled up with the first samples of the next epoch; all batches as `exact`.
  */
-export type PartialPolicy = "authors" | "exact" | "drop" | "wrap";
 
-export const PARTIAL_POLICIES: readonly PartialPolicy[] = ["authors", "exact", "drop", "wrap"];
+export const PARTIAL_POLICIES = ["authors", "exact", "drop", "wrap"] as const;
+export type PartialPolicy = (typeof PARTIAL_POLICIES)[number];
 
 /** Consecutive ghosts of one size, but for the last one, which may be smaller or larger. */
 export interface GhostLayout {

@@ -18,9 +18,9 @@ export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: Pl
     const ghosts = Math.ceil(layout.ghosts / parts);
     if (parts > 1 && ghosts === Math.ceil(layout.ghosts / (parts - 1))) continue;
     const samples = (ghosts - 1) * layout.ghostSize + Math.max(layout.ghostSize, layout.last);
-    const bytes = bytesOrRefusal(bytesOf, layout, samples);
+    const bytes = bytesOrRefusal(() => bytesOf(layout, samples));
     if (typeof bytes === "number" && bytes <= memoryBytes) return samples;
-    refused = typeof bytes === "number" ? `needs ${formatBytes(bytes)}` : `does not fit (${bytes.message})`;
+    refused = refusal(bytes);
   }
   const advice = largestGhost(layout, memoryBytes, bytesOf);
   throw new CapacityError(
@@ -28,11 +28,34 @@ export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: Pl
   );
 }
 
+/**
+ * The most samples of one evaluation batch that take at most `memoryBytes` and fit the adapter's bindings: `most`, or that
+ * halved as often as it takes.
+ *
+ * @param bytesOf throws CapacityError when a tensor cannot be bound
+ * @throws CapacityError when even one sample is too much
+ */
+export function chooseEvaluationBatch(
+  most: number,
+  memoryBytes: number,
+  bytesOf: (samples: number) => number,
+): number {
+  let refused = "";
+  for (let samples = most; samples >= 1; samples = Math.floor(samples / 2)) {
+    const bytes = bytesOrRefusal(() => bytesOf(samples));
+    if (typeof bytes === "number" && bytes <= memoryBytes) return samples;
+    refused = refusal(bytes);
+  }
+  throw new CapacityError(
+    `evaluating one sample ${refused} and ${formatBytes(memoryBytes)} are allowed: take a smaller model, or allow more (--memory, in MiB)`,
+  );
+}
+
 /** What would fit: the ghost that is smaller by the fewest halvings. */
 function largestGhost(layout: GhostLayout, memoryBytes: number, bytesOf: PlanBytes): string {
   for (let size = Math.floor(layout.ghostSize / 2); size >= 2; size = Math.floor(size / 2)) {
     const single = { ...layout, ghostSize: size, ghosts: 1, last: size, total: size };
-    const bytes = bytesOrRefusal(bytesOf, single, size);
+    const bytes = bytesOrRefusal(() => bytesOf(single, size));
     if (typeof bytes === "number" && bytes <= memoryBytes) {
       return `a ghost of ${size} needs ${formatBytes(bytes)} (--ghost-size ${size}), or allow more (--memory, in MiB)`;
     }
@@ -40,15 +63,15 @@ function largestGhost(layout: GhostLayout, memoryBytes: number, bytesOf: PlanByt
   return "no ghost would fit: take a smaller model, or allow more (--memory, in MiB)";
 }
 
-function bytesOrRefusal(
-  bytesOf: PlanBytes,
-  layout: GhostLayout,
-  maximumSlab: number,
-): number | CapacityError {
+function bytesOrRefusal(bytesOf: () => number): number | CapacityError {
   try {
-    return bytesOf(layout, maximumSlab);
+    return bytesOf();
   } catch (error) {
     if (error instanceof CapacityError) return error;
     throw error;
   }
+}
+
+function refusal(bytes: number | CapacityError): string {
+  return typeof bytes === "number" ? `needs ${formatBytes(bytes)}` : `does not fit (${bytes.message})`;
 }

@@ -60,11 +60,16 @@ export class TrainerSequence {
     options: readonly TrainOptions[],
   ): Promise<TrainerSequence> {
     const shared = { arena: new Arena(gpu), log: new StepLog(gpu) };
-    const trainers: Trainer[] = [];
     let epochsBefore = 0;
-    for (const stage of options) {
-      trainers.push(await Trainer.create(gpu, state, data, { ...stage, epochsBefore }, shared));
+    const stages = options.map((stage, index) => {
+      const numbered = { index, options: { ...stage, epochsBefore } };
       epochsBefore += Math.ceil(stage.regime.totalEpochs);
+      return numbered;
+    });
+    const trainers = new Array<Trainer>(stages.length);
+    // The largest batch first: the others find room in its memory.
+    for (const stage of stages.sort((a, b) => b.options.regime.batchSize - a.options.regime.batchSize)) {
+      trainers[stage.index] = await Trainer.create(gpu, state, data, stage.options, shared);
     }
     return new TrainerSequence(gpu, state, trainers);
   }

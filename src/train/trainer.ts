@@ -31,10 +31,11 @@ export interface TrainOptions extends StepInputOptions {
   readonly augment: boolean;
   /** Epochs between evaluations; there is always one after the last step. */
   readonly evaluateEvery: number;
+  /** Samples of one evaluation batch at most. */
   readonly evaluationBatch: number;
   /** Steps between read-backs of the metrics, at most LOG_ROWS. */
   readonly logEvery: number;
-  /** Bytes that the tensors of one step may take; larger batches are cut into slabs. */
+  /** Bytes that the tensors of one step, or of one evaluation batch, may take; larger batches are cut into slabs. */
   readonly memoryBytes: number;
   /** Samples in one slab at most, in place of the choice by memory: the bits of a run depend on its slabs. */
   readonly slabSamples?: number | undefined;
@@ -151,7 +152,10 @@ export class Trainer {
         launchCountNonFinite({ x: state.values, total: log.nonFinite }),
       ),
     };
-    const evaluator = await Evaluator.create(gpu, arena, state, data, { batchSize: options.evaluationBatch });
+    const evaluator = await Evaluator.create(gpu, arena, state, data, {
+      batchSize: options.evaluationBatch,
+      memoryBytes,
+    });
     return new Trainer({
       gpu,
       state,

@@ -5,11 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
+import { memoryOf, plannedData, planTraining } from "../../src/experiments/dry-run.ts";
 import { batchStages } from "../../src/experiments/growing-batch.ts";
-import { factsOf, prepareRun } from "../../src/experiments/prepare.ts";
+import { factsOf, planRun, prepareRun } from "../../src/experiments/prepare.ts";
 import { RunControl } from "../../src/experiments/run-control.ts";
 import { runOnce } from "../../src/experiments/runner.ts";
 import { StoppedError } from "../../src/support/errors.ts";
+import { BASE_REGIMES, type BaseRegime, type BaseRegimeName } from "../../src/train/base-regimes.ts";
 import { checkpoints, FolderRuns, losing, SPEC } from "../support/folder-runs.ts";
 import { outcome } from "../support/kills.ts";
 
@@ -149,6 +151,48 @@ test("ghosts stay those of the first batch where no size is given", async () => 
     [40, 8],
     [40, 8],
   ]);
+});
+
+test.each(Object.keys(BASE_REGIMES) as BaseRegimeName[])(
+  "%s: the noise η / B is the regime's in every stage, and no batch is smaller than the first",
+  (baseRegime) => {
+    const base: BaseRegime = BASE_REGIMES[baseRegime];
+    const spec = completeSpec({
+      ...{ model: "f1", dataset: "synthetic:1x7x7:4", baseRegime },
+      ...{ batchSize: 64, ghostSize: 16, batchGrowth: true },
+    });
+    const facts = { name: "many", classes: 4, channels: 1, height: 7, width: 7, count: 50_000 };
+    const stages = batchStages(planRun(spec, facts), facts);
+    let rate = 0;
+    const rates = base.entries
+      .filter(({ epoch }) => epoch < base.epochs)
+      .map(({ learningRate }) => {
+        rate = learningRate ?? rate;
+        return rate;
+      });
+    expect(stages).toHaveLength(rates.length);
+    for (const [i, { spec: one, regime }] of stages.entries()) {
+      expect(regime.phases[0]!.learningRate / one.batchSize).toBeCloseTo(rates[i]! / 64, 12);
+      expect(one.batchSize).toBeGreaterThanOrEqual(64);
+      expect(one.ghostSize).toBe(16);
+    }
+    // The rate itself is never above the regime's highest, but for what a batch cannot grow by.
+    const highest = Math.max(...rates);
+    for (const { regime } of stages)
+      expect(regime.phases[0]!.learningRate).toBeLessThanOrEqual(1.001 * highest);
+  },
+);
+
+test("its plan is of the memory that it takes: that of the largest batch", async () => {
+  const gpu = await session.open();
+  const before = gpu.allocatedBytes;
+  // Large enough that what a run takes beside tensors, some constants and its log, is little.
+  const wide = { ...GROWING, dataset: "synthetic:1x28x28:4:4100:400", width: 256, maxSteps: 2100 };
+  const prepared = await prepareRun(completeSpec(wide));
+  const plan = planTraining(gpu, prepared, plannedData(prepared));
+  const { done } = await runs.start("measured", wide, { checkpoints: { every: { steps: 10_000 }, keep: 1 } });
+  const { gpuBytes } = await done;
+  expect((gpuBytes - before) / memoryOf(plan)).toBeLessThan(1.1);
 });
 
 test.each([

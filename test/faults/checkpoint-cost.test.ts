@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../../src/experiments/checkpointer.ts";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
-import { METRIC_COLUMNS } from "../../src/experiments/execute.ts";
+import { METRIC_COLUMNS } from "../../src/experiments/metric-lines.ts";
 import { prepareRun } from "../../src/experiments/prepare.ts";
 import { runInFolder } from "../../src/experiments/run-in-folder.ts";
 import { GpuSession } from "../../src/host/gpu-session.ts";

@@ -1,7 +1,8 @@
 // Little runs in folders of their own, in this process.
 
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
-import { type ExecuteOptions, METRIC_COLUMNS } from "../../src/experiments/execute.ts";
+import type { ExecuteOptions } from "../../src/experiments/execute.ts";
+import { METRIC_COLUMNS } from "../../src/experiments/metric-lines.ts";
 import { type PreparedRun, prepareRun } from "../../src/experiments/prepare.ts";
 import { resumeRun } from "../../src/experiments/resume.ts";
 import { runInFolder } from "../../src/experiments/run-in-folder.ts";

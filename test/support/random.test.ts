@@ -22,6 +22,12 @@ function pcg4dExact(words: readonly number[]): number[] {
   return v.map(Number);
 }
 
+test("every use has a stream of its own, below 256", () => {
+  const values = Object.values(STREAMS);
+  expect(new Set(values).size).toBe(values.length);
+  for (const value of values) expect(value).toBeLessThan(256);
+});
+
 describe("pcg4d", () => {
   test("equals the published listing in exact integers", () => {
     let words: readonly number[] = [0, 0, 0, 0];

@@ -5,7 +5,7 @@ import { cellSpec } from "../../experiments/columns.ts";
 import { imagesFor } from "../../experiments/images.ts";
 import { MEASUREMENTS } from "../../experiments/measure/measurements.ts";
 import { type MeasuredPoint, pointAfter, pointOfRun } from "../../experiments/measure/point.ts";
-import { type Scale, settingsOf } from "../../experiments/scale.ts";
+import type { Scale } from "../../experiments/scale.ts";
 import { ROWS } from "../../experiments/table1.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { ledgerOf } from "../../report/ledger.ts";
@@ -16,7 +16,6 @@ import {
   adapterOption,
   dataDirOption,
   jsonOption,
-  listOf,
   realNumber,
   runsDirOption,
   scaleOption,
@@ -31,7 +30,7 @@ interface MeasureFlags {
   runsDir: string;
   json?: boolean;
   run?: string;
-  model?: string[];
+  model?: string;
   scale: Scale;
   epochs: number;
   seed: number;
@@ -58,7 +57,7 @@ export function measureCommand(): Command {
       new Option(
         "--model <row>",
         `row of Table 1: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`,
-      ).argParser(listOf(Object.keys(ROWS))),
+      ).choices(Object.keys(ROWS)),
     )
     .addOption(scaleOption())
     .addOption(
@@ -90,31 +89,24 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   if (runs.length > 0) throw new UsageError(`measure ${what}: takes one run, by --run`);
   const session = openSession(flags);
   const gpu = await session.open();
-  const row = ROWS[flags.model?.[0] ?? (flags.scale === "small" ? "f1" : "resnet44")]!;
-  const { ghost } = row.scales[settingsOf(flags.scale).base];
-  const { measured, description } = await gpu.lifetime(async () => {
+  const { measured, point } = await gpu.lifetime(async () => {
     const point =
       flags.run === undefined
         ? await freshPoint(gpu, flags)
         : await pointOfRun(gpu, flags.run, loadOptions(flags));
-    const ghostSize =
-      flags.run === undefined
-        ? ghost
-        : (point.spec.ghostSize ?? Math.min(point.spec.referenceBatchSize, point.spec.batchSize));
-    const measured = await MEASUREMENTS[what]!.measure(point, { ...flags, ghost: ghostSize });
-    return { measured, description: point.description };
+    return { measured: await MEASUREMENTS[what]!.measure(point, flags), point };
   });
   const place =
     flags.run === undefined
-      ? `${flags.model?.[0] ?? "default"}-${flags.scale}-epoch${flags.epochs}`
+      ? `${flags.model ?? "default"}-${flags.scale}-epoch${flags.epochs}`
       : basename(flags.run);
   const id = `measure-${what}-${place}`;
-  const notes = [`measured at ${description}`, ...(measured.notes ?? [])];
+  const notes = [`measured at ${point.description}`, ...(measured.notes ?? [])];
   const path = await writeRecord(flags.runsDir, {
     kind: `measure-${what}`,
     id,
     title: `${MEASUREMENTS[what]!.about}`,
-    scale: String(flags.scale),
+    scale: flags.run === undefined ? String(flags.scale) : `that of ${basename(flags.run)}`,
     notes,
     series: [],
     data: measured.data,
@@ -129,7 +121,7 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
 
 function freshPoint(gpu: Gpu, flags: MeasureFlags): Promise<MeasuredPoint> {
   const { model, scale, seed, epochs, dataDir } = flags;
-  const row = ROWS[model?.[0] ?? (scale === "small" ? "f1" : "resnet44")]!;
+  const row = ROWS[model ?? (scale === "small" ? "f1" : "resnet44")]!;
   const { dataset: images } = imagesFor(row, scale, dataDir);
   const spec = cellSpec(row, { column: "SB", scale, seed, images });
   return pointAfter(gpu, spec, epochs, loadOptions(flags));

@@ -11,7 +11,7 @@ import {
   type TrainingPlan,
 } from "../../experiments/dry-run.ts";
 import { environmentOf } from "../../experiments/environment.ts";
-import { METRIC_COLUMNS } from "../../experiments/execute.ts";
+import { METRIC_COLUMNS } from "../../experiments/metric-lines.ts";
 import { planRun, prepareRun } from "../../experiments/prepare.ts";
 import {
   newestUnfinishedRun,

@@ -4,8 +4,9 @@
  * whole batch they do; with ghosts, the gradient is a mean of independent ones of ghosts, and the law is exact again.
  */
 import type { ResidentDataset } from "../../data/resident.ts";
+import { Arena } from "../../gpu/recording.ts";
 import type { ModelState } from "../../nn/model-state.ts";
-import { boundedInteger, pcg4d } from "../../support/random.ts";
+import { boundedInteger, pcg4d, STREAMS } from "../../support/random.ts";
 import { fitLine } from "../../support/statistics.ts";
 import { GradientMoments } from "./gradient-noise-scale.ts";
 import { GradientProbe } from "./probe.ts";
@@ -35,10 +36,9 @@ export interface CovarianceOptions {
   readonly seed: number;
   /** σ of multiplicative noise at each batch size; none by default. */
   readonly gradientNoise?: (batchSize: number) => number;
+  /** As of a probe. */
+  readonly memoryBytes?: number | undefined;
 }
-
-/** Stream of the hash that draws batches, apart from those of training. */
-const BATCH_STREAM = 104;
 
 /** With replacement: without it the trace would fall by (N − M) / (N − 1) too. */
 export function drawBatch(
@@ -47,25 +47,31 @@ export function drawBatch(
   key: { seed: number; draw: number },
 ): Uint32Array<ArrayBuffer> {
   return Uint32Array.from({ length: size }, (_, i) =>
-    boundedInteger(pcg4d(key.seed, BATCH_STREAM, key.draw, i)[0], samples),
+    boundedInteger(pcg4d(key.seed, STREAMS.measuredBatches, key.draw, i)[0], samples),
   );
 }
 
 export async function measureCovariance(
   state: ModelState,
   data: ResidentDataset,
-  { batchSizes, ghostSize, draws, seed, gradientNoise = () => 0 }: CovarianceOptions,
+  { batchSizes, ghostSize, draws, seed, gradientNoise = () => 0, memoryBytes }: CovarianceOptions,
   onProgress?: (text: string) => void,
 ): Promise<CovarianceCurve> {
   const points: CovariancePoint[] = [];
   const largest = Math.max(...batchSizes);
-  for (const batchSize of batchSizes) {
+  const arena = new Arena(state.gpu);
+  const probes = new Map<number, GradientProbe>();
+  // The largest first: the others find room in its memory.
+  for (const batchSize of [...batchSizes].sort((a, b) => b - a)) {
     const options = {
-      batchSize,
+      ...{ batchSize, arena, ...(memoryBytes !== undefined && { memoryBytes }) },
       ghostSize: Math.min(ghostSize ?? batchSize, batchSize),
       gradientNoise: gradientNoise(batchSize),
     };
-    const probe = await GradientProbe.create(state, data, options);
+    probes.set(batchSize, await GradientProbe.create(state, data, options));
+  }
+  for (const batchSize of batchSizes) {
+    const probe = probes.get(batchSize)!;
     const moments = new GradientMoments(state.gradients.size);
     const count = Math.round(draws * Math.sqrt(largest / batchSize));
     for (let draw = 0; draw < count; draw++) {

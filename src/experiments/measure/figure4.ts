@@ -26,14 +26,13 @@ export async function measureFigure4(
 ): Promise<{ measurements: DirectionMeasurement[]; notes: string[] }> {
   const spec = cellSpec(row, { column: "SB", scale, seed, images });
   return gpu.lifetime(async () => {
-    const { state, data } = await pointAfter(gpu, spec, 0, load);
-    const ghostSize = row.scales[scale === "small" ? "small" : "full"].ghost;
+    const { state, data, ghostSize } = await pointAfter(gpu, spec, 0, load);
     const wanted = Math.min(scale === "small" ? SAMPLES.small : SAMPLES.full, data.train.count);
     const batchSize = wanted - (wanted % ghostSize);
     const probe = await GradientProbe.create(state, data, {
       batchSize,
       ghostSize,
-      maximumSlab: Math.min(batchSize, 8 * ghostSize),
+      memoryBytes: spec.memory * 2 ** 20,
     });
     const samples = Uint32Array.from({ length: batchSize }, (_, i) => i);
     const measurements: DirectionMeasurement[] = [];

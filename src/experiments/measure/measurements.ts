@@ -2,14 +2,12 @@
 import { describeDirections } from "../../report/describe-measurement.ts";
 import { drawBatch, measureCovariance } from "./covariance.ts";
 import { GradientMoments, meanToDeviation, noiseScale } from "./gradient-noise-scale.ts";
-import type { MeasuredPoint } from "./point.ts";
+import { COVARIANCE_GHOSTS, LOSS_SAMPLES, type MeasuredPoint } from "./point.ts";
 import { GradientProbe } from "./probe.ts";
 import { type DirectionKind, measureDirections } from "./random-directions.ts";
 import { measureSharpness, type SharpnessSpace } from "./sharpness.ts";
 
 export interface MeasurementOptions {
-  /** Samples that are normalized together. */
-  readonly ghost: number;
   /** Batches, rounds or directions. */
   readonly draws: number;
   readonly seed: number;
@@ -44,26 +42,20 @@ export const MEASUREMENTS: Readonly<Record<string, { about: string; measure: Mea
   directions: { about: "the loss along random directions, plain and scaled by tensor", measure: directions },
 };
 
+/** Bytes that the tensors of one batch may take. */
+const memoryOf = ({ memory }: MeasuredPoint["spec"]) => memory * 2 ** 20;
+
 async function covariance(
-  { state, data }: MeasuredPoint,
-  { ghost, draws, seed }: MeasurementOptions,
+  { state, data, spec, ghostSize: ghost }: MeasuredPoint,
+  { draws, seed }: MeasurementOptions,
 ): Promise<Measured> {
-  const batchSizes = [1, 2, 4, 8, 16, 32, 64]
+  const batchSizes = [1, 2, 4, 8, 16, 32, COVARIANCE_GHOSTS]
     .map((factor) => factor * ghost)
     .filter((size) => size <= data.train.count);
+  const options = { batchSizes, draws, seed, memoryBytes: memoryOf(spec) };
   const onProgress = (text: string) => console.error(text);
-  const ghosts = await measureCovariance(
-    state,
-    data,
-    { batchSizes, ghostSize: ghost, draws, seed },
-    onProgress,
-  );
-  const whole = await measureCovariance(
-    state,
-    data,
-    { batchSizes, ghostSize: null, draws, seed },
-    onProgress,
-  );
+  const ghosts = await measureCovariance(state, data, { ...options, ghostSize: ghost }, onProgress);
+  const whole = await measureCovariance(state, data, { ...options, ghostSize: null }, onProgress);
   const lines = [ghosts, whole].map(({ ghostSize, slope, slopeError, points }) => {
     const [first, last] = [points[0]!, points.at(-1)!];
     return (
@@ -84,10 +76,14 @@ async function covariance(
 const BATCHES_PER_ROUND = 8;
 
 async function measureNoiseScale(
-  { state, data }: MeasuredPoint,
-  { ghost, draws, seed }: MeasurementOptions,
+  { state, data, spec, ghostSize: ghost }: MeasuredPoint,
+  { draws, seed }: MeasurementOptions,
 ): Promise<Measured> {
-  const probe = await GradientProbe.create(state, data, { batchSize: ghost, ghostSize: ghost });
+  const probe = await GradientProbe.create(state, data, {
+    batchSize: ghost,
+    ghostSize: ghost,
+    memoryBytes: memoryOf(spec),
+  });
   const rounds = [];
   for (let round = 0; round < draws; round++) {
     const moments = new GradientMoments(state.gradients.size);
@@ -117,10 +113,14 @@ async function measureNoiseScale(
 }
 
 async function measureRatio(
-  { state, data }: MeasuredPoint,
-  { ghost, draws, seed }: MeasurementOptions,
+  { state, data, spec, ghostSize: ghost }: MeasuredPoint,
+  { draws, seed }: MeasurementOptions,
 ): Promise<Measured> {
-  const probe = await GradientProbe.create(state, data, { batchSize: ghost, ghostSize: ghost });
+  const probe = await GradientProbe.create(state, data, {
+    batchSize: ghost,
+    ghostSize: ghost,
+    memoryBytes: memoryOf(spec),
+  });
   const moments = new GradientMoments(state.gradients.size);
   // A ratio of two sums needs more batches than a slope does.
   const batches = 4 * draws;
@@ -152,13 +152,14 @@ async function measureRatio(
   };
 }
 
-/** Samples of the loss that sharpness and directions are measured on. */
-const LOSS_SAMPLES = 2048;
-
-async function lossProbe({ state, data }: MeasuredPoint, ghost: number) {
+async function lossProbe({ state, data, spec, ghostSize: ghost }: MeasuredPoint) {
   const wanted = Math.min(LOSS_SAMPLES, data.train.count);
   const batchSize = Math.max(ghost, wanted - (wanted % ghost));
-  const probe = await GradientProbe.create(state, data, { batchSize, ghostSize: ghost });
+  const probe = await GradientProbe.create(state, data, {
+    batchSize,
+    ghostSize: ghost,
+    memoryBytes: memoryOf(spec),
+  });
   return {
     probe,
     samples: Uint32Array.from({ length: batchSize }, (_, i) => i),
@@ -166,8 +167,8 @@ async function lossProbe({ state, data }: MeasuredPoint, ghost: number) {
   };
 }
 
-async function sharpness(point: MeasuredPoint, { ghost, seed }: MeasurementOptions): Promise<Measured> {
-  const { probe, samples, note } = await lossProbe(point, ghost);
+async function sharpness(point: MeasuredPoint, { seed }: MeasurementOptions): Promise<Measured> {
+  const { probe, samples, note } = await lossProbe(point);
   const choices: [SharpnessSpace, number][] = [
     ...(["full", "random"] as const).flatMap((space) =>
       [1e-3, 5e-4].map((epsilon): [SharpnessSpace, number] => [space, epsilon]),
@@ -187,11 +188,8 @@ async function sharpness(point: MeasuredPoint, { ghost, seed }: MeasurementOptio
   };
 }
 
-async function directions(
-  point: MeasuredPoint,
-  { ghost, seed, draws }: MeasurementOptions,
-): Promise<Measured> {
-  const { probe, samples, note } = await lossProbe(point, ghost);
+async function directions(point: MeasuredPoint, { seed, draws }: MeasurementOptions): Promise<Measured> {
+  const { probe, samples, note } = await lossProbe(point);
   const results = [];
   for (const kind of ["unit", "filter"] as const satisfies readonly DirectionKind[]) {
     for (const range of [0.1, 1, 10])

@@ -10,7 +10,7 @@ import { readSafetensors } from "../../storage/safetensors.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { dataOptions, trainOptions } from "../execute.ts";
 import { inMemory } from "../in-memory.ts";
-import { prepareRun } from "../prepare.ts";
+import { type PlannedRun, prepareRun } from "../prepare.ts";
 import { specOfRun } from "../resume.ts";
 import type { RunSpec } from "../run-spec.ts";
 
@@ -18,18 +18,32 @@ export interface MeasuredPoint {
   readonly state: ModelState;
   readonly data: ResidentDataset;
   readonly spec: RunSpec;
+  /** Samples that are normalized together: the ghosts of its training, or its small batch. */
+  readonly ghostSize: number;
   /** For a caption. */
   readonly description: string;
 }
 
-/** Ghosts of the largest batch that is measured; statistics of that many fit into memory for every network. */
-const MAXIMUM_GHOSTS = 256;
+/** Samples of the loss that sharpness and directions are measured on. */
+export const LOSS_SAMPLES = 2048;
+/** Ghosts of the largest batch whose covariance is measured. */
+export const COVARIANCE_GHOSTS = 64;
+
+function ghostSizeOf({ ghostSize, referenceBatchSize, batchSize }: RunSpec): number {
+  return ghostSize ?? Math.min(referenceBatchSize, batchSize);
+}
+
+/** Ghosts of the largest batch that is measured, or trained on before. */
+function maximumGhosts({ spec, epoch }: PlannedRun): number {
+  const measured = Math.max(COVARIANCE_GHOSTS, Math.ceil(LOSS_SAMPLES / ghostSizeOf(spec)));
+  return Math.max(measured, epoch.full?.ghosts ?? 0, epoch.last.ghosts);
+}
 
 /** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
 export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
   const spec = await specOfRun(folder);
   const prepared = await prepareRun(spec, load);
-  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: MAXIMUM_GHOSTS });
+  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
   const path = join(folder, "weights.safetensors");
   const weights = new Map<string, StateTensor>();
   for (const [name, { shape, data }] of (await readSafetensors(path)).tensors) {
@@ -37,7 +51,8 @@ export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {
   }
   await loadStateDict(state, weights, path);
   const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
-  return { state, data, spec, description: `the final weights of ${folder}` };
+  const point = { state, data, spec, ghostSize: ghostSizeOf(spec) };
+  return { ...point, description: `the final weights of ${folder}` };
 }
 
 /** A model of the specification after some epochs of its own training; 0 leaves the first weights. */
@@ -48,13 +63,14 @@ export async function pointAfter(
   load: LoadOptions = {},
 ): Promise<MeasuredPoint> {
   const prepared = await prepareRun(spec, load);
-  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: MAXIMUM_GHOSTS });
+  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
   const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
   const description = `${spec.model} with batches of ${spec.batchSize} after ${epochs} epochs`;
-  if (epochs === 0) return { state, data, spec, description: `${spec.model} before training` };
+  const point = { state, data, spec, ghostSize: ghostSizeOf(spec) };
+  if (epochs === 0) return { ...point, description: `${spec.model} before training` };
   const steps = Math.round(epochs * prepared.regime.stepsPerEpoch);
   const trainer = await Trainer.create(gpu, state, data, trainOptions(prepared));
   const events = trainer.run(0, ({ step }) => step < steps);
   while (!(await events.next()).done);
-  return { state, data, spec, description };
+  return { ...point, description };
 }

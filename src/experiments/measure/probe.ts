@@ -4,20 +4,24 @@
  */
 import type { ResidentDataset } from "../../data/resident.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { Arena, type Recording, record } from "../../gpu/recording.ts";
+import { Arena, planRecording, type Recording, record } from "../../gpu/recording.ts";
 import type { ModelState } from "../../nn/model-state.ts";
 import { persistent, readFloats, type Tensor } from "../../tensor/tensor.ts";
 import { type GhostLayout, partitionBatch } from "../../train/ghosts.ts";
+import { chooseSlab } from "../../train/slab-size.ts";
 import { StepUniform } from "../../train/step-uniform.ts";
 import { batchGradient, batchLoss, gatherTraining } from "../../train/training-step.ts";
+import { DEFAULT_MEMORY } from "../run-spec.ts";
 
 export interface ProbeOptions {
   /** Samples of one batch. */
   readonly batchSize: number;
   /** Samples that are normalized together. */
   readonly ghostSize: number;
-  /** Samples that are on the GPU at the same time; whole ghosts, all by default. */
-  readonly maximumSlab?: number;
+  /** Bytes that the tensors of a batch may take; larger ones go through in slabs of whole ghosts. As of a run by default. */
+  readonly memoryBytes?: number;
+  /** Memory that probes share which are not asked at the same time. */
+  readonly arena?: Arena;
   /** σ of the factors z_n ~ N(1, σ²) on samples' gradients; none by default. */
   readonly gradientNoise?: number;
 }
@@ -63,8 +67,9 @@ export class GradientProbe {
     data: ResidentDataset,
     options: ProbeOptions,
   ): Promise<GradientProbe> {
-    const { batchSize, ghostSize, maximumSlab = batchSize, gradientNoise = 0 } = options;
     const { gpu } = state;
+    const { batchSize, ghostSize, gradientNoise = 0, arena = new Arena(gpu) } = options;
+    const { memoryBytes = DEFAULT_MEMORY * 2 ** 20 } = options;
     const layout = partitionBatch({ samples: batchSize, batchSize, ghostSize, policy: "exact" });
     const step = new StepUniform(gpu);
     const tensors = {
@@ -73,11 +78,15 @@ export class GradientProbe {
     };
     const all = { ...tensors, step: step.tensor };
     const input = gatherTraining(state, data, all, false);
-    const arena = new Arena(gpu);
+    const gradient = (maximumSlab: number) => () =>
+      batchGradient(state, all, layout, { maximumSlab, input, gradientNoise });
+    const maximumSlab = chooseSlab(
+      layout,
+      memoryBytes,
+      (_, samples) => planRecording(gpu, gradient(samples)).bytes,
+    );
     const recordings = {
-      gradient: await record(gpu, arena, "gradient", () =>
-        batchGradient(state, all, layout, { maximumSlab, input, gradientNoise }),
-      ),
+      gradient: await record(gpu, arena, "gradient", gradient(maximumSlab)),
       loss: await record(gpu, arena, "loss", () => batchLoss(state, all, layout, { maximumSlab, input })),
     };
     return new GradientProbe(state, { layout, recordings, tensors, step });

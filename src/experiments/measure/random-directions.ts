@@ -8,7 +8,7 @@
  * near w₀, so a line says nothing until it leaves that one. Both are given.
  */
 import type { ModelState } from "../../nn/model-state.ts";
-import { pcg4d, uniform01 } from "../../support/random.ts";
+import { pcg4d, STREAMS, uniform01 } from "../../support/random.ts";
 import { fitLine, mean } from "../../support/statistics.ts";
 import { readFloats } from "../../tensor/tensor.ts";
 import { type GradientProbe, parameterRanges } from "./probe.ts";
@@ -63,10 +63,6 @@ export interface DirectionOptions {
   readonly bins?: number;
 }
 
-/** Streams of the hash for directions and for distances, apart from those of training. */
-const DIRECTION_STREAM = 102;
-const DISTANCE_STREAM = 103;
-
 /**
  * Measures and puts the weights back.
  * @param samples the samples of the loss, one batch of the probe, the same at every point
@@ -89,7 +85,7 @@ export async function measureDirections(
   try {
     for (let i = 0; i < directions; i++) {
       const direction = randomDirection(start, ranges, kind, [seed, i]);
-      const z = range * uniform01(pcg4d(seed, DISTANCE_STREAM, i, 0)[0]);
+      const z = range * uniform01(pcg4d(seed, STREAMS.directionLengths, i, 0)[0]);
       for (let j = 0; j < start.length; j++) moved[j] = start[j]! + z * direction[j]!;
       gpu.write(values, moved);
       points.push({ distance: z * norm(direction), loss: await probe.loss(samples) });
@@ -189,7 +185,7 @@ function randomDirection(
 }
 
 function normal(seed: number, index: number, position: number): number {
-  const [a, b] = pcg4d(seed, DIRECTION_STREAM, index, position);
+  const [a, b] = pcg4d(seed, STREAMS.directions, index, position);
   return Math.sqrt(-2 * Math.log(1 - uniform01(a))) * Math.cos(2 * Math.PI * uniform01(b));
 }
 

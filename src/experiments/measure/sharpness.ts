@@ -9,7 +9,7 @@
  * the statistics of their ghosts, as Keskar's own code did at test time.
  */
 import type { ModelState } from "../../nn/model-state.ts";
-import { pcg4d, uniform01 } from "../../support/random.ts";
+import { pcg4d, STREAMS, uniform01 } from "../../support/random.ts";
 import { readFloats } from "../../tensor/tensor.ts";
 import { type GradientProbe, parameterRanges } from "./probe.ts";
 import { norm } from "./random-directions.ts";
@@ -36,7 +36,6 @@ const ITERATIONS = 10;
 const STEP = 0.25;
 /** Keskar's dimension of the random subspace. */
 const SUBSPACE = 100;
-const SUBSPACE_STREAM = 105;
 
 /** Measures and puts the weights back. */
 export async function measureSharpness(
@@ -111,7 +110,7 @@ function subspaceBox(
     const column = new Float32Array(start.length);
     for (const { start: first, size } of ranges) {
       for (let i = first; i < first + size; i++) {
-        const [a, b] = pcg4d(seed, SUBSPACE_STREAM, k, i);
+        const [a, b] = pcg4d(seed, STREAMS.sharpnessSubspace, k, i);
         column[i] = Math.sqrt(-2 * Math.log(1 - uniform01(a))) * Math.cos(2 * Math.PI * uniform01(b));
       }
     }

@@ -1,0 +1,46 @@
+/** What a run leaves in its metrics files: a line for each step and each evaluation. */
+import type { RunFolder } from "../storage/run-folder.ts";
+import type { TrainEvent } from "../train/trainer.ts";
+
+export const METRIC_COLUMNS = [
+  "kind",
+  "step",
+  "epoch",
+  "loss",
+  "accuracy",
+  "accuracyTop5",
+  "gradientNorm",
+  "clipCoefficient",
+  "learningRate",
+  "distanceFirst",
+  "distanceAll",
+  "testLoss",
+  "testAccuracy",
+  "testAccuracyTop5",
+  "imagesPerSecond",
+] as const;
+export type MetricColumn = (typeof METRIC_COLUMNS)[number];
+
+/** @param imagesPerSecond of training so far */
+export function writeEvent(
+  folder: RunFolder<MetricColumn>,
+  event: TrainEvent,
+  imagesPerSecond: number,
+): void {
+  if (event.kind === "evaluation") {
+    const { step, epoch, loss, accuracy, accuracyTop5 } = event;
+    folder.append({
+      kind: "evaluation",
+      step,
+      epoch,
+      testLoss: loss,
+      testAccuracy: accuracy,
+      testAccuracyTop5: accuracyTop5,
+    });
+    return;
+  }
+  const distanceAt = new Map(event.distances.map(({ step, ...values }) => [step, values]));
+  for (const metrics of event.steps) {
+    folder.append({ kind: "train", ...metrics, ...distanceAt.get(metrics.step), imagesPerSecond });
+  }
+}
