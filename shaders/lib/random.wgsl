@@ -23,9 +23,3 @@ fn pcg4d(v: vec4<u32>) -> vec4<u32> {
 fn uniform01(word: u32) -> f32 {
   return f32(word >> 8u) * (1.0 / 16777216.0);
 }
-
-// A uniform integer in [0, bound), floor(word * bound / 2^32), for bound up to 2^16.
-fn bounded_integer(word: u32, bound: u32) -> u32 {
-  let low = (word & 0xffffu) * bound;
-  return ((word >> 16u) * bound + (low >> 16u)) >> 16u;
-}

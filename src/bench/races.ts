@@ -1,5 +1,6 @@
 /** Races within a workgroup, found without a GPU by the emulator of wgsl_reflect, which is a development dependency. */
 import type { Command } from "../gpu/command.ts";
+import { packParams } from "../gpu/constant-buffers.ts";
 import type { AnyLaunch } from "../gpu/kernel.ts";
 import { type ShaderFile, specialize } from "../gpu/shader.ts";
 
@@ -29,7 +30,8 @@ export async function staticRaces(shader: ShaderFile, command: Command | null): 
     for (const [index, { name, kind }] of shader.bindings.entries()) {
       if (kind === "uniform")
         buffers[index] = {
-          uniform: name === "params" ? packedParams(shader, launch.params ?? {}) : new ArrayBuffer(256),
+          uniform:
+            name === "params" ? packParams(shader.params, launch.params ?? {}).buffer : new ArrayBuffer(256),
         };
       else buffers[index] = new ArrayBuffer(Math.max(4, launch.buffers[name]!.byteLength));
     }
@@ -71,16 +73,4 @@ export function emulatable(
       .replace(/\bvar (\w+) = (array<.*>)\(\);/g, "var $1: $2;")
       .replaceAll("array<bool,", "array<u32,")
   );
-}
-
-/** The bytes of a kernel's `params`; what is not given is 0. */
-export function packedParams(shader: ShaderFile, values: Readonly<Record<string, number>>): ArrayBuffer {
-  const words = new DataView(new ArrayBuffer(4 * shader.params.length));
-  for (const [index, { name, type }] of shader.params.entries()) {
-    const value = values[name] ?? 0;
-    if (type === "f32") words.setFloat32(4 * index, value, true);
-    else if (type === "i32") words.setInt32(4 * index, value, true);
-    else words.setUint32(4 * index, value, true);
-  }
-  return words.buffer;
 }

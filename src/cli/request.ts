@@ -11,7 +11,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { GpuSession } from "../host/gpu-session.ts";
 import { type ExperimentRecord, RECORD_SUFFIX } from "../report/experiment-record.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
-import { formatCount, formatDuration, formatQuantity } from "../support/format.ts";
+import { formatCount, formatDuration, formatNumber, formatQuantity } from "../support/format.ts";
 import {
   adapterOption,
   type CheckpointFlags,
@@ -93,10 +93,10 @@ export async function dryRun(
       spec.batchSize,
       spec.ghostSize ?? spec.batchSize,
       formatCount(stepsPerEpoch),
-      shortNumber(epochs),
+      formatNumber(epochs),
       formatCount(steps),
       phases
-        .map(({ step, learningRate }) => `${shortNumber(learningRate)} (${formatCount(step)})`)
+        .map(({ step, learningRate }) => `${formatNumber(learningRate)} (${formatCount(step)})`)
         .join(", "),
       formatCount(samples),
       formatQuantity(flops, "FLOP"),
@@ -195,8 +195,4 @@ async function announceCost(
         "FLOP",
       )}, ${Number.isNaN(seconds) ? "time not known for images that are streamed" : `about ${formatDuration(seconds)} by a measured step, evaluation excluded`}`,
   );
-}
-
-function shortNumber(value: number): string {
-  return String(Number(value.toPrecision(6)));
 }

@@ -43,7 +43,8 @@ export class ConstantBuffers {
   }
 }
 
-function packParams(
+/** The words of a kernel's `params`, rounded up to 16 bytes as a uniform is. */
+export function packParams(
   fields: ShaderFile["params"],
   values: Readonly<Record<string, number>>,
 ): Uint32Array<ArrayBuffer> {

@@ -26,11 +26,6 @@ export function uniformFromWord(word: number): number {
   return Math.floor(word / 256) / 2 ** 24;
 }
 
-/** A word to an integer in [0, bound): ⌊word · bound / 2³²⌋. */
-export function integerFromWord(word: number, bound: number): number {
-  return Number((BigInt(word) * BigInt(bound)) >> 32n);
-}
-
 /**
  * Two words to two independent standard normals (Box and Muller 1958), with uniforms u of `uniformFromWord`:
  * √(−2 · ln(1 − u₁)) · cos(2π · u₂) and the same with sin. 1 − u₁ lies in (0, 1], so the logarithm is finite.

@@ -19,9 +19,9 @@ export function formatQuantity(value: number, unit: string): string {
   return `${threeDigits(number)} ${prefix}${gap}${unit}`.trimEnd();
 }
 
-/** An amount per second: 18.4 k images/s, 1.20 TFLOP/s. */
-export function formatRate(amount: number, seconds: number, unit: string): string {
-  return formatQuantity(amount / seconds, `${unit}/s`);
+/** Six significant digits at most, without trailing zeros: 0.0005, 1.18322. */
+export function formatNumber(value: number): string {
+  return String(Number(value.toPrecision(6)));
 }
 
 /** A whole number with separators: 1,462,794. */

@@ -2,7 +2,7 @@
 
 import { requireWhole } from "../support/check.ts";
 import { UsageError } from "../support/errors.ts";
-import { formatCount } from "../support/format.ts";
+import { formatCount, formatNumber } from "../support/format.ts";
 import type { BaseRegime } from "./base-regimes.ts";
 
 /** How the learning rate follows the batch: η_S, η_S·√(B / B_ref) (the paper's) or η_S·B / B_ref (Goyal 2017). */
@@ -166,27 +166,29 @@ export function learningRateTable(regime: Regime): string[] {
   const factor = { none: "1", sqrt: `√(${ratio})`, linear: ratio }[rule];
   const rows = phases.map(({ step, epoch, learningRate, momentum, weightDecay }) => [
     formatCount(step),
-    shortNumber(epoch),
-    shortNumber(learningRate),
-    shortNumber(momentum),
-    shortNumber(weightDecay),
+    formatNumber(epoch),
+    formatNumber(learningRate),
+    formatNumber(momentum),
+    formatNumber(weightDecay),
   ]);
   const table = [["step", "epoch", "learning rate", "momentum", "weight decay"], ...rows];
-  table.push([formatCount(regime.totalSteps), shortNumber(regime.totalEpochs), "end", "", ""]);
+  table.push([formatCount(regime.totalSteps), formatNumber(regime.totalEpochs), "end", "", ""]);
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
   const lines = [
-    `regime ${regime.name}, adaptation ${regime.adaptation}: epochs × ${shortNumber(regime.stretch)}, ` +
+    `regime ${regime.name}, adaptation ${regime.adaptation}: epochs × ${formatNumber(regime.stretch)}, ` +
       `${formatCount(regime.stepsPerEpoch)} steps per epoch`,
-    `learning-rate rule ${rule}, reference batch ${referenceBatchSize}: rates × ${factor} = ${shortNumber(learningRateScale)}`,
+    `learning-rate rule ${rule}, reference batch ${referenceBatchSize}: rates × ${factor} = ${formatNumber(learningRateScale)}`,
   ];
   if (regime.warmupSteps > 0) {
     const start = hyperparametersAt(regime, 0).learningRate;
-    lines.push(`warm-up from ${shortNumber(start)} over ${formatCount(regime.warmupSteps)} steps`);
+    lines.push(`warm-up from ${formatNumber(start)} over ${formatCount(regime.warmupSteps)} steps`);
   }
   if (regime.momentumReset === "epoch") {
     const { momentum } = phases[0];
-    const gain = shortNumber(meanMomentumGain(momentum, regime.stepsPerEpoch));
-    lines.push(`momentum reset every epoch: mean gain ${gain} instead of ${shortNumber(1 / (1 - momentum))}`);
+    const gain = formatNumber(meanMomentumGain(momentum, regime.stepsPerEpoch));
+    lines.push(
+      `momentum reset every epoch: mean gain ${gain} instead of ${formatNumber(1 / (1 - momentum))}`,
+    );
   }
   return [
     ...lines,
@@ -240,9 +242,4 @@ function requireRegime({ name, epochs, entries }: BaseRegime): void {
       throw new UsageError(`${where}: expected a weight decay of 0 or more, got ${weightDecay}`);
     }
   }
-}
-
-/** Six significant digits at most, without trailing zeros. */
-function shortNumber(value: number): string {
-  return String(Number(value.toPrecision(6)));
 }

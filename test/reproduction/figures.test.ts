@@ -8,7 +8,8 @@ import { type Figure, figureRuns } from "../../src/experiments/figures.ts";
 import { runOnce } from "../../src/experiments/runner.ts";
 import { ROWS } from "../../src/experiments/table1.ts";
 import { GpuSession } from "../../src/host/gpu-session.ts";
-import { mean, rankCorrelation } from "../../src/support/statistics.ts";
+import { mean } from "../../src/support/statistics.ts";
+import { rankCorrelation } from "../support/rank-correlation.ts";
 
 const session = new GpuSession();
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-figures-"));

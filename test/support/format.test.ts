@@ -3,9 +3,9 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatNumber,
   formatPercent,
   formatQuantity,
-  formatRate,
 } from "../../src/support/format.ts";
 
 test("bytes are in binary units with three digits", () => {
@@ -42,7 +42,7 @@ test("durations are in their two largest units and never show 60 of one", () => 
   for (const [seconds, text] of cases) expect(formatDuration(seconds)).toBe(text);
 });
 
-test("counts, quantities, rates and percents", () => {
+test("counts, quantities, numbers and percents", () => {
   expect(formatCount(1_462_794)).toBe("1,462,794");
   expect(formatCount(999)).toBe("999");
   expect(formatCount(-1000)).toBe("-1,000");
@@ -50,8 +50,7 @@ test("counts, quantities, rates and percents", () => {
   expect(formatQuantity(661_338, "parameters")).toBe("661 k parameters");
   expect(formatQuantity(999_600, "images")).toBe("1.00 M images");
   expect(formatQuantity(0.0123, "s")).toBe("0.0123 s");
-  expect(formatRate(36_800, 2, "images")).toBe("18.4 k images/s");
-  expect(formatRate(1, 0, "images")).toBe("unknown");
+  expect([0.0005, 1.183215956, 39_100].map(formatNumber)).toEqual(["0.0005", "1.18322", "39100"]);
   expect(formatPercent(0.9827)).toBe("98.27 %");
   expect(formatPercent(0.5, 0)).toBe("50 %");
   expect(formatPercent(Number.NaN)).toBe("unknown");

@@ -3,7 +3,8 @@
 
 import { vi } from "vitest";
 import { detectRaces } from "wgsl_reflect/wgsl_reflect.module.js";
-import { emulatable, packedParams } from "../../src/bench/races.ts";
+import { emulatable } from "../../src/bench/races.ts";
+import { packParams } from "../../src/gpu/constant-buffers.ts";
 import { parseShader } from "../../src/gpu/shader.ts";
 import { shaderFiles } from "../../src/host/shader-files.ts";
 
@@ -52,7 +53,7 @@ export function findRaces(file: string, one: RaceCase, withoutBarrier?: number):
   for (const [index, { name, kind }] of shader.bindings.entries()) {
     if (kind === "uniform") {
       buffers[index] = {
-        uniform: name === "params" ? packedParams(shader, one.params) : new ArrayBuffer(32),
+        uniform: name === "params" ? packParams(shader.params, one.params).buffer : new ArrayBuffer(32),
       };
       continue;
     }

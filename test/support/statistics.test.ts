@@ -1,13 +1,7 @@
 import { expect, test } from "vitest";
 import { pcg4d, uniform01 } from "../../src/support/random.ts";
-import {
-  bootstrap,
-  fitLine,
-  mean,
-  quantile,
-  rankCorrelation,
-  standardDeviation,
-} from "../../src/support/statistics.ts";
+import { bootstrap, fitLine, mean, quantile, standardDeviation } from "../../src/support/statistics.ts";
+import { rankCorrelation } from "./rank-correlation.ts";
 
 test("mean, deviation, quantiles", () => {
   expect(mean([1, 2, 6])).toBe(3);
