@@ -50,10 +50,18 @@ test("without a mean it is undetermined, not a large number", () => {
 
 test("an interval is not given where draws have no estimate", () => {
   // ‖g‖² of each round is far above or far below 0 and their mean just above it: many draws have none.
-  const uncertain = [0, 1, 2, 3].map((i) => ({ small: 10, large: i % 2 === 0 ? 10 / 8 + 2 : 10 / 8 - 1.9 }));
+  const uncertain = Array.from({ length: 16 }, (_, i) => ({
+    small: 10,
+    large: i % 2 === 0 ? 10 / 8 + 2 : 10 / 8 - 1.9,
+  }));
   const { scale, interval } = noiseScale(uncertain, { small: 32, large: 256 });
   expect(scale).not.toBeNull();
   expect(interval).toBeNull();
+});
+
+test("an interval is not given of few rounds: the bootstrap's is too narrow there", () => {
+  expect(noiseScale(rounds(15), { small: 32, large: 256 }).interval).toBeNull();
+  expect(noiseScale(rounds(16), { small: 32, large: 256 }).interval).not.toBeNull();
 });
 
 test("moments: trace of the covariance and the median of |mean| / deviation", () => {
@@ -61,5 +69,14 @@ test("moments: trace of the covariance and the median of |mean| / deviation", ()
   for (let i = 0; i < 400; i++) moments.add(gradient(32, [1000, i]));
   expect(moments.trace / (2000 / 32)).toBeCloseTo(1, 1);
   // 0.1 / (2 / √32) = 0.283
-  expect(moments.medianRatio).toBeCloseTo(0.283, 1);
+  expect(moments.medianRatio.corrected).toBeCloseTo(0.283, 1);
+  // Of few batches what is observed is mostly their scatter.
+  const few = new GradientMoments(SIZE);
+  for (let i = 0; i < 8; i++) few.add(gradient(32, [2000, i]));
+  expect(few.medianRatio.observed).toBeGreaterThan(0.33);
+  expect(Math.abs(few.medianRatio.corrected - 0.283)).toBeLessThan(0.06);
+  const none = new GradientMoments(SIZE);
+  for (let i = 0; i < 24; i++) none.add(gradient(32, [3000, i], 0));
+  expect(none.medianRatio.observed / none.medianRatio.floor).toBeCloseTo(1, 0);
+  expect(none.medianRatio.corrected).toBeLessThan(0.1);
 });

@@ -11,6 +11,9 @@
  */
 import { bootstrap, type Interval, mean, median } from "../../support/statistics.ts";
 
+/** Median of |n| of a standard normal n. */
+const NORMAL_MEDIAN = 0.6745;
+
 /** Sums over gradients as they come: no gradient is kept. */
 export class GradientMoments {
   count = 0;
@@ -46,8 +49,17 @@ export class GradientMoments {
     return (this.squares - this.count * this.squaredMean) / (this.count - 1);
   }
 
-  /** Median over coordinates that vary of |mean| / deviation. */
-  get medianRatio(): number {
+  /**
+   * Median over coordinates that vary of |mean| / deviation, and what remains of it when the scatter of a mean over
+   * `count` gradients is taken off: √(median² − floor²), 0 below the floor that a mean of 0 would show.
+   */
+  get medianRatio(): { readonly observed: number; readonly floor: number; readonly corrected: number } {
+    const observed = this.#medianRatio();
+    const floor = NORMAL_MEDIAN / Math.sqrt(this.count);
+    return { observed, floor, corrected: Math.sqrt(Math.max(0, observed ** 2 - floor ** 2)) };
+  }
+
+  #medianRatio(): number {
     const ratios: number[] = [];
     for (let i = 0; i < this.#sum.length; i++) {
       const center = this.#sum[i]! / this.count;
@@ -69,13 +81,18 @@ export interface NormPair {
 export interface NoiseScale {
   /** B_simple in samples; null where the estimate of ‖g‖² is not above 0: undetermined. */
   readonly scale: number | null;
-  /** 95 % bootstrap interval over rounds; null where undetermined, or in one draw of twenty or more. */
+  /** 95 % bootstrap interval over rounds; null where undetermined, in one draw of twenty or more too, or of few rounds. */
   readonly interval: Interval | null;
   /** Estimate of ‖g‖² without noise, and of tr C_1. */
   readonly squaredGradient: number;
   readonly trace: number;
 }
 
+/**
+ * Fewest rounds for an interval. Its coverage on normal gradients, 250 repetitions: 82 % of 4 rounds, 87 % of 8, 92 % of 16, 94 %
+ * of 24.
+ */
+const FEWEST_ROUNDS = 16;
 /** Most draws of the bootstrap that may be without an estimate before the interval is called unknown. */
 const UNDETERMINED_PART = 0.05;
 
@@ -105,7 +122,7 @@ export function noiseScale(
     if (value === null) undetermined++;
     return value ?? Number.NaN;
   });
-  const known = scale !== null && rounds.length > 1 && undetermined <= UNDETERMINED_PART * draws;
+  const known = scale !== null && rounds.length >= FEWEST_ROUNDS && undetermined <= UNDETERMINED_PART * draws;
   return { scale, interval: known ? interval : null, squaredGradient, trace };
 }
 

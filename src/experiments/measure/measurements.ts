@@ -112,6 +112,9 @@ async function measureNoiseScale(
   };
 }
 
+/** Ghosts of the larger batch whose ratio is measured; a ratio of two sums needs more batches than a slope does, too. */
+const GROUP = 4;
+
 async function measureRatio(
   { state, data, spec, ghostSize: ghost }: MeasuredPoint,
   { draws, seed }: MeasurementOptions,
@@ -122,37 +125,55 @@ async function measureRatio(
     memoryBytes: memoryOf(spec),
   });
   const moments = new GradientMoments(state.gradients.size);
-  // A ratio of two sums needs more batches than a slope does.
-  const batches = 4 * draws;
-  for (let draw = 0; draw < batches; draw++) {
-    moments.add((await probe.gradient(drawBatch(ghost, data.train.count, { seed, draw }), draw)).gradient);
+  // The mean of four ghosts is a batch of four: the ratio of that is measured too, not computed.
+  const grouped = new GradientMoments(state.gradients.size);
+  const group = new Float32Array(state.gradients.size);
+  for (let draw = 0; draw < GROUP * draws; draw++) {
+    const { gradient } = await probe.gradient(drawBatch(ghost, data.train.count, { seed, draw }), draw);
+    moments.add(gradient);
+    for (let i = 0; i < group.length; i++) group[i]! += gradient[i]! / GROUP;
+    if (draw % GROUP === GROUP - 1) {
+      grouped.add(group);
+      group.fill(0);
+    }
   }
   const squaredGradient = moments.squaredMean - moments.trace / moments.count;
   const scale = squaredGradient > 0 ? (moments.trace * ghost) / squaredGradient : null;
-  const sizes = [ghost, 4 * ghost, 32 * ghost];
-  const ratios = sizes.map((batchSize) => ({
-    batchSize,
-    ratio: scale === null ? null : meanToDeviation(batchSize, scale),
-  }));
+  const ratios = [
+    { batchSize: ghost, ratio: ratioOf(squaredGradient, moments.trace), measured: true },
+    { batchSize: GROUP * ghost, ratio: ratioOf(squaredGradient, grouped.trace), measured: true },
+    {
+      ...{ batchSize: 32 * ghost, measured: false },
+      ratio: scale === null ? null : meanToDeviation(32 * ghost, scale),
+    },
+  ];
   const lines =
     scale === null
       ? ["undetermined: the mean of the gradient is not told from 0; more --draws"]
       : ratios.map(
-          ({ batchSize, ratio }) =>
-            `batch ${batchSize}: ‖E[Δw]‖ / √tr cov = ${ratio!.toFixed(3)}${ratio! >= 0.1 ? "" : ", the mean is far below the deviation"}`,
+          ({ batchSize, ratio, measured }) =>
+            `batch ${batchSize}: ‖E[Δw]‖ / √tr cov = ${ratio!.toFixed(3)}${ratio! >= 0.1 ? "" : ", the mean is far below the deviation"}` +
+            `${measured ? "" : ", by √(B / B_simple), not measured"}`,
         );
-  const medianRatio = moments.medianRatio;
+  const { observed, floor, corrected } = moments.medianRatio;
   return {
-    data: { ghostSize: ghost, batches, scale, ratios, medianRatio },
+    data: { ghostSize: ghost, batches: moments.count, scale, ratios, medianRatio: moments.medianRatio },
     lines: [
       ...lines,
-      `median over coordinates of |mean| / deviation, batches of ${ghost}: ${medianRatio.toFixed(3)}`,
+      `median over coordinates of |mean| / deviation, batches of ${ghost}: ${corrected.toFixed(3)} (observed ${observed.toFixed(3)}, of which ${floor.toFixed(3)} is the scatter of ${moments.count} batches)`,
     ],
-    notes: [`${batches} batches of ${ghost}`],
+    notes: [`${moments.count} batches of ${ghost}`],
   };
 }
 
-async function lossProbe({ state, data, spec, ghostSize: ghost }: MeasuredPoint) {
+/** ‖g‖ / √tr C; null where ‖g‖² is not told from 0. */
+function ratioOf(squaredGradient: number, trace: number): number | null {
+  return squaredGradient > 0 ? Math.sqrt(squaredGradient / trace) : null;
+}
+
+/** The loss that the run was trained on: normalized in its own ghosts, or over its whole batch where it had none. */
+async function lossProbe({ state, data, spec }: MeasuredPoint) {
+  const ghost = Math.min(spec.ghostSize ?? spec.batchSize, LOSS_SAMPLES);
   const wanted = Math.min(LOSS_SAMPLES, data.train.count);
   const batchSize = Math.max(ghost, wanted - (wanted % ghost));
   const probe = await GradientProbe.create(state, data, {
@@ -163,7 +184,7 @@ async function lossProbe({ state, data, spec, ghostSize: ghost }: MeasuredPoint)
   return {
     probe,
     samples: Uint32Array.from({ length: batchSize }, (_, i) => i),
-    note: `loss on ${batchSize} training images in ghosts of ${ghost}`,
+    note: `loss on ${batchSize} training images, unaugmented, normalized by the statistics of ${ghost} at a time as in training, dropout included; Keskar's froze running statistics`,
   };
 }
 

@@ -3,55 +3,47 @@
  * direction of norm 1, z uniform in [0, c]; the spread of L(w) − L(w₀) against ‖w − w₀‖. A spread that grows as d^(α/2) is
  * the random walk of exponent α; but any differentiable loss has the spread
  *
- *   d · ‖∇L(w₀)‖ / √P
+ *   d · √E[(∇L(w₀)·v)²]     = d · ‖∇L(w₀)‖ / √P for isotropic directions v of P coordinates
  *
- * near w₀, so a line says nothing until it leaves that one. Both are given.
+ * near w₀, so a line says nothing until it leaves that one. Both are given, and where they part beyond what so many
+ * directions show of a linear loss.
  */
 import type { ModelState } from "../../nn/model-state.ts";
 import { pcg4d, STREAMS, uniform01 } from "../../support/random.ts";
-import { fitLine, mean } from "../../support/statistics.ts";
 import { readFloats } from "../../tensor/tensor.ts";
+import {
+  binPoints,
+  type Curvature,
+  curvatureOf,
+  type DirectionBin,
+  type DirectionPoint,
+  fitSpread,
+  leavesTaylorAt,
+  type SpreadFit,
+} from "./loss-spread.ts";
 import { type GradientProbe, parameterRanges } from "./probe.ts";
 
-/** unit: one normal vector, scaled to norm 1; filter: each parameter tensor's part scaled to that tensor's own norm. */
+/**
+ * unit: one normal vector, scaled to norm 1. filter: each parameter tensor's part scaled to that tensor's own norm ‖w_t‖, then the
+ * whole to norm 1; E[(g·v)²] is then Σ_t ‖g_t‖² ‖w_t‖² / (P_t ‖w‖²).
+ */
 export type DirectionKind = "unit" | "filter";
 
-export interface DirectionPoint {
-  /** ‖w − w₀‖. */
-  readonly distance: number;
-  readonly loss: number;
-}
-
-export interface DirectionBin {
-  /** Mean distance of the points. */
-  readonly distance: number;
-  /** √ of the mean of (L(w) − L(w₀))². */
-  readonly deviation: number;
-  /** Mean of L(w) − L(w₀): d²·tr(H) / (2P) where the loss is a paraboloid. */
-  readonly shift: number;
-  readonly points: number;
-}
-
-export interface DirectionMeasurement {
+export interface DirectionMeasurement extends SpreadFit, Curvature {
   readonly kind: DirectionKind;
   /** c: the largest distance. */
   readonly range: number;
   readonly startLoss: number;
   /** ‖∇L(w₀)‖. */
   readonly gradientNorm: number;
-  /** ‖∇L(w₀)‖ / √P, the slope of the spread near w₀. */
+  /** √E[(∇L(w₀)·v)²], the slope of the spread near w₀. */
   readonly taylorSlope: number;
   readonly parameters: number;
   /** ‖w₀‖. */
   readonly startNorm: number;
   readonly points: readonly DirectionPoint[];
   readonly bins: readonly DirectionBin[];
-  /** The spread as √(floor² + (slope · d)²). */
-  readonly floor: number;
-  readonly slope: number;
-  /** Of the power law through the bins; α / 2 in the paper's terms. */
-  readonly exponent: number;
-  /** The distance from which the spread differs from the Taylor line by more than 15 %; null if it never does. */
+  /** Distance of the first bin that leaves the Taylor line; null where none does (leavesTaylorAt in loss-spread.ts). */
   readonly leavesTaylorAt: number | null;
 }
 
@@ -94,7 +86,7 @@ export async function measureDirections(
   } finally {
     gpu.write(values, start);
   }
-  const taylorSlope = gradientNorm / Math.sqrt(parameters);
+  const taylorSlope = taylorSlopeOf(kind, { gradient, start, ranges });
   const binned = binPoints(points, startLoss, bins);
   return {
     kind,
@@ -107,61 +99,27 @@ export async function measureDirections(
     points,
     bins: binned,
     ...fitSpread(binned),
-    leavesTaylorAt:
-      binned.find(({ distance, deviation }) => Math.abs(deviation / (taylorSlope * distance) - 1) > 0.15)
-        ?.distance ?? null,
+    leavesTaylorAt: leavesTaylorAt(binned, taylorSlope),
+    ...curvatureOf(points, startLoss),
   };
 }
 
-/** Equal parts of the range of distances; empty ones are left out. */
-export function binPoints(
-  points: readonly DirectionPoint[],
-  startLoss: number,
-  bins: number,
-): DirectionBin[] {
-  const largest = Math.max(...points.map(({ distance }) => distance));
-  const groups = Array.from({ length: bins }, (): DirectionPoint[] => []);
-  for (const point of points) {
-    if (Number.isFinite(point.loss))
-      groups[Math.min(bins - 1, Math.floor((bins * point.distance) / largest))]!.push(point);
-  }
-  return groups
-    .filter((group) => group.length > 0)
-    .map((group) => {
-      const differences = group.map(({ loss }) => loss - startLoss);
-      return {
-        distance: mean(group.map(({ distance }) => distance)),
-        deviation: Math.sqrt(mean(differences.map((difference) => difference ** 2))),
-        shift: mean(differences),
-        points: group.length,
-      };
-    });
-}
+type Range = ReturnType<typeof parameterRanges>[number];
 
-/** deviation² = floor² + slope² · d² by least squares on the squares, weighted by 1 / deviation⁴; and the power law. */
-export function fitSpread(bins: readonly DirectionBin[]): { floor: number; slope: number; exponent: number } {
-  if (bins.length < 3) return { floor: Number.NaN, slope: Number.NaN, exponent: Number.NaN };
-  let [w, wx, wy, wxx, wxy] = [0, 0, 0, 0, 0];
-  for (const { distance, deviation } of bins) {
-    const [x, y] = [distance ** 2, deviation ** 2];
-    const weight = 1 / Math.max(y * y, Number.MIN_VALUE);
-    w += weight;
-    wx += weight * x;
-    wy += weight * y;
-    wxx += weight * x * x;
-    wxy += weight * x * y;
-  }
-  const slopeSquared = (w * wxy - wx * wy) / (w * wxx - wx * wx);
-  const floorSquared = (wy - slopeSquared * wx) / w;
-  const power = fitLine(
-    bins.map(({ distance }) => Math.log(distance)),
-    bins.map(({ deviation }) => Math.log(Math.max(deviation, Number.MIN_VALUE))),
-  );
-  return {
-    floor: Math.sqrt(Math.max(0, floorSquared)),
-    slope: Math.sqrt(Math.max(0, slopeSquared)),
-    exponent: power.slope,
-  };
+/** √E[(∇L·v)²] over the directions of a kind. */
+function taylorSlopeOf(
+  kind: DirectionKind,
+  { gradient, start, ranges }: { gradient: Float32Array; start: Float32Array; ranges: readonly Range[] },
+): number {
+  const parts = ranges.map(({ start: first, size }) => {
+    const slope = norm(gradient.subarray(first, first + size));
+    return { size, slope, weight: norm(start.subarray(first, first + size)) };
+  });
+  const total = (of: (part: (typeof parts)[number]) => number) =>
+    parts.reduce((sum, part) => sum + of(part), 0);
+  if (kind === "unit") return Math.sqrt(total(({ slope }) => slope ** 2) / total(({ size }) => size));
+  const scaled = total(({ slope, weight, size }) => (slope * weight) ** 2 / size);
+  return Math.sqrt(scaled / total(({ weight }) => weight ** 2));
 }
 
 function randomDirection(
