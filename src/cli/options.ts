@@ -39,8 +39,8 @@ export function realNumber(minimum: number) {
 
 /** Values separated by commas, each one of `choices`, whatever the case of its letters. */
 export function listOf<T extends string>(choices: readonly T[]) {
-  return (text: string): T[] =>
-    text.split(",").map((part) => {
+  return (text: string): T[] => {
+    const chosen = text.split(",").map((part) => {
       const choice = choices.find((candidate) => candidate.toLowerCase() === part.trim().toLowerCase());
       if (choice === undefined)
         throw new InvalidArgumentError(
@@ -48,6 +48,15 @@ export function listOf<T extends string>(choices: readonly T[]) {
         );
       return choice;
     });
+    requireDistinct(chosen);
+    return chosen;
+  };
+}
+
+/** A run that is named twice is one run: it must not count as two. */
+export function requireDistinct(items: readonly (string | number)[]): void {
+  const twice = items.find((item, i) => items.indexOf(item) !== i);
+  if (twice !== undefined) throw new InvalidArgumentError(`${twice} is named twice.`);
 }
 
 /** How large an experiment is run. */
@@ -68,7 +77,11 @@ export const scaleOption = () =>
 /** Seeds of repeated runs. */
 export const seedsOption = () =>
   new Option("--seeds <numbers>", "separated by commas")
-    .argParser((text: string) => text.split(",").map((part) => wholeNumber(0)(part.trim())))
+    .argParser((text: string) => {
+      const seeds = text.split(",").map((part) => wholeNumber(0)(part.trim()));
+      requireDistinct(seeds);
+      return seeds;
+    })
     .default([0], "0");
 
 /** Options of verbs that train: how often runs are kept. */

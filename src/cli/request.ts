@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { LoadOptions } from "../data/load.ts";
 import { costsOf, measureRate, type RunCost } from "../experiments/cost.ts";
 import { RunControl } from "../experiments/run-control.ts";
-import type { RunSpec } from "../experiments/run-spec.ts";
+import { type RunSpec, specHash } from "../experiments/run-spec.ts";
 import { type FinishedRun, finishedRun, runOnce } from "../experiments/runner.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { GpuSession } from "../host/gpu-session.ts";
@@ -87,7 +87,7 @@ export async function dryRun(
     colAligns: ["left", ...new Array<"right">(5).fill("right"), "left", "right", "right"],
   });
   for (const [i, cost] of costs.entries()) {
-    const { spec, stepsPerEpoch, epochs, steps, phases, samples, flops } = cost;
+    const { spec, stepsPerEpoch, warmupSteps, epochs, steps, phases, samples, flops } = cost;
     table.push([
       runs[i]!.title,
       spec.batchSize,
@@ -95,16 +95,20 @@ export async function dryRun(
       formatCount(stepsPerEpoch),
       formatNumber(epochs),
       formatCount(steps),
-      phases
-        .map(({ step, learningRate }) => `${formatNumber(learningRate)} (${formatCount(step)})`)
-        .join(", "),
+      (warmupSteps > 0 ? `warm-up over ${formatCount(warmupSteps)} steps to ` : "") +
+        phases
+          .map(({ step, learningRate }) => `${formatNumber(learningRate)} (${formatCount(step)})`)
+          .join(", "),
       formatCount(samples),
       formatQuantity(flops, "FLOP"),
     ]);
   }
   console.log(table.toString());
-  const total = costs.reduce((sum, { flops }) => sum + flops, 0);
-  console.log(`${costs.length} runs, ${formatQuantity(total, "FLOP")} in all, evaluation excluded`);
+  const distinct = distinctCosts(costs);
+  const total = distinct.reduce((sum, { flops }) => sum + flops, 0);
+  console.log(
+    `${distinct.length} different runs, ${formatQuantity(total, "FLOP")} in all, evaluation excluded`,
+  );
 }
 
 /** Runs everything that has not been done, its cost printed first, and returns one result per request, in order. */
@@ -142,6 +146,11 @@ export async function carryOut(
   return results;
 }
 
+/** Cells of one specification, as the small batch of both rows of Table 2, are one run. */
+function distinctCosts(costs: readonly RunCost[]): RunCost[] {
+  return [...new Map(costs.map((cost) => [specHash(cost.spec), cost])).values()];
+}
+
 /** Keeps what belongs together for `report`. */
 export async function writeRecord(
   runsDir: string,
@@ -169,11 +178,8 @@ async function announceCost(
   load: LoadOptions,
   done: number,
 ): Promise<void> {
-  const costs = await costsOf(
-    gpu,
-    missing.map(({ spec }) => spec),
-    load,
-  );
+  const specs = missing.map(({ spec }) => spec);
+  const costs = distinctCosts(await costsOf(gpu, specs, load));
   const networks = new Map<string, RunCost[]>();
   for (const cost of costs) {
     const { model, width, hidden } = cost.spec;

@@ -1,6 +1,7 @@
 import { DataError } from "../support/errors.ts";
 import { permutation, STREAMS } from "../support/random.ts";
 import { type ImageDataset, imageBytes, type Split } from "./dataset.ts";
+import type { StreamedDataset, StreamedSplit } from "./streamed.ts";
 
 export interface SubsetOptions {
   /** Training samples to keep; all without it. */
@@ -23,15 +24,59 @@ export function subset(dataset: ImageDataset, { train, test, seed }: SubsetOptio
   };
 }
 
-function subsetOf(dataset: ImageDataset, part: "train" | "test", count: number, seed: number): Split {
-  const split = dataset[part];
-  if (!(Number.isInteger(count) && count >= 1 && count <= split.count)) {
-    throw new DataError(`${dataset.name}: expected 1 to ${split.count} ${part} samples, got ${count}`);
+/** The same of a data set that is streamed: only what is chosen is ever read. @throws DataError as `subset` */
+export function streamedSubset(
+  dataset: StreamedDataset,
+  { train, test, seed }: SubsetOptions,
+): StreamedDataset {
+  const part = (name: "train" | "test", count: number): StreamedSplit => {
+    const split = dataset[name];
+    const chosen = chosenOf(dataset, name, count, seed);
+    const placesOf = (samples: Uint32Array) => samples.map((sample) => chosen[sample]!);
+    return {
+      count,
+      labels: Uint16Array.from(chosen, (place) => split.labels[place]!),
+      open: async (options) => {
+        const source = await split.open(options);
+        return {
+          count,
+          get waitMs() {
+            return source.waitMs;
+          },
+          announce: (epoch, samples) => source.announce(epoch, placesOf(samples)),
+          next: (epoch, samples) => source.next(epoch, placesOf(samples)),
+          close: () => source.close(),
+        };
+      },
+    };
+  };
+  return {
+    ...dataset,
+    train: part("train", train ?? dataset.train.count),
+    test: part("test", test ?? dataset.test.count),
+  };
+}
+
+/** Positions of the samples that are kept, in their order. */
+function chosenOf(
+  { name, ...dataset }: { readonly name: string } & Record<"train" | "test", { readonly count: number }>,
+  part: "train" | "test",
+  count: number,
+  seed: number,
+): Uint32Array {
+  const there = dataset[part].count;
+  if (!(Number.isInteger(count) && count >= 1 && count <= there)) {
+    throw new DataError(`${name}: expected 1 to ${there} ${part} samples, got ${count}`);
   }
-  if (count === split.count) return split;
   // The two splits are permuted differently: equal sizes must not give equal positions.
   const key = { seed, stream: STREAMS.subset, epoch: part === "train" ? 0 : 1 };
-  const chosen = permutation(split.count, key).subarray(0, count);
+  return permutation(there, key).subarray(0, count);
+}
+
+function subsetOf(dataset: ImageDataset, part: "train" | "test", count: number, seed: number): Split {
+  const split = dataset[part];
+  const chosen = chosenOf(dataset, part, count, seed);
+  if (count === split.count) return split;
   const size = imageBytes(dataset);
   const images = new Uint8Array(count * size);
   const labels = split.labels.slice(0, count);

@@ -68,6 +68,7 @@ export interface CellChoice {
 export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice): RunSpec {
   const { base: name, epochScale } = settingsOf(scale);
   const { small, large, ghost, warmupSteps, base } = row.scales[name];
+  const warmup = Math.max(1, Math.round(warmupSteps * epochScale));
   const common = {
     ...base,
     ...(images !== undefined && { dataset: images }),
@@ -88,7 +89,7 @@ export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice):
       regime: "adapted",
       evaluateEvery: (base.evaluateEvery ?? 1) * (large / small),
     },
-    LINEAR: { batchSize: large, learningRateRule: "linear", ghostSize: ghost, warmupSteps },
+    LINEAR: { batchSize: large, learningRateRule: "linear", ghostSize: ghost, warmupSteps: warmup },
     // σ² = B / B_S − 1 gives the mean gradient of the large batch the covariance of the small one's.
     NOISE: { batchSize: large, gradientNoise: Math.sqrt(large / small - 1) },
     GROWTH: { batchSize: small, ghostSize: ghost, batchGrowth: true },

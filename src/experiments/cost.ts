@@ -3,6 +3,7 @@
 import { placeDataset } from "../data/feed.ts";
 import { isStreamed, type LoadOptions, loadDataset, outlineDataset } from "../data/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Plan } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
 import { partitionBatch, samplesOfSteps } from "../train/ghosts.ts";
@@ -10,7 +11,7 @@ import type { RegimePhase } from "../train/regime.ts";
 import { Trainer } from "../train/trainer.ts";
 import { dataOptions, trainOptions } from "./execute.ts";
 import { batchStages } from "./growing-batch.ts";
-import { outlineStep } from "./outlined-step.ts";
+import { type OutlinedStep, outlineStep } from "./outlined-step.ts";
 import { type DataFacts, planRun, prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
@@ -18,6 +19,8 @@ export interface RunCost {
   readonly spec: RunSpec;
   readonly parameters: number;
   readonly stepsPerEpoch: number;
+  /** Steps in which the rate rises linearly to the first of `phases`. */
+  readonly warmupSteps: number;
   readonly steps: number;
   readonly epochs: number;
   readonly samples: number;
@@ -74,6 +77,7 @@ export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number):
     spec,
     parameters: parameterCount(model),
     stepsPerEpoch: plans[0]!.regime.stepsPerEpoch,
+    warmupSteps: plans[0]!.regime.warmupSteps,
     steps,
     epochs,
     samples,
@@ -87,13 +91,31 @@ export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number):
 const COUNTED_BATCH = 128;
 
 function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): number {
+  return plannedFlops(gpu, spec, facts, (outlined, samples) => {
+    const layout = partitionBatch({ samples, batchSize: samples, ghostSize: samples, policy: "exact" });
+    return outlined.plan(layout, samples);
+  });
+}
+
+/** Operations of one sample's way forward through the network of a run. */
+export async function forwardFlopsOf(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<number> {
+  const facts = await dataFactsOf(spec, load);
+  return plannedFlops(gpu, spec, facts, (outlined, samples) => outlined.planEvaluation(samples));
+}
+
+/** Operations a sample of what is planned for some samples. */
+function plannedFlops(
+  gpu: Gpu,
+  spec: RunSpec,
+  facts: DataFacts,
+  planOf: (outlined: OutlinedStep, samples: number) => Plan,
+): number {
   const { model } = planRun(spec, facts);
   const samples = Math.min(COUNTED_BATCH, facts.count);
-  const layout = partitionBatch({ samples, batchSize: samples, ghostSize: samples, policy: "exact" });
   const { result } = gpu.planOnly(() => {
     const running = { rule: spec.runningRule, momentum: spec.runningMomentum };
     const options = { augment: spec.augmentation, running, maximumGhosts: 1 };
-    return outlineStep(gpu, { model, spec }, facts, options).plan(layout, samples);
+    return planOf(outlineStep(gpu, { model, spec }, facts, options), samples);
   });
   return result.cost.flops / samples;
 }

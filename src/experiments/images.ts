@@ -26,11 +26,7 @@ export function imagesFor(row: Row, scale: Scale, dataDir: string | undefined): 
   const folder = dataDir ?? DEFAULT_DATA_DIRECTORY;
   if (asked === "imagenet") {
     if (existsSync(join(folder, "train"))) {
-      // A few images are kept in memory, as those of any folder; all of ImageNet's are streamed.
-      return {
-        dataset: scale === "small" ? `folder:${folder},size=224` : "imagenet",
-        note: scale === "small" ? `on the images of ${folder}` : null,
-      };
+      return { dataset: "imagenet", note: scale === "small" ? `on images of ${folder}` : null };
     }
     throw new DataError(
       `${row.network}: no images in ${folder}: name ImageNet's folder, with train/CLASS/ and val/CLASS/, by --data-dir`,

@@ -2,7 +2,7 @@
 import type { ImageDataset } from "../data/dataset.ts";
 import { isStreamed, type LoadOptions, loadDataset, openDataset } from "../data/load.ts";
 import type { StreamedDataset } from "../data/streamed.ts";
-import { subset } from "../data/subset.ts";
+import { streamedSubset, subset } from "../data/subset.ts";
 import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
@@ -102,10 +102,8 @@ async function datasetOf(
   options: LoadOptions,
 ): Promise<ImageDataset | StreamedDataset> {
   if (isStreamed(name)) {
-    if (part === null) return openDataset(name, options);
-    throw new UsageError(
-      `data set ${name}: a subset of a streamed data set is not supported; name a folder with fewer images`,
-    );
+    const whole = openDataset(name, options);
+    return part === null ? whole : streamedSubset(whole, part);
   }
   const wholeKey = JSON.stringify([name, options.dataDir]);
   const whole = loaded.get(wholeKey) ?? (await loadDataset(name, options));

@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 /**
  * AlexNet in the "one weird trick" form of Krizhevsky 2014 with batch norm, for 224×224 images, as the paper's authors
  * released it: 61,110,184 parameters for 1000 classes. After the first pooling batch norm comes before the ReLU,
- * elsewhere in the features after it.
+ * elsewhere in the features after it. `width` are the units of the hidden linear layers.
  */
 export class AlexNet extends Module {
   readonly features: Sequential;
@@ -20,8 +20,9 @@ export class AlexNet extends Module {
   constructor({
     classes,
     channels = 3,
+    width = 4096,
     gamma = "ones",
-  }: { classes: number; channels?: number; gamma?: "ones" | "uniform" }) {
+  }: { classes: number; channels?: number; width?: number; gamma?: "ones" | "uniform" }) {
     super();
     const norm = (size: number) => new GhostBatchNorm(size, { gamma });
     const pool = () => new MaxPool2d({ kernel: 3, stride: 2 });
@@ -33,9 +34,9 @@ export class AlexNet extends Module {
       ...[new Conv2d(256, 256, { kernel: 3, padding: 1 }), pool(), new Relu(), norm(256)],
     ]);
     this.classifier = new Sequential([
-      ...[new Linear(256 * 6 * 6, 4096, { bias: false }), norm(4096), new Relu(), new Dropout(0.5)],
-      ...[new Linear(4096, 4096, { bias: false }), norm(4096), new Relu(), new Dropout(0.5)],
-      new Linear(4096, classes),
+      ...[new Linear(256 * 6 * 6, width, { bias: false }), norm(width), new Relu(), new Dropout(0.5)],
+      ...[new Linear(width, width, { bias: false }), norm(width), new Relu(), new Dropout(0.5)],
+      new Linear(width, classes),
     ]);
   }
 

@@ -66,10 +66,10 @@ const MODELS: Readonly<Record<string, ModelEntry>> = {
     create: ({ classes, channels }, options) => new Vgg({ classes, channels, ...options }),
   },
   alexnet: {
-    options: ["gamma"],
+    options: ["width", "gamma"],
     regime: "alexnet",
     normalizedPixels: onePixel,
-    create: (image, { gamma = "ones" }) => new AlexNet({ ...image, gamma }),
+    create: ({ classes, channels }, options) => new AlexNet({ classes, channels, ...options }),
   },
 };
 

@@ -4,10 +4,9 @@ import { Argument, Command, Option } from "commander";
 import { cellSpec } from "../../experiments/columns.ts";
 import { imagesFor } from "../../experiments/images.ts";
 import { MEASUREMENTS } from "../../experiments/measure/measurements.ts";
-import { type MeasuredPoint, pointAfter, pointOfRun } from "../../experiments/measure/point.ts";
+import { pointAfter, pointOfRun } from "../../experiments/measure/point.ts";
 import type { Scale } from "../../experiments/scale.ts";
 import { ROWS } from "../../experiments/table1.ts";
-import type { Gpu } from "../../gpu/gpu.ts";
 import { ledgerOf } from "../../report/ledger.ts";
 import { readRun } from "../../storage/read-run.ts";
 import { UsageError } from "../../support/errors.ts";
@@ -89,11 +88,16 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   if (runs.length > 0) throw new UsageError(`measure ${what}: takes one run, by --run`);
   const session = openSession(flags);
   const gpu = await session.open();
+  const { model, scale, seed, epochs, dataDir } = flags;
+  const row = ROWS[model ?? (scale === "small" ? "f1" : "resnet44")]!;
+  const images = flags.run === undefined ? imagesFor(row, scale, dataDir) : null;
   const { measured, point } = await gpu.lifetime(async () => {
+    const load = loadOptions(flags);
+    const fresh = () => cellSpec(row, { column: "SB", scale, seed, images: images?.dataset });
     const point =
       flags.run === undefined
-        ? await freshPoint(gpu, flags)
-        : await pointOfRun(gpu, flags.run, loadOptions(flags));
+        ? await pointAfter(gpu, fresh(), epochs, load)
+        : await pointOfRun(gpu, flags.run, load);
     return { measured: await MEASUREMENTS[what]!.measure(point, flags), point };
   });
   const place =
@@ -101,7 +105,11 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
       ? `${flags.model ?? "default"}-${flags.scale}-epoch${flags.epochs}`
       : basename(flags.run);
   const id = `measure-${what}-${place}`;
-  const notes = [`measured at ${point.description}`, ...(measured.notes ?? [])];
+  const notes = [
+    `measured at ${point.description}, on ${gpu.adapter.name}`,
+    ...(images?.note ? [`${row.network}: ${images.note}`] : []),
+    ...(measured.notes ?? []),
+  ];
   const path = await writeRecord(flags.runsDir, {
     kind: `measure-${what}`,
     id,
@@ -117,14 +125,6 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   }
   for (const line of [...notes, ...measured.lines]) console.log(line);
   console.log(`the report: ghostbatch report --experiment ${id} --runs-dir ${flags.runsDir}`);
-}
-
-function freshPoint(gpu: Gpu, flags: MeasureFlags): Promise<MeasuredPoint> {
-  const { model, scale, seed, epochs, dataDir } = flags;
-  const row = ROWS[model ?? (scale === "small" ? "f1" : "resnet44")]!;
-  const { dataset: images } = imagesFor(row, scale, dataDir);
-  const spec = cellSpec(row, { column: "SB", scale, seed, images });
-  return pointAfter(gpu, spec, epochs, loadOptions(flags));
 }
 
 async function ledger(folders: readonly string[], { target, json, runsDir }: MeasureFlags): Promise<void> {

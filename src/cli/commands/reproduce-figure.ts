@@ -1,14 +1,14 @@
 import { Command, Option } from "commander";
 import type { Row } from "../../experiments/columns.ts";
 import { FIGURE_TITLES, FIGURES, type Figure, figureNotes, figureRuns } from "../../experiments/figures.ts";
-import { imagesFor } from "../../experiments/images.ts";
-import { measureFigure4 } from "../../experiments/measure/figure4.ts";
+import { type Images, imagesFor } from "../../experiments/images.ts";
+import { figure4Cost, measureFigure4 } from "../../experiments/measure/figure4.ts";
 import type { FinishedRun } from "../../experiments/runner.ts";
 import { describeScale, type Scale } from "../../experiments/scale.ts";
 import { ROWS } from "../../experiments/table1.ts";
 import { describeDirections } from "../../report/describe-measurement.ts";
-import { UsageError } from "../../support/errors.ts";
-import { listOf, scaleOption, seedsOption, wholeNumber } from "../options.ts";
+import { formatCount, formatQuantity } from "../../support/format.ts";
+import { scaleOption, seedsOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
   carryOut,
@@ -21,11 +21,18 @@ import {
 } from "../request.ts";
 import { loadOptions } from "../transfer-line.ts";
 
-interface FigureFlags extends RequestFlags {
-  /** A row of Table 1, in a list of one. */
-  model?: string[];
+interface RowFlags extends RequestFlags {
+  /** A row of Table 1. */
+  model?: string;
   scale: Scale;
+}
+
+interface FigureFlags extends RowFlags {
   seeds: number[];
+}
+
+interface Figure4Flags extends RowFlags {
+  seed: number;
   directions?: number;
 }
 
@@ -53,22 +60,28 @@ function rowOption(): Option {
   return new Option(
     "--model <row>",
     `row of Table 1 whose network and data are used: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`,
-  ).argParser(listOf(Object.keys(ROWS)));
+  ).choices(Object.keys(ROWS));
 }
 
-function chosenRow({ model: names, scale }: FigureFlags): { name: string; row: Row } {
-  if (names !== undefined && names.length !== 1) throw new UsageError("--model: expected one row");
-  const name = names?.[0] ?? (scale === "small" ? "f1" : "resnet44");
+function chosenRow({ model, scale }: RowFlags): { name: string; row: Row } {
+  const name = model ?? (scale === "small" ? "f1" : "resnet44");
   return { name, row: ROWS[name]! };
 }
 
+/** What a dry run shows is the paper's own data set, whether its files are there or not. */
+function plannedImages(row: Row, { dryRun: planned, scale, dataDir }: RowFlags): Images {
+  if (planned && scale !== "small") return { dataset: row.scales.full.base.dataset, note: null };
+  return imagesFor(row, scale, dataDir);
+}
+
+function imageNotes({ network }: Row, { note }: Images): string[] {
+  return note === null ? [] : [`${network}: ${note}`];
+}
+
 async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
-  const { scale, seeds, dataDir } = flags;
+  const { scale, seeds } = flags;
   const { name, row } = chosenRow(flags);
-  const images =
-    flags.dryRun && scale !== "small"
-      ? { dataset: row.scales.full.base.dataset, note: null }
-      : imagesFor(row, scale, dataDir);
+  const images = plannedImages(row, flags);
   // One list for each seed, all with the same curves in the same order.
   const bySeed = seeds.map((seed) => figureRuns(figure, { row, scale, seed, images: images.dataset }));
   const requests = bySeed.flatMap((runs, i) =>
@@ -90,10 +103,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
     id: `${figure}-${name}-${scale}`,
     title: FIGURE_TITLES[figure],
     scale: String(scale),
-    notes: [
-      ...figureNotes(figure, { row, scale }),
-      ...(images.note === null ? [] : [`${row.network}: ${images.note}`]),
-    ],
+    notes: [...figureNotes(figure, { row, scale }), ...imageNotes(row, images)],
     series: curves.map(({ name: curve, panel, batchSize }, i) => ({
       name: curve,
       group: panel,
@@ -134,7 +144,11 @@ function figure4Command(): Command {
     )
     .addOption(rowOption())
     .addOption(scaleOption())
-    .addOption(seedsOption())
+    .addOption(
+      new Option("--seed <number>", "of the first weights and of the directions")
+        .argParser(wholeNumber(0))
+        .default(0),
+    )
     .addOption(
       new Option(
         "--directions <count>",
@@ -144,24 +158,21 @@ function figure4Command(): Command {
   return addRequestOptions(command).action(runFigure4);
 }
 
-async function runFigure4(flags: FigureFlags): Promise<void> {
-  const { scale, dataDir } = flags;
-  if (flags.dryRun)
-    throw new UsageError("figure4: trains nothing, so there is nothing for --dry-run to plan");
+async function runFigure4(flags: Figure4Flags): Promise<void> {
+  const { scale, seed } = flags;
   const { name, row } = chosenRow(flags);
-  const images = imagesFor(row, scale, dataDir);
-  const session = openSession(flags);
-  const gpu = await session.open();
-  const seed = flags.seeds[0]!;
-  const data = await measureFigure4(
-    gpu,
-    { row, scale, seed, images: images.dataset },
-    {
-      directions: flags.directions ?? (scale === "small" ? 200 : 1000),
-      load: loadOptions(flags),
-      onProgress: (text) => console.error(text),
-    },
+  const images = plannedImages(row, flags);
+  const gpu = await openSession(flags).open();
+  const directions = flags.directions ?? (scale === "small" ? 200 : 1000);
+  const choice = { row, scale, seed, images: images.dataset };
+  const load = loadOptions(flags);
+  const cost = await figure4Cost(gpu, choice, { directions, load });
+  console.error(
+    `to do: the loss at ${formatCount(cost.losses)} points, each on ${formatCount(cost.samples)} images: ${formatQuantity(cost.flops, "FLOP")}`,
   );
+  if (flags.dryRun) return;
+  const onProgress = (text: string) => console.error(text);
+  const data = await measureFigure4(gpu, choice, { directions, load, onProgress });
   const id = `figure4-${name}-${scale}`;
   const path = await writeRecord(flags.runsDir, {
     kind: "figure4",
@@ -169,7 +180,8 @@ async function runFigure4(flags: FigureFlags): Promise<void> {
     title: "Figure 4: spread of the loss along random directions from the start",
     scale: String(scale),
     notes: [
-      `${row.network} on ${row.dataset}, ${describeScale(scale)}, before training, seed ${seed}`,
+      `${row.network} on ${row.dataset}, ${describeScale(scale)}, before training, seed ${seed}, on ${gpu.adapter.name}`,
+      ...imageNotes(row, images),
       ...data.notes,
     ],
     series: [],

@@ -2,8 +2,9 @@
 import type { LoadOptions } from "../../data/load.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { cellSpec } from "../columns.ts";
+import { dataFactsOf, forwardFlopsOf } from "../cost.ts";
 import type { FigureChoice } from "../figures.ts";
-import { pointAfter } from "./point.ts";
+import { ghostSizeOf, pointAfter } from "./point.ts";
 import { GradientProbe } from "./probe.ts";
 import { type DirectionMeasurement, measureDirections } from "./random-directions.ts";
 
@@ -19,16 +20,36 @@ export interface Figure4Options {
   readonly onProgress?: (text: string) => void;
 }
 
+/** Samples of one batch of the loss: whole ghosts. */
+function batchOf({ scale }: FigureChoice, ghostSize: number, images: number): number {
+  const wanted = Math.min(scale === "small" ? SAMPLES.small : SAMPLES.full, images);
+  return wanted - (wanted % ghostSize);
+}
+
+/** What the measurement takes: losses, images of each, operations of all. */
+export async function figure4Cost(
+  gpu: Gpu,
+  choice: FigureChoice,
+  { directions, load }: Pick<Figure4Options, "directions" | "load">,
+): Promise<{ readonly losses: number; readonly samples: number; readonly flops: number }> {
+  const { row, scale, seed, images } = choice;
+  const spec = cellSpec(row, { column: "SB", scale, seed, images });
+  const { count } = await dataFactsOf(spec, load);
+  const samples = batchOf(choice, ghostSizeOf(spec), count);
+  const losses = directions * Object.keys(RANGES).length;
+  return { losses, samples, flops: losses * samples * (await forwardFlopsOf(gpu, spec, load)) };
+}
+
 export async function measureFigure4(
   gpu: Gpu,
-  { row, scale, seed, images }: FigureChoice,
+  choice: FigureChoice,
   { directions, load, onProgress }: Figure4Options,
 ): Promise<{ measurements: DirectionMeasurement[]; notes: string[] }> {
+  const { row, scale, seed, images } = choice;
   const spec = cellSpec(row, { column: "SB", scale, seed, images });
   return gpu.lifetime(async () => {
     const { state, data, ghostSize } = await pointAfter(gpu, spec, 0, load);
-    const wanted = Math.min(scale === "small" ? SAMPLES.small : SAMPLES.full, data.train.count);
-    const batchSize = wanted - (wanted % ghostSize);
+    const batchSize = batchOf(choice, ghostSize, data.train.count);
     const probe = await GradientProbe.create(state, data, {
       batchSize,
       ghostSize,

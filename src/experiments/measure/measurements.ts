@@ -197,8 +197,10 @@ async function sharpness(point: MeasuredPoint, { seed }: MeasurementOptions): Pr
     ["scale-free", 1e-2],
   ];
   const results = [];
-  for (const [space, epsilon] of choices)
+  for (const [space, epsilon] of choices) {
+    console.error(`sharpness ${results.length + 1} of ${choices.length}: ${space}, ε ${epsilon}`);
     results.push(await measureSharpness(point.state, probe, samples, { space, epsilon, seed }));
+  }
   return {
     data: results,
     lines: results.map(
@@ -213,10 +215,12 @@ async function directions(point: MeasuredPoint, { seed, draws }: MeasurementOpti
   const { probe, samples, note } = await lossProbe(point);
   const results = [];
   for (const kind of ["unit", "filter"] as const satisfies readonly DirectionKind[]) {
-    for (const range of [0.1, 1, 10])
+    for (const range of [0.1, 1, 10]) {
+      console.error(`directions ${results.length + 1} of 6: ${kind}, to a distance of ${range}`);
       results.push(
         await measureDirections(point.state, probe, samples, { kind, range, directions: draws, seed }),
       );
+    }
   }
   return {
     data: results,

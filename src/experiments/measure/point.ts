@@ -29,7 +29,8 @@ export const LOSS_SAMPLES = 2048;
 /** Ghosts of the largest batch whose covariance is measured. */
 export const COVARIANCE_GHOSTS = 64;
 
-function ghostSizeOf({ ghostSize, referenceBatchSize, batchSize }: RunSpec): number {
+/** Samples that are normalized together where a ghost is measured. */
+export function ghostSizeOf({ ghostSize, referenceBatchSize, batchSize }: RunSpec): number {
   return ghostSize ?? Math.min(referenceBatchSize, batchSize);
 }
 
