@@ -102,9 +102,9 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     workgroups: [1, 1, 2],
   },
   "channel-bias/grad-bias.wgsl": {
-    overrides: { C: 3, HW: 5, ACCUMULATE: false, WG_SIZE: 4 },
+    overrides: { C: 3, HW: 4, ACCUMULATE: false, SPLITS: 2, WG_SIZE: 4, PIXELS: 1 },
     params: { count: 10 },
-    sizes: { dy: 30, dbias: 3 },
-    workgroups: [3],
+    sizes: { dy: 120, dbias: 6 },
+    workgroups: [3, 2],
   },
 };
