@@ -38,3 +38,12 @@ export function reductionSplits(
   if (gpu.variant === "narrow" || groups >= FULL_DEVICE) return 1;
   return Math.max(1, Math.min(Math.ceil(FULL_DEVICE / groups), Math.floor(values / least), 64));
 }
+
+/**
+ * Lanes of a workgroup in the two levels of a sum over a flat array. Wide: 256 with four vec4 in flight each, 16 KiB a
+ * workgroup, of which an H100's multiprocessor needs two to hide its memory; then one load and a tree of 8 steps, not 256
+ * loads one after the other. Narrow: barriers cost more than the 256 additions of one lane.
+ */
+export function sumLanes(gpu: Gpu): { partial: number; finish: number } {
+  return gpu.variant === "narrow" ? { partial: 64, finish: 1 } : { partial: 256, finish: 256 };
+}

@@ -24,15 +24,27 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     workgroups: [1],
   },
   "l2-distance/partial.wgsl": {
-    overrides: { QUADS: 10, SIZE: 38, PARTS: 2, WG_SIZE: 4 },
-    params: { stretch: 5 },
-    sizes: { x: 38, start: 38, partial: 2 },
+    overrides: { COUNT: 41, PARTS: 2, WG_SIZE: 4 },
+    params: { stretch: 21 },
+    sizes: { x: 164, start: 164, partial: 2 },
     workgroups: [2],
   },
+  "l2-distance/finish.wgsl": {
+    overrides: { PARTS: 10, INDEX: 1, WG_SIZE: 4 },
+    params: { parts: 10 },
+    sizes: { partial: 10, distance_out: 2 },
+    workgroups: [1],
+  },
+  "clip/coefficient.wgsl": {
+    overrides: { PARTS: 10, ROWS: 2, SKIP: false, WG_SIZE: 4 },
+    params: { parts: 10 },
+    sizes: { partial: 10, clip: 2, log_rows: 16 },
+    workgroups: [1],
+  },
   "reduce/sum-of-squares.wgsl": {
-    overrides: { QUADS: 10, PARTS: 2, WG_SIZE: 4 },
-    params: { stretch: 5 },
-    sizes: { x: 40, partial: 2 },
+    overrides: { QUADS: 41, PARTS: 2, WG_SIZE: 4 },
+    params: { stretch: 21 },
+    sizes: { x: 164, partial: 2 },
     workgroups: [2],
   },
   "reduce/sum-rows.wgsl": {

@@ -49,6 +49,8 @@ describe("races", () => {
   const UNUSED_HERE: Record<string, number> = {
     "channel-bias/grad-bias.wgsl": 2,
     "l2-distance/partial.wgsl": 2,
+    "l2-distance/finish.wgsl": 2,
+    "clip/coefficient.wgsl": 2,
     "reduce/sum-of-squares.wgsl": 2,
     "ghost-batch-norm/statistics.wgsl": 2,
     "ghost-batch-norm/grad-statistics.wgsl": 2,
