@@ -41,6 +41,12 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { partial: 10, clip: 2, log_rows: 16 },
     workgroups: [1],
   },
+  "softmax-cross-entropy/loss-and-grad-row.wgsl": {
+    overrides: { N: 2, K: 9, WG_SIZE: 4 },
+    params: { classes: 9, last_start: 1, weight: 0.5, last_weight: 0.5 },
+    sizes: { logits: 18, labels: 2, dlogits: 18, rows: 8 },
+    workgroups: [2],
+  },
   "reduce/sum-of-squares.wgsl": {
     overrides: { QUADS: 41, PARTS: 2, WG_SIZE: 4 },
     params: { stretch: 21 },
