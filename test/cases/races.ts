@@ -105,12 +105,12 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     workgroups: [1],
   },
   "conv2d/forward.wgsl": {
-    // Four images of 4 pixels and 4 channels: moments begin where the 64 outputs end.
-    overrides: { ...convolution, H: 2, W: 2, P: 2, Q: 2, TRANSPOSED: false, ACCUMULATE: false },
-    spec: { TM: 4, TN: 1, THREADS_M: 2, THREADS_N: 4, DEPTH: 2, MOMENTS: "true" },
-    params: { images: 4, filter_rows: 1, filter_columns: 1, channels: 3, depth: 2 },
-    sizes: { x: 48, weight: 12, y: 96 },
-    workgroups: [1, 4],
+    // One image of 16 pixels and 4 channels: moments begin where the 64 outputs end.
+    overrides: { ...convolution, H: 4, W: 4, P: 4, Q: 4, TRANSPOSED: false, ACCUMULATE: false },
+    spec: { TM: 4, TN: 4, THREADS_M: 2, THREADS_N: 4, DEPTH: 2, TAPS: 1, MOMENTS: "true" },
+    params: { images: 1, terms: 2 },
+    sizes: { x: 48, weight: 12, y: 72 },
+    workgroups: [1, 1],
   },
   "conv2d/grad-weight.wgsl": {
     overrides: convolution,
