@@ -49,8 +49,8 @@ const GROUPS_N = TN / 4u;
 const A_LOADS = (TERMS * QUADS_M + THREADS - 1u) / THREADS;
 const B_LOADS = (TERMS * QUADS_N + THREADS - 1u) / THREADS;
 const_assert THREADS % QUADS_N == 0u;
-// For lanes along a term's TAPS, then quads, as for lanes along terms: 8 of them write to different banks, as an odd number
-// squared is 1 mod 8.
+// 8 lanes along terms, or along TAPS and then quads, write to different banks where TAPS is odd and 8 divides QUADS_M: an odd
+// number squared is 1 mod 8.
 const A_STRIDE = QUADS_M + TAPS / 2u * 2u + 1u;
 // Each 32 threads make a patch of up to 4 × 8, whose reads of both tiles are short and shared.
 const PATCH_M = min(THREADS_M, 4u);

@@ -114,7 +114,7 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
   },
   "conv2d/grad-weight.wgsl": {
     overrides: convolution,
-    spec: { TM: 4, TN: 1, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },
+    spec: { TM: 4, TN: 4, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },
     params: { pixels: 9, pixels_per_split: 6, depth: 2 },
     sizes: { x: 27, dy: 36, partials: 24 },
     workgroups: [1, 1, 2],
