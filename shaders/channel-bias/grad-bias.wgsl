@@ -1,28 +1,49 @@
 // channel-bias/grad-bias: dbias[c] = Σ_n Σ_p dy[n,c,p], in a fixed order.
 //
-// Dispatch: one workgroup per channel: (C, 1, 1).
+// A channel too large for one workgroup is cut into SPLITS, each with a sum of its own, which reduce/sum-rows adds up:
+// VGG's 64 channels of 4096·32² are 512 workgroups of 128 dependent trips, where 64 would go through 16,384.
+// Dispatch: (C, SPLITS, 1).
 
 override C: u32;               // channels
 override HW: u32;              // pixels of one image
-override ACCUMULATE: bool;     // dbias += instead of dbias =
+override ACCUMULATE: bool;     // dbias += instead of dbias =; with one split only
+override SPLITS: u32 = 1u;     // workgroups that share a channel
 override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
+alias Element = vec4<f32>;     // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;         // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one image
+const ROW: u32 = 4u;           // loads of a lane in flight together
 
-struct Params { count: u32 }   // N · HW
+struct Params { count: u32 }   // N · PIXELS
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [N, C, HW]
-@group(0) @binding(1) var<storage, read_write> dbias: array<f32>;  // [C]
+@group(0) @binding(0) var<storage, read> dy: array<Element>;       // [N, C, HW]
+@group(0) @binding(1) var<storage, read_write> dbias: array<f32>;  // [SPLITS, C]
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/workgroup-sum.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let lane = local.x;
-  let c = wg.x;
-  var sum = 0.0;
-  for (var i = lane; i < params.count; i += WG_SIZE) {
-    sum += dy[((i / HW) * C + c) * HW + i % HW];
+  let c = group.x;
+  let share = (params.count + SPLITS - 1u) / SPLITS;
+  let end = min(params.count, (group.y + 1u) * share);
+
+  var sum = Element();
+  var i = group.y * share + lane;
+  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
+    for (var j = 0u; j < ROW; j++) { sum += dy[place(c, i + j * WG_SIZE)]; }
   }
-  let total = workgroup_sum(sum, lane);
-  if (lane == 0u) { dbias[c] = select(total, total + dbias[c], ACCUMULATE); }
+  for (; i < end; i += WG_SIZE) { sum += dy[place(c, i)]; }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  let total = workgroup_sum(dot(vec4<f32>(sum), vec4<f32>(f32(WIDTH) / 4.0)), lane);
+  if (lane == 0u) {
+    let at = group.y * C + c;
+    dbias[at] = select(total, total + dbias[at], ACCUMULATE);
+  }
+}
+
+// Where the i-th Element of a channel stands.
+fn place(c: u32, i: u32) -> u32 {
+  return (i / PIXELS * C + c) * PIXELS + i % PIXELS;
 }

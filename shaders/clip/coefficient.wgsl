@@ -12,6 +12,7 @@
 override PARTS: u32;
 override ROWS: u32;            // rows of the log
 override SKIP: bool;
+override WG_SIZE: u32 = 1u;    // lanes that share the partial sums, a power of two
 
 struct Params { parts: u32 }   // PARTS once more, as a loop bound
 
@@ -22,14 +23,17 @@ struct Params { parts: u32 }   // PARTS once more, as a loop bound
 @group(0) @binding(4) var<uniform> params: Params;
 
 // @import lib/step.wgsl
+// @import lib/workgroup-sum.wgsl
 
 // By the bits, which no assumption of finite arithmetic optimises away.
 fn finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }
 
-@compute @workgroup_size(1)
-fn main() {
-  var sum = 0.0;
-  for (var w = 0u; w < min(params.parts, PARTS); w++) { sum += partial[w]; }
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var share = 0.0;
+  for (var w = lane; w < min(params.parts, PARTS); w += WG_SIZE) { share += partial[w]; }
+  let sum = workgroup_sum(share, lane);
+  if (lane != 0u) { return; }
   let norm = sqrt(sum);
   var coefficient = 1.0;
   if (step.clip_norm > 0.0) { coefficient = min(1.0, step.clip_norm / (norm + 1e-6)); }

@@ -7,11 +7,13 @@
 // C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to what y holds.
 // MOMENTS also leaves mean and Σ (y − mean)² of each channel over each tile, [N, tiles of an image, K] of such pairs, behind y, from
 // the next multiple of 64 numbers on: P·Q is then a multiple of a tile's pixels.
-// A workgroup computes TM·THREADS_M channels × TN·THREADS_N pixels; its steps run over the taps of the filter and
-// over chunks of DEPTH channels within one tap, so that a pixel's place in x is found once per tap.
+// A workgroup computes TM·THREADS_M channels × TN·THREADS_N pixels. A step is TAPS taps of one row of the filter for DEPTH
+// channels: such weights lie side by side in memory, so that 32 lanes read about 4 lines of 128 bytes where one tap at a time
+// would be 10, and lanes along k 32. Steps run over rows of the filter, then its columns, then channels; while one is summed
+// the next is under way from memory.
 // TRANSPOSED pixels are taken by their remainder (p mod STRIDE, q mod STRIDE): all of one tile use the same taps,
-// and no step multiplies by the zeros between.
-// Every y is one sum over (r, s, c) in that order whatever the tile, so tiles of other sizes give the same result.
+// and with TAPS 1 no step multiplies by the zeros between.
+// Every y is one sum in that order whatever the tile and DEPTH, so tiles of other sizes give the same result.
 // Dispatch: (ceil(K / tile channels) · remainders, a, b) with a·b ≥ ceil(pixels of a remainder / tile pixels).
 
 override C: u32;
@@ -27,38 +29,50 @@ override PADDING: u32;
 override TRANSPOSED: bool = false;
 override ACCUMULATE: bool = false;
 const TM: u32 = 8u;          // @spec  output channels of a thread, a multiple of 4
-const TN: u32 = 4u;          // @spec  pixels of a thread
+const TN: u32 = 4u;          // @spec  pixels of a thread, a multiple of 4
 const THREADS_M: u32 = 8u;   // @spec
 const THREADS_N: u32 = 16u;  // @spec
 const DEPTH: u32 = 8u;       // @spec  channels of one step
+const TAPS: u32 = 3u;        // @spec  columns of the filter of one step
 const MOMENTS: bool = false; // @spec
-const UNROLL: u32 = 1u;      // @spec  of the DEPTH products of a step, those written out one after another
-const_assert TM % 4u == 0u && DEPTH % UNROLL == 0u;
+const UNROLL: u32 = 1u;      // @spec  of the products of a step, those written out one after another
+const_assert TM % 4u == 0u && TN % 4u == 0u && TERMS % UNROLL == 0u;
 
+const TERMS = DEPTH * TAPS;  // of a sum, in one step
 const THREADS = THREADS_M * THREADS_N;
 const TILE_M = TM * THREADS_M;
 const TILE_N = TN * THREADS_N;
-const QUADS = TILE_M / 4u;  // channels of a tile, four at a time
-const A_LOADS = (DEPTH * QUADS + THREADS - 1u) / THREADS;
-const B_LOADS = DEPTH * TILE_N / THREADS;
-const_assert DEPTH * TILE_N % THREADS == 0u;
-const OWN_PIXELS = max(1u, TILE_N / THREADS);  // different pixels that one thread fetches
-const_assert TILE_N % THREADS == 0u || THREADS % TILE_N == 0u;
+const QUADS_M = TILE_M / 4u;  // vec4 of a term in workgroup memory: channels q, q + QUADS_M, q + 2·QUADS_M, q + 3·QUADS_M
+const QUADS_N = TILE_N / 4u;  // pixels likewise, THREADS_N apart: neighbours in memory are neighbouring lanes'
+const GROUPS_M = TM / 4u;
+const GROUPS_N = TN / 4u;
+const A_LOADS = (TERMS * QUADS_M + THREADS - 1u) / THREADS;
+const B_LOADS = (TERMS * QUADS_N + THREADS - 1u) / THREADS;
+const_assert THREADS % QUADS_N == 0u;
+// 8 lanes along terms, or along TAPS and then quads, write to different banks where TAPS is odd and 8 divides QUADS_M: an odd
+// number squared is 1 mod 8.
+const A_STRIDE = QUADS_M + TAPS / 2u * 2u + 1u;
+// Each 32 threads make a patch of up to 4 × 8, whose reads of both tiles are short and shared.
+const PATCH_M = min(THREADS_M, 4u);
+const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> weight: array<f32>;   // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
-// N, and numbers known above once more as loop bounds, so that loops over them are not unrolled.
-struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u32, depth: u32 }
+struct Params { images: u32, terms: u32 }  // N; TERMS once more as a loop bound, so that the loop is not unrolled
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> a_tile: array<vec4f, DEPTH * QUADS>;
-var<workgroup> b_tile: array<f32, DEPTH * TILE_N>;
-var<workgroup> row_sums: array<f32, select(1u, TM * THREADS, MOMENTS)>;  // [TILE_M, THREADS_N]
-var<workgroup> row_means: array<f32, TILE_M>;
+var<workgroup> a_tile: array<vec4f, TERMS * A_STRIDE>;
+// Behind the sums, with MOMENTS, the threads' shares of their channels: [QUADS_M, THREADS_N].
+var<workgroup> b_tile: array<vec4f, max(TERMS * QUADS_N, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
+var<workgroup> means: array<f32, TILE_M>;
 
-// A remainder of output rows or columns: first output, number of outputs, first tap.
-struct Lattice { first: u32, count: u32, tap: u32 }
+// Outputs of one remainder along rows or columns: the first one, how many; of their taps the first one, how many.
+struct Lattice { first: u32, count: u32, tap: u32, taps: u32 }
+
+// A signed counter with a constant bound: Tint then adds no guard against endless loops.
+const FOREVER: i32 = 0x7fffffff;
+const FAR_OUTSIDE = 0x40000000u;
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -69,76 +83,104 @@ fn main(
   let channel_tiles = (K + TILE_M - 1u) / TILE_M;
   let remainder = wg.x / channel_tiles;
   let k0 = wg.x % channel_tiles * TILE_M;
-  let step = select(1u, STRIDE, TRANSPOSED);
-  let rows = lattice(remainder / step, P);
-  let columns = lattice(remainder % step, Q);
+  let stride = select(1u, STRIDE, TRANSPOSED);
+  let rows = lattice(remainder / stride, P, R);
+  let columns = lattice(remainder % stride, Q, S);
   let per_image = rows.count * columns.count;
   let pixels = params.images * per_image;
   let pixel0 = (wg.z * grid.y + wg.y) * TILE_N;
 
-  // The pixels this thread fetches for all.
-  var image = array<u32, OWN_PIXELS>();  // position of x[n, 0, 0, 0]
-  var out_row = array<u32, OWN_PIXELS>();
-  var out_column = array<u32, OWN_PIXELS>();
-  var exists = array<bool, OWN_PIXELS>();
-  for (var i = 0u; i < OWN_PIXELS; i++) {
-    let pixel = pixel0 + (lane + i * THREADS) % TILE_N;
-    exists[i] = pixel < pixels;
-    image[i] = pixel / max(per_image, 1u) * C * H * W;
+  // Of the four pixels that this thread fetches for all: row and column of x at the first tap, and the place of that in x. Below
+  // zero they wrap around, and so are not below H and W.
+  var own_row = array<u32, 4>();
+  var own_column = array<u32, 4>();
+  var own_place = array<u32, 4>();
+  for (var v = 0u; v < 4u; v++) {
+    let slot = lane % QUADS_N;
+    let pixel = pixel0 + slot % THREADS_N + (4u * (slot / THREADS_N) + v) * THREADS_N;
     let within = pixel % max(per_image, 1u);
-    out_row[i] = rows.first + within / max(columns.count, 1u) * step;
-    out_column[i] = columns.first + within % max(columns.count, 1u) * step;
+    own_row[v] = first_source(rows, within / max(columns.count, 1u));
+    own_column[v] = first_source(columns, within % max(columns.count, 1u));
+    own_place[v] = pixel / max(per_image, 1u) * C * H * W + own_row[v] * W + own_column[v];
+    if (pixel >= pixels) { own_row[v] = FAR_OUTSIDE; }
   }
 
-  var sum = array<array<f32, TN>, TM>();
-  let m = lane / THREADS_N;
-  let n = lane % THREADS_N;
-  for (var r = rows.tap; r < params.filter_rows; r += step) {
-    for (var s = columns.tap; s < params.filter_columns; s += step) {
-      var place = array<u32, OWN_PIXELS>();
-      var inside = array<bool, OWN_PIXELS>();
-      for (var i = 0u; i < OWN_PIXELS; i++) {
-        let h = source(out_row[i], r);
-        let w = source(out_column[i], s);
-        inside[i] = exists[i] && h >= 0 && h < i32(H) && w >= 0 && w < i32(W);
-        place[i] = image[i] + u32(h) * W + u32(w);
+  var sum = array<vec4f, TM * GROUPS_N>();
+  let n = lane % PATCH_N + lane / (PATCH_M * PATCH_N) % (THREADS_N / PATCH_N) * PATCH_N;
+  let m = lane / PATCH_N % PATCH_M + lane / (PATCH_M * THREADS_N) * PATCH_M;
+  let onward = select(1u, 0xffffffffu, TRANSPOSED);  // from tap to tap in x
+  var a = array<vec4f, A_LOADS>();
+  var b = array<vec4f, B_LOADS>();
+  var row = 0u;  // of the step that is fetched, counted in taps
+  var column = 0u;
+  var c0 = 0u;
+  var fetches = rows.taps > 0u && columns.taps > 0u;
+  // One trip more than steps: a trip fetches its own terms and sums those that the trip before it fetched.
+  for (var trip = 0; trip < FOREVER; trip++) {
+    if (fetches) {
+      for (var i = 0u; i < A_LOADS; i++) {
+        let item = lane + i * THREADS;
+        let c = c0 + channel_of(item);
+        let s = column + item % TAPS;
+        let k = k0 + quad_of(item);
+        let filter_at = select(k * C + c, c * K + k, TRANSPOSED) * R + rows.tap + row * stride;
+        let at = filter_at * S + columns.tap + s * stride;
+        let apart = QUADS_M * R * S * select(C, 1u, TRANSPOSED);
+        for (var v = 0u; v < 4u; v++) {
+          let is_there = c < C && s < columns.taps && k + v * QUADS_M < K;
+          a[i][v] = select(0.0, weight[select(0u, at + v * apart, is_there)], is_there);
+        }
       }
-      for (var c0 = 0u; c0 < params.channels; c0 += DEPTH) {
-        var a = array<vec4f, A_LOADS>();
-        for (var i = 0u; i < A_LOADS; i++) {
-          let at = lane + i * THREADS;
-          let c = c0 + at / QUADS;
-          let k = k0 + at % QUADS * 4u;
-          a[i] = vec4f(tap(k, c, r, s), tap(k + 1u, c, r, s), tap(k + 2u, c, r, s), tap(k + 3u, c, r, s));
+      for (var i = 0u; i < B_LOADS; i++) {
+        let term = lane / QUADS_N + i * (THREADS / QUADS_N);
+        let c = c0 + term / TAPS;
+        let s = column + term % TAPS;
+        let offset = c * H * W + onward * (row * W + s);
+        for (var v = 0u; v < 4u; v++) {
+          let inside = own_row[v] + onward * row < H && own_column[v] + onward * s < W;
+          let is_there = inside && c < C && s < columns.taps;
+          b[i][v] = select(0.0, x[select(0u, own_place[v] + offset, is_there)], is_there);
         }
-        var b = array<f32, B_LOADS>();
-        for (var i = 0u; i < B_LOADS; i++) {
-          let c = c0 + (lane + i * THREADS) / TILE_N;
-          let is_there = inside[i % OWN_PIXELS] && c < C;
-          b[i] = select(0.0, x[select(0u, place[i % OWN_PIXELS] + c * H * W, is_there)], is_there);
-        }
-        workgroupBarrier();  // the tiles of the step before have been read by all
-        for (var i = 0u; i < A_LOADS; i++) {
-          let at = lane + i * THREADS;
-          if (at < DEPTH * QUADS) { a_tile[at] = a[i]; }
-        }
-        for (var i = 0u; i < B_LOADS; i++) { b_tile[lane + i * THREADS] = b[i]; }
-        workgroupBarrier();
-        for (var d0 = 0u; d0 < params.depth; d0 += UNROLL) {
-          for (var u = 0u; u < UNROLL; u++) {
-            let d = d0 + u;
-            var columns_of_b = array<f32, TN>();
-            for (var j = 0u; j < TN; j++) { columns_of_b[j] = b_tile[d * TILE_N + n + j * THREADS_N]; }
-            for (var i = 0u; i < TM / 4u; i++) {
-              let rows_of_a = a_tile[d * QUADS + m * (TM / 4u) + i];
-              for (var j = 0u; j < TN; j++) {
-                for (var v = 0u; v < 4u; v++) {
-                  sum[i * 4u + v][j] = fma(rows_of_a[v], columns_of_b[j], sum[i * 4u + v][j]);
-                }
+      }
+    }
+    if (trip > 0) {
+      for (var d0 = 0u; d0 < params.terms; d0 += UNROLL) {
+        for (var u = 0u; u < UNROLL; u++) {
+          let d = d0 + u;
+          var right = array<vec4f, GROUPS_N>();
+          for (var h = 0u; h < GROUPS_N; h++) { right[h] = b_tile[d * QUADS_N + h * THREADS_N + n]; }
+          for (var g = 0u; g < GROUPS_M; g++) {
+            let left = a_tile[d * A_STRIDE + m * GROUPS_M + g];
+            for (var v = 0u; v < 4u; v++) {
+              for (var h = 0u; h < GROUPS_N; h++) {
+                let i = (4u * g + v) * GROUPS_N + h;
+                sum[i] = fma(vec4f(left[v]), right[h], sum[i]);
               }
             }
           }
         }
+      }
+    }
+    workgroupBarrier();  // the tiles of the step before have been read by all
+    if (!fetches) { break; }
+    for (var i = 0u; i < A_LOADS; i++) {
+      let item = lane + i * THREADS;
+      if (item < TERMS * QUADS_M) {
+        a_tile[(channel_of(item) * TAPS + item % TAPS) * A_STRIDE + quad_of(item)] = a[i];
+      }
+    }
+    for (var i = 0u; i < B_LOADS; i++) {
+      if (lane + i * THREADS < TERMS * QUADS_N) { b_tile[lane + i * THREADS] = b[i]; }
+    }
+    workgroupBarrier();
+    c0 += DEPTH;
+    if (c0 >= C) {
+      c0 = 0u;
+      column += TAPS;
+      if (column >= columns.taps) {
+        column = 0u;
+        row++;
+        fetches = row < rows.taps;
       }
     }
   }
@@ -147,13 +189,14 @@ fn main(
     let pixel = pixel0 + n + j * THREADS_N;
     if (pixel < pixels) {
       let within = pixel % per_image;
-      let p = rows.first + within / columns.count * step;
-      let q = columns.first + within % columns.count * step;
+      let p = rows.first + within / columns.count * stride;
+      let q = columns.first + within % columns.count * stride;
       for (var i = 0u; i < TM; i++) {
-        let k = k0 + m * TM + i;
+        let k = k0 + i % 4u * QUADS_M + m * GROUPS_M + i / 4u;
         if (k < K) {
           let at = ((pixel / per_image * K + k) * P + p) * Q + q;
-          if (ACCUMULATE) { y[at] += sum[i][j]; } else { y[at] = sum[i][j]; }
+          let value = sum[i * GROUPS_N + j / 4u][j % 4u];
+          if (ACCUMULATE) { y[at] += value; } else { y[at] = value; }
         }
       }
     }
@@ -166,54 +209,72 @@ fn main(
     let is_there = lane < TILE_M && channel < K && pixel0 < pixels;
     let start = (params.images * K * P * Q + 63u) / 64u * 64u;
     let at = start + 2u * (pixel0 / TILE_N * K + channel);
-    for (var i = 0u; i < TM; i++) {
-      var total = 0.0;
-      for (var j = 0u; j < TN; j++) { total += sum[i][j]; }
-      row_sums[(m * TM + i) * THREADS_N + n] = total / f32(TN);
+    for (var g = 0u; g < GROUPS_M; g++) {
+      var totals = vec4f();
+      for (var v = 0u; v < 4u; v++) {
+        for (var h = 0u; h < GROUPS_N; h++) { totals[v] += dot(sum[(4u * g + v) * GROUPS_N + h], vec4f(1.0)); }
+      }
+      b_tile[(m * GROUPS_M + g) * THREADS_N + n] = totals / f32(TN);
     }
     workgroupBarrier();
     if (lane < TILE_M) {
-      let first = row_sums[lane * THREADS_N];
-      row_means[lane] = first + row_sum(lane, first) / f32(THREADS_N);
+      let first = share(lane, 0u);
+      means[lane] = first + share_sum(lane, first) / f32(THREADS_N);
     }
     workgroupBarrier();
-    for (var i = 0u; i < TM; i++) {
-      let mean = row_means[m * TM + i];
-      var squares = 0.0;
-      for (var j = 0u; j < TN; j++) { squares = fma(sum[i][j] - mean, sum[i][j] - mean, squares); }
-      row_sums[(m * TM + i) * THREADS_N + n] = squares;
+    for (var g = 0u; g < GROUPS_M; g++) {
+      var squares = vec4f();
+      for (var v = 0u; v < 4u; v++) {
+        let mean = means[v * QUADS_M + m * GROUPS_M + g];
+        for (var h = 0u; h < GROUPS_N; h++) {
+          let difference = sum[(4u * g + v) * GROUPS_N + h] - mean;
+          squares[v] += dot(difference, difference);
+        }
+      }
+      b_tile[(m * GROUPS_M + g) * THREADS_N + n] = squares;
     }
     workgroupBarrier();
     if (is_there) {
-      y[at] = row_means[lane];
-      y[at + 1u] = row_sum(lane, 0.0);
+      y[at] = means[lane];
+      y[at + 1u] = share_sum(lane, 0.0);
     }
   }
 }
 
-fn row_sum(channel: u32, shift: f32) -> f32 {
+// What thread i of its row has left of a channel of the tile.
+fn share(channel: u32, i: u32) -> f32 { return b_tile[channel % QUADS_M * THREADS_N + i][channel / QUADS_M]; }
+
+fn share_sum(channel: u32, shift: f32) -> f32 {
   var total = 0.0;
-  for (var i = 0u; i < THREADS_N; i++) { total += row_sums[channel * THREADS_N + i] - shift; }
+  for (var i = 0u; i < THREADS_N; i++) { total += share(channel, i) - shift; }
   return total;
 }
 
-fn lattice(remainder: u32, size: u32) -> Lattice {
-  if (!TRANSPOSED) { return Lattice(0u, size, 0u); }
-  let count = select(0u, (size - remainder + STRIDE - 1u) / STRIDE, remainder < size);
-  return Lattice(remainder, count, (remainder + PADDING) % STRIDE);
+// Quad of channels, and channel of x, of an item of a_tile, whose tap is item % TAPS: lanes lie along the weights as they stand in
+// memory, [k, c, s] or TRANSPOSED [c, k, s].
+fn quad_of(item: u32) -> u32 {
+  if (TRANSPOSED) { return item / TAPS % QUADS_M; }
+  return item / TERMS;
 }
 
-// Row (or column) of x that output `out` meets with tap `at`; taps are chosen so that the division is exact.
-fn source(out: u32, at: u32) -> i32 {
-  if (TRANSPOSED) {
-    let reach = i32(out + PADDING) - i32(at);
-    return select(reach / i32(STRIDE), -1, reach < 0);
-  }
-  return i32(out * STRIDE + at) - i32(PADDING);
+fn channel_of(item: u32) -> u32 {
+  if (TRANSPOSED) { return item / (TAPS * QUADS_M); }
+  return item / TAPS % DEPTH;
 }
 
-fn tap(k: u32, c: u32, r: u32, s: u32) -> f32 {
-  let is_there = k < K && c < C;
-  let filter_at = select(k * C + c, c * K + k, TRANSPOSED);
-  return select(0.0, weight[select(0u, (filter_at * R + r) * S + s, is_there)], is_there);
+fn lattice(remainder: u32, size: u32, filter_size: u32) -> Lattice {
+  if (!TRANSPOSED) { return Lattice(0u, size, 0u, filter_size); }
+  let tap = (remainder + PADDING) % STRIDE;
+  return Lattice(remainder, counted(remainder, size), tap, counted(tap, filter_size));
+}
+
+// How many numbers below `size` there are in first, first + STRIDE, …
+fn counted(first: u32, size: u32) -> u32 {
+  return select(0u, (size - first + STRIDE - 1u) / STRIDE, first < size);
+}
+
+// Row (or column) of x that the i-th output of a lattice meets with its first tap: the division is exact.
+fn first_source(along: Lattice, i: u32) -> u32 {
+  if (TRANSPOSED) { return i + (along.first + PADDING - along.tap) / STRIDE; }
+  return i * STRIDE - PADDING;
 }

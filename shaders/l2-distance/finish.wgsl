@@ -1,4 +1,4 @@
-// l2-distance/finish: the root of the sum of partial sums, in order.
+// l2-distance/finish: the root of the sum of partial sums, in a fixed order.
 //
 //   distance[INDEX] = √ Σ_w partial[w]
 //
@@ -6,6 +6,7 @@
 
 override PARTS: u32;
 override INDEX: u32;           // which element of distance
+override WG_SIZE: u32 = 1u;    // lanes that share the partial sums, a power of two
 
 struct Params { parts: u32 }   // PARTS once more, as a loop bound
 
@@ -13,9 +14,13 @@ struct Params { parts: u32 }   // PARTS once more, as a loop bound
 @group(0) @binding(1) var<storage, read_write> distance_out: array<f32>;  // [INDEX + 1 or more]
 @group(0) @binding(2) var<uniform> params: Params;
 
-@compute @workgroup_size(1)
-fn main() {
-  var sum = 0.0;
-  for (var w = 0u; w < min(params.parts, PARTS); w++) { sum += partial[w]; }
+// @import lib/workgroup-sum.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var share = 0.0;
+  for (var w = lane; w < min(params.parts, PARTS); w += WG_SIZE) { share += partial[w]; }
+  let sum = workgroup_sum(share, lane);
+  if (lane != 0u) { return; }
   distance_out[INDEX] = sqrt(sum);
 }

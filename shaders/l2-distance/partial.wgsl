@@ -5,15 +5,17 @@
 // Source:   ‖w − w₀‖ of Hoffer et al. 2017, Figure 2.
 // Dispatch: one workgroup per stretch: (PARTS, 1, 1).
 
-override QUADS: u32;           // length of x in vec4, the last one may be partly beyond SIZE
-override SIZE: u32;            // length of x
+override COUNT: u32;           // Elements of x
 override PARTS: u32;
 override WG_SIZE: u32 = 64u;
+alias Element = vec4<f32>;     // @spec  f32 where the length of x is no multiple of 4
+const WIDTH: u32 = 4u;         // @spec  values in an Element
+const ROW: u32 = 4u;           // pairs of loads of a lane in flight together
 
-struct Params { stretch: u32 } // vec4 per workgroup: ceil(QUADS / PARTS)
+struct Params { stretch: u32 } // Elements per workgroup: ceil(COUNT / PARTS)
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;                 // [SIZE]
-@group(0) @binding(1) var<storage, read> start: array<f32>;             // [SIZE]
+@group(0) @binding(0) var<storage, read> x: array<Element>;             // [COUNT · WIDTH]
+@group(0) @binding(1) var<storage, read> start: array<Element>;         // [COUNT · WIDTH]
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;     // [PARTS]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -23,14 +25,21 @@ struct Params { stretch: u32 } // vec4 per workgroup: ceil(QUADS / PARTS)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let lane = local.x;
   let first = wg.x * params.stretch;
-  let end = min(first + params.stretch, QUADS);
+  let end = min(first + params.stretch, COUNT);
   var sum = 0.0;
-  for (var quad = first + lane; quad < end; quad += WG_SIZE) {
-    for (var i = 4u * quad; i < min(4u * quad + 4u, SIZE); i++) {
-      let difference = x[i] - start[i];
-      sum += difference * difference;
-    }
+  var i = first + lane;
+  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
+    for (var j = 0u; j < ROW; j++) { sum = with_squares(sum, i + j * WG_SIZE); }
   }
+  for (; i < end; i += WG_SIZE) { sum = with_squares(sum, i); }
   let total = workgroup_sum(sum, lane);
   if (lane == 0u) { partial[wg.x] = total; }
+}
+
+// The squares of one Element, added one after the other, in the order of the array.
+fn with_squares(sum: f32, i: u32) -> f32 {
+  let difference = vec4<f32>(x[i] - start[i]);  // of a scalar Element four copies, of which the first counts
+  var total = sum;
+  for (var v = 0u; v < WIDTH; v++) { total += difference[v] * difference[v]; }
+  return total;
 }

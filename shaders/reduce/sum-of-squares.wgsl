@@ -8,6 +8,7 @@
 override QUADS: u32;           // length of x in vec4
 override PARTS: u32;
 override WG_SIZE: u32 = 64u;
+const ROW: u32 = 4u;           // loads of a lane in flight together
 
 struct Params { stretch: u32 } // vec4 per workgroup: ceil(QUADS / PARTS)
 
@@ -23,7 +24,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) loca
   let start = wg.x * params.stretch;
   let end = min(start + params.stretch, QUADS);
   var sum = 0.0;
-  for (var i = start + lane; i < end; i += WG_SIZE) { sum += dot(x[i], x[i]); }
+  var i = start + lane;
+  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
+    for (var j = 0u; j < ROW; j++) { sum += dot(x[i + j * WG_SIZE], x[i + j * WG_SIZE]); }
+  }
+  for (; i < end; i += WG_SIZE) { sum += dot(x[i], x[i]); }
   let total = workgroup_sum(sum, lane);
   if (lane == 0u) { partial[wg.x] = total; }
 }

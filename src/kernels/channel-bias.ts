@@ -1,6 +1,8 @@
 import { defineKernel } from "../gpu/kernel.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { empty, type Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
+import { element, reductionLanes, reductionSplits } from "./reduction-tiles.ts";
+import { launchSumRows } from "./sum-rows.ts";
 
 const ADD = defineKernel({
   file: "channel-bias/add.wgsl",
@@ -11,8 +13,9 @@ const ADD = defineKernel({
 const GRAD_BIAS = defineKernel({
   file: "channel-bias/grad-bias.wgsl",
   bindings: ["dy", "dbias"],
-  overrides: ["C", "HW", "ACCUMULATE"],
+  overrides: ["C", "HW", "ACCUMULATE", "SPLITS", "WG_SIZE"],
   params: ["count"],
+  spec: ["Element", "WIDTH"],
 });
 
 /** y = x + bias[c]; x and y [N, C, …], bias [C]. */
@@ -33,12 +36,21 @@ export function launchChannelBiasGrad(
   { accumulate }: { accumulate: boolean },
 ): void {
   const [N, C] = t.dy.shape as [number, number];
+  const { gpu } = t.dy;
   const HW = t.dy.size / (N * C);
-  t.dy.gpu.run(GRAD_BIAS, {
-    buffers: t,
-    overrides: { C, HW, ACCUMULATE: accumulate },
-    params: { count: N * HW },
-    workgroups: [C],
+  // From 2^18 values on, what a workgroup of 1024 lanes reads takes longer than a second dispatch.
+  const SPLITS = N * HW < 2 ** 18 ? 1 : reductionSplits(gpu, { groups: C, values: N * HW, least: 2 ** 16 });
+  const spec = element(HW);
+  const count = (N * HW) / spec.WIDTH;
+  const WG_SIZE = gpu.variant === "narrow" ? 8 : reductionLanes(gpu, C * SPLITS, count / SPLITS);
+  const partial = SPLITS > 1 ? empty(gpu, [SPLITS, C], "f32", "bias partial sums") : t.dbias;
+  gpu.run(GRAD_BIAS, {
+    buffers: { dy: t.dy, dbias: partial },
+    overrides: { C, HW, ACCUMULATE: accumulate && SPLITS === 1, SPLITS, WG_SIZE },
+    params: { count },
+    spec,
+    workgroups: [C, SPLITS],
     cost: { flops: t.dy.size, bytes: 4 * t.dy.size },
   });
+  if (SPLITS > 1) launchSumRows({ x: partial, y: t.dbias }, { accumulate });
 }

@@ -115,7 +115,7 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
         buffers,
         overrides: { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding },
         params: { pixels: N * P * Q, pixels_per_split: perSplit * spec.DEPTH, depth: spec.DEPTH },
-        spec: { ...spec, UNROLL: unrolled(gpu) },
+        spec: { ...spec, UNROLL: unrolled(gpu, spec.DEPTH) },
         workgroups: [...tiles, splits],
         cost: cost(geometry, splits),
       }),

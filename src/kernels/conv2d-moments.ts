@@ -23,10 +23,10 @@ const LEAST_PIXELS = 16;
 
 /** Null where a tile would reach over the edge of an image or into the next one. */
 export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry): MomentsLayout | null {
-  const { N, C, K, P, Q } = geometry;
+  const { N, K, P, Q } = geometry;
   const outputs = N * K * P * Q;
   const narrow = gpu.variant === "narrow" ? gatherTile(geometry, false) : null;
-  const { TN, THREADS_N } = tiledGather({ C, K, outputs });
+  const { TN, THREADS_N } = tiledGather({ K, outputs });
   const pixels = narrow ? narrow.ROWS * narrow.COLUMNS : TN * THREADS_N;
   const fits = narrow ? P % narrow.ROWS === 0 && Q % narrow.COLUMNS === 0 : (P * Q) % pixels === 0;
   if (!fits || pixels < LEAST_PIXELS) return null;

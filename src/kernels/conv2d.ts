@@ -10,15 +10,15 @@ import {
 } from "./conv2d-geometry.ts";
 import type { MomentsLayout } from "./conv2d-moments.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
-import { tiledGather, unrolled } from "./conv2d-tiled.ts";
+import { tiledGather, tiledStep, unrolled } from "./conv2d-tiled.ts";
 import { flatGrid } from "./grid.ts";
 
 const TILED = defineKernel({
   file: "conv2d/forward.wgsl",
   bindings: ["x", "weight", "y"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING", "TRANSPOSED", "ACCUMULATE"],
-  params: ["images", "filter_rows", "filter_columns", "channels", "depth"],
-  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL", "MOMENTS"],
+  params: ["images", "terms"],
+  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "TAPS", "UNROLL", "MOMENTS"],
 });
 
 const NARROW = defineKernel({
@@ -109,9 +109,10 @@ function launchTiled(gather: Gather): void {
   const { buffers, sizes, transposed, accumulate, moments } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const gpu = buffers.y.gpu;
-  const tile = tiledGather({ C, K, outputs: N * K * P * Q });
-  const spec = { ...tile, UNROLL: unrolled(gpu), MOMENTS: `${moments !== null}` };
   const step = transposed ? stride : 1;
+  const tile = { ...tiledGather({ K, outputs: N * K * P * Q }), ...tiledStep({ C, K, S, apart: step }) };
+  const terms = tile.DEPTH * tile.TAPS;
+  const spec = { ...tile, UNROLL: unrolled(gpu, terms), MOMENTS: `${moments !== null}` };
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
   const channelTiles = Math.ceil(K / (spec.TM * spec.THREADS_M));
   const pixelTiles = Math.ceil(pixels / (spec.TN * spec.THREADS_N));
@@ -119,7 +120,7 @@ function launchTiled(gather: Gather): void {
   gpu.run(TILED, {
     buffers,
     overrides: { ...layer, TRANSPOSED: transposed, ACCUMULATE: accumulate },
-    params: { images: N, filter_rows: R, filter_columns: S, channels: C, depth: spec.DEPTH },
+    params: { images: N, terms },
     spec,
     workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
     cost: cost(gather),

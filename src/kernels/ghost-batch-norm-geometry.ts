@@ -4,6 +4,7 @@
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { FULL_DEVICE, reductionLanes, reductionSplits } from "./reduction-tiles.ts";
 
 /** How a batch, or a slab of one, is cut in order into ghosts: ghost g has the samples from g · ghostSize on. */
 export interface Ghosts {
@@ -36,11 +37,6 @@ export function normSize(x: Tensor): { C: number; HW: number } {
   return { C, HW: x.size / (x.shape[0]! * C) };
 }
 
-/** Four values travel together where the planes allow it: that is what memory is fastest with. */
-export function element(HW: number): { Element: string; WIDTH: number } {
-  return HW % 4 === 0 ? { Element: "vec4<f32>", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
-}
-
 /** Layers without pixels have kernels of their own, with lanes along the channels, four each. */
 export function isDense(C: number, HW: number): boolean {
   return HW === 1 && C % 4 === 0;
@@ -61,37 +57,14 @@ export function largestGhost({ ghostSize, ghosts, total }: Ghosts): number {
   return Math.max(ghosts > 1 ? ghostSize : 0, total - (ghosts - 1) * ghostSize);
 }
 
-/** Workgroups that keep a GPU of some hundred multiprocessors busy, a few on each. */
-const FULL_DEVICE = 512;
-
-/** Lanes of a wide reduction: a lane should sum several Elements, and a lone group gets a large workgroup. */
-export function reductionLanes(gpu: Gpu, groups: number, elements: number): number {
-  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = gpu.device.limits;
-  const most = Math.min(
-    groups < FULL_DEVICE ? 1024 : 256,
-    maxComputeInvocationsPerWorkgroup,
-    maxComputeWorkgroupSizeX,
-  );
-  let lanes = 64;
-  while (lanes * 2 <= most && lanes * 8 <= elements) lanes *= 2;
-  return lanes;
-}
-
 /**
- * Workgroups that share the reduction of one group. 1 unless there are few groups and each is so large (full-batch
- * norm) that one multiprocessor alone would be what the step waits for; never more than 1 on narrow adapters, whose
- * few threads every workgroup fills.
+ * Workgroups that share the statistics of one group, as of `reductionSplits`; more than 1 in full-batch norm alone.
  *
  * @param least values that a workgroup of its own must have
  */
 export function splitsOf(x: Tensor, ghosts: Ghosts, least: number): number {
   const { C, HW } = normSize(x);
-  const groups = C * ghosts.ghosts;
-  if (x.gpu.variant === "narrow" || groups >= FULL_DEVICE) return 1;
-  return Math.max(
-    1,
-    Math.min(Math.ceil(FULL_DEVICE / groups), Math.floor((largestGhost(ghosts) * HW) / least), 64),
-  );
+  return reductionSplits(x.gpu, { groups: C * ghosts.ghosts, values: largestGhost(ghosts) * HW, least });
 }
 
 /** How an element-wise pass is cut: lanes, Elements of a lane in one trip of its loop, workgroups per group. */

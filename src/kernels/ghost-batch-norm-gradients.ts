@@ -11,7 +11,6 @@ import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   denseTiles,
-  element,
   elementwiseTiles,
   type Ghosts,
   isDense,
@@ -20,9 +19,9 @@ import {
   normSize,
   PLACE,
   placeParams,
-  reductionLanes,
   splitsOf,
 } from "./ghost-batch-norm-geometry.ts";
+import { element, reductionLanes } from "./reduction-tiles.ts";
 
 const GRAD_STATISTICS = defineKernel({
   file: "ghost-batch-norm/grad-statistics.wgsl",

@@ -10,7 +10,6 @@ import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   denseTiles,
-  element,
   elementwiseTiles,
   type Ghosts,
   isDense,
@@ -21,9 +20,9 @@ import {
   normSize,
   PLACE,
   placeParams,
-  reductionLanes,
   splitsOf,
 } from "./ghost-batch-norm-geometry.ts";
+import { element, reductionLanes } from "./reduction-tiles.ts";
 
 export type { Ghosts, NormOptions, NormPlace } from "./ghost-batch-norm-geometry.ts";
 export { launchRunningStatistics, type RunningRule } from "./ghost-batch-norm-running.ts";

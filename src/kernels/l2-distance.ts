@@ -1,17 +1,19 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { element, sumLanes } from "./reduction-tiles.ts";
 
 const PARTIAL = defineKernel({
   file: "l2-distance/partial.wgsl",
   bindings: ["x", "start", "partial"],
-  overrides: ["QUADS", "SIZE", "PARTS"],
+  overrides: ["COUNT", "PARTS", "WG_SIZE"],
   params: ["stretch"],
+  spec: ["Element", "WIDTH"],
 });
 
 const FINISH = defineKernel({
   file: "l2-distance/finish.wgsl",
   bindings: ["partial", "distance_out"],
-  overrides: ["PARTS", "INDEX"],
+  overrides: ["PARTS", "INDEX", "WG_SIZE"],
   params: ["parts"],
 });
 
@@ -25,12 +27,14 @@ export function launchDistancePartial({
   start: Tensor;
   partial: Tensor;
 }): void {
-  const QUADS = Math.ceil(x.size / 4);
+  const spec = element(x.size);
+  const COUNT = x.size / spec.WIDTH;
   const PARTS = partial.size;
   x.gpu.run(PARTIAL, {
     buffers: { x, start, partial },
-    overrides: { QUADS, SIZE: x.size, PARTS },
-    params: { stretch: Math.ceil(QUADS / PARTS) },
+    overrides: { COUNT, PARTS, WG_SIZE: sumLanes(x.gpu).partial },
+    params: { stretch: Math.ceil(COUNT / PARTS) },
+    spec,
     workgroups: [PARTS],
     cost: { flops: 3 * x.size, bytes: 8 * x.size },
   });
@@ -43,7 +47,7 @@ export function launchDistanceFinish(
 ): void {
   partial.gpu.run(FINISH, {
     buffers: { partial, distance_out: distance },
-    overrides: { PARTS: partial.size, INDEX: index },
+    overrides: { PARTS: partial.size, INDEX: index, WG_SIZE: sumLanes(partial.gpu).finish },
     params: { parts: partial.size },
     workgroups: [1],
     cost: { flops: partial.size, bytes: 4 * partial.size },

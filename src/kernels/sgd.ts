@@ -1,18 +1,19 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
+import { sumLanes } from "./reduction-tiles.ts";
 
 const SUM_OF_SQUARES = defineKernel({
   file: "reduce/sum-of-squares.wgsl",
   bindings: ["x", "partial"],
-  overrides: ["QUADS", "PARTS"],
+  overrides: ["QUADS", "PARTS", "WG_SIZE"],
   params: ["stretch"],
 });
 
 const CLIP = defineKernel({
   file: "clip/coefficient.wgsl",
   bindings: ["partial", "clip", "log_rows", "step"],
-  overrides: ["PARTS", "ROWS", "SKIP"],
+  overrides: ["PARTS", "ROWS", "SKIP", "WG_SIZE"],
   params: ["parts"],
 });
 
@@ -22,7 +23,7 @@ const MOMENTUM = defineKernel({
   overrides: ["QUADS"],
 });
 
-/** Partial sums of a reduction over `size` numbers: enough workgroups to fill a GPU, few enough to sum in one lane. */
+/** Partial sums of a reduction over `size` numbers: enough workgroups to fill a GPU, few enough for one to add up. */
 export function partialSums(size: number): number {
   return Math.min(256, Math.max(1, Math.ceil(size / 4096)));
 }
@@ -33,7 +34,7 @@ export function launchSumOfSquares({ x, partial }: { x: Tensor; partial: Tensor 
   const PARTS = partial.size;
   x.gpu.run(SUM_OF_SQUARES, {
     buffers: { x, partial },
-    overrides: { QUADS, PARTS },
+    overrides: { QUADS, PARTS, WG_SIZE: sumLanes(x.gpu).partial },
     params: { stretch: Math.ceil(QUADS / PARTS) },
     workgroups: [PARTS],
     cost: { flops: 2 * x.size, bytes: 4 * x.size },
@@ -55,7 +56,12 @@ export function launchClip(
 ): void {
   partial.gpu.run(CLIP, {
     buffers: { partial, clip, log_rows: log, step },
-    overrides: { PARTS: partial.size, ROWS: log.shape[0]!, SKIP: skipNonFinite },
+    overrides: {
+      PARTS: partial.size,
+      ROWS: log.shape[0]!,
+      SKIP: skipNonFinite,
+      WG_SIZE: sumLanes(partial.gpu).finish,
+    },
     params: { parts: partial.size },
     workgroups: [1],
     cost: { flops: partial.size, bytes: 4 * partial.size },

@@ -1,6 +1,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { LANES } from "./grid.ts";
+import { flatGrid, LANES } from "./grid.ts";
+import { reductionLanes } from "./reduction-tiles.ts";
 
 const LOSS_AND_GRAD = defineKernel({
   file: "softmax-cross-entropy/loss-and-grad.wgsl",
@@ -8,6 +9,20 @@ const LOSS_AND_GRAD = defineKernel({
   overrides: ["N", "K"],
   params: ["classes", "last_start", "weight", "last_weight"],
 });
+
+const LOSS_AND_GRAD_ROW = defineKernel({
+  file: "softmax-cross-entropy/loss-and-grad-row.wgsl",
+  bindings: ["logits", "labels", "dlogits", "rows"],
+  overrides: ["N", "K", "WG_SIZE"],
+  params: ["classes", "last_start", "weight", "last_weight"],
+});
+
+/**
+ * Classes from which on a wide GPU gives a row to a workgroup: with fewer, most lanes of even a subgroup of 32 would have
+ * nothing to do, and a lane goes through its row faster than a workgroup passes its barriers. Narrow adapters keep a lane
+ * per row: they load lane by lane, whatever lies side by side, and barriers are what they are slowest at.
+ */
+const CLASSES_OF_A_WORKGROUP = 33;
 
 /** Weights of the samples of a slab in the loss: `weight` before sample `lastStart`, `lastWeight` from it on. */
 export interface SampleWeights {
@@ -29,11 +44,16 @@ export function launchLossAndGrad(
   { weight, lastWeight, lastStart }: SampleWeights,
 ): void {
   const [N, K] = logits.shape as [number, number];
-  logits.gpu.run(LOSS_AND_GRAD, {
+  const { gpu } = logits;
+  const launch = {
     buffers: { logits, labels, dlogits, rows },
-    overrides: { N, K },
     params: { classes: K, last_start: lastStart, weight, last_weight: lastWeight },
-    workgroups: [Math.ceil(N / LANES)],
     cost: { flops: 10 * N * K, bytes: 4 * (2 * N * K + 5 * N) },
-  });
+  };
+  if (gpu.variant === "wide" && K >= CLASSES_OF_A_WORKGROUP) {
+    const overrides = { N, K, WG_SIZE: Math.min(256, reductionLanes(gpu, N, K)) };
+    gpu.run(LOSS_AND_GRAD_ROW, { ...launch, overrides, workgroups: flatGrid(N, 1) });
+  } else {
+    gpu.run(LOSS_AND_GRAD, { ...launch, overrides: { N, K }, workgroups: [Math.ceil(N / LANES)] });
+  }
 }

@@ -13,7 +13,7 @@ import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 import { hyperparametersAt, meanMomentumGain, planRegime } from "../../src/train/regime.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { isAffordable, poisonAllocations } from "../support/op-run.ts";
+import { isAffordable, poisonAllocations, VARIANTS } from "../support/op-run.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -33,44 +33,48 @@ const unpadded: SgdCase = {
 };
 const cases = [...sgdCases, unpadded].filter((one) => isAffordable(one, { bytes: 4 * one.size }));
 
-test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label, one) => {
-  const data = randomData(one.size);
-  const host = {
-    parameters: Float64Array.from(data.normals(one.size, { deviation: 0.1 })),
-    velocity: new Float64Array(one.size),
-  };
-  const { run, tensors, log } = flatState(host.parameters);
-  const steps = one.paper ? 1 : 3;
-  const starting = largest(host.parameters);
-  for (let step = 0; step < steps; step++) {
-    const gradients = Float64Array.from(data.normals(one.size, { deviation: one.gradientDeviation }));
-    const stepped = sgdStep({ ...host, gradients }, one);
-    run(gradients, one, step);
-    const [norm, coefficient, learningRate, rest] = (await readFloats(log)).subarray(
-      8 * (step % ROWS) + 4,
-      8 * (step % ROWS) + 8,
-    );
-    // All terms of the norm are positive: the longest chain of additions is 256 partial sums of at most 4,096 terms in 64 lanes.
-    const relative = roundingBound({ terms: 512, scale: 1 });
-    expect(Math.abs(norm! / stepped.gradientNorm - 1)).toBeLessThan(relative);
-    expect(Math.abs(coefficient! / stepped.coefficient - 1)).toBeLessThan(relative);
-    expect([learningRate, rest]).toEqual([Math.fround(one.lr), 0]);
+test.each(VARIANTS.flatMap((variant) => cases.map((one) => [variant, caseLabel(one), one] as const)))(
+  "%s, %s",
+  async (variant, label, one) => {
+    gpu.variant = variant;
+    const data = randomData(one.size);
+    const host = {
+      parameters: Float64Array.from(data.normals(one.size, { deviation: 0.1 })),
+      velocity: new Float64Array(one.size),
+    };
+    const { run, tensors, log } = flatState(host.parameters);
+    const steps = one.paper ? 1 : 3;
+    const starting = largest(host.parameters);
+    for (let step = 0; step < steps; step++) {
+      const gradients = Float64Array.from(data.normals(one.size, { deviation: one.gradientDeviation }));
+      const stepped = sgdStep({ ...host, gradients }, one);
+      run(gradients, one, step);
+      const [norm, coefficient, learningRate, rest] = (await readFloats(log)).subarray(
+        8 * (step % ROWS) + 4,
+        8 * (step % ROWS) + 8,
+      );
+      // All terms of the norm are positive: the longest chain of additions is 256 partial sums of at most 4,096 terms in 64 lanes.
+      const relative = roundingBound({ terms: 512, scale: 1 });
+      expect(Math.abs(norm! / stepped.gradientNorm - 1)).toBeLessThan(relative);
+      expect(Math.abs(coefficient! / stepped.coefficient - 1)).toBeLessThan(relative);
+      expect([learningRate, rest]).toEqual([Math.fround(one.lr), 0]);
 
-    const scale = largest(stepped.velocity) * (1 + relative / 2 ** -24);
-    const bound = roundingBound({ terms: 3 * (step + 1), scale });
-    const place = `${label}, step ${step}`;
-    const [velocity, parameters] = [await readFloats(tensors.velocity), await readFloats(tensors.value)];
-    expectClose(velocity.subarray(0, one.size), stepped.velocity, { bound, label: `${place} velocity` });
-    const ownBound = one.lr * (step + 1) * bound + roundingBound({ terms: step + 1, scale: starting });
-    expectClose(parameters.subarray(0, one.size), stepped.parameters, {
-      bound: ownBound,
-      label: `${place} parameters`,
-    });
-    // Between parameters the flat buffer is 0, and stays so.
-    expect(largest(velocity.subarray(one.size)) + largest(parameters.subarray(one.size))).toBe(0);
-    Object.assign(host, { parameters: stepped.parameters, velocity: stepped.velocity });
-  }
-});
+      const scale = largest(stepped.velocity) * (1 + relative / 2 ** -24);
+      const bound = roundingBound({ terms: 3 * (step + 1), scale });
+      const place = `${label}, step ${step}`;
+      const [velocity, parameters] = [await readFloats(tensors.velocity), await readFloats(tensors.value)];
+      expectClose(velocity.subarray(0, one.size), stepped.velocity, { bound, label: `${place} velocity` });
+      const ownBound = one.lr * (step + 1) * bound + roundingBound({ terms: step + 1, scale: starting });
+      expectClose(parameters.subarray(0, one.size), stepped.parameters, {
+        bound: ownBound,
+        label: `${place} parameters`,
+      });
+      // Between parameters the flat buffer is 0, and stays so.
+      expect(largest(velocity.subarray(one.size)) + largest(parameters.subarray(one.size))).toBe(0);
+      Object.assign(host, { parameters: stepped.parameters, velocity: stepped.velocity });
+    }
+  },
+);
 
 describe("the clip", () => {
   const still = { lr: 1, momentum: 0, weightDecay: 0, clipNorm: 5 };

@@ -15,7 +15,7 @@ import { softmaxCrossEntropy as reference } from "../../src/reference/softmax-cr
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { expectSameBits, isAffordable, poisonAllocations } from "../support/op-run.ts";
+import { expectSameBits, isAffordable, poisonAllocations, VARIANTS } from "../support/op-run.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -25,38 +25,42 @@ beforeAll(async () => {
 
 const cases = softmaxCrossEntropyCases.filter((one) => isAffordable(one, { bytes: 4 * one.N * one.classes }));
 
-test.each(cases.map((one) => [caseLabel(one), one] as const))("%s", async (label, one) => {
-  const { N, classes } = one;
-  const { logits, labels, weights, perSample } = prepared(one);
-  const run = () =>
-    softmaxCrossEntropy(fromArray(gpu, logits, [N, classes]), fromArray(gpu, labels), weights);
-  const { dlogits, rows } = run();
-  const again = run();
-  const expected = reference({ logits, labels, weights: perSample }, { N, classes });
+test.each(VARIANTS.flatMap((variant) => cases.map((one) => [variant, caseLabel(one), one] as const)))(
+  "%s, %s",
+  async (variant, label, one) => {
+    gpu.variant = variant;
+    const { N, classes } = one;
+    const { logits, labels, weights, perSample } = prepared(one);
+    const run = () =>
+      softmaxCrossEntropy(fromArray(gpu, logits, [N, classes]), fromArray(gpu, labels), weights);
+    const { dlogits, rows } = run();
+    const again = run();
+    const expected = reference({ logits, labels, weights: perSample }, { N, classes });
 
-  // WGSL's exp(x) may err by 3 + 2·|x| units in the last place; |x|·exp(x) is at most 0.37 for x ≤ 0, so that is 4 units of 1.
-  const probability = roundingBound({ terms: classes + 4, scale: 1 });
-  const bound = probability * largest(perSample);
-  expectClose(await readFloats(dlogits), expected.dlogits, {
-    bound,
-    label: `${label} dlogits`,
-    shape: [N, classes],
-  });
+    // WGSL's exp(x) may err by 3 + 2·|x| units in the last place; |x|·exp(x) is at most 0.37 for x ≤ 0, so that is 4 units of 1.
+    const probability = roundingBound({ terms: classes + 4, scale: 1 });
+    const bound = probability * largest(perSample);
+    expectClose(await readFloats(dlogits), expected.dlogits, {
+      bound,
+      label: `${label} dlogits`,
+      shape: [N, classes],
+    });
 
-  const actual = await readFloats(rows);
-  const column = (index: number) => Float32Array.from({ length: N }, (_, n) => actual[4 * n + index]!);
-  // log may err by 2⁻²¹ near 1 (WGSL); the differences of logits are rounded like the logits.
-  const lossBound = 2 ** -21 + probability + roundingBound({ terms: 2, scale: largest(logits) });
-  expectClose(column(3), expected.losses, { bound: lossBound, label: `${label} losses` });
-  const weighted = expected.losses.map((loss, n) => loss * perSample[n]!);
-  const weightedBound =
-    (lossBound + roundingBound({ terms: 1, scale: largest(expected.losses) })) * largest(perSample);
-  expectClose(column(0), weighted, { bound: weightedBound, label: `${label} weighted losses` });
-  expectClose(column(1), expected.top1, { bound: 0, label: `${label} top-1 hits` });
-  expectClose(column(2), expected.top5, { bound: 0, label: `${label} top-5 hits` });
-  await expectSameBits(dlogits, again.dlogits, "dlogits");
-  await expectSameBits(rows, again.rows, "rows");
-});
+    const actual = await readFloats(rows);
+    const column = (index: number) => Float32Array.from({ length: N }, (_, n) => actual[4 * n + index]!);
+    // log may err by 2⁻²¹ near 1 (WGSL); the differences of logits are rounded like the logits.
+    const lossBound = 2 ** -21 + probability + roundingBound({ terms: 2, scale: largest(logits) });
+    expectClose(column(3), expected.losses, { bound: lossBound, label: `${label} losses` });
+    const weighted = expected.losses.map((loss, n) => loss * perSample[n]!);
+    const weightedBound =
+      (lossBound + roundingBound({ terms: 1, scale: largest(expected.losses) })) * largest(perSample);
+    expectClose(column(0), weighted, { bound: weightedBound, label: `${label} weighted losses` });
+    expectClose(column(1), expected.top1, { bound: 0, label: `${label} top-1 hits` });
+    expectClose(column(2), expected.top5, { bound: 0, label: `${label} top-5 hits` });
+    await expectSameBits(dlogits, again.dlogits, "dlogits");
+    await expectSameBits(rows, again.rows, "rows");
+  },
+);
 
 function prepared({
   N,
@@ -79,26 +83,36 @@ function prepared({
   return { logits, labels, weights: { weight, lastWeight, lastStart }, perSample };
 }
 
-test("a row that is not finite is no hit, and leaves the others alone", async () => {
-  const logits = new Float32Array([5, 0, 0, Number.NaN, 9, 0, 0, 0, Number.POSITIVE_INFINITY, 0, 7, 0]);
-  const labels = new Uint32Array([0, 1, 2, 1]);
-  const weights = { weight: 0.25, lastWeight: 0.25, lastStart: 4 };
-  const { rows, dlogits } = softmaxCrossEntropy(
-    fromArray(gpu, logits, [4, 3]),
-    fromArray(gpu, labels),
-    weights,
-  );
-  const actual = await readFloats(rows);
-  const hits = [0, 1, 2, 3].map((n) => [actual[4 * n + 1], actual[4 * n + 2]]);
-  expect(hits).toEqual([
-    [1, 1],
-    [0, 0],
-    [0, 0],
-    [1, 1],
-  ]);
-  expect([1, 2].map((n) => Number.isFinite(actual[4 * n + 3]))).toEqual([false, false]);
-  expect((await readFloats(dlogits)).subarray(9).every(Number.isFinite)).toBe(true);
-});
+test.each(VARIANTS.flatMap((variant) => [3, 70].map((classes) => [variant, classes] as const)))(
+  "%s, %i classes: a row that is not finite is no hit, and leaves the others alone",
+  async (variant, classes) => {
+    gpu.variant = variant;
+    const first = [
+      [5, 0, 0],
+      [Number.NaN, 9, 0],
+      [0, 0, Number.POSITIVE_INFINITY],
+      [0, 7, 0],
+    ];
+    const logits = Float32Array.from(first.flatMap((row) => [...row, ...Array(classes - 3).fill(0)]));
+    const labels = new Uint32Array([0, 1, 2, 1]);
+    const weights = { weight: 0.25, lastWeight: 0.25, lastStart: 4 };
+    const { rows, dlogits } = softmaxCrossEntropy(
+      fromArray(gpu, logits, [4, classes]),
+      fromArray(gpu, labels),
+      weights,
+    );
+    const actual = await readFloats(rows);
+    const hits = [0, 1, 2, 3].map((n) => [actual[4 * n + 1], actual[4 * n + 2]]);
+    expect(hits).toEqual([
+      [1, 1],
+      [0, 0],
+      [0, 0],
+      [1, 1],
+    ]);
+    expect([1, 2].map((n) => Number.isFinite(actual[4 * n + 3]))).toEqual([false, false]);
+    expect((await readFloats(dlogits)).subarray(3 * classes).every(Number.isFinite)).toBe(true);
+  },
+);
 
 describe("the log", () => {
   test.each([1, 63, 64, 65, 1000])("sums of %i rows, written and then added to", async (N) => {

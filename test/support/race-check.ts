@@ -61,6 +61,8 @@ export function findRaces(file: string, one: RaceCase, withoutBarrier?: number):
     if (size === undefined) throw new Error(`${file}: no size for ${name}`);
     const data = Float32Array.from({ length: size }, (_, i) => (kind === "read" ? (i % 7) - 3 : UNWRITTEN));
     if (kind === "read_write") outputs.set(name, data);
+    // Whole numbers are read as places, and 0 is one in every array.
+    else if (new RegExp(`\\b${name}\\s*:\\s*array<u32>`).test(code)) data.fill(0);
     buffers[index] = data.buffer;
   }
   // The emulator tells the console what it cannot compute, which leaves the addresses, all that matters here, as they are.

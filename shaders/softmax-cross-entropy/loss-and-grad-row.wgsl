@@ -1,0 +1,81 @@
+// softmax-cross-entropy/loss-and-grad-row: loss-and-grad.wgsl with a workgroup for each row, for many classes on wide GPUs.
+//
+//   loss[n]    = log Σ_k exp(logits[n,k]) − logits[n,label]
+//   dlogits    = weight[n] · (softmax(logits[n]) − onehot(label))
+//   hits       top-1 and top-5: the label's rank, where an equal logit of lower index ranks first
+//
+// Lanes lie along the classes, so that 32 of them read a line of 128 bytes: of a row per lane each would read a line of its
+// own. 256 rows of 1000 classes are 256 workgroups of 8 trips a pass, where 4 workgroups would go through 1000.
+// A row whose loss is not finite counts as no hit.
+// Dispatch: one workgroup per row, folded into x and y.
+
+override N: u32;               // rows
+override K: u32;               // classes
+override WG_SIZE: u32 = 64u;   // lanes in a workgroup, a power of two
+
+struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32 }
+
+@group(0) @binding(0) var<storage, read> logits: array<f32>;            // [N, K]
+@group(0) @binding(1) var<storage, read> labels: array<u32>;            // [N]
+@group(0) @binding(2) var<storage, read_write> dlogits: array<f32>;     // [N, K]
+@group(0) @binding(3) var<storage, read_write> rows: array<vec4<f32>>;  // [N, 4]: weight · loss, top-1, top-5, loss
+@group(0) @binding(4) var<uniform> params: Params;
+
+// @import lib/grid.wgsl
+// @import lib/workgroup-sum.wgsl
+
+// What lanes know of a row: its largest logit, and how many classes rank before the label.
+struct Seen { largest: f32, rank: u32 }
+
+var<workgroup> seen: array<Seen, WG_SIZE>;
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let n = flat_index(group, count, 0u, 1u);
+  if (n >= N) { return; }
+  let start = n * K;
+  let label = labels[n];
+  let target_logit = logits[start + label];
+
+  var own = Seen(logits[start], 0u);
+  for (var k = lane; k < params.classes; k += WG_SIZE) {
+    let logit = logits[start + k];
+    own.largest = max(own.largest, logit);
+    if (logit > target_logit || (logit == target_logit && k < label)) { own.rank++; }
+  }
+  seen[lane] = own;
+  workgroupBarrier();
+  for (var half = WG_SIZE / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      let other = seen[lane + half];
+      seen[lane] = Seen(max(seen[lane].largest, other.largest), seen[lane].rank + other.rank);
+    }
+    workgroupBarrier();
+  }
+  let largest = seen[0].largest;
+
+  var share = 0.0;
+  for (var k = lane; k < params.classes; k += WG_SIZE) { share += exp(logits[start + k] - largest); }
+  let sum = workgroup_sum(share, lane);
+
+  let weight = select(params.weight, params.last_weight, n >= params.last_start);
+  for (var k = lane; k < params.classes; k += WG_SIZE) {
+    let probability = exp(logits[start + k] - largest) / sum;
+    dlogits[start + k] = weight * (probability - select(0.0, 1.0, k == label));
+  }
+  if (lane != 0u) { return; }
+  let rank = seen[0].rank;
+  let loss = log(sum) + largest - target_logit;
+  // x != x is folded to false by some compilers, so the exponent bits tell NaN and infinity.
+  let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
+  rows[n] = vec4<f32>(
+    weight * loss,
+    select(0.0, 1.0, finite && rank == 0u),
+    select(0.0, 1.0, finite && rank < 5u),
+    loss,
+  );
+}

@@ -1,0 +1,49 @@
+/** How a sum over many values is laid over a device: values that travel together, lanes, workgroups that share it. */
+import type { Gpu } from "../gpu/gpu.ts";
+
+/** Four values travel together where the planes allow it: that is what memory is fastest with. */
+export function element(HW: number): { Element: string; WIDTH: number } {
+  return HW % 4 === 0 ? { Element: "vec4<f32>", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
+}
+
+/** Workgroups that keep a GPU of some hundred multiprocessors busy, a few on each. */
+export const FULL_DEVICE = 512;
+
+/** Lanes of a wide reduction: a lane should sum several Elements, and a lone group gets a large workgroup. */
+export function reductionLanes(gpu: Gpu, groups: number, elements: number): number {
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = gpu.device.limits;
+  const most = Math.min(
+    groups < FULL_DEVICE ? 1024 : 256,
+    maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX,
+  );
+  let lanes = 64;
+  while (lanes * 2 <= most && lanes * 8 <= elements) lanes *= 2;
+  return lanes;
+}
+
+/**
+ * Workgroups that share the sum over one group. 1 unless there are few groups and each is so large that one
+ * multiprocessor alone would be what the step waits for; never more than 1 on narrow adapters, whose few threads every
+ * workgroup fills.
+ *
+ * @param of.groups sums in all
+ * @param of.values of one group
+ * @param of.least  values that a workgroup of its own must have
+ */
+export function reductionSplits(
+  gpu: Gpu,
+  { groups, values, least }: { groups: number; values: number; least: number },
+): number {
+  if (gpu.variant === "narrow" || groups >= FULL_DEVICE) return 1;
+  return Math.max(1, Math.min(Math.ceil(FULL_DEVICE / groups), Math.floor(values / least), 64));
+}
+
+/**
+ * Lanes of a workgroup in the two levels of a sum over a flat array. Wide: 256 with four vec4 in flight each, 16 KiB a
+ * workgroup, of which an H100's multiprocessor needs two to hide its memory; then one load and a tree of 8 steps, not 256
+ * loads one after the other. Narrow: barriers cost more than the 256 additions of one lane.
+ */
+export function sumLanes(gpu: Gpu): { partial: number; finish: number } {
+  return gpu.variant === "narrow" ? { partial: 64, finish: 1 } : { partial: 256, finish: 256 };
+}
