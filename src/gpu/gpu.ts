@@ -14,9 +14,7 @@ import { DeviceMemory } from "./memory.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { ShaderSource } from "./shader.ts";
 import type { BufferView, Storage } from "./storage.ts";
-
-/** Lanes of a subgroup that the narrow kernels are written for. */
-const NARROW = 8;
+import { runnableVariants, type Variant } from "./variant.ts";
 
 /** Dispatches that wait for each other before they are submitted; bounds the work in one command buffer. */
 const BATCH = 128;
@@ -24,8 +22,8 @@ const BATCH = 128;
 export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterFacts;
-  /** Which files of a kernel with variants are used: "narrow" where a subgroup has 8 lanes, as CPUs have. */
-  variant: "narrow" | "wide";
+  /** Which files of a kernel with variants are used: as the features suggest, until the host has chosen. */
+  variant: Variant;
   readonly pipelines: Pipelines;
   readonly memory: DeviceMemory;
   readonly failures: DeviceFailures;
@@ -38,11 +36,7 @@ export class Gpu {
   constructor(device: GPUDevice, adapter: AdapterFacts, source: ShaderSource) {
     this.device = device;
     this.adapter = adapter;
-    const { subgroupMinSize, subgroupMaxSize } = adapter;
-    const narrow =
-      device.features.has("subgroups") && subgroupMinSize === NARROW && subgroupMaxSize === NARROW;
-    const forced = env.variant();
-    this.variant = forced === "narrow" || forced === "wide" ? forced : narrow ? "narrow" : "wide";
+    this.variant = runnableVariants({ device, adapter })[0];
     this.failures = new DeviceFailures(device);
     this.memory = new DeviceMemory(device, {
       adapterName: adapter.name,

@@ -22,7 +22,7 @@ const debug = define(
 );
 const variant = define(
   "GHOSTBATCH_VARIANT",
-  "narrow or wide: overrides the choice of kernel variants, which `doctor` shows",
+  "narrow or wide: overrides the choice of kernel variants, which `doctor` shows; narrow needs subgroups of 8 lanes",
 );
 const cache = define(
   "GHOSTBATCH_CACHE",

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { captureCommands, runnableVariants } from "../../src/bench/capture.ts";
+import { captureCommands } from "../../src/bench/capture.ts";
 import { dispatchSize } from "../../src/bench/dispatch-size.ts";
 import {
   benchGhostCost,
@@ -24,10 +24,11 @@ import { benchStep, chromeTrace } from "../../src/bench/step.ts";
 import { printDispatches } from "../../src/gpu/dispatch-lines.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { roofline } from "../../src/gpu/roofline.ts";
+import { runnableVariants } from "../../src/gpu/variant.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { shaderFiles } from "../../src/host/shader-files.ts";
 import { rememberTimes, variantChoice } from "../../src/host/variant-choice.ts";
-import { UsageError } from "../../src/support/errors.ts";
+import { DeviceError, UsageError } from "../../src/support/errors.ts";
 import { persistent, readFloats } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 
@@ -276,6 +277,17 @@ test("the choice of variants: by features, by what was measured, by the user", (
   expect(variantChoice(gpu).reason).toBe("features"); // another adapter's measurement is not its own
   vi.stubEnv("GHOSTBATCH_VARIANT", "narrow");
   expect(variantChoice(own)).toMatchObject({ variant: "narrow", reason: "GHOSTBATCH_VARIANT" });
+  const real = new Gpu(gpu.device, { ...measured, subgroupMinSize: 32, subgroupMaxSize: 32 }, shaderFiles);
+  expect(() => variantChoice(real)).toThrow(DeviceError);
+  expect(() => variantChoice(real)).toThrow(
+    "need subgroups of exactly 8 lanes, some adapter has 32 to 32 lanes",
+  );
+  vi.stubEnv("GHOSTBATCH_VARIANT", "Wide");
+  expect(() => variantChoice(real)).toThrow(
+    new UsageError('GHOSTBATCH_VARIANT: expected narrow or wide, got "Wide"'),
+  );
+  vi.stubEnv("GHOSTBATCH_VARIANT", "wide");
+  expect(new Gpu(gpu.device, gpu.adapter, shaderFiles).variant).toBe(runnableVariants(gpu)[0]);
   vi.stubEnv("GHOSTBATCH_VARIANT", "");
   writeFileSync(join(folder, "adapters.json"), "{ damaged");
   expect(variantChoice(own).reason).toBe("features");
