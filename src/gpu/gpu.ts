@@ -4,9 +4,15 @@
  * (see recording.ts) it becomes an entry of the step that is replayed later.
  */
 import { env } from "../support/env.ts";
-import { type CapacityError, DeviceError } from "../support/errors.ts";
+import { type CapacityError, DeviceError, messageOf } from "../support/errors.ts";
 import type { AdapterFacts } from "./adapter.ts";
-import { type Command, encodeCommands, type PreparedCommand, type Recorder } from "./command.ts";
+import {
+  type Command,
+  encodeCommands,
+  type PreparedCommand,
+  type Recorder,
+  type Timestamps,
+} from "./command.ts";
 import { ConstantBuffers } from "./constant-buffers.ts";
 import { DeviceFailures } from "./failures.ts";
 import type { AnyLaunch, Kernel, Launch } from "./kernel.ts";
@@ -45,9 +51,10 @@ export class Gpu {
     });
     this.#constants = new ConstantBuffers(device, (bytes) => this.memory.createConstants(bytes));
     this.pipelines = new Pipelines(device, source, {
-      onCreate: (key) => {
+      onCreate: (kernel, key) => {
         this.#createdPipelines++;
-        if (env.debugLevel() >= 4) console.error(`pipeline ${key}`);
+        const level = env.debugLevel();
+        if (level >= 1) console.error(`compile ${level >= 4 ? key : kernel.file}`);
       },
       onError: (check) => this.failures.watch(check),
     });
@@ -121,10 +128,10 @@ export class Gpu {
     return { file: kernel.file, pipeline, bindGroup, workgroups: [x, y, z] };
   }
 
-  /** Submits commands in one compute pass, after what was dispatched eagerly before. */
-  submit(commands: readonly PreparedCommand[], label: string): void {
+  /** Submits commands, after what was dispatched eagerly before; with `timestamps`, the times of each are taken. */
+  submit(commands: readonly PreparedCommand[], label: string, timestamps: Timestamps | null = null): void {
     this.flush();
-    this.#encodeAndSubmit(commands, label);
+    this.#encodeAndSubmit(commands, label, timestamps);
   }
 
   /** Submits what was dispatched eagerly and not yet sent. */
@@ -135,9 +142,29 @@ export class Gpu {
     this.#encodeAndSubmit(batch, "eager");
   }
 
-  #encodeAndSubmit(commands: readonly PreparedCommand[], label: string): void {
+  #encodeAndSubmit(
+    commands: readonly PreparedCommand[],
+    label: string,
+    timestamps: Timestamps | null = null,
+  ): void {
+    if (env.debugLevel() >= 5) {
+      for (const [index, command] of commands.entries()) this.#submitAlone(command, index, timestamps);
+      return;
+    }
     this.failures.lastKernel = commands.at(-1)?.file ?? this.failures.lastKernel;
-    this.device.queue.submit([encodeCommands(this.device, commands, label)]);
+    this.device.queue.submit([encodeCommands(this.device, commands, label, timestamps)]);
+  }
+
+  /** One of several commands, with an error scope of its own: what is wrong with it is told with its name. */
+  #submitAlone(command: PreparedCommand, index: number, timestamps: Timestamps | null): void {
+    const { file } = command;
+    this.failures.lastKernel = file;
+    const own = timestamps && { ...timestamps, first: timestamps.first + 2 * index };
+    this.failures.scope(
+      "validation",
+      () => this.device.queue.submit([encodeCommands(this.device, [command], file, own)]),
+      (error) => `${file}: ${messageOf(error.message)}`,
+    );
   }
 
   /**

@@ -25,7 +25,7 @@ const BUFFER_TYPE: Record<BindingKind, GPUBufferBindingType> = {
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #source: ShaderSource;
-  readonly #onCreate: (key: string) => void;
+  readonly #onCreate: (kernel: AnyKernel, key: string) => void;
   readonly #onError: (check: Promise<unknown>) => void;
   readonly #shaders = new Map<string, ShaderFile>();
   readonly #modules = new Map<string, { module: GPUShaderModule; checked: Promise<void> }>();
@@ -35,7 +35,7 @@ export class Pipelines {
   constructor(
     device: GPUDevice,
     source: ShaderSource,
-    hooks: { onCreate: (key: string) => void; onError: (check: Promise<unknown>) => void },
+    hooks: { onCreate: (kernel: AnyKernel, key: string) => void; onError: (check: Promise<unknown>) => void },
   ) {
     this.#device = device;
     this.#source = source;
@@ -74,7 +74,7 @@ export class Pipelines {
     this.#onError(checked.then(async () => failIf(await scope, key)));
     const entry = { pipeline, layout: layout.group, shader };
     this.#pipelines.set(key, entry);
-    this.#onCreate(key);
+    this.#onCreate(kernel, key);
     return entry;
   }
 
@@ -91,7 +91,7 @@ export class Pipelines {
           throw new ShaderError(`${key}: ${messageOf(cause)}`, { cause });
         });
         this.#pipelines.set(key, { pipeline, layout: layout.group, shader });
-        this.#onCreate(key);
+        this.#onCreate(kernel, key);
       }),
     );
     const failed = results.find((result) => result.status === "rejected");
