@@ -75,8 +75,10 @@ export function ghostBatchNorm(
 
   const backward = (dy: Tensor, destination: Parameters<Parameters<typeof differentiable>[3]>[1]) => {
     const dx = destination(x) ?? { tensor: empty(gpu, x.shape), accumulate: false };
-    const dgamma = destination(gamma) ?? { tensor: empty(gpu, [C]), accumulate: false };
-    const dbeta = destination(beta) ?? { tensor: empty(gpu, [C]), accumulate: false };
+    const own = () => ({ tensor: empty(gpu, [C]), accumulate: false });
+    let [dgamma, dbeta] = [destination(gamma) ?? own(), destination(beta) ?? own()];
+    // The kernels add to both or to neither: where one is used elsewhere too, the tape adds.
+    if (dgamma.accumulate !== dbeta.accumulate) [dgamma, dbeta] = [own(), own()];
     const dresidual =
       residual && (destination(residual) ?? { tensor: empty(gpu, x.shape), accumulate: false });
     const sums = empty(gpu, sumsShape(x, ghosts), "f32", "gradient sums");
