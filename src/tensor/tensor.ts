@@ -109,7 +109,7 @@ export function slice(source: Tensor, offset: number, shape: readonly number[]):
   return tensor(source.gpu, source.storage, source.byteOffset + bytes, shape, source.dtype);
 }
 
-/** The same elements in another shape. Gradients flow through ops/reshape, not through this. */
+/** The same elements in another shape. No gradient flows through it: `flatten` in ops is differentiable. */
 export function view(source: Tensor, shape: readonly number[]): Tensor {
   if (sizeOf(shape) !== source.size) {
     throw new ShapeError(
