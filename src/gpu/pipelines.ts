@@ -128,6 +128,8 @@ export class Pipelines {
     const key = shader.bindings.map((binding) => binding.kind).join();
     let layout = this.#layouts.get(key);
     if (!layout) {
+      this.#requireBindings(shader);
+      this.#device.pushErrorScope("validation");
       const group = this.#device.createBindGroupLayout({
         label: key,
         entries: shader.bindings.map((binding, index) => ({
@@ -140,9 +142,23 @@ export class Pipelines {
         group,
         pipeline: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [group] }),
       };
+      const scope = this.#device.popErrorScope();
+      this.#onError(scope.then((error) => failIf(error, shader.path)));
       this.#layouts.set(key, layout);
     }
     return layout;
+  }
+
+  /** WebGPU guarantees 8 storage buffers; some gradients of batch norm need more. */
+  #requireBindings({ path, bindings }: ShaderFile): void {
+    const needed = bindings.filter(({ kind }) => kind !== "uniform").length;
+    const limit = this.#device.limits.maxStorageBuffersPerShaderStage;
+    if (needed > limit) {
+      throw new ShaderError(
+        `${path}: binds ${needed} storage buffers, this adapter has at most ${limit} in a shader ` +
+          "(maxStorageBuffersPerShaderStage): take another adapter",
+      );
+    }
   }
 }
 

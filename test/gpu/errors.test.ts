@@ -7,7 +7,9 @@ import { defineKernel } from "../../src/gpu/kernel.ts";
 import { Arena, record } from "../../src/gpu/recording.ts";
 import { openDawn } from "../../src/host/node-webgpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
+import { shaderFiles } from "../../src/host/shader-files.ts";
 import { launchRelu } from "../../src/kernels/elementwise.ts";
+import { launchGradInput } from "../../src/kernels/ghost-batch-norm-gradients.ts";
 import { DeviceError, ShaderError } from "../../src/support/errors.ts";
 import { empty, fromArray, persistent, readFloats, slice } from "../../src/tensor/tensor.ts";
 
@@ -51,6 +53,39 @@ test("names that are not the file's", async () => {
   expect(() => runOnce(gpu)).toThrow("test.wgsl: binds (z), but the kernel names (y)");
   const other = await gpuWith(`${HEAD}override C: u32;\n`);
   expect(() => runOnce(other)).toThrow("override C has no default and the kernel does not name it");
+});
+
+test("more storage buffers than the adapter binds: the file, what it needs and what there is", async () => {
+  const adapter = (await findAdapter(root))!;
+  const device = await adapter.requestDevice(); // with the limits that WebGPU guarantees
+  const gpu = new Gpu(device, adapterFacts(adapter.info), shaderFiles);
+  const [x, c] = [persistent(gpu, [4, 2, 3]), persistent(gpu, [2])];
+  const t = {
+    x,
+    dy: x,
+    statistics: persistent(gpu, [1, 2, 2]),
+    gamma: c,
+    beta: c,
+    sums: persistent(gpu, [1, 2, 1, 2]),
+  };
+  const outputs = {
+    dx: persistent(gpu, [4, 2, 3]),
+    dgamma: persistent(gpu, [2]),
+    dbeta: persistent(gpu, [2]),
+  };
+  const ghosts = { ghostSize: 4, ghosts: 1, total: 4 };
+  const options = {
+    ghosts,
+    firstChannel: 0,
+    eps: 1e-5,
+    relu: true,
+    accumulate: false,
+    accumulateParameters: false,
+  };
+  expect(() => launchGradInput({ ...t, ...outputs }, options)).toThrow(ShaderError);
+  expect(() => launchGradInput({ ...t, ...outputs }, options)).toThrow(
+    /^ghost-batch-norm\/grad-input\.wgsl: binds 9 storage buffers, this adapter has at most 8 in a shader/,
+  );
 });
 
 test("a lost device names the last kernel", async () => {
