@@ -36,6 +36,7 @@ export class Gpu {
   recorder: Recorder | null = null;
   readonly #constants: ConstantBuffers;
   #batch: PreparedCommand[] = [];
+  #closed = false;
   #createdBindGroups = 0;
   #createdPipelines = 0;
 
@@ -83,6 +84,7 @@ export class Gpu {
     launch: Launch<B, O, P, S>,
   ): void {
     if (this.memory.planning && !this.recorder) return;
+    this.#requireOpen();
     const command = { kernel, launch: launch as AnyLaunch };
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     const grid = command.launch.workgroups;
@@ -130,6 +132,7 @@ export class Gpu {
 
   /** Submits commands, after what was dispatched eagerly before; with `timestamps`, the times of each are taken. */
   submit(commands: readonly PreparedCommand[], label: string, timestamps: Timestamps | null = null): void {
+    this.#requireOpen();
     this.flush();
     this.#encodeAndSubmit(commands, label, timestamps);
   }
@@ -168,10 +171,12 @@ export class Gpu {
   }
 
   /**
-   * Memory for a tensor: of the recording when one is open, else from the pool until the scope ends.
+   * Memory for a tensor: of the recording when one is open, else from the pool until the scope ends, outside of scopes the
+   * lifetime. Outside of that too it is the caller's to give back, with `gpu.memory.release`.
    * @throws CapacityError when it is larger than one binding of the adapter
    */
   allocate(bytes: number, label: string): Storage {
+    this.#requireOpen();
     if (!this.recorder) return this.memory.allocate(bytes, label);
     this.memory.requireBindable(bytes, label);
     return this.recorder.allocate(bytes, label);
@@ -179,6 +184,7 @@ export class Gpu {
 
   /** Memory that outlives every scope and recording: parameters, data sets, counters. */
   allocatePersistent(bytes: number, label: string, usage: "storage" | "uniform" = "storage"): Storage {
+    this.#requireOpen();
     return this.memory.allocatePersistent(bytes, label, usage);
   }
 
@@ -208,6 +214,7 @@ export class Gpu {
   /** Copies numbers to the GPU, in order with dispatches and replays. */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
     if (this.memory.planning) return;
+    this.#requireOpen();
     this.flush();
     const buffer = view.storage.buffer;
     if (!buffer) throw new DeviceError(`${view.storage.label}: no memory to write to`);
@@ -223,6 +230,7 @@ export class Gpu {
   /** Copies the bytes of one view to another of the same length, in order with dispatches and replays. */
   copy(source: BufferView, target: BufferView): void {
     if (this.memory.planning) return;
+    this.#requireOpen();
     this.flush();
     const [read, written] = [source.storage.buffer, target.storage.buffer];
     if (!read || !written)
@@ -234,6 +242,7 @@ export class Gpu {
 
   /** The bytes of a view once all work before is done. @throws what went wrong on the device meanwhile */
   async read(view: BufferView): Promise<ArrayBuffer> {
+    this.#requireOpen();
     this.flush();
     const source = view.storage.buffer;
     if (!source) throw new DeviceError(`${view.storage.label}: no memory to read from`);
@@ -242,26 +251,46 @@ export class Gpu {
     const encoder = this.device.createCommandEncoder({ label: "read-back" });
     encoder.copyBufferToBuffer(source, view.byteOffset, staging, 0, size);
     this.device.queue.submit([encoder.finish()]);
+    let copy: ArrayBuffer;
     try {
       await staging.mapAsync(0x1, 0, size); // GPUMapMode.READ
+      copy = staging.getMappedRange(0, size).slice(0, view.byteLength);
     } catch (cause) {
       await this.failures.check();
       throw new DeviceError(
-        `reading ${view.storage.label} after ${this.failures.lastKernel}: ${(cause as Error).message}`,
+        `reading ${view.storage.label} after ${this.failures.lastKernel}: ${messageOf(cause)}`,
         { cause },
       );
+    } finally {
+      staging.unmap();
+      this.memory.staging.release(staging);
     }
-    const copy = staging.getMappedRange(0, size).slice(0, view.byteLength);
-    staging.unmap();
-    this.memory.staging.release(staging);
     await this.failures.check();
     return copy;
   }
 
   /** Waits until the GPU is idle. @throws what went wrong on the device meanwhile */
   async settle(): Promise<void> {
+    this.#requireOpen();
     this.flush();
     await this.device.queue.onSubmittedWorkDone();
     await this.failures.check();
   }
+
+  /** Ends the device and frees all of its memory, whatever is under way; the second time does nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#batch = [];
+    this.failures.keep(closedError(this.adapter));
+    this.device.destroy();
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw closedError(this.adapter);
+  }
+}
+
+function closedError({ name }: AdapterFacts): DeviceError {
+  return new DeviceError(`the device of ${name} was closed: open another one`);
 }

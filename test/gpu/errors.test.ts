@@ -96,6 +96,44 @@ test("a lost device names the last kernel", async () => {
   await expect(readFloats(kept)).rejects.toThrow(/device lost after test\.wgsl/);
 });
 
+test("a closed device says so, whatever is asked of it or was under way", async () => {
+  const gpu = await gpuWith(`${HEAD}@compute @workgroup_size(1)\nfn main() { y[0] = f32(SIZE); }\n`);
+  const kept = persistent(gpu, [4]);
+  const reading = readFloats(kept);
+  gpu.close();
+  gpu.close();
+  const closed = /^the device of .* was closed: open another one$/;
+  await expect(reading).rejects.toThrow(closed);
+  await expect(readFloats(kept)).rejects.toThrow(DeviceError);
+  await expect(gpu.settle()).rejects.toThrow(closed);
+  expect(() => runOnce(gpu)).toThrow(closed);
+  expect(() => gpu.write(kept, new Float32Array(4))).toThrow(closed);
+  expect(() => persistent(gpu, [4])).toThrow(closed);
+});
+
+test("a read that fails gives its staging buffer back", async () => {
+  const gpu = await gpuWith("");
+  const kept = persistent(gpu, [4]);
+  await readFloats(kept);
+  const { buffers } = gpu.created;
+  const failing = vi.spyOn(Object.getPrototypeOf(kept.storage.buffer), "mapAsync");
+  failing.mockRejectedValueOnce(new Error("not now"));
+  await expect(readFloats(kept)).rejects.toThrow("reading tensor [4] after no kernel yet: not now");
+  failing.mockRestore();
+  expect(await readFloats(kept)).toEqual(new Float32Array(4));
+  expect(gpu.created.buffers).toBe(buffers);
+});
+
+test("a tensor that no scope holds belongs to the lifetime", async () => {
+  const gpu = await gpuWith("");
+  const tensor = () => gpu.lifetime(async () => empty(gpu, [128]).storage);
+  const first = await tensor();
+  const { buffers } = gpu.created;
+  for (let i = 0; i < 5; i++) await tensor();
+  expect(gpu.created.buffers).toBe(buffers);
+  expect(first.buffer).toBeNull();
+});
+
 test("memory that the adapter does not have: what was asked for, what is in use, and what to do", async () => {
   const gpu = await gpuWith("");
   const inUse = persistent(gpu, [2 ** 20]);
