@@ -1,4 +1,4 @@
-// elementwise/relu-grad: dx = dy where y > 0, else 0; y is forward's output.
+// elementwise/relu-grad: dx = dy where y > 0 or NaN, else 0; y is forward's output.
 //
 // Dispatch: one lane per Element, folded into x and y.
 
@@ -16,6 +16,7 @@ struct Params {
 @group(0) @binding(3) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
+// @import lib/relu.wgsl
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
@@ -25,7 +26,7 @@ fn main(
 ) {
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
-  var gradient = select(Element(), dy[i], y[i] > Element());
+  var gradient = through_relu(dy[i], y[i]);
   if (ACCUMULATE) { gradient += dx[i]; }
   dx[i] = gradient;
 }

@@ -1,4 +1,4 @@
-// elementwise/relu: y = max(x, 0).
+// elementwise/relu: y = max(x, 0), NaN where x is.
 //
 // Dispatch: one lane per Element, folded into x and y.
 
@@ -14,6 +14,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
+// @import lib/relu.wgsl
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
@@ -23,5 +24,5 @@ fn main(
 ) {
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
-  y[i] = max(x[i], Element());
+  y[i] = rectified(x[i]);
 }

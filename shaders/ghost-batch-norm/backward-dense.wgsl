@@ -42,6 +42,7 @@ struct Params {
 alias Element = vec4<f32>;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 // @import lib/rows-sum.wgsl
 
 // What a ghost's samples share: dx = scale · dy' + constant + slope · (x − mean).

@@ -35,6 +35,7 @@ struct Params {
 alias Element = vec4<f32>;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 // @import lib/rows-sum.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)
@@ -64,7 +65,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   let moments = rows_sum(Rows(sum, squares), lane);
   let m1 = moments.a / f32(part.samples);
   let mean = shift + m1;
-  let variance = max(moments.b / f32(part.samples) - m1 * m1, Element());
+  let difference = moments.b / f32(part.samples) - m1 * m1;
+  let variance = select(difference, Element(), difference < Element());  // as variance_of
   if (own >= QUADS) { return; }
 
   if (lane.y == 0u) {
@@ -87,5 +89,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 
 fn write(i: u32, mean: Element, scale: Element, offset: Element) {
   let value = affine(x[i], mean, scale, offset);
-  y[i] = select(value, max(value, Element()), RELU);
+  y[i] = select(value, rectified(value), RELU);
 }

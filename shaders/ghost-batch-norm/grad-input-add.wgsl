@@ -45,6 +45,7 @@ struct Params {
 @group(0) @binding(10) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 
 // What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
 struct Group {

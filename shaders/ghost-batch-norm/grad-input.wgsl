@@ -42,6 +42,7 @@ struct Params {
 @group(0) @binding(9) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 
 // What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
 struct Group {

@@ -38,6 +38,7 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {

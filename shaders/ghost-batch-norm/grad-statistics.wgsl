@@ -38,6 +38,7 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 // @import lib/workgroup-sum-pair.wgsl
 
 @compute @workgroup_size(WG_SIZE)

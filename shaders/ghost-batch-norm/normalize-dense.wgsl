@@ -35,6 +35,7 @@ struct Params {
 alias Element = vec4<f32>;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn main(
@@ -75,5 +76,5 @@ fn gathered_variance(at: u32, stride: u32) -> Element {
 
 fn write(i: u32, mu: Element, scale: Element, shift: Element) {
   let value = affine(x[i], mu, scale, shift);
-  y[i] = select(value, max(value, Element()), RELU);
+  y[i] = select(value, rectified(value), RELU);
 }

@@ -40,6 +40,7 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
@@ -74,7 +75,7 @@ fn main(
 fn write(i: u32, mu: Element, scale: Element, shift: Element) {
   var value = affine(x[i], mu, scale, shift);
   if (RESIDUAL) { value += residual[i]; }
-  if (RELU) { value = max(value, Element()); }
+  if (RELU) { value = rectified(value); }
   y[i] = value;
 }
 

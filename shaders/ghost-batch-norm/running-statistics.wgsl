@@ -97,6 +97,6 @@ fn whole_batch(c: u32) -> vec2<f32> {
     count += n;
   }
   mean /= count;
-  let variance = max(square / count - mean * mean, 0.0);
+  let variance = variance_of(vec2<f32>(mean, square / count));
   return vec2<f32>(shift + mean, averaged(variance * count / (count - 1.0)));
 }

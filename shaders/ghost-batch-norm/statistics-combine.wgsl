@@ -40,5 +40,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   let moments = sums / f32(part.samples * HW);
   let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
-  statistics[row + c] = vec2<f32>(x[(part.first * C + c) * HW] + moments.x, max(moments.y - moments.x * moments.x, 0.0));
+  statistics[row + c] = vec2<f32>(x[(part.first * C + c) * HW] + moments.x, variance_of(moments));
 }

@@ -50,7 +50,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   let whole = rows_sum(Rows(sum, vec4<f32>()), lane).a / f32(tiles);
   if (lane.y == 0u && own < C) {
     let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
-    let between = max(whole.y - whole.x * whole.x, 0.0);
-    statistics[row + c] = vec2<f32>(shift + whole.x, whole.z / f32(PIXELS) + between);
+    statistics[row + c] = vec2<f32>(shift + whole.x, whole.z / f32(PIXELS) + variance_of(whole.xy));
   }
 }

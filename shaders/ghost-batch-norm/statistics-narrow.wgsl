@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 
   if (lane == 0u) {
     let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
-    statistics[row + c] = vec2<f32>(shift + m1, max(m2 - m1 * m1, 0.0));
+    statistics[row + c] = vec2<f32>(shift + m1, variance_of(vec2<f32>(m1, m2)));
   }
 }
 

@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     } else {
       let moments = sums / f32(count * WIDTH);
       let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
-      statistics[row + c] = vec2<f32>(shift + moments.x, max(moments.y - moments.x * moments.x, 0.0));
+      statistics[row + c] = vec2<f32>(shift + moments.x, variance_of(moments));
     }
   }
 }

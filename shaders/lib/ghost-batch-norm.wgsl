@@ -13,6 +13,12 @@ fn ghost(g: u32, ghostSize: u32, ghosts: u32, total: u32) -> Ghost {
   return Ghost(first, select(ghostSize, total - first, g + 1u == ghosts));
 }
 
+// The variance of means (d, d²): E[d²] − E[d]², 0 where rounding takes it below. A NaN stays one, which max(…, 0) may lose.
+fn variance_of(moments: vec2<f32>) -> f32 {
+  let variance = moments.y - moments.x * moments.x;
+  return select(variance, 0.0, variance < 0.0);
+}
+
 // r = 1 / √(variance + eps)
 fn inverse_deviation(variance: Element, eps: f32) -> Element {
   return 1.0 / sqrt(variance + eps);
@@ -22,9 +28,4 @@ fn inverse_deviation(variance: Element, eps: f32) -> Element {
 // keeps every digit when |mean| ≫ σ; fma is spelled out because backward recomputes the sign of this for the relu mask.
 fn affine(x: Element, mean: Element, scale: Element, beta: Element) -> Element {
   return fma(x - mean, scale, beta);
-}
-
-// The incoming gradient behind a relu: dy where the relu let y through, else 0.
-fn through_relu(dy: Element, y: Element) -> Element {
-  return select(Element(), dy, y > Element());
 }

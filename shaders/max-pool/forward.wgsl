@@ -3,7 +3,8 @@
 //   y[n,c,p,q] = max x[n, c, p·stride − padding + r, q·stride − padding + s]      r, s ∈ [0, KERNEL)
 //   indices[n,c,p,q] = h·W + w of that value; of equal ones the first in row-major order
 //
-// Padding never wins: positions outside x do not take part.
+// Padding never wins: positions outside x do not take part. NaN is larger than any number, as in PyTorch; of several the
+// last one in row-major order.
 // Dispatch: one lane per value of y, folded into x and y.
 
 override H: u32;              // height and width of x
@@ -47,7 +48,7 @@ fn main(
       if (h < 0 || h >= i32(H) || w < 0 || w >= i32(W)) { continue; }
       let position = u32(h) * W + u32(w);
       let value = x[plane * H * W + position];
-      if (at == H * W || value > best) {
+      if (at == H * W || value > best || is_nan(value)) {
         best = value;
         at = position;
       }
@@ -55,4 +56,9 @@ fn main(
   }
   y[i] = best;
   indices[i] = at;
+}
+
+// By the bits: a compiler that assumes finite arithmetic may take x != x for false.
+fn is_nan(value: f32) -> bool {
+  return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
 }

@@ -1,17 +1,9 @@
 /** The dispatches of a launcher as a list, to be changed, checked and timed one by one. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Variant } from "../gpu/variant.ts";
 import { DeviceError } from "../support/errors.ts";
 import { POISON } from "./poison.ts";
-
-export type Variant = Gpu["variant"];
-
-/** The variants whose kernels can run: the narrow ones take a subgroup to be 8 lanes. */
-export function runnableVariants(gpu: Gpu): Variant[] {
-  const { subgroupMinSize, subgroupMaxSize } = gpu.adapter;
-  const narrow = gpu.device.features.has("subgroups") && subgroupMinSize === 8 && subgroupMaxSize === 8;
-  return narrow ? ["narrow", "wide"] : ["wide"];
-}
 
 /**
  * What `body` dispatches under a variant, in order; nothing runs. Scratch memory that launchers take is poisoned and

@@ -2,8 +2,9 @@
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Roofline, roofline, shareOfRoofline } from "../gpu/roofline.ts";
+import { runnableVariants, type Variant } from "../gpu/variant.ts";
 import { messageOf, ShaderError } from "../support/errors.ts";
-import { captureCommands, runnableVariants, type Variant } from "./capture.ts";
+import { captureCommands } from "./capture.ts";
 import { type Finding, findingsOf, runCommands } from "./check.ts";
 import type { Pass, PassCase } from "./pass.ts";
 import type { Summary } from "./sample.ts";

@@ -12,7 +12,10 @@ export interface AdapterFacts {
   readonly subgroupMaxSize: number;
 }
 
-/** Features that kernels use where the adapter has them. */
+/**
+ * Features that are asked for where the adapter has them: subgroups for the narrow kernels, timestamps for the profiler,
+ * and the others for what a user's own kernel in `bench kernel` may enable.
+ */
 export const USEFUL_FEATURES = [
   "shader-f16",
   "subgroups",

@@ -23,14 +23,38 @@ export interface Recorder {
   allocate(bytes: number, label: string): Storage;
 }
 
-/** The commands in one compute pass; WebGPU orders them and makes each see what those before it wrote. */
+/** Where the GPU's clock is written before and after each of some commands: two queries each, one command behind the other. */
+export interface Timestamps {
+  readonly querySet: GPUQuerySet;
+  /** Query of the first command. */
+  readonly first: number;
+}
+
+/**
+ * The commands in one compute pass, or each in a pass of its own where their times are asked for; WebGPU orders them and
+ * makes each see what those before it wrote.
+ */
 export function encodeCommands(
   device: GPUDevice,
   commands: readonly PreparedCommand[],
   label: string,
+  timestamps: Timestamps | null = null,
 ): GPUCommandBuffer {
   const encoder = device.createCommandEncoder({ label });
-  const pass = encoder.beginComputePass();
+  if (timestamps === null) encodePass(encoder.beginComputePass(), commands);
+  else {
+    const { querySet, first } = timestamps;
+    for (const [index, command] of commands.entries()) {
+      const beginningOfPassWriteIndex = first + 2 * index;
+      const endOfPassWriteIndex = beginningOfPassWriteIndex + 1;
+      const timestampWrites = { querySet, beginningOfPassWriteIndex, endOfPassWriteIndex };
+      encodePass(encoder.beginComputePass({ timestampWrites }), [command]);
+    }
+  }
+  return encoder.finish();
+}
+
+function encodePass(pass: GPUComputePassEncoder, commands: readonly PreparedCommand[]): void {
   let current: GPUComputePipeline | null = null;
   for (const { pipeline, bindGroup, workgroups } of commands) {
     if (pipeline !== current) pass.setPipeline(pipeline);
@@ -39,5 +63,4 @@ export function encodeCommands(
     pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
   }
   pass.end();
-  return encoder.finish();
 }

@@ -14,9 +14,9 @@ export class DeviceFailures {
   constructor(device: GPUDevice) {
     this.#device = device;
     device.onuncapturederror = ({ error }) =>
-      this.#keep(new DeviceError(`${this.lastKernel}: ${messageOf(error.message)}`));
+      this.keep(new DeviceError(`${this.lastKernel}: ${messageOf(error.message)}`));
     void device.lost.then((info) =>
-      this.#keep(new DeviceLostError(`device lost after ${this.lastKernel}: ${info.message || info.reason}`)),
+      this.keep(new DeviceLostError(`device lost after ${this.lastKernel}: ${info.message || info.reason}`)),
     );
   }
 
@@ -26,7 +26,7 @@ export class DeviceFailures {
       () => void this.#checks.delete(settled),
       (error) => {
         this.#checks.delete(settled);
-        this.#keep(error instanceof GhostbatchError ? error : new DeviceError(String(error)));
+        this.keep(error instanceof GhostbatchError ? error : new DeviceError(String(error)));
       },
     );
     this.#checks.add(settled);
@@ -52,8 +52,8 @@ export class DeviceFailures {
     if (this.#failure) throw this.#failure;
   }
 
-  /** Keeps the first failure, but a shader's own over those that follow from it. */
-  #keep(error: GhostbatchError): void {
+  /** Keeps an error to be thrown by `check`: the first one, but a shader's own over those that follow from it. */
+  keep(error: GhostbatchError): void {
     if (!this.#failure || (error instanceof ShaderError && !(this.#failure instanceof ShaderError)))
       this.#failure = error;
   }

@@ -4,9 +4,15 @@
  * (see recording.ts) it becomes an entry of the step that is replayed later.
  */
 import { env } from "../support/env.ts";
-import { type CapacityError, DeviceError } from "../support/errors.ts";
+import { type CapacityError, DeviceError, messageOf } from "../support/errors.ts";
 import type { AdapterFacts } from "./adapter.ts";
-import { type Command, encodeCommands, type PreparedCommand, type Recorder } from "./command.ts";
+import {
+  type Command,
+  encodeCommands,
+  type PreparedCommand,
+  type Recorder,
+  type Timestamps,
+} from "./command.ts";
 import { ConstantBuffers } from "./constant-buffers.ts";
 import { DeviceFailures } from "./failures.ts";
 import type { AnyLaunch, Kernel, Launch } from "./kernel.ts";
@@ -14,9 +20,7 @@ import { DeviceMemory } from "./memory.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { ShaderSource } from "./shader.ts";
 import type { BufferView, Storage } from "./storage.ts";
-
-/** Lanes of a subgroup that the narrow kernels are written for. */
-const NARROW = 8;
+import { runnableVariants, type Variant } from "./variant.ts";
 
 /** Dispatches that wait for each other before they are submitted; bounds the work in one command buffer. */
 const BATCH = 128;
@@ -24,25 +28,22 @@ const BATCH = 128;
 export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterFacts;
-  /** Which files of a kernel with variants are used: "narrow" where a subgroup has 8 lanes, as CPUs have. */
-  variant: "narrow" | "wide";
+  /** Which files of a kernel with variants are used: as the features suggest, until the host has chosen. */
+  variant: Variant;
   readonly pipelines: Pipelines;
   readonly memory: DeviceMemory;
   readonly failures: DeviceFailures;
   recorder: Recorder | null = null;
   readonly #constants: ConstantBuffers;
   #batch: PreparedCommand[] = [];
+  #closed = false;
   #createdBindGroups = 0;
   #createdPipelines = 0;
 
   constructor(device: GPUDevice, adapter: AdapterFacts, source: ShaderSource) {
     this.device = device;
     this.adapter = adapter;
-    const { subgroupMinSize, subgroupMaxSize } = adapter;
-    const narrow =
-      device.features.has("subgroups") && subgroupMinSize === NARROW && subgroupMaxSize === NARROW;
-    const forced = env.variant();
-    this.variant = forced === "narrow" || forced === "wide" ? forced : narrow ? "narrow" : "wide";
+    this.variant = runnableVariants({ device, adapter })[0];
     this.failures = new DeviceFailures(device);
     this.memory = new DeviceMemory(device, {
       adapterName: adapter.name,
@@ -51,9 +52,10 @@ export class Gpu {
     });
     this.#constants = new ConstantBuffers(device, (bytes) => this.memory.createConstants(bytes));
     this.pipelines = new Pipelines(device, source, {
-      onCreate: (key) => {
+      onCreate: (kernel, key) => {
         this.#createdPipelines++;
-        if (env.debugLevel() >= 4) console.error(`pipeline ${key}`);
+        const level = env.debugLevel();
+        if (level >= 1) console.error(`compile ${level >= 4 ? key : kernel.file}`);
       },
       onError: (check) => this.failures.watch(check),
     });
@@ -82,6 +84,7 @@ export class Gpu {
     launch: Launch<B, O, P, S>,
   ): void {
     if (this.memory.planning && !this.recorder) return;
+    this.#requireOpen();
     const command = { kernel, launch: launch as AnyLaunch };
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     const grid = command.launch.workgroups;
@@ -127,10 +130,11 @@ export class Gpu {
     return { file: kernel.file, pipeline, bindGroup, workgroups: [x, y, z] };
   }
 
-  /** Submits commands in one compute pass, after what was dispatched eagerly before. */
-  submit(commands: readonly PreparedCommand[], label: string): void {
+  /** Submits commands, after what was dispatched eagerly before; with `timestamps`, the times of each are taken. */
+  submit(commands: readonly PreparedCommand[], label: string, timestamps: Timestamps | null = null): void {
+    this.#requireOpen();
     this.flush();
-    this.#encodeAndSubmit(commands, label);
+    this.#encodeAndSubmit(commands, label, timestamps);
   }
 
   /** Submits what was dispatched eagerly and not yet sent. */
@@ -141,16 +145,38 @@ export class Gpu {
     this.#encodeAndSubmit(batch, "eager");
   }
 
-  #encodeAndSubmit(commands: readonly PreparedCommand[], label: string): void {
+  #encodeAndSubmit(
+    commands: readonly PreparedCommand[],
+    label: string,
+    timestamps: Timestamps | null = null,
+  ): void {
+    if (env.debugLevel() >= 5) {
+      for (const [index, command] of commands.entries()) this.#submitAlone(command, index, timestamps);
+      return;
+    }
     this.failures.lastKernel = commands.at(-1)?.file ?? this.failures.lastKernel;
-    this.device.queue.submit([encodeCommands(this.device, commands, label)]);
+    this.device.queue.submit([encodeCommands(this.device, commands, label, timestamps)]);
+  }
+
+  /** One of several commands, with an error scope of its own: what is wrong with it is told with its name. */
+  #submitAlone(command: PreparedCommand, index: number, timestamps: Timestamps | null): void {
+    const { file } = command;
+    this.failures.lastKernel = file;
+    const own = timestamps && { ...timestamps, first: timestamps.first + 2 * index };
+    this.failures.scope(
+      "validation",
+      () => this.device.queue.submit([encodeCommands(this.device, [command], file, own)]),
+      (error) => `${file}: ${messageOf(error.message)}`,
+    );
   }
 
   /**
-   * Memory for a tensor: of the recording when one is open, else from the pool until the scope ends.
+   * Memory for a tensor: of the recording when one is open, else from the pool until the scope ends, outside of scopes the
+   * lifetime. Outside of that too it is the caller's to give back, with `gpu.memory.release`.
    * @throws CapacityError when it is larger than one binding of the adapter
    */
   allocate(bytes: number, label: string): Storage {
+    this.#requireOpen();
     if (!this.recorder) return this.memory.allocate(bytes, label);
     this.memory.requireBindable(bytes, label);
     return this.recorder.allocate(bytes, label);
@@ -158,6 +184,7 @@ export class Gpu {
 
   /** Memory that outlives every scope and recording: parameters, data sets, counters. */
   allocatePersistent(bytes: number, label: string, usage: "storage" | "uniform" = "storage"): Storage {
+    this.#requireOpen();
     return this.memory.allocatePersistent(bytes, label, usage);
   }
 
@@ -187,6 +214,7 @@ export class Gpu {
   /** Copies numbers to the GPU, in order with dispatches and replays. */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
     if (this.memory.planning) return;
+    this.#requireOpen();
     this.flush();
     const buffer = view.storage.buffer;
     if (!buffer) throw new DeviceError(`${view.storage.label}: no memory to write to`);
@@ -202,6 +230,7 @@ export class Gpu {
   /** Copies the bytes of one view to another of the same length, in order with dispatches and replays. */
   copy(source: BufferView, target: BufferView): void {
     if (this.memory.planning) return;
+    this.#requireOpen();
     this.flush();
     const [read, written] = [source.storage.buffer, target.storage.buffer];
     if (!read || !written)
@@ -213,6 +242,7 @@ export class Gpu {
 
   /** The bytes of a view once all work before is done. @throws what went wrong on the device meanwhile */
   async read(view: BufferView): Promise<ArrayBuffer> {
+    this.#requireOpen();
     this.flush();
     const source = view.storage.buffer;
     if (!source) throw new DeviceError(`${view.storage.label}: no memory to read from`);
@@ -221,26 +251,46 @@ export class Gpu {
     const encoder = this.device.createCommandEncoder({ label: "read-back" });
     encoder.copyBufferToBuffer(source, view.byteOffset, staging, 0, size);
     this.device.queue.submit([encoder.finish()]);
+    let copy: ArrayBuffer;
     try {
       await staging.mapAsync(0x1, 0, size); // GPUMapMode.READ
+      copy = staging.getMappedRange(0, size).slice(0, view.byteLength);
     } catch (cause) {
       await this.failures.check();
       throw new DeviceError(
-        `reading ${view.storage.label} after ${this.failures.lastKernel}: ${(cause as Error).message}`,
+        `reading ${view.storage.label} after ${this.failures.lastKernel}: ${messageOf(cause)}`,
         { cause },
       );
+    } finally {
+      staging.unmap();
+      this.memory.staging.release(staging);
     }
-    const copy = staging.getMappedRange(0, size).slice(0, view.byteLength);
-    staging.unmap();
-    this.memory.staging.release(staging);
     await this.failures.check();
     return copy;
   }
 
   /** Waits until the GPU is idle. @throws what went wrong on the device meanwhile */
   async settle(): Promise<void> {
+    this.#requireOpen();
     this.flush();
     await this.device.queue.onSubmittedWorkDone();
     await this.failures.check();
   }
+
+  /** Ends the device and frees all of its memory, whatever is under way; the second time does nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#batch = [];
+    this.failures.keep(closedError(this.adapter));
+    this.device.destroy();
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw closedError(this.adapter);
+  }
+}
+
+function closedError({ name }: AdapterFacts): DeviceError {
+  return new DeviceError(`the device of ${name} was closed: open another one`);
 }

@@ -31,8 +31,8 @@ export class DeviceMemory {
   readonly #scopes: Storage[][] = [];
   /** What does not fit, while `planOnly` runs; null otherwise. */
   #planned: CapacityError[] | null = null;
-  /** Buffers of the open lifetime; null outside one. */
-  #owned: GPUBuffer[] | null = null;
+  /** What the open lifetime ends with: buffers that are destroyed, storages that go back to the pool; null outside one. */
+  #owned: { readonly buffers: GPUBuffer[]; readonly storages: Set<Storage> } | null = null;
 
   /** @param options.flush submits what still uses buffers that are about to be reused or destroyed */
   constructor(
@@ -52,12 +52,19 @@ export class DeviceMemory {
     return this.#planned !== null;
   }
 
-  /** Memory from the pool, until the scope ends or it is released. @throws CapacityError */
+  /** Memory from the pool, until the scope ends, outside of scopes the lifetime, or it is released. @throws CapacityError */
   allocate(bytes: number, label: string): Storage {
     this.requireBindable(bytes, label);
     const storage = new Storage(bytes, label, false, this.#pool.acquire(bytes, label));
-    this.#scopes.at(-1)?.push(storage);
+    this.#hold(storage);
     return storage;
+  }
+
+  /** Notes who gives memory of the pool back. */
+  #hold(storage: Storage): void {
+    const scope = this.#scopes.at(-1);
+    if (scope) scope.push(storage);
+    else this.#owned?.storages.add(storage);
   }
 
   /** Memory that outlives every scope and recording, until the lifetime ends; none while a plan is made. */
@@ -70,7 +77,7 @@ export class DeviceMemory {
   /** A buffer that exists until the lifetime ends. */
   createPersistent(bytes: number, usage: keyof typeof USAGE, label: string): GPUBuffer {
     const buffer = this.#create(bytes, usage, label);
-    this.#owned?.push(buffer);
+    this.#owned?.buffers.push(buffer);
     return buffer;
   }
 
@@ -92,7 +99,7 @@ export class DeviceMemory {
       this.#scopes.pop();
       const kept = new Set(views.map((view) => view.storage));
       for (const storage of made) {
-        if (kept.has(storage)) this.#scopes.at(-1)?.push(storage);
+        if (kept.has(storage)) this.#hold(storage);
         else this.release(storage);
       }
     }
@@ -104,17 +111,20 @@ export class DeviceMemory {
     this.#flush();
     this.#pool.release(storage.buffer);
     storage.buffer = null;
+    this.#owned?.storages.delete(storage);
   }
 
-  /** Runs `body` and destroys the persistent buffers made in it. */
+  /** Runs `body` and destroys the persistent buffers made in it; storages that no scope had go back to the pool. */
   async lifetime<T>(body: () => Promise<T>): Promise<T> {
     const outer = this.#owned;
-    this.#owned = [];
+    const owned = { buffers: [] as GPUBuffer[], storages: new Set<Storage>() };
+    this.#owned = owned;
     try {
       return await body();
     } finally {
       this.#flush();
-      for (const buffer of this.#owned) {
+      for (const storage of owned.storages) this.release(storage);
+      for (const buffer of owned.buffers) {
         this.allocatedBytes -= buffer.size;
         buffer.destroy();
       }

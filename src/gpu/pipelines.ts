@@ -25,7 +25,7 @@ const BUFFER_TYPE: Record<BindingKind, GPUBufferBindingType> = {
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #source: ShaderSource;
-  readonly #onCreate: (key: string) => void;
+  readonly #onCreate: (kernel: AnyKernel, key: string) => void;
   readonly #onError: (check: Promise<unknown>) => void;
   readonly #shaders = new Map<string, ShaderFile>();
   readonly #modules = new Map<string, { module: GPUShaderModule; checked: Promise<void> }>();
@@ -35,7 +35,7 @@ export class Pipelines {
   constructor(
     device: GPUDevice,
     source: ShaderSource,
-    hooks: { onCreate: (key: string) => void; onError: (check: Promise<unknown>) => void },
+    hooks: { onCreate: (kernel: AnyKernel, key: string) => void; onError: (check: Promise<unknown>) => void },
   ) {
     this.#device = device;
     this.#source = source;
@@ -74,7 +74,7 @@ export class Pipelines {
     this.#onError(checked.then(async () => failIf(await scope, key)));
     const entry = { pipeline, layout: layout.group, shader };
     this.#pipelines.set(key, entry);
-    this.#onCreate(key);
+    this.#onCreate(kernel, key);
     return entry;
   }
 
@@ -91,7 +91,7 @@ export class Pipelines {
           throw new ShaderError(`${key}: ${messageOf(cause)}`, { cause });
         });
         this.#pipelines.set(key, { pipeline, layout: layout.group, shader });
-        this.#onCreate(key);
+        this.#onCreate(kernel, key);
       }),
     );
     const failed = results.find((result) => result.status === "rejected");
@@ -128,6 +128,8 @@ export class Pipelines {
     const key = shader.bindings.map((binding) => binding.kind).join();
     let layout = this.#layouts.get(key);
     if (!layout) {
+      this.#requireBindings(shader);
+      this.#device.pushErrorScope("validation");
       const group = this.#device.createBindGroupLayout({
         label: key,
         entries: shader.bindings.map((binding, index) => ({
@@ -140,9 +142,23 @@ export class Pipelines {
         group,
         pipeline: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [group] }),
       };
+      const scope = this.#device.popErrorScope();
+      this.#onError(scope.then((error) => failIf(error, shader.path)));
       this.#layouts.set(key, layout);
     }
     return layout;
+  }
+
+  /** WebGPU guarantees 8 storage buffers; some gradients of batch norm need more. */
+  #requireBindings({ path, bindings }: ShaderFile): void {
+    const needed = bindings.filter(({ kind }) => kind !== "uniform").length;
+    const limit = this.#device.limits.maxStorageBuffersPerShaderStage;
+    if (needed > limit) {
+      throw new ShaderError(
+        `${path}: binds ${needed} storage buffers, this adapter has at most ${limit} in a shader ` +
+          "(maxStorageBuffersPerShaderStage): take another adapter",
+      );
+    }
   }
 }
 

@@ -1,16 +1,23 @@
-/** Time of every dispatch of a step: by timestamp queries where the adapter has them, else by waiting for each. */
+/**
+ * Time of every dispatch of a step: by timestamp queries where the adapter has them, else by waiting for each, and then
+ * nothing else may be submitted before the times are there.
+ */
 import type { Command, PreparedCommand } from "./command.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
 import type { BufferView } from "./storage.ts";
 
-export interface DispatchTime {
+/** A dispatch in words and numbers. */
+export interface DispatchDescription {
   readonly kernel: string;
   /** Its buffers and their shapes: "x [32, 16, 32, 32]". */
   readonly buffers: readonly string[];
   readonly workgroups: readonly [number, number, number];
-  readonly ms: number;
   readonly cost: Cost;
+}
+
+export interface DispatchTime extends DispatchDescription {
+  readonly ms: number;
 }
 
 /** Queries in one set: WebGPU's limit. Two belong to a dispatch. */
@@ -23,18 +30,23 @@ export async function measureDispatches(
   prepared: readonly PreparedCommand[],
 ): Promise<DispatchTime[]> {
   const times = await timeDispatches(gpu, prepared);
-  return commands.map(({ kernel, launch }, index) => ({
-    kernel: kernel.file,
-    buffers: Object.entries(launch.buffers).map(([name, view]) => `${name} [${shapeOf(view)}]`),
-    workgroups: prepared[index]!.workgroups,
-    ms: times[index]!,
-    cost: launch.cost,
-  }));
+  return commands.map((command, index) => ({ ...describeDispatch(command), ms: times[index]! }));
+}
+
+export function describeDispatch({ kernel, launch }: Command): DispatchDescription {
+  const [x, y = 1, z = 1] = launch.workgroups;
+  const buffers = Object.entries(launch.buffers).map(([name, view]) => `${name} [${shapeOf(view)}]`);
+  return { kernel: kernel.file, buffers, workgroups: [x, y, z], cost: launch.cost };
 }
 
 /** The times alone, ms. */
 export function timeDispatches(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
-  return gpu.device.features.has("timestamp-query") ? byTimestamps(gpu, prepared) : byWaiting(gpu, prepared);
+  return hasTimestamps(gpu) ? byTimestamps(gpu, prepared) : byWaiting(gpu, prepared);
+}
+
+/** Whether times are taken without waiting: the commands are then all submitted when `timeDispatches` returns. */
+export function hasTimestamps(gpu: Gpu): boolean {
+  return gpu.device.features.has("timestamp-query");
 }
 
 /** Tensors have a shape; a plain range of memory has its numbers. */
@@ -42,38 +54,37 @@ function shapeOf(view: BufferView & { readonly shape?: readonly number[] }): str
   return (view.shape ?? [view.byteLength / 4]).join(", ");
 }
 
+/** All is submitted before the first await: whatever the caller writes or submits next comes after it. */
 async function byTimestamps(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
-  gpu.flush();
-  const { device } = gpu;
+  const parts: (() => Promise<number[]>)[] = [];
+  for (let start = 0; start < prepared.length; start += QUERIES / 2)
+    parts.push(submitTimed(gpu, prepared.slice(start, start + QUERIES / 2)));
   const times: number[] = [];
-  for (let start = 0; start < prepared.length; start += QUERIES / 2) {
-    const part = prepared.slice(start, start + QUERIES / 2);
-    const querySet = device.createQuerySet({ type: "timestamp", count: part.length * 2 });
-    const bytes = part.length * 16;
-    const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
-    const staging = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
-    const encoder = device.createCommandEncoder({ label: "profile" });
-    for (const [index, { pipeline, bindGroup, workgroups }] of part.entries()) {
-      const timestampWrites = {
-        querySet,
-        beginningOfPassWriteIndex: index * 2,
-        endOfPassWriteIndex: index * 2 + 1,
-      };
-      const pass = encoder.beginComputePass({ timestampWrites });
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...workgroups);
-      pass.end();
-    }
-    encoder.resolveQuerySet(querySet, 0, part.length * 2, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
-    device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(0x1);
-    const stamps = new BigUint64Array(staging.getMappedRange());
-    for (let i = 0; i < part.length; i++) times.push(Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6);
-    for (const object of [querySet, resolved, staging]) object.destroy();
-  }
+  for (const read of parts) times.push(...(await read()));
   return times;
+}
+
+/** Submits the commands of one query set; what it returns waits for their times. */
+function submitTimed(gpu: Gpu, part: readonly PreparedCommand[]): () => Promise<number[]> {
+  const { device } = gpu;
+  const querySet = device.createQuerySet({ type: "timestamp", count: part.length * 2 });
+  const bytes = part.length * 16;
+  const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
+  const staging = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  gpu.submit(part, "profile", { querySet, first: 0 });
+  const encoder = device.createCommandEncoder({ label: "profile" });
+  encoder.resolveQuerySet(querySet, 0, part.length * 2, resolved, 0);
+  encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
+  device.queue.submit([encoder.finish()]);
+  return async () => {
+    try {
+      await staging.mapAsync(0x1);
+      const stamps = new BigUint64Array(staging.getMappedRange());
+      return part.map((_, i) => Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6);
+    } finally {
+      for (const object of [querySet, resolved, staging]) object.destroy();
+    }
+  };
 }
 
 async function byWaiting(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {

@@ -8,10 +8,10 @@
 import { env } from "../support/env.ts";
 import { DeviceError } from "../support/errors.ts";
 import type { Command, PreparedCommand } from "./command.ts";
-import { printDispatches } from "./dispatch-lines.ts";
+import { printDispatches, printUntimedDispatches } from "./dispatch-lines.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
-import { type DispatchTime, measureDispatches } from "./profiler.ts";
+import { type DispatchTime, describeDispatch, hasTimestamps, measureDispatches } from "./profiler.ts";
 import { roofline } from "./roofline.ts";
 import { aligned, type BufferView, Storage } from "./storage.ts";
 
@@ -102,11 +102,14 @@ export class Recording {
 
   /** Submits the step once more. Nothing is created; returns before the GPU has run it. */
   replay(): void {
-    if (env.debugLevel() >= 2) {
+    if (env.debugLevel() < 2) this.#gpu.submit(this.#prepared, this.label);
+    else if (hasTimestamps(this.#gpu))
       this.#gpu.failures.watch(this.#print()); // told at the next read or settle
-      return;
+    else {
+      // Waiting for each dispatch would let the next step's writes overtake the rest of this one.
+      this.#gpu.submit(this.#prepared, this.label);
+      printUntimedDispatches(this.#commands.map(describeDispatch), this.#gpu.adapter.name);
     }
-    this.#gpu.submit(this.#prepared, this.label);
   }
 
   /** The dispatches of the step, each with how to run it by itself: what a search for the one that goes wrong needs. */

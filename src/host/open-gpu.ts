@@ -1,6 +1,7 @@
 /** From nothing to a Gpu in Node: the adapter asked for, a hardware one, or the software one where there is none. */
 import { adapterFacts, findAdapter, requestDevice } from "../gpu/adapter.ts";
 import { Gpu } from "../gpu/gpu.ts";
+import { env } from "../support/env.ts";
 import { DeviceError } from "../support/errors.ts";
 import { listAdapters, openDawn } from "./node-webgpu.ts";
 import { pollPatiently } from "./patient-polling.ts";
@@ -35,7 +36,9 @@ export async function openGpu({ adapter: wanted, relaunch = false }: OpenGpuOpti
   if (adapter && facts && !(software && !facts.software)) {
     if (facts.software) pollPatiently();
     const gpu = new Gpu(await requestDevice(adapter), facts, shaderFiles);
-    gpu.variant = variantChoice(gpu).variant;
+    const { variant, reason } = variantChoice(gpu);
+    gpu.variant = variant;
+    if (env.debugLevel() >= 1) console.error(`device ${facts.name}, ${variant} kernels by ${reason}`);
     return gpu;
   }
   if (wanted === undefined && relaunch && elsewhere) return relaunchOnSoftwareGpu();

@@ -7,10 +7,10 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { runnableVariants, type Variant } from "../gpu/variant.ts";
 import { cacheDirectory } from "../storage/cache-directory.ts";
 import { env } from "../support/env.ts";
-
-export type Variant = Gpu["variant"];
+import { DeviceError, UsageError } from "../support/errors.ts";
 
 /** Milliseconds of the same work in either variant. */
 export type VariantTimes = Readonly<Record<Variant, number>>;
@@ -22,14 +22,32 @@ export interface VariantChoice {
   readonly times: VariantTimes | null;
 }
 
-/** The choice for an opened adapter, whose `variant` is that of its features. */
+/**
+ * The choice for an opened adapter.
+ * @throws UsageError for a GHOSTBATCH_VARIANT that does not exist, DeviceError for one that the adapter cannot run
+ */
 export function variantChoice(gpu: Gpu): VariantChoice {
+  const runnable = runnableVariants(gpu);
   const times = rememberedTimes(gpu.adapter);
-  const forced = env.variant();
-  if (forced === "narrow" || forced === "wide")
-    return { variant: forced, reason: "GHOSTBATCH_VARIANT", times };
-  if (!times) return { variant: gpu.variant, reason: "features", times };
+  const forced = forcedVariant(gpu.adapter, runnable);
+  if (forced !== null) return { variant: forced, reason: "GHOSTBATCH_VARIANT", times };
+  if (!times || runnable.length === 1) return { variant: runnable[0], reason: "features", times };
   return { variant: times.narrow < times.wide ? "narrow" : "wide", reason: "measured", times };
+}
+
+function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Variant | null {
+  const value = env.variant() ?? "";
+  if (value === "") return null;
+  if (value !== "narrow" && value !== "wide") {
+    throw new UsageError(`GHOSTBATCH_VARIANT: expected narrow or wide, got ${JSON.stringify(value)}`);
+  }
+  if (runnable.includes(value)) return value;
+  const { name, subgroupMinSize, subgroupMaxSize } = adapter;
+  const lanes = subgroupMaxSize > 0 ? `${subgroupMinSize} to ${subgroupMaxSize} lanes` : "no subgroups";
+  throw new DeviceError(
+    `GHOSTBATCH_VARIANT=${value}: the narrow kernels need subgroups of exactly 8 lanes, ${name} has ${lanes}: ` +
+      "leave it out, or set it to wide",
+  );
 }
 
 /** Keeps a measurement for the next processes; where nothing can be written, for this one alone. */

@@ -30,13 +30,13 @@ export function launchAdd(t: { a: Tensor; b: Tensor; y: Tensor }): void {
   t.y.gpu.run(ADD, { buffers: t, ...elements(size), cost: { flops: size, bytes: 12 * size } });
 }
 
-/** y = max(x, 0), both of one size. */
+/** y = max(x, 0), NaN where x is; both of one size. */
 export function launchRelu(t: { x: Tensor; y: Tensor }): void {
   const { size } = t.y;
   t.y.gpu.run(RELU, { buffers: t, ...elements(size), cost: { flops: size, bytes: 8 * size } });
 }
 
-/** dx = dy where y > 0, else 0, written or added to; all of one size. */
+/** dx = dy where y > 0 or NaN, else 0, written or added to; all of one size. */
 export function launchReluGrad(
   t: { y: Tensor; dy: Tensor; dx: Tensor },
   { accumulate }: { accumulate: boolean },

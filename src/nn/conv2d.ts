@@ -3,7 +3,7 @@ import { addChannelBias } from "../ops/channel-bias.ts";
 import { conv2d, conv2dWithMoments } from "../ops/conv2d.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { constant, normal, uniformWithin } from "./initialize.ts";
-import { Module, Parameter } from "./module.ts";
+import { Module, type ModuleWithMoments, Parameter } from "./module.ts";
 
 export interface Conv2dModuleOptions {
   /** Side of the square filter, pixels. */
@@ -19,7 +19,7 @@ export interface Conv2dModuleOptions {
 }
 
 /** Convolution of [N, inputs, H, W] to [N, outputs, P, Q]. */
-export class Conv2d extends Module {
+export class Conv2d extends Module implements ModuleWithMoments {
   readonly weight: Parameter; // [outputs, inputs, kernel, kernel]
   readonly bias: Parameter | null; // [outputs]
   readonly #stride: number;

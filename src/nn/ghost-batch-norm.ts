@@ -2,9 +2,8 @@ import type { Moments } from "../kernels/ghost-batch-norm.ts";
 import { affineNorm } from "../ops/affine-norm.ts";
 import { ghostBatchNorm } from "../ops/ghost-batch-norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Conv2d } from "./conv2d.ts";
 import { constant, uniformBetween } from "./initialize.ts";
-import { type FusableWithRelu, type Mode, Module, Parameter } from "./module.ts";
+import { type FusableNorm, type Mode, Module, type ModuleWithMoments, Parameter } from "./module.ts";
 import type { NormState } from "./norm-state.ts";
 
 export interface NormOptions {
@@ -24,8 +23,7 @@ interface ForwardOptions {
  * the mode's business, not the layer's. Evaluation uses the running statistics and knows no ghosts.
  * Source: Hoffer et al. 2017, Algorithm 1.
  */
-export class GhostBatchNorm extends Module implements FusableWithRelu {
-  readonly fusesRelu = true;
+export class GhostBatchNorm extends Module implements FusableNorm {
   readonly gamma: Parameter; // [channels]
   readonly beta: Parameter; // [channels]
   readonly channels: number;
@@ -83,7 +81,7 @@ export class GhostBatchNorm extends Module implements FusableWithRelu {
    * Of a convolution of x, which gives the statistics along with its output. In evaluation too, where nobody reads them: software
    * adapters take longer to compile the convolution once more without them.
    */
-  forwardOf(convolution: Conv2d, x: Tensor, mode: Mode, options: ForwardOptions = {}): Tensor {
+  forwardOf(convolution: ModuleWithMoments, x: Tensor, mode: Mode, options: ForwardOptions = {}): Tensor {
     const { y, moments } = convolution.forwardWithMoments(x);
     return this.forward(y, mode, { ...options, moments });
   }

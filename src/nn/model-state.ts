@@ -6,7 +6,7 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
 import { launchRunningStatistics, type RunningRule } from "../kernels/ghost-batch-norm.ts";
-import { CapacityError } from "../support/errors.ts";
+import { CapacityError, UsageError } from "../support/errors.ts";
 import { formatBytes, formatCount } from "../support/format.ts";
 import { STREAMS } from "../support/random.ts";
 import { ELEMENT_BYTES, persistent, slice, type Tensor } from "../tensor/tensor.ts";
@@ -100,7 +100,7 @@ export function markStart({ gpu, values, start }: ModelState): void {
   gpu.copy(values, start);
 }
 
-/** Gradients of a new model: zero velocity, as after construction. */
+/** The velocity of a new model: zeros. */
 export function resetVelocity({ gpu, velocity }: ModelState): void {
   gpu.write(velocity, new Float32Array(velocity.size));
 }
@@ -109,6 +109,7 @@ export function resetVelocity({ gpu, velocity }: ModelState): void {
  * Updates the running statistics of every layer from the ghost batches of a whole batch: one dispatch.
  *
  * @param ghosts those of the whole batch, whatever slabs it was processed in
+ * @throws UsageError for the rule `paper-literal`, which averages √(variance + eps), where layers differ in eps
  */
 export function updateRunningStatistics(
   state: ModelState,
@@ -117,11 +118,18 @@ export function updateRunningStatistics(
 ): void {
   const { normState, gpu } = state;
   if (!normState) return;
+  const [eps, ...others] = new Set(state.norms.map(([, norm]) => norm.eps));
+  if (rule === "paper-literal" && others.length > 0) {
+    throw new UsageError(
+      `running statistics by ${rule}: expected one eps for all batch norms, got ${[eps, ...others].join(", ")}: ` +
+        "give every GhostBatchNorm the same, or take another rule",
+    );
+  }
   const pixels = new Uint32Array(normState.channels);
   for (const [, norm] of state.norms)
     pixels.fill(norm.pixels, norm.firstChannel, norm.firstChannel + norm.channels);
   gpu.write(normState.pixels, pixels);
-  launchRunningStatistics({ ...normState, ghosts }, { rule, momentum });
+  launchRunningStatistics({ ...normState, ghosts }, { rule, momentum, eps: eps! });
 }
 
 function placeNorms(gpu: Gpu, norms: readonly GhostBatchNorm[], rows: number): NormState | null {

@@ -2,7 +2,7 @@
  * Modules own parameters; a model is a module of modules. Parameters are found by walking properties in the order
  * in which the constructor sets them, so nothing is registered, and a path of property names is PyTorch's name.
  */
-import type { Ghosts } from "../kernels/ghost-batch-norm.ts";
+import type { Ghosts, Moments } from "../kernels/ghost-batch-norm.ts";
 import type { RandomKey } from "../kernels/random.ts";
 import { relu } from "../ops/relu.ts";
 import { sizeOf } from "../tensor/shape.ts";
@@ -88,7 +88,10 @@ export class Relu extends Module {
   }
 }
 
-/** Modules one after the other, named 0, 1, … as PyTorch's. A batch norm followed by a ReLU runs as one kernel. */
+/**
+ * Modules one after the other, named 0, 1, … as PyTorch's. A batch norm followed by a ReLU runs as one kernel, and takes its
+ * statistics from a convolution before it.
+ */
 export class Sequential extends Module {
   readonly modules: readonly Module[];
 
@@ -99,26 +102,38 @@ export class Sequential extends Module {
 
   forward(x: Tensor, mode: Mode): Tensor {
     let h = x;
-    for (let i = 0; i < this.modules.length; i++) {
-      const module = this.modules[i]!;
-      const next = this.modules[i + 1];
-      if (isFusable(module) && next instanceof Relu) {
-        h = module.forward(h, mode, { relu: true });
-        i++;
-      } else {
-        h = module.forward(h, mode);
+    let at = 0;
+    while (at < this.modules.length) {
+      const module = this.modules[at++]!;
+      const convolution = givesMoments(module) && isNorm(this.modules[at]) ? module : null;
+      const norm = convolution ? this.modules[at++]! : module;
+      if (!isNorm(norm)) {
+        h = norm.forward(h, mode);
+        continue;
       }
+      const relu = this.modules[at] instanceof Relu;
+      if (relu) at++;
+      h = convolution ? norm.forwardOf(convolution, h, mode, { relu }) : norm.forward(h, mode, { relu });
     }
     return h;
   }
 }
 
-/** A module whose kernel applies the ReLU that follows it. */
-export interface FusableWithRelu extends Module {
-  readonly fusesRelu: true;
-  forward(x: Tensor, mode: Mode, options?: { relu?: boolean }): Tensor;
+/** A convolution, which can leave what a norm behind it needs for its statistics. */
+export interface ModuleWithMoments extends Module {
+  forwardWithMoments(x: Tensor): { y: Tensor; moments: Moments | null };
 }
 
-function isFusable(module: Module): module is FusableWithRelu {
-  return "fusesRelu" in module;
+/** A norm, whose kernel applies the ReLU that follows it. */
+export interface FusableNorm extends Module {
+  forward(x: Tensor, mode: Mode, options?: { relu?: boolean }): Tensor;
+  forwardOf(convolution: ModuleWithMoments, x: Tensor, mode: Mode, options?: { relu?: boolean }): Tensor;
+}
+
+function givesMoments(module: Module): module is ModuleWithMoments {
+  return "forwardWithMoments" in module;
+}
+
+function isNorm(module: Module | undefined): module is FusableNorm {
+  return module !== undefined && "forwardOf" in module;
 }

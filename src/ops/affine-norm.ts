@@ -1,5 +1,6 @@
 import { launchAffine } from "../kernels/ghost-batch-norm.ts";
-import { expectShape } from "../tensor/shape.ts";
+import { ShapeError } from "../support/errors.ts";
+import { expectShape, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 
 /**
@@ -10,7 +11,7 @@ import { empty, type Tensor } from "../tensor/tensor.ts";
  * @param gamma [C]
  * @param beta  [C]
  * @param options.runningMean, options.runningVariance [channels of all layers], read from `firstChannel` on
- * @throws ShapeError when the shapes do not fit
+ * @throws ShapeError when the shapes do not fit, or the channels run past the end of the running statistics
  */
 export function affineNorm(
   x: Tensor,
@@ -29,6 +30,14 @@ export function affineNorm(
   expectShape("affineNorm: gamma", gamma.shape, [x.shape[1]!]);
   expectShape("affineNorm: beta", beta.shape, gamma.shape);
   if (residual) expectShape("affineNorm: residual", residual.shape, x.shape);
+  expectShape("affineNorm: runningVariance", runningVariance.shape, runningMean.shape);
+  // Past the end of a buffer WebGPU reads something harmless: there would be no error, only wrong numbers.
+  if (firstChannel + gamma.size > runningMean.size) {
+    throw new ShapeError(
+      `affineNorm: runningMean ${shapeText(runningMean.shape)} holds ${runningMean.size} channels, the layer has ` +
+        `${gamma.size} from ${firstChannel} on: give running statistics of at least ${firstChannel + gamma.size} channels`,
+    );
+  }
   const y = empty(x.gpu, x.shape, "f32", "affine norm");
   const tensors = { x, runningMean, runningVariance, gamma, beta, y };
   launchAffine({ ...tensors, ...(residual && { residual }) }, { firstChannel, eps, relu });

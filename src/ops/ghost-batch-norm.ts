@@ -2,7 +2,7 @@ import { type Ghosts, launchForward, type Moments, partialsShape } from "../kern
 import { mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
 import { launchBackward, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
-import { expectShape } from "../tensor/shape.ts";
+import { dims, expectShape, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
@@ -35,7 +35,8 @@ export interface GhostBatchNormOptions {
  * @param gamma [C]
  * @param beta  [C]
  * @returns y, of x's shape
- * @throws ShapeError when the shapes do not fit, or a ghost has a single value per channel
+ * @throws ShapeError when the shapes do not fit, the ghosts or channels run past the end of `statistics`, or a ghost has
+ *   a single value per channel
  */
 export function ghostBatchNorm(
   x: Tensor,
@@ -49,6 +50,7 @@ export function ghostBatchNorm(
   expectShape("ghostBatchNorm: gamma", gamma.shape, [C]);
   expectShape("ghostBatchNorm: beta", beta.shape, [C]);
   if (residual) expectShape("ghostBatchNorm: residual", residual.shape, x.shape);
+  expectRoom(statistics, ghosts, { first: firstChannel, count: C });
   if (ghosts.total !== N)
     throw new ShapeError(`ghostBatchNorm: the ghosts hold ${ghosts.total} samples, x has ${N}`);
   const last = N - (ghosts.ghosts - 1) * ghosts.ghostSize;
@@ -73,8 +75,10 @@ export function ghostBatchNorm(
 
   const backward = (dy: Tensor, destination: Parameters<Parameters<typeof differentiable>[3]>[1]) => {
     const dx = destination(x) ?? { tensor: empty(gpu, x.shape), accumulate: false };
-    const dgamma = destination(gamma) ?? { tensor: empty(gpu, [C]), accumulate: false };
-    const dbeta = destination(beta) ?? { tensor: empty(gpu, [C]), accumulate: false };
+    const own = () => ({ tensor: empty(gpu, [C]), accumulate: false });
+    let [dgamma, dbeta] = [destination(gamma) ?? own(), destination(beta) ?? own()];
+    // The kernels add to both or to neither: where one is used elsewhere too, the tape adds.
+    if (dgamma.accumulate !== dbeta.accumulate) [dgamma, dbeta] = [own(), own()];
     const dresidual =
       residual && (destination(residual) ?? { tensor: empty(gpu, x.shape), accumulate: false });
     const sums = empty(gpu, sumsShape(x, ghosts), "f32", "gradient sums");
@@ -99,4 +103,27 @@ export function ghostBatchNorm(
     });
   }
   return y;
+}
+
+/** Past the end of a buffer WebGPU reads and writes something harmless: there would be no error, only wrong numbers. */
+function expectRoom(
+  statistics: Tensor,
+  { firstGhost, ghosts }: GhostBatchNormOptions["ghosts"],
+  channels: { readonly first: number; readonly count: number },
+): void {
+  const [rows, columns] = dims("ghostBatchNorm: statistics", statistics.shape, 3) as [number, number, number];
+  expectShape("ghostBatchNorm: statistics", statistics.shape, [rows, columns, 2]);
+  const last = firstGhost + ghosts;
+  if (last > rows) {
+    throw new ShapeError(
+      `ghostBatchNorm: statistics ${shapeText(statistics.shape)} hold ${rows} ghosts, the batch's ghosts ${firstGhost} to ` +
+        `${last - 1} need ${last}: materialize the model with maximumGhosts of at least ${last}`,
+    );
+  }
+  if (channels.first + channels.count > columns) {
+    throw new ShapeError(
+      `ghostBatchNorm: statistics ${shapeText(statistics.shape)} hold ${columns} channels, the layer has ${channels.count} ` +
+        `from ${channels.first} on: give statistics of at least ${channels.first + channels.count} channels`,
+    );
+  }
 }

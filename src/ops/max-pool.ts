@@ -5,8 +5,8 @@ import { empty, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
 /**
- * y[n,c,p,q] = the largest value of the window; padding never wins. Of equal values the first in row-major order gets
- * the gradient, as in PyTorch.
+ * y[n,c,p,q] = the largest value of the window, NaN where it has one; padding never wins. Of equal values the first in
+ * row-major order gets the gradient, of several NaN the last, as in PyTorch.
  *
  * @param x [N, C, H, W]
  * @returns y [N, C, P, Q], P = ⌊(H + 2·padding − kernel) / stride⌋ + 1 and Q likewise

@@ -2,7 +2,7 @@ import { launchRelu, launchReluGrad } from "../kernels/elementwise.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
-/** y = max(x, 0), of any shape; the gradient at 0 is 0, as PyTorch's. */
+/** y = max(x, 0), of any shape; the gradient at 0 is 0, and NaN stays NaN, as in PyTorch. */
 export function relu(x: Tensor): Tensor {
   const y = empty(x.gpu, x.shape, "f32", "relu");
   launchRelu({ x, y });

@@ -7,10 +7,10 @@
  * - A tensor used twice gets the sum. An op may hand on the gradient it was given (an addition does, to both
  *   inputs), so a gradient is only ever added to in place when the tape itself made that memory (`destination`).
  * - A parameter's gradient is written straight to its place in the flat gradient: the first write of a step
- *   overwrites, later ones (a second use, a further slab) accumulate.
+ *   overwrites, later ones (a second use, a further slab) accumulate. One that is handed on is copied or added there.
  */
 import { launchAdd } from "../kernels/elementwise.ts";
-import { ShapeError } from "../support/errors.ts";
+import { launchSumRows } from "../kernels/sum-rows.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 
 /** Where an op writes the gradient of one input: `accumulate` adds to what is there. */
@@ -67,12 +67,13 @@ export class Tape {
       const gradient = this.#gradients.get(entry.output);
       this.#gradients.delete(entry.output);
       if (!gradient) continue;
-      const issued = new Set<Tensor>();
+      const issued = new Map<Tensor, Tensor>();
       const results = entry.backward(gradient.tensor, (input) => this.#destination(input, issued));
-      for (const [index, input] of entry.inputs.entries()) {
-        const result = results[index];
-        if (result && !issued.has(result)) this.#add(input, result);
-      }
+      const given = entry.inputs.map((input, index) => [input, results[index]] as const);
+      const written = ([input, result]: (typeof given)[number]) => result && issued.get(input) === result;
+      for (const [input, result] of given.filter(written)) this.#keep(input, result!);
+      for (const [input, result] of given.filter((one) => !written(one)))
+        if (result) this.#add(input, result);
     }
   }
 
@@ -81,30 +82,37 @@ export class Tape {
     return leaf.gradient ?? this.#gradients.get(leaf)?.tensor ?? null;
   }
 
-  #destination(input: Tensor, issued: Set<Tensor>): Destination | null {
+  /** @param issued what the op has been given so far: nothing twice, since one kernel may write two gradients at once */
+  #destination(input: Tensor, issued: Map<Tensor, Tensor>): Destination | null {
     if (!input.requiresGradient) return null;
-    if (input.gradient) {
-      const accumulate = this.#accumulate || this.#written.has(input);
-      this.#written.add(input);
-      issued.add(input.gradient);
-      return { tensor: input.gradient, accumulate };
-    }
     const known = this.#gradients.get(input);
-    if (known?.owned) {
-      issued.add(known.tensor);
-      return { tensor: known.tensor, accumulate: true };
-    }
-    const fresh = empty(input.gpu, input.shape, "f32", "gradient");
-    if (known) return { tensor: fresh, accumulate: false }; // shared so far: the tape adds the two afterwards
-    this.#gradients.set(input, { tensor: fresh, owned: true });
-    issued.add(fresh);
-    return { tensor: fresh, accumulate: false };
+    const fresh = () => empty(input.gpu, input.shape, "f32", "gradient");
+    // Issued already, or shared so far: the tape adds the two afterwards.
+    if (issued.has(input) || known?.owned === false) return { tensor: fresh(), accumulate: false };
+    const tensor = input.gradient ?? known?.tensor ?? fresh();
+    issued.set(input, tensor);
+    return { tensor, accumulate: input.gradient ? this.#holdsGradient(input) : known !== undefined };
   }
 
+  /** Whether the gradient of a parameter is there to be added to. */
+  #holdsGradient(parameter: Tensor): boolean {
+    return this.#accumulate || this.#written.has(parameter);
+  }
+
+  /** Notes what an op has written to its destination. */
+  #keep(input: Tensor, gradient: Tensor): void {
+    if (input.gradient) this.#written.add(input);
+    else this.#gradients.set(input, { tensor: gradient, owned: true });
+  }
+
+  /** Adds what an op has written elsewhere. */
   #add(input: Tensor, gradient: Tensor): void {
     if (!input.requiresGradient) return;
     if (input.gradient) {
-      throw new ShapeError("tape: a parameter's gradient must be written to its destination");
+      // One row, whose sum is itself.
+      launchSumRows({ x: gradient, y: input.gradient }, { accumulate: this.#holdsGradient(input) });
+      this.#written.add(input);
+      return;
     }
     const known = this.#gradients.get(input);
     if (!known) {

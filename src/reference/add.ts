@@ -12,7 +12,7 @@ export function add(
   const y = new Float64Array(a.length);
   for (let i = 0; i < a.length; i++) {
     const sum = a[i] + b[i];
-    y[i] = relu && !(sum > 0) ? 0 : sum;
+    y[i] = relu && sum <= 0 ? 0 : sum;
   }
   return y;
 }
@@ -29,6 +29,6 @@ export function addGradient(
   { relu = false }: { relu?: boolean } = {},
 ): Float64Array {
   const gradient = new Float64Array(dy.length);
-  for (let i = 0; i < dy.length; i++) gradient[i] = relu && !(y[i] > 0) ? 0 : dy[i];
+  for (let i = 0; i < dy.length; i++) gradient[i] = relu && y[i] <= 0 ? 0 : dy[i];
   return gradient;
 }

@@ -88,7 +88,7 @@ export function ghostBatchNorm(
         for (let p = 0; p < HW; p++) {
           const i = (n * C + c) * HW + p;
           const value = (x[i] - mean[g * C + c]) * scale + beta[c] + (residual ? residual[i] : 0);
-          y[i] = relu && !(value > 0) ? 0 : value;
+          y[i] = relu && value <= 0 ? 0 : value;
         }
       }
     }
@@ -116,7 +116,7 @@ export function ghostBatchNormGradients(
   const { C, HW, ghosts, eps, relu = false } = options;
   const { mean, variance } = ghostStatistics(x, options);
   const dz = new Float64Array(x.length);
-  for (let i = 0; i < x.length; i++) dz[i] = relu && !(y[i] > 0) ? 0 : dy[i];
+  for (let i = 0; i < x.length; i++) dz[i] = relu && y[i] <= 0 ? 0 : dy[i];
 
   const dx = new Float64Array(x.length);
   const dgamma = new Float64Array(C);
@@ -207,7 +207,7 @@ export function evaluateBatchNorm(
       for (let p = 0; p < HW; p++) {
         const i = (n * C + c) * HW + p;
         const value = (t.x[i] - t.runningMean[c]) * scale + t.beta[c] + (t.residual ? t.residual[i] : 0);
-        y[i] = relu && !(value > 0) ? 0 : value;
+        y[i] = relu && value <= 0 ? 0 : value;
       }
     }
   }

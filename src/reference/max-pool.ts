@@ -5,7 +5,7 @@ import type { Values } from "./values.ts";
 
 /**
  * y[n, c, p, q] = max of x over the window that starts at (p·stride − padding, q·stride − padding). Padding never
- * wins; of equal values the first in row-major order does, as in PyTorch.
+ * wins; of equal values the first in row-major order does, and NaN, the last of several, before any number: as in PyTorch.
  *
  * @param x  [N, C, H, W]
  * @returns y [N, C, P, Q]; indices [N, C, P, Q], where each maximum lies in its H·W plane
@@ -26,7 +26,7 @@ export function maxPool(x: Values, size: PoolSize): { y: Float64Array; indices: 
             const w = q * stride - padding + s;
             if (h < 0 || h >= H || w < 0 || w >= W) continue;
             const value = x[plane * H * W + h * W + w];
-            if (at < 0 || value > best) {
+            if (at < 0 || value > best || Number.isNaN(value)) {
               best = value;
               at = h * W + w;
             }

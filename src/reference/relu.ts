@@ -10,12 +10,12 @@ export function relu(x: Values): Float64Array {
 }
 
 /**
- * dx = dy where x > 0, else 0: the slope at x = 0 is 0, as PyTorch has it. Any shape.
+ * dx = dy where x > 0, else 0: the slope at x = 0 is 0, at NaN 1, as PyTorch has it. Any shape.
  *
  * @param x  the input, or the output y of `relu`, which is positive at the same places
  */
 export function reluGradient({ x, dy }: { x: Values; dy: Values }): Float64Array {
   const dx = new Float64Array(x.length);
-  for (let i = 0; i < x.length; i++) dx[i] = x[i] > 0 ? dy[i] : 0;
+  for (let i = 0; i < x.length; i++) dx[i] = x[i] <= 0 ? 0 : dy[i];
   return dx;
 }

@@ -18,11 +18,11 @@ function define(name: string, meaning: string): () => string | undefined {
 
 const debug = define(
   "DEBUG",
-  "1 device and compilation, 2 a line per dispatch with its time, 3 allocations, 4 pipelines with overrides, 5 sync after every dispatch; or `allocations`, those alone",
+  "1 device, compilation and the stack of an error, 2 also a line per replayed dispatch with its time and rates, 3 also allocations, 4 also overrides in the lines of compilation, 5 also a submit for every dispatch, so that an error names its kernel; or `allocations`, those alone",
 );
 const variant = define(
   "GHOSTBATCH_VARIANT",
-  "narrow or wide: overrides the choice of kernel variants, which `doctor` shows",
+  "narrow or wide: overrides the choice of kernel variants, which `doctor` shows; narrow needs subgroups of 8 lanes",
 );
 const cache = define(
   "GHOSTBATCH_CACHE",

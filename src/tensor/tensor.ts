@@ -48,7 +48,10 @@ function tensor(
   };
 }
 
-/** A tensor with memory of unknown contents: of the recording when one is open, else of the current scope. */
+/**
+ * A tensor with memory of unknown contents: of the recording when one is open, else of the current scope, else of the
+ * lifetime; outside of all of them `gpu.memory.release(tensor.storage)` gives it back.
+ */
 export function empty(gpu: Gpu, shape: readonly number[], dtype: DataType = "f32", label = "tensor"): Tensor {
   const bytes = Math.max(4, sizeOf(shape) * ELEMENT_BYTES[dtype]);
   return tensor(gpu, gpu.allocate(bytes, `${label} [${shape.join(", ")}]`), 0, shape, dtype);
@@ -109,7 +112,7 @@ export function slice(source: Tensor, offset: number, shape: readonly number[]):
   return tensor(source.gpu, source.storage, source.byteOffset + bytes, shape, source.dtype);
 }
 
-/** The same elements in another shape. Gradients flow through ops/reshape, not through this. */
+/** The same elements in another shape. No gradient flows through it: `flatten` in ops is differentiable. */
 export function view(source: Tensor, shape: readonly number[]): Tensor {
   if (sizeOf(shape) !== source.size) {
     throw new ShapeError(

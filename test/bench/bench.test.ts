@@ -1,10 +1,10 @@
 // The benchmarks on this adapter: they run, what they say is consistent, and a wrong kernel is not timed.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { captureCommands, runnableVariants } from "../../src/bench/capture.ts";
+import { captureCommands } from "../../src/bench/capture.ts";
 import { dispatchSize } from "../../src/bench/dispatch-size.ts";
 import {
   benchGhostCost,
@@ -24,9 +24,9 @@ import { benchStep, chromeTrace } from "../../src/bench/step.ts";
 import { printDispatches } from "../../src/gpu/dispatch-lines.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { roofline } from "../../src/gpu/roofline.ts";
+import { runnableVariants } from "../../src/gpu/variant.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { shaderFiles } from "../../src/host/shader-files.ts";
-import { rememberTimes, variantChoice } from "../../src/host/variant-choice.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import { persistent, readFloats } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
@@ -36,10 +36,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
 });
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-  vi.unstubAllEnvs();
-});
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const quick = { n: 3, budgetMs: 5, awkwardCases: 2, paperCases: 0 };
 
@@ -265,21 +262,6 @@ test.each(PEER_CASES.filter(({ kind }) => kind === "ghost-batch-norm" || kind ==
     });
   },
 );
-
-test("the choice of variants: by features, by what was measured, by the user", () => {
-  vi.stubEnv("GHOSTBATCH_CACHE", folder);
-  const measured = { ...gpu.adapter, name: "some adapter" };
-  const own = new Gpu(gpu.device, measured, shaderFiles);
-  expect(variantChoice(own)).toEqual({ variant: own.variant, reason: "features", times: null });
-  rememberTimes(measured, { narrow: 5, wide: 2 });
-  expect(variantChoice(own)).toEqual({ variant: "wide", reason: "measured", times: { narrow: 5, wide: 2 } });
-  expect(variantChoice(gpu).reason).toBe("features"); // another adapter's measurement is not its own
-  vi.stubEnv("GHOSTBATCH_VARIANT", "narrow");
-  expect(variantChoice(own)).toMatchObject({ variant: "narrow", reason: "GHOSTBATCH_VARIANT" });
-  vi.stubEnv("GHOSTBATCH_VARIANT", "");
-  writeFileSync(join(folder, "adapters.json"), "{ damaged");
-  expect(variantChoice(own).reason).toBe("features");
-});
 
 test("captured dispatches are not run, and scratch memory is poisoned", async () => {
   const before = gpu.variant;

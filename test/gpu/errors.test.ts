@@ -7,7 +7,9 @@ import { defineKernel } from "../../src/gpu/kernel.ts";
 import { Arena, record } from "../../src/gpu/recording.ts";
 import { openDawn } from "../../src/host/node-webgpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
+import { shaderFiles } from "../../src/host/shader-files.ts";
 import { launchRelu } from "../../src/kernels/elementwise.ts";
+import { launchGradInput } from "../../src/kernels/ghost-batch-norm-gradients.ts";
 import { DeviceError, ShaderError } from "../../src/support/errors.ts";
 import { empty, fromArray, persistent, readFloats, slice } from "../../src/tensor/tensor.ts";
 
@@ -53,12 +55,83 @@ test("names that are not the file's", async () => {
   expect(() => runOnce(other)).toThrow("override C has no default and the kernel does not name it");
 });
 
+test("more storage buffers than the adapter binds: the file, what it needs and what there is", async () => {
+  const adapter = (await findAdapter(root))!;
+  const device = await adapter.requestDevice(); // with the limits that WebGPU guarantees
+  const gpu = new Gpu(device, adapterFacts(adapter.info), shaderFiles);
+  const [x, c] = [persistent(gpu, [4, 2, 3]), persistent(gpu, [2])];
+  const t = {
+    x,
+    dy: x,
+    statistics: persistent(gpu, [1, 2, 2]),
+    gamma: c,
+    beta: c,
+    sums: persistent(gpu, [1, 2, 1, 2]),
+  };
+  const outputs = {
+    dx: persistent(gpu, [4, 2, 3]),
+    dgamma: persistent(gpu, [2]),
+    dbeta: persistent(gpu, [2]),
+  };
+  const ghosts = { ghostSize: 4, ghosts: 1, total: 4 };
+  const options = {
+    ghosts,
+    firstChannel: 0,
+    eps: 1e-5,
+    relu: true,
+    accumulate: false,
+    accumulateParameters: false,
+  };
+  expect(() => launchGradInput({ ...t, ...outputs }, options)).toThrow(ShaderError);
+  expect(() => launchGradInput({ ...t, ...outputs }, options)).toThrow(
+    /^ghost-batch-norm\/grad-input\.wgsl: binds 9 storage buffers, this adapter has at most 8 in a shader/,
+  );
+});
+
 test("a lost device names the last kernel", async () => {
   const gpu = await gpuWith(`${HEAD}@compute @workgroup_size(1)\nfn main() { y[0] = f32(SIZE); }\n`);
   const kept = persistent(gpu, [4]);
   runOnce(gpu);
   gpu.device.destroy();
   await expect(readFloats(kept)).rejects.toThrow(/device lost after test\.wgsl/);
+});
+
+test("a closed device says so, whatever is asked of it or was under way", async () => {
+  const gpu = await gpuWith(`${HEAD}@compute @workgroup_size(1)\nfn main() { y[0] = f32(SIZE); }\n`);
+  const kept = persistent(gpu, [4]);
+  const reading = readFloats(kept);
+  gpu.close();
+  gpu.close();
+  const closed = /^the device of .* was closed: open another one$/;
+  await expect(reading).rejects.toThrow(closed);
+  await expect(readFloats(kept)).rejects.toThrow(DeviceError);
+  await expect(gpu.settle()).rejects.toThrow(closed);
+  expect(() => runOnce(gpu)).toThrow(closed);
+  expect(() => gpu.write(kept, new Float32Array(4))).toThrow(closed);
+  expect(() => persistent(gpu, [4])).toThrow(closed);
+});
+
+test("a read that fails gives its staging buffer back", async () => {
+  const gpu = await gpuWith("");
+  const kept = persistent(gpu, [4]);
+  await readFloats(kept);
+  const { buffers } = gpu.created;
+  const failing = vi.spyOn(Object.getPrototypeOf(kept.storage.buffer), "mapAsync");
+  failing.mockRejectedValueOnce(new Error("not now"));
+  await expect(readFloats(kept)).rejects.toThrow("reading tensor [4] after no kernel yet: not now");
+  failing.mockRestore();
+  expect(await readFloats(kept)).toEqual(new Float32Array(4));
+  expect(gpu.created.buffers).toBe(buffers);
+});
+
+test("a tensor that no scope holds belongs to the lifetime", async () => {
+  const gpu = await gpuWith("");
+  const tensor = () => gpu.lifetime(async () => empty(gpu, [128]).storage);
+  const first = await tensor();
+  const { buffers } = gpu.created;
+  for (let i = 0; i < 5; i++) await tensor();
+  expect(gpu.created.buffers).toBe(buffers);
+  expect(first.buffer).toBeNull();
 });
 
 test("memory that the adapter does not have: what was asked for, what is in use, and what to do", async () => {

@@ -99,7 +99,7 @@ describe("a step of F1 at the paper's size", () => {
         }),
       );
       expect(plan.dispatches).toBeLessThanOrEqual(60);
-      // Forward and both gradients of every layer but dx of the first: 7.93 MFLOP a sample (networks.json of the paper's spec).
+      // Forward and both gradients of every layer but dx of the first: 2 · (3 · (784·512 + 4·512² + 512·10) − 784·512) a sample.
       expect(plan.cost.flops / samples / 7.93e6).toBeGreaterThan(0.97);
       expect(plan.cost.flops / samples / 7.93e6).toBeLessThan(1.1);
       await gpu.settle();

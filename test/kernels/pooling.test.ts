@@ -67,6 +67,17 @@ describe.each(CASES)("($N, $C, $H, $W), window $kernel, stride $stride, padding 
     });
   });
 
+  test("max pooling takes NaN for the largest, wherever it stands in a window", async () => {
+    const x = data.normals(sizeOf(images)).map((v, i) => (i % 7 === 3 ? Number.NaN : v));
+    const y = filled(pooled, 0);
+    const indices = fromArray(gpu, new Uint32Array(sizeOf(pooled)).fill(0xffffffff), pooled);
+    launchMaxPool({ x: fromArray(gpu, x, images), y, indices }, size);
+    const reference = maxPool(x, size);
+    expect(reference.y.some(Number.isNaN)).toBe(true);
+    expect(Array.from(await readFloats(y))).toEqual(Array.from(reference.y, Math.fround));
+    expect(Array.from(await readTensor(indices))).toEqual(Array.from(reference.indices));
+  });
+
   test("average pooling and its gradient", async () => {
     const x = data.normals(sizeOf(images));
     const y = filled(pooled, Number.NaN);
@@ -136,6 +147,19 @@ test.each([12, 15, 1])("add, relu and its gradient on %d values", async (size) =
     const gradient = dy.map((v, i) => (a[i] > 0 ? v : 0));
     expect(await readFloats(dx)).toEqual(accumulate ? gradient.map((v) => v + start) : gradient);
   }
+});
+
+// Of either sign: what 0 · ∞ gives has one, or not, as the processor likes.
+test.each([8, 7])("relu and its gradient keep NaN, on %d values", async (size) => {
+  const bits = [0x7fc00000, 0xffc00000, 0x80000000, 0xff800000, 0x7f800000, 0x3f800000, 0xbf800000, 0];
+  const x = fromArray(gpu, new Float32Array(Uint32Array.from(bits).buffer, 0, size));
+  const y = filled([size], 0);
+  launchRelu({ x, y });
+  const expected = [Number.NaN, Number.NaN, 0, 0, Number.POSITIVE_INFINITY, 1, 0, 0];
+  expect([...(await readFloats(y))]).toEqual(expected.slice(0, size));
+  const dx = filled([size], Number.NaN);
+  launchReluGrad({ y, dy: filled([size], 3), dx }, { accumulate: false });
+  expect([...(await readFloats(dx))]).toEqual([3, 3, 0, 0, 3, 3, 0, 0].slice(0, size));
 });
 
 describe("dropout", () => {

@@ -5,12 +5,17 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
 import { add } from "../../src/ops/add.ts";
 import { flatten } from "../../src/ops/flatten.ts";
+import { ghostBatchNorm } from "../../src/ops/ghost-batch-norm.ts";
 import { linear } from "../../src/ops/linear.ts";
 import { relu } from "../../src/ops/relu.ts";
 import { Tape } from "../../src/ops/tape.ts";
+import {
+  ghostBatchNorm as batchNormReference,
+  ghostBatchNormGradients,
+} from "../../src/reference/ghost-batch-norm.ts";
 import { linearGradients, linear as linearReference } from "../../src/reference/linear.ts";
 import { randomData } from "../../src/reference/random-data.ts";
-import { fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
+import { fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 import { differentiate, intermediate, parameter, poisonAllocations } from "../support/op-run.ts";
 
@@ -133,9 +138,100 @@ test("only what a tape records is differentiated", () => {
   expect(tape.record(() => relu(x)).requiresGradient).toBe(true);
 });
 
-test("an op that hands a parameter somebody else's gradient is refused", () => {
-  const weight = parameter(gpu, X, [6]);
-  expect(() => differentiate(() => add(weight, intermediate(gpu, X, [6])), fromArray(gpu, DY))).toThrow(
-    "a parameter's gradient must be written to its destination",
+test("a gradient that an op hands on is written to a parameter's place, or added to what is there", async () => {
+  for (const held of [undefined, new Float32Array(6).fill(10)]) {
+    const [offset, other] = [parameter(gpu, X, [2, 3], held), parameter(gpu, X, [2, 3], held)];
+    const x = intermediate(gpu, X, [2, 3]);
+    // A learned offset, once as it is and twice in another shape; another whose first gradient an op writes itself.
+    const body = () =>
+      add(flatten(add(add(x, offset), relu(other))), add(add(flatten(offset), flatten(offset)), other));
+    const { tape } = differentiate(body, fromArray(gpu, DY, [2, 3]), { accumulate: held !== undefined });
+    const start = held === undefined ? 0 : 10;
+    expect(await readFloats(offset.gradient!)).toEqual(DY.map((dy) => start + 3 * dy));
+    expect(await readFloats(other.gradient!)).toEqual(DY.map((dy, i) => start + dy * (X[i]! > 0 ? 2 : 1)));
+    expect(await readFloats(tape.gradientOf(x)!)).toEqual(DY);
+  }
+});
+
+test("an op that has one tensor for two inputs gets the sum of their gradients", async () => {
+  const D = 3;
+  const data = randomData(2);
+  const host = { x: data.normals(D * D), dy: data.normals(D * D) };
+  const { dx, dweight } = linearGradients({ ...host, weight: host.x }, { N: D, I: D, O: D });
+  const expected = dx.map((value, i) => value + dweight[i]!);
+  const bound = roundingBound({ terms: 2 * D, scale: largest(expected) });
+  const dy = fromArray(gpu, host.dy, [D, D]);
+  for (const x of [intermediate(gpu, host.x, [D, D]), parameter(gpu, host.x, [D, D])]) {
+    const { tape } = differentiate(() => linear(x, x, null), dy);
+    expectClose(await readFloats(tape.gradientOf(x)!), expected, { bound, label: "dx + dweight" });
+  }
+});
+
+const SIZE = { N: 8, C: 6, HW: 1, ghostSize: 4, ghosts: 2, eps: 1e-5, relu: true };
+const GHOSTS = { ghostSize: 4, ghosts: 2, total: 8, firstGhost: 0 };
+
+test("batch norm that adds its own input: the gradient is that of both paths", async () => {
+  const { N, C } = SIZE;
+  const data = randomData(3);
+  const host = {
+    x: data.normals(N * C),
+    gamma: data.normals(C),
+    beta: data.normals(C),
+    dy: data.normals(N * C),
+  };
+  const x = intermediate(gpu, host.x, [N, C]);
+  const [gamma, beta] = [parameter(gpu, host.gamma, [C]), parameter(gpu, host.beta, [C])];
+  const options = {
+    ghosts: GHOSTS,
+    statistics: persistent(gpu, [2, C, 2]),
+    firstChannel: 0,
+    eps: SIZE.eps,
+    relu: true,
+  };
+  const { tape } = differentiate(
+    () => ghostBatchNorm(x, gamma, beta, { ...options, residual: x }),
+    fromArray(gpu, host.dy, [N, C]),
   );
+  const y = batchNormReference({ ...host, residual: host.x }, SIZE).y;
+  const { dx, dresidual, dgamma } = ghostBatchNormGradients({ ...host, y }, SIZE);
+  const expected = dx.map((value, i) => value + dresidual[i]!);
+  const bound = roundingBound({ terms: N, scale: 8 * largest(expected) });
+  expectClose(await readFloats(tape.gradientOf(x)!), expected, { bound, label: "dx + dresidual" });
+  expectClose(await readFloats(gamma.gradient!), dgamma, { bound, label: "dgamma" });
+});
+
+test("a gamma that two batch norms share gets both gradients, and each beta its own", async () => {
+  const { N, C } = SIZE;
+  const data = randomData(4);
+  const gammas = data.normals(C);
+  const gamma = parameter(gpu, gammas, [C]);
+  const branches = [5, 6].map((seed) => {
+    const own = randomData(seed);
+    return { x: own.normals(N * C), gamma: gammas, beta: own.normals(C) };
+  });
+  const betas = branches.map(({ beta }) => parameter(gpu, beta, [C]));
+  const dy = data.normals(N * C);
+  const body = () => {
+    const [one, other] = branches.map(({ x }, i) =>
+      ghostBatchNorm(fromArray(gpu, x, [N, C]), gamma, betas[i]!, {
+        ...{
+          ghosts: GHOSTS,
+          statistics: persistent(gpu, [2, C, 2]),
+          firstChannel: 0,
+          eps: SIZE.eps,
+          relu: true,
+        },
+      }),
+    );
+    return add(one!, other!);
+  };
+  differentiate(body, fromArray(gpu, dy, [N, C]));
+  const gradients = branches.map((host) =>
+    ghostBatchNormGradients({ ...host, dy, y: batchNormReference(host, SIZE).y }, SIZE),
+  );
+  const dgamma = gradients[0]!.dgamma.map((value, i) => value + gradients[1]!.dgamma[i]!);
+  const bound = roundingBound({ terms: N, scale: 8 * largest(dgamma) });
+  expectClose(await readFloats(gamma.gradient!), dgamma, { bound, label: "dgamma" });
+  for (const [i, { dbeta }] of gradients.entries())
+    expectClose(await readFloats(betas[i]!.gradient!), dbeta, { bound, label: `dbeta ${i}` });
 });

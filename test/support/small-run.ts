@@ -24,6 +24,8 @@ export interface SmallRunOptions {
   readonly seed?: number;
   readonly memoryBytes?: number;
   readonly logEvery?: number;
+  /** Of another way to cut batches that the model will see too. */
+  readonly maximumGhosts?: number;
 }
 
 const IMAGES = { classes: 4, channels: 1, height: 7, width: 7, train: 150, test: 37, seed: 1 };
@@ -40,7 +42,7 @@ export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
     maxSteps,
   });
   const model = new F1({ inputs: 49, classes: 4, width: 24, hidden: 2 });
-  const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts);
+  const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts, options.maximumGhosts ?? 0);
   return {
     state: materialize(gpu, model, { seed, maximumGhosts }),
     data: uploadDataset(gpu, dataset),

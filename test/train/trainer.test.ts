@@ -173,7 +173,7 @@ describe("memory", () => {
 });
 
 test("T4: evaluation depends on neither its batches nor on ghosts and slabs", async () => {
-  const { state, events } = await trainSmall(gpu, { maxSteps: 6 });
+  const { state, events } = await trainSmall(gpu, { maxSteps: 6, maximumGhosts: 32 });
   const trained = events.at(-1) as Extract<TrainEvent, { kind: "evaluation" }>;
   for (const [evaluationBatch, ghostSize, memoryBytes] of [
     [1, 16, 2 ** 30],
