@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Gpu } from "../gpu/gpu.ts";
 import { DataError, DeviceError, GhostbatchError, messageOf } from "../support/errors.ts";
+import { afterMilliseconds } from "../support/long-timeout.ts";
 import { quantile } from "../support/statistics.ts";
 import { type PeerCase, prepareOurs } from "./peer-cases.ts";
 import { type Summary, summarize } from "./sample.ts";
@@ -198,7 +199,7 @@ class PeerProcess {
   #reply(): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const done = (body: () => void) => {
-        clearTimeout(timer);
+        cancel();
         this.#child.off("message", onMessage);
         this.#child.off("exit", onExit);
         body();
@@ -207,10 +208,10 @@ class PeerProcess {
         done(() => (reply.error === undefined ? resolve(reply) : reject(new GhostbatchError(reply.error))));
       const onExit = () =>
         done(() => reject(new GhostbatchError(`ended: ${this.#errors.trim().split("\n").at(-1)}`)));
-      const timer = setTimeout(() => {
+      const cancel = afterMilliseconds(1000 * this.#limitSeconds, () => {
         this.end();
         done(() => reject(new GhostbatchError(`no answer within ${this.#limitSeconds} s`)));
-      }, 1000 * this.#limitSeconds);
+      });
       this.#child.on("message", onMessage);
       this.#child.on("exit", onExit);
     });

@@ -2,6 +2,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { DeviceError, GhostbatchError } from "../support/errors.ts";
+import { afterMilliseconds } from "../support/long-timeout.ts";
 import type { UserKernelOptions, UserKernelReport } from "./user-kernel.ts";
 
 /** What the process says to the one that started it. */
@@ -41,16 +42,16 @@ export function userKernelInProcess(
     let phase = "starting";
     let errors = "";
     // Opening the adapter is not the kernel's doing.
-    let timer = setTimeout(expire, 1000 * Math.max(START_SECONDS, limitSeconds));
+    let cancel = afterMilliseconds(1000 * Math.max(START_SECONDS, limitSeconds), expire);
     child.stderr?.on("data", (text) => {
       errors = (errors + text).slice(-10_000);
     });
     child.on("message", (message: Message) => {
-      clearTimeout(timer);
+      cancel();
       if (message.kind === "phase") {
         phase = message.phase;
         onPhase(phase);
-        timer = setTimeout(expire, 1000 * limitSeconds);
+        cancel = afterMilliseconds(1000 * limitSeconds, expire);
       } else if (message.kind === "report") {
         resolve(message.report);
       } else {
@@ -61,7 +62,7 @@ export function userKernelInProcess(
       reject(new DeviceError(`${PROGRAM}: does not start: ${cause.message}`, { cause })),
     );
     child.on("exit", (code, signal) => {
-      clearTimeout(timer);
+      cancel();
       const last = errors
         .split("\n")
         .filter((line) => line.trim() !== "" && !/^Warning: maxDynamic/.test(line));

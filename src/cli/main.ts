@@ -1,6 +1,8 @@
 /** The command line's process: everything it says and does is in program.ts. */
 import { endWithParent } from "../host/software-gpu.ts";
+import { keepOutput } from "./output.ts";
 import { run } from "./program.ts";
 
 endWithParent();
-process.exit(await run(process.argv));
+const output = keepOutput();
+process.exit(await output.end(await run(process.argv)));

@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from "commander";
 import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../experiments/checkpointer.ts";
 import { parseScale } from "../experiments/scale.ts";
 import { messageOf } from "../support/errors.ts";
+import { shellCommand } from "../support/shell-words.ts";
 import type { OnUsr2 } from "./signals.ts";
 
 export const adapterOption = () =>
@@ -106,6 +107,20 @@ export interface CheckpointFlags {
   onUsr2?: OnUsr2;
 }
 
+/** The options, as they were given, that are to hold too when a run goes on. */
+export function resumeWords(flags: CheckpointFlags & { adapter?: string; logEvery?: number }): string[] {
+  const { checkpointEvery, keepCheckpoints, onUsr2, logEvery, adapter } = flags;
+  const interval = checkpointEvery && intervalText(checkpointEvery);
+  const given = Object.entries({
+    "--checkpoint-every": interval,
+    "--keep-checkpoints": keepCheckpoints,
+    "--on-usr2": onUsr2,
+    "--log-every": logEvery,
+    "--adapter": adapter,
+  });
+  return given.flatMap(([option, value]) => (value === undefined ? [] : [option, String(value)]));
+}
+
 /** Flags over defaults. */
 export function checkpointsOf({ checkpointEvery, keepCheckpoints }: CheckpointFlags): CheckpointOptions {
   const { every, keep } = DEFAULT_CHECKPOINTS;
@@ -122,7 +137,13 @@ export function duration(text: string): number {
   return Number(number) * SECONDS[unit]!;
 }
 
-function checkpointInterval(text: string): CheckpointOptions["every"] {
+function intervalText(every: CheckpointOptions["every"]): string {
+  if ("seconds" in every) return `${every.seconds}s`;
+  return Number.isFinite(every.steps) ? String(every.steps) : "never";
+}
+
+/** Steps, a time, or never. */
+export function checkpointInterval(text: string): CheckpointOptions["every"] {
   if (text === "never") return { steps: Number.POSITIVE_INFINITY };
   if (/^\d+$/.test(text)) return { steps: wholeNumber(1)(text) };
   return { seconds: duration(text) };
@@ -130,7 +151,5 @@ function checkpointInterval(text: string): CheckpointOptions["every"] {
 
 /** The command line as it could be typed again. */
 export function typedCommand(): string {
-  const quote = (word: string) =>
-    /^[\w./:=,@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-  return ["ghostbatch", ...process.argv.slice(2)].map(quote).join(" ");
+  return shellCommand(["ghostbatch", ...process.argv.slice(2)]);
 }

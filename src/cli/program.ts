@@ -17,7 +17,7 @@ import { weightsCommand } from "./commands/weights.ts";
 
 const EXIT_CODES = [
   "Exit codes: 0 done, 1 failed or diverged, 2 wrong input or refused by the disk, 3 no adapter or device lost,",
-  "130, 143, 140 stopped by SIGINT, SIGTERM, SIGUSR2 with a checkpoint.",
+  "130, 143, 129, 140 stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR2, with a checkpoint of a run that was under way.",
 ].join("\n");
 
 /**

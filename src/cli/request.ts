@@ -19,6 +19,7 @@ import {
   checkpointsOf,
   dataDirOption,
   jsonOption,
+  resumeWords,
   runsDirOption,
   typedCommand,
 } from "./options.ts";
@@ -112,10 +113,20 @@ export async function dryRun(
 }
 
 /** Runs everything that has not been done, its cost printed first, and returns one result per request, in order. */
-export async function carryOut(
+export function carryOut(
   session: GpuSession,
   runs: readonly RequestedRun[],
   flags: RequestFlags,
+): Promise<FinishedRun[]> {
+  const control = new RunControl({ resumeWords: resumeWords(flags) });
+  return withSignals(control, flags, () => runMissing(session, runs, flags, control));
+}
+
+async function runMissing(
+  session: GpuSession,
+  runs: readonly RequestedRun[],
+  flags: RequestFlags,
+  control: RunControl,
 ): Promise<FinishedRun[]> {
   const { runsDir } = flags;
   const load = loadOptions(flags);
@@ -123,7 +134,7 @@ export async function carryOut(
   const missing = runs.filter((_, i) => finished[i] === null);
   if (missing.length > 0)
     await announceCost(await session.open(), missing, load, runs.length - missing.length);
-  const control = new RunControl();
+  control.begin();
   const results: FinishedRun[] = [];
   for (const [i, { title, label, spec }] of runs.entries()) {
     let run = finished[i];
@@ -137,9 +148,7 @@ export async function carryOut(
         checkpoints: checkpointsOf(flags),
       };
       const options = { ...host, control, onProgress, report };
-      run = await withSignals(control, flags, () => runOnce(session, spec, label, options)).finally(() =>
-        line.end(),
-      );
+      run = await runOnce(session, spec, label, options).finally(() => line.end());
     }
     results.push(run);
   }

@@ -138,7 +138,19 @@ export function trainOptions(): Option[] {
 
 /** @throws UsageError for an option that the others leave without a meaning */
 export function requireConsistent(
-  { lrReferenceBatch, warmupSteps, dataDir, resume, name }: TrainFlags,
+  {
+    lrReferenceBatch,
+    warmupSteps,
+    dataDir,
+    resume,
+    name,
+  }: {
+    readonly lrReferenceBatch?: unknown;
+    readonly warmupSteps?: unknown;
+    readonly dataDir?: string;
+    readonly resume?: string | true;
+    readonly name?: string;
+  },
   spec: RunSpec,
 ): void {
   const { learningRateRule, regime, dataset } = spec;

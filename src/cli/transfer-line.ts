@@ -37,10 +37,14 @@ export class TransferLine {
  * How a command loads data sets: from the folder of --data-dir, with reports on standard error of images decoded the first
  * time, and of what is wrong with some.
  */
-export function loadOptions({ dataDir }: Pick<LoadOptions, "dataDir">): LoadOptions {
+export function loadOptions({
+  dataDir,
+  baseDirectory,
+}: Pick<LoadOptions, "dataDir" | "baseDirectory">): LoadOptions {
   const line = new TransferLine();
   return {
     dataDir,
+    baseDirectory,
     onProgress: ({ done, total }) => {
       line.show(`decoding images: ${formatCount(done)} of ${formatCount(total)}`);
       if (done === total) line.end();

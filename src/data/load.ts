@@ -1,4 +1,6 @@
 /** The list of data sets: how each is named and loaded. Adding one is its file and one entry here. */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { suggestion } from "../support/closest.ts";
 import { UsageError } from "../support/errors.ts";
 import { cifarFacts, loadCifar } from "./cifar.ts";
@@ -22,6 +24,8 @@ import { syntheticDataset, syntheticFacts, syntheticOptions } from "./synthetic.
 export interface LoadOptions {
   /** Folder of the data set's files, where it is not embedded. */
   readonly dataDir?: string | undefined;
+  /** Where a relative path in a data set's name begins, if there is such a folder there; else the working folder. */
+  readonly baseDirectory?: string | undefined;
   /** Folder of decoded images; the user's own by default. */
   readonly cacheDirectory?: string | undefined;
   /** Images decoded so far, while a folder of images is read for the first time. */
@@ -80,7 +84,7 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
     },
     outline: () => null,
     load: (name, options) =>
-      loadImageFolder(requireArgument(name, "folder:PATH"), {
+      loadImageFolder(placeOf(requireArgument(name, "folder:PATH"), options), {
         ...options,
         ...normalizationOf(name),
         size: sizeOption(name, "size"),
@@ -166,6 +170,11 @@ function entryOf(text: string): { name: DatasetName; entry: Entry } {
 function requireArgument({ text, argument }: DatasetName, form: string): string {
   if (argument) return argument;
   throw new UsageError(`data set ${text}: is written ${form}`);
+}
+
+function placeOf(path: string, { baseDirectory = "." }: LoadOptions): string {
+  const place = resolve(baseDirectory, path);
+  return existsSync(place) ? place : path;
 }
 
 function normalizationOf(name: DatasetName) {

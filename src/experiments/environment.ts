@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { LoadOptions } from "../data/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { gitState } from "../storage/git.ts";
 import type { RunEnvironment } from "../storage/run-folder.ts";
@@ -20,10 +22,16 @@ export function versions(): Record<string, string> {
 }
 
 /** What a run's record says of where it ran. */
-export function environmentOf(gpu: Gpu, command: string): RunEnvironment {
+export function environmentOf(
+  gpu: Gpu,
+  command: string,
+  { dataDir }: Pick<LoadOptions, "dataDir"> = {},
+): RunEnvironment {
   const { adapter, variant } = gpu;
   return {
     command,
+    workingDirectory: process.cwd(),
+    ...(dataDir !== undefined && { dataDirectory: resolve(dataDir) }),
     git: gitState(fileURLToPath(ROOT)),
     versions: versions(),
     adapter: { ...adapter, variant },

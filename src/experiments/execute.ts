@@ -266,7 +266,7 @@ function stopped(
 ): StoppedError {
   const { by, exitCode } = control.stop!;
   return new StoppedError(
-    `stopped by ${by} after step ${step} of ${totalSteps}; go on with: ghostbatch train --resume ${folder}`,
+    `stopped by ${by} after step ${step} of ${totalSteps}; go on with: ${control.resumeCommand(folder)}`,
     exitCode,
   );
 }

@@ -105,11 +105,12 @@ async function datasetOf(
     const whole = openDataset(name, options);
     return part === null ? whole : streamedSubset(whole, part);
   }
-  const wholeKey = JSON.stringify([name, options.dataDir]);
+  const place = [options.dataDir, options.baseDirectory];
+  const wholeKey = JSON.stringify([name, ...place]);
   const whole = loaded.get(wholeKey) ?? (await loadDataset(name, options));
   loaded.set(wholeKey, whole);
   if (part === null) return whole;
-  const key = JSON.stringify([name, options.dataDir, part]);
+  const key = JSON.stringify([name, ...place, part]);
   const selected = loaded.get(key) ?? subset(whole, part);
   loaded.set(key, selected);
   return selected;

@@ -7,6 +7,7 @@ import { type ExecuteOptions, executeRun } from "./execute.ts";
 import type { MetricColumn } from "./metric-lines.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
+import { RunControl } from "./run-control.ts";
 import type { RunSummary } from "./run-summary.ts";
 
 /** Devices that may be lost before the run gives up: a driver that resets twice does so again. */
@@ -25,7 +26,7 @@ export async function runInFolder(
   options: ExecuteOptions = {},
   from: RunCheckpoint | null = null,
 ): Promise<RunSummary> {
-  const { report = console.error } = options;
+  const { report = console.error, control = new RunControl() } = options;
   let checkpoint = from;
   try {
     for (let losses = 0; ; losses++) {
@@ -39,7 +40,7 @@ export async function runInFolder(
         session.forget();
         if (losses === LOSSES)
           throw new DeviceError(
-            `${error.message}; this was the second time, so the run stops: go on with: ghostbatch train --resume ${folder.path}`,
+            `${error.message}; this was the second time, so the run stops: go on with: ${control.resumeCommand(folder.path)}`,
             { cause: error },
           );
         checkpoint = await loadCheckpoint(folder.path, prepared.spec, { report });

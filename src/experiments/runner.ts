@@ -66,7 +66,7 @@ export async function runOnce(
   const gpu = await session.open();
   // Before anything is written.
   requireRoom(planTraining(gpu, prepared, plannedData(prepared)));
-  const environment = environmentOf(gpu, command);
+  const environment = environmentOf(gpu, command, load);
   const name = runName(spec, label);
   const path = runFolderPath(runsDirectory, name);
   const { folder, from } = existsSync(path)

@@ -1,4 +1,8 @@
 /** A sweep as a job array of the Slurm workload manager. */
+import { join } from "node:path";
+import { runFolderPath } from "../storage/run-folder.ts";
+import { UsageError } from "../support/errors.ts";
+import { shellCommand } from "../support/shell-words.ts";
 import type { Grid, GridRun } from "./grid.ts";
 import type { SweepFolder } from "./sweep-folder.ts";
 
@@ -7,26 +11,39 @@ export interface SlurmOptions {
   readonly jobs: number;
   /** Seconds that one task may take before it is queued again; null for the partition's own limit. */
   readonly timeLimit: number | null;
+  /** The folder that tasks run in, absolute. */
+  readonly directory: string;
   /** The whole command line of a run. */
   readonly commandOf: (run: GridRun) => readonly string[];
 }
 
 /** Seconds before its time limit at which a task is told to take a checkpoint. */
 const NOTICE = 60;
+/** Slurm counts time limits in minutes, and may send a signal up to 60 seconds too early (sbatch(1), --signal). */
+const RESOLUTION = 60;
+/** Minutes of the shortest task: its notice, what that may be too early, and as much for training. */
+const LEAST = (NOTICE + 2 * RESOLUTION) / 60;
 
 /**
  * A script for sbatch: one task per run, each of which resumes where it stopped. Before its time limit a task gets
- * SIGUSR2, takes a checkpoint, and queues itself again; preempted and requeued tasks, and those of a script that is
- * submitted again, go on likewise, and finished ones end at once.
+ * SIGUSR2, takes a checkpoint, and queues itself again, unless it has come no further in its time: it would not in another
+ * turn either. Preempted and requeued tasks, and those of a script that is submitted again, go on likewise, and finished ones
+ * end at once.
+ * @throws UsageError for a time limit that leaves no time to train
  */
 export function slurmScript(
   grid: Grid,
   folder: SweepFolder,
-  { jobs, timeLimit, commandOf }: SlurmOptions,
+  { jobs, timeLimit, directory, commandOf }: SlurmOptions,
 ): string {
   const { runs } = grid;
   // Slurm counts in minutes.
   const minutes = timeLimit === null ? null : Math.ceil(timeLimit / 60);
+  if (minutes !== null && minutes < LEAST) {
+    throw new UsageError(
+      `--time-limit ${timeLimit}s: Slurm counts in minutes and gives its notice of ${NOTICE} s up to ${RESOLUTION} s early: ${LEAST}m is the least`,
+    );
+  }
   const lines = [
     "#!/bin/bash",
     `#SBATCH --job-name=${grid.name}`,
@@ -36,29 +53,35 @@ export function slurmScript(
     "#SBATCH --requeue",
     "#SBATCH --open-mode=append",
     "#SBATCH --output=/dev/null",
+    "# Where relative paths of data sets begin.",
+    `#SBATCH --chdir=${shellCommand([directory])}`,
     "# Further #SBATCH lines of your cluster belong here, e.g. --partition and --gres=gpu:1.",
     "",
     "case $SLURM_ARRAY_TASK_ID in",
-    ...runs.map(
-      (run, task) =>
-        `${task}) log=${quoted(folder.logOf(run))}; command=(${commandOf(run).map(quoted).join(" ")}) ;;`,
-    ),
+    ...runs.map((run, task) => {
+      const checkpoints = join(runFolderPath(folder.runsDirectory, run.name), "checkpoints");
+      const places = `log=${shellCommand([folder.logOf(run)])}; checkpoints=${shellCommand([checkpoints])}`;
+      return `${task}) ${places}; command=(${shellCommand(commandOf(run))}) ;;`;
+    }),
     "esac",
     'exec >>"$log" 2>&1',
+    'taken() { ls "$checkpoints" 2>/dev/null | grep "^last-.*json$"; }',
+    "before=$(taken)",
+    "run=",
+    'for signal in USR2 TERM; do trap "[ -z \\$run ] || kill -$signal \\$run" $signal; done',
     `"\${command[@]}" &`,
     "run=$!",
-    "trap 'kill -USR2 $run' USR2",
-    "trap 'kill -TERM $run' TERM",
     "# A trap ends `wait` before the run has ended.",
     "wait $run; code=$?",
     "while kill -0 $run 2>/dev/null; do wait $run; code=$?; done",
-    "# 140: it took a checkpoint at SIGUSR2. It goes on in another turn.",
-    `if [ $code -eq 140 ]; then scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}"; fi`,
+    "# 140: SIGUSR2 has ended it. With a new checkpoint it goes on in another turn.",
+    "[ $code -eq 140 ] || exit $code",
+    'if [ "$(taken)" = "$before" ]; then',
+    '  echo "error: SIGUSR2 came before a step was done: the task needs a longer --time-limit"',
+    "  exit 1",
+    "fi",
+    `scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}"`,
     "exit $code",
   ];
   return `${lines.join("\n")}\n`;
-}
-
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
 }

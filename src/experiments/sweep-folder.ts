@@ -3,14 +3,15 @@
  * run folder and its log, so it is known whoever started it, and however that ended.
  */
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import { fileError } from "../storage/file-error.ts";
 import { runFolderPath } from "../storage/run-folder.ts";
-import { isLocked } from "../storage/run-lock.ts";
+import { isLocked, RunLock } from "../storage/run-lock.ts";
+import { UsageError } from "../support/errors.ts";
 import type { Grid, GridRun } from "./grid.ts";
 import { summaryOf } from "./resume.ts";
 import type { RunSummary } from "./run-summary.ts";
@@ -29,21 +30,42 @@ export class SweepFolder {
   readonly path: string;
   readonly runsDirectory: string;
 
-  private constructor(path: string, runsDirectory: string) {
-    this.path = path;
+  /** The folder of a grid, whether it is there or not. */
+  constructor(runsDirectory: string, { name }: Grid) {
+    this.path = `${runFolderPath(runsDirectory, name)}.sweep`;
     this.runsDirectory = runsDirectory;
   }
 
   /** Makes the folder and writes the configuration of every run. @throws DataError when the disk refuses */
-  static async create(runsDirectory: string, grid: Grid): Promise<SweepFolder> {
-    const folder = new SweepFolder(`${runFolderPath(runsDirectory, grid.name)}.sweep`, runsDirectory);
-    await mkdir(folder.path, { recursive: true }).catch((cause) => {
-      throw fileError(cause, "create", folder.path);
+  async create(runs: readonly GridRun[]): Promise<void> {
+    await mkdir(this.path, { recursive: true }).catch((cause) => {
+      throw fileError(cause, "create", this.path);
     });
-    for (const run of grid.runs) {
-      await writeFileAtomically(folder.configOf(run), stringify(run.spec, { aliasDuplicateObjects: false }));
+    for (const run of runs) {
+      await writeFileAtomically(this.configOf(run), stringify(run.spec, { aliasDuplicateObjects: false }));
     }
-    return folder;
+  }
+
+  /**
+   * Takes a run that is to be begun, so that two sweeps never start it, and write its log, at the same time.
+   * @returns what gives it back; null for a run that is done, or that another process is at
+   * @throws DataError when the disk refuses
+   */
+  async claim(run: GridRun): Promise<RunLock | null> {
+    const path = this.#claimOf(run);
+    await mkdir(path, { recursive: true }).catch((cause) => {
+      throw fileError(cause, "create", path);
+    });
+    const lock = await RunLock.acquire(path).catch((error: unknown) => {
+      if (error instanceof UsageError) return null;
+      throw error;
+    });
+    if (lock === null) return null;
+    // It may have been begun, or done, before it was taken.
+    const { state } = await this.#foundStatusOf(run);
+    if (state !== "done" && state !== "running") return lock;
+    await lock.release();
+    return null;
   }
 
   configOf({ name }: GridRun): string {
@@ -54,28 +76,33 @@ export class SweepFolder {
     return join(this.path, `${name}.log`);
   }
 
+  #claimOf({ name }: GridRun): string {
+    return join(this.path, `${name}.claim`);
+  }
+
   async statusOf(run: GridRun): Promise<RunStatus> {
+    const status = await this.#foundStatusOf(run);
+    if (status.state === "done" || !existsSync(this.#claimOf(run))) return status;
+    return (await isLocked(this.#claimOf(run))) ? { ...status, state: "running", why: "" } : status;
+  }
+
+  /** By its run folder and its log alone. */
+  async #foundStatusOf(run: GridRun): Promise<RunStatus> {
     const { name } = run;
     const folder = runFolderPath(this.runsDirectory, name);
     const last = await lastLine(this.logOf(run));
+    const ended = /^stopped by /.test(last) ? "stopped" : "failed";
     if (!existsSync(folder))
-      return { name, state: last === "" ? "waiting" : "failed", why: last, summary: null, step: 0 };
+      return { name, state: last === "" ? "waiting" : ended, why: last, summary: null, step: 0 };
     const summary = await summaryOf(folder);
     if (summary) return { name, state: "done", why: "", summary, step: summary.steps };
     const step = (await new CheckpointFolder(folder).list("last"))[0]?.step ?? 0;
     if (await isLocked(folder)) return { name, state: "running", why: "", summary, step };
-    return {
-      name,
-      state: /^stopped by /.test(last) ? "stopped" : "failed",
-      why: last || "it was killed",
-      summary,
-      step,
-    };
+    return { name, state: ended, why: last || "it was killed", summary, step };
   }
 
   /** The status of all runs, in the grid's order. */
   async statuses(runs: readonly GridRun[]): Promise<RunStatus[]> {
-    await readdir(this.path); // a folder that is gone is an error, not a sweep of which nothing has begun
     const statuses: RunStatus[] = [];
     for (const run of runs) statuses.push(await this.statusOf(run));
     return statuses;

@@ -1,10 +1,9 @@
 /** The runs of a grid as processes of this machine, some at a time; one that fails does not stop the others. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, writeSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { formatDuration } from "../support/format.ts";
+import { afterMilliseconds } from "../support/long-timeout.ts";
 import type { GridRun } from "./grid.ts";
-import type { StopRequest } from "./run-control.ts";
 import type { RunStatus, SweepFolder } from "./sweep-folder.ts";
 
 export interface SweepOptions {
@@ -25,21 +24,22 @@ export class Sweep {
   readonly #folder: SweepFolder;
   readonly #options: SweepOptions;
   readonly #children = new Set<ChildProcess>();
-  #stop: StopRequest | null = null;
+  #stopped: NodeJS.Signals | null = null;
 
   constructor(folder: SweepFolder, options: SweepOptions) {
     this.#folder = folder;
     this.#options = options;
   }
 
-  /** Asks every run to take a checkpoint and end, and begins no other; again, ends them at once. */
-  stop(request: StopRequest): void {
-    for (const child of this.#children) child.kill(this.#stop === null ? "SIGTERM" : "SIGKILL");
-    this.#stop = request;
+  /** Passes a signal on to every run, which takes a checkpoint and ends, and begins no other. */
+  stop(signal: NodeJS.Signals): void {
+    this.#stopped ??= signal;
+    for (const child of this.#children) child.kill(signal);
   }
 
-  get stopped(): StopRequest | null {
-    return this.#stop;
+  /** The first signal that asked for an end, if any did. */
+  get stopped(): NodeJS.Signals | null {
+    return this.#stopped;
   }
 
   /** Runs what has not been done and what no other process is at. @returns the status of all */
@@ -47,11 +47,11 @@ export class Sweep {
     const waiting: GridRun[] = [];
     for (const run of runs) {
       const status = await this.#folder.statusOf(run);
-      if (status.state === "done" || status.state === "running") this.#options.onStatus(status);
+      if (status.state === "done") this.#options.onStatus(status);
       else waiting.push(run);
     }
     const worker = async () => {
-      for (let run = waiting.shift(); run && this.#stop === null; run = waiting.shift())
+      for (let run = waiting.shift(); run && this.#stopped === null; run = waiting.shift())
         await this.#runOne(run);
     };
     await Promise.all(Array.from({ length: this.#options.jobs }, worker));
@@ -59,6 +59,18 @@ export class Sweep {
   }
 
   async #runOne(run: GridRun): Promise<void> {
+    const claim = await this.#folder.claim(run);
+    if (claim !== null) {
+      try {
+        if (this.#stopped === null) await this.#runClaimed(run);
+      } finally {
+        await claim.release();
+      }
+    }
+    this.#options.onStatus(await this.#folder.statusOf(run));
+  }
+
+  async #runClaimed(run: GridRun): Promise<void> {
     const { program, commandOf, timeLimit, onStatus } = this.#options;
     onStatus({ name: run.name, state: "running", why: "", summary: null, step: 0 });
     const log = openSync(this.#folder.logOf(run), "a");
@@ -85,7 +97,6 @@ export class Sweep {
     } finally {
       closeSync(log);
     }
-    onStatus(await this.#folder.statusOf(run));
   }
 
   /** Ends a process that takes too long; whether it did. */
@@ -97,10 +108,12 @@ export class Sweep {
   }
 }
 
-async function endsWithin(ended: Promise<unknown>, seconds: number): Promise<boolean> {
-  const cancel = new AbortController();
-  const expired = sleep(1000 * seconds, false, { signal: cancel.signal }).catch(() => false);
-  const within = await Promise.race([ended.then(() => true), expired]);
-  cancel.abort();
-  return within;
+function endsWithin(ended: Promise<unknown>, seconds: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = afterMilliseconds(1000 * seconds, () => resolve(false));
+    void ended.then(() => {
+      cancel();
+      resolve(true);
+    });
+  });
 }

@@ -23,17 +23,11 @@ export interface OpenGpuOptions {
 
 /** @throws DeviceError when there is no such adapter, saying which there are and what to do */
 export async function openGpu({ adapter: wanted, relaunch = false }: OpenGpuOptions = {}): Promise<Gpu> {
-  const software = wanted !== undefined && SOFTWARE_NAME.test(wanted);
   const elsewhere = !runningOnSoftwareNode() && softwareNodePath() !== null;
-  if (software && relaunch && elsewhere) return relaunchOnSoftwareGpu();
-  const root = await openDawn(wanted === undefined || software ? {} : { adapter: wanted });
-  let cause: unknown;
-  const adapter = await findAdapter(root).catch((error: unknown) => {
-    cause = error;
-    return null;
-  });
-  const facts = adapter && adapterFacts(adapter.info);
-  if (adapter && facts && !(software && !facts.software)) {
+  if (isSoftware(wanted) && relaunch && elsewhere) return relaunchOnSoftwareGpu();
+  const { adapter, cause } = await adapterNamed(wanted);
+  if (adapter) {
+    const facts = adapterFacts(adapter.info);
     if (facts.software) pollPatiently();
     const gpu = new Gpu(await requestDevice(adapter), facts, shaderFiles);
     const { variant, reason } = variantChoice(gpu);
@@ -43,6 +37,33 @@ export async function openGpu({ adapter: wanted, relaunch = false }: OpenGpuOpti
   }
   if (wanted === undefined && relaunch && elsewhere) return relaunchOnSoftwareGpu();
   throw new DeviceError(await noAdapter(wanted, elsewhere), { cause });
+}
+
+/** Checks that `openGpu` of a command line would find an adapter of this name. @throws DeviceError as it does */
+export async function requireAdapter(wanted: string): Promise<void> {
+  const elsewhere = !runningOnSoftwareNode() && softwareNodePath() !== null;
+  if (isSoftware(wanted) && elsewhere) return;
+  const { adapter, cause } = await adapterNamed(wanted);
+  if (!adapter) throw new DeviceError(await noAdapter(wanted, elsewhere), { cause });
+}
+
+function isSoftware(wanted: string | undefined): boolean {
+  return wanted !== undefined && SOFTWARE_NAME.test(wanted);
+}
+
+/** Null where there is none of that name, with why. */
+async function adapterNamed(
+  wanted: string | undefined,
+): Promise<{ adapter: GPUAdapter | null; cause?: unknown }> {
+  const software = isSoftware(wanted);
+  const root = await openDawn(wanted === undefined || software ? {} : { adapter: wanted });
+  try {
+    const adapter = await findAdapter(root);
+    const other = adapter !== null && software && !adapterFacts(adapter.info).software;
+    return { adapter: other ? null : adapter };
+  } catch (cause) {
+    return { adapter: null, cause };
+  }
 }
 
 /** What there is instead, and what to do. */

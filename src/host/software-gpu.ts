@@ -40,7 +40,11 @@ export function relaunchOnSoftwareGpu(): Promise<never> {
       detached: true,
     });
     const forward = (signal: NodeJS.Signals) => child.kill(signal);
-    for (const signal of FORWARDED) process.on(signal, forward);
+    for (const signal of FORWARDED) {
+      // What this process would have done at a signal is now the other's to do.
+      process.removeAllListeners(signal);
+      process.on(signal, forward);
+    }
     const pause = () => {
       child.kill("SIGSTOP");
       process.kill(process.pid, "SIGSTOP");

@@ -30,6 +30,10 @@ export interface RunEnvironment {
   readonly versions: Readonly<Record<string, string>>;
   /** The adapter as the caller describes it; null for a run without one. */
   readonly adapter: unknown;
+  /** The folder it was started in, absolute: where relative paths of its data begin. */
+  readonly workingDirectory?: string;
+  /** The folder of the data set's own files, absolute, where one was named. */
+  readonly dataDirectory?: string;
 }
 
 export interface RunFolderOptions<Column extends string> {
@@ -188,8 +192,8 @@ function requireUsableName(name: string): void {
   }
 }
 
-/** null when there is no file. */
-async function readJson(path: string): Promise<unknown> {
+/** A file of JSON; null when there is none. @throws DataError when it is damaged */
+export async function readJson(path: string): Promise<unknown> {
   let text: string;
   try {
     text = await readFile(path, "utf8");

@@ -1,10 +1,13 @@
 // The command line as processes: signals, their exit codes, and what --resume takes and refuses.
 
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { pngBytes, writeFiles } from "../support/image-files.ts";
 import { killRuns, outcome, requireDone } from "../support/kills.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
 
@@ -48,6 +51,7 @@ describe("signals", () => {
   test.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],
+    ["SIGHUP", 129],
     ["SIGUSR2", 140],
   ] as const)(
     "%s: a checkpoint, then exit %i, and --resume goes on to the same bits",
@@ -59,7 +63,7 @@ describe("signals", () => {
       expect(ended).toMatchObject({ code, signal: null });
       const step = Number(
         ended.stderr.match(
-          /stopped by SIG\w+ after step (\d+) of 1200; go on with: ghostbatch train --resume (\S+)/,
+          /stopped by SIG\w+ after step (\d+) of 1200; go on with: ghostbatch train --resume \S+ --checkpoint-every 40$/m,
         )![1],
       );
       expect(lastCheckpoints(name)).toContain(`last-${step}.json`);
@@ -69,6 +73,23 @@ describe("signals", () => {
       expect(outcome(folderOf(name))).toBe(expected);
     },
   );
+
+  test.each([
+    ["SIGUSR2", 140],
+    ["SIGHUP", 129],
+  ] as const)("%s before there is anything to keep: exit %i at once, and no folder", async (signal, code) => {
+    const pipe = join(runsDirectory, `${signal}.yaml`);
+    execFileSync("mkfifo", [pipe]);
+    const program = startProgram(["train", "--config", pipe, "--runs-dir", runsDirectory, "--name", "early"]);
+    const writer = await open(pipe, "w"); // opens when the program reads its configuration, and waits for it
+    program.child.kill(signal);
+    await writer.writeFile(CONFIGURATION);
+    await writer.close();
+    const { code: found, stderr } = await program.ended;
+    expect(found, stderr).toBe(code);
+    expect(stderr).toContain(`stopped by ${signal} before the first step`);
+    expect(existsSync(folderOf("early"))).toBe(false);
+  });
 
   test("a second SIGINT exits at once", async () => {
     const program = await startRun("interrupted-twice");
@@ -221,6 +242,40 @@ describe("--resume", () => {
     );
     expect(outcome(folderOf("damaged"))).toBe(expected);
   });
+});
+
+describe("the command that a stopped run prints", () => {
+  const place = join(runsDirectory, "place");
+  const image = (seed: number) => pngBytes(16, 16, (x, y) => [(x * seed) % 256, (y * 9) % 256, seed]);
+
+  beforeAll(() => {
+    const names = Array.from({ length: 80 }, (_, i) => `${i < 60 ? "train" : "val"}/${i % 2}/${i}.png`);
+    writeFiles(place, Object.fromEntries(names.map((name, i) => [`images/${name}`, image(i)])));
+  });
+
+  test.each([
+    ["--data-dir", "--dataset imagenet,resize=16,crop=16 --data-dir images --max-steps 40"],
+    ["path in --dataset", "--dataset folder:images --max-steps 1500"],
+  ])(
+    "goes on from another folder with a relative %s, and with the options for checkpoints",
+    async (_, data) => {
+      const name = `placed-${data.length}`;
+      const network = "--width 16 --hidden 2 --batch-size 20 --epochs 100000 --evaluate-every 10000";
+      const kept = "--checkpoint-every 10 --keep-checkpoints 3 --log-every 32";
+      const program = startProgram(
+        ["train", ...`${data} ${network} ${kept}`.split(" "), "--runs-dir", runsDirectory, "--name", name],
+        { cwd: place },
+      );
+      while (lastCheckpoints(name).length === 0 && program.child.exitCode === null) await sleep(5);
+      program.child.kill("SIGTERM");
+      const { stderr } = await program.ended;
+      const printed = stderr.match(/go on with: ghostbatch (.*)$/m)?.[1];
+      expect(printed, stderr).toBe(`train --resume ${folderOf(name)} ${kept}`);
+      const again = await runProgram(printed!.split(" "), { cwd: runsDirectory });
+      requireDone(again);
+      expect(again.stderr).toMatch(/^resuming .* after step \d+$/m);
+    },
+  );
 });
 
 /** Its batch grows after 208 of 230 steps, and once more after 219. */

@@ -1,6 +1,6 @@
 // Grids of runs as processes: states, reasons, and what a second start does.
 
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { readGrid } from "../../src/experiments/grid.ts";
 import type { RunStatus } from "../../src/experiments/sweep-folder.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import { formatDuration } from "../../src/support/format.ts";
+import { ghostbatch } from "../support/command-line.ts";
 import { firstStep } from "../support/kills.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 
@@ -74,7 +75,8 @@ test.each([
 
 test("one that fails does not stop the others; a second start skips what is done and tries the rest again", async () => {
   const path = grid("rates", `${BASE}, maxSteps: 60}\ngrid: {learningRate: [1.0e+30, 0.1, 0.05]}`);
-  const first = await sweep(path, "--jobs", "2");
+  // A time limit that no single timer reaches.
+  const first = await sweep(path, "--jobs", "2", "--time-limit", "600h");
   expect(first.code).toBe(1);
   expect(first.statuses.map(({ name, state }) => [name, state])).toEqual([
     ["rates-learningRate=1e+30", "failed"],
@@ -120,3 +122,41 @@ test("a time limit ends a run with a checkpoint, a signal all of them, and both 
   expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of \d+; go on with:/);
   expect(status!.step).toBeGreaterThanOrEqual(step);
 }, 360_000);
+
+test("of two sweeps at once each run has one, and the other leaves its log alone; SIGUSR2 ends it as SIGTERM does", async () => {
+  const path = grid("shared", `${BASE}, maxSteps: 100000000}\ngrid: {seed: [1]}`);
+  const both = [1, 2].map(() => startProgram(["sweep", path, "--runs-dir", folder, "--json"]));
+  const first = await Promise.race(both.map(async (program) => ({ program, ended: await program.ended })));
+  expect(first.ended.code).toBe(1);
+  expect(JSON.parse(first.ended.stdout)).toMatchObject([{ state: "running" }]);
+  const other = both.find((program) => program !== first.program)!;
+  const run = join(folder, "shared-seed=1");
+  await firstStep(other, run);
+  other.child.kill("SIGUSR2");
+  const ended = await other.ended;
+  expect(ended.code).toBe(140);
+  expect(ended.stderr).toMatch(
+    /stopped by SIGUSR2; go on with: ghostbatch sweep .*shared\.yaml --runs-dir \S+ --json$/m,
+  );
+  expect(JSON.parse(ended.stdout)).toMatchObject([{ state: "stopped", step: expect.any(Number) }]);
+  expect(readdirSync(join(run, "checkpoints")).length).toBeGreaterThan(0);
+  expect(readFileSync(join(folder, "shared.sweep", "shared-seed=1.log"), "utf8")).not.toMatch(/^error/m);
+}, 120_000);
+
+test("what would end every run is refused before there is a folder, and --status makes none", async () => {
+  const path = grid("checked", `${BASE}, maxSteps: 1}`);
+  const before = readdirSync(folder).sort();
+  for (const [words, message] of [
+    [["--checkpoint-every", "banana"], /--checkpoint-every .*'banana'/],
+    [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],
+    [["--emit", "slurm", "--time-limit", "45s"], /--time-limit 45s: .*3m is the least/],
+    [["--adapter", "no such adapter"], /no adapter named "no such adapter"/],
+  ] as const) {
+    const { code, stderr } = await ghostbatch(["sweep", path, "--runs-dir", folder, ...words]);
+    expect([code, stderr]).toEqual([words[0] === "--adapter" ? 3 : 2, expect.stringMatching(message)]);
+  }
+  const shown = await ghostbatch(["sweep", path, "--runs-dir", folder, "--status", "--json"]);
+  expect(shown.code).toBe(0);
+  expect(JSON.parse(shown.stdout)).toMatchObject([{ name: "checked", state: "waiting" }]);
+  expect(readdirSync(folder).sort()).toEqual(before);
+});

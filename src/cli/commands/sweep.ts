@@ -5,18 +5,22 @@ import { type GridRun, readGrid } from "../../experiments/grid.ts";
 import { slurmScript } from "../../experiments/slurm.ts";
 import { Sweep } from "../../experiments/sweep.ts";
 import { type RunStatus, SweepFolder } from "../../experiments/sweep-folder.ts";
+import { requireAdapter } from "../../host/open-gpu.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { StoppedError } from "../../support/errors.ts";
 import { formatCount, formatDuration } from "../../support/format.ts";
 import {
   adapterOption,
+  checkpointInterval,
   dataDirOption,
   duration,
   jsonOption,
   runsDirOption,
+  typedCommand,
   wholeNumber,
 } from "../options.ts";
-import { exitCodeOf } from "../signals.ts";
+import { exitCodeOf, STOPPING } from "../signals.ts";
+import { requireConsistent } from "../train-options.ts";
 
 interface SweepFlags {
   jobs: number;
@@ -40,7 +44,8 @@ A grid is YAML: a name, options of all runs (as train --config), and options wit
     seed: [0, 1, 2]
 
 Each run has its folder, and its log in <runs-dir>/<name>.sweep/. Started again, finished runs are skipped and the others
-go on. Exit code 1 when a run has failed. SIGINT or SIGTERM: a checkpoint of every run, then exit 130 or 143.`;
+go on. Exit code 1 when a run has failed. SIGINT, SIGTERM, SIGHUP, SIGUSR2: a checkpoint of every run, then exit 130, 143,
+129, 140; a second SIGINT ends them at once.`;
 
 export function sweepCommand(): Command {
   const command = new Command("sweep")
@@ -56,7 +61,10 @@ export function sweepCommand(): Command {
       "slurm",
     ]),
     new Option("--status", "show what is done, running and failed, and run nothing"),
-    new Option("--checkpoint-every <interval>", "as of train"),
+    new Option("--checkpoint-every <interval>", "as of train").argParser((text) => {
+      checkpointInterval(text);
+      return text; // each run is given it as it is
+    }),
   ];
   for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
     command.addOption(option);
@@ -66,19 +74,26 @@ export function sweepCommand(): Command {
 async function sweep(path: string, flags: SweepFlags): Promise<void> {
   const { jobs, timeLimit = null, json } = flags;
   const grid = readGrid(path);
-  const folder = await SweepFolder.create(resolve(flags.runsDir), grid);
-  const words = trainWords(folder, flags);
-  if (flags.emit === "slurm") {
-    const script = `${folder.path}/submit.sbatch`;
-    const commandOf = (run: GridRun) => [process.execPath, ...words(run)];
-    await writeFileAtomically(script, slurmScript(grid, folder, { jobs, timeLimit, commandOf }));
-    console.log(`${grid.runs.length} runs: submit them with\nsbatch ${script}`);
-    return;
-  }
+  const folder = new SweepFolder(resolve(flags.runsDir), grid);
   if (flags.status) {
     print(await folder.statuses(grid.runs), json);
     return;
   }
+  // What would end every run is told before any begins.
+  for (const { spec } of grid.runs) requireConsistent(flags, spec);
+  const words = trainWords(folder, flags);
+  if (flags.emit === "slurm") {
+    const script = `${folder.path}/submit.sbatch`;
+    const commandOf = (run: GridRun) => [process.execPath, ...words(run)];
+    const directory = process.cwd();
+    const text = slurmScript(grid, folder, { jobs, timeLimit, directory, commandOf });
+    await folder.create(grid.runs);
+    await writeFileAtomically(script, text);
+    console.log(`${grid.runs.length} runs: submit them with\nsbatch ${script}`);
+    return;
+  }
+  if (flags.adapter !== undefined) await requireAdapter(flags.adapter);
+  await folder.create(grid.runs);
   const total = grid.runs.length;
   let ended = 0;
   const onStatus = (status: RunStatus) => {
@@ -92,16 +107,15 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
     commandOf: words,
     onStatus,
   });
-  const stop = (signal: NodeJS.Signals) => running.stop({ by: signal, exitCode: exitCodeOf(signal) });
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  let interrupts = 0;
+  const stop = (signal: NodeJS.Signals) =>
+    running.stop(signal === "SIGINT" && ++interrupts > 1 ? "SIGKILL" : signal);
+  for (const signal of STOPPING) process.on(signal, stop);
   const statuses = await running.run(grid.runs);
   print(statuses, json);
-  if (running.stopped) {
-    throw new StoppedError(
-      `stopped by ${running.stopped.by}; go on with: ghostbatch sweep ${path}`,
-      running.stopped.exitCode,
-    );
-  }
+  const { stopped } = running;
+  if (stopped !== null)
+    throw new StoppedError(`stopped by ${stopped}; go on with: ${typedCommand()}`, exitCodeOf(stopped));
   if (statuses.some(({ state }) => state !== "done")) process.exitCode = 1;
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { completeSpec } from "../../experiments/complete-spec.ts";
+import { dataPlaceOf } from "../../experiments/data-place.ts";
 import {
   describePlan,
   outlinedData,
@@ -29,7 +30,7 @@ import { GpuSession } from "../../host/gpu-session.ts";
 import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
 import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
-import { checkpointsOf, typedCommand } from "../options.ts";
+import { checkpointsOf, resumeWords, typedCommand } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { signalHelp, withSignals } from "../signals.ts";
 import {
@@ -49,7 +50,12 @@ export function trainCommand(): Command {
   return command.addHelpText("after", `\n${signalHelp("go on with --resume")}`).action(train);
 }
 
-async function train(flags: TrainFlags): Promise<void> {
+function train(flags: TrainFlags): Promise<void> {
+  const control = new RunControl({ resumeWords: resumeWords(flags) });
+  return withSignals(control, flags, () => trainUnder(control, flags));
+}
+
+async function trainUnder(control: RunControl, flags: TrainFlags): Promise<void> {
   const given = givenOptions(flags);
   const path = await folderToResume(flags);
   const finished = path === null ? null : await summaryOf(path);
@@ -74,7 +80,9 @@ async function train(flags: TrainFlags): Promise<void> {
     );
     return;
   }
-  const prepared = await prepareRun(spec, loadOptions(flags));
+  const before = path === null ? {} : await dataPlaceOf(path);
+  const load = loadOptions({ ...before, ...(flags.dataDir !== undefined && { dataDir: flags.dataDir }) });
+  const prepared = await prepareRun(spec, load);
   const warnings = new Set([...(prepared.epoch.full?.warnings ?? []), ...prepared.epoch.last.warnings]);
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const session = new GpuSession({ adapter: flags.adapter });
@@ -91,7 +99,8 @@ async function train(flags: TrainFlags): Promise<void> {
     `${spec.model}-${prepared.dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
   const line = new ProgressLine(path === null ? name : basename(path));
   const report = line.print.bind(line);
-  const environment = environmentOf(gpu, typedCommand());
+  const environment = environmentOf(gpu, typedCommand(), load);
+  control.begin();
   const { folder, from } =
     path === null
       ? {
@@ -106,8 +115,7 @@ async function train(flags: TrainFlags): Promise<void> {
         }
       : await resumeRun(path, prepared, { environment, report });
   for (const line of plan.learningRates) console.error(line);
-  const { logEvery, onUsr2 } = flags;
-  const control = new RunControl();
+  const { logEvery } = flags;
   const onProgress = line.show.bind(line);
   const options = {
     checkpoints: checkpointsOf(flags),
@@ -116,9 +124,7 @@ async function train(flags: TrainFlags): Promise<void> {
     report,
     ...(logEvery && { logEvery }),
   };
-  const summary = await withSignals(control, { onUsr2 }, () =>
-    runInFolder(session, prepared, folder, options, from),
-  ).finally(() => line.end());
+  const summary = await runInFolder(session, prepared, folder, options, from).finally(() => line.end());
   printSummary(summary, folder.path, flags);
 }
 

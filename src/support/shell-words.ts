@@ -1,0 +1,8 @@
+/** Words as one line that a POSIX shell takes apart into the same words. */
+export function shellCommand(words: readonly string[]): string {
+  return words.map(quoted).join(" ");
+}
+
+function quoted(word: string): string {
+  return /^[\w./:=,@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
