@@ -196,6 +196,16 @@ export function optionOf(key: string): string {
   return `--${flag.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
+/** An option with its value, as it is written; a switch that only a file can set so, as the file has it. */
+export function writtenOption(key: string, value: unknown): string {
+  if (key === "augmentation" && value === false) return "--no-augmentation";
+  if (key !== "augmentation" && value === true) return optionOf(key);
+  if (typeof value === "boolean") return `${key}: ${value}`;
+  if (key === "subset" && value !== null && typeof value === "object" && "train" in value && "test" in value)
+    return `${optionOf(key)} ${value.train},${value.test}`;
+  return `${optionOf(key)} ${typeof value === "string" ? value : JSON.stringify(value)}`;
+}
+
 /** "10000,2000" as the subset of a specification; its permutation is that of seed 0 whatever the run's seed. */
 function subsetSizes(text: string): { train: number; test: number; seed: number } {
   const [train, test, ...rest] = text.split(",").map(wholeNumber(1));

@@ -35,7 +35,13 @@ export function readYaml<S extends z.ZodType>(
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const problem = document.errors[0];
-  if (problem) throw new UsageError(`${path}:${lines.linePos(problem.pos[0]).line}: ${messageOf(problem)}`);
+  if (problem) {
+    const what =
+      problem.code === "MULTIPLE_DOCS"
+        ? "expected one document, found another after ---: put it into a file of its own"
+        : messageOf(problem);
+    throw new UsageError(`${path}:${lines.linePos(problem.pos[0]).line}: ${what}`);
+  }
   const value = plainValue(path, () => document.toJS({ maxAliasCount: 100 }));
   const result = schema.safeParse(value);
   if (result.success) return { value, checked: result.data };

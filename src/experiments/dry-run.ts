@@ -5,7 +5,7 @@ import { bucketBytes } from "../gpu/buffer-pool.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { arenaBytes } from "../gpu/recording.ts";
 import { parameterCount } from "../nn/module.ts";
-import { CapacityError } from "../support/errors.ts";
+import { CapacityError, DeviceError } from "../support/errors.ts";
 import { formatBytes, formatCount, formatQuantity } from "../support/format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { samplesOfSteps } from "../train/ghosts.ts";
@@ -85,7 +85,7 @@ function windowBytes(run: PlannedRun, facts: DataFacts): number {
 /**
  * What a run would take on this adapter; of one whose batch grows, the memory is that of the largest. What of its model
  * cannot be bound there is in `refused`.
- * @throws CapacityError when not even one ghost at a time fits
+ * @throws CapacityError when not even one ghost at a time fits, or no step of the model can be planned
  */
 export function planTraining(
   gpu: Gpu,
@@ -97,22 +97,30 @@ export function planTraining(
   const layouts = stages.map(({ epoch }) => epoch.full ?? epoch.last);
   const layout = layouts.reduce((a, b) => (b.total > a.total ? b : a));
   const options = trainOptions(run);
-  const { result, refused } = gpu.planOnly(() => {
-    const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
-    const { state, plan, planEvaluation } = outlined;
-    const slabSamples = chooseSlab(
-      layout,
-      options.memoryBytes,
-      (ghosts, samples) => plan(ghosts, samples).bytes,
-    );
-    const evaluationBatch = chooseEvaluationBatch(
-      options.evaluationBatch,
-      options.memoryBytes,
-      (samples) => planEvaluation(samples).bytes,
-    );
-    const step = plan(layout, slabSamples);
-    return { state, slabSamples, step, stepBytes: arenaBytes([step, planEvaluation(evaluationBatch)]) };
-  });
+  const { result: planned, refused } = gpu.planOnly(() =>
+    orFailure(() => {
+      const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
+      const { state, plan, planEvaluation } = outlined;
+      const slabSamples = chooseSlab(
+        layout,
+        options.memoryBytes,
+        (ghosts, samples) => plan(ghosts, samples).bytes,
+      );
+      const evaluationBatch = chooseEvaluationBatch(
+        options.evaluationBatch,
+        options.memoryBytes,
+        (samples) => planEvaluation(samples).bytes,
+      );
+      const step = plan(layout, slabSamples);
+      return { state, slabSamples, step, stepBytes: arenaBytes([step, planEvaluation(evaluationBatch)]) };
+    }),
+  );
+  if ("failure" in planned) {
+    // Of a model that is too large, what it needs says more than the first of its kernels that is.
+    requireRoom({ refused: refused.map(({ message }) => message) });
+    throw planned.failure;
+  }
+  const { result } = planned;
   const { state, slabSamples, stepBytes } = result;
   const { dispatches, flopsByOperation } = result.step;
   const flat = [state.values, state.gradients, state.velocity, state.start];
@@ -149,6 +157,16 @@ export function planTraining(
   };
 }
 
+/** What the device cannot do as a value: what of the model does not fit it is known only once a plan has ended. */
+function orFailure<T>(body: () => T): { result: T } | { failure: DeviceError } {
+  try {
+    return { result: body() };
+  } catch (failure) {
+    if (failure instanceof DeviceError) return { failure };
+    throw failure;
+  }
+}
+
 function bytesOf(tensors: readonly Tensor[]): number {
   return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
@@ -159,7 +177,7 @@ export function memoryOf({ stepBytes, stateBytes, copyBytes, dataBytes }: Traini
 }
 
 /** @throws CapacityError with what of the model the adapter cannot hold */
-export function requireRoom({ refused: [reason] }: TrainingPlan): void {
+export function requireRoom({ refused: [reason] }: Pick<TrainingPlan, "refused">): void {
   if (reason !== undefined) throw new CapacityError(reason);
 }
 

@@ -72,14 +72,8 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
   }
   const pixels = modelEntry(spec.model).normalizedPixels(facts);
   const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
-  const { learningRate, momentum, weightDecay, epochs, epochScale, constantRate } = spec;
-  const named: BaseRegime = BASE_REGIMES[spec.baseRegime];
-  const base = overrideRegime(constantRate ? plateauOf(named) : named, {
-    learningRate,
-    momentum,
-    weightDecay,
-    epochs,
-  });
+  const base = baseRegimeOf(spec);
+  const { epochScale } = spec;
   const adaptation: RegimeAdaptation = spec.regime === "adapted" ? "exact" : spec.regime;
   const regime = planRegime({
     base: epochScale === 1 ? base : scaleEpochs(base, epochScale),
@@ -94,6 +88,14 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
     maxSteps: spec.maxSteps,
   });
   return { spec, model, regime, epoch };
+}
+
+/** The regime that a specification names, with what it says otherwise. */
+export function baseRegimeOf(spec: RunSpec): BaseRegime {
+  const { learningRate, momentum, weightDecay, epochs } = spec;
+  const named: BaseRegime = BASE_REGIMES[spec.baseRegime];
+  const overrides = { learningRate, momentum, weightDecay, epochs };
+  return overrideRegime(spec.constantRate ? plateauOf(named) : named, overrides);
 }
 
 /** A data set is read once in a process: the cells of an experiment share it. */

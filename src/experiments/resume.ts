@@ -6,10 +6,11 @@ import { errorCode, fileError } from "../storage/file-error.ts";
 import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
 import { isLocked, removeLocks } from "../storage/run-lock.ts";
 import { DataError, UsageError } from "../support/errors.ts";
+import { BASE_REGIMES } from "../train/base-regimes.ts";
 import { readConfig } from "./config-file.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
-import type { PreparedRun } from "./prepare.ts";
+import { baseRegimeOf, type PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import { RunSpec, type RunSpecInput } from "./run-spec.ts";
 import { RunSummary } from "./run-summary.ts";
@@ -42,24 +43,34 @@ export async function specOfRun(path: string): Promise<RunSpec> {
 }
 
 /**
- * Checks that options given again are those of the run.
+ * Checks that options given again mean what those of the run do.
  * @param given what the user has said, by its key in the specification
- * @param nameOf the option of a key
+ * @param written how the user writes an option
  * @throws UsageError naming the first that differs
  */
 export function requireSameOptions(
   stored: RunSpec,
   given: Partial<RunSpecInput>,
-  nameOf: (key: string) => string,
+  written: (key: string, value: unknown) => string,
 ): void {
   for (const [key, value] of Object.entries(given)) {
     const kept = stored[key as keyof RunSpec];
     if (JSON.stringify(kept ?? null) === JSON.stringify(value ?? null)) continue;
+    if (meaningOf(stored, key) === meaningOf({ ...stored, [key]: value }, key)) continue;
     const text = (of: unknown) => (of === undefined ? "unset" : JSON.stringify(of));
     throw new UsageError(
-      `${nameOf(key)} ${text(value)}: the run has ${text(kept)}, and another value would alter its result; leave it out, or start a new run`,
+      `${written(key, value)}: the run has ${text(kept)}, and another value would alter its result; leave it out, or start a new run`,
     );
   }
+}
+
+const REGIME_KEYS = ["baseRegime", "learningRate", "momentum", "weightDecay", "epochs"];
+
+/** What an option comes to, where it may say no more than what holds without it; else a value that is its own alone. */
+function meaningOf(spec: RunSpec, key: string): unknown {
+  if (REGIME_KEYS.includes(key) && spec.baseRegime in BASE_REGIMES) return JSON.stringify(baseRegimeOf(spec));
+  if (key === "ghostSize") return spec.ghostSize ?? spec.batchSize;
+  return Symbol(key);
 }
 
 /** The outcome of a run that has finished, else null. @throws DataError when it is damaged */

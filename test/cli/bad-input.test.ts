@@ -96,6 +96,11 @@ describe("a configuration file", () => {
       'dataset: synthetic\n# the batch\nbatchSize: "3"\n',
       /:3: batchSize: .*expected number, received string/,
     ],
+    [
+      "two documents",
+      "dataset: synthetic\n---\nseed: 1\n",
+      /:\d: expected one document, found another after ---/,
+    ],
     ["text that is no YAML", "dataset: synthetic\n  batchSize: [3\n", /:\d+: /],
     [
       "aliases without end",
@@ -177,12 +182,21 @@ describe("what only the adapter or the disk can tell", () => {
     expectOneError(outcome, /x: cannot create the run folder: a part of the path is a file, not a folder/);
   });
 
-  test("a model too large for the adapter: needed and available bytes, and what would fit", async () => {
-    await expectRefused(
-      ["--dataset", "synthetic", "--width", "40000"],
-      /model: its 6,43\d,\d{3},\d{3} parameters need 24\.0 GiB in one buffer, .* has [\d.]+ [MG]iB: a model of up to [\d,]+ parameters fits/,
-    );
-  });
+  test.each([
+    ["40000", "6,43\\d,\\d{3},\\d{3} parameters need 24\\.0 GiB"],
+    // Its kernels could not be dispatched either.
+    ["10000000", "[\\d,]+ parameters need [\\d,.]+ [TPE]iB"],
+  ])(
+    "a model too large for the adapter, of width %s: needed and available bytes, and what would fit",
+    async (width, need) => {
+      const message = new RegExp(
+        `model: its ${need} in one buffer, .* has [\\d.]+ [MG]iB: a model of up to [\\d,]+ parameters fits`,
+      );
+      await expectRefused(["--dataset", "synthetic", "--width", width], message);
+      const dry = await ghostbatch(["train", "--dry-run", "--dataset", "synthetic", "--width", width]);
+      expect([dry.code, dry.stdout + dry.stderr]).toEqual([2, expect.stringMatching(message)]);
+    },
+  );
 
   test("a step that needs more than the memory allowed", async () => {
     await expectRefused(

@@ -1,12 +1,14 @@
 import { expect, test } from "vitest";
+import { writtenOption } from "../../src/cli/train-options.ts";
 import { syntheticDataset } from "../../src/data/synthetic.ts";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
 import { dataFingerprint } from "../../src/experiments/data-fingerprint.ts";
 import { requireSameOptions } from "../../src/experiments/resume.ts";
 import { RunSpec, type RunSpecInput } from "../../src/experiments/run-spec.ts";
 import { UsageError } from "../../src/support/errors.ts";
+import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 
-const nameOf = (key: string) => `--${key}`;
+const written = (key: string, value: unknown) => `--${key} ${JSON.stringify(value)}`;
 
 test("every option of a run that is given again with another value is refused by name, and taken with its own", () => {
   const stored = completeSpec({
@@ -15,17 +17,52 @@ test("every option of a run that is given again with another value is refused by
     learningRate: 0.1,
     subset: { train: 10, test: 5, seed: 0 },
   });
-  expect(() => requireSameOptions(stored, {}, nameOf)).not.toThrow();
-  expect(() => requireSameOptions(stored, stored, nameOf)).not.toThrow();
+  expect(() => requireSameOptions(stored, {}, written)).not.toThrow();
+  expect(() => requireSameOptions(stored, stored, written)).not.toThrow();
   // Other values for all there are, so that an option that is added is refused as well.
   for (const key of Object.keys(RunSpec.shape) as (keyof RunSpecInput)[]) {
     const given = { [key]: "something else" } as Partial<RunSpecInput>;
-    expect(() => requireSameOptions(stored, given, nameOf), key).toThrow(UsageError);
-    expect(() => requireSameOptions(stored, given, nameOf), key).toThrow(
+    expect(() => requireSameOptions(stored, given, written), key).toThrow(UsageError);
+    expect(() => requireSameOptions(stored, given, written), key).toThrow(
       `--${key} "something else": the run has `,
     );
   }
-  expect(() => requireSameOptions(stored, { width: 10 }, nameOf)).toThrow("--width 10: the run has unset");
+  expect(() => requireSameOptions(stored, { width: 10 }, written)).toThrow("--width 10: the run has unset");
+});
+
+test("an option that says what holds without it is the run's own", () => {
+  const regime = BASE_REGIMES.f1;
+  const stored = completeSpec({ batchSize: 64 });
+  const same = { learningRate: regime.entries[0].learningRate!, epochs: regime.epochs, ghostSize: 64 };
+  expect(() => requireSameOptions(stored, same, written)).not.toThrow();
+  for (const [key, value] of Object.entries(same)) {
+    expect(() => requireSameOptions(stored, { [key]: value / 2 }, written)).toThrow(
+      `--${key} ${value / 2}: `,
+    );
+    // The other way round: the run has it, and what is given takes it away.
+    const explicit = completeSpec({ batchSize: 64, [key]: value / 2 });
+    expect(() => requireSameOptions(explicit, { [key]: value }, written)).toThrow(`--${key} ${value}: `);
+  }
+});
+
+test("an option is named as it is written", () => {
+  expect(
+    [
+      ["augmentation", false],
+      ["batchGrowth", true],
+      ["constantRate", false],
+      ["batchSize", 64],
+      ["learningRateRule", "sqrt"],
+      ["subset", { train: 10, test: 5, seed: 0 }],
+    ].map(([key, value]) => writtenOption(key as string, value)),
+  ).toEqual([
+    "--no-augmentation",
+    "--batch-growth",
+    "constantRate: false",
+    "--batch-size 64",
+    "--lr-rule sqrt",
+    "--subset 10,5",
+  ]);
 });
 
 test("the fingerprint of data tells any label, any size, and changes of images", () => {

@@ -39,6 +39,7 @@ import {
   requireConsistent,
   type TrainFlags,
   trainOptions,
+  writtenOption,
 } from "../train-options.ts";
 import { loadOptions } from "../transfer-line.ts";
 
@@ -61,7 +62,7 @@ async function trainUnder(control: RunControl, flags: TrainFlags): Promise<void>
   const finished = path === null ? null : await summaryOf(path);
   const spec = path === null ? completeSpec(given, optionOf) : await specOfRun(path);
   requireConsistent(flags, spec);
-  if (path !== null) requireSameOptions(spec, given, optionOf);
+  if (path !== null) requireSameOptions(spec, given, writtenOption);
   if (path !== null && finished) {
     console.error(`${path} has finished already`);
     await tidyFinishedRun(path);
