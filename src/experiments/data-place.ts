@@ -8,12 +8,11 @@ const Environment = Start.extend({ resumed: z.array(Start).default([]) });
 
 /**
  * Where the data of a run are that was begun before, as its record says: the folder that was named last, and the one that the
- * run was started in. Nothing of a record that does not say it.
+ * run was started in. Nothing of a record that does not say it, or that is damaged: whoever takes the run over judges that.
  * @param path the run folder
- * @throws DataError when the record is damaged
  */
 export async function dataPlaceOf(path: string): Promise<Pick<LoadOptions, "dataDir" | "baseDirectory">> {
-  const record = Environment.safeParse(await readJson(join(path, "environment.json")));
+  const record = Environment.safeParse(await readJson(join(path, "environment.json")).catch(() => null));
   if (!record.success) return {};
   const { resumed, ...first } = record.data;
   const named = [first, ...resumed].findLast(({ dataDirectory }) => dataDirectory !== undefined);

@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pngBytes, writeFiles } from "../support/image-files.ts";
 import { killRuns, outcome, requireDone } from "../support/kills.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
 
@@ -242,40 +241,6 @@ describe("--resume", () => {
     );
     expect(outcome(folderOf("damaged"))).toBe(expected);
   });
-});
-
-describe("the command that a stopped run prints", () => {
-  const place = join(runsDirectory, "place");
-  const image = (seed: number) => pngBytes(16, 16, (x, y) => [(x * seed) % 256, (y * 9) % 256, seed]);
-
-  beforeAll(() => {
-    const names = Array.from({ length: 80 }, (_, i) => `${i < 60 ? "train" : "val"}/${i % 2}/${i}.png`);
-    writeFiles(place, Object.fromEntries(names.map((name, i) => [`images/${name}`, image(i)])));
-  });
-
-  test.each([
-    ["--data-dir", "--dataset imagenet,resize=16,crop=16 --data-dir images --max-steps 40"],
-    ["path in --dataset", "--dataset folder:images --max-steps 1500"],
-  ])(
-    "goes on from another folder with a relative %s, and with the options for checkpoints",
-    async (_, data) => {
-      const name = `placed-${data.length}`;
-      const network = "--width 16 --hidden 2 --batch-size 20 --epochs 100000 --evaluate-every 10000";
-      const kept = "--checkpoint-every 10 --keep-checkpoints 3 --log-every 32";
-      const program = startProgram(
-        ["train", ...`${data} ${network} ${kept}`.split(" "), "--runs-dir", runsDirectory, "--name", name],
-        { cwd: place },
-      );
-      while (lastCheckpoints(name).length === 0 && program.child.exitCode === null) await sleep(5);
-      program.child.kill("SIGTERM");
-      const { stderr } = await program.ended;
-      const printed = stderr.match(/go on with: ghostbatch (.*)$/m)?.[1];
-      expect(printed, stderr).toBe(`train --resume ${folderOf(name)} ${kept}`);
-      const again = await runProgram(printed!.split(" "), { cwd: runsDirectory });
-      requireDone(again);
-      expect(again.stderr).toMatch(/^resuming .* after step \d+$/m);
-    },
-  );
 });
 
 /** Its batch grows after 208 of 230 steps, and once more after 219. */

@@ -3,7 +3,11 @@
 import { endWithParent, relaunchOnSoftwareGpu, runningOnSoftwareNode } from "../../src/host/software-gpu.ts";
 
 endWithParent();
-if (!runningOnSoftwareNode()) await relaunchOnSoftwareGpu();
+if (!runningOnSoftwareNode()) {
+  // As a verb that would end at once, which then is the relaunched one's to decide.
+  process.on("SIGUSR2", () => process.exit(1));
+  await relaunchOnSoftwareGpu();
+}
 
 let interrupts = 0;
 if (process.argv[2] === "count") {
