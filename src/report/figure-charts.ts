@@ -2,9 +2,9 @@
 import type { MetricNumbers, RunData } from "../storage/read-run.ts";
 import { messageOf } from "../support/errors.ts";
 import { type Chart, curves, type Datum, type Dot, dots, type Illustration, OURS } from "./charts.ts";
-import type { DirectionData } from "./describe-measurement.ts";
 import { compareLaws, type DistanceCurve, type LawComparison, resampleByDecade } from "./diffusion-fits.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
+import type { DirectionData } from "./measured-data.ts";
 import { type CovarianceData, covariance, directions } from "./measurement-charts.ts";
 import {
   DISTANCE_WITH_CURES,

@@ -1,6 +1,6 @@
 /** The charts of what was measured without training: the loss along random directions, the gradient's covariance. */
 import { type Chart, curves, type Datum, type Illustration, OURS } from "./charts.ts";
-import type { DirectionData } from "./describe-measurement.ts";
+import type { DirectionData } from "./measured-data.ts";
 import { LOSS_SPREAD, PUBLISHED } from "./published.ts";
 
 export function directions(measurements: readonly DirectionData[], withPublished: boolean): Illustration {

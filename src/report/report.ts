@@ -1,7 +1,8 @@
 /** A report from run folders: Markdown, charts and one page. A pure function of what the folders hold; no GPU. */
-import { type RunData, readRun } from "../storage/read-run.ts";
+import type { RunData } from "../storage/read-run.ts";
 import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
 import type { Chart, Illustration } from "./charts.ts";
+import { readCheckedRun } from "./checked-run.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
 import { illustrate, illustrateRuns } from "./figure-charts.ts";
 import { adaptersOf, choicesOf, resultsTable, runsTable } from "./markdown.ts";
@@ -80,7 +81,7 @@ async function finishedRuns(paths: readonly string[], problems: string[]): Promi
   const runs: RunData[] = [];
   for (const path of paths) {
     try {
-      const run = await readRun(path);
+      const run = await readCheckedRun(path);
       if (run.summary !== null) runs.push(run);
       else problems.push(`${path}: has not finished and is left out`);
     } catch (error) {

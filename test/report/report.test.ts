@@ -1,97 +1,20 @@
 // Reports from run folders that are made here: what is shown, what is left out, and the page in a real browser.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PNG } from "pngjs";
 import { afterAll, describe, expect, test } from "vitest";
-import { stringify } from "yaml";
 import type { ExperimentRecord } from "../../src/report/experiment-record.ts";
 import { parseRecord } from "../../src/report/experiment-record.ts";
-import { ledgerOf } from "../../src/report/ledger.ts";
 import { reportPage } from "../../src/report/page.ts";
 import { chartSvg, svgToPng } from "../../src/report/render.ts";
 import { reportExperiment, reportRuns } from "../../src/report/report.ts";
-import { readRun } from "../../src/storage/read-run.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { type MadeRun, makeRun as makeRunIn } from "../support/made-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-interface MadeRun {
-  readonly name: string;
-  readonly batchSize?: number;
-  readonly seed?: number;
-  readonly finished?: boolean;
-  readonly scale?: number;
-  /** Steps without a loss. */
-  readonly gap?: readonly number[];
-  readonly steps?: number;
-}
-
-/** A run's folder as training leaves it: d = scale · (1 + ln t), error falling to 5 %. */
-function makeRun({
-  name,
-  batchSize = 32,
-  seed = 0,
-  finished = true,
-  scale = 1,
-  gap = [],
-  steps = 200,
-}: MadeRun): string {
-  const path = join(folder, name);
-  mkdirSync(path, { recursive: true });
-  writeFileSync(
-    join(path, "config.yaml"),
-    stringify({ dataset: "mnist", model: "f1", batchSize, ghostSize: null, seed, baseRegime: "f1-small" }),
-  );
-  writeFileSync(
-    join(path, "environment.json"),
-    JSON.stringify({
-      command: "made by a test",
-      adapter: { name: "test <adapter>" },
-      started: "2026-01-01T00:00:00Z",
-    }),
-  );
-  const rows: object[] = [];
-  for (let step = 1; step <= steps; step++) {
-    const loss = gap.includes(step) ? "NaN" : 2 / step;
-    const distance = scale * (1 + Math.log(step));
-    rows.push({
-      kind: "train",
-      step,
-      epoch: step / 10,
-      loss,
-      accuracy: 95 - 50 / step,
-      learningRate: 0.05,
-      distanceFirst: distance,
-      distanceAll: 2 * distance,
-      imagesPerSecond: 1000,
-    });
-    if (step % 10 === 0)
-      rows.push({
-        kind: "evaluation",
-        step,
-        epoch: step / 10,
-        testLoss: 1 / step,
-        testAccuracy: 94.5 + seed - 40 / step,
-      });
-  }
-  writeFileSync(join(path, "metrics.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-  const summary = {
-    accuracy: 94.3 + seed,
-    best: 94.4 + seed,
-    steps,
-    samples: steps * batchSize,
-    flops: 1e9,
-    seconds: 2,
-    distanceFirst: 6,
-    distanceAll: 12,
-    batchNormGroup: batchSize,
-  };
-  if (finished) writeFileSync(join(path, "summary.json"), JSON.stringify(summary));
-  return path;
-}
 
 function record(kind: string, series: ExperimentRecord["series"], data?: unknown): ExperimentRecord {
   return {
@@ -107,6 +30,7 @@ function record(kind: string, series: ExperimentRecord["series"], data?: unknown
   };
 }
 
+const makeRun = (run: MadeRun) => makeRunIn(folder, run);
 const pathOf = (name: string) => join(folder, name);
 const series = (name: string, runs: string[], more: Partial<ExperimentRecord["series"][number]> = {}) => ({
   name,
@@ -161,9 +85,31 @@ describe("tables", () => {
     await expect(reportRuns([pathOf("absent")])).rejects.toThrow(/none of the runs can be shown/);
   });
 
-  test("a record that is none is an error that names its file", () => {
+  test("a summary without its numbers is damaged: the run is named and left out of the mean", async () => {
+    for (const [name, summary] of Object.entries({ empty: {}, "accuracy-alone": { accuracy: 1 } })) {
+      makeRun({ name, seed: 1 });
+      writeFileSync(join(folder, name, "summary.json"), JSON.stringify(summary));
+    }
+    const runs = ["seed-0", "empty", "accuracy-alone"];
+    const { markdown, problems } = await reportExperiment(record("table1", [series("SB", runs)]), pathOf);
+    expect(markdown).toContain("| 94.30 | 1 |");
+    expect(problems[0]).toMatch(/empty\/summary\.json: is damaged: .*accuracy is missing.*left out/);
+    expect(problems[1]).toMatch(/accuracy-alone\/summary\.json: is damaged: .*found that best is missing/);
+    expect((await reportRuns(["seed-0", "empty"].map(pathOf))).problems).toHaveLength(1);
+    await expect(reportRuns([pathOf("accuracy-alone")])).rejects.toThrow(/none of the runs can be shown/);
+  });
+
+  test("a record that is none is an error that names its file and what is wrong", () => {
+    const whole = record("figure4", [], []);
+    const parse = (value: unknown) => () => parseRecord(JSON.stringify(value), "x.experiment.json");
+    expect(parse(whole)).not.toThrow();
     expect(() => parseRecord("{", "x.experiment.json")).toThrow(/x\.experiment\.json: expected JSON/);
-    expect(() => parseRecord("{}", "x.experiment.json")).toThrow(/is not the record/);
+    expect(parse({})).toThrow(/is not the record/);
+    expect(parse({ ...whole, data: null })).toThrow(/x\.experiment\.json: data: is not the record/);
+    expect(parse({ ...whole, data: [{}] })).toThrow(/data: .*0\.kind/);
+    expect(parse({ ...whole, series: [{ name: "SB" }] })).toThrow(/series\.0\.group/);
+    const { runs: _, ...withoutRuns } = series("SB", []);
+    expect(parse({ ...whole, series: [withoutRuns] })).toThrow(/series\.0\.runs/);
   });
 });
 
@@ -215,13 +161,6 @@ describe("charts", () => {
     const withoutText = dark(await svgToPng(svg.replaceAll(/<text[^>]*>[^<]*<\/text>/g, "")));
     expect(drawn - withoutText).toBeGreaterThan(1000);
   });
-});
-
-test("the ledger: what an accuracy cost, or that it was not reached", async () => {
-  const run = await readRun(pathOf("seed-0"));
-  // 94.5 − 40 / step is 90 or more from step 8.9 on; the first evaluation after that is at 10 of 200 steps.
-  expect(ledgerOf(run, 90).reached).toEqual({ steps: 10, samples: 320, flops: 5e7, seconds: 0.1 });
-  expect(ledgerOf(run, 99).reached).toBeNull();
 });
 
 test.skipIf(!existsSync(CHROMIUM))(
