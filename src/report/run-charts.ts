@@ -1,6 +1,6 @@
 /** Runs by themselves: loss, accuracy, learning rate and distance against the step; runs that differ in the seed alone together. */
 import type { MetricNumbers, RunData } from "../storage/read-run.ts";
-import { type Chart, curves, type Datum, type Illustration } from "./charts.ts";
+import { type Axis, type Chart, curves, type Datum, type Illustration } from "./charts.ts";
 import { bandsOf, column, curveOf, measured, type RunGroup, toData } from "./series.ts";
 
 export function illustrateRuns(groups: readonly RunGroup[]): Illustration {
@@ -11,13 +11,13 @@ export function illustrateRuns(groups: readonly RunGroup[]): Illustration {
     { name, title, caption }: Omit<Chart, "spec">,
     data: readonly Datum[],
     y: string,
-    log: { x?: boolean; y?: boolean } = {},
+    axes: { x?: Omit<Axis, "title">; y?: Omit<Axis, "title"> } = {},
   ): Chart[] => {
     if (data.every((datum) => datum.y === null)) return [];
     const spec = curves(data, {
       title,
-      x: { title: "step", log: log.x ?? false },
-      y: { title: y, log: log.y ?? false },
+      x: { title: "step", ...axes.x },
+      y: { title: y, ...axes.y },
       series: groups.map((group) => group.name),
       legend: groups.some(({ loaded }) => loaded.length > 1) ? "runs" : "run",
     });
@@ -32,7 +32,7 @@ export function illustrateRuns(groups: readonly RunGroup[]): Illustration {
       },
       of(({ training }) => thinned(smoothed(training, "loss")), "loss"),
       "cross-entropy",
-      { y: true },
+      { y: { log: true } },
     ),
     ...chart(
       { name: "test-accuracy", title: "Test accuracy", caption: bands },
@@ -43,13 +43,13 @@ export function illustrateRuns(groups: readonly RunGroup[]): Illustration {
       { name: "learning-rate", title: "Learning rate", caption: "As each step used it." },
       of(({ training }) => thinned(training), "learningRate"),
       "learning rate",
-      { y: true },
+      { y: { log: true } },
     ),
     ...chart(
       { name: "distance", title: "Distance from the start", caption: bands },
       of(measured, "distanceAll"),
       "‖w − w₀‖ of all parameters",
-      { x: true },
+      { x: { log: true }, y: { zero: true } },
     ),
   ];
   return { charts, text: [] };
