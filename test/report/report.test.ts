@@ -5,45 +5,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PNG } from "pngjs";
 import { afterAll, describe, expect, test } from "vitest";
-import type { ExperimentRecord } from "../../src/report/experiment-record.ts";
 import { parseRecord } from "../../src/report/experiment-record.ts";
 import { reportPage } from "../../src/report/page.ts";
 import { chartSvg, svgToPng } from "../../src/report/render.ts";
 import { type Report, reportExperiment, reportRuns } from "../../src/report/report.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { record, series } from "../support/made-record.ts";
 import { type MadeRun, makeRun as makeRunIn } from "../support/made-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-function record(kind: string, series: ExperimentRecord["series"], data?: unknown): ExperimentRecord {
-  return {
-    format: 1,
-    kind,
-    id: `${kind}-test`,
-    title: `${kind} of a test`,
-    command: "ghostbatch reproduce",
-    scale: "small",
-    notes: ["a note"],
-    series,
-    ...(data !== undefined && { data }),
-  };
-}
 
 const makeRun = (run: MadeRun) => makeRunIn(folder, run);
 /** What a chart draws. */
 const values = ({ spec }: Report["charts"][number]) =>
   (spec["data"] as { values: { source: string; x: number; y: number | null }[] }).values;
 const pathOf = (name: string) => join(folder, name);
-const series = (name: string, runs: string[], more: Partial<ExperimentRecord["series"][number]> = {}) => ({
-  name,
-  group: "a",
-  batchSize: 32,
-  paper: null,
-  runs,
-  ...more,
-});
-
 describe("tables", () => {
   test("mean and deviation over seeds beside the paper's number, with n, scale, adapter, choices", async () => {
     for (const seed of [0, 1, 2]) makeRun({ name: `seed-${seed}`, seed });
