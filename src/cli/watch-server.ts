@@ -3,7 +3,9 @@
  * It answers GET alone, to a Host that it is known by and an Origin that is its own: another page in the same browser
  * cannot read it, nor can a name that was made to point here.
  */
+import { existsSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
+import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
@@ -24,6 +26,9 @@ export interface WatchOptions {
 
 export interface WatchServer {
   readonly url: string;
+  /** Every address that the page can be opened at; the first is `url`. */
+  readonly urls: readonly string[];
+  readonly warnings: readonly string[];
   close(): Promise<void>;
 }
 
@@ -32,14 +37,19 @@ const INTERVAL = 1000;
 /** Points of one run that are kept for the page: more than a chart is wide. */
 const KEPT_POINTS = 2000;
 
+/** The largest TCP port. */
+const LAST_PORT = 65_535;
+
 /** @throws UsageError when the port or the address cannot be had */
 export async function startWatch({ runsDirectory, host, port }: WatchOptions): Promise<WatchServer> {
+  if (port > LAST_PORT)
+    throw new UsageError(`watch: --port ${port}: expected 0 to ${LAST_PORT}, 0 for a free one`);
   const app = new Hono();
   let names: ReadonlySet<string> = new Set();
   app.use("*", async (context, next) => {
     if (context.req.method !== "GET") return context.text("only GET", 405);
-    if (!names.has(context.req.header("host") ?? "")) return context.text("unknown host", 403);
-    const origin = context.req.header("origin");
+    if (!names.has(context.req.header("host")?.toLowerCase() ?? "")) return context.text("unknown host", 403);
+    const origin = context.req.header("origin")?.toLowerCase();
     if (origin !== undefined && !names.has(origin.replace(/^http:\/\//, "")))
       return context.text("unknown origin", 403);
     await next();
@@ -77,17 +87,42 @@ export async function startWatch({ runsDirectory, host, port }: WatchOptions): P
     }),
   );
   const { server, address } = await listen(app, host, port);
-  const shown = host.includes(":") ? `[${host}]` : host;
-  // What a browser may call it: the address itself, and localhost where that is the loopback.
-  names = new Set([`${shown}:${address}`, ...(isLoopback(host) ? [`localhost:${address}`] : [])]);
+  const urls = namesOf(host).map((name) => `http://${name.includes(":") ? `[${name}]` : name}:${address}/`);
+  names = new Set(urls.map((url) => new URL(url).host));
   return {
-    url: `http://${shown}:${address}/`,
+    url: urls[0]!,
+    urls,
+    warnings: [
+      ...(isLoopback(host)
+        ? []
+        : [`${host} is not the loopback address: whoever reaches it can read the runs`]),
+      ...(existsSync(runsDirectory)
+        ? []
+        : [`there is no folder ${runsDirectory} yet: its runs are shown once there are some`]),
+    ],
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         if ("closeAllConnections" in server) server.closeAllConnections();
       }),
   };
+}
+
+/** Addresses that stand for all of this machine's. */
+const WILDCARDS = ["0.0.0.0", "::"];
+
+/**
+ * What a browser may call the address that is listened on: itself, and localhost where that is the loopback; of a wildcard, all
+ * that this machine has. Never a name from elsewhere: a page of another site could have had it point here.
+ */
+export function namesOf(host: string): string[] {
+  if (isLoopback(host)) return [...new Set([host, "localhost"])];
+  if (!WILDCARDS.includes(host)) return [host];
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  // A link-local address needs the name of an interface behind it, which no Host header carries.
+  const reachable = own.filter(({ family, scopeid }) => family === "IPv4" || (host === "::" && !scopeid));
+  const names = ["localhost", ...reachable.map(({ address }) => address), hostname().toLowerCase()];
+  return [...new Set([...names, host])];
 }
 
 export function isLoopback(host: string): boolean {
@@ -124,9 +159,10 @@ async function overview(runsDirectory: string): Promise<RunState[]> {
   const runs = await Promise.all(
     names.map(async (name): Promise<RunState> => {
       const folder = join(runsDirectory, name);
-      const summary = (await readSummary(folder).catch(() => null)) as { accuracy?: number } | null;
+      const summary = (await readSummary(folder).catch(() => null)) as { accuracy?: unknown } | null;
       const changed = (await stat(join(folder, "metrics.jsonl")).catch(() => null))?.mtimeMs ?? 0;
-      return { name, finished: summary !== null, accuracy: summary?.accuracy ?? null, changed };
+      const accuracy = typeof summary?.accuracy === "number" ? summary.accuracy : null;
+      return { name, finished: summary !== null, accuracy, changed };
     }),
   );
   return runs.sort((a, b) => b.changed - a.changed);

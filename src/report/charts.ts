@@ -7,6 +7,8 @@ export interface Chart {
   readonly name: string;
   readonly title: string;
   readonly spec: ChartSpec;
+  /** What a reader must know to read it: bands, smoothing, what is beside the measurements. */
+  readonly caption: string;
 }
 
 export interface Illustration {
@@ -18,7 +20,7 @@ export interface Illustration {
 /** A point of a curve; null is a gap. */
 export interface Datum {
   readonly series: string;
-  /** Where it is from: this run, or the paper. */
+  /** Where it is from: this run, a fit to it, or the paper. */
   readonly source: string;
   readonly x: number;
   readonly y: number | null;
@@ -29,10 +31,15 @@ export interface Datum {
 export interface Axis {
   readonly title: string;
   readonly log?: boolean;
+  /** From 0 on, without room below it. */
   readonly zero?: boolean;
+  /** Where labels stand, if not where the values suggest. */
+  readonly ticks?: readonly number[];
 }
 
 export const OURS = "this run";
+/** Lines that were computed and not measured: they have no points. */
+export const COMPUTED = "fit";
 
 /** Column width: labels stay readable in a two-column paper. */
 const WIDTH = 440;
@@ -40,7 +47,7 @@ const HEIGHT = 300;
 export const FONT = "DejaVu Sans";
 
 /** The look of all charts. */
-const CONFIG = {
+export const CONFIG = {
   font: FONT,
   background: "transparent",
   view: { stroke: "#bbb" },
@@ -57,14 +64,15 @@ const CONFIG = {
     titleFontSize: 12,
     titleFontWeight: "normal",
     symbolStrokeWidth: 2.5,
-    labelLimit: 300,
-    titleLimit: 300,
+    // 0: names are not cut.
+    labelLimit: 0,
+    titleLimit: 0,
   },
   title: { fontSize: 14, fontWeight: "normal", anchor: "start", offset: 8 },
   header: { labelFontSize: 12, titleFontSize: 12 },
 } as const;
 
-const SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json";
+export const SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json";
 
 export interface CurvesOptions {
   readonly title: string;
@@ -77,61 +85,94 @@ export interface CurvesOptions {
   readonly ordered?: boolean;
   /** Marks at every point. */
   readonly points?: boolean;
-  /** Colours by series, where they have a meaning of their own. */
-  readonly colors?: readonly string[];
+  /** Dashes of each series, where they and not the source tell lines apart. */
+  readonly dashes?: readonly (readonly number[])[];
 }
 
 /** Lines as they are drawn, whatever the opacity of the marks that share the colour. */
-const LEGEND = { symbolType: "stroke", symbolOpacity: 1, symbolStrokeWidth: 2.5 } as const;
+const LEGEND = { symbolType: "stroke", symbolOpacity: 1, symbolStrokeWidth: 2.5, symbolSize: 260 } as const;
 
 /** From blue to red without yellow, which is not seen on white. */
 const RAMP = ["#3b4cc0", "#5a8ee8", "#45a2a0", "#4d9a3a", "#d98a1c", "#d1495b", "#8c1c3a"];
-const UNORDERED = ["#2b6cb0", "#d1495b", "#2f855a", "#b7791f", "#6b46c1", "#4a5568", "#0f766e"];
+export const UNORDERED = ["#2b6cb0", "#d1495b", "#2f855a", "#b7791f", "#6b46c1", "#4a5568", "#0f766e"];
 
-/** Curves with bands where there are several runs; curves of another source are dashed. */
+export const SOLID = [1, 0] as const;
+/** Dashes in pixels: of curves of another source, and of series when there are more of them than colours. */
+export const DASHES = [SOLID, [6, 4], [1.5, 3], [9, 3, 2, 3]] as const;
+
+/** Points of a series from which on marks at each would be a solid line of their own. */
+const CROWDED = 150;
+
+/** Curves with bands or error bars where there are several runs; other sources and what is computed are dashed. */
 export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpec {
-  const { title, x, y, series, legend, ordered = false, points = false, colors } = options;
+  const { title, x, y, series, legend, ordered = false, points = false } = options;
   const sources = [...new Set(data.map(({ source }) => source))];
-  const range = colors ?? (ordered ? spread(RAMP, series.length) : UNORDERED);
+  const shades = ordered ? spread(RAMP, series.length) : UNORDERED;
+  const dashes =
+    options.dashes ??
+    (series.length > shades.length
+      ? series.map((_, i) => DASHES[Math.floor(i / shades.length) % DASHES.length]!)
+      : null);
+  const bySeries = { field: "series", type: "nominal", title: legend, sort: null, legend: LEGEND };
   const color = {
-    field: "series",
-    type: "nominal",
-    scale: { domain: series, range },
-    title: legend,
-    sort: null,
-    legend: LEGEND,
+    ...bySeries,
+    scale: { domain: series, range: series.map((_, i) => shades[i % shades.length]!) },
   };
-  const dash = {
-    field: "source",
-    type: "nominal",
-    scale: { domain: sources, range: sources.map(dashOf) },
-    title: null,
-  };
-  const xAxis = channel("x", x);
-  const yAxis = channel("y", y);
+  const dash = dashes
+    ? { ...bySeries, scale: { domain: series, range: dashes } }
+    : {
+        field: "source",
+        type: "nominal",
+        scale: { domain: sources, range: sources.map(dashOf) },
+        title: null,
+        legend: { symbolType: "stroke", symbolStrokeWidth: 2, symbolSize: 260 },
+      };
+  const extent = (of: (datum: Datum) => readonly (number | null | undefined)[]) => data.flatMap(of);
+  const xAxis = channel(
+    "x",
+    x,
+    extent((datum) => [datum.x]),
+  );
+  const yAxis = channel(
+    "y",
+    y,
+    extent((datum) => [datum.y]),
+  );
   const tooltip = [
     { field: "series", title: legend },
     { field: "source", title: "source" },
     { field: "x", type: "quantitative", title: x.title, format: ".5~g" },
     { field: "y", type: "quantitative", title: y.title, format: ".4~g" },
   ];
-  const banded = data.some(
+  const spreads = data.some(
     ({ low, high, y: center }) => low !== undefined && (low !== center || high !== center),
   );
-  const encoding = { x: xAxis, y: yAxis, color, ...(sources.length > 1 && { strokeDash: dash }) };
+  const range = { x: xAxis, y: { ...yAxis, field: "low" }, y2: { field: "high" }, color };
+  // A good fit would hide on the line that it fits.
+  const fitted = !dashes && sources.includes(COMPUTED);
+  const paler = { condition: { test: `datum.source === ${JSON.stringify(OURS)}`, value: 0.4 }, value: 1 };
+  const encoding = {
+    ...{ x: xAxis, y: yAxis, color },
+    ...((dashes || sources.length > 1) && { strokeDash: dash }),
+    ...(fitted && { opacity: paler }),
+  };
+  const crowded = data.length > CROWDED * series.length;
   return {
     $schema: SCHEMA,
     title,
     width: WIDTH,
     height: HEIGHT,
-    data: { values: data },
+    data: { values: y.log ? aboveZero(data) : data },
     layer: [
-      ...(banded
+      ...(spreads
         ? [
             {
               transform: [{ filter: "isValid(datum.low)" }],
-              mark: { type: "area", opacity: 0.18, clip: true },
-              encoding: { x: xAxis, y: { ...yAxis, field: "low" }, y2: { field: "high" }, color },
+              // A band would hide that there is nothing between a few marked points.
+              mark: points
+                ? { type: "rule", strokeWidth: 1.5, clip: true }
+                : { type: "area", opacity: 0.18, clip: true },
+              encoding: range,
             },
           ]
         : []),
@@ -142,11 +183,11 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
       },
       // A single point between two gaps has no line: marks show it, and carry the tooltip.
       {
-        transform: [{ filter: "isValid(datum.y)" }],
+        transform: [{ filter: `isValid(datum.y) && datum.source !== ${JSON.stringify(COMPUTED)}` }],
         mark: {
           type: "point",
           filled: true,
-          size: points ? 34 : 16,
+          size: points ? 34 : crowded ? 3 : 16,
           opacity: points ? 0.9 : 0.35,
           clip: true,
         },
@@ -157,91 +198,55 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
   };
 }
 
-export interface Dot {
-  readonly group: string;
-  readonly category: string;
-  readonly source: string;
-  readonly y: number;
-  readonly low?: number;
-  readonly high?: number;
-}
-
-/** Values by category, one small chart for each group: the columns of a table. */
-export function dots(
-  data: readonly Dot[],
-  options: { title: string; y: Axis; categories: readonly string[]; groups: readonly string[] },
-): ChartSpec {
-  const { title, y, categories, groups } = options;
-  const sources = [...new Set(data.map(({ source }) => source))].sort(
-    (a, b) => Number(b === OURS) - Number(a === OURS),
+/** A logarithm does not go down to a mean less a larger deviation: the band ends where the lowest curve does. */
+function aboveZero(data: readonly Datum[]): Datum[] {
+  const lowest = data.reduce((least, { y }) => (y !== null && y > 0 ? Math.min(least, y) : least), Infinity);
+  return data.map((datum) =>
+    datum.low === undefined ? datum : { ...datum, low: Math.max(datum.low, lowest) },
   );
-  // Words lie across each other unless they are tilted.
-  const long = categories.some((name) => name.length > 6);
-  const axis = { labelAngle: long ? -35 : 0, labelLimit: 220, labelOverlap: false };
-  const x = { field: "category", type: "nominal", sort: categories, title: null, axis };
-  const color = {
-    field: "source",
-    type: "nominal",
-    scale: { domain: sources, range: UNORDERED },
-    title: null,
-    legend: { symbolOpacity: 1, symbolSize: 70 },
-  };
-  const tooltip = [
-    { field: "category", title: "method" },
-    { field: "source", title: "source" },
-    { field: "y", type: "quantitative", title: y.title, format: ".4~g" },
-  ];
-  return {
-    $schema: SCHEMA,
-    title,
-    data: { values: data },
-    facet: { field: "group", type: "nominal", title: null, sort: groups },
-    columns: Math.min(3, groups.length),
-    resolve: { scale: { y: "independent" } },
-    spec: {
-      width: 60 * categories.length,
-      height: 160,
-      layer: [
-        { mark: { type: "line", opacity: 0.4 }, encoding: { x, y: channel("y", y), color } },
-        {
-          transform: [{ filter: "isValid(datum.low)" }],
-          mark: { type: "rule", strokeWidth: 2 },
-          encoding: { x, y: { ...channel("y", y), field: "low" }, y2: { field: "high" }, color },
-        },
-        {
-          mark: { type: "point", filled: true, size: 60, opacity: 1 },
-          encoding: {
-            x,
-            y: channel("y", y),
-            color,
-            shape: { field: "source", type: "nominal", title: null },
-            tooltip,
-          },
-        },
-      ],
-    },
-    config: CONFIG,
-  };
 }
 
-function channel(field: "x" | "y", { title, log = false, zero = false }: Axis) {
-  const scale = log ? { type: "log", nice: false } : { zero, nice: field === "y" };
-  // Powers of ten on a logarithmic axis, short numbers elsewhere.
+/** Pixels between the frame and the outermost marks, so that none is cut. */
+const PADDING = 8;
+
+/** @param values what is drawn along the axis */
+export function channel(
+  field: "x" | "y",
+  { title, log = false, zero = false, ticks }: Axis,
+  values: readonly (number | null | undefined)[],
+) {
+  const scale = log
+    ? { type: "log", nice: false, padding: PADDING }
+    : { zero, nice: field === "y", ...(zero ? { domainMin: 0 } : { padding: PADDING }) };
   return {
     field,
     type: "quantitative",
     title,
     scale,
-    axis: { labelOverlap: true, ...(log && { format: "~g", tickCount: 6 }) },
+    axis: { labelOverlap: true, ...(log && { format: "~g", values: ticks ?? logarithmicTicks(values) }) },
   };
 }
 
-function dashOf(source: string): readonly number[] {
-  return source === OURS ? [1, 0] : [5, 4];
+/** 1, 2, 5 of each decade, or its power of ten alone where that would be too many labels for the width of a column. */
+export function logarithmicTicks(values: readonly (number | null | undefined)[]): number[] {
+  const positive = values.filter((value): value is number => value != null && value > 0);
+  if (positive.length === 0) return [];
+  const [low, high] = [Math.min(...positive), Math.max(...positive)];
+  const mantissas = high / low > 10 ** 3.5 ? [1] : high / low > 10 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
+  const decades = Array.from(
+    { length: Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1 },
+    (_, i) => Math.floor(Math.log10(low)) + i,
+  );
+  // Through text, so that no 0.30000000000000004 is written on an axis.
+  return decades.flatMap((decade) => mantissas.map((mantissa) => Number(`${mantissa}e${decade}`)));
 }
 
-function spread(colors: readonly string[], count: number): string[] {
-  if (count <= 1) return [colors[0]!];
+function dashOf(source: string): readonly number[] {
+  return source === OURS ? SOLID : source === COMPUTED ? DASHES[2] : DASHES[1];
+}
+
+function spread(colors: readonly string[], count: number): readonly string[] {
+  if (count <= 1 || count > colors.length) return colors;
   return Array.from(
     { length: count },
     (_, i) => colors[Math.round((i * (colors.length - 1)) / (count - 1))]!,

@@ -1,25 +1,7 @@
-/** Measurements as lines of text. The types are the plain JSON that records hold. */
+/** Measurements as lines of text. */
+import type { DirectionData } from "./measured-data.ts";
 
-/** What report needs of a measurement along random directions. */
-export interface DirectionData {
-  readonly kind: string;
-  readonly range: number;
-  readonly startLoss: number;
-  readonly gradientNorm: number;
-  readonly taylorSlope: number;
-  readonly bins: readonly {
-    readonly distance: number;
-    readonly deviation: number;
-    readonly shift: number;
-    readonly points: number;
-  }[];
-  readonly floor: number;
-  readonly slope: number;
-  readonly exponent: number;
-  readonly leavesTaylorAt: number | null;
-}
-
-export function describeDirections(measurements: readonly DirectionData[]): string[] {
+export function describeDirections(measurements: readonly Omit<DirectionData, "bins">[]): string[] {
   return measurements.map(
     ({ kind, range, startLoss, gradientNorm, taylorSlope, floor, slope, exponent, leavesTaylorAt }) =>
       `${kind} directions to ${range}: loss ${startLoss.toFixed(4)}, gradient norm ${gradientNorm.toPrecision(3)}; spread grows as d^${exponent.toFixed(2)}, ` +

@@ -139,6 +139,31 @@ export function compareLaws(curves: readonly DistanceCurve[], { seed = 0 } = {})
   };
 }
 
+export interface Equilibrium {
+  /** The last distance over the level that the saturating law goes to. */
+  readonly reached: number;
+  /** Slope of d in ln t over the last third of ln t, over that of the rest: 1 for the log law, 0 at rest. */
+  readonly slopes: number;
+}
+
+/**
+ * Whether the mean distance over runs of one setting has come to rest.
+ * @param level a of the saturating law
+ */
+export function equilibriumOf(curves: readonly DistanceCurve[], level: number): Equilibrium {
+  const { step } = curves[0]!;
+  const distance = step.map((_, i) => mean(curves.map((curve) => curve.distance[i]!)));
+  const time = step.map(Math.log);
+  const turn = time[0]! + (2 / 3) * (time.at(-1)! - time[0]!);
+  const first = time.findIndex((t) => t >= turn);
+  const slope = (from: number, to?: number) => fitLine(time.slice(from, to), distance.slice(from, to)).slope;
+  // Both parts have the point between them.
+  return {
+    reached: distance.at(-1)! / level,
+    slopes: slope(Math.min(first, step.length - 2)) / slope(0, first + 1),
+  };
+}
+
 /** About `perDecade` points for every factor of ten: a fit on a logarithmic axis is not to be ruled by the late steps. */
 export function resampleByDecade(
   { step, distance }: DistanceCurve,

@@ -1,5 +1,7 @@
 /** runs/NAME.experiment.json: which run folders make a table or a figure, and what was measured beside them. */
+import { z } from "zod";
 import { DataError } from "../support/errors.ts";
+import { DATA_OF_KIND } from "./measured-data.ts";
 
 /** Runs of one setting that differ in their seed alone: a cell of a table, a curve of a figure. */
 export interface Series {
@@ -26,30 +28,55 @@ export interface ExperimentRecord {
   /** Sentences that belong under the table or the figure: what was reduced, which images, which choices. */
   readonly notes: readonly string[];
   readonly series: readonly Series[];
+  /** Where `data` was measured; the adapters of runs are in their folders. */
+  readonly adapter?: string | undefined;
   /** Numbers that are no run's: plain JSON, as the kind has it. */
   readonly data?: unknown;
 }
 
 export const RECORD_SUFFIX = ".experiment.json";
 
-/** @throws DataError for a record that is not one, naming its file */
-export function parseRecord(text: string, path: string): ExperimentRecord {
+const text = z.string();
+const SeriesOfRecord = z.looseObject({
+  name: text,
+  group: text,
+  batchSize: z.number(),
+  paper: z.number().nullable(),
+  runs: z.array(text),
+});
+const Adapter = z.looseObject({ name: text }).transform(({ name }) => name);
+const Record = z.looseObject({
+  ...{ kind: text, id: text, title: text, command: text, scale: text },
+  format: z.literal(1),
+  notes: z.array(text).default([]),
+  series: z.array(SeriesOfRecord),
+  adapter: z.union([text, Adapter]).optional(),
+});
+
+/** @throws DataError for a record that is not one, naming its file and the first thing that is wrong */
+export function parseRecord(content: string, path: string): ExperimentRecord {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(content);
   } catch (cause) {
     throw new DataError(`${path}: expected JSON: ${(cause as Error).message}; run the experiment again`, {
       cause,
     });
   }
-  const record = value as Partial<ExperimentRecord> | null;
-  const strings = ["kind", "id", "title", "command", "scale"] as const;
-  if (
-    record?.format !== 1 ||
-    strings.some((key) => typeof record[key] !== "string") ||
-    !Array.isArray(record.series)
-  ) {
-    throw new DataError(`${path}: is not the record of an experiment in format 1; run the experiment again`);
-  }
-  return { notes: [], ...record } as ExperimentRecord;
+  const record = Record.safeParse(value);
+  if (!record.success) throw notARecord(path, record.error);
+  const { kind, data } = record.data;
+  const schema = DATA_OF_KIND[kind];
+  if (schema === undefined) return record.data;
+  const measured = schema.safeParse(data);
+  if (!measured.success) throw notARecord(`${path}: data`, measured.error);
+  return { ...record.data, data: measured.data };
+}
+
+function notARecord(place: string, { issues }: z.ZodError): DataError {
+  const { path, message } = issues[0]!;
+  const where = path.length === 0 ? "" : `${path.join(".")}: `;
+  return new DataError(
+    `${place}: is not the record of an experiment in format 1: ${where}${message}; run the experiment again`,
+  );
 }

@@ -1,5 +1,7 @@
 /** What a run paid for an accuracy: steps, samples, operations and seconds up to the evaluation that first reached it. */
 import type { RunData } from "../storage/read-run.ts";
+import { GhostbatchError, messageOf } from "../support/errors.ts";
+import { readCheckedRun } from "./checked-run.ts";
 
 export interface LedgerEntry {
   readonly name: string;
@@ -7,27 +9,72 @@ export interface LedgerEntry {
   readonly reached: {
     readonly steps: number;
     readonly samples: number;
-    readonly flops: number;
-    readonly seconds: number;
+    /** Null for a run that has not finished: its folder does not say what a sample costs. */
+    readonly flops: number | null;
+    /** Wall time of training and evaluation; null where the metrics do not tell. */
+    readonly seconds: number | null;
   } | null;
   /** Percent; null for a run that has not finished. */
   readonly final: number | null;
 }
 
+export interface Ledger {
+  readonly entries: readonly LedgerEntry[];
+  /** Runs that are left out or counted otherwise than the rest, and why. */
+  readonly problems: readonly string[];
+}
+
 /** @param target test accuracy, percent */
+export async function readLedger(folders: readonly string[], target: number): Promise<Ledger> {
+  const entries: LedgerEntry[] = [];
+  const problems: string[] = [];
+  for (const folder of folders) {
+    try {
+      const run = await readCheckedRun(folder);
+      entries.push(ledgerOf(run, target));
+      if (run.summary === null) problems.push(`${folder}: has not finished: it may still reach the target`);
+    } catch (error) {
+      if (!(error instanceof GhostbatchError)) throw error;
+      problems.push(`${messageOf(error)}; the run is left out`);
+    }
+  }
+  return { entries, problems };
+}
+
+/**
+ * Samples are counted by epochs, of which each shows every sample once, whatever the batch sizes of the run.
+ * @param target test accuracy, percent
+ */
 export function ledgerOf(run: RunData, target: number): LedgerEntry {
   const { name, summary, evaluations } = run;
   const first = evaluations.find(({ testAccuracy }) => testAccuracy! >= target);
   const final = summary?.["accuracy"] ?? null;
-  if (!first || !summary) return { name, reached: null, final };
+  if (!first) return { name, reached: null, final };
   const steps = first["step"]!;
-  // Every step of a run costs the same but for the last of an epoch.
-  const part = steps / summary["steps"]!;
-  const of = (total: number | undefined) => part * (total ?? Number.NaN);
-  const { samples, flops, seconds } = summary;
-  return {
-    name,
-    reached: { steps, samples: Math.round(of(samples)), flops: of(flops), seconds: of(seconds) },
-    final,
-  };
+  const perEpoch = samplesPerEpoch(run);
+  const samples = Math.round(first["epoch"]! * perEpoch);
+  // A sample costs the same in every step but for the update, which a small batch makes more often: some per cent.
+  const flops = summary && (summary["flops"]! * samples) / summary["samples"]!;
+  return { name, reached: { steps, samples, flops, seconds: secondsAt(run, steps, perEpoch) }, final };
+}
+
+/** Samples of an epoch; of an unfinished run on a whole data set, the last batch of the epoch is taken for a full one. */
+function samplesPerEpoch({ configuration, training, evaluations, summary }: RunData): number {
+  const last = evaluations.at(-1)?.["epoch"];
+  if (summary && last) return summary["samples"]! / last;
+  const subset = configuration["subset"] as { train?: number } | null | undefined;
+  if (subset?.train) return subset.train;
+  const [first] = training;
+  if (!first) return Number.NaN;
+  const steps = Math.round(first["step"]! / first["epoch"]!);
+  return steps * Number(configuration["batchSize"]);
+}
+
+/** From the images per second so far, which the metrics have at each step. */
+function secondsAt({ training, summary }: RunData, steps: number, perEpoch: number): number | null {
+  if (summary && steps === summary["steps"]) return summary["seconds"]!;
+  const row = training.findLast(({ step }) => step! <= steps);
+  if (row === undefined) return null;
+  const seconds = (row["epoch"]! * perEpoch) / row["imagesPerSecond"]!;
+  return Number.isFinite(seconds) ? seconds : null;
 }

@@ -3,7 +3,8 @@ import type { RunData } from "../storage/read-run.ts";
 import { formatCount, formatDuration, formatQuantity } from "../support/format.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
-import type { LoadedSeries } from "./series.ts";
+import { adaptersOf, differences } from "./run-groups.ts";
+import type { LoadedSeries, RunGroup } from "./series.ts";
 
 /** A cell with what a reader must not take for a column. */
 function cell(text: string): string {
@@ -59,7 +60,7 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
       count("steps"),
       count("samples"),
       loaded.length === 0 ? "" : formatQuantity(first("flops"), "FLOP"),
-      loaded.length === 0 ? "" : formatDuration(mean(of("seconds"))),
+      durationOf(loaded),
     ];
   });
   return markdownTable(head, rows);
@@ -95,39 +96,58 @@ export function choicesOf(runs: readonly RunData[]): string[] {
   });
 }
 
-export function adaptersOf(runs: readonly RunData[]): string[] {
-  return [...new Set(runs.map(({ environment }) => environment.adapter?.name ?? "unknown adapter"))];
+/** Options in which runs differ, with their values, so that nobody takes them for one setting. */
+export function differencesOf(runs: readonly RunData[]): string {
+  return [...differences(runs)]
+    .map(([key, values]) => `${key} (${values.join(", ").replaceAll('"', "")})`)
+    .join("; ");
 }
 
-/** Runs by themselves, without an experiment around them. */
-export function runsTable(runs: readonly RunData[]): string[] {
+/** Mean over runs; times of different adapters have none. */
+function durationOf(runs: readonly RunData[]): string {
+  if (runs.length === 0) return "";
+  if (adaptersOf(runs).length > 1) return "adapters differ";
+  return formatDuration(mean(runs.map(({ summary }) => summary!["seconds"]!)));
+}
+
+/** Runs by themselves, without an experiment around them: a line for each setting. */
+export function runsTable(groups: readonly RunGroup[]): string[] {
+  const withPaper = groups.some(({ paper }) => paper !== null);
   const head = [
-    "run",
+    "runs",
+    ...(withPaper ? ["paper (%)"] : []),
     "test accuracy (%)",
+    "n",
     "best (%)",
+    "scale",
     "batch",
     "ghosts of",
-    "seed",
+    "seeds",
     "steps",
     "samples",
     "FLOP",
     "time",
     "adapter",
   ];
-  return markdownTable(
-    head,
-    runs.map(({ name, configuration, environment, summary }) => [
-      name,
-      summary!["accuracy"]!.toFixed(2),
-      summary!["best"]!.toFixed(2),
+  const rows = groups.map(({ name, loaded, paper, scale }) => {
+    const [{ configuration, summary }] = loaded as [RunData];
+    const of = (key: string) => loaded.map((run) => run.summary![key]!);
+    return [
+      loaded.length === 1 ? loaded[0]!.name : name,
+      ...(withPaper ? [paper?.toFixed(2) ?? ""] : []),
+      meanAndSpread(of("accuracy")),
+      String(loaded.length),
+      meanAndSpread(of("best")),
+      scale ?? "",
       String(configuration["batchSize"]),
       String(configuration["ghostSize"] ?? configuration["batchSize"]),
-      String(configuration["seed"]),
+      loaded.map((run) => String(run.configuration["seed"])).join(", "),
       formatCount(summary!["steps"]!),
       formatCount(summary!["samples"]!),
       formatQuantity(summary!["flops"]!, "FLOP"),
-      formatDuration(summary!["seconds"]!),
-      environment.adapter?.name ?? "unknown",
-    ]),
-  );
+      durationOf(loaded),
+      adaptersOf(loaded).join("; "),
+    ];
+  });
+  return markdownTable(head, rows);
 }

@@ -11,6 +11,8 @@ const STYLE = `
   th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap; }
   th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
   .charts { display: flex; flex-wrap: wrap; gap: 1.5rem; }
+  figure { margin: 0; max-width: 40rem; }
+  figcaption { color: #444; font-size: 13px; }
   .problems { border-left: 4px solid #d1495b; padding-left: 1rem; }
   .hint { color: #666; font-size: 13px; }
   pre { overflow-x: auto; background: #f6f6f6; padding: 0.8rem; font-size: 12px; }
@@ -29,7 +31,15 @@ export async function reportPage({ title, markdown, charts }: Report): Promise<s
     charts.map(async ({ name, spec }) => ({ name, spec: await compileChart(spec) })),
   );
   const library = charts.length === 0 ? "" : await readPackageFile("vega", "build/vega.min.js");
-  const places = charts.map(({ name }) => `<div id="chart-${escapeHtml(name)}"></div>`).join("\n");
+  const places = charts
+    .map(
+      ({ name, caption }) =>
+        `<figure><div id="chart-${escapeHtml(name)}"></div><figcaption>${inline(caption)}</figcaption></figure>`,
+    )
+    .join("\n");
+  const moving = charts.some(({ spec }) => JSON.stringify(spec).includes('"bind":"scales"'))
+    ? "Drag to move a chart, scroll over it to zoom, double-click to see all of it; rest"
+    : "Rest";
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -41,7 +51,7 @@ export async function reportPage({ title, markdown, charts }: Report): Promise<s
 </head>
 <body>
 ${markdownToHtml(markdown)}
-${charts.length === 0 ? "" : `<p class="hint">Drag to move a chart, scroll over it to zoom, double-click to see all of it; rest on a point for its numbers.</p>`}
+${charts.length === 0 ? "" : `<p class="hint">${moving} on a point for its numbers.</p>`}
 <div class="charts">
 ${places}
 </div>
@@ -68,7 +78,7 @@ function inlineScript(code: string): string {
   return code.replaceAll("</script", "<\\/script");
 }
 
-/** The Markdown that reports are made of: headings, lists, tables, emphasis, code. Images are left to the live charts. */
+/** The Markdown that reports are made of: headings, lists, tables, emphasis, code. Images, with the captions under them, are left to the live charts. */
 export function markdownToHtml(markdown: string): string {
   const html: string[] = [];
   const lines = markdown.split("\n");
@@ -79,7 +89,8 @@ export function markdownToHtml(markdown: string): string {
       while (i + 1 < lines.length && matches(lines[i + 1]!)) i++;
       return lines.slice(start, i + 1);
     };
-    if (line.startsWith("```")) {
+    if (line.startsWith("![")) take((next) => next !== "");
+    else if (line.startsWith("```")) {
       const block = take((next) => !next.startsWith("```")).slice(1);
       i++;
       html.push(`<pre>${escapeHtml(block.join("\n"))}</pre>`);
@@ -88,7 +99,7 @@ export function markdownToHtml(markdown: string): string {
     else if (line.startsWith("- ")) {
       const items = take((next) => next.startsWith("- ")).map((item) => `<li>${inline(item.slice(2))}</li>`);
       html.push(`<ul>${items.join("")}</ul>`);
-    } else if (line !== "" && !line.startsWith("![")) html.push(`<p>${inline(line)}</p>`);
+    } else if (line !== "") html.push(`<p>${inline(line)}</p>`);
   }
   return html.join("\n");
 }

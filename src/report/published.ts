@@ -4,6 +4,9 @@
  * with their rows (src/experiments/table1.ts, table2.ts).
  */
 
+import type { ExperimentRecord } from "./experiment-record.ts";
+import type { LoadedSeries } from "./series.ts";
+
 /** How charts call what is from here. */
 export const PUBLISHED = "published (ResNet44, CIFAR-10)";
 
@@ -95,4 +98,33 @@ export function publishedDistances(): {
       distance: values,
     };
   });
+}
+
+export interface Overlay {
+  readonly drawn: boolean;
+  /** Why nothing is drawn, or what the dashed curves are. */
+  readonly caption: string;
+}
+
+/**
+ * Published curves are drawn over results of the same network, images and number of epochs alone: another network has other
+ * errors and distances, and with fewer epochs the rate falls elsewhere.
+ */
+export function overlayOf(
+  { id, kind, scale, notes }: ExperimentRecord,
+  series: readonly LoadedSeries[],
+): Overlay {
+  const runs = series.flatMap(({ loaded }) => loaded);
+  const same = runs.every(({ configuration: { model, dataset, subset } }) => {
+    return model === "resnet44" && dataset === "cifar10" && (subset ?? null) === null;
+  });
+  // Figure 4 has no runs: its record is called by the row, and a note says where other images stand in.
+  const named = id.startsWith(`${kind}-resnet44-`) && notes.every((note) => !note.includes("in place of"));
+  const drawn = scale === "full" && (runs.length > 0 ? same : named);
+  return {
+    drawn,
+    caption: drawn
+      ? "Dashed: the published curves."
+      : "The published curves are of ResNet44 on CIFAR-10 at full scale and are not drawn over anything else.",
+  };
 }

@@ -32,15 +32,19 @@ export async function svgToPng(svg: string): Promise<Uint8Array> {
     .asPng();
 }
 
-/** Without a browser Vega can only guess how wide texts are, and leaves too much room at the right, where the legend is. */
+/** Without a browser Vega can only guess how wide texts are: it leaves too much room for some, and cuts others off. */
 async function cropped(svg: string): Promise<string> {
-  const drawing = await renderer(svg, {});
-  const box = drawing.innerBBox();
+  // Backgrounds without a stroke are not seen, and as wide as was guessed.
+  const seen = svg.replaceAll(/<path class="background"(?![^>]*stroke)[^>]*>(<\/path>)?/g, "");
+  const drawing = await renderer(seen, {});
+  // The box of all texts too, which innerBBox does not have; what is clipped below the frame does not count.
+  const box = drawing.getBBox();
   if (!box) return svg;
-  const width = Math.min(drawing.width, Math.ceil(box.x + box.width) + MARGIN);
+  const width = Math.ceil(box.x + box.width) + MARGIN;
+  const height = Math.min(drawing.height, Math.ceil(box.y + box.height) + MARGIN);
   return svg.replace(
-    /width="[\d.]+" (height="[\d.]+") viewBox="0 0 [\d.]+ ([\d.]+)"/,
-    `width="${width}" $1 viewBox="0 0 ${width} $2"`,
+    /width="[\d.]+" height="[\d.]+" viewBox="0 0 [\d.]+ [\d.]+"/,
+    `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`,
   );
 }
 

@@ -1,11 +1,14 @@
 /** A report from run folders: Markdown, charts and one page. A pure function of what the folders hold; no GPU. */
-import { type RunData, readRun } from "../storage/read-run.ts";
+import type { RunData } from "../storage/read-run.ts";
 import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
 import type { Chart, Illustration } from "./charts.ts";
+import { readCheckedRun } from "./checked-run.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
-import { illustrate, illustrateRuns } from "./figure-charts.ts";
-import { adaptersOf, choicesOf, resultsTable, runsTable } from "./markdown.ts";
-import { difference, type LoadedSeries } from "./series.ts";
+import { illustrate } from "./figure-charts.ts";
+import { choicesOf, differencesOf, resultsTable, runsTable } from "./markdown.ts";
+import { illustrateRuns } from "./run-charts.ts";
+import { adaptersOf, adapterWarning, difference, groupRuns, seedWarning } from "./run-groups.ts";
+import type { LoadedSeries } from "./series.ts";
 
 export interface Report {
   /** Part of file names. */
@@ -32,7 +35,9 @@ export async function reportExperiment(
         `${entry.group} ${entry.name}: the runs are not averaged: ${differing}; the first stands alone`.trim(),
       );
     }
-    series.push({ ...entry, loaded: differing === null ? runs : runs.slice(0, 1) });
+    const loaded = differing === null ? runs : runs.slice(0, 1);
+    problems.push(...warningsOf(loaded).map((text) => `${entry.group} ${entry.name}: ${text}`.trim()));
+    series.push({ ...entry, loaded });
   }
   const shown = series.filter(({ loaded }) => loaded.length > 0);
   const runs = shown.flatMap(({ loaded }) => loaded);
@@ -44,29 +49,46 @@ export async function reportExperiment(
     `- scale: ${record.scale}`,
     ...(runs.length > 0
       ? [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`]
-      : []),
+      : [`- adapter: ${record.adapter ?? "not recorded"}`]),
     ...record.notes.map((note) => `- ${note}`),
   ];
   const markdown = compose(
     record.title,
-    [...resultsTable(record, shown), "", ...facts],
+    [
+      ...resultsTable(record, shown).flatMap((line, i, { length }) =>
+        i === length - 1 ? [line, ""] : [line],
+      ),
+      ...facts,
+    ],
     illustration,
     problems,
   );
   return { id: record.id, title: record.title, markdown, charts: illustration.charts, problems };
 }
 
-export async function reportRuns(folders: readonly string[]): Promise<Report> {
+/** @param records experiments that the runs may belong to: where a scale and the paper's numbers are from */
+export async function reportRuns(
+  folders: readonly string[],
+  records: readonly ExperimentRecord[] = [],
+): Promise<Report> {
   const problems: string[] = [];
-  const runs = await finishedRuns(folders, problems);
+  // The same folder named twice is one run.
+  const runs = await finishedRuns([...new Set(folders)], problems);
   if (runs.length === 0) throw new DataError(`none of the runs can be shown: ${problems.join("; ")}`);
-  const differing = difference(runs);
-  if (differing !== null)
-    problems.push(`the runs differ in more than the seed, so nothing is averaged: ${differing}`);
+  const groups = groupRuns(runs, records);
+  for (const { name, loaded } of groups) {
+    problems.push(...warningsOf(loaded).map((text) => `${name}: ${text}`));
+  }
   const title = runs.length === 1 ? `Run ${runs[0]!.name}` : `${runs.length} runs`;
-  const illustration = illustrateRuns(runs);
-  const facts = [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`];
-  const markdown = compose(title, [...runsTable(runs), "", ...facts], illustration, problems);
+  const illustration = illustrateRuns(groups);
+  const facts = [
+    ...(groups.length > 1
+      ? [`- runs that differ in the seed alone are averaged; the others differ in: ${differencesOf(runs)}`]
+      : []),
+    `- adapter: ${adaptersOf(runs).join("; ")}`,
+    `- choices: ${choicesOf(runs).join("; ")}`,
+  ];
+  const markdown = compose(title, [...runsTable(groups), "", ...facts], illustration, problems);
   return {
     id: runs.length === 1 ? runs[0]!.name : "runs",
     title,
@@ -80,7 +102,7 @@ async function finishedRuns(paths: readonly string[], problems: string[]): Promi
   const runs: RunData[] = [];
   for (const path of paths) {
     try {
-      const run = await readRun(path);
+      const run = await readCheckedRun(path);
       if (run.summary !== null) runs.push(run);
       else problems.push(`${path}: has not finished and is left out`);
     } catch (error) {
@@ -89,6 +111,11 @@ async function finishedRuns(paths: readonly string[], problems: string[]): Promi
     }
   }
   return runs;
+}
+
+/** What a reader must know of runs whose mean is shown. */
+function warningsOf(runs: readonly RunData[]): string[] {
+  return [adapterWarning(runs), seedWarning(runs)].filter((warning) => warning !== null);
 }
 
 function compose(
@@ -100,8 +127,13 @@ function compose(
   const warnings =
     problems.length === 0
       ? []
-      : ["", "**Left out or not put together**", "", ...problems.map((problem) => `- ${problem}`)];
-  const images = charts.flatMap(({ name, title: chartTitle }) => ["", `![${chartTitle}](${name}.svg)`]);
+      : ["", "**Left out, or to be known**", "", ...problems.map((problem) => `- ${problem}`)];
+  // Two spaces end a line in Markdown.
+  const images = charts.flatMap(({ name, title: chartTitle, caption }) => [
+    "",
+    `![${chartTitle}](${name}.svg)  `,
+    caption,
+  ]);
   return [
     `# ${title}`,
     "",

@@ -1,6 +1,7 @@
 /** Runs of one setting together: curves of means with bands, and why some cannot be put together. */
 import type { MetricNumbers, RunData } from "../storage/read-run.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
+import { type Datum, OURS } from "./charts.ts";
 import type { Series } from "./experiment-record.ts";
 
 export interface LoadedSeries extends Series {
@@ -16,22 +17,22 @@ export interface CurvePoint {
   readonly high: number;
 }
 
-/** Options by which runs of one setting may differ. */
-const FREE = ["seed"];
-
-/** Why the runs must not be averaged: the first option in which they differ; null where they agree. */
-export function difference(runs: readonly RunData[]): string | null {
-  const [first, ...others] = runs;
-  for (const other of others) {
-    const keys = new Set([...Object.keys(first!.configuration), ...Object.keys(other.configuration)]);
-    for (const key of keys) {
-      if (FREE.includes(key)) continue;
-      const [a, b] = [JSON.stringify(first!.configuration[key]), JSON.stringify(other.configuration[key])];
-      if (a !== b) return `${key} is ${a} in ${first!.name} and ${b} in ${other.name}`;
-    }
-  }
-  return null;
+/** Runs that agree in all but the seed, without an experiment around them. */
+export interface RunGroup {
+  /** For legends. */
+  readonly name: string;
+  readonly loaded: readonly RunData[];
+  /** Of the experiment that they belong to; null where none is known. */
+  readonly scale: string | null;
+  readonly paper: number | null;
 }
+
+/** Steps at which the distance from the start was taken. */
+export function measured({ training }: RunData): MetricNumbers[] {
+  return training.filter(({ distanceFirst }) => Number.isFinite(distanceFirst));
+}
+
+export const column = (name: string) => (row: MetricNumbers) => row[name] ?? Number.NaN;
 
 /** Mean and spread over runs of one metric against another, at the places that all have. */
 export function curveOf(
@@ -51,6 +52,27 @@ export function curveOf(
     const spread = standardDeviation(values);
     return { x: at, y: center, low: center - spread, high: center + spread };
   });
+}
+
+/** The curve as a chart draws it: what is no number is a gap. */
+export function toData(name: string, points: readonly CurvePoint[]): Datum[] {
+  return points.map(({ x, y, low, high }) => ({
+    series: name,
+    source: OURS,
+    x,
+    y: Number.isFinite(y) ? y : null,
+    ...(Number.isFinite(low) && { low, high }),
+  }));
+}
+
+/** What bands or error bars are, for a caption. */
+export function bandsOf(series: readonly { readonly loaded: readonly RunData[] }[], bands: string): string {
+  const counts = series.map(({ loaded }) => loaded.length).filter((n) => n > 0);
+  const [fewest, most] = [Math.min(...counts), Math.max(...counts)];
+  if (counts.length === 0 || most === 1)
+    return "One seed each, so nothing is known of the spread over seeds.";
+  const n = fewest === most ? `${most}` : `${fewest} to ${most}`;
+  return `${bands}: mean ± 1 standard deviation over n = ${n} seeds.`;
 }
 
 /** Mean of y over each epoch of training: one point for an epoch, as the paper's training errors are. */

@@ -2,7 +2,7 @@
 
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { tmpdir } from "node:os";
+import { hostname, networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLoopback, MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
@@ -101,6 +101,42 @@ describe("answers", () => {
     await expect(startWatch({ runsDirectory: runs, host: "127.0.0.1", port })).rejects.toThrow(
       /is in use: choose another --port/,
     );
+  });
+
+  test("all of a machine's own addresses reach it on a wildcard, and no name from elsewhere", async () => {
+    const local = server;
+    server = await startWatch({ runsDirectory: runs, host: "0.0.0.0", port: 0 });
+    try {
+      const port = new URL(server.url).port;
+      const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+      const addresses = own.filter(({ family }) => family === "IPv4").map(({ address }) => address);
+      expect(addresses).toContain("127.0.0.1");
+      for (const name of ["localhost", hostname(), ...addresses]) {
+        expect([name, (await ask("/runs", { headers: { host: `${name}:${port}` } })).status]).toEqual([
+          name,
+          200,
+        ]);
+        expect(server.urls).toContain(`http://${name.toLowerCase()}:${port}/`);
+      }
+      for (const host of [`evil.example:${port}`, "localhost", `localhost:${Number(port) + 1}`])
+        expect([host, (await ask("/runs", { headers: { host } })).status]).toEqual([host, 403]);
+      const origin = "http://evil.example";
+      expect((await ask("/runs", { headers: { host: `localhost:${port}`, origin } })).status).toBe(403);
+    } finally {
+      await server.close();
+      server = local;
+    }
+  });
+
+  test("a port that there is not is an error, a folder that there is not a warning", async () => {
+    const host = "127.0.0.1";
+    await expect(startWatch({ runsDirectory: runs, host, port: 99_999 })).rejects.toThrow(
+      /--port 99999: expected 0 to 65535/,
+    );
+    const absent = await startWatch({ runsDirectory: join(root, "absent"), host, port: 0 });
+    await absent.close();
+    expect(absent.warnings).toEqual([expect.stringMatching(/there is no folder .*absent yet/)]);
+    expect(server.warnings).toEqual([]);
   });
 
   test("loopback addresses are told from others", () => {

@@ -1,122 +1,26 @@
 // Reports from run folders that are made here: what is shown, what is left out, and the page in a real browser.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PNG } from "pngjs";
 import { afterAll, describe, expect, test } from "vitest";
-import { stringify } from "yaml";
-import type { ExperimentRecord } from "../../src/report/experiment-record.ts";
 import { parseRecord } from "../../src/report/experiment-record.ts";
-import { ledgerOf } from "../../src/report/ledger.ts";
 import { reportPage } from "../../src/report/page.ts";
 import { chartSvg, svgToPng } from "../../src/report/render.ts";
-import { reportExperiment, reportRuns } from "../../src/report/report.ts";
-import { readRun } from "../../src/storage/read-run.ts";
+import { type Report, reportExperiment, reportRuns } from "../../src/report/report.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { record, series } from "../support/made-record.ts";
+import { type MadeRun, makeRun as makeRunIn } from "../support/made-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-interface MadeRun {
-  readonly name: string;
-  readonly batchSize?: number;
-  readonly seed?: number;
-  readonly finished?: boolean;
-  readonly scale?: number;
-  /** Steps without a loss. */
-  readonly gap?: readonly number[];
-  readonly steps?: number;
-}
-
-/** A run's folder as training leaves it: d = scale · (1 + ln t), error falling to 5 %. */
-function makeRun({
-  name,
-  batchSize = 32,
-  seed = 0,
-  finished = true,
-  scale = 1,
-  gap = [],
-  steps = 200,
-}: MadeRun): string {
-  const path = join(folder, name);
-  mkdirSync(path, { recursive: true });
-  writeFileSync(
-    join(path, "config.yaml"),
-    stringify({ dataset: "mnist", model: "f1", batchSize, ghostSize: null, seed, baseRegime: "f1-small" }),
-  );
-  writeFileSync(
-    join(path, "environment.json"),
-    JSON.stringify({
-      command: "made by a test",
-      adapter: { name: "test <adapter>" },
-      started: "2026-01-01T00:00:00Z",
-    }),
-  );
-  const rows: object[] = [];
-  for (let step = 1; step <= steps; step++) {
-    const loss = gap.includes(step) ? "NaN" : 2 / step;
-    const distance = scale * (1 + Math.log(step));
-    rows.push({
-      kind: "train",
-      step,
-      epoch: step / 10,
-      loss,
-      accuracy: 95 - 50 / step,
-      learningRate: 0.05,
-      distanceFirst: distance,
-      distanceAll: 2 * distance,
-      imagesPerSecond: 1000,
-    });
-    if (step % 10 === 0)
-      rows.push({
-        kind: "evaluation",
-        step,
-        epoch: step / 10,
-        testLoss: 1 / step,
-        testAccuracy: 94.5 + seed - 40 / step,
-      });
-  }
-  writeFileSync(join(path, "metrics.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-  const summary = {
-    accuracy: 94.3 + seed,
-    best: 94.4 + seed,
-    steps,
-    samples: steps * batchSize,
-    flops: 1e9,
-    seconds: 2,
-    distanceFirst: 6,
-    distanceAll: 12,
-    batchNormGroup: batchSize,
-  };
-  if (finished) writeFileSync(join(path, "summary.json"), JSON.stringify(summary));
-  return path;
-}
-
-function record(kind: string, series: ExperimentRecord["series"], data?: unknown): ExperimentRecord {
-  return {
-    format: 1,
-    kind,
-    id: `${kind}-test`,
-    title: `${kind} of a test`,
-    command: "ghostbatch reproduce",
-    scale: "small",
-    notes: ["a note"],
-    series,
-    ...(data !== undefined && { data }),
-  };
-}
-
+const makeRun = (run: MadeRun) => makeRunIn(folder, run);
+/** What a chart draws. */
+const values = ({ spec }: Report["charts"][number]) =>
+  (spec["data"] as { values: { source: string; x: number; y: number | null }[] }).values;
 const pathOf = (name: string) => join(folder, name);
-const series = (name: string, runs: string[], more: Partial<ExperimentRecord["series"][number]> = {}) => ({
-  name,
-  group: "a",
-  batchSize: 32,
-  paper: null,
-  runs,
-  ...more,
-});
-
 describe("tables", () => {
   test("mean and deviation over seeds beside the paper's number, with n, scale, adapter, choices", async () => {
     for (const seed of [0, 1, 2]) makeRun({ name: `seed-${seed}`, seed });
@@ -145,6 +49,44 @@ describe("tables", () => {
     expect(markdown).toContain("not averaged");
   });
 
+  test("runs that differ in the seed alone are one line and one curve; the others say in what they differ", async () => {
+    makeRun({ name: "wide-batch", batchSize: 64 });
+    const table = {
+      ...record("table1", [series("SB", ["seed-0", "seed-1"], { paper: 98.27 })]),
+      scale: "full",
+    };
+    const runs = ["seed-0", "seed-1", "wide-batch", "seed-0"].map(pathOf);
+    const { markdown, charts, problems } = await reportRuns(runs, [table]);
+    expect(markdown).toContain("| 98.27 | 94.80 ± 0.71 | 2 | 94.90 ± 0.71 | full | 32 | 32 | 0, 1 |");
+    expect(markdown).toContain("the others differ in: batchSize (32, 64)");
+    expect(problems).toEqual([]);
+    const accuracy = charts.find(({ name }) => name === "test-accuracy")!;
+    expect(accuracy.caption).toContain("n = 1 to 2 seeds");
+    const legend = values(accuracy).map((datum) => (datum as unknown as { series: string }).series);
+    expect([...new Set(legend)]).toEqual(["seed-0 + 1 more", "wide-batch"]);
+    const named = ["table1-f1-SB-small-seed0-0123456789ab", "table1-f1-SB-small-seed1-0123456789ac"];
+    const paths = named.map((name, seed) => makeRun({ name, seed }));
+    paths.push(makeRun({ name: "table1-f1-LB-small-seed0-0123456789ad", batchSize: 64 }));
+    expect((await reportRuns(paths)).markdown).toContain("\n| SB-small |");
+    const first = values(accuracy)[0] as unknown as { low: number; y: number; high: number };
+    expect(first.high - first.low).toBeCloseTo(Math.SQRT2, 6);
+  });
+
+  test("runs of different adapters, or of one seed, are not averaged without a word", async () => {
+    makeRun({ name: "elsewhere", seed: 1, adapter: "another" });
+    makeRun({ name: "again" });
+    const mixed = await reportExperiment(record("table1", [series("SB", ["seed-0", "elsewhere"])]), pathOf);
+    expect(mixed.problems.join()).toMatch(
+      /different adapters.*seed-0 on test <adapter>, elsewhere on another/,
+    );
+    expect(mixed.markdown).toContain("| adapters differ |");
+    expect((await reportRuns(["seed-0", "elsewhere"].map(pathOf))).problems.join()).toMatch(
+      /different adapters/,
+    );
+    const twice = await reportExperiment(record("table1", [series("SB", ["seed-0", "again"])]), pathOf);
+    expect(twice.problems.join()).toMatch(/seed 0 occurs more than once/);
+  });
+
   test("unfinished and damaged runs are named and left out", async () => {
     makeRun({ name: "unfinished", finished: false });
     makeRun({ name: "damaged" });
@@ -161,9 +103,31 @@ describe("tables", () => {
     await expect(reportRuns([pathOf("absent")])).rejects.toThrow(/none of the runs can be shown/);
   });
 
-  test("a record that is none is an error that names its file", () => {
+  test("a summary without its numbers is damaged: the run is named and left out of the mean", async () => {
+    for (const [name, summary] of Object.entries({ empty: {}, "accuracy-alone": { accuracy: 1 } })) {
+      makeRun({ name, seed: 1 });
+      writeFileSync(join(folder, name, "summary.json"), JSON.stringify(summary));
+    }
+    const runs = ["seed-0", "empty", "accuracy-alone"];
+    const { markdown, problems } = await reportExperiment(record("table1", [series("SB", runs)]), pathOf);
+    expect(markdown).toContain("| 94.30 | 1 |");
+    expect(problems[0]).toMatch(/empty\/summary\.json: is damaged: .*accuracy is missing.*left out/);
+    expect(problems[1]).toMatch(/accuracy-alone\/summary\.json: is damaged: .*found that best is missing/);
+    expect((await reportRuns(["seed-0", "empty"].map(pathOf))).problems).toHaveLength(1);
+    await expect(reportRuns([pathOf("accuracy-alone")])).rejects.toThrow(/none of the runs can be shown/);
+  });
+
+  test("a record that is none is an error that names its file and what is wrong", () => {
+    const whole = record("figure4", [], []);
+    const parse = (value: unknown) => () => parseRecord(JSON.stringify(value), "x.experiment.json");
+    expect(parse(whole)).not.toThrow();
     expect(() => parseRecord("{", "x.experiment.json")).toThrow(/x\.experiment\.json: expected JSON/);
-    expect(() => parseRecord("{}", "x.experiment.json")).toThrow(/is not the record/);
+    expect(parse({})).toThrow(/is not the record/);
+    expect(parse({ ...whole, data: null })).toThrow(/x\.experiment\.json: data: is not the record/);
+    expect(parse({ ...whole, data: [{}] })).toThrow(/data: .*0\.kind/);
+    expect(parse({ ...whole, series: [{ name: "SB" }] })).toThrow(/series\.0\.group/);
+    const { runs: _, ...withoutRuns } = series("SB", []);
+    expect(parse({ ...whole, series: [withoutRuns] })).toThrow(/series\.0\.runs/);
   });
 });
 
@@ -182,7 +146,7 @@ describe("charts", () => {
     expect(svg).not.toContain("NaN");
   });
 
-  test("figure 2: both panels on a logarithmic axis, the published curves dashed, fits or the reason for none", async () => {
+  test("figure 2: the best law of each curve is drawn and all are compared, or the reason is given for none", async () => {
     makeRun({ name: "long", steps: 2000 });
     makeRun({ name: "short", steps: 30 });
     const { charts, markdown } = await reportExperiment(
@@ -194,12 +158,82 @@ describe("charts", () => {
       pathOf,
     );
     expect(charts.map(({ name }) => name)).toEqual(["distance-a", "distance-b"]);
-    expect(markdown).toMatch(/\(a\) b=16 \| log/);
-    expect(markdown).toMatch(/\(a\) b=32 \| a fit of the distance needs 6 points, there are \d/);
+    // d = 1 + ln t without noise: the law itself, and a ΔAICc of 0 for it alone.
+    expect(markdown).toMatch(/\(a\) b=16 \| 1 \| log \| 0\.0, \d+\.\d, .* \| 1\.00 \[1\.00, 1\.00\]/);
+    expect(markdown).toMatch(/\(a\) b=32 \| 1 \| a fit of the distance needs 6 points, there are \d/);
+    expect(markdown).toContain("they do not say how seeds differ");
+    expect(markdown).not.toContain("nested in a draw of seeds");
+    const fit = values(charts[0]!).filter(({ source }) => source === "fit");
+    expect(fit.length).toBeGreaterThan(10);
+    for (const { x, y } of fit) expect(y).toBeCloseTo(1 + Math.log(x), 6);
+    expect(await chartSvg(charts[0]!.spec)).toContain('stroke-dasharray="1.5,3"');
+  });
+
+  test("published curves lie over ResNet44 on CIFAR-10 at full scale, and over nothing else", async () => {
+    const published = { model: "resnet44", dataset: "cifar10" };
+    const network = (name: string, configuration: object) => makeRun({ name, batchSize: 128, configuration });
+    network("resnet", published);
+    network("wide", { ...published, model: "wresnet16-4" });
+    network("part", { ...published, subset: { train: 1024, test: 500, seed: 0 } });
+    const drawn = async (kind: string, run: string, scale: string) => {
+      const whole = { ...record(kind, [series("b=128", [run], { group: "a", batchSize: 128 })]), scale };
+      const { charts } = await reportExperiment(whole, pathOf);
+      return charts.some((chart) => values(chart).some(({ source }) => source.startsWith("published")));
+    };
+    for (const kind of ["figure1", "figure2"]) {
+      expect(await drawn(kind, "resnet", "full")).toBe(true);
+      expect(await drawn(kind, "resnet", "0.1")).toBe(false);
+      expect(await drawn(kind, "part", "small")).toBe(false);
+      expect(await drawn(kind, "wide", "full")).toBe(false);
+    }
+    const bins = [1, 2, 4, 8].map((distance) => ({ distance, deviation: distance, shift: 0, points: 1 }));
+    const direction = {
+      ...{ kind: "unit", range: 10, startLoss: 2, gradientNorm: 1, taylorSlope: 1, bins },
+      ...{ floor: 0, slope: 1, exponent: 1, leavesTaylorAt: null },
+    };
+    for (const [id, scale, expected] of [
+      ["figure4-resnet44-full", "full", true],
+      ["figure4-resnet44-small", "small", false],
+      ["figure4-f1-full", "full", false],
+    ] as const) {
+      const whole = { ...record("figure4", [], [direction]), id, scale };
+      const { charts } = await reportExperiment(whole, pathOf);
+      const [chart] = charts;
+      expect(values(chart!).some(({ source }) => source.startsWith("published"))).toBe(expected);
+      expect(chart!.caption.includes("not drawn over anything else")).toBe(!expected);
+    }
+  });
+
+  test("bands are explained with n; an error axis begins at 0; more runs than colours are dashed", async () => {
+    for (const seed of [0, 1]) makeRun({ name: `spread-${seed}`, seed, batchSize: 16 });
+    const { charts } = await reportExperiment(
+      record("figure1", [series("b=16", ["spread-0", "spread-1"], { batchSize: 16 })]),
+      pathOf,
+    );
+    for (const { caption, spec } of charts) {
+      expect(caption).toContain("Bands: mean ± 1 standard deviation over n = 2 seeds.");
+      expect(JSON.stringify(spec)).toContain('"domainMin":0');
+    }
+    const many = Array.from({ length: 9 }, (_, i) => makeRun({ name: `many-${i}`, batchSize: 8 + i }));
+    const [loss] = (await reportRuns(many)).charts;
+    const strokes = [
+      ...(await chartSvg(loss!.spec)).matchAll(
+        /line mark.*? stroke="([^"]*)"[^>]*?(stroke-dasharray="[^"]*")?\/>/g,
+      ),
+    ];
+    expect(new Set(strokes.map(([, color, dash]) => `${color} ${dash}`)).size).toBe(9);
+  });
+
+  test("a chart wider than its frame is not cut", async () => {
+    const title =
+      "A title that is a good deal longer than the one small chart below it is wide, and then some";
+    const { charts } = await reportExperiment(
+      { ...record("table1", [series("SB", ["seed-0"], { paper: 98.27 })]), title },
+      pathOf,
+    );
     const svg = await chartSvg(charts[0]!.spec);
-    expect(svg).toContain("published (ResNet44, CIFAR-10)");
-    expect(svg).toContain('stroke-dasharray="5,4"');
-    expect(svg).toContain("iteration");
+    // 14 pixels high, about 7 wide a letter.
+    expect(Number(/viewBox="0 0 ([\d.]+)/.exec(svg)![1])).toBeGreaterThan(6 * title.length);
   });
 
   test("a PNG is drawn, with its text", async () => {
@@ -215,13 +249,6 @@ describe("charts", () => {
     const withoutText = dark(await svgToPng(svg.replaceAll(/<text[^>]*>[^<]*<\/text>/g, "")));
     expect(drawn - withoutText).toBeGreaterThan(1000);
   });
-});
-
-test("the ledger: what an accuracy cost, or that it was not reached", async () => {
-  const run = await readRun(pathOf("seed-0"));
-  // 94.5 − 40 / step is 90 or more from step 8.9 on; the first evaluation after that is at 10 of 200 steps.
-  expect(ledgerOf(run, 90).reached).toEqual({ steps: 10, samples: 320, flops: 5e7, seconds: 0.1 });
-  expect(ledgerOf(run, 99).reached).toBeNull();
 });
 
 test.skipIf(!existsSync(CHROMIUM))(

@@ -7,9 +7,8 @@ import { MEASUREMENTS } from "../../experiments/measure/measurements.ts";
 import { pointAfter, pointOfRun } from "../../experiments/measure/point.ts";
 import type { Scale } from "../../experiments/scale.ts";
 import { ROWS } from "../../experiments/table1.ts";
-import { ledgerOf } from "../../report/ledger.ts";
-import { readRun } from "../../storage/read-run.ts";
-import { UsageError } from "../../support/errors.ts";
+import { readLedger } from "../../report/ledger.ts";
+import { DataError, UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
 import {
   adapterOption,
@@ -130,10 +129,11 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
 async function ledger(folders: readonly string[], { target, json, runsDir }: MeasureFlags): Promise<void> {
   if (target === undefined || folders.length === 0)
     throw new UsageError("measure ledger: expected run folders and --target PERCENT");
-  const runs = await Promise.all(folders.map((folder) => readRun(folder)));
-  const entries = runs.map((run) => ledgerOf(run, target));
+  const { entries, problems } = await readLedger(folders, target);
+  for (const problem of problems) console.error(`warning: ${problem}`);
+  if (entries.length === 0) throw new DataError("measure ledger: none of the runs can be read");
   if (json) {
-    console.log(JSON.stringify({ target, runsDir, entries }, null, 2));
+    console.log(JSON.stringify({ target, runsDir, entries, problems }, null, 2));
     return;
   }
   const table = new Table({
@@ -146,11 +146,11 @@ async function ledger(folders: readonly string[], { target, json, runsDir }: Mea
       ? [
           formatCount(reached.steps),
           formatCount(reached.samples),
-          formatQuantity(reached.flops, "FLOP"),
-          formatDuration(reached.seconds),
+          formatQuantity(reached.flops ?? Number.NaN, "FLOP"),
+          formatDuration(reached.seconds ?? Number.NaN),
         ]
       : ["not reached", "", "", ""];
-    table.push([name, ...numbers, final === null ? "" : `${final.toFixed(2)} %`]);
+    table.push([name, ...numbers, final === null ? "not finished" : `${final.toFixed(2)} %`]);
   }
   console.log(table.toString());
 }

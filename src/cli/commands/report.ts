@@ -1,13 +1,13 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
-import { parseRecord, RECORD_SUFFIX } from "../../report/experiment-record.ts";
+import { type ExperimentRecord, parseRecord, RECORD_SUFFIX } from "../../report/experiment-record.ts";
 import { reportPage } from "../../report/page.ts";
 import { chartSvg, svgToPng } from "../../report/render.ts";
 import { type Report, reportExperiment, reportRuns } from "../../report/report.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { suggestion } from "../../support/closest.ts";
-import { UsageError } from "../../support/errors.ts";
+import { messageOf, UsageError } from "../../support/errors.ts";
 import { runsDirOption } from "../options.ts";
 
 interface ReportFlags {
@@ -34,7 +34,10 @@ async function report(folders: string[], { experiment, runsDir, out }: ReportFla
   if ((experiment === undefined) === (folders.length === 0)) {
     throw new UsageError("report: expected either run folders or --experiment ID");
   }
-  if (experiment === undefined) return writeReport(await reportRuns(folders), out);
+  if (experiment === undefined) {
+    const records = await recordsBeside(folders);
+    return writeReport(await reportRuns(folders, records), out);
+  }
   const known = await recordNames(runsDir);
   const chosen = known.filter((name) => name === experiment || name.startsWith(`${experiment}-`));
   if (chosen.length === 0) {
@@ -53,6 +56,22 @@ async function report(folders: string[], { experiment, runsDir, out }: ReportFla
   const path = join(runsDir, `${name}${RECORD_SUFFIX}`);
   const record = parseRecord(await readFile(path, "utf8"), path);
   await writeReport(await reportExperiment(record, (run) => join(runsDir, run)), out);
+}
+
+/** Experiments whose runs these may be; one that cannot be read tells nothing about them. */
+async function recordsBeside(folders: readonly string[]): Promise<ExperimentRecord[]> {
+  const records: ExperimentRecord[] = [];
+  for (const runsDir of new Set(folders.map((folder) => dirname(resolve(folder))))) {
+    for (const name of await recordNames(runsDir)) {
+      const path = join(runsDir, `${name}${RECORD_SUFFIX}`);
+      try {
+        records.push(parseRecord(await readFile(path, "utf8"), path));
+      } catch (error) {
+        console.error(`warning: ${messageOf(error)}`);
+      }
+    }
+  }
+  return records;
 }
 
 async function recordNames(runsDir: string): Promise<string[]> {

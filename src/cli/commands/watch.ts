@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { runsDirOption, wholeNumber } from "../options.ts";
-import { isLoopback, startWatch } from "../watch-server.ts";
+import { startWatch } from "../watch-server.ts";
 
 export function watchCommand(): Command {
   return new Command("watch")
@@ -19,9 +19,8 @@ export function watchCommand(): Command {
     )
     .action(async ({ runsDir, port, host }: { runsDir: string; port: number; host: string }) => {
       const server = await startWatch({ runsDirectory: runsDir, host, port });
-      if (!isLoopback(host))
-        console.error(`warning: ${host} is not the loopback address: whoever reaches it can read the runs`);
-      console.log(`watching ${runsDir} at ${server.url} (Ctrl-C ends it)`);
+      for (const warning of server.warnings) console.error(`warning: ${warning}`);
+      console.log(`watching ${runsDir} at ${server.urls.join(" ")} (Ctrl-C ends it)`);
       await new Promise<void>((resolve) => {
         process.once("SIGINT", resolve);
         process.once("SIGTERM", resolve);
