@@ -3,12 +3,13 @@
  * run folder and its log, so it is known whoever started it, and however that ended.
  */
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir } from "node:fs/promises";
+import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import { fileError } from "../storage/file-error.ts";
+import { makeFolder } from "../storage/folder.ts";
 import { runFolderPath } from "../storage/run-folder.ts";
 import { isLocked } from "../storage/run-lock.ts";
 import type { Grid, GridRun } from "./grid.ts";
@@ -37,7 +38,7 @@ export class SweepFolder {
   /** Makes the folder and writes the configuration of every run. @throws DataError when the disk refuses */
   static async create(runsDirectory: string, grid: Grid): Promise<SweepFolder> {
     const folder = new SweepFolder(`${runFolderPath(runsDirectory, grid.name)}.sweep`, runsDirectory);
-    await mkdir(folder.path, { recursive: true }).catch((cause) => {
+    await makeFolder(folder.path).catch((cause) => {
       throw fileError(cause, "create", folder.path);
     });
     for (const run of grid.runs) {
