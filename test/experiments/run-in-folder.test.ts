@@ -16,13 +16,12 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
 import { prepareRun } from "../../src/experiments/prepare.ts";
-import { newestUnfinishedRun, resumeRun } from "../../src/experiments/resume.ts";
+import { resumeRun } from "../../src/experiments/resume.ts";
 import { RunControl } from "../../src/experiments/run-control.ts";
 import { runInFolder } from "../../src/experiments/run-in-folder.ts";
-import { specHash } from "../../src/experiments/run-spec.ts";
-import { finishedRun, runOnce } from "../../src/experiments/runner.ts";
+import { runOnce } from "../../src/experiments/runner.ts";
 import { CheckpointFolder, type CheckpointName } from "../../src/storage/checkpoint-file.ts";
-import { CapacityError, DataError, DeviceError, StoppedError, UsageError } from "../../src/support/errors.ts";
+import { CapacityError, DataError, DeviceError, StoppedError } from "../../src/support/errors.ts";
 import { checkpoints, environment, FolderRuns, losing, SPEC } from "../support/folder-runs.ts";
 import { outcome } from "../support/kills.ts";
 
@@ -285,21 +284,6 @@ test("a disk that refuses the file for TensorBoard does not end a run that has i
   expect(await done).toMatchObject({ steps: 3 });
   expect(lines).toEqual([expect.stringMatching(/^warning: .*events\.out\.tfevents\.1: cannot delete/)]);
   expect(existsSync(join(path, "summary.json"))).toBe(true);
-});
-
-test("a damaged outcome of another experiment is left out, and told", async () => {
-  const spec = completeSpec({ ...SPEC, seed: 77 });
-  const folder = join(runsDirectory, `other-seed77-${specHash(spec)}`);
-  mkdirSync(folder);
-  for (const name of ["summary.json", "metrics.jsonl"]) writeFileSync(join(folder, name), "{");
-  lines.length = 0;
-  expect(await finishedRun(spec, "cell", runsDirectory, report)).toBeNull();
-  await newestUnfinishedRun(runsDirectory, report).catch((error: unknown) => {
-    expect(error).toBeInstanceOf(UsageError);
-  });
-  expect(lines).toHaveLength(2);
-  for (const line of lines) expect(line).toMatch(/^warning: .*summary\.json: .*: this run is left out$/);
-  rmSync(folder, { recursive: true });
 });
 
 test("a run that does not fit the adapter is refused before it has a folder", async () => {

@@ -1,66 +1,31 @@
 import { spawn } from "node:child_process";
 import {
-  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { isRunning, thisProcess } from "../../src/storage/process-identity.ts";
-import { RunFolder, type RunFolderOptions, readSummary } from "../../src/storage/run-folder.ts";
-import { isLocked } from "../../src/storage/run-lock.ts";
+import { readSummary } from "../../src/storage/run-folder.ts";
 import { DataError, UsageError } from "../../src/support/errors.ts";
+import { abandon, claimIn, environment, lockOf, resume, silence } from "../support/claimed-folders.ts";
 
 const parent = mkdtempSync(join(tmpdir(), "ghostbatch-runs-"));
 afterAll(() => rmSync(parent, { recursive: true }));
 
 let runsDirectory: string;
-/** What resumed runs have reported. */
-let lines: string[];
 beforeEach(() => {
-  lines = [];
   runsDirectory = join(mkdtempSync(join(parent, "test-")), "deep", "runs");
 });
 
-const COLUMNS = ["step", "loss", "note"] as const;
-const environment = {
-  command: "ghostbatch train",
-  git: { hash: "abc", dirty: false },
-  versions: { node: "20" },
-  adapter: null,
-};
-
-function claim(name: string, options: Partial<RunFolderOptions<(typeof COLUMNS)[number]>> = {}) {
-  const rates = [0.1, 0.01];
-  return RunFolder.claim({
-    runsDirectory,
-    name,
-    configuration: { rates, again: rates },
-    environment,
-    columns: COLUMNS,
-    ...options,
-  });
-}
-
-/** Makes a run folder look as if a process that is gone, or one of another machine, had left it. */
-function abandon(path: string, changed: object = { pid: 2 ** 30 }): void {
-  const locks = readdirSync(path).filter((name) => name.startsWith("lock-"));
-  expect(locks).toHaveLength(1);
-  const file = join(path, locks[0]!);
-  writeFileSync(file, JSON.stringify({ ...thisProcess(), ...changed }));
-}
-
-function resume(path: string, columns: readonly string[] = COLUMNS) {
-  return RunFolder.resume(path, { columns, environment, report: (line) => lines.push(line) });
-}
+const claim = (name: string) => claimIn(runsDirectory, name);
 
 test("a run leaves its configuration, environment, metrics and summary", async () => {
   const run = await claim("first");
@@ -160,9 +125,7 @@ describe("going on with an unfinished run", () => {
       /of elsewhere may still write it: .* in 300 s, or at once if you delete .*lock-1/,
     );
     // Ten signs of life missed.
-    const [lock] = readdirSync(path).filter((name) => name.startsWith("lock-"));
-    const then = new Date(Date.now() - 301_000);
-    utimesSync(join(path, lock!), then, then);
+    silence(lockOf(path));
     const run = await resume(path);
     // The number of a process that is gone, given to another one.
     abandon(path, { birth: "another boot" });
@@ -173,140 +136,6 @@ describe("going on with an unfinished run", () => {
     expect(await readSummary(path)).toBeNull();
     await next.settle();
     await next.close();
-  });
-
-  test("a process that was taken for dead adds no line to what the next one writes", async () => {
-    const old = await claim("run");
-    old.append({ step: 1 });
-    const { metricsPosition } = old;
-    old.append({ step: 2, note: "lost" });
-    abandon(old.path, { host: "elsewhere" });
-    const then = new Date(Date.now() - 301_000);
-    utimesSync(join(old.path, "lock-1.json"), then, then);
-    const next = await resume(old.path);
-    await next.rewind(metricsPosition);
-    // It does not know yet, and writes where nobody reads.
-    old.append({ step: 3, note: "lost" });
-    next.append({ step: 2 });
-    expect(readFileSync(next.file("metrics.csv"), "utf8")).toBe("step,loss,note\n1,,\n2,,\n");
-    expect(readFileSync(next.file("metrics.jsonl"), "utf8").split("\n")).toHaveLength(3);
-    await next.settle();
-    await expect(old.rewind(null)).resolves.toBeUndefined(); // its own files, which have no name any more
-    await expect(old.write("weights.safetensors", "old")).rejects.toThrow(
-      /another process took this run over/,
-    );
-    // From now on it knows.
-    expect(() => old.append({ step: 4 })).toThrow(/another process took this run over/);
-    await old.close();
-    expect(readdirSync(next.path).filter((name) => name.startsWith("lock"))).toEqual(["lock-2.json"]);
-    await next.finish({ accuracy: 1 });
-    expect(readdirSync(next.path).sort()).toEqual([
-      "config.yaml",
-      "environment.json",
-      "metrics.csv",
-      "metrics.jsonl",
-      "summary.json",
-    ]);
-  });
-
-  test("it learns that with its next sign of life", async () => {
-    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-    try {
-      const old = await claim("run");
-      abandon(old.path);
-      const next = await resume(old.path);
-      vi.advanceTimersByTime(30_000);
-      await expect
-        .poll(() => {
-          try {
-            return old.append({ step: 2 });
-          } catch (error) {
-            return (error as Error).message;
-          }
-        })
-        .toMatch(/another process took this run over/);
-      await next.close();
-    } finally {
-      vi.useRealTimers();
-    }
-  });
-
-  test("a line that something else has added is noticed before a file is replaced", async () => {
-    const run = await claim("run");
-    run.append({ step: 1 });
-    appendFileSync(run.file("metrics.jsonl"), '{"step":2}\n');
-    await expect(run.settle()).rejects.toThrow(
-      /metrics\.jsonl: expected the \d+ bytes that this process has written, found \d+: something else writes it/,
-    );
-    await run.close();
-  });
-
-  test("a process of another boot or container is not known to be dead before it has been silent", async () => {
-    const { path } = await claim("run");
-    const { space } = thisProcess();
-    for (const changed of [
-      { pid: 2 ** 30, space: `${space}0` },
-      { birth: "", space: null },
-    ]) {
-      abandon(path, changed);
-      await expect(resume(path)).rejects.toThrow(/may still write it: .* in 300 s/);
-      expect(await isLocked(path)).toBe(true);
-    }
-    const then = new Date(Date.now() - 301_000);
-    utimesSync(join(path, "lock-1.json"), then, then);
-    expect(await isLocked(path)).toBe(false);
-    await (await resume(path)).close();
-    expect(await isLocked(path)).toBe(false);
-  });
-
-  test("with a damaged record of its processes, which is told", async () => {
-    const run = await claim("run");
-    await run.close();
-    writeFileSync(run.file("environment.json"), '{"command": "gho');
-    await (await resume(run.path)).close();
-    expect(lines).toEqual([
-      expect.stringMatching(/^warning: .*environment\.json: expected JSON: .*begins anew/),
-    ]);
-    expect(JSON.parse(readFileSync(run.file("environment.json"), "utf8"))).toMatchObject({
-      resumed: [environment],
-    });
-  });
-
-  test("without what killed processes have left", async () => {
-    const uuid = "01234567-89ab-4cde-8f01-23456789abcd";
-    const run = await claim("run");
-    await run.close();
-    const then = new Date(Date.now() - 301_000);
-    const leave = (name: string) => writeFileSync(join(run.path, name), "");
-    for (const name of [
-      `weights.safetensors.${uuid}.tmp`,
-      "summary.json.17-0.tmp",
-      `metrics.csv.${uuid}.tmp`,
-    ])
-      leave(name);
-    for (const name of [`lock-candidate.${uuid}.tmp`, "lock-1.json.tmp"]) {
-      leave(name);
-      utimesSync(join(run.path, name), then, then);
-    }
-    // Of a process that asks for the lock just now.
-    leave(`lock-candidate.${uuid.replace("0", "1")}.tmp`);
-    const next = await resume(run.path);
-    expect(readdirSync(run.path).filter((name) => name.endsWith(".tmp"))).toEqual([
-      `lock-candidate.${uuid.replace("0", "1")}.tmp`,
-    ]);
-    // A folder that was being filled by a dead process, by one that lives, and one in its first moments.
-    const lock = (changed: object) => JSON.stringify({ ...thisProcess(), ...changed });
-    const staging = ["dead", "alive", "new"].map((name) => join(runsDirectory, `.${name}.${uuid}.tmp`));
-    for (const path of staging) mkdirSync(path);
-    writeFileSync(join(staging[0]!, "lock-1.json"), lock({ pid: 2 ** 30 }));
-    writeFileSync(join(staging[1]!, "lock-1.json"), lock({}));
-    const left = () => readdirSync(runsDirectory).filter((name) => name.startsWith("."));
-    const other = await claim("other");
-    expect(left()).toEqual([`.alive.${uuid}.tmp`, `.new.${uuid}.tmp`]);
-    utimesSync(staging[2]!, then, then);
-    const third = await claim("third");
-    expect(left()).toEqual([`.alive.${uuid}.tmp`]);
-    for (const open of [next, other, third]) await open.close();
   });
 
   test("of many that want to, one does, round after round", async () => {
@@ -330,7 +159,9 @@ describe("going on with an unfinished run", () => {
     await expect(resume(join(runsDirectory, "nothing"))).rejects.toThrow(DataError);
     const { path } = await claim("run");
     abandon(path);
-    await expect(resume(path, ["step"])).rejects.toThrow(/metrics\.csv: expected the columns step/);
+    await expect(resume(path, { columns: ["step"] })).rejects.toThrow(
+      /metrics\.csv: expected the columns step/,
+    );
   });
 });
 
