@@ -16,12 +16,14 @@ export const runsDirOption = () =>
   new Option("--runs-dir <folder>", "folder of all run folders").default("runs");
 export const jsonOption = () => new Option("--json", "print the result as JSON on standard output");
 
-/** A whole number of at least `minimum`. */
-export function wholeNumber(minimum: number) {
+/** A whole number of at least `minimum` and at most `maximum`. */
+export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
+  const range =
+    maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
   return (text: string): number => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < minimum) {
-      throw new InvalidArgumentError(`Expected a whole number of at least ${minimum}.`);
+    if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
+      throw new InvalidArgumentError(`Expected a whole number ${range}.`);
     }
     return value;
   };

@@ -5,6 +5,7 @@ import { readConfig } from "../experiments/config-file.ts";
 import { RunSpec, type RunSpecInput } from "../experiments/run-spec.ts";
 import { MODEL_NAMES } from "../models/index.ts";
 import { UsageError } from "../support/errors.ts";
+import { LOG_ROWS } from "../train/trainer.ts";
 import {
   adapterOption,
   type CheckpointFlags,
@@ -127,7 +128,10 @@ export function trainOptions(): Option[] {
       "go on with an unfinished run: this folder, else that of --name, else the newest of --runs-dir",
     ),
     ...checkpointOptions(),
-    count("--log-every <steps>", "steps between read-backs of the metrics, at most 1024 (default: 64)"),
+    new Option(
+      "--log-every <steps>",
+      `steps between read-backs of the metrics, at most ${LOG_ROWS} (default: 64)`,
+    ).argParser(wholeNumber(1, LOG_ROWS)),
     new Option("--dry-run", "print parameters, memory, learning rates, steps and cost; train nothing"),
     adapterOption(),
     dataDirOption(),

@@ -173,6 +173,8 @@ export class MetricTail {
   readonly #path: string;
   #offset = 0;
   #rest = "";
+  /** Inode of the file that was read last. */
+  #file = 0;
 
   constructor(path: string) {
     this.#path = path;
@@ -180,12 +182,14 @@ export class MetricTail {
 
   /** New rows, thinned where there are more than a chart can show. */
   async read(): Promise<({ kind: string } & Record<string, number | string | null>)[]> {
-    const file = await open(this.#path, "r").catch(() => null);
+    const found = await stat(this.#path).catch(() => null);
+    // What is no file shows nothing, and opening a pipe would wait for its writer.
+    const file = found?.isFile() ? await open(this.#path, "r").catch(() => null) : null;
     if (file === null) return [];
     try {
-      const { size } = await file.stat();
-      // A run that was resumed takes back what its checkpoint did not know: begin again.
-      if (size < this.#offset) [this.#offset, this.#rest] = [0, ""];
+      const { size, ino } = await file.stat();
+      // A run that was resumed takes back what its checkpoint did not know, in a file of its own: begin again.
+      if (size < this.#offset || ino !== this.#file) [this.#offset, this.#rest, this.#file] = [0, "", ino];
       const bytes = new Uint8Array(size - this.#offset);
       await file.read(bytes, 0, bytes.length, this.#offset);
       this.#offset = size;

@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { syncFolder } from "../storage/atomic-file.ts";
 import { fileError } from "../storage/file-error.ts";
+import { syncFolder } from "../storage/folder.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { extractFiles } from "./archive.ts";
 import {

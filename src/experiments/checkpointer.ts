@@ -3,7 +3,7 @@
  * written while they go on. At most one checkpoint is being written; one that falls due meanwhile follows at once.
  */
 import { stateDictOf } from "../nn/state-dict.ts";
-import { CheckpointFolder } from "../storage/checkpoint-file.ts";
+import { CheckpointFolder, type CheckpointName } from "../storage/checkpoint-file.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import type { TensorToStore } from "../storage/safetensors.ts";
 import { isFiniteState, type Position, type StateTensors } from "../train/checkpoint.ts";
@@ -40,6 +40,7 @@ export class Checkpointer {
   #best: Best | null = null;
   #writing: Promise<void> | null = null;
   #failure: { readonly error: unknown } | null = null;
+  #stateIsFinite = true;
 
   constructor(
     folder: RunFolder,
@@ -110,6 +111,11 @@ export class Checkpointer {
     return !stops;
   }
 
+  /** Whether the state that was to be kept last had neither NaN nor infinities: else it has not been kept. */
+  get stateIsFinite(): boolean {
+    return this.#stateIsFinite;
+  }
+
   /** Resolves when nothing is being written, whatever came of it. */
   async idle(): Promise<void> {
     await this.#writing;
@@ -126,7 +132,7 @@ export class Checkpointer {
     await this.settle();
     if (this.#best === null) return;
     const { step, accuracy, tensors } = this.#best;
-    await this.#files.write({ kind: "best", step }, await tensors, { step, accuracy });
+    await this.#writeFiles({ kind: "best", step }, await tensors, { step, accuracy });
     this.#best = null;
   }
 
@@ -144,23 +150,31 @@ export class Checkpointer {
   async #write(content: CheckpointContent, arriving: Promise<StateTensors>): Promise<void> {
     const tensors = await arriving;
     // The run ends at the next log point; until then the checkpoint before this one stays the last good one.
-    if (!isFiniteState(tensors)) return;
+    this.#stateIsFinite = isFiniteState(tensors);
+    if (!this.#stateIsFinite) return;
     await this.#folder.settle();
     const best = this.#best;
     if (best && best.step <= content.position.step) {
-      await this.#files.write({ kind: "best", step: best.step }, await best.tensors, {
-        step: best.step,
-        accuracy: best.accuracy,
-      });
+      const { step, accuracy } = best;
+      await this.#writeFiles({ kind: "best", step }, await best.tensors, { step, accuracy });
       if (this.#best === best) this.#best = null;
     }
     const stored = [...tensors].map(([name, data]) => [name, { shape: [data.length], data }] as const);
-    await this.#files.write({ kind: "last", step: content.position.step }, stored, content);
+    await this.#writeFiles({ kind: "last", step: content.position.step }, stored, content);
     await this.#prune();
+  }
+
+  #writeFiles(
+    name: CheckpointName,
+    tensors: Iterable<readonly [string, TensorToStore]>,
+    content: object,
+  ): Promise<void> {
+    return this.#files.write(name, tensors, content, this.#folder.requireHeld);
   }
 
   /** Keeps the newest, and with each of them the best there was until then. */
   async #prune(): Promise<void> {
+    await this.#folder.requireHeld();
     const last = (await this.#files.list("last")).slice(0, this.#options.keep);
     const best = await this.#files.list("best");
     const ofEach = last.map(({ step }) => best.find((name) => name.step <= step));

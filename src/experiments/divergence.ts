@@ -1,9 +1,10 @@
 /** NaN and infinities in a run: what counts, and where they come from. */
-import { DivergenceError } from "../support/errors.ts";
+import { DivergenceError, GhostbatchError, messageOf } from "../support/errors.ts";
 import { findNonFinite, type NonFiniteSource } from "../train/diagnose.ts";
 import type { StepMetrics, TrainEvent } from "../train/trainer.ts";
 import type { TrainerSequence } from "../train/trainer-sequence.ts";
-import { loadCheckpoint } from "./run-checkpoint.ts";
+import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
+import type { RunControl } from "./run-control.ts";
 import type { RunSpec } from "./run-spec.ts";
 import type { Tally } from "./tally.ts";
 
@@ -12,21 +13,48 @@ type MetricsEvent = Extract<TrainEvent, { kind: "metrics" }>;
 export interface Divergence {
   /** What is not finite, in words. */
   readonly what: string;
-  /** The first step, from 1, whose loss or gradient norm is not finite; null where only parameters are not. */
+  /** The first step, from 1, whose loss or gradient norm is not finite; null where only the state is not. */
   readonly badStep: number | null;
   /** The last step that was read back. */
   readonly readUntil: number;
+  /** False where only what is computed from the state is not: no step wrote a NaN or an infinity. */
+  readonly isInSteps: boolean;
 }
 
 /** Skipped steps in a row with which a run has come to an end: nothing changes any more. */
 const MOST_SKIPPED = 100;
 
 /**
- * What of a read-back ends the run, or null. Under `skip`, a loss or a gradient that is not finite does not: it has not
- * reached the parameters, unless that goes on for long. Skipped steps are counted and told.
+ * What of an event ends the run, or null. Under `skip`, a loss or a gradient that is not finite does not: it has not
+ * reached the parameters, unless that goes on for long. Skipped steps are counted and told. No skipping mends a state, an
+ * evaluation or a distance that is not finite.
  */
 export function divergenceIn(
-  { steps, nonFiniteParameters }: MetricsEvent,
+  event: TrainEvent,
+  options: { onNan: RunSpec["onNan"]; tally: Tally; report: (line: string) => void },
+): Divergence | null {
+  if (event.kind === "metrics") return divergenceOfSteps(event, options) ?? divergenceOfDistances(event);
+  const { step, loss } = event;
+  if (Number.isFinite(loss)) return null;
+  const what = `the evaluation after step ${step}: the test loss is ${loss}`;
+  return { what, badStep: null, readUntil: step, isInSteps: false };
+}
+
+/** Of a run that is stopped between two read-backs, with a state that is not worth keeping. */
+export function divergenceOfState(step: number): Divergence {
+  const what = `after step ${step}: parameters, their velocity or running statistics are NaN or infinite`;
+  return { what, badStep: null, readUntil: step, isInSteps: true };
+}
+
+function divergenceOfDistances({ steps, distances }: MetricsEvent): Divergence | null {
+  const bad = distances.find((at) => !Number.isFinite(at.distanceFirst) || !Number.isFinite(at.distanceAll));
+  if (!bad) return null;
+  const what = `after step ${bad.step}: the distance from the start is ${bad.distanceAll}`;
+  return { what, badStep: null, readUntil: steps.at(-1)!.step, isInSteps: false };
+}
+
+function divergenceOfSteps(
+  { steps, nonFinite }: MetricsEvent,
   { onNan, tally, report }: { onNan: RunSpec["onNan"]; tally: Tally; report: (line: string) => void },
 ): Divergence | null {
   const readUntil = steps.at(-1)!.step;
@@ -35,7 +63,7 @@ export function divergenceIn(
     const bad = !isFiniteStep(metrics);
     const numbers = `the loss is ${loss} and the gradient norm ${gradientNorm}`;
     if (onNan === "stop") {
-      if (bad) return { what: `step ${step}: ${numbers}`, badStep: step, readUntil };
+      if (bad) return { what: `step ${step}: ${numbers}`, badStep: step, readUntil, isInSteps: true };
       continue;
     }
     tally.countStep(bad);
@@ -46,42 +74,71 @@ export function divergenceIn(
         what: `step ${step}: ${numbers}, after ${MOST_SKIPPED - 1} skipped steps in a row`,
         badStep: step,
         readUntil,
+        isInSteps: true,
       };
   }
-  if (nonFiniteParameters === 0) return null;
-  const what = `after step ${readUntil}: ${nonFiniteParameters} parameters are NaN or infinite`;
-  return { what, badStep: null, readUntil };
+  if (nonFinite === 0) return null;
+  const what = `after step ${readUntil}: ${nonFinite} of the parameters and running statistics are NaN or infinite`;
+  return { what, badStep: null, readUntil, isInSteps: true };
 }
 
-/** Replays from the last checkpoint before it and says where it began. */
+/** Says where it began: steps are replayed from the last checkpoint before it, unless the run is asked to stop. */
 export async function divergenceError(
   sequence: TrainerSequence,
-  {
-    divergence,
-    folder,
-    spec,
-    report,
-  }: { divergence: Divergence; folder: string; spec: RunSpec; report: (line: string) => void },
+  fields: {
+    divergence: Divergence;
+    folder: string;
+    spec: RunSpec;
+    report: (line: string) => void;
+    control: RunControl;
+  },
 ): Promise<DivergenceError> {
-  const { what, badStep, readUntil } = divergence;
-  const checkpoint = await loadCheckpoint(folder, spec, { report, before: badStep ?? readUntil });
-  const from = checkpoint?.content.position.step ?? 0;
-  report(
-    `${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find where it began`,
+  const { what, badStep, readUntil } = fields.divergence;
+  const { checkpoint, problem } = await loadCheckpoint(fields.folder, fields.spec, {
+    report: fields.report,
+    before: badStep ?? readUntil,
+  }).then(
+    (found) => ({ checkpoint: found, problem: null }),
+    (error: unknown) => {
+      if (!(error instanceof GhostbatchError)) throw error;
+      return { checkpoint: null, problem: messageOf(error) };
+    },
   );
-  const restore = () =>
-    checkpoint ? sequence.keeper.restore(checkpoint.tensors, checkpoint.path) : sequence.keeper.restart();
-  const source = await findNonFinite(sequence, { restore, from, to: readUntil, badStep });
-  const kept = checkpoint ? `the last good checkpoint is ${checkpoint.path}` : "there was no checkpoint yet";
+  const origin =
+    problem === null ? await originOf(sequence, checkpoint, fields) : "where it began was not looked for";
+  const none = problem ?? "there was no checkpoint yet";
+  const kept = checkpoint ? `the last good checkpoint is ${checkpoint.path}` : none;
   return new DivergenceError(
-    `${what}; ${whereFrom(source)}; the run has diverged (try a smaller learning rate, or a clip norm); ${kept}`,
+    `${what}; ${origin}; the run has diverged (try a smaller learning rate, or a clip norm); ${kept}`,
   );
 }
 
-function whereFrom(source: NonFiniteSource | null): string {
-  if (!source) return "it did not come up again when the steps were replayed, which points to the device";
-  const layer = source.layer === null ? "" : `, layer ${source.layer}`;
-  return `first produced in step ${source.step} by ${source.kernel}${layer} (${source.output})`;
+async function originOf(
+  sequence: TrainerSequence,
+  checkpoint: RunCheckpoint | null,
+  {
+    divergence: { what, badStep, readUntil, isInSteps },
+    report,
+    control,
+  }: { divergence: Divergence; report: (line: string) => void; control: RunControl },
+): Promise<string> {
+  if (!isInSteps) return "every parameter is finite, and what is computed from them overflows";
+  const givenUp = () => control.stop !== null;
+  const from = checkpoint?.content.position.step ?? 0;
+  if (!givenUp())
+    report(
+      `${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find where it began`,
+    );
+  const restore = () =>
+    checkpoint ? sequence.keeper.restore(checkpoint.tensors, checkpoint.path) : sequence.keeper.restart();
+  const source = await findNonFinite(sequence, { restore, from, to: readUntil, badStep, givenUp });
+  if (source) return whereFrom(source);
+  if (givenUp()) return `where it began was not looked for: ${control.stop!.by}`;
+  return "it did not come up again when the steps were replayed, which points to the device";
+}
+
+function whereFrom({ step, kernel, layer, output }: NonFiniteSource): string {
+  return `first produced in step ${step} by ${kernel}${layer === null ? "" : `, layer ${layer}`} (${output})`;
 }
 
 function isFiniteStep({ loss, gradientNorm }: StepMetrics): boolean {

@@ -4,8 +4,9 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { materialize } from "../nn/model-state.ts";
 import { stateDict } from "../nn/state-dict.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
-import { writeSafetensors } from "../storage/safetensors.ts";
-import { StoppedError } from "../support/errors.ts";
+import { encodeSafetensors } from "../storage/safetensors.ts";
+import { writeTensorBoard } from "../storage/tensorboard.ts";
+import { DataError, StoppedError } from "../support/errors.ts";
 import { mean } from "../support/statistics.ts";
 import { type Position, START } from "../train/checkpoint.ts";
 import type { EpochPlan } from "../train/ghosts.ts";
@@ -13,7 +14,7 @@ import type { TrainOptions } from "../train/trainer.ts";
 import { TrainerSequence } from "../train/trainer-sequence.ts";
 import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
-import { type Divergence, divergenceError, divergenceIn } from "./divergence.ts";
+import { type Divergence, divergenceError, divergenceIn, divergenceOfState } from "./divergence.ts";
 import { versions } from "./environment.ts";
 import { batchStages } from "./growing-batch.ts";
 import { type MetricColumn, writeEvent } from "./metric-lines.ts";
@@ -129,7 +130,8 @@ async function trainInFolder(
   const { gpu, totalSteps } = sequence;
   const { spec } = prepared;
   if (from) sequence.keeper.restore(from.tensors, from.path);
-  folder.rewind(from?.content.metrics ?? null);
+  await folder.requireHeld();
+  await folder.rewind(from?.content.metrics ?? null);
   await gpu.settle();
   const setupSeconds = (performance.now() - setupStart) / 1000;
 
@@ -180,9 +182,7 @@ async function trainInFolder(
       const { seconds } = tally;
       const imagesPerSecond = sequence.samplesAt(step) / seconds;
       writeEvent(folder, event, imagesPerSecond);
-      if (event.kind === "metrics") {
-        divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
-      }
+      divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
       const secondsLeft = (seconds / step) * (totalSteps - step);
       const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
       const { waitMs } = sequence;
@@ -198,11 +198,12 @@ async function trainInFolder(
       if (divergence) break;
     }
     await checkpointer.settle();
-    if (divergence) throw await divergenceError(sequence, { divergence, folder: folder.path, spec, report });
+    if (stoppedAt !== null && !checkpointer.stateIsFinite) divergence ??= divergenceOfState(stoppedAt);
+    if (divergence)
+      throw await divergenceError(sequence, { divergence, folder: folder.path, spec, report, control });
     if (stoppedAt !== null) throw stopped(control, { step: stoppedAt, totalSteps, folder: folder.path });
 
-    await folder.settle();
-    await writeSafetensors(folder.file("weights.safetensors"), await stateDict(sequence.state));
+    await folder.write("weights.safetensors", encodeSafetensors(await stateDict(sequence.state)));
     await checkpointer.writeBest();
     const { seconds, testLoss, skippedSteps, distance } = tally;
     const samples = sequence.samplesAt(totalSteps);
@@ -227,8 +228,10 @@ async function trainInFolder(
       dispatchesPerStep: plan.dispatches,
       gpuBytes: gpu.allocatedBytes,
     };
+    // Before the outcome, so that a process killed between the two makes it again.
+    await unlessRefused(writeTensorBoard(folder.path), report);
     await folder.finish(summary);
-    await checkpointer.finish();
+    await unlessRefused(checkpointer.finish(), report);
     return summary;
   }
 }
@@ -258,6 +261,14 @@ async function createTrainers(
     return { ...trainOptions(stage, logEvery), slabSamples: slabSamples?.[i] };
   });
   return TrainerSequence.create(gpu, state, data, options);
+}
+
+/** Awaits what a finished run can do without: a disk that refuses it is told. */
+async function unlessRefused(done: Promise<unknown>, report: (line: string) => void): Promise<void> {
+  await done.catch((error: unknown) => {
+    if (!(error instanceof DataError)) throw error;
+    report(`warning: ${error.message}`);
+  });
 }
 
 function stopped(

@@ -3,9 +3,10 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import { errorCode, fileError } from "../storage/file-error.ts";
+import { removeLeftovers } from "../storage/leftovers.ts";
 import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
 import { isLocked, removeLocks } from "../storage/run-lock.ts";
-import { DataError, UsageError } from "../support/errors.ts";
+import { DataError, messageOf, UsageError } from "../support/errors.ts";
 import { BASE_REGIMES } from "../train/base-regimes.ts";
 import { readConfig } from "./config-file.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
@@ -14,12 +15,17 @@ import { baseRegimeOf, type PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import { RunSpec, type RunSpecInput } from "./run-spec.ts";
 import { RunSummary } from "./run-summary.ts";
+import { Tally } from "./tally.ts";
 
 /**
  * The run folder that was written last, of those that have not finished and that no process writes.
+ * @param report is told of folders that cannot be read, which are left out
  * @throws UsageError where there is none
  */
-export async function newestUnfinishedRun(runsDirectory: string): Promise<string> {
+export async function newestUnfinishedRun(
+  runsDirectory: string,
+  report: (line: string) => void = console.error,
+): Promise<string> {
   let newest: { path: string; written: number } | null = null;
   for (const name of await namesIn(runsDirectory)) {
     const path = join(runsDirectory, name);
@@ -28,7 +34,12 @@ export async function newestUnfinishedRun(runsDirectory: string): Promise<string
       () => null,
     );
     if (name.startsWith(".") || written === null || (newest && written <= newest.written)) continue;
-    if ((await readSummary(path)) === null && !(await isLocked(path))) newest = { path, written };
+    try {
+      if ((await readSummary(path)) === null && !(await isLocked(path))) newest = { path, written };
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      report(`warning: ${error.message}: this run is left out`);
+    }
   }
   if (!newest) throw new UsageError(`--resume: there is no unfinished run in ${runsDirectory}`);
   return newest.path;
@@ -87,13 +98,14 @@ export async function summaryOf(path: string): Promise<RunSummary | null> {
 
 /**
  * Removes what a process has left that was killed after it had written the outcome of its run and before it had tidied up:
- * checkpoints to go on from, and its lock. What the disk will not remove stays: the outcome does not depend on it.
+ * checkpoints to go on from, temporary files, and its lock. What the disk will not remove stays: the outcome does not depend on it.
  */
 export async function tidyFinishedRun(path: string): Promise<void> {
   try {
     const checkpoints = new CheckpointFolder(path);
     await checkpoints.sweep();
     await checkpoints.keepBest();
+    await removeLeftovers(path);
     await removeLocks(path);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
@@ -116,11 +128,25 @@ export async function resumeRun(
   prepared: PreparedRun,
   { environment, report }: { environment: RunEnvironment; report: (line: string) => void },
 ): Promise<ResumedRun> {
-  const folder = await RunFolder.resume(path, { columns: METRIC_COLUMNS, environment });
+  const folder = await RunFolder.resume(path, { columns: METRIC_COLUMNS, environment, report });
   try {
-    const from = await loadCheckpoint(path, prepared.spec, { report });
+    const files = new CheckpointFolder(path);
+    await files.completeInterrupted();
+    const from = await loadCheckpoint(path, prepared.spec, {
+      report,
+      requireUsable: (checkpoint) => {
+        try {
+          folder.requirePosition(checkpoint.content.metrics);
+        } catch (error) {
+          throw new DataError(`${checkpoint.path}: its metrics are gone: ${messageOf(error)}`, {
+            cause: error,
+          });
+        }
+      },
+    });
     if (from) {
       requireSameData(from, prepared);
+      await reportLostBest(files, from, report);
       reportDifferences(from, environment, report);
     }
     report(
@@ -132,6 +158,26 @@ export async function resumeRun(
   } catch (error) {
     await folder.close();
     throw error;
+  }
+}
+
+/** The weights of the best evaluation are not needed to go on, but whoever wants them should know. */
+async function reportLostBest(
+  files: CheckpointFolder,
+  { content }: RunCheckpoint,
+  report: (line: string) => void,
+): Promise<void> {
+  const { best } = new Tally(content.tally);
+  if (best === null) return;
+  try {
+    await files.read({ kind: "best", step: best.step });
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    report(
+      `warning: ${messageOf(error)}: the weights of the best evaluation so far, after step ${best.step}, are lost; the run goes on`,
+    );
+    // What is damaged must not pass for good weights when the run has finished.
+    await files.prune(await files.list("last"));
   }
 }
 

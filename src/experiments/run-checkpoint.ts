@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { CheckpointFolder, type StoredCheckpoint } from "../storage/checkpoint-file.ts";
 import type { StoredTensor } from "../storage/safetensors.ts";
-import { DataError } from "../support/errors.ts";
+import { DataError, UsageError } from "../support/errors.ts";
 import { LOG_ROWS } from "../train/trainer.ts";
 import { type RunSpec, specHash } from "./run-spec.ts";
 import { TallyRecord } from "./tally.ts";
@@ -43,14 +43,27 @@ export interface RunCheckpoint {
  *
  * @param report is told of every damaged one that is passed over
  * @param before only checkpoints of fewer steps count
- * @throws DataError when there are checkpoints and none can be used, naming them
+ * @param requireUsable throws DataError for one that does not go with the rest of the run's files
+ * @throws DataError when there are checkpoints and none can be used, naming them; UsageError for those of another
+ *   specification
  */
 export function loadCheckpoint(
   runFolder: string,
   spec: RunSpec,
-  options: { report: (line: string) => void; before?: number },
+  {
+    requireUsable = () => undefined,
+    ...options
+  }: {
+    report: (line: string) => void;
+    before?: number;
+    requireUsable?: (checkpoint: RunCheckpoint) => void;
+  },
 ): Promise<RunCheckpoint | null> {
-  return new CheckpointFolder(runFolder).newestWhole((stored) => checked(stored, spec), options);
+  return new CheckpointFolder(runFolder).newestWhole((stored) => {
+    const checkpoint = checked(stored, spec);
+    requireUsable(checkpoint);
+    return checkpoint;
+  }, options);
 }
 
 function checked({ path, step, content, tensors }: StoredCheckpoint, spec: RunSpec): RunCheckpoint {
@@ -65,11 +78,23 @@ function checked({ path, step, content, tensors }: StoredCheckpoint, spec: RunSp
     read <= done && done - read <= LOG_ROWS && distanceSteps.every((at) => at > read && at <= done);
   if (done !== step || !isOrdered)
     throw new DataError(`${path}: damaged: position ${JSON.stringify(position)} at step ${step}`);
-  if (hash !== specHash(spec))
-    throw new DataError(`${path}: belongs to another run: its specification is not that of config.yaml`);
+  if (hash !== specHash(spec)) throw otherSpecification(path, result.data.spec, spec);
   return {
     path,
     content: result.data,
     tensors: new Map([...tensors].map(([name, { data }]) => [name, data])),
   };
+}
+
+function otherSpecification(path: string, kept: unknown, spec: RunSpec): UsageError {
+  const before = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
+  const now: Record<string, unknown> = { ...spec };
+  const text = (value: unknown) => JSON.stringify(value) ?? "unset";
+  const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(
+    (key) => text(before[key]) !== text(now[key]),
+  );
+  const differences = differing.map((key) => `${key} is ${text(now[key])}, and was ${text(before[key])}`);
+  return new UsageError(
+    `${path}: belongs to a run of another specification than config.yaml: ${differences.join("; ") || `the numbers of base regime ${spec.baseRegime} were others`}; put config.yaml back, or start a new run`,
+  );
 }

@@ -1,7 +1,6 @@
 /** A run in its folder, on a device that may be lost once. */
 import type { GpuSession } from "../host/gpu-session.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
-import { writeTensorBoard } from "../storage/tensorboard.ts";
 import { DeviceError, DeviceLostError } from "../support/errors.ts";
 import { type ExecuteOptions, executeRun } from "./execute.ts";
 import type { MetricColumn } from "./metric-lines.ts";
@@ -32,9 +31,7 @@ export async function runInFolder(
     for (let losses = 0; ; losses++) {
       const gpu = await session.open();
       try {
-        const summary = await gpu.lifetime(() => executeRun(gpu, prepared, folder, options, checkpoint));
-        await writeTensorBoard(folder.path);
-        return summary;
+        return await gpu.lifetime(() => executeRun(gpu, prepared, folder, options, checkpoint));
       } catch (error) {
         if (!(error instanceof DeviceLostError)) throw error;
         session.forget();

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { LoadOptions } from "../data/load.ts";
 import type { GpuSession } from "../host/gpu-session.ts";
 import { RunFolder, runFolderPath } from "../storage/run-folder.ts";
+import { DataError } from "../support/errors.ts";
 import { plannedData, planTraining, requireRoom } from "./dry-run.ts";
 import { environmentOf } from "./environment.ts";
 import type { ExecuteOptions } from "./execute.ts";
@@ -28,11 +29,16 @@ export interface FinishedRun {
   readonly reused: boolean;
 }
 
-/** A finished run of the specification, under this label or that of another experiment; null if it has to be run. */
+/**
+ * A finished run of the specification, under this label or that of another experiment; null if it has to be run.
+ * @param report is told of damaged runs of other experiments, which are left out
+ * @throws DataError when the summary of the run of this label is damaged
+ */
 export async function finishedRun(
   spec: RunSpec,
   label: string,
   runsDirectory: string,
+  report: (line: string) => void = console.error,
 ): Promise<FinishedRun | null> {
   const own = runName(spec, label);
   const others = existsSync(runsDirectory)
@@ -40,7 +46,11 @@ export async function finishedRun(
     : [];
   for (const name of [own, ...others.sort()]) {
     const folder = join(runsDirectory, name);
-    const summary = await summaryOf(folder);
+    const summary = await summaryOf(folder).catch((error: unknown) => {
+      if (name === own || !(error instanceof DataError)) throw error;
+      report(`warning: ${error.message}: this run is left out`);
+      return null;
+    });
     if (summary) return { folder, summary, reused: true };
   }
   return null;
@@ -57,7 +67,7 @@ export async function runOnce(
   options: RunnerOptions,
 ): Promise<FinishedRun> {
   const { runsDirectory, load, command, report = console.error } = options;
-  const finished = await finishedRun(spec, label, runsDirectory);
+  const finished = await finishedRun(spec, label, runsDirectory, report);
   if (finished) {
     await tidyFinishedRun(finished.folder);
     return finished;

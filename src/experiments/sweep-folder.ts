@@ -3,12 +3,13 @@
  * run folder and its log, so it is known whoever started it, and however that ended.
  */
 import { existsSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import { fileError } from "../storage/file-error.ts";
+import { makeFolder } from "../storage/folder.ts";
 import { runFolderPath } from "../storage/run-folder.ts";
 import { isLocked, RunLock } from "../storage/run-lock.ts";
 import { UsageError } from "../support/errors.ts";
@@ -38,7 +39,7 @@ export class SweepFolder {
 
   /** Makes the folder and writes the configuration of every run. @throws DataError when the disk refuses */
   async create(runs: readonly GridRun[]): Promise<void> {
-    await mkdir(this.path, { recursive: true }).catch((cause) => {
+    await makeFolder(this.path).catch((cause) => {
       throw fileError(cause, "create", this.path);
     });
     for (const run of runs) {
@@ -53,7 +54,7 @@ export class SweepFolder {
    */
   async claim(run: GridRun): Promise<RunLock | null> {
     const path = this.#claimOf(run);
-    await mkdir(path, { recursive: true }).catch((cause) => {
+    await makeFolder(path).catch((cause) => {
       throw fileError(cause, "create", path);
     });
     const lock = await RunLock.acquire(path).catch((error: unknown) => {

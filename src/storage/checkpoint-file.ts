@@ -2,16 +2,21 @@
 //
 //   last-<step>.safetensors   the state after <step> steps, the newest few of them
 //   best-<step>.safetensors   the weights of the best evaluation, in PyTorch's names and layouts
-//   <either>.json             what belongs to the tensors, and the SHA-256 of both; written last, so a checkpoint
-//                             exists when, and only when, its JSON does
+//   <either>.json             what belongs to the tensors, and the SHA-256 of both
+//
+// Both are written under temporary names; then the JSON gets its name, and the tensors get theirs last. So tensors without
+// JSON are never what a killed process has left: something else has removed the JSON. A JSON without tensors is either a
+// checkpoint whose tensors are still there under their temporary name, or one whose tensors have been removed.
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, stat, unlink } from "node:fs/promises";
+import { readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
-import { syncFolder, writeFileAtomically } from "./atomic-file.ts";
+import { DataError, messageOf } from "../support/errors.ts";
+import { stageFile, temporaryFiles } from "./atomic-file.ts";
 import { errorCode, fileError } from "./file-error.ts";
+import { makeFolder, syncFolder } from "./folder.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { encodeSafetensors, readSafetensors, type StoredTensor, type TensorToStore } from "./safetensors.ts";
 
 export type CheckpointKind = "last" | "best";
@@ -33,7 +38,9 @@ export interface StoredCheckpoint {
 
 /** Bytes hashed and written at a time: the event loop, which feeds the GPU, is held up for about a millisecond. */
 const CHUNK = 2 ** 20;
-const NAME = /^(last|best)-(\d{1,15})\.json$/;
+const NAME = /^(last|best)-(\d{1,15})\.(json|safetensors)$/;
+/** Bytes of a JSON: some kilobytes and a list of evaluations; far more is not a checkpoint's. */
+const LARGEST_JSON = 64 * 2 ** 20;
 
 export class CheckpointFolder {
   readonly path: string;
@@ -43,39 +50,75 @@ export class CheckpointFolder {
     this.path = join(runFolder, "checkpoints");
   }
 
-  /** Every complete checkpoint of a kind, the newest first. None where there is no such folder. */
+  /** Every checkpoint of a kind of which both files are there, the newest first. None where there is no such folder. */
   async list(kind: CheckpointKind): Promise<CheckpointName[]> {
-    const found = (await this.#names()).flatMap((name) => {
-      const [, foundKind, step] = name.match(NAME) ?? [];
-      return foundKind === kind ? [{ kind, step: Number(step) }] : [];
-    });
-    return found.sort((a, b) => b.step - a.step);
+    const whole = (await this.#found()).filter((found) => found.kind === kind && found.parts === 2);
+    return whole.map(({ step }) => ({ kind, step }));
   }
 
   /**
-   * Writes a checkpoint: tensors, then JSON, each whole or not at all, and on the disk when this resolves.
+   * Writes a checkpoint: tensors and JSON, both or neither, and on the disk when this resolves.
    * @param content plain JSON
+   * @param permitted is awaited before the files get their names, and throws where they may not
    * @throws DataError when the disk refuses; what was there before is untouched
    */
   async write(
     name: CheckpointName,
     tensors: Iterable<readonly [string, TensorToStore]>,
     content: object,
+    permitted: () => Promise<void> = async () => undefined,
   ): Promise<void> {
-    await mkdir(this.path, { recursive: true }).catch((cause) => {
+    await makeFolder(this.path).catch((cause) => {
       throw fileError(cause, "create", this.path);
     });
     const hash = createHash("sha256");
-    await writeFileAtomically(this.#file(name, "safetensors"), hashed(encodeSafetensors(tensors), hash));
-    const body = { ...content, tensors: hash.digest("hex") };
-    const record = { checksum: sha256(JSON.stringify(body)), checkpoint: body };
-    await writeFileAtomically(this.#file(name, "json"), `${JSON.stringify(record, null, 1)}\n`);
+    const data = await stageFile(this.#file(name, "safetensors"), hashed(encodeSafetensors(tensors), hash));
+    try {
+      const body = { ...content, tensors: hash.digest("hex") };
+      const text = `${JSON.stringify({ checksum: sha256(JSON.stringify(body)), checkpoint: body }, null, 1)}\n`;
+      const record = await stageFile(this.#file(name, "json"), text);
+      await permitted().catch(async (error) => {
+        await record.discard();
+        throw error;
+      });
+      try {
+        await record.commit();
+        await data.commit();
+      } catch (error) {
+        await record.discard();
+        // One without the other would say that something has been removed.
+        for (const part of ["safetensors", "json"])
+          await this.#remove(`${baseName(name)}.${part}`).catch(() => undefined);
+        throw error;
+      }
+    } catch (error) {
+      await data.discard();
+      throw error;
+    }
+  }
+
+  /**
+   * Gives tensors their name that a killed process had written whole, and its JSON named already: to be called when no other
+   * process writes, before anything is read or removed.
+   */
+  async completeInterrupted(): Promise<void> {
+    for (const name of (await this.#found()).filter(({ parts }) => parts === 1)) {
+      const path = this.#file(name, "safetensors");
+      for (const temporary of await temporaryFiles(this.path, `${baseName(name)}.safetensors`)) {
+        const record = await this.#record(name).catch(() => null);
+        if (record === null || (await fileSha256(temporary)) !== record.tensors) continue;
+        await rename(temporary, path).catch((cause) => {
+          throw fileError(cause, "write", path);
+        });
+        await syncFolder(this.path);
+      }
+    }
   }
 
   /** @throws DataError naming the file that is missing or damaged */
   async read(name: CheckpointName): Promise<StoredCheckpoint> {
     const path = this.#file(name, "json");
-    const { tensors: expected, ...content } = checkedBody(await readText(path), path);
+    const { tensors: expected, ...content } = await this.#record(name);
     const file = this.#file(name, "safetensors");
     if ((await fileSha256(file)) !== expected) {
       throw new DataError(`${file}: damaged: its SHA-256 is not the one in ${path}`);
@@ -85,38 +128,39 @@ export class CheckpointFolder {
 
   /**
    * The newest checkpoint that is whole and that `accept` takes; null where none was ever written.
-   * @param report is told of each damaged one that is passed over
-   * @param accept throws DataError for one that cannot be used
-   * @throws DataError naming all files when none can be used
+   * @param report is told of each damaged or missing one that is passed over
+   * @param accept throws DataError for one that cannot be used; any other error ends the search
+   * @throws DataError naming the files when there are some and none can be used
    */
   async newestWhole<T>(
     accept: (checkpoint: StoredCheckpoint) => T,
     { report, before = Number.POSITIVE_INFINITY }: { report: (line: string) => void; before?: number },
   ): Promise<T | null> {
-    const candidates = (await this.list("last")).filter(({ step }) => step < before);
+    const candidates = (await this.#found()).filter(({ kind, step }) => kind === "last" && step < before);
+    const complaints: string[] = [];
     for (const [index, name] of candidates.entries()) {
       try {
         return accept(await this.read(name));
       } catch (error) {
-        if (!(error instanceof GhostbatchError)) throw error;
+        if (!(error instanceof DataError)) throw error;
+        complaints.push(messageOf(error));
         const next = candidates[index + 1];
         if (next) report(`${messageOf(error)}: using the checkpoint before it, of step ${next.step}`);
-        else if (candidates.length === 1)
-          throw new DataError(`no checkpoint can be used: ${messageOf(error)}`, { cause: error });
       }
     }
-    if (candidates.length === 0) return null;
-    const files = candidates.map((name) => this.#file(name, "json")).join(", ");
-    throw new DataError(`no checkpoint can be used, all are damaged: ${files}`);
+    if (complaints.length === 0) return null;
+    throw new DataError(
+      `no checkpoint can be used: ${complaints.join("; ")}: put the files back, or delete the run's folder to begin again`,
+    );
   }
 
-  /** Removes every checkpoint that is not kept, JSON first. */
+  /** Removes every checkpoint that is not kept, also what is left of one; tensors first. */
   async prune(kept: readonly CheckpointName[]): Promise<void> {
     const wanted = new Set(kept.map(baseName));
-    for (const name of [...(await this.list("last")), ...(await this.list("best"))]) {
+    for (const name of await this.#found()) {
       if (wanted.has(baseName(name))) continue;
-      await this.#remove(`${baseName(name)}.json`);
       await this.#remove(`${baseName(name)}.safetensors`);
+      await this.#remove(`${baseName(name)}.json`);
     }
   }
 
@@ -125,23 +169,35 @@ export class CheckpointFolder {
     await this.prune((await this.list("best")).slice(0, 1));
   }
 
-  /** Removes what a process that was killed while it wrote has left: to be called when no other process writes. */
+  /** Removes temporary files of a killed process: to be called when no other process writes. */
   async sweep(): Promise<void> {
-    const names = await this.#names();
-    const complete = new Set(
-      names.filter((name) => NAME.test(name)).map((name) => name.replace(/\.json$/, "")),
-    );
-    for (const name of names) {
-      const [base] = name.split(".");
-      const orphan = /^(last|best)-\d+\.safetensors$/.test(name) && !complete.has(base!);
-      if (orphan || /^(last|best)-\d+\.(safetensors|json)\.[\d-]+\.tmp$/.test(name)) await this.#remove(name);
-    }
-    if (names.length > 0) await syncFolder(this.path);
+    if ((await this.#files()).length > 0) await removeLeftovers(this.path);
   }
 
-  async #names(): Promise<string[]> {
+  /** Checkpoints by the files that are there: `parts` is 2 where both are. The newest first. */
+  async #found(): Promise<(CheckpointName & { readonly parts: number })[]> {
+    const found = new Map<string, CheckpointName & { parts: number }>();
+    for (const file of await this.#files()) {
+      const [, kind, step] = file.match(NAME) ?? [];
+      if (step === undefined) continue;
+      const name = { kind: kind as CheckpointKind, step: Number(step) };
+      const parts = (found.get(baseName(name))?.parts ?? 0) + 1;
+      found.set(baseName(name), { ...name, parts });
+    }
+    return [...found.values()].sort((a, b) => b.step - a.step);
+  }
+
+  /** What the JSON says. @throws DataError when it is missing or damaged */
+  async #record(name: CheckpointName): Promise<Record<string, unknown> & { tensors: unknown }> {
+    const path = this.#file(name, "json");
+    return checkedBody(await readText(path), path);
+  }
+
+  /** Names of the files, not of folders or pipes. */
+  async #files(): Promise<string[]> {
     try {
-      return await readdir(this.path);
+      const entries = await readdir(this.path, { withFileTypes: true });
+      return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
     } catch (cause) {
       if (errorCode(cause) === "ENOENT") return [];
       throw fileError(cause, "read", this.path);
@@ -194,8 +250,10 @@ function checkedBody(text: string, path: string): Record<string, unknown> & { te
 
 async function readText(path: string): Promise<string> {
   try {
-    // Some kilobytes, and a list of evaluations; far more is not a checkpoint's.
-    if ((await stat(path)).size > 64 * 2 ** 20) throw new DataError(`${path}: damaged: larger than 64 MiB`);
+    const found = await stat(path);
+    // Opening a pipe would wait for its writer.
+    if (!found.isFile()) throw new DataError(`${path}: damaged: it is not a file`);
+    if (found.size > LARGEST_JSON) throw new DataError(`${path}: damaged: larger than ${LARGEST_JSON} bytes`);
     return await readFile(path, "utf8");
   } catch (cause) {
     throw fileError(cause, "read", path);
@@ -205,6 +263,7 @@ async function readText(path: string): Promise<string> {
 async function fileSha256(path: string): Promise<string> {
   const hash = createHash("sha256");
   try {
+    if (!(await stat(path)).isFile()) throw new DataError(`${path}: damaged: it is not a file`);
     for await (const chunk of createReadStream(path, { highWaterMark: CHUNK }))
       hash.update(chunk as Uint8Array);
   } catch (cause) {

@@ -1,10 +1,8 @@
 // The numbers of a run as they come, once as JSON lines and once as CSV, with the same columns.
 
-import { closeSync, fstatSync, fsync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { DataError, GhostbatchError } from "../support/errors.ts";
-import { fileError } from "./file-error.ts";
+import { AppendedFile } from "./appended-file.ts";
 
 export type MetricValue = number | string | boolean | null;
 
@@ -38,17 +36,17 @@ export class MetricsLog<Column extends string = string> {
    * @throws DataError when a file exists already or cannot be written
    */
   static create<Column extends string>(folder: string, columns: readonly Column[]): MetricsLog<Column> {
-    const log = MetricsLog.#open(folder, columns, "ax+", "create");
+    const log = MetricsLog.#open(folder, columns, AppendedFile.create);
     log.#table.append(header(columns));
     return log;
   }
 
   /**
-   * Opens the files of a run to go on with them.
+   * Opens the files that another process has left; `rewind` makes them this one's own.
    * @throws DataError when one is missing, or has other columns
    */
   static open<Column extends string>(folder: string, columns: readonly Column[]): MetricsLog<Column> {
-    const log = MetricsLog.#open(folder, columns, "a+", "open");
+    const log = MetricsLog.#open(folder, columns, AppendedFile.open);
     const expected = header(columns);
     if (log.#table.start(expected.length) === expected) return log;
     log.close();
@@ -58,16 +56,21 @@ export class MetricsLog<Column extends string = string> {
   static #open<Column extends string>(
     folder: string,
     columns: readonly Column[],
-    flags: string,
-    action: string,
+    open: (path: string) => AppendedFile,
   ) {
-    const lines = new AppendedFile(join(folder, "metrics.jsonl"), flags, action);
+    const lines = open(join(folder, "metrics.jsonl"));
     try {
-      return new MetricsLog(columns, lines, new AppendedFile(join(folder, "metrics.csv"), flags, action));
+      return new MetricsLog(columns, lines, open(join(folder, "metrics.csv")));
     } catch (error) {
       lines.close();
       throw error;
     }
+  }
+
+  /** Follows its folder to another name. */
+  moved(folder: string): void {
+    this.#lines.path = join(folder, "metrics.jsonl");
+    this.#table.path = join(folder, "metrics.csv");
   }
 
   /** Where the next line will stand. */
@@ -75,16 +78,26 @@ export class MetricsLog<Column extends string = string> {
     return { lines: this.#lines.bytes, table: this.#table.bytes };
   }
 
-  /**
-   * Takes back every line after a position; null takes back all.
-   * @throws DataError when the files do not have a line that ends there
-   */
-  rewind(position: MetricsPosition | null): void {
-    const { lines, table } = position ?? { lines: 0, table: header(this.#columns).length };
+  /** @throws DataError when the files do not have a line that ends at a position */
+  requirePosition({ lines, table }: MetricsPosition): void {
     this.#lines.requireLineEnd(lines);
     this.#table.requireLineEnd(table);
-    this.#lines.cut(lines);
-    this.#table.cut(table);
+  }
+
+  /**
+   * Takes back every line after a position; null takes back all. Files of another process are copied up to there and the
+   * copies put in their place: should that process live, what it still writes is in files without a name.
+   * @param permitted is awaited before a copy takes its place, and throws where it may not
+   * @throws DataError when the files do not have a line that ends there, or the disk refuses
+   */
+  async rewind(
+    position: MetricsPosition | null,
+    permitted: () => Promise<void> = async () => undefined,
+  ): Promise<void> {
+    const { lines, table } = position ?? { lines: 0, table: header(this.#columns).length };
+    this.requirePosition({ lines, table });
+    await this.#lines.rewind(lines, permitted);
+    await this.#table.rewind(table, permitted);
   }
 
   /** @throws DataError when the disk refuses; GhostbatchError for a column that was not declared */
@@ -110,7 +123,10 @@ export class MetricsLog<Column extends string = string> {
     }
   }
 
-  /** Resolves when all lines are on the disk. */
+  /**
+   * Resolves when all lines are on the disk, under their names.
+   * @throws DataError when the disk refuses, or the files are not as this process has written them
+   */
   async sync(): Promise<void> {
     await Promise.all([this.#lines.sync(), this.#table.sync()]);
   }
@@ -118,72 +134,6 @@ export class MetricsLog<Column extends string = string> {
   close(): void {
     this.#lines.close();
     this.#table.close();
-  }
-}
-
-class AppendedFile {
-  readonly #path: string;
-  readonly #file: number;
-  #closed = false;
-  bytes: number;
-
-  constructor(path: string, flags: string, action: string) {
-    this.#path = path;
-    try {
-      // "a+" would make a file that is missing.
-      if (flags === "a+") closeSync(openSync(path, "r+"));
-      this.#file = openSync(path, flags);
-      this.bytes = fstatSync(this.#file).size;
-    } catch (cause) {
-      throw fileError(cause, action, path);
-    }
-  }
-
-  /** The first bytes, as text. */
-  start(bytes: number): string {
-    return this.#read(0, bytes);
-  }
-
-  requireLineEnd(bytes: number): void {
-    if (bytes === 0 || (bytes <= this.bytes && this.#read(bytes - 1, 1) === "\n")) return;
-    throw new DataError(
-      `${this.#path}: expected a line that ends at byte ${bytes}, in ${this.bytes} bytes there is none`,
-    );
-  }
-
-  #read(offset: number, bytes: number): string {
-    const target = new Uint8Array(bytes);
-    return new TextDecoder().decode(target.subarray(0, readSync(this.#file, target, 0, bytes, offset)));
-  }
-
-  append(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    try {
-      let done = 0;
-      while (done < bytes.length) done += writeSync(this.#file, bytes, done);
-      this.bytes += bytes.length;
-    } catch (cause) {
-      throw fileError(cause, "write", this.#path);
-    }
-  }
-
-  cut(bytes: number): void {
-    ftruncateSync(this.#file, bytes);
-    this.bytes = bytes;
-  }
-
-  async sync(): Promise<void> {
-    try {
-      await promisify(fsync)(this.#file);
-    } catch (cause) {
-      throw fileError(cause, "write", this.#path);
-    }
-  }
-
-  /** May be called again. */
-  close(): void {
-    if (!this.#closed) closeSync(this.#file);
-    this.#closed = true;
   }
 }
 

@@ -1,6 +1,6 @@
 // Which process wrote a file, and whether it still runs: a number alone is given to other processes later.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
 export interface ProcessIdentity {
@@ -8,15 +8,21 @@ export interface ProcessIdentity {
   readonly pid: number;
   /** Differs between two processes that had the same number; "" where the system does not tell. */
   readonly birth: string;
+  /**
+   * Where its number is its own: the boot, and the namespace of process numbers, of which each container has one; null where
+   * the system does not tell.
+   */
+  readonly space: string | null;
 }
 
 export function thisProcess(): ProcessIdentity {
-  return { host: hostname(), pid: process.pid, birth: birthOf(process.pid) };
+  return { host: hostname(), pid: process.pid, birth: birthOf(process.pid), space: ownSpace() };
 }
 
-/** Whether that process runs now; "unknown" for one of another machine. */
-export function isRunning({ host, pid, birth }: ProcessIdentity): boolean | "unknown" {
-  if (host !== hostname()) return "unknown";
+/** Whether that process runs now; "unknown" for one of another machine, boot or container: it cannot be seen from here. */
+export function isRunning({ host, pid, birth, space }: ProcessIdentity): boolean | "unknown" {
+  const own = ownSpace();
+  if (host !== hostname() || own === null || space !== own) return "unknown";
   try {
     process.kill(pid, 0);
   } catch (error) {
@@ -29,14 +35,28 @@ export function isRunning({ host, pid, birth }: ProcessIdentity): boolean | "unk
 /** Linux: the boot's id and the process's start time in ticks since then (proc(5), stat, field 22). */
 function birthOf(pid: number): string {
   try {
-    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     // Field 2, the name, may have spaces and parentheses; the fields after its last ")" do not.
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const afterName = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     // Killed, and only waiting for its parent to take note.
     if (afterName[0] === "Z") return "ended";
-    return `${boot}-${afterName[19]}`;
+    return `${bootId()}-${afterName[19]}`;
   } catch {
     return "";
   }
+}
+
+/** Linux: namespaces(7). A namespace's number is used again only when its last process has ended. */
+function ownSpace(): string | null {
+  // Other systems number all processes of a machine together.
+  if (process.platform !== "linux") return process.platform;
+  try {
+    return `${bootId()} ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    return null;
+  }
+}
+
+function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }

@@ -7,15 +7,16 @@
 //   lock-N.json       the process that writes it (run-lock.ts), while there is one
 //   summary.json      the outcome; it exists when, and only when, the run has finished
 
-import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { DataError, UsageError } from "../support/errors.ts";
-import { syncFolder, writeFileAtomically } from "./atomic-file.ts";
+import { DataError, messageOf, UsageError } from "../support/errors.ts";
+import { writeFileAtomically } from "./atomic-file.ts";
 import { errorCode, fileError } from "./file-error.ts";
+import { makeFolder, syncFolder } from "./folder.ts";
 import type { GitState } from "./git.ts";
+import { removeAbandonedClaims, removeLeftovers, stagingName } from "./leftovers.ts";
 import { type MetricRow, MetricsLog, type MetricsPosition } from "./metrics-log.ts";
 import { thisProcess } from "./process-identity.ts";
 import { RunLock } from "./run-lock.ts";
@@ -69,24 +70,27 @@ export class RunFolder<Column extends string = string> {
     const path = runFolderPath(runsDirectory, name);
     if (existsSync(path)) throw taken(path);
 
-    const staging = join(runsDirectory, `.${name}.${randomUUID()}.tmp`);
+    const staging = join(runsDirectory, stagingName(name));
     // Without aliases: a list that occurs twice is written twice, as a reader expects.
     const configuration = stringify(options.configuration, { aliasDuplicateObjects: false });
     let metrics: MetricsLog<Column> | undefined;
     let lock: RunLock | undefined;
     try {
-      await mkdir(staging, { recursive: true });
+      await makeFolder(staging);
+      // First, so that what a killed process leaves says whose it was.
+      lock = await RunLock.acquire(staging);
       await writeFile(join(staging, "config.yaml"), configuration, { flush: true });
       await writeFile(join(staging, "environment.json"), json(environmentOf(options.environment)), {
         flush: true,
       });
       metrics = MetricsLog.create(staging, options.columns);
       await metrics.sync();
-      lock = await RunLock.acquire(staging);
       await syncFolder(staging);
       await rename(staging, path);
       lock.moved(path);
+      metrics.moved(path);
       await syncFolder(runsDirectory);
+      await removeAbandonedClaims(runsDirectory);
       return new RunFolder(path, metrics, lock);
     } catch (cause) {
       metrics?.close();
@@ -100,11 +104,16 @@ export class RunFolder<Column extends string = string> {
   /**
    * Takes over the folder of a run that has not finished and that no process writes; its record gets a line more.
    * `rewind` must follow before any metrics are appended.
+   * @param report is told of a record that is damaged: the run does not depend on it
    * @throws UsageError when the run has finished or is being written; DataError when a file is missing or damaged
    */
   static async resume<Column extends string>(
     path: string,
-    { columns, environment }: { columns: readonly Column[]; environment: RunEnvironment },
+    {
+      columns,
+      environment,
+      report,
+    }: { columns: readonly Column[]; environment: RunEnvironment; report: (line: string) => void },
   ): Promise<RunFolder<Column>> {
     const lock = await RunLock.acquire(path);
     let metrics: MetricsLog<Column> | undefined;
@@ -113,8 +122,9 @@ export class RunFolder<Column extends string = string> {
       if (existsSync(join(path, "summary.json")))
         throw new UsageError(`run folder ${path}: the run has finished`);
       metrics = MetricsLog.open(path, columns);
+      await removeLeftovers(path);
       const file = join(path, "environment.json");
-      const record = ((await readJson(file)) ?? {}) as { resumed?: unknown };
+      const record = await readRecord(file, report);
       const resumed = Array.isArray(record.resumed) ? record.resumed : [];
       await writeFileAtomically(file, json({ ...record, resumed: [...resumed, environmentOf(environment)] }));
       return new RunFolder(path, metrics, lock);
@@ -130,8 +140,9 @@ export class RunFolder<Column extends string = string> {
     return join(this.path, name);
   }
 
-  /** Writes one line of metrics. @throws DataError when the disk refuses */
+  /** Writes one line of metrics. @throws DataError when the disk refuses, or another process has taken over */
   append(row: MetricRow<Column>): void {
+    this.#lock.requireNotLost();
     this.#metrics.append(row);
   }
 
@@ -140,9 +151,14 @@ export class RunFolder<Column extends string = string> {
     return this.#metrics.position;
   }
 
+  /** @throws DataError when the metrics do not reach a position: `rewind` cannot go there */
+  requirePosition(position: MetricsPosition): void {
+    this.#metrics.requirePosition(position);
+  }
+
   /** Takes back all metrics after a position; null takes back all. @throws DataError when they do not reach it */
-  rewind(position: MetricsPosition | null): void {
-    this.#metrics.rewind(position);
+  async rewind(position: MetricsPosition | null): Promise<void> {
+    await this.#metrics.rewind(position, this.requireHeld);
   }
 
   /**
@@ -150,14 +166,23 @@ export class RunFolder<Column extends string = string> {
    * @throws DataError when the disk refuses, or another process has taken over
    */
   async settle(): Promise<void> {
+    // First: who has lost the folder need not know what the other one has made of the metrics.
+    await this.requireHeld();
     await this.#metrics.sync();
-    await this.#lock.requireHeld();
+  }
+
+  /** The last look before a file takes its place. @throws DataError when another process has taken over */
+  readonly requireHeld = (): Promise<void> => this.#lock.requireHeld();
+
+  /** Writes a file whole or not at all, and only while the folder is this process's. @throws DataError as `settle` */
+  async write(name: string, content: Iterable<Uint8Array> | string): Promise<void> {
+    await this.settle();
+    await writeFileAtomically(this.file(name), content, this.requireHeld);
   }
 
   /** Writes the outcome, which marks the run as finished, and closes the folder. @throws DataError when the disk refuses */
   async finish(summary: object): Promise<void> {
-    await this.settle();
-    await writeFileAtomically(this.file("summary.json"), json(summary));
+    await this.write("summary.json", json(summary));
     this.#metrics.close();
     await this.#lock.remove();
   }
@@ -180,7 +205,7 @@ export function runFolderPath(runsDirectory: string, name: string): string {
  * @throws DataError when the summary is damaged
  */
 export async function readSummary(path: string): Promise<unknown> {
-  return readJson(join(path, "summary.json"));
+  return readJson(join(path, "summary.json"), "; delete the folder to run it again");
 }
 
 function requireUsableName(name: string): void {
@@ -192,8 +217,8 @@ function requireUsableName(name: string): void {
   }
 }
 
-/** A file of JSON; null when there is none. @throws DataError when it is damaged */
-export async function readJson(path: string): Promise<unknown> {
+/** A file of JSON; null when there is none. @param advice ends the message about one that is damaged @throws DataError for that */
+export async function readJson(path: string, advice = ""): Promise<unknown> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -204,10 +229,23 @@ export async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new DataError(
-      `${path}: expected JSON: ${(cause as Error).message}; delete the folder to run it again`,
-      { cause },
-    );
+    throw new DataError(`${path}: expected JSON: ${messageOf(cause)}${advice}`, { cause });
+  }
+}
+
+/** What is known of a run's processes; empty where that cannot be read, which is told. */
+async function readRecord(
+  path: string,
+  report: (line: string) => void,
+): Promise<{ readonly resumed?: unknown }> {
+  try {
+    const record = await readJson(path);
+    if (record === null || typeof record === "object") return record ?? {};
+    throw new DataError(`${path}: expected named values, found ${JSON.stringify(record)}`);
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    report(`warning: ${messageOf(error)}: it begins anew, the run does not depend on it`);
+    return {};
   }
 }
 

@@ -14,23 +14,28 @@ import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity
 
 /** Milliseconds between the owner's signs of life. */
 const HEARTBEAT = 30_000;
-/** Milliseconds without one after which an owner on another machine counts as dead: ten missed, for slow file systems. */
-const SILENCE = 10 * HEARTBEAT;
+/** Milliseconds without one after which an owner that cannot be asked counts as dead: ten missed, for slow file systems. */
+export const SILENCE = 10 * HEARTBEAT;
 
 const RELEASED = '{"released":true}\n';
 const NAME = /^lock-(\d{1,9})\.json$/;
+const CANDIDATE = "lock-candidate.";
 
 export class RunLock {
   #folder: string;
   readonly #generation: number;
   readonly #content: string;
   readonly #heartbeat: NodeJS.Timeout;
+  #beating: Promise<void> = Promise.resolve();
+  #isLost = false;
 
   private constructor(folder: string, generation: number, content: string) {
     this.#folder = folder;
     this.#generation = generation;
     this.#content = content;
-    this.#heartbeat = setInterval(() => void this.#beat(), HEARTBEAT);
+    this.#heartbeat = setInterval(() => {
+      this.#beating = this.#beat();
+    }, HEARTBEAT);
     this.#heartbeat.unref();
   }
 
@@ -40,7 +45,7 @@ export class RunLock {
    */
   static async acquire(folder: string): Promise<RunLock> {
     const content = `${JSON.stringify(thisProcess())}\n`;
-    const candidate = join(folder, `lock-candidate.${randomUUID()}.tmp`);
+    const candidate = join(folder, `${CANDIDATE}${randomUUID()}.tmp`);
     try {
       await writeFile(candidate, content, { flag: "wx", flush: true });
       const before = await generations(folder);
@@ -54,6 +59,7 @@ export class RunLock {
         throw held(folder, "another process");
       }
       for (const old of before) await unlink(pathOf(folder, old)).catch(() => undefined);
+      await removeOldCandidates(folder, candidate);
       return new RunLock(folder, generation, content);
     } catch (cause) {
       if (errorCode(cause) === "EEXIST") throw held(folder, "another process");
@@ -70,49 +76,110 @@ export class RunLock {
 
   /** @throws DataError when another process has taken the folder over: this one was silent for too long */
   async requireHeld(): Promise<void> {
-    if (Math.max(0, ...(await generations(this.#folder))) !== this.#generation) {
-      throw new DataError(
-        `${this.#folder}: the lock is gone: another process took this run over, this one stops`,
-      );
-    }
+    this.#isLost ||= (await newestOf(this.#folder)) !== this.#generation;
+    this.requireNotLost();
+  }
+
+  /** As `requireHeld`, by what is known already: a process that was stopped for long learns it with its next sign of life. */
+  requireNotLost(): void {
+    if (!this.#isLost) return;
+    throw new DataError(
+      `${this.#folder}: the lock is gone: another process took this run over, this one stops`,
+    );
   }
 
   /** Lets another process take the folder at once. */
   async release(): Promise<void> {
-    clearInterval(this.#heartbeat);
+    await this.#stopBeating();
+    // Another's folder is left as it is.
+    if (
+      !(await this.requireHeld().then(
+        () => true,
+        () => false,
+      ))
+    )
+      return;
     const path = pathOf(this.#folder, this.#generation);
     // What cannot be written is a lock whose owner will be found dead.
     await writeFile(`${path}.tmp`, RELEASED)
       .then(() => rename(`${path}.tmp`, path))
+      .catch(() => unlink(`${path}.tmp`))
       .catch(() => undefined);
   }
 
   /** Removes the lock of a folder that nobody will write again. */
   async remove(): Promise<void> {
-    clearInterval(this.#heartbeat);
+    await this.#stopBeating();
     await unlink(pathOf(this.#folder, this.#generation)).catch(() => undefined);
+  }
+
+  /** A sign of life under way must not write ownership into a lock that has been given up. */
+  async #stopBeating(): Promise<void> {
+    clearInterval(this.#heartbeat);
+    await this.#beating;
   }
 
   /** The same bytes once more: the file system's own clock then says when. */
   async #beat(): Promise<void> {
-    await writeFile(pathOf(this.#folder, this.#generation), this.#content, { flag: "r+" }).catch(
-      () => undefined,
-    );
+    const folder = this.#folder;
+    try {
+      await writeFile(pathOf(folder, this.#generation), this.#content, { flag: "r+" });
+    } catch (cause) {
+      if (errorCode(cause) !== "ENOENT") return;
+      // A folder that is not there has been renamed by this process a moment ago.
+      this.#isLost ||= await newestOf(folder).then(
+        (newest) => newest !== this.#generation,
+        () => false,
+      );
+    }
   }
 }
 
 /** Whether some process holds the folder, or may. @throws DataError when it cannot be read */
 export async function isLocked(folder: string): Promise<boolean> {
-  const newest = Math.max(0, ...(await generations(folder)));
-  return newest > 0 && (await stateOf(pathOf(folder, newest))).running !== false;
+  const newest = await newestOf(folder);
+  if (newest === 0) return false;
+  const path = pathOf(folder, newest);
+  const { running } = await stateOf(path);
+  if (running !== "unknown") return running;
+  const silence = await timeOf(folder).then(
+    async (now) => now - (await stat(path)).mtimeMs,
+    () => 0, // a lock that is gone is being taken
+  );
+  return silence < SILENCE;
+}
+
+/** Now in milliseconds, by the clock of a folder's file system: clocks of two machines differ. */
+export async function timeOf(folder: string): Promise<number> {
+  const probe = join(folder, `${CANDIDATE}${randomUUID()}.tmp`);
+  try {
+    await writeFile(probe, "", { flag: "wx" });
+    return (await stat(probe)).mtimeMs;
+  } catch {
+    return Date.now(); // a folder that this process cannot write
+  } finally {
+    await unlink(probe).catch(() => undefined);
+  }
 }
 
 /** Removes every lock of a folder that nobody will write again. @throws DataError when the disk refuses */
 export async function removeLocks(folder: string): Promise<void> {
-  for (const generation of await generations(folder)) {
-    await unlink(pathOf(folder, generation)).catch((cause) => {
+  for (const name of await namesIn(folder)) {
+    if (!/^lock-\d+\.json(\.tmp)?$/.test(name)) continue;
+    await unlink(join(folder, name)).catch((cause) => {
       if (errorCode(cause) !== "ENOENT") throw fileError(cause, "unlock the run folder", folder);
     });
+  }
+}
+
+/** Those of processes that were killed while they asked, and what a full disk has left of a lock that was given up. */
+async function removeOldCandidates(folder: string, own: string): Promise<void> {
+  const now = (await stat(own)).mtimeMs;
+  for (const name of await namesIn(folder)) {
+    const path = join(folder, name);
+    if (!name.startsWith(CANDIDATE) && !/^lock-\d+\.json\.tmp$/.test(name)) continue;
+    const written = await stat(path).catch(() => null);
+    if (written && now - written.mtimeMs >= SILENCE) await unlink(path).catch(() => undefined);
   }
 }
 
@@ -133,26 +200,37 @@ async function requireDead(folder: string, generation: number, probe: string): P
 async function stateOf(path: string): Promise<{ running: boolean | "unknown"; who: string }> {
   const stranger = { running: "unknown", who: "an unknown process" } as const;
   try {
-    const { released, host, pid, birth } = JSON.parse(
-      await readFile(path, "utf8"),
-    ) as Partial<ProcessIdentity> & {
+    const {
+      released,
+      host,
+      pid,
+      birth,
+      space = null,
+    } = JSON.parse(await readFile(path, "utf8")) as Partial<ProcessIdentity> & {
       released?: boolean;
     };
     if (released === true) return { running: false, who: "nobody" };
     if (typeof host !== "string" || typeof pid !== "number" || typeof birth !== "string") return stranger;
-    return { running: isRunning({ host, pid, birth }), who: `process ${pid} of ${host}` };
+    return { running: isRunning({ host, pid, birth, space }), who: `process ${pid} of ${host}` };
   } catch {
     return stranger;
   }
 }
 
+/** The number of the lock that counts; 0 where there is none. */
+async function newestOf(folder: string): Promise<number> {
+  return Math.max(0, ...(await generations(folder)));
+}
+
 /** The numbers of all locks of a folder. */
 async function generations(folder: string): Promise<number[]> {
-  try {
-    return (await readdir(folder)).flatMap((name) => name.match(NAME)?.[1] ?? []).map(Number);
-  } catch (cause) {
+  return (await namesIn(folder)).flatMap((name) => name.match(NAME)?.[1] ?? []).map(Number);
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((cause) => {
     throw fileError(cause, "read", folder);
-  }
+  });
 }
 
 /** A second name for a whole file, or a copy where the file system has no such names. */

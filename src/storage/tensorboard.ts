@@ -10,6 +10,7 @@ import { readdir, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { writeFileAtomically } from "./atomic-file.ts";
+import { fileError } from "./file-error.ts";
 import { type MetricNumbers, readRun } from "./read-run.ts";
 
 export interface Scalar {
@@ -43,7 +44,8 @@ const SHOWN_STEPS = 10_000;
 export async function writeTensorBoard(folder: string, now = new Date()): Promise<string> {
   const { training, evaluations, environment } = await readRun(folder);
   const end = now.getTime() / 1000;
-  const start = environment.started === undefined ? end : Date.parse(environment.started) / 1000;
+  const started = Date.parse(environment.started ?? "") / 1000;
+  const start = Number.isFinite(started) ? started : end;
   const lastStep = Math.max(1, ...[training.at(-1), evaluations.at(-1)].map((row) => row?.["step"] ?? 0));
   const every = Math.ceil(training.length / SHOWN_STEPS);
   const shown = training.filter((row, i) => i % every === 0 || Number.isFinite(row["distanceAll"]));
@@ -57,8 +59,13 @@ export async function writeTensorBoard(folder: string, now = new Date()): Promis
     .sort((a, b) => a.step - b.step);
   const host = hostname().replaceAll(/[^\w.-]/g, "-");
   const name = `events.out.tfevents.${Math.floor(start)}.${host}`;
-  for (const old of await readdir(folder)) {
-    if (old.startsWith("events.out.tfevents.") && old !== name) await unlink(join(folder, old));
+  const others = (await readdir(folder)).filter(
+    (old) => old.startsWith("events.out.tfevents.") && old !== name,
+  );
+  for (const old of others) {
+    await unlink(join(folder, old)).catch((cause) => {
+      throw fileError(cause, "delete", join(folder, old));
+    });
   }
   const path = join(folder, name);
   await writeFileAtomically(path, await encodeEvents(scalars, start));

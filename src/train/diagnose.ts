@@ -19,40 +19,53 @@ export interface NonFiniteSource {
 }
 
 /** What can be run once more, step by step. */
-type Replayable = Pick<Trainer, "gpu" | "state" | "beginAt" | "submit" | "prepare" | "nonFiniteParameters">;
+type Replayable = Pick<Trainer, "gpu" | "state" | "beginAt" | "submit" | "prepare" | "countNonFinite">;
+
+interface Replay {
+  readonly restore: () => void;
+  readonly from: number;
+  readonly to: number;
+  readonly givenUp: () => boolean;
+}
 
 /**
  * Finds the first dispatch of steps `from` + 1 to `to` that writes a NaN or an infinity; the run cannot go on after.
  *
  * @param restore puts the trainer into the state after `from` steps
- * @param badStep the step whose loss or gradient norm is not finite, from 1; null where only parameters are not
- * @returns null when the steps stay finite this time: the same steps gave other results
+ * @param badStep the step whose loss or gradient norm is not finite, from 1; null where only the state is not
+ * @param givenUp whether to look no further, asked before each step
+ * @returns null when the steps stay finite this time, so that the same steps gave other results; or when it was given up
  */
 export async function findNonFinite(
   trainer: Replayable,
-  { restore, from, to, badStep }: { restore: () => void; from: number; to: number; badStep: number | null },
+  { badStep, ...replay }: Replay & { badStep: number | null },
 ): Promise<NonFiniteSource | null> {
+  const { restore, from, to, givenUp } = replay;
   // A loss shows parameters that the step before has ruined.
   const last = badStep === null ? to : badStep - 1;
-  const step = (await firstBadParameters(trainer, { restore, from, to: last })) ?? badStep;
-  if (step === null) return null;
+  const step = (await firstBadState(trainer, { ...replay, to: last })) ?? badStep;
+  if (step === null || givenUp()) return null;
   restore();
   trainer.beginAt(from);
-  for (let before = from; before < step - 1; before++) await trainer.submit(before);
+  for (let before = from; before < step - 1; before++) {
+    if (givenUp()) return null;
+    await trainer.submit(before);
+  }
   const found = await inspect(trainer, await trainer.prepare(step - 1));
   return found && { step, ...found };
 }
 
-/** The first step, from 1, after which a parameter is not finite. */
-async function firstBadParameters(
+/** The first step, from 1, after which a parameter or a running statistic is not finite. */
+async function firstBadState(
   trainer: Replayable,
-  { restore, from, to }: { restore: () => void; from: number; to: number },
+  { restore, from, to, givenUp }: Replay,
 ): Promise<number | null> {
   restore();
   trainer.beginAt(from);
   for (let step = from; step < to; step++) {
+    if (givenUp()) return null;
     await trainer.submit(step);
-    if ((await trainer.nonFiniteParameters()) > 0) return step + 1;
+    if ((await trainer.countNonFinite()) > 0) return step + 1;
   }
   return null;
 }

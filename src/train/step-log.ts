@@ -34,7 +34,7 @@ const ROW = 64;
 export class StepLog {
   /** [LOG_ROWS, 8] */
   readonly steps: Tensor;
-  /** [DISTANCE_ROWS + 1, 64]: two distances a row; the last row starts with a count of non-finite parameters. */
+  /** [DISTANCE_ROWS + 1, 64]: two distances a row; the last row starts with a count of non-finite numbers. */
   readonly measurements: Tensor;
 
   constructor(gpu: Gpu) {
@@ -52,7 +52,10 @@ export class StepLog {
     return slice(this.measurements, DISTANCE_ROWS * ROW, [1]);
   }
 
-  /** Metrics of steps `from` + 1 to `to`, distances of the given steps, and how many parameters are NaN or infinite. */
+  /**
+   * Metrics of steps `from` + 1 to `to`, distances of the given steps, and how many parameters and running statistics are
+   * NaN or infinite.
+   */
   async read({
     from,
     to,
@@ -63,15 +66,15 @@ export class StepLog {
     to: number;
     distanceSteps: readonly number[];
     stepsPerEpoch: number;
-  }): Promise<{ steps: StepMetrics[]; distances: Distances[]; nonFiniteParameters: number }> {
+  }): Promise<{ steps: StepMetrics[]; distances: Distances[]; nonFinite: number }> {
     const [rows, measured] = await Promise.all([readFloats(this.steps), readFloats(this.measurements)]);
     const distances = distanceSteps.map((step, n) => ({
       step,
       distanceFirst: measured[n * ROW]!,
       distanceAll: measured[n * ROW + 1]!,
     }));
-    const nonFiniteParameters = new Uint32Array(measured.buffer)[DISTANCE_ROWS * ROW]!;
-    return { steps: metricsOf(rows, { from, to, stepsPerEpoch }), distances, nonFiniteParameters };
+    const nonFinite = new Uint32Array(measured.buffer)[DISTANCE_ROWS * ROW]!;
+    return { steps: metricsOf(rows, { from, to, stepsPerEpoch }), distances, nonFinite };
   }
 }
 

@@ -107,9 +107,9 @@ export class TrainerSequence {
     return trainer.prepare(step - firstStep);
   }
 
-  /** How many parameters are NaN or infinite now. */
-  nonFiniteParameters(): Promise<number> {
-    return this.trainers[0]!.nonFiniteParameters();
+  /** How many parameters and running statistics are NaN or infinite now. */
+  countNonFinite(): Promise<number> {
+    return this.trainers[0]!.countNonFinite();
   }
 
   /** Training samples in the first `steps` steps. */

@@ -5,8 +5,9 @@
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena, type Plan, planRecording, type Recording, record } from "../gpu/recording.ts";
-import { launchCountNonFinite } from "../kernels/non-finite.ts";
+import { launchCountNonFiniteState } from "../kernels/non-finite.ts";
 import type { ModelState } from "../nn/model-state.ts";
+import { UsageError } from "../support/errors.ts";
 import { persistent, type Tensor } from "../tensor/tensor.ts";
 import { type Position, START, StateKeeper } from "./checkpoint.ts";
 import { type Evaluation, Evaluator } from "./evaluate.ts";
@@ -50,8 +51,8 @@ export type TrainEvent =
       readonly kind: "metrics";
       readonly steps: readonly StepMetrics[];
       readonly distances: readonly Distances[];
-      /** How many parameters are NaN or infinite after the last of the steps. */
-      readonly nonFiniteParameters: number;
+      /** How many parameters and running statistics are NaN or infinite after the last of the steps. */
+      readonly nonFinite: number;
     }
   | ({ readonly kind: "evaluation"; readonly step: number; readonly epoch: number } & Evaluation);
 
@@ -110,6 +111,7 @@ export class Trainer {
   /**
    * Records the steps of a run: everything is allocated and compiled when this returns.
    * @param shared memory of another trainer of the same model, which does not run while this one does
+   * @throws UsageError for more steps between read-backs than the log has rows
    */
   static async create(
     gpu: Gpu,
@@ -118,7 +120,11 @@ export class Trainer {
     options: TrainOptions,
     { arena, log }: SharedMemory = { arena: new Arena(gpu), log: new StepLog(gpu) },
   ): Promise<Trainer> {
-    const { epoch, running, augment, memoryBytes, skipNonFinite, gradientNoise } = options;
+    const { epoch, running, augment, memoryBytes, skipNonFinite, gradientNoise, logEvery } = options;
+    if (logEvery > LOG_ROWS)
+      throw new UsageError(
+        `log interval ${logEvery}: at most ${LOG_ROWS} steps, the rows of the log on the GPU`,
+      );
     const inputs = new StepInputs(gpu, data, options);
     const distance = persistent(gpu, [2], { label: "distance" });
     const stepTensors = { order: inputs.order, log: log.steps, step: inputs.step };
@@ -148,8 +154,8 @@ export class Trainer {
           ? full
           : await record(gpu, arena, "last step of an epoch", body(epoch.last, slabSamples)),
       distance: await record(gpu, arena, "distance", () => measureDistance(state, distance)),
-      nonFinite: await record(gpu, arena, "non-finite parameters", () =>
-        launchCountNonFinite({ x: state.values, total: log.nonFinite }),
+      nonFinite: await record(gpu, arena, "non-finite state", () =>
+        launchCountNonFiniteState({ values: state.values, normState: state.normState, total: log.nonFinite }),
       ),
     };
     const evaluator = await Evaluator.create(gpu, arena, state, data, {
@@ -251,11 +257,11 @@ export class Trainer {
     return isLast ? this.#recordings.last : this.#recordings.full;
   }
 
-  /** How many parameters are NaN or infinite now. */
-  async nonFiniteParameters(): Promise<number> {
+  /** How many parameters and running statistics are NaN or infinite now. */
+  async countNonFinite(): Promise<number> {
     this.#countNonFinite();
     const { stepsPerEpoch } = this.options.regime;
-    return (await this.#log.read({ from: 0, to: 0, distanceSteps: [], stepsPerEpoch })).nonFiniteParameters;
+    return (await this.#log.read({ from: 0, to: 0, distanceSteps: [], stepsPerEpoch })).nonFinite;
   }
 
   #countNonFinite(): void {
@@ -266,6 +272,6 @@ export class Trainer {
   #schedule(): Schedule {
     const { regime, evaluateEvery, logEvery } = this.options;
     const { stepsPerEpoch, totalSteps } = regime;
-    return { stepsPerEpoch, totalSteps, evaluateEvery, logEvery: Math.min(logEvery, LOG_ROWS) };
+    return { stepsPerEpoch, totalSteps, evaluateEvery, logEvery };
   }
 }

@@ -1,7 +1,15 @@
 // The command line as processes: signals, their exit codes, and what --resume takes and refuses.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -159,6 +167,16 @@ describe("--resume", () => {
       2,
       `error: --resume ${join(runsDirectory, "nothing")}: there is no run folder\n`,
     ]);
+    const nothing = join(runsDirectory, "no-run");
+    mkdirSync(nothing);
+    const without = await runProgram(["train", "--resume", nothing, "--log-every", "1024"]);
+    expect([without.code, without.stderr]).toEqual([
+      2,
+      `error: --resume ${nothing}: it is no run folder: it has no config.yaml\n`,
+    ]);
+    const seldom = await runProgram(["train", "--resume", nothing, "--log-every", "1025"]);
+    expect(seldom.code).toBe(2);
+    expect(seldom.stderr).toMatch(/--log-every.*Expected a whole number from 1 to 1024/);
     const empty = await runProgram(["train", "--resume", "--runs-dir", join(runsDirectory, "none")]);
     expect([empty.code, empty.stderr]).toEqual([
       2,
@@ -186,12 +204,15 @@ describe("--resume", () => {
     const checkpoints = join(folderOf("killed-late"), "checkpoints");
     for (const name of ["last-40.json", "last-40.safetensors", "last-80.json.12-3.tmp"])
       writeFileSync(join(checkpoints, name), "left");
+    writeFileSync(join(folderOf("killed-late"), "weights.safetensors.12-4.tmp"), "left");
     writeFileSync(join(folderOf("killed-late"), "lock-1.json"), '{"released":true}\n');
     const again = await runProgram(["train", "--resume", folderOf("killed-late")]);
     requireDone(again);
     expect(again.stderr).toContain("has finished already");
     expect(outcome(folderOf("killed-late"))).toBe(expected);
-    expect(readdirSync(folderOf("killed-late")).filter((name) => /^lock/.test(name))).toEqual([]);
+    const names = readdirSync(folderOf("killed-late"));
+    expect(names.filter((name) => /^lock|tmp$/.test(name))).toEqual([]);
+    expect(names.filter((name) => name.startsWith("events.out.tfevents."))).toHaveLength(1);
   });
 
   test("bare takes the newest unfinished run, with options that alter nothing, until none is left", async () => {
@@ -226,7 +247,11 @@ describe("--resume", () => {
     const steps = lastCheckpoints("damaged").map((file) => Number(file.match(/\d+/)![0]));
     expect(steps).toHaveLength(2);
     const saved = new Map(readdirSync(folder).map((file) => [file, readFileSync(join(folder, file))]));
-    for (const file of readdirSync(folder)) writeFileSync(join(folder, file), "no checkpoint");
+    for (const step of steps) rmSync(join(folder, `last-${step}.json`));
+    const lost = await runProgram(["train", "--resume", folderOf("damaged")]);
+    expect(lost.code).toBe(2);
+    for (const step of steps) expect(lost.stderr).toContain(join(folder, `last-${step}.json: cannot read`));
+    for (const file of saved.keys()) writeFileSync(join(folder, file), "no checkpoint");
     const none = await runProgram(["train", "--resume", folderOf("damaged")]);
     expect(none.code).toBe(2);
     for (const step of steps) expect(none.stderr).toContain(join(folder, `last-${step}.json`));

@@ -1,6 +1,14 @@
 // The page of `watch`: what it answers, to whom, and that it draws in a real browser while a run goes on.
 
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { hostname, networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -159,7 +167,11 @@ test("a file that grows is read on from where it ended, lines whole, and again a
   ]);
   writeFileSync(path, line(1));
   expect(await steps()).toEqual([1]);
-  expect(await new MetricTail(join(root, "absent")).read()).toEqual([]);
+  // As a process that takes a run over does it.
+  writeFileSync(`${path}.tmp`, line(1) + line(2));
+  renameSync(`${path}.tmp`, path);
+  expect(await steps()).toEqual([1, 2]);
+  for (const none of [join(root, "absent"), root]) expect(await new MetricTail(none).read()).toEqual([]);
 });
 
 test.skipIf(!existsSync(CHROMIUM))(

@@ -29,6 +29,8 @@ const root = join(parent, "root");
 mkdirSync(root);
 afterEach(() => expect(readdirSync(parent)).toEqual(["root"]));
 
+const report = () => undefined;
+
 /** Runs what reads a damaged file; true where it gave a result. */
 async function endsWell(read: () => unknown): Promise<boolean> {
   const before = process.cpuUsage();
@@ -120,7 +122,7 @@ test("2,000 checkpoints: never taken for whole when they are not", async () => {
   };
   const data = Float32Array.from({ length: 64 }, (_, i) => i / 7);
   await files.write({ kind: "last", step: 5 }, [["values", { shape: [64], data }]], content);
-  const load = () => loadCheckpoint(run, spec, { report: () => undefined });
+  const load = () => loadCheckpoint(run, spec, { report });
   expect((await load())!.tensors.get("values")).toEqual(data);
   for (const name of ["last-5.json", "last-5.safetensors"]) {
     const path = join(files.path, name);
@@ -195,11 +197,11 @@ test("2,000 files of run folders", async () => {
           expect((await summaryOf(path))!.accuracy.toFixed(2)).toMatch(/^-?\d/);
         continue;
       }
-      await endsWell(() => newestUnfinishedRun(join(root, "runs")));
+      await endsWell(() => newestUnfinishedRun(join(root, "runs"), report));
       await endsWell(async () => {
-        const run = await RunFolder.resume(path, { columns: METRIC_COLUMNS, environment });
+        const run = await RunFolder.resume(path, { columns: METRIC_COLUMNS, environment, report });
         try {
-          run.rewind(metricsPosition);
+          await run.rewind(metricsPosition);
           run.append({ kind: "train", step: 2 });
           expect(readFileSync(run.file("metrics.csv"), "utf8")).toMatch(/\ntrain,2,,+\n$/);
           expect(statSync(run.file("metrics.csv")).size).toBe(run.metricsPosition.table);

@@ -1,11 +1,17 @@
 // Runs that meet NaN and infinities: what is said of where they came from, and what is left to go on with.
 
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
+import { divergenceIn } from "../../src/experiments/divergence.ts";
+import { RunControl } from "../../src/experiments/run-control.ts";
+import { Tally } from "../../src/experiments/tally.ts";
+import { openGpu } from "../../src/host/open-gpu.ts";
 import { DivergenceError } from "../../src/support/errors.ts";
+import { Trainer } from "../../src/train/trainer.ts";
 import { FolderRuns } from "../support/folder-runs.ts";
+import { smallRun } from "../support/small-run.ts";
 
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-divergence-"));
 afterAll(() => rmSync(runsDirectory, { recursive: true }));
@@ -49,9 +55,10 @@ describe("numbers that are not finite", () => {
   });
 
   test("skip: a run in which nothing changes any more ends", async () => {
-    const { done } = await runs.start("skipping-for-ever", { ...diverging, onNan: "skip" });
+    // Every gradient norm overflows, and the parameters stay as they are.
+    const { done } = await runs.start("skipping-for-ever", { gradientNoise: 1e25, onNan: "skip" });
     await expect(done).rejects.toThrow(
-      /^step 101: the loss is .*, after 99 skipped steps in a row; first produced in step 101 by/,
+      /^step 100: the loss is .*, after 99 skipped steps in a row; first produced in step 100 by/,
     );
   });
 
@@ -72,14 +79,89 @@ describe("numbers that are not finite", () => {
   );
 
   test("skip: the step changes nothing, the run goes on, and counts it", async () => {
-    const { done } = await runs.start("skipping", { ...diverging, onNan: "skip", maxSteps: 6 });
-    const summary = await done.catch((error: Error) => error);
-    // From step 2 on every step overflows, and nothing moves any more.
-    expect(summary).toMatchObject({ steps: 6, skippedSteps: 5 });
+    // Noise with which some gradient norms overflow; the others are clipped.
+    const { done } = await runs.start("skipping", { gradientNoise: 2e19, onNan: "skip", maxSteps: 12 });
+    const { steps, skippedSteps, testLoss } = await done;
+    expect(steps).toBe(12);
+    expect(skippedSteps).toBeGreaterThan(0);
+    expect(skippedSteps).toBeLessThan(12);
+    expect(testLoss).toBeLessThan(100);
     expect(
-      lines.filter((line) =>
-        /^step \d skipped: the loss is \S+ and the gradient norm (NaN|Infinity)$/.test(line),
-      ),
-    ).toHaveLength(5);
+      lines.filter((line) => /^step \d+ skipped: the loss is \S+ and the gradient norm \S+$/.test(line)),
+    ).toHaveLength(skippedSteps);
+  });
+
+  test.each(["stop", "skip"] as const)(
+    "in what is measured alone, on %s: finite parameters too large to be computed with",
+    async (onNan) => {
+      const { path, done } = await runs.start(`distance-${onNan}`, { ...diverging, maxSteps: 1, onNan });
+      await expect(done).rejects.toThrow(DivergenceError);
+      await expect(done).rejects.toThrow(
+        /^after step 1: the distance from the start is Infinity; every parameter is finite, .*; the run has diverged/,
+      );
+      expect(readdirSync(path)).not.toContain("summary.json");
+      const evaluation = { step: 9, epoch: 3, accuracy: 50, accuracyTop5: 90, samples: 40 };
+      const options = { onNan, tally: new Tally(), report: runs.report };
+      expect(divergenceIn({ ...evaluation, kind: "evaluation", loss: 1 }, options)).toBeNull();
+      expect(divergenceIn({ ...evaluation, kind: "evaluation", loss: Number.NaN }, options)).toMatchObject({
+        what: "the evaluation after step 9: the test loss is NaN",
+        isInSteps: false,
+      });
+    },
+  );
+
+  test("in running statistics alone are counted", async () => {
+    const gpu = await openGpu();
+    const { state, data, options } = smallRun(gpu);
+    const trainer = await Trainer.create(gpu, state, data, options);
+    expect(await trainer.countNonFinite()).toBe(0);
+    const { runningVariance } = state.normState!;
+    // An infinite variance makes a normalized value 0, so neither loss nor gradients would show it.
+    gpu.write(runningVariance, new Float32Array(runningVariance.size).fill(Number.POSITIVE_INFINITY));
+    expect(await trainer.countNonFinite()).toBe(runningVariance.size);
+  });
+
+  // Hundreds of ruined steps before anyone looks.
+  const unread = { logEvery: 1000, checkpoints: { every: { steps: 1 }, keep: 2 } };
+
+  test("in a run that is asked to stop: it has diverged, and is not to go on", async () => {
+    const control = new RunControl();
+    let asked = 0;
+    vi.spyOn(control, "stop", "get").mockImplementation(() =>
+      ++asked > 8 ? { by: "test", exitCode: 99 } : null,
+    );
+    const { done } = await runs.start(
+      "stopped",
+      { ...diverging, evaluateEvery: 1000 },
+      { ...unread, control },
+    );
+    await expect(done).rejects.toThrow(DivergenceError);
+    await expect(done).rejects.toThrow(
+      /^after step \d: parameters, .* are NaN or infinite; where it began was not looked for: test; the run has diverged/,
+    );
+    expect(lines).toEqual([]);
+  });
+
+  test("whoever asks to stop during the replay is not kept waiting", async () => {
+    const control = new RunControl();
+    const report = () => control.requestStop({ by: "test", exitCode: 99 });
+    const { done } = await runs.start("impatient", diverging, { control, report });
+    await expect(done).rejects.toThrow(/^step 2: the loss is .*; where it began was not looked for: test; /);
+  });
+
+  test("are what is told, whatever the state of the checkpoints", async () => {
+    const folder = join(runsDirectory, "damaged", "checkpoints");
+    const onProgress = () => {
+      for (const name of readdirSync(folder)) writeFileSync(join(folder, name), "damaged");
+    };
+    const { done } = await runs.start(
+      "damaged",
+      { ...diverging, evaluateEvery: 1000 },
+      { ...unread, onProgress },
+    );
+    await expect(done).rejects.toThrow(DivergenceError);
+    await expect(done).rejects.toThrow(
+      /^step 2: the loss is .*; where it began was not looked for; the run has diverged .*; no checkpoint can be used: .*last-1\.json: damaged/,
+    );
   });
 });

@@ -132,7 +132,7 @@ test("NaN in a later stage is traced to the step that made it, through the stage
   // One step a stage; the first update throws the weights so far that the next forward pass overflows.
   const { done } = await runs.start(
     "diverged",
-    { ...GROWING, epochScale: 1 / (8 * 52), learningRate: 1e30, clipNorm: 0, momentum: 0 },
+    { ...GROWING, epochScale: 1 / (8 * 52), learningRate: 1e18, clipNorm: 0, momentum: 0 },
     { checkpoints: { every: { steps: 100 }, keep: 1 } },
   );
   await expect(done).rejects.toThrow(

@@ -1,10 +1,14 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { writtenOption } from "../../src/cli/train-options.ts";
 import { syntheticDataset } from "../../src/data/synthetic.ts";
 import { completeSpec } from "../../src/experiments/complete-spec.ts";
 import { dataFingerprint } from "../../src/experiments/data-fingerprint.ts";
-import { requireSameOptions } from "../../src/experiments/resume.ts";
-import { RunSpec, type RunSpecInput } from "../../src/experiments/run-spec.ts";
+import { newestUnfinishedRun, requireSameOptions } from "../../src/experiments/resume.ts";
+import { RunSpec, type RunSpecInput, specHash } from "../../src/experiments/run-spec.ts";
+import { finishedRun } from "../../src/experiments/runner.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 
@@ -76,4 +80,19 @@ test("the fingerprint of data tells any label, any size, and changes of images",
   const labels = data.train.labels.slice();
   labels[250] = (labels[250]! + 1) % 4;
   expect(dataFingerprint({ ...data, train: { ...data.train, labels } })).not.toBe(original);
+});
+
+test("a damaged outcome of another experiment is left out, and told", async () => {
+  const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-outcomes-"));
+  const lines: string[] = [];
+  const report = (line: string) => lines.push(line);
+  const spec = completeSpec({ seed: 77 });
+  const folder = join(runsDirectory, `other-seed77-${specHash(spec)}`);
+  mkdirSync(folder);
+  for (const name of ["summary.json", "metrics.jsonl"]) writeFileSync(join(folder, name), "{");
+  expect(await finishedRun(spec, "cell", runsDirectory, report)).toBeNull();
+  await expect(newestUnfinishedRun(runsDirectory, report)).rejects.toThrow(UsageError);
+  expect(lines).toHaveLength(2);
+  for (const line of lines) expect(line).toMatch(/^warning: .*summary\.json: .*: this run is left out$/);
+  rmSync(runsDirectory, { recursive: true });
 });

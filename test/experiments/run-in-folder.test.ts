@@ -1,6 +1,15 @@
 // Runs that meet a lost device, a full disk or other data: what is said, and what is left to go on with.
 
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +20,7 @@ import { resumeRun } from "../../src/experiments/resume.ts";
 import { RunControl } from "../../src/experiments/run-control.ts";
 import { runInFolder } from "../../src/experiments/run-in-folder.ts";
 import { runOnce } from "../../src/experiments/runner.ts";
-import { CheckpointFolder } from "../../src/storage/checkpoint-file.ts";
+import { CheckpointFolder, type CheckpointName } from "../../src/storage/checkpoint-file.ts";
 import { CapacityError, DataError, DeviceError, StoppedError } from "../../src/support/errors.ts";
 import { checkpoints, environment, FolderRuns, losing, SPEC } from "../support/folder-runs.ts";
 import { outcome } from "../support/kills.ts";
@@ -45,7 +54,7 @@ describe("a lost device", () => {
     await done;
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(
-      /^device lost after (sgd\/momentum|non-finite\/count)\.wgsl: .*; going on from the checkpoint of step \d+ on a new device$/,
+      /^device lost after (sgd\/momentum|non-finite\/count-state)\.wgsl: .*; going on from the checkpoint of step \d+ on a new device$/,
     );
     expect(outcome(path)).toBe(expected);
   });
@@ -186,6 +195,52 @@ describe("going on", () => {
     expect(outcome(run.path)).toBe(expected);
   });
 
+  test("with metrics that have lost their end, from the checkpoint that they reach", async () => {
+    const run = await stoppedRun("cut");
+    const files = new CheckpointFolder(run.path);
+    const [newest, before] = await files.list("last");
+    const [newestLength, lengthBefore] = [newest!, before!].map(({ step }): number => {
+      const record = JSON.parse(readFileSync(join(files.path, `last-${step}.json`), "utf8"));
+      return record.checkpoint.metrics.lines;
+    });
+    const metrics = join(run.path, "metrics.jsonl");
+    const whole = readFileSync(metrics);
+    truncateSync(metrics, 1);
+    await expect(runs.goOn(run)).rejects.toThrow(
+      /no checkpoint can be used: .*its metrics are gone: .*metrics\.jsonl: expected a line that ends at byte .*delete the run's folder/,
+    );
+    writeFileSync(metrics, whole.subarray(0, lengthBefore));
+    await runs.goOn(run);
+    expect(
+      lines.some((line) => line.endsWith(`: using the checkpoint before it, of step ${before!.step}`)),
+    ).toBe(newestLength! > lengthBefore!);
+    expect(outcome(run.path)).toBe(expected);
+  });
+
+  test("with another config.yaml is refused: what differs", async () => {
+    const run = await stoppedRun("edited");
+    const spec = { ...run.prepared.spec, batchSize: 25 };
+    await expect(runs.goOn({ ...run, prepared: { ...run.prepared, spec } })).rejects.toThrow(
+      /last-\d+\.safetensors: belongs to a run of another specification than config\.yaml: batchSize is 25, and was 50; put config\.yaml back/,
+    );
+  });
+
+  test("without the best weights so far: it is told, and what is damaged does not stay", async () => {
+    const run = await stoppedRun("lost-best");
+    const files = new CheckpointFolder(run.path);
+    const [{ step }] = (await files.list("best")) as [CheckpointName];
+    const path = join(files.path, `best-${step}.safetensors`);
+    const bytes = readFileSync(path);
+    bytes[bytes.length - 1] = bytes[bytes.length - 1]! ^ 1;
+    writeFileSync(path, bytes);
+    await runs.goOn(run);
+    expect(lines[0]).toMatch(
+      new RegExp(`^warning: .*best-${step}\\.safetensors: damaged: .*after step ${step}, are lost`),
+    );
+    expect(existsSync(path)).toBe(false);
+    expect(existsSync(join(run.path, "summary.json"))).toBe(true);
+  });
+
   test("a cell of an experiment that was stopped goes on, and a finished one is not run again", async () => {
     const spec = completeSpec(SPEC);
     const options = { runsDirectory, command: "test", checkpoints, logEvery: 2, report };
@@ -214,6 +269,21 @@ describe("going on", () => {
     expect(outcome(run.path)).toBe(expected);
     await expect(runs.goOn(run)).rejects.toThrow(/the run has finished/);
   });
+});
+
+test("a disk that refuses the file for TensorBoard does not end a run that has its outcome", async () => {
+  const { path, done } = await runs.start(
+    "no-tensorboard",
+    { maxSteps: 3 },
+    // A folder cannot be removed as an old file is.
+    {
+      onProgress: () =>
+        mkdirSync(join(runsDirectory, "no-tensorboard", "events.out.tfevents.1"), { recursive: true }),
+    },
+  );
+  expect(await done).toMatchObject({ steps: 3 });
+  expect(lines).toEqual([expect.stringMatching(/^warning: .*events\.out\.tfevents\.1: cannot delete/)]);
+  expect(existsSync(join(path, "summary.json"))).toBe(true);
 });
 
 test("a run that does not fit the adapter is refused before it has a folder", async () => {

@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/open-gpu.ts";
-import { launchCountNonFinite } from "../../src/kernels/non-finite.ts";
+import { launchCountNonFinite, launchCountNonFiniteState } from "../../src/kernels/non-finite.ts";
 import { fromArray, persistent, readFloats, readTensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { trainingStep } from "../../src/train/training-step.ts";
@@ -36,6 +36,34 @@ test.each([1, 63, 65, 1000, 64 * 65535 + 5])("counts those of %i words, and no o
   gpu.write(x, words);
   launchCountNonFinite({ x, total });
   expect((await readTensor(total))[0]).toBe(bad.size);
+});
+
+// Statistics of a few channels, of more than the parameters, and beyond a workgroup.
+test.each([
+  [1, 1],
+  [65, 300],
+  [1000, 63],
+])("counts those of %i parameters and the statistics of %i channels", async (size, channels) => {
+  const words = [size, channels, channels].map((length) =>
+    Uint32Array.from({ length }, (_, i) => FINITE[i % FINITE.length]!),
+  );
+  const [values, runningMean, runningVariance] = words.map((part) => fromArray(gpu, part));
+  const total = persistent(gpu, [1], { dtype: "u32" });
+  const count = async () => {
+    gpu.write(total, new Uint32Array(1));
+    const normState = { runningMean: runningMean!, runningVariance: runningVariance! };
+    launchCountNonFiniteState({ values: values!, normState, total });
+    return (await readTensor(total))[0];
+  };
+  expect(await count()).toBe(0);
+  for (const [i, tensor] of [values!, runningMean!, runningVariance!].entries()) {
+    words[i]![0] = NON_FINITE[i]!;
+    words[i]![words[i]!.length - 1] = NON_FINITE[i + 1]!;
+    gpu.write(tensor, words[i]!);
+  }
+  expect(await count()).toBe(
+    [size, channels, channels].reduce((sum, length) => sum + Math.min(2, length), 0),
+  );
 });
 
 describe("a step on images that are not finite", () => {

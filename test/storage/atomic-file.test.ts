@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { platform, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, expect, test, vi } from "vitest";
-import { writeFileAtomically } from "../../src/storage/atomic-file.ts";
+import { temporaryFiles, writeFileAtomically } from "../../src/storage/atomic-file.ts";
 import { fileError } from "../../src/storage/file-error.ts";
 import { DataError, UsageError } from "../../src/support/errors.ts";
 
@@ -39,6 +39,23 @@ test("concurrent writes of one file end with one of them, whole", async () => {
   await Promise.all(contents.map((content) => writeFileAtomically(path, content)));
   expect(contents).toContain(readFileSync(path, "utf8"));
   expect(readdirSync(folder)).toEqual(["last"]);
+});
+
+test("what a process of the same number has left is in nobody's way", async () => {
+  const path = join(folder, "best");
+  for (let i = 0; i < 100; i++) writeFileSync(`${path}.${process.pid}-${i}.tmp`, "left");
+  await writeFileAtomically(path, "new");
+  expect(readFileSync(path, "utf8")).toBe("new");
+  expect(await temporaryFiles(folder, "best")).toHaveLength(100);
+});
+
+test("a file that may not take its place leaves the old one and no temporary one", async () => {
+  const path = join(folder, "summary.json");
+  writeFileSync(path, "old");
+  const refused = writeFileAtomically(path, "new", () => Promise.reject(new DataError("not now")));
+  await expect(refused).rejects.toThrow("not now");
+  expect(readFileSync(path, "utf8")).toBe("old");
+  expect(readdirSync(folder)).toEqual(["summary.json"]);
 });
 
 test.each([

@@ -3,6 +3,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -25,6 +26,9 @@ beforeEach(() => {
   files = new CheckpointFolder(run);
   lines = [];
 });
+
+/** As a temporary file of a killed process ends. */
+const SUFFIX = "01234567-89ab-4cde-8f01-23456789abcd.tmp";
 
 const data = Float32Array.from({ length: 1000 }, (_, i) => Math.fround(Math.sin(i)));
 const write = (step: number, kind: "last" | "best" = "last") =>
@@ -57,6 +61,15 @@ test.each([
   ],
   ["the end of the JSON", "last-7.json", (path: string) => truncateSync(path, 40)],
   ["all of the JSON", "last-7.json", (path: string) => truncateSync(path, 0)],
+  ["the JSON", "last-7.json", (path: string) => rmSync(path)],
+  [
+    "a JSON that is a file",
+    "last-7.json",
+    (path: string) => {
+      rmSync(path);
+      mkdirSync(path);
+    },
+  ],
 ])("without %s, the one before it is used, and the log says so", async (_, name, damage) => {
   await write(5);
   await write(7);
@@ -73,10 +86,44 @@ test("with none left, an error names the files", async () => {
   for (const step of [3, 4]) flip(join(files.path, `last-${step}.safetensors`), 900);
   await expect(newest()).rejects.toThrow(DataError);
   await expect(newest()).rejects.toThrow(
-    /no checkpoint can be used, all are damaged: .*last-4\.json, .*last-3\.json$/,
+    /no checkpoint can be used: .*last-4\.safetensors: damaged.*; .*last-3\.safetensors: damaged.*: put the files back/,
   );
+  // Tensors without JSON are none that a killed process has left.
+  for (const step of [3, 4]) rmSync(join(files.path, `last-${step}.json`));
+  await expect(newest()).rejects.toThrow(
+    /no checkpoint can be used: .*last-4\.json: cannot read: there is no such file.*; .*last-3\.json: /,
+  );
+});
+
+test("the first one, killed before its files have their names, was never written", async () => {
+  await write(3);
   rmSync(join(files.path, "last-3.json"));
-  await expect(newest()).rejects.toThrow(/last-4\.safetensors: damaged: its SHA-256/);
+  renameSync(join(files.path, "last-3.safetensors"), join(files.path, `last-3.safetensors.${SUFFIX}`));
+  await files.completeInterrupted();
+  expect(await newest()).toBeNull();
+});
+
+test("one killed between its two names is completed, and by its own tensors alone", async () => {
+  await write(3);
+  const tensors = join(files.path, "last-3.safetensors");
+  renameSync(tensors, `${tensors}.${SUFFIX}`);
+  writeFileSync(`${tensors}.${SUFFIX.replace("0", "1")}`, "of another attempt");
+  await expect(newest()).rejects.toThrow(/last-3\.safetensors: cannot read: there is no such file/);
+  await files.completeInterrupted();
+  expect((await newest())!.step).toBe(3);
+  await files.sweep();
+  expect(names()).toEqual(["last-3.json", "last-3.safetensors"]);
+});
+
+test("one that may not take its place leaves what was there", async () => {
+  await write(5);
+  const before = names();
+  const tensors = [["values", { shape: [1000], data }]] as const;
+  const refused = files.write({ kind: "last", step: 6 }, tensors, {}, () =>
+    Promise.reject(new DataError("lost")),
+  );
+  await expect(refused).rejects.toThrow("lost");
+  expect(names()).toEqual(before);
 });
 
 test("one that the caller refuses counts as damaged; a defect does not", async () => {
@@ -92,13 +139,7 @@ test("one that the caller refuses counts as damaged; a defect does not", async (
 test("leftovers of a killed process are removed, whole checkpoints and foreign files are not", async () => {
   await write(5);
   await write(5, "best");
-  for (const name of [
-    "last-6.safetensors",
-    "last-7.safetensors.12-3.tmp",
-    "best-7.json.12-4.tmp",
-    "notes.txt",
-    "last-7.tmp",
-  ]) {
+  for (const name of [`last-7.safetensors.${SUFFIX}`, "best-7.json.12-4.tmp", "notes.txt", "last-7.tmp"]) {
     writeFileSync(join(files.path, name), "half");
   }
   await files.sweep();
@@ -112,7 +153,7 @@ test("leftovers of a killed process are removed, whole checkpoints and foreign f
   ]);
 });
 
-// Of three writes (header, values, JSON) and three syncs (file, folder, JSON's file).
+// Of three writes (header, values, JSON) and four syncs (both files, the folder after either has its name).
 test.each([
   ["write", 1],
   ["write", 2],
@@ -120,6 +161,7 @@ test.each([
   ["sync", 1],
   ["sync", 2],
   ["sync", 3],
+  ["sync", 4],
 ] as const)("a disk that is full at %s %i leaves the old checkpoint", async (method, failing) => {
   await write(5);
   const before = names();

@@ -40,6 +40,11 @@ test("a row that does not fit on the disk is taken back from both files, and the
     );
     expect(content()).toEqual(before);
   }
+  // The folder has been renamed since.
+  log.moved("runs/new");
+  disk.freeBytes = 0;
+  expect(() => log.append({ step: 2, loss: 0.25 })).toThrow(/^runs\Wnew\Wmetrics\.jsonl: cannot write/);
+  log.moved(folder);
   disk.freeBytes = Number.POSITIVE_INFINITY;
   log.append({ step: 2, loss: 0.25 });
   await log.sync();
@@ -56,7 +61,7 @@ test("files that exist are not overwritten", () => {
   );
 });
 
-test("files are opened again and taken back to the end of a line, and to no other place", () => {
+test("files are opened again and taken back to the end of a line, and to no other place", async () => {
   const again = mkdtempSync(join(folder, "again-"));
   expect(() => MetricsLog.open(again, ["step"])).toThrow(
     /metrics\.jsonl: cannot open: there is no such file/,
@@ -70,17 +75,17 @@ test("files are opened again and taken back to the end of a line, and to no othe
 
   expect(() => MetricsLog.open(again, ["loss"])).toThrow(/metrics\.csv: expected the columns loss/);
   const log = MetricsLog.open(again, ["step"]);
-  expect(() => log.rewind({ ...position, lines: position.lines + 3 })).toThrow(
+  await expect(log.rewind({ ...position, lines: position.lines + 3 })).rejects.toThrow(
     /jsonl: expected a line that ends at byte 14/,
   );
-  expect(() => log.rewind({ ...position, table: 1000 })).toThrow(DataError);
-  log.rewind(position);
+  await expect(log.rewind({ ...position, table: 1000 })).rejects.toThrow(DataError);
+  await log.rewind(position);
   expect(log.position).toEqual(position);
   log.append({ step: 3 });
   const content = () =>
     ["metrics.jsonl", "metrics.csv"].map((name) => readFileSync(join(again, name), "utf8"));
   expect(content()).toEqual(['{"step":1}\n{"step":3}\n', "step\n1\n3\n"]);
-  log.rewind(null);
+  await log.rewind(null);
   expect(content()).toEqual(["", "step\n"]);
   log.close();
 });

@@ -6,7 +6,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,8 +13,9 @@ import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { isRunning, thisProcess } from "../../src/storage/process-identity.ts";
-import { RunFolder, type RunFolderOptions, readSummary } from "../../src/storage/run-folder.ts";
+import { readSummary } from "../../src/storage/run-folder.ts";
 import { DataError, UsageError } from "../../src/support/errors.ts";
+import { abandon, claimIn, environment, lockOf, resume, silence } from "../support/claimed-folders.ts";
 
 const parent = mkdtempSync(join(tmpdir(), "ghostbatch-runs-"));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -25,37 +25,7 @@ beforeEach(() => {
   runsDirectory = join(mkdtempSync(join(parent, "test-")), "deep", "runs");
 });
 
-const COLUMNS = ["step", "loss", "note"] as const;
-const environment = {
-  command: "ghostbatch train",
-  git: { hash: "abc", dirty: false },
-  versions: { node: "20" },
-  adapter: null,
-};
-
-function claim(name: string, options: Partial<RunFolderOptions<(typeof COLUMNS)[number]>> = {}) {
-  const rates = [0.1, 0.01];
-  return RunFolder.claim({
-    runsDirectory,
-    name,
-    configuration: { rates, again: rates },
-    environment,
-    columns: COLUMNS,
-    ...options,
-  });
-}
-
-/** Makes a run folder look as if a process that is gone, or one of another machine, had left it. */
-function abandon(path: string, changed: object = { pid: 2 ** 30 }): void {
-  const locks = readdirSync(path).filter((name) => name.startsWith("lock-"));
-  expect(locks).toHaveLength(1);
-  const file = join(path, locks[0]!);
-  writeFileSync(file, JSON.stringify({ ...thisProcess(), ...changed }));
-}
-
-function resume(path: string, columns: readonly string[] = COLUMNS) {
-  return RunFolder.resume(path, { columns, environment });
-}
+const claim = (name: string) => claimIn(runsDirectory, name);
 
 test("a run leaves its configuration, environment, metrics and summary", async () => {
   const run = await claim("first");
@@ -135,7 +105,7 @@ describe("going on with an unfinished run", () => {
     old.append({ step: 2 });
     await old.close();
     const run = await resume(old.path);
-    run.rewind(metricsPosition);
+    await run.rewind(metricsPosition);
     run.append({ step: 2, note: "again" });
     expect(readFileSync(run.file("metrics.csv"), "utf8")).toBe("step,loss,note\n1,,\n2,,again\n");
     const record = JSON.parse(readFileSync(run.file("environment.json"), "utf8"));
@@ -155,9 +125,7 @@ describe("going on with an unfinished run", () => {
       /of elsewhere may still write it: .* in 300 s, or at once if you delete .*lock-1/,
     );
     // Ten signs of life missed.
-    const [lock] = readdirSync(path).filter((name) => name.startsWith("lock-"));
-    const then = new Date(Date.now() - 301_000);
-    utimesSync(join(path, lock!), then, then);
+    silence(lockOf(path));
     const run = await resume(path);
     // The number of a process that is gone, given to another one.
     abandon(path, { birth: "another boot" });
@@ -191,7 +159,9 @@ describe("going on with an unfinished run", () => {
     await expect(resume(join(runsDirectory, "nothing"))).rejects.toThrow(DataError);
     const { path } = await claim("run");
     abandon(path);
-    await expect(resume(path, ["step"])).rejects.toThrow(/metrics\.csv: expected the columns step/);
+    await expect(resume(path, { columns: ["step"] })).rejects.toThrow(
+      /metrics\.csv: expected the columns step/,
+    );
   });
 });
 

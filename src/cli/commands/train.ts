@@ -140,7 +140,9 @@ async function folderToResume({ resume, name, runsDir }: TrainFlags): Promise<st
   if (resume === undefined) return null;
   if (typeof resume === "string") {
     if (!existsSync(join(resume, "config.yaml")))
-      throw new UsageError(`--resume ${resume}: there is no run folder`);
+      throw new UsageError(
+        `--resume ${resume}: ${existsSync(resume) ? "it is no run folder: it has no config.yaml" : "there is no run folder"}`,
+      );
     return resume;
   }
   if (name === undefined) return newestUnfinishedRun(runsDir);

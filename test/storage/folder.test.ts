@@ -1,0 +1,37 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test, vi } from "vitest";
+import { makeFolder } from "../../src/storage/folder.ts";
+
+const disk = vi.hoisted(() => ({ readOnly: false }));
+
+// As Linux and Node do it: a folder in one that is missing is ENOENT, and so is anything that the recursive call may not make.
+vi.mock("node:fs/promises", async (importOriginal) => {
+  const real = await importOriginal<typeof import("node:fs/promises")>();
+  const { existsSync } = await import("node:fs");
+  const { dirname } = await import("node:path");
+  const mkdir = async (path: string, options?: { recursive?: boolean }) => {
+    if (!disk.readOnly || existsSync(path)) return real.mkdir(path, options);
+    const code = options?.recursive || !existsSync(dirname(path)) ? "ENOENT" : "EROFS";
+    throw Object.assign(new Error(code), { code });
+  };
+  return { ...real, mkdir };
+});
+
+const root = mkdtempSync(join(tmpdir(), "ghostbatch-folder-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+test("a folder and those above it are made, and one that is there stays", async () => {
+  const path = join(root, "a", "b", "c");
+  for (let i = 0; i < 2; i++) await makeFolder(path);
+  expect(statSync(path).isDirectory()).toBe(true);
+  writeFileSync(join(root, "file"), "");
+  await expect(makeFolder(join(root, "file"))).rejects.toMatchObject({ code: "EEXIST" });
+  await expect(makeFolder(join(root, "file", "inside"))).rejects.toMatchObject({ code: "ENOTDIR" });
+});
+
+test("a read-only file system is named as what it is", async () => {
+  disk.readOnly = true;
+  await expect(makeFolder(join(root, "x", "y"))).rejects.toMatchObject({ code: "EROFS" });
+});
