@@ -59,7 +59,8 @@ const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> weight: array<f32>;   // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
-struct Params { images: u32, terms: u32 }  // N; TERMS once more as a loop bound, so that the loop is not unrolled
+// N; TERMS, and for other kernels with these bindings R, S and C, once more as bounds of loops that are not to be unrolled.
+struct Params { images: u32, terms: u32, filter_rows: u32, filter_columns: u32, channels: u32 }
 @group(0) @binding(3) var<uniform> params: Params;
 
 var<workgroup> a_tile: array<vec4f, TERMS * A_STRIDE>;

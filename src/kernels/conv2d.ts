@@ -17,7 +17,7 @@ const TILED = defineKernel({
   file: "conv2d/forward.wgsl",
   bindings: ["x", "weight", "y"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING", "TRANSPOSED", "ACCUMULATE"],
-  params: ["images", "terms"],
+  params: ["images", "terms", "filter_rows", "filter_columns", "channels"],
   spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "TAPS", "UNROLL", "MOMENTS"],
 });
 
@@ -120,7 +120,7 @@ function launchTiled(gather: Gather): void {
   gpu.run(TILED, {
     buffers,
     overrides: { ...layer, TRANSPOSED: transposed, ACCUMULATE: accumulate },
-    params: { images: N, terms },
+    params: { images: N, terms, filter_rows: R, filter_columns: S, channels: C },
     spec,
     workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
     cost: cost(gather),

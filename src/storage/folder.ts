@@ -10,16 +10,27 @@ import { errorCode } from "./file-error.ts";
  * @throws the system's error
  */
 export async function makeFolder(path: string): Promise<void> {
+  const parent = dirname(path);
   try {
-    await mkdir(path);
+    if (!(await makeOne(path))) return;
   } catch (cause) {
-    if (errorCode(cause) === "EEXIST" && (await stat(path)).isDirectory()) return;
-    const parent = dirname(path);
     if (errorCode(cause) !== "ENOENT" || parent === path) throw cause;
     await makeFolder(parent);
-    return makeFolder(path);
+    // Once more and no further: some file systems say ENOENT of folders that cannot be.
+    await makeOne(path);
   }
-  await syncFolder(dirname(path));
+  await syncFolder(parent);
+}
+
+/** @returns false where it is there already */
+async function makeOne(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (cause) {
+    if (errorCode(cause) === "EEXIST" && (await stat(path)).isDirectory()) return false;
+    throw cause;
+  }
 }
 
 /** Makes the names of a folder's files durable: a renamed file is not until its folder is synced. */

@@ -128,15 +128,15 @@ test("as a cell of an experiment it goes on, and is not run again", async () => 
   expect(await runOnce(session, spec, "cell", options)).toEqual({ ...finished, reused: true });
 });
 
-test("NaN in a later stage is traced to the step that made it, through the stages before", async () => {
-  // One step a stage; the first update throws the weights so far that the next forward pass overflows.
+test("NaN in a later stage is told with its step, counted through the stages before", async () => {
+  // One step a stage; the second update throws the weights so far that the network overflows.
   const { done } = await runs.start(
     "diverged",
-    { ...GROWING, epochScale: 1 / (8 * 52), learningRate: 1e18, clipNorm: 0, momentum: 0 },
+    { ...GROWING, epochScale: 1 / (8 * 52), learningRate: 1e7, clipNorm: 0, momentum: 0 },
     { checkpoints: { every: { steps: 100 }, keep: 1 } },
   );
   await expect(done).rejects.toThrow(
-    /^step 2: the loss is .*; first produced in step 2 by .*; there was no checkpoint yet$/,
+    /^the evaluation after step 2: the test loss is NaN; every parameter is finite, .*; there was no checkpoint yet$/,
   );
 });
 

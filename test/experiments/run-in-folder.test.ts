@@ -44,7 +44,7 @@ beforeAll(async () => {
 /** The complete checkpoints to go on from. */
 function checkpointsOf(path: string): string[] {
   const folder = join(path, "checkpoints");
-  return existsSync(folder) ? readdirSync(folder).filter((name) => /^last-\d+\.json$/.test(name)) : [];
+  return existsSync(folder) ? readdirSync(folder).filter((name) => /^last-\d+\.safetensors$/.test(name)) : [];
 }
 
 describe("a lost device", () => {

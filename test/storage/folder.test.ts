@@ -31,6 +31,11 @@ test("a folder and those above it are made, and one that is there stays", async 
   await expect(makeFolder(join(root, "file", "inside"))).rejects.toMatchObject({ code: "ENOTDIR" });
 });
 
+test("where no folder can be made, it gives up", async ({ skip }) => {
+  if (process.platform !== "linux") skip("there is no /proc");
+  await expect(makeFolder("/proc/none/inside")).rejects.toMatchObject({ code: "ENOENT" });
+});
+
 test("a read-only file system is named as what it is", async () => {
   disk.readOnly = true;
   await expect(makeFolder(join(root, "x", "y"))).rejects.toMatchObject({ code: "EROFS" });

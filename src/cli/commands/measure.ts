@@ -67,7 +67,7 @@ export function measureCommand(): Command {
       new Option("--seed <number>", "of the model and of what is drawn").argParser(wholeNumber(0)).default(0),
     )
     .addOption(
-      new Option("--draws <count>", "batches, rounds or directions").argParser(wholeNumber(2)).default(24),
+      new Option("--draws <count>", "batches, rounds or directions").argParser(wholeNumber(8)).default(24),
     )
     .addOption(
       new Option("--target <percent>", "ledger: the test accuracy to be reached").argParser(realNumber(0)),
@@ -105,7 +105,7 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
       : basename(flags.run);
   const id = `measure-${what}-${place}`;
   const notes = [
-    `measured at ${point.description}, on ${gpu.adapter.name}`,
+    `measured at ${point.description}`,
     ...(images?.note ? [`${row.network}: ${images.note}`] : []),
     ...(measured.notes ?? []),
   ];
@@ -116,6 +116,7 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
     scale: flags.run === undefined ? String(flags.scale) : `that of ${basename(flags.run)}`,
     notes,
     series: [],
+    adapter: gpu.adapter.name,
     data: measured.data,
   });
   if (flags.json) {

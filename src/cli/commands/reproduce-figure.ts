@@ -180,11 +180,12 @@ async function runFigure4(flags: Figure4Flags): Promise<void> {
     title: "Figure 4: spread of the loss along random directions from the start",
     scale: String(scale),
     notes: [
-      `${row.network} on ${row.dataset}, ${describeScale(scale)}, before training, seed ${seed}, on ${gpu.adapter.name}`,
+      `${row.network} on ${row.dataset}, ${describeScale(scale)}, before training, seed ${seed}`,
       ...imageNotes(row, images),
       ...data.notes,
     ],
     series: [],
+    adapter: gpu.adapter.name,
     data: data.measurements,
   });
   if (flags.json) console.log(JSON.stringify({ record: path, measurements: data.measurements }, null, 2));

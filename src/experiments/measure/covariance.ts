@@ -7,7 +7,7 @@ import type { ResidentDataset } from "../../data/resident.ts";
 import { Arena } from "../../gpu/recording.ts";
 import type { ModelState } from "../../nn/model-state.ts";
 import { boundedInteger, pcg4d, STREAMS } from "../../support/random.ts";
-import { fitLine } from "../../support/statistics.ts";
+import { fitLine, mean, standardDeviation } from "../../support/statistics.ts";
 import { GradientMoments } from "./gradient-noise-scale.ts";
 import { GradientProbe } from "./probe.ts";
 
@@ -17,13 +17,18 @@ export interface CovariancePoint {
   readonly trace: number;
   /** M · tr, which the law says is constant. */
   readonly scaled: number;
+  /** Standard error of `scaled`, from parts of the draws. */
+  readonly scaledError: number;
 }
+
+/** Parts whose traces tell the error of the trace of all: each has at least two gradients of the fewest draws. */
+const PARTS = 4;
 
 export interface CovarianceCurve {
   /** Samples normalized together; null for the whole batch. */
   readonly ghostSize: number | null;
   readonly points: readonly CovariancePoint[];
-  /** Of ln tr against ln M; −1 is the law. */
+  /** Of ln tr against ln M; −1 is the law. Its error is that of the traces, carried through the fit. */
   readonly slope: number;
   readonly slopeError: number;
 }
@@ -73,13 +78,17 @@ export async function measureCovariance(
   for (const batchSize of batchSizes) {
     const probe = probes.get(batchSize)!;
     const moments = new GradientMoments(state.gradients.size);
+    const parts = Array.from({ length: PARTS }, () => new GradientMoments(state.gradients.size));
     const count = Math.round(draws * Math.sqrt(largest / batchSize));
     for (let draw = 0; draw < count; draw++) {
       const batch = drawBatch(batchSize, data.train.count, { seed, draw: draw + 100_003 * batchSize });
-      moments.add((await probe.gradient(batch, draw)).gradient);
+      const { gradient } = await probe.gradient(batch, draw);
+      moments.add(gradient);
+      parts[draw % PARTS]!.add(gradient);
     }
     const { trace } = moments;
-    points.push({ batchSize, trace, scaled: batchSize * trace });
+    const error = standardDeviation(parts.map((part) => part.trace)) / Math.sqrt(PARTS);
+    points.push({ batchSize, trace, scaled: batchSize * trace, scaledError: batchSize * error });
     onProgress?.(`batch ${batchSize}: M·tr ${(batchSize * trace).toPrecision(4)}`);
   }
   // One size has a trace and no slope.
@@ -88,9 +97,17 @@ export async function measureCovariance(
 }
 
 export function slopeOf(points: readonly CovariancePoint[]): { slope: number; slopeError: number } {
-  const { slope, slopeError } = fitLine(
-    points.map(({ batchSize }) => Math.log(batchSize)),
+  const x = points.map(({ batchSize }) => Math.log(batchSize));
+  const { slope } = fitLine(
+    x,
     points.map(({ trace }) => Math.log(trace)),
   );
-  return { slope, slopeError };
+  const center = mean(x);
+  const squares = x.reduce((sum, value) => sum + (value - center) ** 2, 0);
+  // The slope is Σ (x − x̄) ln tr / Σ (x − x̄)², and ln tr has the relative error of tr.
+  const variance = points.reduce(
+    (sum, { scaled, scaledError }, i) => sum + ((x[i]! - center) * (scaledError / scaled)) ** 2,
+    0,
+  );
+  return { slope, slopeError: Math.sqrt(variance) / squares };
 }
