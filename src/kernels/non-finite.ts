@@ -20,12 +20,6 @@ export function launchCountNonFinite({ x, total }: { x: BufferView; total: Tenso
   });
 }
 
-const COUNT_STATE = defineKernel({
-  file: "non-finite/count-state.wgsl",
-  bindings: ["values", "running_mean", "running_variance", "total"],
-  overrides: ["SIZE", "CHANNELS"],
-});
-
 /**
  * total[0] grows by how many parameters and running statistics are NaN or infinite. values [SIZE], runningMean and
  * runningVariance [channels], total [1] u32; normState is null for a model without batch norm.
@@ -39,17 +33,6 @@ export function launchCountNonFiniteState({
   normState: { readonly runningMean: Tensor; readonly runningVariance: Tensor } | null;
   total: Tensor;
 }): void {
-  if (!normState) {
-    launchCountNonFinite({ x: values, total });
-    return;
-  }
-  const { runningMean, runningVariance } = normState;
-  const [SIZE, CHANNELS] = [values.size, runningMean.size];
-  const words = SIZE + 2 * CHANNELS;
-  total.gpu.run(COUNT_STATE, {
-    buffers: { values, running_mean: runningMean, running_variance: runningVariance, total },
-    overrides: { SIZE, CHANNELS },
-    workgroups: flatGrid(words),
-    cost: { flops: words, bytes: 4 * words },
-  });
+  const running = normState ? [normState.runningMean, normState.runningVariance] : [];
+  for (const x of [values, ...running]) launchCountNonFinite({ x, total });
 }

@@ -54,7 +54,7 @@ describe("a lost device", () => {
     await done;
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(
-      /^device lost after (sgd\/momentum|non-finite\/count-state)\.wgsl: .*; going on from the checkpoint of step \d+ on a new device$/,
+      /^device lost after (sgd\/momentum|non-finite\/count)\.wgsl: .*; going on from the checkpoint of step \d+ on a new device$/,
     );
     expect(outcome(path)).toBe(expected);
   });

@@ -1,6 +1,6 @@
 import { caseLabel } from "../../cases/label.ts";
 import { launchGradientNoise } from "../../kernels/gradient-noise.ts";
-import { launchCountNonFinite, launchCountNonFiniteState } from "../../kernels/non-finite.ts";
+import { launchCountNonFinite } from "../../kernels/non-finite.ts";
 import { launchRestore } from "../../kernels/skip.ts";
 import { largest } from "../../reference/close.ts";
 import { normalsFromWords, pcg4d } from "../../reference/random.ts";
@@ -50,34 +50,6 @@ export const guardPasses: readonly Pass[] = [
       };
     },
   }),
-  passOf(
-    "non-finite/count-state",
-    [
-      { size: 1, channels: 1 },
-      { size: 257, channels: 65 },
-      { size: 661_338, channels: 1456, network: "resnet44", paper: true },
-    ],
-    {
-      label: caseLabel,
-      cost: ({ size, channels }) => ({ flops: size + 2 * channels, bytes: 4 * (size + 2 * channels) }),
-      prepare: (gpu, { size, channels }) => {
-        const bad = (length: number, value: number) => {
-          const host = numbers(length)(length);
-          host[length - 1] = value;
-          return fromArray(gpu, host, [length], "x");
-        };
-        const values = bad(size, Number.NaN);
-        const runningMean = bad(channels, Number.NEGATIVE_INFINITY);
-        const runningVariance = bad(channels, Number.POSITIVE_INFINITY);
-        const total = fromArray(gpu, new Uint32Array(1), [1], "total");
-        return {
-          launch: () =>
-            launchCountNonFiniteState({ values, normState: { runningMean, runningVariance }, total }),
-          outputs: [exact("total", total, () => [3])],
-        };
-      },
-    },
-  ),
   passOf(
     "gradient-noise/multiply",
     [
