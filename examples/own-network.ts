@@ -10,18 +10,17 @@ import {
   flatten,
   GhostBatchNorm,
   Linear,
-  loadDataset,
   MaxPool2d,
   type Mode,
   Module,
   materialize,
-  openGpu,
   planEpoch,
   planRegime,
   type Tensor,
   Trainer,
   uploadDataset,
 } from "ghostbatch";
+import { loadDataset, openGpu } from "ghostbatch/node";
 
 class SmallNetwork extends Module {
   conv = new Conv2d(1, 8, { kernel: 5, stride: 2, padding: 2 });

@@ -1,17 +1,16 @@
 /// <reference types="@webgpu/types" />
 /**
- * The library: what a program that trains networks of its own, or dispatches kernels of its own, imports from
- * "ghostbatch". The command line stands on the same functions. examples/own-network.ts shows them at work.
+ * The library, as far as every host has it: what a program that trains networks of its own, or dispatches kernels of its own,
+ * imports from "ghostbatch", in Node or in a page. What needs Node is in "ghostbatch/node". The command line stands on the same
+ * functions. examples/own-network.ts shows them at work.
  */
 
 export type { ImageDataset, Split } from "./data/dataset.ts";
-export { loadDataset } from "./data/load.ts";
 export { type ResidentDataset, uploadDataset } from "./data/resident.ts";
 export type { AdapterFacts } from "./gpu/adapter.ts";
 export { Gpu } from "./gpu/gpu.ts";
 export { defineKernel, type Kernel, type Launch } from "./gpu/kernel.ts";
 export { Arena, type Plan, planRecording, type Recording, record } from "./gpu/recording.ts";
-export { type OpenGpuOptions, openGpu } from "./host/open-gpu.ts";
 export { createModel, MODEL_NAMES } from "./models/index.ts";
 export { Conv2d } from "./nn/conv2d.ts";
 export { Dropout } from "./nn/dropout.ts";
@@ -37,7 +36,6 @@ export { maxPool2d } from "./ops/max-pool.ts";
 export { relu } from "./ops/relu.ts";
 export { softmaxCrossEntropy } from "./ops/softmax-cross-entropy.ts";
 export { differentiable, Tape } from "./ops/tape.ts";
-export { readSafetensors, writeSafetensors } from "./storage/safetensors.ts";
 export {
   CapacityError,
   DataError,

@@ -1,7 +1,7 @@
 /** The one short measurement that decides between kernel variants on an adapter that can run both. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { runnableVariants, type Variant } from "../gpu/variant.ts";
-import type { VariantTimes } from "../host/variant-choice.ts";
+import type { VariantTimes } from "../host/node/variant-choice.ts";
 import { launchConv2d } from "../kernels/conv2d.ts";
 import { launchMatmul } from "../kernels/matmul.ts";
 import { fromArray, persistent } from "../tensor/tensor.ts";

@@ -9,7 +9,7 @@ import { definedKernels } from "../gpu/kernel.ts";
 import { roofline } from "../gpu/roofline.ts";
 import { parseShader, type ShaderFile } from "../gpu/shader.ts";
 import { runnableVariants, type Variant } from "../gpu/variant.ts";
-import { shaderFiles } from "../host/shader-files.ts";
+import { shaderFiles } from "../host/node/shader-files.ts";
 import { DataError, messageOf, ShaderError, UsageError } from "../support/errors.ts";
 import { captureCommands } from "./capture.ts";
 import { findingsOf, runCommands } from "./check.ts";

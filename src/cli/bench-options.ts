@@ -3,9 +3,9 @@ import { fileURLToPath } from "node:url";
 import { type Command, Option } from "commander";
 import { adapterLine } from "../bench/output.ts";
 import { provenance, saveSection } from "../bench/results.ts";
-import { environmentOf } from "../experiments/environment.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { openGpu } from "../host/open-gpu.ts";
+import { openGpu } from "../host/node/open-gpu.ts";
+import { environmentOf } from "../run/environment.ts";
 import { adapterOption, jsonOption, typedCommand, wholeNumber } from "./options.ts";
 
 const RESULTS = fileURLToPath(new URL("../../bench/results", import.meta.url));

@@ -1,5 +1,5 @@
 /** The command line's process: everything it says and does is in program.ts. */
-import { endWithParent } from "../host/software-gpu.ts";
+import { endWithParent } from "../host/node/software-gpu.ts";
 import { keepOutput } from "./output.ts";
 import { run } from "./program.ts";
 

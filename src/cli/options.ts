@@ -1,7 +1,7 @@
 /** Options that several verbs share, and how their values are read. */
 import { InvalidArgumentError, Option } from "commander";
-import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../experiments/checkpointer.ts";
-import { parseScale } from "../experiments/scale.ts";
+import { parseScale } from "../paper/scale.ts";
+import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../run/checkpointer.ts";
 import { messageOf } from "../support/errors.ts";
 import { shellCommand } from "../support/shell-words.ts";
 import type { OnUsr2 } from "./signals.ts";

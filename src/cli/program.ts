@@ -1,6 +1,6 @@
 /** The command line: `ghostbatch VERB …`. */
 import { Command, CommanderError } from "commander";
-import { versions } from "../experiments/environment.ts";
+import { versions } from "../run/environment.ts";
 import { env } from "../support/env.ts";
 import { GhostbatchError, messageOf, StoppedError } from "../support/errors.ts";
 import { benchCommand } from "./commands/bench.ts";

@@ -1,6 +1,6 @@
 /** A run going on, on standard error: a bar on a terminal, now and then a line elsewhere. */
 import { SingleBar } from "cli-progress";
-import type { Progress } from "../experiments/execute.ts";
+import type { Progress } from "../run/execute.ts";
 import { formatDuration, formatQuantity } from "../support/format.ts";
 
 /** Milliseconds between lines: one in five seconds is enough in a log file. */

@@ -1,15 +1,17 @@
 /** A list of runs, as `reproduce` makes it: the cost of all of them first, then each that has not been done. */
+
 import { basename, join } from "node:path";
 import Table from "cli-table3";
 import type { Command } from "commander";
-import type { LoadOptions } from "../data/load.ts";
-import { costsOf, measureRate, type RunCost } from "../experiments/cost.ts";
-import { RunControl } from "../experiments/run-control.ts";
-import { type RunSpec, specHash } from "../experiments/run-spec.ts";
-import { type FinishedRun, finishedRun, runOnce } from "../experiments/runner.ts";
+import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { GpuSession } from "../host/gpu-session.ts";
+import { GpuSession } from "../host/node/gpu-session.ts";
 import { type ExperimentRecord, RECORD_SUFFIX } from "../report/experiment-record.ts";
+import { costsOf, measureRate, type RunCost } from "../run/cost.ts";
+import { RunControl } from "../run/run-control.ts";
+import type { RunSpec } from "../run/run-spec.ts";
+import { type FinishedRun, finishedRun, runOnce } from "../run/runner.ts";
+import { specHash } from "../run/spec-hash.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { formatCount, formatDuration, formatNumber, formatQuantity } from "../support/format.ts";
 import {

@@ -1,6 +1,6 @@
 /** Signals while runs go on: a checkpoint, then an end with a code of its own. */
 import { constants } from "node:os";
-import { type RunControl, stoppedBefore } from "../experiments/run-control.ts";
+import { type RunControl, stoppedBefore } from "../run/run-control.ts";
 
 /** What ends a process by a signal gives this exit code in a shell. */
 export const exitCodeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];

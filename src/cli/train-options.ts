@@ -1,9 +1,10 @@
 /** The options of `train`, and what of a run they say. */
+
 import { InvalidArgumentError, Option } from "commander";
-import { DATASET_FORMS } from "../data/load.ts";
-import { readConfig } from "../experiments/config-file.ts";
-import { RunSpec, type RunSpecInput } from "../experiments/run-spec.ts";
+import { DATASET_FORMS } from "../data/dataset-forms.ts";
 import { MODEL_NAMES } from "../models/index.ts";
+import { readConfig } from "../run/config-file.ts";
+import { RunSpec, type RunSpecInput } from "../run/run-spec.ts";
 import { UsageError } from "../support/errors.ts";
 import { LOG_ROWS } from "../train/trainer.ts";
 import {

@@ -1,6 +1,6 @@
 /** One line on standard error about something that takes a while: rewritten in place on a terminal, rare elsewhere. */
 import { clearLine, cursorTo } from "node:readline";
-import type { LoadOptions } from "../data/load.ts";
+import type { LoadOptions } from "../datasets/load.ts";
 import { formatCount } from "../support/format.ts";
 
 /** Milliseconds between lines: ten a second are smooth on a terminal, one in five seconds is enough in a log file. */

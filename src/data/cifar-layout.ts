@@ -2,7 +2,9 @@
 // 3,072 bytes of pixels, red, green, blue, each 32 rows of 32.
 // Source: Krizhevsky, "The CIFAR-10 dataset", cs.toronto.edu/~kriz/cifar.html, "Binary version".
 
+import { DataError } from "../support/errors.ts";
 import { CIFAR10_CLASSES, CIFAR100_COARSE, CIFAR100_FINE } from "./cifar-names.ts";
+import { CIFAR_AUGMENTATION, type DatasetOutline, IMAGENET_NORMALIZATION } from "./dataset.ts";
 
 export const CIFAR_VARIANTS = ["cifar10", "cifar100"] as const;
 export type CifarVariant = (typeof CIFAR_VARIANTS)[number];
@@ -10,6 +12,9 @@ export type CifarVariant = (typeof CIFAR_VARIANTS)[number];
 export const CIFAR_SIZE = 32;
 export const CIFAR_CHANNELS = 3;
 export const CIFAR_IMAGE_BYTES = CIFAR_CHANNELS * CIFAR_SIZE * CIFAR_SIZE;
+
+/** CIFAR-100's 100 classes or its 20 groups of them; CIFAR-10 has fine labels only. */
+export type CifarLabels = "fine" | "coarse";
 
 export interface CifarFile {
   readonly name: string;
@@ -87,4 +92,36 @@ export const CIFAR_LAYOUTS: Readonly<Record<CifarVariant, CifarLayout>> = {
 
 function batch(name: string, sha256: string): CifarFile {
   return { name, count: 10_000, sha256 };
+}
+
+/** What is known without the files. `normalization` is the released one. */
+export function cifarFacts(
+  layout: CifarLayout,
+  { labels = "fine" }: { readonly labels?: CifarLabels } = {},
+): DatasetOutline {
+  const { classNames } = layout.labels[labelByte(layout, labels)];
+  return {
+    name: labels === "fine" ? layout.variant : `${layout.variant}-${labels}`,
+    classes: classNames.length,
+    channels: CIFAR_CHANNELS,
+    height: CIFAR_SIZE,
+    width: CIFAR_SIZE,
+    classNames,
+    normalization: IMAGENET_NORMALIZATION,
+    augmentation: CIFAR_AUGMENTATION,
+    trainCount: countOf(layout.train),
+    testCount: countOf(layout.test),
+  };
+}
+
+/** Which of a record's label bytes is of this kind. @throws DataError where the data set has none */
+export function labelByte({ labels, title }: CifarLayout, kind: CifarLabels): number {
+  const byte = labels.findIndex((label) => label.kind === kind);
+  if (byte < 0) throw new DataError(`${title} has no ${kind} labels, only ${labels[0].kind} ones`);
+  return byte;
+}
+
+/** Images in the files. */
+export function countOf(files: readonly CifarFile[]): number {
+  return files.reduce((sum, { count }) => sum + count, 0);
 }

@@ -1,4 +1,5 @@
 /** A streamed split on the GPU: a window of one batch that is written before each step, decoded while others trained. */
+
 import type { Gpu } from "../gpu/gpu.ts";
 import { fromArray, persistent, slice } from "../tensor/tensor.ts";
 import { type ImageDataset, NO_AUGMENTATION } from "./dataset.ts";

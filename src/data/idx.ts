@@ -2,9 +2,7 @@
 // big-endian 32-bit words, then the values. Only bytes (type 0x08) occur here.
 // Source: LeCun, Cortes and Burges, the page of the MNIST database, "File formats".
 
-import { closeSync, fstatSync } from "node:fs";
 import { DataError } from "../support/errors.ts";
-import { openBinaryFile, readFully } from "./binary-file.ts";
 
 export interface IdxArray {
   readonly shape: readonly number[];
@@ -19,37 +17,21 @@ export interface IdxArray {
 const TYPE_BYTE = 0x08;
 
 /**
- * Reads a file of bytes with a known number of dimensions. Nothing is allocated before the sizes that the header
- * names have been found to make exactly the size that the file has.
+ * The array in a file of bytes with a known number of dimensions.
+ * @param path names the file in messages
  * @throws DataError with path, byte offset, what was expected and what was found
  */
-export function readIdx(path: string, dimensions: number): IdxArray {
-  const file = openBinaryFile(path);
-  try {
-    const stat = fstatSync(file);
-    if (!stat.isFile()) throw new DataError(`${path}: expected an idx file, found a folder or a device`);
-    const header = new Uint8Array(Math.min(stat.size, 4 + 4 * dimensions));
-    readFully(file, header, path);
-    parseHeader(header, { path, dimensions, fileBytes: stat.size });
-    const bytes = new Uint8Array(stat.size);
-    readFully(file, bytes, path);
-    return parseIdx(bytes, path, dimensions);
-  } finally {
-    closeSync(file);
-  }
-}
-
-/**
- * The same for a file that is in memory already.
- * @param path names it in messages
- */
 export function parseIdx(bytes: Uint8Array, path: string, dimensions: number): IdxArray {
-  const { shape, offset } = parseHeader(bytes, { path, dimensions, fileBytes: bytes.length });
+  const { shape, offset } = parseIdxHeader(bytes, { path, dimensions, fileBytes: bytes.length });
   return { shape, values: bytes.subarray(offset), offset, file: bytes };
 }
 
-/** @param bytes the file's first 4 + 4·dimensions bytes at least, where it has as many */
-function parseHeader(
+/**
+ * The sizes that a header names, once they are found to make exactly the size that the file has.
+ * @param bytes the file's first 4 + 4·dimensions bytes at least, where it has as many
+ * @throws DataError as parseIdx
+ */
+export function parseIdxHeader(
   bytes: Uint8Array,
   { path, dimensions, fileBytes }: { path: string; dimensions: number; fileBytes: number },
 ): { shape: number[]; offset: number } {

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { selfTest } from "../../src/bench/self-test.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
-import { shaderFiles } from "../../src/host/shader-files.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { shaderFiles } from "../../src/host/node/shader-files.ts";
 
 test("an adapter that computes rightly passes; one that errs is named with the pass and the place", async () => {
   const gpu = await openGpu();

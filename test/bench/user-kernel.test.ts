@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { benchUserKernel, targetOf, type UserKernelReport } from "../../src/bench/user-kernel.ts";
 import { userKernelInProcess } from "../../src/bench/user-kernel-process.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { DataError, UsageError } from "../../src/support/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kernels-"));

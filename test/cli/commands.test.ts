@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { parse } from "yaml";
-import { runningOnSoftwareNode, softwareNodePath } from "../../src/host/software-gpu.ts";
+import { runningOnSoftwareNode, softwareNodePath } from "../../src/host/node/software-gpu.ts";
 import { readSafetensors } from "../../src/storage/safetensors.ts";
 import { ghostbatch } from "../support/command-line.ts";
 import { runProgram } from "../support/program.ts";

@@ -4,10 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { readGrid } from "../../src/experiments/grid.ts";
-import type { RunStatus } from "../../src/experiments/sweep-folder.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import { formatDuration } from "../../src/support/format.ts";
+import { readGrid } from "../../src/sweep/grid.ts";
+import type { RunStatus } from "../../src/sweep/sweep-folder.ts";
 import { ghostbatch } from "../support/command-line.ts";
 import { firstStep } from "../support/kills.ts";
 import { runProgram, startProgram } from "../support/program.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
-import { RunControl } from "../../src/experiments/run-control.ts";
+import { RunControl } from "../../src/run/run-control.ts";
 import { StoppedError } from "../../src/support/errors.ts";
 import { FolderRuns } from "../support/folder-runs.ts";
 import { outcome } from "../support/kills.ts";

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { parseIdx, readIdx } from "../../src/data/idx.ts";
+import { parseIdx } from "../../src/data/idx.ts";
+import { readIdx } from "../../src/datasets/idx-file.ts";
 import { DataError } from "../../src/support/errors.ts";
 import { mutations } from "../support/mutations.ts";
 

@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../../src/experiments/checkpointer.ts";
-import { completeSpec } from "../../src/experiments/complete-spec.ts";
-import { METRIC_COLUMNS } from "../../src/experiments/metric-lines.ts";
-import { prepareRun } from "../../src/experiments/prepare.ts";
-import { runInFolder } from "../../src/experiments/run-in-folder.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
+import { GpuSession } from "../../src/host/node/gpu-session.ts";
+import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../../src/run/checkpointer.ts";
+import { completeSpec } from "../../src/run/complete-spec.ts";
+import { METRIC_COLUMNS } from "../../src/run/metric-lines.ts";
+import { prepareRun } from "../../src/run/prepare.ts";
+import { runInFolder } from "../../src/run/run-in-folder.ts";
 import { CheckpointFolder } from "../../src/storage/checkpoint-file.ts";
 import { RunFolder } from "../../src/storage/run-folder.ts";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { RunStatus } from "../../src/experiments/sweep-folder.ts";
+import type { RunStatus } from "../../src/sweep/sweep-folder.ts";
 import { outcome, requireDone } from "../support/kills.ts";
 import { runProgram } from "../support/program.ts";
 import { missingForSlurm, type Slurm, startSlurm } from "../support/slurm.ts";

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Arena, record } from "../../src/gpu/recording.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchAdd, launchRelu, launchReluGrad } from "../../src/kernels/elementwise.ts";
 import { env } from "../../src/support/env.ts";
 import { empty, fromArray, persistent, readFloats } from "../../src/tensor/tensor.ts";

@@ -5,9 +5,9 @@ import { adapterFacts, findAdapter, isNullAdapter, requestDevice } from "../../s
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { defineKernel } from "../../src/gpu/kernel.ts";
 import { Arena, record } from "../../src/gpu/recording.ts";
-import { openDawn } from "../../src/host/node-webgpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
-import { shaderFiles } from "../../src/host/shader-files.ts";
+import { openDawn } from "../../src/host/node/node-webgpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { shaderFiles } from "../../src/host/node/shader-files.ts";
 import { launchRelu } from "../../src/kernels/elementwise.ts";
 import { launchGradInput } from "../../src/kernels/ghost-batch-norm-gradients.ts";
 import { DeviceError, ShaderError } from "../../src/support/errors.ts";

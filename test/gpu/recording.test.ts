@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Arena, planRecording, record } from "../../src/gpu/recording.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchAdd } from "../../src/kernels/elementwise.ts";
 import { F1 } from "../../src/models/f1.ts";
 import { materialize } from "../../src/nn/model-state.ts";

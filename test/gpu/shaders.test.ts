@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { definedKernels } from "../../src/gpu/kernel.ts";
 import { parseShader } from "../../src/gpu/shader.ts";
-import { shaderFiles } from "../../src/host/shader-files.ts";
+import { shaderFiles } from "../../src/host/node/shader-files.ts";
 import { raceCases } from "../cases/races.ts";
 import { barrierCount, findRaces, sharesMemory } from "../support/race-check.ts";
 

@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchConv2d } from "../../src/kernels/conv2d.ts";
 import { conv2dGeometry } from "../../src/kernels/conv2d-geometry.ts";
 import { momentsLayout } from "../../src/kernels/conv2d-moments.ts";

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { conv2dCases, conv2dErrorCases } from "../../src/cases/conv2d.ts";
 import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchConv2d, launchConv2dGradInput } from "../../src/kernels/conv2d.ts";
 import { conv2dGeometry } from "../../src/kernels/conv2d-geometry.ts";
 import { gradWeightPartials, launchConv2dGradWeight } from "../../src/kernels/conv2d-grad-weight.ts";

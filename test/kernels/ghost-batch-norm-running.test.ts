@@ -1,7 +1,7 @@
 // Running statistics on the GPU against float64.
 
 import { describe, expect, test } from "vitest";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchRunningStatistics, type RunningRule } from "../../src/kernels/ghost-batch-norm.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { updateRunningStatistics } from "../../src/reference/running-statistics.ts";

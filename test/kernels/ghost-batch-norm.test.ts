@@ -1,7 +1,7 @@
 // Ghost batch norm on the GPU against float64, on both variants: every pass by itself and the fused ones.
 
 import { describe, expect, test } from "vitest";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import {
   launchAffine,
   launchForward,

@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchMatmul, MATMUL_TILES, type MatmulCut } from "../../src/kernels/matmul.ts";
 import { launchSumRows } from "../../src/kernels/sum-rows.ts";
 import { matmul } from "../../src/reference/matmul.ts";

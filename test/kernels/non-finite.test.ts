@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchCountNonFinite, launchCountNonFiniteState } from "../../src/kernels/non-finite.ts";
 import { fromArray, persistent, readFloats, readTensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";

@@ -1,7 +1,7 @@
 // Pooling, dropout and the element-wise kernels on the GPU against float64.
 
 import { describe, expect, test } from "vitest";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchAvgPool, launchAvgPoolGradInput } from "../../src/kernels/avg-pool.ts";
 import { launchDropout } from "../../src/kernels/dropout.ts";
 import { launchAdd, launchRelu, launchReluGrad } from "../../src/kernels/elementwise.ts";

@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { exportWeights, readWeights } from "../../src/experiments/weights.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { createModel, type ModelOptions } from "../../src/models/index.ts";
 import { materialize } from "../../src/nn/model-state.ts";
 import { namedParameters, parameterCount } from "../../src/nn/module.ts";
 import { loadStateDict, stateDict } from "../../src/nn/state-dict.ts";
+import { exportWeights, readWeights } from "../../src/run/weights.ts";
 import { readSafetensors, writeSafetensors } from "../../src/storage/safetensors.ts";
 import { UsageError } from "../../src/support/errors.ts";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { F1, type F1Options } from "../../src/models/f1.ts";
 import { materialize } from "../../src/nn/model-state.ts";
 import { namedParameters, parameterCount } from "../../src/nn/module.ts";

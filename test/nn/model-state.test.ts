@@ -2,7 +2,7 @@
 
 import { beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { GhostBatchNorm } from "../../src/nn/ghost-batch-norm.ts";
 import { materialize, updateRunningStatistics } from "../../src/nn/model-state.ts";
 import { Sequential } from "../../src/nn/module.ts";

@@ -2,7 +2,7 @@
 
 import { beforeAll, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { Conv2d } from "../../src/nn/conv2d.ts";
 import { GhostBatchNorm } from "../../src/nn/ghost-batch-norm.ts";
 import { materialize } from "../../src/nn/model-state.ts";

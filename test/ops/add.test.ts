@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from "vitest";
 import { addCases } from "../../src/cases/add.ts";
 import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { add } from "../../src/ops/add.ts";
 import { relu } from "../../src/ops/relu.ts";
 import { addGradient, add as reference } from "../../src/reference/add.ts";

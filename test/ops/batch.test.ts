@@ -4,7 +4,7 @@ import { beforeAll, test } from "vitest";
 import { type BatchCase, batchCases } from "../../src/cases/batch.ts";
 import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchGather } from "../../src/kernels/batch.ts";
 import { drawCrop, batch as reference } from "../../src/reference/batch.ts";
 import { randomData } from "../../src/reference/random-data.ts";

@@ -2,7 +2,7 @@
 
 import { beforeAll, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchChannelBiasGrad } from "../../src/kernels/channel-bias.ts";
 import { addChannelBias } from "../../src/ops/channel-bias.ts";
 import { randomData } from "../../src/reference/random-data.ts";

@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { runnableVariants } from "../../src/gpu/variant.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { affineNorm } from "../../src/ops/affine-norm.ts";
 import { ghostBatchNorm } from "../../src/ops/ghost-batch-norm.ts";
 import { randomData } from "../../src/reference/random-data.ts";

@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchGradientNoise } from "../../src/kernels/gradient-noise.ts";
 import { mean, standardDeviation } from "../../src/support/statistics.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";

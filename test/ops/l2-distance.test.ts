@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from "vitest";
 import { l2DistanceCases } from "../../src/cases/l2-distance.ts";
 import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { l2Distance } from "../../src/ops/l2-distance.ts";
 import { l2Distance as reference } from "../../src/reference/l2-distance.ts";
 import { randomData } from "../../src/reference/random-data.ts";

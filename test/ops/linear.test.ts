@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { caseLabel } from "../../src/cases/label.ts";
 import { type LinearCase, linearCases } from "../../src/cases/linear.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { linear } from "../../src/ops/linear.ts";
 import { linearGradients, linear as reference } from "../../src/reference/linear.ts";
 import { randomData } from "../../src/reference/random-data.ts";

@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from "vitest";
 import { caseLabel } from "../../src/cases/label.ts";
 import { reluCases } from "../../src/cases/relu.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchReluGrad } from "../../src/kernels/elementwise.ts";
 import { relu } from "../../src/ops/relu.ts";
 import { randomData } from "../../src/reference/random-data.ts";

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { caseLabel } from "../../src/cases/label.ts";
 import { type SgdCase, sgdCases } from "../../src/cases/sgd.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../../src/kernels/sgd.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { l2Norm, type SgdOptions, sgdStep } from "../../src/reference/sgd.ts";

@@ -7,7 +7,7 @@ import {
   softmaxCrossEntropyCases,
 } from "../../src/cases/softmax-cross-entropy.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchMetrics } from "../../src/kernels/metrics.ts";
 import { softmaxCrossEntropy } from "../../src/ops/softmax-cross-entropy.ts";
 import { randomData } from "../../src/reference/random-data.ts";

@@ -2,7 +2,7 @@
 
 import { beforeAll, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { add } from "../../src/ops/add.ts";
 import { flatten } from "../../src/ops/flatten.ts";
 import { ghostBatchNorm } from "../../src/ops/ghost-batch-norm.ts";

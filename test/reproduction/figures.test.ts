@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type Figure, figureRuns } from "../../src/experiments/figures.ts";
-import { runOnce } from "../../src/experiments/runner.ts";
-import { ROWS } from "../../src/experiments/table1.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
+import { GpuSession } from "../../src/host/node/gpu-session.ts";
+import { type Figure, figureRuns } from "../../src/paper/figures.ts";
+import { ROWS } from "../../src/paper/table1.ts";
+import { runOnce } from "../../src/run/runner.ts";
 import { mean } from "../../src/support/statistics.ts";
 import { rankCorrelation } from "../support/rank-correlation.ts";
 

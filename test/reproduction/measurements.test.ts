@@ -2,20 +2,16 @@
 // the mean over the deviation, random directions. Each criterion also meets a method that is wired wrongly, and must refuse it.
 
 import { beforeAll, describe, expect, test } from "vitest";
-import { cellSpec } from "../../src/experiments/columns.ts";
-import { drawBatch, measureCovariance } from "../../src/experiments/measure/covariance.ts";
-import {
-  GradientMoments,
-  meanToDeviation,
-  noiseScale,
-} from "../../src/experiments/measure/gradient-noise-scale.ts";
-import { type MeasuredPoint, pointAfter } from "../../src/experiments/measure/point.ts";
-import { GradientProbe } from "../../src/experiments/measure/probe.ts";
-import { measureDirections, norm } from "../../src/experiments/measure/random-directions.ts";
-import { measureSharpness } from "../../src/experiments/measure/sharpness.ts";
-import { ROWS } from "../../src/experiments/table1.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { drawBatch, measureCovariance } from "../../src/measure/covariance.ts";
+import { GradientMoments, meanToDeviation, noiseScale } from "../../src/measure/gradient-noise-scale.ts";
+import { type MeasuredPoint, pointAfter } from "../../src/measure/point.ts";
+import { GradientProbe } from "../../src/measure/probe.ts";
+import { measureDirections, norm } from "../../src/measure/random-directions.ts";
+import { measureSharpness } from "../../src/measure/sharpness.ts";
+import { cellSpec } from "../../src/paper/columns.ts";
+import { ROWS } from "../../src/paper/table1.ts";
 import { readFloats } from "../../src/tensor/tensor.ts";
 
 const GHOST = 32;

@@ -5,11 +5,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type Column, cellSpec } from "../../src/experiments/columns.ts";
-import { RunSpec, type RunSpecInput } from "../../src/experiments/run-spec.ts";
-import { runOnce } from "../../src/experiments/runner.ts";
-import { ROWS } from "../../src/experiments/table1.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
+import { GpuSession } from "../../src/host/node/gpu-session.ts";
+import { type Column, cellSpec } from "../../src/paper/columns.ts";
+import { ROWS } from "../../src/paper/table1.ts";
+import { RunSpec, type RunSpecInput } from "../../src/run/run-spec.ts";
+import { runOnce } from "../../src/run/runner.ts";
 import { mean } from "../../src/support/statistics.ts";
 
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-miswired-"));

@@ -5,11 +5,11 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Column, cellSpec } from "../../src/experiments/columns.ts";
-import { RunSpec } from "../../src/experiments/run-spec.ts";
-import { type FinishedRun, runOnce } from "../../src/experiments/runner.ts";
-import { ROWS } from "../../src/experiments/table1.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
+import { GpuSession } from "../../src/host/node/gpu-session.ts";
+import { type Column, cellSpec } from "../../src/paper/columns.ts";
+import { ROWS } from "../../src/paper/table1.ts";
+import { RunSpec } from "../../src/run/run-spec.ts";
+import { type FinishedRun, runOnce } from "../../src/run/runner.ts";
 import { fitLine } from "../support/fit-line.ts";
 
 const SEEDS = [0, 1, 2];

@@ -6,10 +6,10 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:f
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type Column, cellSpec } from "../../src/experiments/columns.ts";
-import { runOnce } from "../../src/experiments/runner.ts";
-import { ROWS } from "../../src/experiments/table1.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
+import { GpuSession } from "../../src/host/node/gpu-session.ts";
+import { type Column, cellSpec } from "../../src/paper/columns.ts";
+import { ROWS } from "../../src/paper/table1.ts";
+import { runOnce } from "../../src/run/runner.ts";
 
 const source = process.env.GHOSTBATCH_IMAGES;
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-images-"));

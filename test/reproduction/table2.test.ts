@@ -5,12 +5,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type Column, cellSpec } from "../../src/experiments/columns.ts";
-import { imagesFor } from "../../src/experiments/images.ts";
-import type { RunSpec } from "../../src/experiments/run-spec.ts";
-import { runOnce } from "../../src/experiments/runner.ts";
-import { TABLE2_ROWS } from "../../src/experiments/table2.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
+import { GpuSession } from "../../src/host/node/gpu-session.ts";
+import { type Column, cellSpec } from "../../src/paper/columns.ts";
+import { imagesFor } from "../../src/paper/images.ts";
+import { TABLE2_ROWS } from "../../src/paper/table2.ts";
+import type { RunSpec } from "../../src/run/run-spec.ts";
+import { runOnce } from "../../src/run/runner.ts";
 import { pngBytes, writeFiles } from "../support/image-files.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-table2-"));

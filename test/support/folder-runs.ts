@@ -1,14 +1,14 @@
 // Little runs in folders of their own, in this process.
 
-import { completeSpec } from "../../src/experiments/complete-spec.ts";
-import type { ExecuteOptions } from "../../src/experiments/execute.ts";
-import { METRIC_COLUMNS } from "../../src/experiments/metric-lines.ts";
-import { type PreparedRun, prepareRun } from "../../src/experiments/prepare.ts";
-import { resumeRun } from "../../src/experiments/resume.ts";
-import { runInFolder } from "../../src/experiments/run-in-folder.ts";
-import type { RunSpecInput } from "../../src/experiments/run-spec.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { GpuSession } from "../../src/host/gpu-session.ts";
+import { GpuSession } from "../../src/host/node/gpu-session.ts";
+import { completeSpec } from "../../src/run/complete-spec.ts";
+import type { ExecuteOptions } from "../../src/run/execute.ts";
+import { METRIC_COLUMNS } from "../../src/run/metric-lines.ts";
+import { type PreparedRun, prepareRun } from "../../src/run/prepare.ts";
+import { resumeRun } from "../../src/run/resume.ts";
+import { runInFolder } from "../../src/run/run-in-folder.ts";
+import type { RunSpecInput } from "../../src/run/run-spec.ts";
 import { RunFolder } from "../../src/storage/run-folder.ts";
 
 export const SPEC: Partial<RunSpecInput> = {

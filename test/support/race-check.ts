@@ -6,7 +6,7 @@ import { detectRaces } from "wgsl_reflect/wgsl_reflect.module.js";
 import { emulatable } from "../../src/bench/races.ts";
 import { packParams } from "../../src/gpu/constant-buffers.ts";
 import { parseShader } from "../../src/gpu/shader.ts";
-import { shaderFiles } from "../../src/host/shader-files.ts";
+import { shaderFiles } from "../../src/host/node/shader-files.ts";
 
 /** One small dispatch of a kernel. */
 export interface RaceCase {

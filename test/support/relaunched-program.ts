@@ -1,6 +1,10 @@
 // A program that runs on the software GPU whatever it was started on, then waits for signals; with the argument `count` it
 // leaves at SIGUSR2 with 10 and the number of SIGINTs it had by then.
-import { endWithParent, relaunchOnSoftwareGpu, runningOnSoftwareNode } from "../../src/host/software-gpu.ts";
+import {
+  endWithParent,
+  relaunchOnSoftwareGpu,
+  runningOnSoftwareNode,
+} from "../../src/host/node/software-gpu.ts";
 
 endWithParent();
 if (!runningOnSoftwareNode()) {

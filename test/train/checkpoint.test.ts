@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { DataError } from "../../src/support/errors.ts";
 import { readFloats } from "../../src/tensor/tensor.ts";
 import { isFiniteState, type Position, START, type StateTensors } from "../../src/train/checkpoint.ts";

@@ -3,7 +3,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import type { RunningRule } from "../../src/kernels/ghost-batch-norm.ts";
 import { F1 } from "../../src/models/f1.ts";
 import { type ModelState, materialize } from "../../src/nn/model-state.ts";

@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { resetVelocity } from "../../src/nn/model-state.ts";
 import { loadStateDict, stateDict } from "../../src/nn/state-dict.ts";
 import { DeviceError } from "../../src/support/errors.ts";

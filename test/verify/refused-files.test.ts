@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { type TensorToStore, writeSafetensors } from "../../src/storage/safetensors.ts";
 import { DataError } from "../../src/support/errors.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";

@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import { openGpu } from "../../src/host/open-gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { createModel } from "../../src/models/index.ts";
 import { passes, worstOf } from "../../src/verify/compare.ts";
 import { openReferenceFile } from "../../src/verify/reference-file.ts";

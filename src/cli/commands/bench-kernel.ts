@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import { jsonText } from "../../bench/output.ts";
 import { benchUserKernel, targetOf, type UserKernelReport } from "../../bench/user-kernel.ts";
 import { type Message, userKernelInProcess } from "../../bench/user-kernel-process.ts";
-import { openGpu } from "../../host/open-gpu.ts";
+import { openGpu } from "../../host/node/open-gpu.ts";
 import { GhostbatchError, messageOf } from "../../support/errors.ts";
 import {
   type BenchFlags,

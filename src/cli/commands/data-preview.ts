@@ -1,8 +1,8 @@
 import { Command, Option } from "commander";
-import { datasetHelp, isStreamed } from "../../data/load.ts";
-import { bytesOf, drawSheet } from "../../data/sheet.ts";
-import { previewTraining } from "../../experiments/preview.ts";
-import { openGpu } from "../../host/open-gpu.ts";
+import { datasetHelp, isStreamed } from "../../data/dataset-forms.ts";
+import { bytesOf, drawSheet } from "../../datasets/sheet.ts";
+import { openGpu } from "../../host/node/open-gpu.ts";
+import { previewTraining } from "../../run/preview.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { adapterOption, dataDirOption, wholeNumber } from "../options.ts";
 import { loadOptions } from "../transfer-line.ts";

@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type CifarDescription, DEFAULT_DATA_DIRECTORY, describeCifar } from "../../data/cifar.ts";
 import { CIFAR_LAYOUTS, type CifarLayout } from "../../data/cifar-layout.ts";
-import { fetchCifar } from "../../data/fetch-cifar.ts";
-import { datasetHelp } from "../../data/load.ts";
-import { describeMnist } from "../../data/mnist.ts";
+import { datasetHelp } from "../../data/dataset-forms.ts";
+import { type CifarDescription, DEFAULT_DATA_DIRECTORY, describeCifar } from "../../datasets/cifar.ts";
+import { fetchCifar } from "../../datasets/fetch-cifar.ts";
+import { describeMnist } from "../../datasets/mnist.ts";
 import { formatBytes, formatCount, formatPercent } from "../../support/format.ts";
 import { dataDirOption, jsonOption } from "../options.ts";
 import { TransferLine } from "../transfer-line.ts";

@@ -1,11 +1,11 @@
 import { Command, Option } from "commander";
 import { measureVariants } from "../../bench/choose-variant.ts";
 import { type SelfTest, selfTest } from "../../bench/self-test.ts";
-import { versions } from "../../experiments/environment.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { type ListedAdapter, listAdapters } from "../../host/node-webgpu.ts";
-import { openGpu } from "../../host/open-gpu.ts";
-import { rememberTimes, type VariantChoice, variantChoice } from "../../host/variant-choice.ts";
+import { type ListedAdapter, listAdapters } from "../../host/node/node-webgpu.ts";
+import { openGpu } from "../../host/node/open-gpu.ts";
+import { rememberTimes, type VariantChoice, variantChoice } from "../../host/node/variant-choice.ts";
+import { versions } from "../../run/environment.ts";
 import { formatBytes, formatQuantity } from "../../support/format.ts";
 import { adapterOption, jsonOption } from "../options.ts";
 

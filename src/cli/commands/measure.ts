@@ -1,12 +1,12 @@
 import { basename } from "node:path";
 import Table from "cli-table3";
 import { Argument, Command, Option } from "commander";
-import { cellSpec } from "../../experiments/columns.ts";
-import { imagesFor } from "../../experiments/images.ts";
-import { MEASUREMENTS } from "../../experiments/measure/measurements.ts";
-import { pointAfter, pointOfRun } from "../../experiments/measure/point.ts";
-import type { Scale } from "../../experiments/scale.ts";
-import { ROWS } from "../../experiments/table1.ts";
+import { MEASUREMENTS } from "../../measure/measurements.ts";
+import { pointAfter, pointOfRun } from "../../measure/point.ts";
+import { cellSpec } from "../../paper/columns.ts";
+import { imagesFor } from "../../paper/images.ts";
+import type { Scale } from "../../paper/scale.ts";
+import { ROWS } from "../../paper/table1.ts";
 import { readLedger } from "../../report/ledger.ts";
 import { DataError, UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";

@@ -1,12 +1,12 @@
 import { Command, Option } from "commander";
-import type { Row } from "../../experiments/columns.ts";
-import { FIGURE_TITLES, FIGURES, type Figure, figureNotes, figureRuns } from "../../experiments/figures.ts";
-import { type Images, imagesFor } from "../../experiments/images.ts";
-import { figure4Cost, measureFigure4 } from "../../experiments/measure/figure4.ts";
-import type { FinishedRun } from "../../experiments/runner.ts";
-import { describeScale, type Scale } from "../../experiments/scale.ts";
-import { ROWS } from "../../experiments/table1.ts";
+import type { Row } from "../../paper/columns.ts";
+import { figure4Cost, measureFigure4 } from "../../paper/figure4.ts";
+import { FIGURE_TITLES, FIGURES, type Figure, figureNotes, figureRuns } from "../../paper/figures.ts";
+import { type Images, imagesFor } from "../../paper/images.ts";
+import { describeScale, type Scale } from "../../paper/scale.ts";
+import { ROWS } from "../../paper/table1.ts";
 import { describeDirections } from "../../report/describe-measurement.ts";
+import type { FinishedRun } from "../../run/runner.ts";
 import { formatCount, formatQuantity } from "../../support/format.ts";
 import { scaleOption, seedsOption, wholeNumber } from "../options.ts";
 import {

@@ -1,14 +1,14 @@
 import { resolve } from "node:path";
 import Table from "cli-table3";
 import { Command, Option } from "commander";
-import { type GridRun, readGrid } from "../../experiments/grid.ts";
-import { slurmScript } from "../../experiments/slurm.ts";
-import { Sweep } from "../../experiments/sweep.ts";
-import { type RunStatus, SweepFolder } from "../../experiments/sweep-folder.ts";
-import { requireAdapter } from "../../host/open-gpu.ts";
+import { requireAdapter } from "../../host/node/open-gpu.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { StoppedError } from "../../support/errors.ts";
 import { formatCount, formatDuration } from "../../support/format.ts";
+import { type GridRun, readGrid } from "../../sweep/grid.ts";
+import { slurmScript } from "../../sweep/slurm.ts";
+import { Sweep } from "../../sweep/sweep.ts";
+import { type RunStatus, SweepFolder } from "../../sweep/sweep-folder.ts";
 import {
   adapterOption,
   checkpointInterval,

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Command } from "commander";
-import { completeSpec } from "../../experiments/complete-spec.ts";
-import { dataPlaceOf } from "../../experiments/data-place.ts";
+import { GpuSession } from "../../host/node/gpu-session.ts";
+import { completeSpec } from "../../run/complete-spec.ts";
+import { dataPlaceOf } from "../../run/data-place.ts";
 import {
   describePlan,
   outlinedData,
@@ -10,10 +11,11 @@ import {
   planTraining,
   requireRoom,
   type TrainingPlan,
-} from "../../experiments/dry-run.ts";
-import { environmentOf } from "../../experiments/environment.ts";
-import { METRIC_COLUMNS } from "../../experiments/metric-lines.ts";
-import { planRun, prepareRun } from "../../experiments/prepare.ts";
+} from "../../run/dry-run.ts";
+import { environmentOf } from "../../run/environment.ts";
+import { METRIC_COLUMNS } from "../../run/metric-lines.ts";
+import { planRun } from "../../run/plan-run.ts";
+import { prepareRun } from "../../run/prepare.ts";
 import {
   newestUnfinishedRun,
   requireSameOptions,
@@ -21,12 +23,11 @@ import {
   specOfRun,
   summaryOf,
   tidyFinishedRun,
-} from "../../experiments/resume.ts";
-import { RunControl } from "../../experiments/run-control.ts";
-import { runInFolder } from "../../experiments/run-in-folder.ts";
-import { specHash } from "../../experiments/run-spec.ts";
-import type { RunSummary } from "../../experiments/run-summary.ts";
-import { GpuSession } from "../../host/gpu-session.ts";
+} from "../../run/resume.ts";
+import { RunControl } from "../../run/run-control.ts";
+import { runInFolder } from "../../run/run-in-folder.ts";
+import type { RunSummary } from "../../run/run-summary.ts";
+import { specHash } from "../../run/spec-hash.ts";
 import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
 import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { openGpu } from "../../host/open-gpu.ts";
+import { openGpu } from "../../host/node/open-gpu.ts";
 import { DataError } from "../../support/errors.ts";
 import { type Comparison, passes, worstOf } from "../../verify/compare.ts";
 import { openReferenceFile, type ReferenceFile } from "../../verify/reference-file.ts";

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { completeSpec } from "../../experiments/complete-spec.ts";
-import { exportWeights, importWeights, specOfRun } from "../../experiments/weights.ts";
-import { openGpu } from "../../host/open-gpu.ts";
+import { openGpu } from "../../host/node/open-gpu.ts";
+import { completeSpec } from "../../run/complete-spec.ts";
+import { exportWeights, importWeights, specOfRun } from "../../run/weights.ts";
 import { formatCount } from "../../support/format.ts";
 import { adapterOption, dataDirOption, jsonOption } from "../options.ts";
 import { loadOptions } from "../transfer-line.ts";

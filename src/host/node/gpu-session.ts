@@ -1,0 +1,32 @@
+/** The GPU of a command's process: opened when it is first needed, and once more where it was lost. */
+import type { Gpu } from "../../gpu/gpu.ts";
+import { openGpu } from "./open-gpu.ts";
+
+export class GpuSession {
+  readonly #adapter: string | undefined;
+  readonly #onOpen: (gpu: Gpu) => void;
+  #gpu: Promise<Gpu> | null = null;
+
+  /** @param options.onOpen sees every device that is opened */
+  constructor({
+    adapter,
+    onOpen = () => undefined,
+  }: { adapter?: string | undefined; onOpen?: (gpu: Gpu) => void } = {}) {
+    this.#adapter = adapter;
+    this.#onOpen = onOpen;
+  }
+
+  /** @throws DeviceError as openGpu */
+  open(): Promise<Gpu> {
+    this.#gpu ??= openGpu({ adapter: this.#adapter, relaunch: true }).then((gpu) => {
+      this.#onOpen(gpu);
+      return gpu;
+    });
+    return this.#gpu;
+  }
+
+  /** Forgets a device that is lost: the next `open` gives a new one. */
+  forget(): void {
+    this.#gpu = null;
+  }
+}

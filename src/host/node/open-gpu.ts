@@ -1,0 +1,77 @@
+/** From nothing to a Gpu in Node: the adapter asked for, a hardware one, or the software one where there is none. */
+import { adapterFacts, findAdapter, requestDevice } from "../../gpu/adapter.ts";
+import { Gpu } from "../../gpu/gpu.ts";
+import { env } from "../../support/env.ts";
+import { DeviceError } from "../../support/errors.ts";
+import { listAdapters, openDawn } from "./node-webgpu.ts";
+import { pollPatiently } from "./patient-polling.ts";
+import { shaderFiles } from "./shader-files.ts";
+import { relaunchOnSoftwareGpu, runningOnSoftwareNode, softwareNodePath } from "./software-gpu.ts";
+import { variantChoice } from "./variant-choice.ts";
+
+const SOFTWARE_NAME = /^(software|llvmpipe|lavapipe)$/i;
+
+export interface OpenGpuOptions {
+  /** Part of an adapter's name, or "software"; without it the fastest hardware adapter, and software where there is nothing else. */
+  readonly adapter?: string | undefined;
+  /**
+   * Whether this process may start its command line anew on the software GPU that `npm run setup` installed, and stand in for it
+   * until it ends, where it needs that one: a command line may, a program that has begun its work may not. Default false.
+   */
+  readonly relaunch?: boolean;
+}
+
+/** @throws DeviceError when there is no such adapter, saying which there are and what to do */
+export async function openGpu({ adapter: wanted, relaunch = false }: OpenGpuOptions = {}): Promise<Gpu> {
+  const elsewhere = !runningOnSoftwareNode() && softwareNodePath() !== null;
+  if (isSoftware(wanted) && relaunch && elsewhere) return relaunchOnSoftwareGpu();
+  const { adapter, cause } = await adapterNamed(wanted);
+  if (adapter) {
+    const facts = adapterFacts(adapter.info);
+    if (facts.software) pollPatiently();
+    const gpu = new Gpu(await requestDevice(adapter), facts, shaderFiles);
+    const { variant, reason } = variantChoice(gpu);
+    gpu.variant = variant;
+    if (env.debugLevel() >= 1) console.error(`device ${facts.name}, ${variant} kernels by ${reason}`);
+    return gpu;
+  }
+  if (wanted === undefined && relaunch && elsewhere) return relaunchOnSoftwareGpu();
+  throw new DeviceError(await noAdapter(wanted, elsewhere), { cause });
+}
+
+/** Checks that `openGpu` of a command line would find an adapter of this name. @throws DeviceError as it does */
+export async function requireAdapter(wanted: string): Promise<void> {
+  const elsewhere = !runningOnSoftwareNode() && softwareNodePath() !== null;
+  if (isSoftware(wanted) && elsewhere) return;
+  const { adapter, cause } = await adapterNamed(wanted);
+  if (!adapter) throw new DeviceError(await noAdapter(wanted, elsewhere), { cause });
+}
+
+function isSoftware(wanted: string | undefined): boolean {
+  return wanted !== undefined && SOFTWARE_NAME.test(wanted);
+}
+
+/** Null where there is none of that name, with why. */
+async function adapterNamed(
+  wanted: string | undefined,
+): Promise<{ adapter: GPUAdapter | null; cause?: unknown }> {
+  const software = isSoftware(wanted);
+  const root = await openDawn(wanted === undefined || software ? {} : { adapter: wanted });
+  try {
+    const adapter = await findAdapter(root);
+    const other = adapter !== null && software && !adapterFacts(adapter.info).software;
+    return { adapter: other ? null : adapter };
+  } catch (cause) {
+    return { adapter: null, cause };
+  }
+}
+
+/** What there is instead, and what to do. */
+async function noAdapter(wanted: string | undefined, elsewhere: boolean): Promise<string> {
+  const there = (await listAdapters()).map(({ name, backend }) => `${name} (${backend})`);
+  const listed = there.length > 0 ? there.join(", ") : "none";
+  if (wanted !== undefined) return `no adapter named ${JSON.stringify(wanted)}: there are ${listed}`;
+  return elsewhere
+    ? `no GPU adapter in this process: run the program on the software GPU's node, ${softwareNodePath()}, or install a driver with Vulkan, Metal or D3D12`
+    : "no GPU adapter: `npm run setup` in a checkout of ghostbatch installs a software GPU; or install a driver with Vulkan, Metal or D3D12";
+}

@@ -1,0 +1,75 @@
+// The software GPU that set-up installs into .software-gpu/ of a checkout: only a node of its own can load it, so a
+// process that needs it starts its command line anew on that node and stands in for it until it ends.
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { DeviceError } from "../../support/errors.ts";
+
+const FOLDER = fileURLToPath(new URL("../../../.software-gpu", import.meta.url));
+
+/** Signals that end or steer a run, passed on to the process that runs. */
+const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+
+/** The node that runs on the software GPU, or null where that is not installed, or was moved since. */
+export function softwareNodePath(): string | null {
+  const stamp = join(FOLDER, "complete.json");
+  // Programs name their loader by an absolute path: a moved folder does not run until set-up has fitted it.
+  const fits = existsSync(stamp) && JSON.parse(readFileSync(stamp, "utf8")).folder === FOLDER;
+  return fits ? join(FOLDER, "bin", "node") : null;
+}
+
+/** Whether this process runs on it already. */
+export function runningOnSoftwareNode(): boolean {
+  return process.execPath === join(FOLDER, "bin", "node.real");
+}
+
+/**
+ * Runs this process's command line again on the software GPU, with the same terminal and files, and ends as that ends:
+ * with its exit code, or by its signal. Call it before anything is written or printed.
+ *
+ * @throws DeviceError where the software GPU is not installed
+ */
+export function relaunchOnSoftwareGpu(): Promise<never> {
+  const node = softwareNodePath();
+  if (node === null) throw new DeviceError(`no software GPU in ${FOLDER}: \`npm run setup\` installs it`);
+  return new Promise((_, reject) => {
+    const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], {
+      stdio: ["inherit", "inherit", "inherit", "ipc"],
+      // A session of its own: a terminal's Ctrl-C then reaches this process alone, and is passed on once.
+      detached: true,
+    });
+    const forward = (signal: NodeJS.Signals) => child.kill(signal);
+    for (const signal of FORWARDED) {
+      // What this process would have done at a signal is now the other's to do.
+      process.removeAllListeners(signal);
+      process.on(signal, forward);
+    }
+    const pause = () => {
+      child.kill("SIGSTOP");
+      process.kill(process.pid, "SIGSTOP");
+    };
+    process.on("SIGTSTP", pause);
+    process.on("SIGCONT", forward);
+
+    child.on("error", (cause) =>
+      reject(new DeviceError(`${node} does not start: ${cause.message}`, { cause })),
+    );
+    child.on("exit", (code, signal) => {
+      if (signal === null) process.exit(code ?? 1);
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    });
+  });
+}
+
+/**
+ * In a process that `relaunchOnSoftwareGpu` started: sends itself SIGTERM when the process that started it is gone,
+ * however that ended. The command line calls it first of all.
+ */
+export function endWithParent(): void {
+  if (!runningOnSoftwareNode() || !process.channel) return;
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+  // Listening for it would keep this process from ending by itself.
+  process.channel.unref();
+}

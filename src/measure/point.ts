@@ -1,0 +1,79 @@
+/** The model and the data that a measurement is made on: of a finished run, or after some epochs of a row's small batch. */
+
+import { join } from "node:path";
+import { placeDataset } from "../data/feed.ts";
+import type { ResidentDataset } from "../data/resident.ts";
+import type { LoadOptions } from "../datasets/load.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { type ModelState, materialize } from "../nn/model-state.ts";
+import { loadStateDict, type StateTensor } from "../nn/state-dict.ts";
+import { dataOptions, trainOptions } from "../run/execute.ts";
+import { inMemory } from "../run/in-memory.ts";
+import type { PlannedRun } from "../run/plan-run.ts";
+import { prepareRun } from "../run/prepare.ts";
+import { specOfRun } from "../run/resume.ts";
+import type { RunSpec } from "../run/run-spec.ts";
+import { readSafetensors } from "../storage/safetensors.ts";
+import { Trainer } from "../train/trainer.ts";
+
+export interface MeasuredPoint {
+  readonly state: ModelState;
+  readonly data: ResidentDataset;
+  readonly spec: RunSpec;
+  /** Samples that are normalized together: the ghosts of its training, or its small batch. */
+  readonly ghostSize: number;
+  /** For a caption. */
+  readonly description: string;
+}
+
+/** Samples of the loss that sharpness and directions are measured on. */
+export const LOSS_SAMPLES = 2048;
+/** Ghosts of the largest batch whose covariance is measured. */
+export const COVARIANCE_GHOSTS = 64;
+
+/** Samples that are normalized together where a ghost is measured. */
+export function ghostSizeOf({ ghostSize, referenceBatchSize, batchSize }: RunSpec): number {
+  return ghostSize ?? Math.min(referenceBatchSize, batchSize);
+}
+
+/** Ghosts of the largest batch that is measured, or trained on before. */
+function maximumGhosts({ spec, epoch }: PlannedRun): number {
+  const measured = Math.max(COVARIANCE_GHOSTS, Math.ceil(LOSS_SAMPLES / ghostSizeOf(spec)));
+  return Math.max(measured, epoch.full?.ghosts ?? 0, epoch.last.ghosts);
+}
+
+/** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
+export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
+  const spec = await specOfRun(folder);
+  const prepared = await prepareRun(spec, load);
+  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
+  const path = join(folder, "weights.safetensors");
+  const weights = new Map<string, StateTensor>();
+  for (const [name, { shape, data }] of (await readSafetensors(path)).tensors) {
+    if (data instanceof Float32Array) weights.set(name, { shape, data: Float32Array.from(data) });
+  }
+  await loadStateDict(state, weights, path);
+  const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
+  const point = { state, data, spec, ghostSize: ghostSizeOf(spec) };
+  return { ...point, description: `the final weights of ${folder}` };
+}
+
+/** A model of the specification after some epochs of its own training; 0 leaves the first weights. */
+export async function pointAfter(
+  gpu: Gpu,
+  spec: RunSpec,
+  epochs: number,
+  load: LoadOptions = {},
+): Promise<MeasuredPoint> {
+  const prepared = await prepareRun(spec, load);
+  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
+  const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
+  const description = `${spec.model} with batches of ${spec.batchSize} after ${epochs} epochs`;
+  const point = { state, data, spec, ghostSize: ghostSizeOf(spec) };
+  if (epochs === 0) return { ...point, description: `${spec.model} before training` };
+  const steps = Math.round(epochs * prepared.regime.stepsPerEpoch);
+  const trainer = await Trainer.create(gpu, state, data, trainOptions(prepared));
+  const events = trainer.run(0, ({ step }) => step < steps);
+  while (!(await events.next()).done);
+  return { ...point, description };
+}

@@ -1,0 +1,119 @@
+/**
+ * Loss and gradient of a model at weights of one's choice, on samples of one's choice, without training it: what all
+ * measurements are made of. Batch norm normalizes each ghost by its own statistics, as in training, and dropout drops.
+ */
+import type { ResidentDataset } from "../data/resident.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { Arena, planRecording, type Recording, record } from "../gpu/recording.ts";
+import type { ModelState } from "../nn/model-state.ts";
+import { DEFAULT_MEMORY } from "../run/run-spec.ts";
+import { persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
+import { type GhostLayout, partitionBatch } from "../train/ghosts.ts";
+import { chooseSlab } from "../train/slab-size.ts";
+import { StepUniform } from "../train/step-uniform.ts";
+import { batchGradient, batchLoss, gatherTraining } from "../train/training-step.ts";
+
+export interface ProbeOptions {
+  /** Samples of one batch. */
+  readonly batchSize: number;
+  /** Samples that are normalized together. */
+  readonly ghostSize: number;
+  /** Bytes that the tensors of a batch may take; larger ones go through in slabs of whole ghosts. As of a run by default. */
+  readonly memoryBytes?: number;
+  /** Memory that probes share which are not asked at the same time. */
+  readonly arena?: Arena;
+  /** σ of the factors z_n ~ N(1, σ²) on samples' gradients; none by default. */
+  readonly gradientNoise?: number;
+}
+
+/** Step values of a step that is not made: nothing is updated, so rates do not matter. */
+const STILL = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, epoch: 0 };
+
+export interface ProbedGradient {
+  readonly loss: number;
+  /** The flat gradient; gaps between parameters are 0. */
+  readonly gradient: Float32Array<ArrayBuffer>;
+}
+
+/** Gradients of whole batches of training images, unaugmented. */
+export class GradientProbe {
+  readonly layout: GhostLayout;
+  readonly #gpu: Gpu;
+  readonly #state: ModelState;
+  readonly #recordings: { gradient: Recording; loss: Recording };
+  readonly #tensors: { order: Tensor; log: Tensor };
+  readonly #step: StepUniform;
+
+  private constructor(
+    state: ModelState,
+    parts: {
+      layout: GhostLayout;
+      recordings: { gradient: Recording; loss: Recording };
+      tensors: { order: Tensor; log: Tensor };
+      step: StepUniform;
+    },
+  ) {
+    this.#gpu = state.gpu;
+    this.#state = state;
+    this.layout = parts.layout;
+    this.#recordings = parts.recordings;
+    this.#tensors = parts.tensors;
+    this.#step = parts.step;
+  }
+
+  /** The model must have been materialized for as many ghosts as a batch has. */
+  static async create(
+    state: ModelState,
+    data: ResidentDataset,
+    options: ProbeOptions,
+  ): Promise<GradientProbe> {
+    const { gpu } = state;
+    const { batchSize, ghostSize, gradientNoise = 0, arena = new Arena(gpu) } = options;
+    const { memoryBytes = DEFAULT_MEMORY * 2 ** 20 } = options;
+    const layout = partitionBatch({ samples: batchSize, batchSize, ghostSize, policy: "exact" });
+    const step = new StepUniform(gpu);
+    const tensors = {
+      order: persistent(gpu, [batchSize], { dtype: "u32", label: "order" }),
+      log: persistent(gpu, [1, 8], { label: "log" }),
+    };
+    const all = { ...tensors, step: step.tensor };
+    const input = gatherTraining(state, data, all, false);
+    const gradient = (maximumSlab: number) => () =>
+      batchGradient(state, all, layout, { maximumSlab, input, gradientNoise });
+    const maximumSlab = chooseSlab(
+      layout,
+      memoryBytes,
+      (_, samples) => planRecording(gpu, gradient(samples)).bytes,
+    );
+    const recordings = {
+      gradient: await record(gpu, arena, "gradient", gradient(maximumSlab)),
+      loss: await record(gpu, arena, "loss", () => batchLoss(state, all, layout, { maximumSlab, input })),
+    };
+    return new GradientProbe(state, { layout, recordings, tensors, step });
+  }
+
+  /** @param samples [batchSize] positions in the training split; `draw` decides dropout's mask and the noise */
+  async gradient(samples: Uint32Array<ArrayBuffer>, draw = 0): Promise<ProbedGradient> {
+    const loss = await this.#replay(this.#recordings.gradient, samples, draw);
+    return { loss, gradient: await readFloats(this.#state.gradients) };
+  }
+
+  /** The loss alone, forward only. */
+  loss(samples: Uint32Array<ArrayBuffer>, draw = 0): Promise<number> {
+    return this.#replay(this.#recordings.loss, samples, draw);
+  }
+
+  async #replay(recording: Recording, samples: Uint32Array<ArrayBuffer>, draw: number): Promise<number> {
+    this.#gpu.write(this.#tensors.order, samples);
+    this.#step.write({ ...STILL, seed: draw, step: 0, firstSample: 0 });
+    recording.replay();
+    return (await readFloats(this.#tensors.log))[0]!;
+  }
+}
+
+/** Places of the parameters in the flat buffers: everything else there is a gap that stays 0. */
+export function parameterRanges(
+  state: ModelState,
+): { readonly name: string; readonly start: number; readonly size: number }[] {
+  return state.parameters.map(([name, { value, size }]) => ({ name, start: value.byteOffset / 4, size }));
+}

@@ -1,0 +1,98 @@
+/** The columns of Tables 1 and 2: each adds one cure to the one before. */
+import { RunSpec, type RunSpecInput } from "../run/run-spec.ts";
+import { type Scale, settingsOf } from "./scale.ts";
+
+export const COLUMNS = ["SB", "LB", "LR", "GBN", "RA"] as const;
+export type Column = (typeof COLUMNS)[number];
+
+/**
+ * Methods that the paper's tables do not have: the linear rule with warm-up (Goyal et al. 2017) on ghosts, multiplicative
+ * gradient noise at the small batch's rate (Hoffer et al. 2017, section 4), and growing the batch instead of cutting the
+ * rate (Smith et al. 2018).
+ */
+export const EXTRA_COLUMNS = ["LINEAR", "NOISE", "GROWTH"] as const;
+export type Method = Column | (typeof EXTRA_COLUMNS)[number];
+export const METHODS: readonly Method[] = [...COLUMNS, ...EXTRA_COLUMNS];
+
+/** "SB", "LB", "+LR", "+GBN", "+RA", as the paper heads them, and names for the others. */
+export function columnTitle(method: Method): string {
+  const others: Partial<Record<Method, string>> = {
+    SB: "SB",
+    LB: "LB",
+    LINEAR: "linear + warm-up + GBN",
+    NOISE: "LB + gradient noise",
+    GROWTH: "growing batch",
+  };
+  return others[method] ?? `+${method}`;
+}
+
+export type Base = Omit<RunSpecInput, "batchSize" | "referenceBatchSize">;
+
+/** The small batch, the large batch, the ghost size, and the rest of the runs' specification. */
+export interface Setting {
+  readonly small: number;
+  readonly large: number;
+  readonly ghost: number;
+  /** Steps of the linear rule's warm-up. */
+  readonly warmupSteps: number;
+  readonly base: Base;
+}
+
+export interface Row {
+  readonly network: string;
+  readonly dataset: string;
+  /** Validation accuracy as published, percent. */
+  readonly paper: Readonly<Record<Column, number>>;
+  readonly scales: Readonly<Record<"small" | "full", Setting>>;
+  /** How the small scale differs from the paper's setting, for the table's caption. */
+  readonly reduced: string;
+}
+
+/** Choices of the authors' released code, which the paper's numbers come from. */
+export const AS_RELEASED = {
+  partial: "authors",
+  runningRule: "sequential",
+  momentumReset: "epoch",
+  clipNorm: 5,
+} as const;
+
+export interface CellChoice {
+  readonly column: Method;
+  readonly scale: Scale;
+  readonly seed: number;
+  /** The images that stand in for the row's data set, from images.ts; the row's own without it. */
+  readonly images?: string | undefined;
+}
+
+/** The run of one cell. */
+export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice): RunSpec {
+  const { base: name, epochScale } = settingsOf(scale);
+  const { small, large, ghost, warmupSteps, base } = row.scales[name];
+  const warmup = Math.max(1, Math.round(warmupSteps * epochScale));
+  const common = {
+    ...base,
+    ...(images !== undefined && { dataset: images }),
+    referenceBatchSize: small,
+    seed,
+    epochScale,
+  };
+  const cures: Record<Method, Partial<RunSpecInput> & { batchSize: number }> = {
+    SB: { batchSize: small },
+    LB: { batchSize: large },
+    LR: { batchSize: large, learningRateRule: "sqrt" },
+    GBN: { batchSize: large, learningRateRule: "sqrt", ghostSize: ghost },
+    // An adapted epoch costs as much as any other, so it is evaluated as often per step as the small batch is.
+    RA: {
+      batchSize: large,
+      learningRateRule: "sqrt",
+      ghostSize: ghost,
+      regime: "adapted",
+      evaluateEvery: (base.evaluateEvery ?? 1) * (large / small),
+    },
+    LINEAR: { batchSize: large, learningRateRule: "linear", ghostSize: ghost, warmupSteps: warmup },
+    // σ² = B / B_S − 1 gives the mean gradient of the large batch the covariance of the small one's.
+    NOISE: { batchSize: large, gradientNoise: Math.sqrt(large / small - 1) },
+    GROWTH: { batchSize: small, ghostSize: ghost, batchGrowth: true },
+  };
+  return RunSpec.parse({ ...common, ...cures[column] });
+}

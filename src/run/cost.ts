@@ -1,0 +1,145 @@
+/** What a list of runs would take: steps, samples, operations, and time from a measured step. */
+
+import { isStreamed, outlineDataset } from "../data/dataset-forms.ts";
+import { placeDataset } from "../data/feed.ts";
+import { type LoadOptions, loadDataset } from "../datasets/load.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Plan } from "../gpu/recording.ts";
+import { materialize } from "../nn/model-state.ts";
+import { parameterCount } from "../nn/module.ts";
+import { partitionBatch, samplesOfSteps } from "../train/ghosts.ts";
+import type { RegimePhase } from "../train/regime.ts";
+import { Trainer } from "../train/trainer.ts";
+import { dataOptions, trainOptions } from "./execute.ts";
+import { batchStages } from "./growing-batch.ts";
+import { type OutlinedStep, outlineStep } from "./outlined-step.ts";
+import { type DataFacts, planRun } from "./plan-run.ts";
+import { prepareRun } from "./prepare.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+export interface RunCost {
+  readonly spec: RunSpec;
+  readonly parameters: number;
+  readonly stepsPerEpoch: number;
+  /** Steps in which the rate rises linearly to the first of `phases`. */
+  readonly warmupSteps: number;
+  readonly steps: number;
+  readonly epochs: number;
+  readonly samples: number;
+  readonly flopsPerSample: number;
+  /** Of the training steps; evaluation comes to some 7 % more with one an epoch. */
+  readonly flops: number;
+  /** Where the learning rate changes, and to what. */
+  readonly phases: readonly Pick<RegimePhase, "step" | "epoch" | "learningRate">[];
+}
+
+/** The facts of the data of a run, from the files where only they tell. */
+export async function dataFactsOf(spec: RunSpec, load: LoadOptions = {}): Promise<DataFacts> {
+  const outline = outlineDataset(spec.dataset);
+  const facts = outline ?? (await loadDataset(spec.dataset, load));
+  const whole = "trainCount" in facts ? facts.trainCount : facts.train.count;
+  const { name, classes, channels, height, width } = facts;
+  return { name, classes, channels, height, width, count: spec.subset?.train ?? whole };
+}
+
+/** Costs of runs; nothing is trained and no images are needed but those of a folder. */
+export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], load: LoadOptions): Promise<RunCost[]> {
+  const perSample = new Map<string, number>();
+  const costs: RunCost[] = [];
+  for (const spec of specs) {
+    const facts = await dataFactsOf(spec, load);
+    const { model, width, hidden, variant } = spec;
+    const key = JSON.stringify([model, width, hidden, variant, facts]);
+    const flopsPerSample = perSample.get(key) ?? flopsPerSampleOf(gpu, spec, facts);
+    perSample.set(key, flopsPerSample);
+    costs.push(costOf(spec, facts, flopsPerSample));
+  }
+  return costs;
+}
+
+/** The cost of one run whose network takes so many operations for a sample, forward and backward. */
+export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number): RunCost {
+  const plans = batchStages(planRun(spec, facts), facts);
+  const { model } = plans[0]!;
+  let [steps, samples, epochs] = [0, 0, 0];
+  const changes: { step: number; epoch: number; learningRate: number }[] = [];
+  for (const { regime, epoch } of plans) {
+    changes.push(
+      ...regime.phases.map((phase) => ({
+        step: steps + phase.step,
+        epoch: epochs + phase.epoch,
+        learningRate: phase.learningRate,
+      })),
+    );
+    samples += samplesOfSteps(epoch, regime.totalSteps);
+    steps += regime.totalSteps;
+    epochs += regime.totalEpochs;
+  }
+  return {
+    spec,
+    parameters: parameterCount(model),
+    stepsPerEpoch: plans[0]!.regime.stepsPerEpoch,
+    warmupSteps: plans[0]!.regime.warmupSteps,
+    steps,
+    epochs,
+    samples,
+    flopsPerSample,
+    flops: flopsPerSample * samples,
+    phases: changes,
+  };
+}
+
+/** Samples of the batch that operations are counted on: the optimizer's share is as in a real batch, or a little more. */
+const COUNTED_BATCH = 128;
+
+function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): number {
+  return plannedFlops(gpu, spec, facts, (outlined, samples) => {
+    const layout = partitionBatch({ samples, batchSize: samples, ghostSize: samples, policy: "exact" });
+    return outlined.plan(layout, samples);
+  });
+}
+
+/** Operations of one sample's way forward through the network of a run. */
+export async function forwardFlopsOf(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<number> {
+  const facts = await dataFactsOf(spec, load);
+  return plannedFlops(gpu, spec, facts, (outlined, samples) => outlined.planEvaluation(samples));
+}
+
+/** Operations a sample of what is planned for some samples. */
+function plannedFlops(
+  gpu: Gpu,
+  spec: RunSpec,
+  facts: DataFacts,
+  planOf: (outlined: OutlinedStep, samples: number) => Plan,
+): number {
+  const { model } = planRun(spec, facts);
+  const samples = Math.min(COUNTED_BATCH, facts.count);
+  const { result } = gpu.planOnly(() => {
+    const running = { rule: spec.runningRule, momentum: spec.runningMomentum };
+    const options = { augment: spec.augmentation, running, maximumGhosts: 1 };
+    return planOf(outlineStep(gpu, { model, spec }, facts, options), samples);
+  });
+  return result.cost.flops / samples;
+}
+
+/**
+ * Operations a second of one training step of a run, compiled and timed; the state it changes is thrown away. Null where
+ * the data are streamed: how fast they come is not known before they do.
+ */
+export async function measureRate(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<number | null> {
+  if (isStreamed(spec.dataset)) return null;
+  const prepared = await prepareRun({ ...spec, batchGrowth: false }, load);
+  const { full, last } = prepared.epoch;
+  return gpu.lifetime(async () => {
+    const state = materialize(gpu, prepared.model, {
+      seed: 0,
+      maximumGhosts: Math.max(full?.ghosts ?? 0, last.ghosts),
+    });
+    const data = await placeDataset(gpu, prepared.dataset, dataOptions(prepared));
+    const trainer = await Trainer.create(gpu, state, data, trainOptions(prepared));
+    await trainer.profile();
+    const times = await trainer.profile();
+    const seconds = times.reduce((sum, { ms }) => sum + ms, 0) / 1000;
+    return trainer.plan.cost.flops / seconds;
+  });
+}

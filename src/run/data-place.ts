@@ -1,0 +1,20 @@
+import { join } from "node:path";
+import { z } from "zod";
+import type { LoadOptions } from "../datasets/load.ts";
+import { readJson } from "../storage/run-folder.ts";
+
+const Start = z.object({ workingDirectory: z.string().optional(), dataDirectory: z.string().optional() });
+const Environment = Start.extend({ resumed: z.array(Start).default([]) });
+
+/**
+ * Where the data of a run are that was begun before, as its record says: the folder that was named last, and the one that the
+ * run was started in. Nothing of a record that does not say it, or that is damaged: whoever takes the run over judges that.
+ * @param path the run folder
+ */
+export async function dataPlaceOf(path: string): Promise<Pick<LoadOptions, "dataDir" | "baseDirectory">> {
+  const record = Environment.safeParse(await readJson(join(path, "environment.json")).catch(() => null));
+  if (!record.success) return {};
+  const { resumed, ...first } = record.data;
+  const named = [first, ...resumed].findLast(({ dataDirectory }) => dataDirectory !== undefined);
+  return { dataDir: named?.dataDirectory, baseDirectory: first.workingDirectory };
+}

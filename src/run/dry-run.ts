@@ -1,0 +1,195 @@
+/** What a run would take, from recording its step without running it. */
+import { isStreamed, outlineDataset } from "../data/dataset-forms.ts";
+import { isImageDataset } from "../data/feed.ts";
+import { bucketBytes } from "../gpu/buffer-pool.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { arenaBytes } from "../gpu/recording.ts";
+import { parameterCount } from "../nn/module.ts";
+import { CapacityError, DeviceError } from "../support/errors.ts";
+import { formatBytes, formatCount, formatQuantity } from "../support/format.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { samplesOfSteps } from "../train/ghosts.ts";
+import { learningRateTable } from "../train/regime.ts";
+import { chooseEvaluationBatch, chooseSlab } from "../train/slab-size.ts";
+import { dataOptions, trainOptions } from "./execute.ts";
+import { batchStages } from "./growing-batch.ts";
+import { outlineStep } from "./outlined-step.ts";
+import { type DataFacts, factsOf, type PlannedRun, planRun } from "./plan-run.ts";
+import type { PreparedRun } from "./prepare.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+export interface TrainingPlan {
+  readonly model: string;
+  readonly dataset: string;
+  readonly adapter: string;
+  /** What of the model the adapter cannot hold, one sentence each; such a run cannot start there. */
+  readonly refused: readonly string[];
+  readonly parameters: number;
+  /** Bytes of parameters, gradients, velocity, first parameters and batch-norm statistics. */
+  readonly stateBytes: number;
+  /** Bytes of the images on the GPU. */
+  readonly dataBytes: number;
+  /** Bytes of the tensors of a step and of an evaluation, shared by those that do not live at the same time. */
+  readonly stepBytes: number;
+  /** Bytes of the copies that checkpoints and final weights are read from, which the CPU sees too. */
+  readonly copyBytes: number;
+  readonly slabSamples: number;
+  readonly ghosts: string;
+  readonly dispatchesPerStep: number;
+  /** Of convolutions and linear layers, forward and backward; a multiply-add is 2. */
+  readonly flopsPerSample: number;
+  readonly steps: number;
+  readonly epochs: number;
+  readonly samples: number;
+  readonly flops: number;
+  readonly learningRates: readonly string[];
+}
+
+/** What a plan needs of the data: their facts, and how many bytes of images will be on the GPU. */
+export interface PlannedData {
+  readonly facts: DataFacts;
+  readonly bytes: number;
+}
+
+/** The data of a run that is ready. */
+export function plannedData(run: PreparedRun): PlannedData {
+  const { dataset } = run;
+  const facts = factsOf(dataset);
+  const bytes = isImageDataset(dataset)
+    ? dataset.train.images.byteLength + dataset.test.images.byteLength
+    : windowBytes(run, facts);
+  return { facts, bytes };
+}
+
+/** The data of a run by their official facts alone; null where only the files tell. */
+export function outlinedData(spec: RunSpec): PlannedData | null {
+  const outline = outlineDataset(spec.dataset);
+  if (outline === null) return null;
+  const { name, classes, channels, height, width } = outline;
+  const [train, test] = [spec.subset?.train ?? outline.trainCount, spec.subset?.test ?? outline.testCount];
+  const facts = { name, classes, channels, height, width, count: train };
+  const bytes = isStreamed(spec.dataset)
+    ? windowBytes(planRun(spec, facts), facts)
+    : (train + test) * channels * height * width;
+  return { facts, bytes };
+}
+
+/** Bytes of the images of a streamed data set that are on the GPU at a time. */
+function windowBytes(run: PlannedRun, facts: DataFacts): number {
+  const { train, test } = dataOptions(
+    run,
+    batchStages(run, facts).map(({ epoch }) => epoch),
+  ).window;
+  return (train + test) * facts.channels * facts.height * facts.width;
+}
+
+/**
+ * What a run would take on this adapter; of one whose batch grows, the memory is that of the largest. What of its model
+ * cannot be bound there is in `refused`.
+ * @throws CapacityError when not even one ghost at a time fits, or no step of the model can be planned
+ */
+export function planTraining(
+  gpu: Gpu,
+  run: PlannedRun,
+  { facts, bytes: dataBytes }: PlannedData,
+): TrainingPlan {
+  const { spec, model } = run;
+  const stages = batchStages(run, facts);
+  const layouts = stages.map(({ epoch }) => epoch.full ?? epoch.last);
+  const layout = layouts.reduce((a, b) => (b.total > a.total ? b : a));
+  const options = trainOptions(run);
+  const { result: planned, refused } = gpu.planOnly(() =>
+    orFailure(() => {
+      const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
+      const { state, plan, planEvaluation } = outlined;
+      const slabSamples = chooseSlab(
+        layout,
+        options.memoryBytes,
+        (ghosts, samples) => plan(ghosts, samples).bytes,
+      );
+      const evaluationBatch = chooseEvaluationBatch(
+        options.evaluationBatch,
+        options.memoryBytes,
+        (samples) => planEvaluation(samples).bytes,
+      );
+      const step = plan(layout, slabSamples);
+      return { state, slabSamples, step, stepBytes: arenaBytes([step, planEvaluation(evaluationBatch)]) };
+    }),
+  );
+  if ("failure" in planned) {
+    // Of a model that is too large, what it needs says more than the first of its kernels that is.
+    requireRoom({ refused: refused.map(({ message }) => message) });
+    throw planned.failure;
+  }
+  const { result } = planned;
+  const { state, slabSamples, stepBytes } = result;
+  const { dispatches, flopsByOperation } = result.step;
+  const flat = [state.values, state.gradients, state.velocity, state.start];
+  const norms = state.normState ? [state.normState.statistics, state.normState.runningMean] : [];
+  const running = state.normState ? [state.normState.runningMean, state.normState.runningVariance] : [];
+  const copied = [state.values, state.velocity, state.start, ...running];
+  const sum = (of: (stage: PlannedRun) => number) => stages.reduce((total, stage) => total + of(stage), 0);
+  const samples = sum(({ epoch, regime }) => samplesOfSteps(epoch, regime.totalSteps));
+  // As the literature counts them: convolutions and matrix products alone.
+  const products = (flopsByOperation.get("conv2d") ?? 0) + (flopsByOperation.get("matmul") ?? 0);
+  const flopsPerSample = products / layout.total;
+  return {
+    model: spec.model,
+    dataset: facts.name,
+    adapter: gpu.adapter.name,
+    refused: refused.map(({ message }) => message),
+    parameters: parameterCount(model),
+    stateBytes: bytesOf([...flat, ...norms]),
+    dataBytes,
+    stepBytes,
+    copyBytes: bytesOf(copied) + bucketBytes(state.values.byteLength),
+    slabSamples,
+    ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,
+    dispatchesPerStep: dispatches,
+    flopsPerSample,
+    steps: sum(({ regime }) => regime.totalSteps),
+    epochs: sum(({ regime }) => regime.totalEpochs),
+    samples,
+    flops: flopsPerSample * samples,
+    learningRates: stages.flatMap(({ regime }, i) => [
+      ...(stages.length > 1 ? [`stage ${i + 1} of ${stages.length}: batches of ${regime.batchSize}`] : []),
+      ...learningRateTable(regime),
+    ]),
+  };
+}
+
+/** What the device cannot do as a value: what of the model does not fit it is known only once a plan has ended. */
+function orFailure<T>(body: () => T): { result: T } | { failure: DeviceError } {
+  try {
+    return { result: body() };
+  } catch (failure) {
+    if (failure instanceof DeviceError) return { failure };
+    throw failure;
+  }
+}
+
+function bytesOf(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+/** Bytes of everything that a run has on the GPU at a time. */
+export function memoryOf({ stepBytes, stateBytes, copyBytes, dataBytes }: TrainingPlan): number {
+  return stepBytes + stateBytes + copyBytes + dataBytes;
+}
+
+/** @throws CapacityError with what of the model the adapter cannot hold */
+export function requireRoom({ refused: [reason] }: Pick<TrainingPlan, "refused">): void {
+  if (reason !== undefined) throw new CapacityError(reason);
+}
+
+export function describePlan(plan: TrainingPlan): string {
+  return [
+    `${plan.model} on ${plan.dataset}, ${plan.adapter}`,
+    `parameters   ${formatCount(plan.parameters)}`,
+    `memory       ${formatBytes(memoryOf(plan))}: ${formatBytes(plan.stepBytes)} tensors of a step or an evaluation, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.copyBytes)} copies for checkpoints, ${formatBytes(plan.dataBytes)} images`,
+    `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches a step`,
+    `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} an image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in all`,
+    ...plan.refused.map((reason) => `does not fit ${reason}`),
+    ...plan.learningRates,
+  ].join("\n");
+}

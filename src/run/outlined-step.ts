@@ -1,0 +1,80 @@
+/** A training step on data of which only the shapes are known: to be recorded and counted, not run. */
+
+import { NO_AUGMENTATION } from "../data/dataset.ts";
+import type { ResidentDataset } from "../data/resident.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { type Plan, planRecording } from "../gpu/recording.ts";
+import { type ModelState, materialize } from "../nn/model-state.ts";
+import { persistent } from "../tensor/tensor.ts";
+import type { GhostLayout } from "../train/ghosts.ts";
+import type { TrainOptions } from "../train/trainer.ts";
+import { evaluationStep, gatherTraining, trainingStep } from "../train/training-step.ts";
+import type { DataFacts, PlannedRun } from "./plan-run.ts";
+
+export interface OutlinedStep {
+  readonly state: ModelState;
+  /**
+   * @param maximumSlab samples that go through the network at a time, at most
+   * @throws CapacityError when a tensor is larger than the adapter can bind
+   */
+  plan(ghosts: GhostLayout, maximumSlab: number): Plan;
+  /** The same for one batch of an evaluation. */
+  planEvaluation(samples: number): Plan;
+}
+
+/**
+ * To be called inside `gpu.planOnly`: nothing of it has memory.
+ * @param maximumGhosts of any layout that will be planned
+ */
+export function outlineStep(
+  gpu: Gpu,
+  { model, spec }: Pick<PlannedRun, "model" | "spec">,
+  facts: DataFacts,
+  options: Pick<TrainOptions, "augment" | "running" | "gradientNoise" | "skipNonFinite"> & {
+    maximumGhosts: number;
+  },
+): OutlinedStep {
+  const { augment, maximumGhosts, running, gradientNoise, skipNonFinite } = options;
+  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
+  const tensors = {
+    order: persistent(gpu, [1], { dtype: "u32" }),
+    log: persistent(gpu, [1, 8]),
+    step: persistent(gpu, [8], { usage: "uniform" }),
+  };
+  const data = outlinedImages(gpu, facts);
+  const input = gatherTraining(state, data, tensors, augment);
+  return {
+    state,
+    plan: (ghosts, maximumSlab) =>
+      planRecording(gpu, () =>
+        trainingStep(state, tensors, ghosts, {
+          maximumSlab,
+          running,
+          input,
+          gradientNoise,
+          ...(skipNonFinite && { skipNonFinite: true }),
+        }),
+      ),
+    planEvaluation: (samples) => planRecording(gpu, () => evaluationStep(state, data, tensors, samples)),
+  };
+}
+
+function outlinedImages(
+  gpu: Gpu,
+  { name, classes, channels, height, width, count }: DataFacts,
+): ResidentDataset {
+  const split = {
+    count,
+    images: [persistent(gpu, [4], { dtype: "u8" })],
+    labels: persistent(gpu, [1], { dtype: "u32" }),
+  };
+  return {
+    name,
+    classes,
+    imageShape: [channels, height, width],
+    train: split,
+    test: split,
+    normalization: persistent(gpu, [channels, 2]),
+    augmentation: NO_AUGMENTATION,
+  };
+}

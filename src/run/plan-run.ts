@@ -1,0 +1,83 @@
+/** From a specification and the facts of its data to network, regime and batches: what needs neither files nor a GPU. */
+import type { ImageDataset } from "../data/dataset.ts";
+import type { StreamedDataset } from "../data/streamed.ts";
+import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
+import type { Module } from "../nn/module.ts";
+import { UsageError } from "../support/errors.ts";
+import {
+  BASE_REGIMES,
+  type BaseRegime,
+  overrideRegime,
+  plateauOf,
+  scaleEpochs,
+} from "../train/base-regimes.ts";
+import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
+import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+/** A run decided by its specification and the facts of its data. */
+export interface PlannedRun {
+  readonly spec: RunSpec;
+  readonly model: Module;
+  readonly regime: Regime;
+  readonly epoch: EpochPlan;
+}
+
+/** What a run needs to know of its data before it has them. */
+export interface DataFacts extends ImageFacts {
+  readonly name: string;
+  /** Training samples. */
+  readonly count: number;
+}
+
+/** The facts of data that are there. */
+export function factsOf({ train, ...dataset }: ImageDataset | StreamedDataset): DataFacts {
+  const { name, classes, channels, height, width } = dataset;
+  return { name, classes, channels, height, width, count: train.count };
+}
+
+/**
+ * The network, the regime and the batches of a run, from facts alone: what `--dry-run` shows where there are no data.
+ * @throws UsageError when options contradict each other or the data
+ */
+export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
+  const { width, hidden, gamma, variant } = spec;
+  const model = createModel(spec.model, facts, { width, hidden, gamma, variant });
+  const { batchSize, referenceBatchSize, partial } = spec;
+  const ghostSize = spec.ghostSize ?? batchSize;
+  if (ghostSize > batchSize) {
+    throw new UsageError(
+      `--ghost-size ${ghostSize}: a ghost batch is part of a batch, and --batch-size is ${batchSize}`,
+    );
+  }
+  const samples = facts.count;
+  if (batchSize > samples) {
+    throw new UsageError(`--batch-size ${batchSize}: ${facts.name} has ${samples} training samples here`);
+  }
+  const pixels = modelEntry(spec.model).normalizedPixels(facts);
+  const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
+  const base = baseRegimeOf(spec);
+  const { epochScale } = spec;
+  const adaptation: RegimeAdaptation = spec.regime === "adapted" ? "exact" : spec.regime;
+  const regime = planRegime({
+    base: epochScale === 1 ? base : scaleEpochs(base, epochScale),
+    batchSize,
+    referenceBatchSize,
+    stepsPerEpoch: epoch.stepsPerEpoch,
+    referenceStepsPerEpoch: Math.ceil(samples / referenceBatchSize),
+    rule: spec.learningRateRule,
+    adaptation,
+    ...(spec.warmupSteps > 0 && { warmup: { steps: spec.warmupSteps } }),
+    momentumReset: spec.momentumReset,
+    maxSteps: spec.maxSteps,
+  });
+  return { spec, model, regime, epoch };
+}
+
+/** The regime that a specification names, with what it says otherwise. */
+export function baseRegimeOf(spec: RunSpec): BaseRegime {
+  const { learningRate, momentum, weightDecay, epochs } = spec;
+  const named: BaseRegime = BASE_REGIMES[spec.baseRegime];
+  const overrides = { learningRate, momentum, weightDecay, epochs };
+  return overrideRegime(spec.constantRate ? plateauOf(named) : named, overrides);
+}

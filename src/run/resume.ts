@@ -1,0 +1,221 @@
+/** Runs that are to go on: which one, whether it may, and from where. */
+
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { CheckpointFolder } from "../storage/checkpoint-file.ts";
+import { errorCode, fileError } from "../storage/file-error.ts";
+import { removeLeftovers } from "../storage/leftovers.ts";
+import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
+import { isLocked, removeLocks } from "../storage/run-lock.ts";
+import { DataError, messageOf, UsageError } from "../support/errors.ts";
+import { BASE_REGIMES } from "../train/base-regimes.ts";
+import { readConfig } from "./config-file.ts";
+import { dataFingerprint } from "./data-fingerprint.ts";
+import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
+import { baseRegimeOf } from "./plan-run.ts";
+import type { PreparedRun } from "./prepare.ts";
+import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
+import { RunSpec, type RunSpecInput } from "./run-spec.ts";
+import { RunSummary } from "./run-summary.ts";
+import { Tally } from "./tally.ts";
+
+/**
+ * The run folder that was written last, of those that have not finished and that no process writes.
+ * @param report is told of folders that cannot be read, which are left out
+ * @throws UsageError where there is none
+ */
+export async function newestUnfinishedRun(
+  runsDirectory: string,
+  report: (line: string) => void = console.error,
+): Promise<string> {
+  let newest: { path: string; written: number } | null = null;
+  for (const name of await namesIn(runsDirectory)) {
+    const path = join(runsDirectory, name);
+    const written = await stat(join(path, "metrics.jsonl")).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    );
+    if (name.startsWith(".") || written === null || (newest && written <= newest.written)) continue;
+    try {
+      if ((await readSummary(path)) === null && !(await isLocked(path))) newest = { path, written };
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      report(`warning: ${error.message}: this run is left out`);
+    }
+  }
+  if (!newest) throw new UsageError(`--resume: there is no unfinished run in ${runsDirectory}`);
+  return newest.path;
+}
+
+/** What a run folder was asked to do. @throws DataError or UsageError when it is no run folder, or is damaged */
+export async function specOfRun(path: string): Promise<RunSpec> {
+  const result = RunSpec.safeParse(readConfig(join(path, "config.yaml")));
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new DataError(`${join(path, "config.yaml")}: ${issue.path.join(".")}: ${issue.message}`);
+}
+
+/**
+ * Checks that options given again mean what those of the run do.
+ * @param given what the user has said, by its key in the specification
+ * @param written how the user writes an option
+ * @throws UsageError naming the first that differs
+ */
+export function requireSameOptions(
+  stored: RunSpec,
+  given: Partial<RunSpecInput>,
+  written: (key: string, value: unknown) => string,
+): void {
+  for (const [key, value] of Object.entries(given)) {
+    const kept = stored[key as keyof RunSpec];
+    if (JSON.stringify(kept ?? null) === JSON.stringify(value ?? null)) continue;
+    if (meaningOf(stored, key) === meaningOf({ ...stored, [key]: value }, key)) continue;
+    const text = (of: unknown) => (of === undefined ? "unset" : JSON.stringify(of));
+    throw new UsageError(
+      `${written(key, value)}: the run has ${text(kept)}, and another value would alter its result; leave it out, or start a new run`,
+    );
+  }
+}
+
+const REGIME_KEYS = ["baseRegime", "learningRate", "momentum", "weightDecay", "epochs"];
+
+/** What an option comes to, where it may say no more than what holds without it; else a value that is its own alone. */
+function meaningOf(spec: RunSpec, key: string): unknown {
+  if (REGIME_KEYS.includes(key) && spec.baseRegime in BASE_REGIMES) return JSON.stringify(baseRegimeOf(spec));
+  if (key === "ghostSize") return spec.ghostSize ?? spec.batchSize;
+  return Symbol(key);
+}
+
+/** The outcome of a run that has finished, else null. @throws DataError when it is damaged */
+export async function summaryOf(path: string): Promise<RunSummary | null> {
+  const stored = await readSummary(path);
+  if (stored === null) return null;
+  const result = RunSummary.safeParse(stored);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new DataError(
+    `${join(path, "summary.json")}: damaged: ${issue.path.join(".") || "file"}: ${issue.message}`,
+  );
+}
+
+/**
+ * Removes what a process has left that was killed after it had written the outcome of its run and before it had tidied up:
+ * checkpoints to go on from, temporary files, and its lock. What the disk will not remove stays: the outcome does not depend on it.
+ */
+export async function tidyFinishedRun(path: string): Promise<void> {
+  try {
+    const checkpoints = new CheckpointFolder(path);
+    await checkpoints.sweep();
+    await checkpoints.keepBest();
+    await removeLeftovers(path);
+    await removeLocks(path);
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+  }
+}
+
+export interface ResumedRun {
+  readonly folder: RunFolder<MetricColumn>;
+  /** Null where the run ended before its first checkpoint: it begins again. */
+  readonly from: RunCheckpoint | null;
+}
+
+/**
+ * Takes over an unfinished run.
+ * @throws UsageError when another process writes it or it has finished; DataError when no checkpoint can be used, or the
+ *   data are not those that it began with
+ */
+export async function resumeRun(
+  path: string,
+  prepared: PreparedRun,
+  { environment, report }: { environment: RunEnvironment; report: (line: string) => void },
+): Promise<ResumedRun> {
+  const folder = await RunFolder.resume(path, { columns: METRIC_COLUMNS, environment, report });
+  try {
+    const files = new CheckpointFolder(path);
+    await files.completeInterrupted();
+    const from = await loadCheckpoint(path, prepared.spec, {
+      report,
+      requireUsable: (checkpoint) => {
+        try {
+          folder.requirePosition(checkpoint.content.metrics);
+        } catch (error) {
+          throw new DataError(`${checkpoint.path}: its metrics are gone: ${messageOf(error)}`, {
+            cause: error,
+          });
+        }
+      },
+    });
+    if (from) {
+      requireSameData(from, prepared);
+      await reportLostBest(files, from, report);
+      reportDifferences(from, environment, report);
+    }
+    report(
+      from
+        ? `resuming ${path} after step ${from.content.position.step}`
+        : `${path} has no checkpoint yet: it begins again`,
+    );
+    return { folder, from };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+/** The weights of the best evaluation are not needed to go on, but whoever wants them should know. */
+async function reportLostBest(
+  files: CheckpointFolder,
+  { content }: RunCheckpoint,
+  report: (line: string) => void,
+): Promise<void> {
+  const { best } = new Tally(content.tally);
+  if (best === null) return;
+  try {
+    await files.read({ kind: "best", step: best.step });
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    report(
+      `warning: ${messageOf(error)}: the weights of the best evaluation so far, after step ${best.step}, are lost; the run goes on`,
+    );
+    // What is damaged must not pass for good weights when the run has finished.
+    await files.prune(await files.list("last"));
+  }
+}
+
+function requireSameData({ path, content }: RunCheckpoint, { dataset }: PreparedRun): void {
+  const found = dataFingerprint(dataset);
+  if (found === content.data) return;
+  throw new DataError(
+    `${path}: the run began with other training data (${content.data}) than ${dataset.name} is here (${found}): check --data-dir`,
+  );
+}
+
+/** What may change the last bits of the result without anyone having asked for it. */
+function reportDifferences(
+  { content }: RunCheckpoint,
+  { adapter, versions }: RunEnvironment,
+  report: (line: string) => void,
+): void {
+  const differing = (before: object, now: object) =>
+    Object.entries(before).filter(
+      ([key, value]) => JSON.stringify((now as Record<string, unknown>)[key]) !== JSON.stringify(value),
+    );
+  for (const [key, value] of differing(
+    { adapter: content.adapter.name, ...content.versions },
+    { adapter: (adapter as { name?: string } | null)?.name, ...versions },
+  )) {
+    report(
+      `warning: the run began with ${key} ${value}: the last bits of its result may differ from an undisturbed run's`,
+    );
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (cause) {
+    if (errorCode(cause) === "ENOENT") return [];
+    throw fileError(cause, "read", folder);
+  }
+}

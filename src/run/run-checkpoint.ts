@@ -1,0 +1,102 @@
+/** A checkpoint of a run: what its JSON says, and how it is read back. */
+
+import { z } from "zod";
+import { CheckpointFolder, type StoredCheckpoint } from "../storage/checkpoint-file.ts";
+import type { StoredTensor } from "../storage/safetensors.ts";
+import { DataError, UsageError } from "../support/errors.ts";
+import { LOG_ROWS } from "../train/trainer.ts";
+import type { RunSpec } from "./run-spec.ts";
+import { specHash } from "./spec-hash.ts";
+import { TallyRecord } from "./tally.ts";
+
+const count = z.int().min(0);
+const slab = z.int().min(1);
+
+export const CheckpointContent = z.object({
+  format: z.literal(1),
+  position: z.strictObject({ step: count, read: count, distanceSteps: z.array(count).readonly() }),
+  /** Bytes of the metrics files that belong to the steps that have been read back. */
+  metrics: z.strictObject({ lines: count, table: count }),
+  tally: TallyRecord,
+  spec: z.unknown(),
+  specHash: z.string(),
+  /** Of the training images and labels (dataFingerprint). */
+  data: z.string(),
+  /** Of each stage of a growing batch; a lone number is that of a single stage. */
+  slabSamples: z
+    .array(slab)
+    .min(1)
+    .or(slab.transform((samples) => [samples])),
+  versions: z.record(z.string(), z.string()),
+  adapter: z.looseObject({ name: z.string(), variant: z.enum(["narrow", "wide"]).optional() }),
+});
+export type CheckpointContent = z.infer<typeof CheckpointContent>;
+
+/** What a run goes on from. */
+export interface RunCheckpoint {
+  /** The file of its tensors. */
+  readonly path: string;
+  readonly content: CheckpointContent;
+  readonly tensors: ReadonlyMap<string, StoredTensor["data"]>;
+}
+
+/**
+ * The newest checkpoint of a run folder that is whole and belongs to the run; null where none was ever written.
+ *
+ * @param report is told of every damaged one that is passed over
+ * @param before only checkpoints of fewer steps count
+ * @param requireUsable throws DataError for one that does not go with the rest of the run's files
+ * @throws DataError when there are checkpoints and none can be used, naming them; UsageError for those of another
+ *   specification
+ */
+export function loadCheckpoint(
+  runFolder: string,
+  spec: RunSpec,
+  {
+    requireUsable = () => undefined,
+    ...options
+  }: {
+    report: (line: string) => void;
+    before?: number;
+    requireUsable?: (checkpoint: RunCheckpoint) => void;
+  },
+): Promise<RunCheckpoint | null> {
+  return new CheckpointFolder(runFolder).newestWhole((stored) => {
+    const checkpoint = checked(stored, spec);
+    requireUsable(checkpoint);
+    return checkpoint;
+  }, options);
+}
+
+function checked({ path, step, content, tensors }: StoredCheckpoint, spec: RunSpec): RunCheckpoint {
+  const result = CheckpointContent.safeParse(content);
+  if (!result.success) {
+    const issue = result.error.issues[0]!;
+    throw new DataError(`${path}: damaged: ${issue.path.join(".")}: ${issue.message}`);
+  }
+  const { position, specHash: hash } = result.data;
+  const { step: done, read, distanceSteps } = position;
+  const isOrdered =
+    read <= done && done - read <= LOG_ROWS && distanceSteps.every((at) => at > read && at <= done);
+  if (done !== step || !isOrdered)
+    throw new DataError(`${path}: damaged: position ${JSON.stringify(position)} at step ${step}`);
+  if (hash !== specHash(spec)) throw otherSpecification(path, result.data.spec, spec);
+  return {
+    path,
+    content: result.data,
+    tensors: new Map([...tensors].map(([name, { data }]) => [name, data])),
+  };
+}
+
+function otherSpecification(path: string, kept: unknown, spec: RunSpec): UsageError {
+  const before = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
+  const now: Record<string, unknown> = { ...spec };
+  const text = (value: unknown) => JSON.stringify(value) ?? "unset";
+  const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(
+    (key) => text(before[key]) !== text(now[key]),
+  );
+  const differences = differing.map((key) => `${key} is ${text(now[key])}, and was ${text(before[key])}`);
+  return new UsageError(
+    `${path}: belongs to a run of another specification than config.yaml: ${differences.join("; ") || `the numbers of base regime ${spec.baseRegime} were others`}; put config.yaml back, or start a new run`,
+  );
+}

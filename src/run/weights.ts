@@ -1,0 +1,96 @@
+/** Weights out of runs and into them, under PyTorch's names. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { placeDataset } from "../data/feed.ts";
+import type { LoadOptions } from "../datasets/load.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { Arena } from "../gpu/recording.ts";
+import { materialize } from "../nn/model-state.ts";
+import { parameterCount } from "../nn/module.ts";
+import { authorsAlias, isAuthorsAlias } from "../nn/pytorch-aliases.ts";
+import { loadStateDict, type StateTensor, stateDict } from "../nn/state-dict.ts";
+import { readSafetensors, writeSafetensors } from "../storage/safetensors.ts";
+import { DataError } from "../support/errors.ts";
+import { type Evaluation, Evaluator } from "../train/evaluate.ts";
+import { completeSpec } from "./complete-spec.ts";
+import { readConfig } from "./config-file.ts";
+import { dataOptions, EVALUATION_BATCH } from "./execute.ts";
+import { prepareRun } from "./prepare.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+/** The weights file of a run folder, or the file itself. @throws DataError where there is none */
+export function weightsFile(source: string): string {
+  const inFolder = join(source, "weights.safetensors");
+  if (existsSync(inFolder)) return inFolder;
+  if (source.endsWith(".safetensors") && existsSync(source)) return source;
+  throw new DataError(
+    `${source}: holds no weights.safetensors: expected a finished run's folder or a safetensors file`,
+  );
+}
+
+/** The specification of a run folder. @throws DataError, UsageError when its config.yaml is missing or wrong */
+export function specOfRun(folder: string): RunSpec {
+  return completeSpec(readConfig(join(folder, "config.yaml")));
+}
+
+/** @throws DataError when the file is damaged or holds a tensor that is not of 32-bit floats */
+export async function readWeights(path: string): Promise<Map<string, StateTensor>> {
+  const { tensors } = await readSafetensors(path);
+  const weights = new Map<string, StateTensor>();
+  for (const [name, { shape, data }] of tensors) {
+    if (isAuthorsAlias(name) || name.endsWith("num_batches_tracked")) continue;
+    if (!(data instanceof Float32Array)) throw new DataError(`${path}: ${name} is not of type F32`);
+    weights.set(name, { shape, data: data as Float32Array<ArrayBuffer> });
+  }
+  return weights;
+}
+
+/** Writes weights for PyTorch; with `aliases` under the second names of the authors' residual networks too. */
+export async function exportWeights(
+  source: string,
+  target: string,
+  { aliases }: { aliases: boolean },
+): Promise<number> {
+  const weights = await readWeights(weightsFile(source));
+  const written = new Map(weights);
+  for (const [name, tensor] of weights) {
+    const alias = aliases ? authorsAlias(name) : null;
+    if (alias !== null) written.set(alias, tensor);
+  }
+  await writeSafetensors(target, written);
+  return written.size;
+}
+
+export interface ImportedWeights {
+  readonly parameters: number;
+  readonly tensors: number;
+  /** On the test split of the specification's data set. */
+  readonly evaluation: Evaluation;
+}
+
+/**
+ * Loads weights into the network of a specification, evaluates it, and writes them as this engine holds them.
+ * @throws DataError naming the tensor that is missing, too many, or of another shape
+ */
+export async function importWeights(
+  gpu: Gpu,
+  spec: RunSpec,
+  { source, target, load }: { source: string; target: string | undefined; load: LoadOptions },
+): Promise<ImportedWeights> {
+  const weights = await readWeights(weightsFile(source));
+  const prepared = await prepareRun(spec, load);
+  const { model, dataset } = prepared;
+  return gpu.lifetime(async () => {
+    const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: 1 });
+    await loadStateDict(state, weights, source);
+    const data = await placeDataset(gpu, dataset, dataOptions(prepared));
+    const evaluator = await Evaluator.create(gpu, new Arena(gpu), state, data, {
+      batchSize: EVALUATION_BATCH,
+      memoryBytes: spec.memory * 2 ** 20,
+    });
+    const evaluation = await evaluator.run();
+    const held = await stateDict(state);
+    if (target !== undefined) await writeSafetensors(target, held);
+    return { parameters: parameterCount(model), tensors: held.size, evaluation };
+  });
+}

@@ -1,0 +1,145 @@
+import { symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { listClassFolders } from "../../src/datasets/class-folders.ts";
+import { DataError, UsageError } from "../../src/support/errors.ts";
+import { writeFiles } from "../support/image-files.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+// Nothing is decoded here: empty files stand for images.
+const folderOf = (...names: string[]) =>
+  writeFiles(temporaryFolder(), Object.fromEntries(names.map((name) => [name, ""])));
+
+function refused(run: () => unknown, kind: typeof DataError | typeof UsageError, message: RegExp): void {
+  expect(run).toThrow(kind);
+  expect(run).toThrow(message);
+}
+
+describe("train and test folders", () => {
+  test("classes by name, files by name, whatever else lies about is passed over", () => {
+    const root = folderOf(
+      ...["train/dog/2.jpg", "train/dog/10.JPEG", "train/cat/b.PNG", "train/cat/a.jpg", "train/emu/x.png"],
+      ...[
+        "val/dog/z.jpg",
+        "val/cat/q.jpeg",
+        "train/cat/notes.txt",
+        "train/.DS_Store",
+        "train/dog/.hidden.jpg",
+        "README",
+      ],
+    );
+    const { classNames, train, test } = listClassFolders(root);
+    expect(classNames).toEqual(["cat", "dog", "emu"]);
+    expect(train.names).toEqual([
+      "train/cat/a.jpg",
+      "train/cat/b.PNG",
+      "train/dog/10.JPEG",
+      "train/dog/2.jpg",
+      "train/emu/x.png",
+    ]);
+    expect([...train.labels]).toEqual([0, 0, 1, 1, 2]);
+    expect(test.names).toEqual(["val/cat/q.jpeg", "val/dog/z.jpg"]);
+    expect([...test.labels]).toEqual([0, 1]);
+  });
+
+  test("numbers of classes are the training split's where the test split lacks some", () => {
+    const { test } = listClassFolders(
+      folderOf("train/a/1.jpg", "train/b/1.jpg", "train/c/1.jpg", "test/c/1.jpg", "test/b/1.jpg"),
+    );
+    expect([...test.labels]).toEqual([1, 2]);
+  });
+
+  test("test before val, and a linked folder is one", () => {
+    const root = folderOf("train/a/1.jpg", "test/a/t.jpg", "val/a/v.jpg", "elsewhere/b/1.jpg");
+    expect(listClassFolders(root).test.names).toEqual(["test/a/t.jpg"]);
+    symlinkSync(join(root, "elsewhere", "b"), join(root, "train", "b"));
+    expect(listClassFolders(root).classNames).toEqual(["a", "b"]);
+  });
+
+  test.each([
+    [
+      "a class that only the test split has",
+      ["train/a/1.jpg", "val/a/1.jpg", "val/zebra/1.jpg"],
+      /val\/zebra: a class that only val has: expected a folder .*train\/zebra/,
+    ],
+    [
+      "an empty class folder",
+      ["train/a/1.jpg", "train/b/.keep", "test/a/1.jpg"],
+      /train\/b: a class folder without images: .*found nothing/,
+    ],
+    [
+      "an empty class folder of the test split",
+      ["train/a/1.jpg", "test/a/.keep"],
+      /test\/a: a class folder without images/,
+    ],
+    [
+      "a class folder with other files",
+      ["train/a/1.webp", "train/a/2.bmp", "test/a/1.jpg"],
+      /train\/a: .*expected \.jpg, \.jpeg or \.png files, found 1\.webp, 2\.bmp/,
+    ],
+    [
+      "images without class folders",
+      ["train/a/1.jpg", "val/0001.JPEG", "val/0002.JPEG"],
+      /val: expected a folder for each class, found 0001\.JPEG, 0002\.JPEG/,
+    ],
+    ["no train folder", ["val/a/1.jpg"], /train: there is no such folder, but there is .*val/],
+  ])("%s", (_, names, message) => {
+    refused(() => listClassFolders(folderOf(...names)), DataError, message);
+  });
+
+  test("no folder, and a file", () => {
+    refused(
+      () => listClassFolders("/nonexistent/images"),
+      DataError,
+      /\/nonexistent\/images: cannot read.*no such file or folder/,
+    );
+    refused(() => listClassFolders(join(folderOf("x"), "x")), DataError, /x: cannot read.*is a file/);
+  });
+});
+
+describe("class folders alone", () => {
+  const names = ["a", "b"].flatMap((name) => Array.from({ length: 10 }, (_, i) => `${name}/${i}.jpg`));
+
+  test("need to be told which part is for testing", () => {
+    refused(
+      () => listClassFolders(folderOf(...names)),
+      UsageError,
+      /no test or val folder: say .*folder:.*,test=0\.2/,
+    );
+    refused(
+      () => listClassFolders(folderOf("train/a/1.jpg", "train/a/2.jpg")),
+      UsageError,
+      /no test or val folder/,
+    );
+    refused(
+      () => listClassFolders(folderOf("train/a/1.jpg", "val/a/1.jpg"), { testFraction: 0.5 }),
+      UsageError,
+      /has a val folder, so the option test=0\.5 has no use/,
+    );
+  });
+
+  test("are divided class by class, by the seed alone", () => {
+    const root = folderOf(...names);
+    const { train, test } = listClassFolders(root, { testFraction: 0.3 });
+    expect([...train.names, ...test.names].sort()).toEqual([...names].sort());
+    expect([...test.labels]).toEqual([0, 0, 0, 1, 1, 1]);
+    expect(test.names.every((name, i) => name.startsWith("ab"[test.labels[i]!]!))).toBe(true);
+    expect(listClassFolders(root, { testFraction: 0.3 }).test.names).toEqual(test.names);
+    expect(listClassFolders(root, { testFraction: 0.3, seed: 1 }).test.names).not.toEqual(test.names);
+    // Both classes have ten images: the same ones of each would be a sign of one permutation for all.
+    const numbers = test.names.map((name) => name.slice(2));
+    expect(numbers.slice(0, 3)).not.toEqual(numbers.slice(3));
+  });
+
+  test("keep at least one image of each class on either side, or name the one there is", () => {
+    const few = listClassFolders(folderOf("a/1.jpg", "a/2.jpg"), { testFraction: 0.001 });
+    expect([few.train.names.length, few.test.names.length]).toEqual([1, 1]);
+    const most = listClassFolders(folderOf("a/1.jpg", "a/2.jpg"), { testFraction: 0.999 });
+    expect([most.train.names.length, most.test.names.length]).toEqual([1, 1]);
+    refused(
+      () => listClassFolders(folderOf("a/1.jpg", "a/2.jpg", "b/only.png"), { testFraction: 0.5 }),
+      DataError,
+      /b\/only\.png: the only image of its class/,
+    );
+  });
+});

@@ -1,0 +1,287 @@
+import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import sharp from "sharp";
+import { beforeAll, describe, expect, test } from "vitest";
+import { openDecoder } from "../../src/datasets/decode.ts";
+import { type ImageFolderOptions, loadImageFolder } from "../../src/datasets/image-folder.ts";
+import { DataError } from "../../src/support/errors.ts";
+import { type Paint, pngBytes, writeFiles } from "../support/image-files.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+/** No two pixels of the same colour. */
+const paint: Paint = (x, y) => [10 * x, 10 * y, 100 + x + y];
+const flat =
+  (value: number): Paint =>
+  () => [value, value, value];
+
+const png = pngBytes(8, 8, paint);
+/** Every class of a folder that is right, so that one file can be wrong. */
+const GOOD = { "train/a/1.png": png, "train/b/1.png": png, "test/a/1.png": png };
+
+const folderOf = (files: Record<string, Uint8Array | string>) => writeFiles(temporaryFolder(), files);
+
+/** Loads with a cache of its own unless one is given. */
+function load(root: string, options: ImageFolderOptions = {}) {
+  return loadImageFolder(root, { cacheDirectory: temporaryFolder(), ...options });
+}
+
+async function refused(run: Promise<unknown>, message: RegExp): Promise<void> {
+  const error = await run.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  expect(error).toBeInstanceOf(DataError);
+  expect((error as Error).message).toMatch(message);
+  expect((error as Error).message).not.toMatch(/\n/);
+}
+
+test("images become planes of bytes with the labels of their folders", async () => {
+  const root = folderOf({ ...GOOD, "train/b/2.png": pngBytes(8, 8, flat(7)) });
+  const data = await load(root);
+  expect([data.train.count, data.test.count, data.channels, data.height, data.width]).toEqual([
+    3, 1, 3, 8, 8,
+  ]);
+  expect([...data.train.labels]).toEqual([0, 1, 1]);
+  expect(data.classNames).toEqual(["a", "b"]);
+  expect(data.name).toMatch(/^folder-[\w.-]+$/);
+  const image = data.train.images.subarray(192, 2 * 192);
+  for (const [x, y] of [
+    [0, 0],
+    [7, 0],
+    [0, 7],
+    [3, 5],
+  ] as const) {
+    const at = 8 * y + x;
+    expect([image[at], image[64 + at], image[128 + at]]).toEqual(paint(x, y));
+  }
+  expect(new Set(data.train.images.subarray(2 * 192))).toEqual(new Set([7]));
+  expect(data.augmentation).toEqual({ padding: 1, padValue: 127, flip: true });
+  expect(data.normalization.mean).toEqual([0.485, 0.456, 0.406]);
+  const own = await load(root, { normalization: "per-channel" });
+  expect(own.normalization.mean[0]).toBeCloseTo((35 + 35 + 7) / 3 / 255, 10);
+});
+
+describe("whatever a file holds becomes 8-bit RGB", () => {
+  const grey = { width: 8, height: 8, channels: 3 as const, background: { r: 100, g: 100, b: 100 } };
+  const colour = { width: 8, height: 8, channels: 3 as const, background: { r: 200, g: 100, b: 50 } };
+  const modes: [string, () => Promise<Buffer>, [number, number, number], number][] = [
+    ["grey JPEG", () => sharp({ create: grey }).toColourspace("b-w").jpeg().toBuffer(), [100, 100, 100], 1],
+    ["grey PNG", () => sharp({ create: grey }).toColourspace("b-w").png().toBuffer(), [100, 100, 100], 0],
+    [
+      "PNG with a palette",
+      () => sharp({ create: colour }).png({ palette: true }).toBuffer(),
+      [200, 100, 50],
+      0,
+    ],
+    ["PNG with alpha", () => sharp({ create: colour }).ensureAlpha(0.25).png().toBuffer(), [200, 100, 50], 0],
+    [
+      "16-bit PNG",
+      () => sharp({ create: colour }).toColourspace("rgb16").png().toBuffer(),
+      [200, 100, 50],
+      0,
+    ],
+    [
+      "16-bit grey PNG",
+      () => sharp({ create: grey }).toColourspace("grey16").png().toBuffer(),
+      [100, 100, 100],
+      0,
+    ],
+    // Through a profile of inks and back, which has not all colours.
+    [
+      "CMYK JPEG",
+      () => sharp({ create: colour }).toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer(),
+      [200, 100, 50],
+      40,
+    ],
+    [
+      "progressive JPEG",
+      () => sharp({ create: colour }).jpeg({ progressive: true, quality: 100 }).toBuffer(),
+      [200, 100, 50],
+      2,
+    ],
+  ];
+  test.each(modes)("%s", async (name, make, expected, tolerance) => {
+    const file = await make();
+    const kind = await sharp(file).metadata();
+    // The file must be of the mode that is tested.
+    if (/16/.test(name)) expect(kind.depth).toBe("ushort");
+    if (/alpha/.test(name)) expect(kind.hasAlpha).toBe(true);
+    if (/CMYK/.test(name)) expect(kind.space).toBe("cmyk");
+    if (/^grey|16-bit grey/.test(name)) expect(name === "grey JPEG" || kind.channels === 1).toBe(true);
+    const { train } = await load(folderOf({ ...GOOD, "train/a/1.png": file }));
+    const pixel = [0, 64, 128].map((plane) => train.images[plane + 27]!);
+    for (const c of [0, 1, 2]) expect(Math.abs(pixel[c]! - expected[c]!)).toBeLessThanOrEqual(tolerance);
+  });
+});
+
+describe("sizes", () => {
+  test("other sizes are scaled to cover the size asked for, and the middle kept", async () => {
+    // White with black ends: scaled by 1/2 and cut to the middle square, it is all white.
+    const wide = pngBytes(64, 16, (x) => (x < 16 || x >= 48 ? [0, 0, 0] : [255, 255, 255]));
+    const { train, height, width } = await load(folderOf({ ...GOOD, "train/b/1.png": wide }), {
+      size: { height: 8, width: 8 },
+    });
+    expect([height, width]).toEqual([8, 8]);
+    expect([...train.images.subarray(192, 192 + 64)].every((byte) => byte > 250)).toBe(true);
+    // An image of the right size is not touched.
+    expect(train.images[7]).toBe(70);
+    const oblong = await load(folderOf(GOOD), { size: { height: 4, width: 6 } });
+    expect([oblong.height, oblong.width, oblong.train.images.length]).toEqual([4, 6, 2 * 3 * 24]);
+  });
+
+  test("without one, the image that differs is named", async () => {
+    const root = folderOf({ ...GOOD, "train/b/1.png": pngBytes(8, 9, paint) });
+    await refused(
+      load(root),
+      /train\/b\/1\.png: has 9 × 8 pixels \(height × width\), and .*a\/1\.png has 8 × 8: .*size=8/,
+    );
+  });
+
+  test("more than memory is meant to hold is told before it is taken", async () => {
+    await refused(
+      load(folderOf(GOOD), { size: { height: 30_000, width: 30_000 } }),
+      /3 images of 30000 × 30000 take 7\.\d+ GiB, .*imagenet --data-dir/,
+    );
+  });
+});
+
+describe("a file that is no image is named", () => {
+  let jpeg: Buffer;
+  beforeAll(async () => {
+    jpeg = await sharp({
+      create: {
+        width: 64,
+        height: 64,
+        channels: 3,
+        background: "red",
+        noise: { type: "gaussian", mean: 128, sigma: 40 },
+      },
+    })
+      .jpeg()
+      .toBuffer();
+  });
+  test.each([
+    ["text", () => Buffer.from("not an image at all")],
+    ["an empty file", () => Buffer.alloc(0)],
+    ["half a JPEG", () => jpeg.subarray(0, jpeg.length / 2)],
+    ["a PNG without its end", () => png.subarray(0, png.length - 30)],
+    ["an image of another format", () => sharp(jpeg).webp().toBuffer()],
+  ])("%s", async (_, make) => {
+    const root = folderOf({ ...GOOD, "train/b/0.jpg": await make() });
+    await refused(
+      load(root, { size: { height: 8, width: 8 } }),
+      /train\/b\/0\.jpg: cannot be decoded as an image: /,
+    );
+  });
+});
+
+test("a decoder that is opened does not disturb one at work", async () => {
+  const image = join(folderOf(GOOD), "train/a/1.png");
+  const decode = await openDecoder();
+  const images: Promise<unknown>[] = [];
+  for (let i = 0; i < 500; i++) {
+    images.push(decode(image, null));
+    await openDecoder();
+    // Lets the threads that decode come to their turn between two openings.
+    await setImmediate();
+  }
+  await Promise.all(images);
+});
+
+describe("the cache", () => {
+  const cacheFile = (directory: string) =>
+    join(directory, "images", readdirSync(join(directory, "images"))[0]!);
+  /** Changes what is in a file without a trace in its listing: only a cache can still know what it was. */
+  function changeUnseen(path: string, paint: Paint): void {
+    const { size, atime, mtime } = statSync(path);
+    const other = pngBytes(8, 8, paint);
+    const content = Buffer.alloc(size);
+    other.copy(content);
+    expect(other.length).toBeLessThanOrEqual(size);
+    writeFileSync(path, content);
+    utimesSync(path, atime, mtime);
+  }
+
+  test("gives the same images without decoding, until the folder changes", async () => {
+    const root = folderOf(GOOD);
+    const image = join(root, "train/a/1.png");
+    // Whole seconds: utimes cannot write finer times back.
+    utimesSync(image, 1e9, 1e9);
+    const cacheDirectory = temporaryFolder();
+    const first = await load(root, { cacheDirectory });
+    changeUnseen(image, flat(9));
+    const second = await load(root, { cacheDirectory });
+    expect(second).toEqual(first);
+    utimesSync(image, 1e9, 1e9 + 1);
+    const third = await load(root, { cacheDirectory });
+    expect(third.train.images[0]).toBe(9);
+    writeFiles(root, { "train/a/2.png": png });
+    expect((await load(root, { cacheDirectory })).train.count).toBe(3);
+    // One file for a folder and a size, whatever became of it.
+    expect(readdirSync(join(cacheDirectory, "images"))).toHaveLength(1);
+  });
+
+  test("that is cut, changed or of something else is made anew", async () => {
+    const root = folderOf(GOOD);
+    const cacheDirectory = temporaryFolder();
+    const first = await load(root, { cacheDirectory });
+    const path = cacheFile(cacheDirectory);
+    const whole = readFileSync(path);
+    const damages = [
+      () => truncateSync(path, whole.length - 1),
+      () => truncateSync(path, 0),
+      () => writeFileSync(path, "{}"),
+      () => {
+        const bytes = Buffer.from(whole);
+        bytes[bytes.length - 5]! ^= 1;
+        writeFileSync(path, bytes);
+      },
+    ];
+    for (const damage of damages) {
+      damage();
+      expect(await load(root, { cacheDirectory })).toEqual(first);
+      expect(readFileSync(path).equals(whole)).toBe(true);
+    }
+  });
+
+  test("is written by many at a time without harm, and serves any division of the same images", async () => {
+    const root = folderOf(
+      Object.fromEntries(
+        Array.from({ length: 12 }, (_, i) => [`${i % 2 ? "x" : "y"}/${i}.png`, pngBytes(8, 8, flat(i))]),
+      ),
+    );
+    const cacheDirectory = temporaryFolder();
+    const divided = { cacheDirectory, testFraction: 0.5 };
+    const all = await Promise.all(Array.from({ length: 4 }, () => load(root, divided)));
+    for (const one of all) expect(one).toEqual(all[0]);
+    expect(readdirSync(join(cacheDirectory, "images"))).toHaveLength(1);
+    const written = statSync(cacheFile(cacheDirectory)).mtimeMs;
+    const other = await load(root, { ...divided, seed: 5 });
+    expect(statSync(cacheFile(cacheDirectory)).mtimeMs).toBe(written);
+    // Each sample still has the class that its brightness tells.
+    for (const split of [other.train, other.test]) {
+      for (let n = 0; n < split.count; n++) expect(split.labels[n]).toBe(split.images[n * 192]! % 2 ? 0 : 1);
+    }
+  });
+
+  test("that cannot be written costs a warning, not the run", async () => {
+    const taken = join(temporaryFolder(), "file");
+    writeFileSync(taken, "");
+    const warnings: string[] = [];
+    const data = await load(folderOf(GOOD), {
+      cacheDirectory: taken,
+      onWarning: (text) => warnings.push(text),
+    });
+    expect(data.train.count).toBe(2);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/not kept, the next start decodes them again: .*file/);
+  });
+});
+
+test("progress is reported to the end", async () => {
+  const seen: number[] = [];
+  await load(folderOf(GOOD), { onProgress: ({ done, total }) => seen.push(done / total) });
+  expect(seen.at(-1)).toBe(1);
+  expect(seen).toHaveLength(3);
+});

@@ -1,0 +1,45 @@
+// Which kernel variants an adapter uses.
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, expect, test, vi } from "vitest";
+import { Gpu } from "../../../src/gpu/gpu.ts";
+import { runnableVariants } from "../../../src/gpu/variant.ts";
+import { openGpu } from "../../../src/host/node/open-gpu.ts";
+import { shaderFiles } from "../../../src/host/node/shader-files.ts";
+import { rememberTimes, variantChoice } from "../../../src/host/node/variant-choice.ts";
+import { DeviceError, UsageError } from "../../../src/support/errors.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+});
+afterEach(() => void vi.unstubAllEnvs());
+
+test("the choice of variants: by features, by what was measured, by the user", () => {
+  const folder = temporaryFolder();
+  vi.stubEnv("GHOSTBATCH_CACHE", folder);
+  const measured = { ...gpu.adapter, name: "some adapter", subgroupMinSize: 8, subgroupMaxSize: 8 };
+  const own = new Gpu(gpu.device, measured, shaderFiles);
+  expect(variantChoice(own)).toEqual({ variant: own.variant, reason: "features", times: null });
+  rememberTimes(measured, { narrow: 5, wide: 2 });
+  expect(variantChoice(own)).toEqual({ variant: "wide", reason: "measured", times: { narrow: 5, wide: 2 } });
+  expect(variantChoice(gpu).reason).toBe("features"); // another adapter's measurement is not its own
+  vi.stubEnv("GHOSTBATCH_VARIANT", "narrow");
+  expect(variantChoice(own)).toMatchObject({ variant: "narrow", reason: "GHOSTBATCH_VARIANT" });
+  const real = new Gpu(gpu.device, { ...measured, subgroupMinSize: 32, subgroupMaxSize: 32 }, shaderFiles);
+  expect(() => variantChoice(real)).toThrow(DeviceError);
+  expect(() => variantChoice(real)).toThrow(
+    "need subgroups of exactly 8 lanes, some adapter has 32 to 32 lanes",
+  );
+  vi.stubEnv("GHOSTBATCH_VARIANT", "Wide");
+  expect(() => variantChoice(real)).toThrow(
+    new UsageError('GHOSTBATCH_VARIANT: expected narrow or wide, got "Wide"'),
+  );
+  vi.stubEnv("GHOSTBATCH_VARIANT", "wide");
+  expect(new Gpu(gpu.device, gpu.adapter, shaderFiles).variant).toBe(runnableVariants(gpu)[0]);
+  vi.stubEnv("GHOSTBATCH_VARIANT", "");
+  writeFileSync(join(folder, "adapters.json"), "{ damaged");
+  expect(variantChoice(own).reason).toBe("features");
+});

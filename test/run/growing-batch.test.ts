@@ -1,0 +1,208 @@
+// A batch that grows: stages of one run, which is stopped, loses its device and goes on as any other.
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { completeSpec } from "../../src/run/complete-spec.ts";
+import { memoryOf, plannedData, planTraining } from "../../src/run/dry-run.ts";
+import { batchStages } from "../../src/run/growing-batch.ts";
+import { factsOf, planRun } from "../../src/run/plan-run.ts";
+import { prepareRun } from "../../src/run/prepare.ts";
+import { RunControl } from "../../src/run/run-control.ts";
+import { runOnce } from "../../src/run/runner.ts";
+import { StoppedError } from "../../src/support/errors.ts";
+import { BASE_REGIMES, type BaseRegime, type BaseRegimeName } from "../../src/train/base-regimes.ts";
+import { checkpoints, FolderRuns, losing, SPEC } from "../support/folder-runs.ts";
+import { outcome } from "../support/kills.ts";
+
+const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-growing-"));
+afterAll(() => rmSync(runsDirectory, { recursive: true }));
+
+/** 4 epochs of 52 steps of 8, then 1 epoch and 7 steps of 40: stages that end at steps 208, 219 and 226. */
+const GROWING = {
+  ...SPEC,
+  dataset: "synthetic:1x7x7:4:410:40",
+  batchSize: 8,
+  ghostSize: 4,
+  baseRegime: "f1-small",
+  epochs: undefined,
+  epochScale: 0.5,
+  evaluateEvery: 1,
+  maxSteps: 226,
+  batchGrowth: true,
+} as const;
+
+const runs = new FolderRuns(runsDirectory);
+const { report, session, lines } = runs;
+let expected: string;
+
+beforeAll(async () => {
+  const { path, done } = await runs.start("undisturbed", GROWING);
+  expect(await done).toMatchObject({ steps: 226, samples: 4 * 410 + 410 + 7 * 40, slabSamples: 40 });
+  expected = outcome(path);
+});
+
+function metricsOf(path: string): { kind: string; step: number; epoch: number; learningRate: number }[] {
+  const text = readFileSync(join(path, "metrics.jsonl"), "utf8").trimEnd();
+  return text.split("\n").map((line) => JSON.parse(line));
+}
+
+/** Options of a run that stops after the first step from `at` on that is read back. */
+function stoppingAt(at: number) {
+  const control = new RunControl();
+  const onProgress = ({ step }: { step: number }) => {
+    if (step >= at) control.requestStop({ by: "test", exitCode: 99 });
+  };
+  return { control, onProgress };
+}
+
+test("steps and epochs are counted through its stages: one line for each step", () => {
+  const metrics = metricsOf(join(runsDirectory, "undisturbed"));
+  const training = metrics.filter(({ kind }) => kind === "train");
+  expect(training.map(({ step }) => step)).toEqual(Array.from({ length: 226 }, (_, i) => i + 1));
+  const epochAt = (step: number) => training[step - 1]!.epoch;
+  expect([52, 208, 219, 226].map(epochAt)).toEqual([1, 4, 5, expect.closeTo(5 + 7 / 11, 12)]);
+  const evaluations = metrics.filter(({ kind }) => kind === "evaluation");
+  expect(evaluations.map(({ step }) => step)).toEqual([52, 104, 156, 208, 219, 226]);
+});
+
+test.each([
+  ["the first stage", [101]],
+  ["the last step of a stage", [208]],
+  ["the second stage", [213]],
+  ["the last stage", [223]],
+  ["every stage, one after the other", [3, 150, 208, 210, 219, 221]],
+])("stopped in %s, it goes on to the same bits", async (_, stops) => {
+  const name = `stopped-${stops.join("-")}`;
+  let run = null;
+  for (const at of stops) {
+    const options = stoppingAt(at);
+    let done: Promise<unknown>;
+    if (run === null) {
+      run = await runs.start(name, GROWING, options);
+      done = run.done;
+    } else done = runs.goOn(run, options);
+    const error: unknown = await done.catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(StoppedError);
+    const step = Number(
+      (error as Error).message.match(/^stopped by test after step (\d+) of 226; go on/)![1],
+    );
+    expect(step - at).toBeOneOf([0, 1]);
+    expect(readdirSync(join(run.path, "checkpoints"))).toContain(`last-${step}.json`);
+  }
+  await runs.goOn(run!);
+  expect(lines.some((line) => /^resuming .* after step \d+$/.test(line))).toBe(true);
+  expect(outcome(run!.path)).toBe(expected);
+});
+
+test("stopped between read-backs of a later stage: the metrics of its steps are in the checkpoint", async () => {
+  const control = new RunControl();
+  let told = 0;
+  const onProgress = ({ step }: { step: number }) => {
+    // Told of its metrics, then of its evaluation; the next stage waits for its first steps before it is through.
+    if (step === 208 && ++told === 2) setImmediate(() => control.requestStop({ by: "test", exitCode: 99 }));
+  };
+  const run = await runs.start("stopped-unread", GROWING, { control, onProgress, logEvery: 1000 });
+  await expect(run.done).rejects.toThrow(/^stopped by test after step 2(09|1[0-8]) of 226; go on/);
+  expect(metricsOf(run.path).at(-1)!.step).toBe(208);
+  await runs.goOn(run);
+  expect(outcome(run.path)).toBe(expected);
+});
+
+test("a device that is lost in a later stage: lines after the checkpoint are taken back and written once more", async () => {
+  const { session: on, onProgress } = losing([215]);
+  const { path, done } = await runs.start("lost", GROWING, { onProgress, logEvery: 1 }, on);
+  await done;
+  expect(lines).toEqual([expect.stringMatching(/going on from the checkpoint of step \d+ on a new device$/)]);
+  expect(outcome(path)).toBe(expected);
+});
+
+test("as a cell of an experiment it goes on, and is not run again", async () => {
+  const spec = completeSpec(GROWING);
+  const options = { runsDirectory, command: "test", checkpoints, logEvery: 2, report };
+  await expect(runOnce(session, spec, "cell", { ...options, ...stoppingAt(212) })).rejects.toThrow(
+    StoppedError,
+  );
+  const finished = await runOnce(session, spec, "cell", options);
+  expect(outcome(finished.folder)).toBe(expected);
+  expect(await runOnce(session, spec, "cell", options)).toEqual({ ...finished, reused: true });
+});
+
+test("NaN in a later stage is told with its step, counted through the stages before", async () => {
+  // One step a stage; the second update throws the weights so far that the network overflows.
+  const { done } = await runs.start(
+    "diverged",
+    { ...GROWING, epochScale: 1 / (8 * 52), learningRate: 1e7, clipNorm: 0, momentum: 0 },
+    { checkpoints: { every: { steps: 100 }, keep: 1 } },
+  );
+  await expect(done).rejects.toThrow(
+    /^the evaluation after step 2: the test loss is NaN; every parameter is finite, .*; there was no checkpoint yet$/,
+  );
+});
+
+test("ghosts stay those of the first batch where no size is given", async () => {
+  const prepared = await prepareRun(completeSpec({ ...GROWING, ghostSize: undefined }));
+  const sizes = batchStages(prepared, factsOf(prepared.dataset)).map(({ spec }) => [
+    spec.batchSize,
+    spec.ghostSize,
+  ]);
+  expect(sizes).toEqual([
+    [8, 8],
+    [40, 8],
+    [40, 8],
+  ]);
+});
+
+test.each(Object.keys(BASE_REGIMES) as BaseRegimeName[])(
+  "%s: the noise η / B is the regime's in every stage, and no batch is smaller than the first",
+  (baseRegime) => {
+    const base: BaseRegime = BASE_REGIMES[baseRegime];
+    const spec = completeSpec({
+      ...{ model: "f1", dataset: "synthetic:1x7x7:4", baseRegime },
+      ...{ batchSize: 64, ghostSize: 16, batchGrowth: true },
+    });
+    const facts = { name: "many", classes: 4, channels: 1, height: 7, width: 7, count: 50_000 };
+    const stages = batchStages(planRun(spec, facts), facts);
+    let rate = 0;
+    const rates = base.entries
+      .filter(({ epoch }) => epoch < base.epochs)
+      .map(({ learningRate }) => {
+        rate = learningRate ?? rate;
+        return rate;
+      });
+    expect(stages).toHaveLength(rates.length);
+    for (const [i, { spec: one, regime }] of stages.entries()) {
+      expect(regime.phases[0]!.learningRate / one.batchSize).toBeCloseTo(rates[i]! / 64, 12);
+      expect(one.batchSize).toBeGreaterThanOrEqual(64);
+      expect(one.ghostSize).toBe(16);
+    }
+    // The rate itself is never above the regime's highest, but for what a batch cannot grow by.
+    const highest = Math.max(...rates);
+    for (const { regime } of stages)
+      expect(regime.phases[0]!.learningRate).toBeLessThanOrEqual(1.001 * highest);
+  },
+);
+
+test("its plan is of the memory that it takes: that of the largest batch", async () => {
+  const gpu = await session.open();
+  const before = gpu.allocatedBytes;
+  // Large enough that what a run takes beside tensors, some constants and its log, is little.
+  const wide = { ...GROWING, dataset: "synthetic:1x28x28:4:4100:400", width: 256, maxSteps: 2100 };
+  const prepared = await prepareRun(completeSpec(wide));
+  const plan = planTraining(gpu, prepared, plannedData(prepared));
+  const { done } = await runs.start("measured", wide, { checkpoints: { every: { steps: 10_000 }, keep: 1 } });
+  const { gpuBytes } = await done;
+  expect((gpuBytes - before) / memoryOf(plan)).toBeLessThan(1.1);
+});
+
+test.each([
+  ["--lr-rule", { learningRateRule: "sqrt", referenceBatchSize: 4 }],
+  ["--regime", { regime: "adapted", referenceBatchSize: 4 }],
+  ["--constant-rate", { constantRate: true }],
+] as const)("%s beside it is refused", async (option, given) => {
+  const prepared = await prepareRun(completeSpec({ ...GROWING, ...given }));
+  expect(() => batchStages(prepared, factsOf(prepared.dataset))).toThrow(
+    `--batch-growth: replaces the cuts of the rate; leave out ${option}`,
+  );
+});

@@ -1,0 +1,99 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { writtenOption } from "../../src/cli/train-options.ts";
+import { syntheticDataset } from "../../src/data/synthetic.ts";
+import { completeSpec } from "../../src/run/complete-spec.ts";
+import { dataFingerprint } from "../../src/run/data-fingerprint.ts";
+import { newestUnfinishedRun, requireSameOptions } from "../../src/run/resume.ts";
+import { RunSpec, type RunSpecInput } from "../../src/run/run-spec.ts";
+import { finishedRun } from "../../src/run/runner.ts";
+import { specHash } from "../../src/run/spec-hash.ts";
+import { UsageError } from "../../src/support/errors.ts";
+import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
+
+const written = (key: string, value: unknown) => `--${key} ${JSON.stringify(value)}`;
+
+test("every option of a run that is given again with another value is refused by name, and taken with its own", () => {
+  const stored = completeSpec({
+    dataset: "mnist",
+    batchSize: 64,
+    learningRate: 0.1,
+    subset: { train: 10, test: 5, seed: 0 },
+  });
+  expect(() => requireSameOptions(stored, {}, written)).not.toThrow();
+  expect(() => requireSameOptions(stored, stored, written)).not.toThrow();
+  // Other values for all there are, so that an option that is added is refused as well.
+  for (const key of Object.keys(RunSpec.shape) as (keyof RunSpecInput)[]) {
+    const given = { [key]: "something else" } as Partial<RunSpecInput>;
+    expect(() => requireSameOptions(stored, given, written), key).toThrow(UsageError);
+    expect(() => requireSameOptions(stored, given, written), key).toThrow(
+      `--${key} "something else": the run has `,
+    );
+  }
+  expect(() => requireSameOptions(stored, { width: 10 }, written)).toThrow("--width 10: the run has unset");
+});
+
+test("an option that says what holds without it is the run's own", () => {
+  const regime = BASE_REGIMES.f1;
+  const stored = completeSpec({ batchSize: 64 });
+  const same = { learningRate: regime.entries[0].learningRate!, epochs: regime.epochs, ghostSize: 64 };
+  expect(() => requireSameOptions(stored, same, written)).not.toThrow();
+  for (const [key, value] of Object.entries(same)) {
+    expect(() => requireSameOptions(stored, { [key]: value / 2 }, written)).toThrow(
+      `--${key} ${value / 2}: `,
+    );
+    // The other way round: the run has it, and what is given takes it away.
+    const explicit = completeSpec({ batchSize: 64, [key]: value / 2 });
+    expect(() => requireSameOptions(explicit, { [key]: value }, written)).toThrow(`--${key} ${value}: `);
+  }
+});
+
+test("an option is named as it is written", () => {
+  expect(
+    [
+      ["augmentation", false],
+      ["batchGrowth", true],
+      ["constantRate", false],
+      ["batchSize", 64],
+      ["learningRateRule", "sqrt"],
+      ["subset", { train: 10, test: 5, seed: 0 }],
+    ].map(([key, value]) => writtenOption(key as string, value)),
+  ).toEqual([
+    "--no-augmentation",
+    "--batch-growth",
+    "constantRate: false",
+    "--batch-size 64",
+    "--lr-rule sqrt",
+    "--subset 10,5",
+  ]);
+});
+
+test("the fingerprint of data tells any label, any size, and changes of images", () => {
+  const make = (seed: number, train = 300) =>
+    syntheticDataset({ classes: 4, channels: 3, height: 32, width: 32, train, test: 10, seed });
+  const data = make(1);
+  const original = dataFingerprint(data);
+  expect(dataFingerprint(make(1))).toBe(original);
+  expect(dataFingerprint(make(2))).not.toBe(original);
+  expect(dataFingerprint(make(1, 299))).not.toBe(original);
+  const labels = data.train.labels.slice();
+  labels[250] = (labels[250]! + 1) % 4;
+  expect(dataFingerprint({ ...data, train: { ...data.train, labels } })).not.toBe(original);
+});
+
+test("a damaged outcome of another experiment is left out, and told", async () => {
+  const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-outcomes-"));
+  const lines: string[] = [];
+  const report = (line: string) => lines.push(line);
+  const spec = completeSpec({ seed: 77 });
+  const folder = join(runsDirectory, `other-seed77-${specHash(spec)}`);
+  mkdirSync(folder);
+  for (const name of ["summary.json", "metrics.jsonl"]) writeFileSync(join(folder, name), "{");
+  expect(await finishedRun(spec, "cell", runsDirectory, report)).toBeNull();
+  await expect(newestUnfinishedRun(runsDirectory, report)).rejects.toThrow(UsageError);
+  expect(lines).toHaveLength(2);
+  for (const line of lines) expect(line).toMatch(/^warning: .*summary\.json: .*: this run is left out$/);
+  rmSync(runsDirectory, { recursive: true });
+});

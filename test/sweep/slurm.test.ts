@@ -1,0 +1,81 @@
+// The script of a job array, run by a shell with a scontrol that only writes down what it is asked.
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { completeSpec } from "../../src/run/complete-spec.ts";
+import { UsageError } from "../../src/support/errors.ts";
+import { slurmScript } from "../../src/sweep/slurm.ts";
+import { SweepFolder } from "../../src/sweep/sweep-folder.ts";
+import { start } from "../support/program.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "ghostbatch slurm "));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const bin = join(directory, "bin");
+const requeued = join(directory, "requeued");
+mkdirSync(bin);
+writeFileSync(join(bin, "scontrol"), `#!/bin/sh\necho "$@" >>'${requeued}'\n`);
+chmodSync(join(bin, "scontrol"), 0o755);
+
+const grid = { name: "array", runs: [{ name: "array-seed=1", spec: completeSpec({ seed: 1 }) }] };
+const folder = new SweepFolder(directory, grid);
+const checkpoints = join(directory, "array-seed=1", "checkpoints");
+
+/** Runs task 0, whose run is these commands of a shell. */
+async function runTask(commands: string, timeLimit: number | null = null) {
+  rmSync(requeued, { force: true });
+  const commandOf = () => ["sh", "-c", commands];
+  const script = join(directory, "submit.sbatch");
+  writeFileSync(script, slurmScript(grid, folder, { jobs: 1, timeLimit, directory, commandOf }));
+  const env = {
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    SLURM_ARRAY_JOB_ID: "7",
+    SLURM_ARRAY_TASK_ID: "0",
+  };
+  return start("bash", [script], { env });
+}
+
+test("a task goes on in another turn where it has a new checkpoint, and fails where it has come no further", async () => {
+  await folder.create(grid.runs);
+  mkdirSync(checkpoints, { recursive: true });
+  // Told by SIGUSR2, the run takes the checkpoint of step 5: the first time a new one.
+  const commands = `trap 'echo >"${checkpoints}/last-5.json"; exit 140' USR2; echo ready; while :; do sleep 0.05; done`;
+  const log = () => readFileSync(folder.logOf(grid.runs[0]!), "utf8");
+  const outcomes: unknown[] = [];
+  for (const turn of [1, 2]) {
+    const task = await runTask(commands);
+    await expect
+      .poll(() => existsSync(folder.logOf(grid.runs[0]!)) && log().split("ready").length - 1)
+      .toBe(turn);
+    task.child.kill("SIGUSR2");
+    outcomes.push([(await task.ended).code, existsSync(requeued) && readFileSync(requeued, "utf8")]);
+  }
+  expect(outcomes).toEqual([
+    [140, "requeue 7_0\n"],
+    [1, false],
+  ]);
+  expect(log()).toMatch(
+    /ready\nready\nerror: SIGUSR2 came before a step was done: .* longer --time-limit\n$/,
+  );
+});
+
+test("a run that is killed before it can listen is not queued again; other codes are the task's", async () => {
+  for (const [commands, code] of [
+    ["kill -USR2 $$", 1],
+    ["exit 3", 3],
+    ["exit 0", 0],
+  ] as const) {
+    expect((await (await runTask(commands)).ended).code).toBe(code);
+    expect(existsSync(requeued)).toBe(false);
+  }
+});
+
+test.each([45, 60, 120])(
+  "a time limit of %i s, which may be over when its notice comes, is refused",
+  async (seconds) => {
+    await expect(runTask("exit 0", seconds)).rejects.toThrow(UsageError);
+    await expect(runTask("exit 0", seconds)).rejects.toThrow(/--time-limit \d+s: .*3m is the least/);
+    expect((await (await runTask("exit 0", 121)).ended).code).toBe(0);
+  },
+);
