@@ -26,7 +26,7 @@ struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u3
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let pixel = group.x * 64u + lane;
   let k = group.y;
   let n = group.z;

@@ -39,9 +39,9 @@ struct Params {
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) count: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let lane = local.x;
   const QUAD = 4u;
@@ -66,7 +66,7 @@ fn main(
     for (var k = 0u; k < QUAD; k++) { x[element + k] = (f32(bytes[k]) / 255.0 - mean) / deviation; }
     return;
   }
-  let bits = pcg4d(vec4<u32>(step.seed, STREAM, step.epoch, sample));
+  let bits = pcg4d(vec4u(step.seed, STREAM, step.epoch, sample));
   let row = i32(i) + i32(bits.x % (2u * PADDING + 1u)) - i32(PADDING);
   let shift = i32(bits.y % (2u * PADDING + 1u)) - i32(PADDING);
   let mirrored = FLIP && (bits.z >> 31u) == 1u;

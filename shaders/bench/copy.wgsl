@@ -10,17 +10,17 @@ struct Params {
   count: u32,  // vec4s
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;        // [count]
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;  // [count]
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // [count]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;  // [count]
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let first = flat_index(wg, grid, 0u, WG_SIZE * ROW) + local.x;
   for (var j = 0u; j < ROW; j++) {

@@ -7,25 +7,26 @@
 // Source:   the arithmetic peak of the roofline model (Williams, Waterman and Patterson 2009).
 // Dispatch: (workgroups of 64 lanes, 1, 1).
 
+// @import lib/loop.wgsl
+
 override WG_SIZE: u32 = 64u;
-const FOREVER: i32 = 0x7fffffff;
 const REPEATS: u32 = 4u;
 
 struct Params {
   trips: i32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;        // [2]: b and c
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;  // [lanes]
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // [2]: b and c
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;  // [lanes]
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
   let i = wg.x * WG_SIZE + lane;
   let b = x[0];
   let c = x[1];
-  let start = vec4<f32>(f32(lane));
+  let start = vec4f(f32(lane));
   var a0 = start;
   var a1 = start + 1.0;
   var a2 = start + 2.0;

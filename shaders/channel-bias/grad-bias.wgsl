@@ -9,7 +9,7 @@ override HW: u32;              // pixels of one image
 override ACCUMULATE: bool;     // dbias += instead of dbias =; with one split only
 override SPLITS: u32 = 1u;     // workgroups that share a channel
 override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
-alias Element = vec4<f32>;     // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;         // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one image
 const ROW: u32 = 4u;           // loads of a lane in flight together
@@ -23,7 +23,7 @@ struct Params { count: u32 }   // N · PIXELS
 // @import lib/workgroup-sum.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
   let c = group.x;
   let share = (params.count + SPLITS - 1u) / SPLITS;
@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   }
   for (; i < end; i += WG_SIZE) { sum += dy[place(c, i)]; }
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  let total = workgroup_sum(dot(vec4<f32>(sum), vec4<f32>(f32(WIDTH) / 4.0)), lane);
+  let total = workgroup_sum(dot(vec4f(sum), vec4f(f32(WIDTH) / 4.0)), lane);
   if (lane == 0u) {
     let at = group.y * C + c;
     dbias[at] = select(total, total + dbias[at], ACCUMULATE);

@@ -18,7 +18,7 @@ struct Params { parts: u32 }   // PARTS once more, as a loop bound
 
 @group(0) @binding(0) var<storage, read> partial: array<f32>;             // [PARTS]
 @group(0) @binding(1) var<storage, read_write> clip: array<f32>;          // [2]: norm, coefficient
-@group(0) @binding(2) var<storage, read_write> log_rows: array<vec4<f32>>; // [ROWS, 8]
+@group(0) @binding(2) var<storage, read_write> log_rows: array<vec4f>; // [ROWS, 8]
 @group(0) @binding(3) var<uniform> step: Step;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -41,5 +41,5 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (SKIP && !(finite(norm) && finite(log_rows[row].x))) { coefficient = -1.0; }
   clip[0] = norm;
   clip[1] = coefficient;
-  log_rows[row + 1u] = vec4<f32>(norm, max(coefficient, 0.0), step.learning_rate, 0.0);
+  log_rows[row + 1u] = vec4f(norm, max(coefficient, 0.0), step.learning_rate, 0.0);
 }

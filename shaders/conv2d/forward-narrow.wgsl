@@ -15,6 +15,8 @@
 // Dispatch: (ceil(P / ROWS) · ceil(Q / COLUMNS), ceil(K / (8·GROUPS)), ceil(N / IMAGES)).
 enable subgroups;
 
+// @import lib/loop.wgsl
+
 override C: u32;
 override H: u32;
 override W: u32;
@@ -53,9 +55,6 @@ const LOADS = (IMAGES * IN_ROWS * IN_COLUMNS + LANES - 1u) / LANES;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
 struct Params { images: u32, filter_rows: u32, channels: i32 }  // N, and R and C once more as loop bounds
 @group(0) @binding(3) var<uniform> params: Params;
-
-// A signed counter with a constant bound: Tint then adds no guard against endless loops (5 to 10 % of the time here).
-const FOREVER: i32 = 0x3fffffff;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {

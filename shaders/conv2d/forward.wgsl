@@ -16,6 +16,8 @@
 // Every y is one sum in that order whatever the tile and DEPTH, so tiles of other sizes give the same result.
 // Dispatch: (ceil(K / tile channels) · remainders, a, b) with a·b ≥ ceil(pixels of a remainder / tile pixels).
 
+// @import lib/loop.wgsl
+
 override C: u32;
 override H: u32;
 override W: u32;
@@ -71,8 +73,6 @@ var<workgroup> means: array<f32, TILE_M>;
 // Outputs of one remainder along rows or columns: the first one, how many; of their taps the first one, how many.
 struct Lattice { first: u32, count: u32, tap: u32, taps: u32 }
 
-// A signed counter with a constant bound: Tint then adds no guard against endless loops.
-const FOREVER: i32 = 0x7fffffff;
 const FAR_OUTSIDE = 0x40000000u;
 
 @compute @workgroup_size(THREADS)

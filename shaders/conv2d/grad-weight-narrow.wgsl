@@ -12,6 +12,8 @@
 // Dispatch: (ceil(K / (8·GROUPS)), ceil(C / CHANNELS) · ceil(R / TAP_ROWS), splits).
 enable subgroups;
 
+// @import lib/loop.wgsl
+
 override C: u32;
 override H: u32;
 override W: u32;
@@ -41,9 +43,6 @@ const LOADS = (CHANNELS * IN_ROWS * IN_COLUMNS + LANES - 1u) / LANES;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
 struct Params { tiles: u32, tiles_per_split: u32 }                    // tiles of all images
 @group(0) @binding(3) var<uniform> params: Params;
-
-// A signed counter with a constant bound: Tint then adds no guard against endless loops (5 to 10 % of the time here).
-const FOREVER: i32 = 0x3fffffff;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {

@@ -8,6 +8,8 @@
 // one step is summed the next is under way from memory.
 // Dispatch: (ceil(K / tile channels), ceil(C·R·S / tile weights), splits).
 
+// @import lib/loop.wgsl
+
 override C: u32;
 override H: u32;
 override W: u32;
@@ -50,9 +52,6 @@ struct Params { pixels: u32, pixels_per_split: u32, depth: u32 }      // N·P·Q
 
 var<workgroup> a_tile: array<vec4f, DEPTH * A_STRIDE>;
 var<workgroup> b_tile: array<vec4f, DEPTH * B_STRIDE>;
-
-// A signed counter with a constant bound: Tint then adds no guard against endless loops.
-const FOREVER: i32 = 0x7fffffff;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -32,14 +32,14 @@ struct Params {
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
   let draw = params.first / 4u + i;
-  let words = pcg4d(vec4<u32>(step.seed, STREAM + 256u * params.layer, step.step, draw));
+  let words = pcg4d(vec4u(step.seed, STREAM + 256u * params.layer, step.step, draw));
   for (var j = 0u; j < 4u; j++) {
     let element = 4u * draw + j;
     let at = element - params.first;  // wraps around, past every size, where the draw begins before the slab

@@ -4,7 +4,7 @@
 
 override ACCUMULATE: bool;  // dx += instead of dx =
 override WG_SIZE: u32 = 64u;
-alias Element = vec4<f32>;  // @spec  f32 where the size is no multiple of 4
+alias Element = vec4f;  // @spec  f32 where the size is no multiple of 4
 
 struct Params {
   count: u32,  // Elements
@@ -20,9 +20,9 @@ struct Params {
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }

@@ -17,12 +17,12 @@ override ROWS: u32 = 32u;     // lanes that share the samples of a ghost, a powe
 override QUADS: u32 = C / 4u;
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
   total: u32,          // N: the last ghost runs to here
-  firstGhost: u32,     // row of `statistics` that ghost 0 reads
-  firstChannel: u32,   // column of `statistics` that channel 0 reads
-  totalChannels: u32,  // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 reads
+  first_channel: u32,   // column of `statistics` that channel 0 reads
+  total_channels: u32,  // columns of `statistics`
   span: u32,           // ghosts of a workgroup
   accumulate: u32,     // 1: dgamma += and dbeta +=, as the slabs of one batch do
   eps: f32,
@@ -30,16 +30,16 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;             // [N, C]
 @group(0) @binding(1) var<storage, read> dy: array<Element>;            // [N, C]
-@group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;  // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(2) var<storage, read> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
 @group(0) @binding(3) var<storage, read> gamma: array<Element>;         // [C]
 @group(0) @binding(4) var<storage, read> beta: array<Element>;          // [C]
-@group(0) @binding(5) var<storage, read_write> sums: array<vec2<f32>>;  // [G, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(5) var<storage, read_write> sums: array<vec2f>;  // [G, C] of (Σ dy', Σ dy'·x̂)
 @group(0) @binding(6) var<storage, read_write> dx: array<Element>;      // [N, C]
 @group(0) @binding(7) var<storage, read_write> dgamma: array<Element>;  // [C]
 @group(0) @binding(8) var<storage, read_write> dbeta: array<Element>;   // [C]
 @group(0) @binding(9) var<uniform> params: Params;
 
-alias Element = vec4<f32>;
+alias Element = vec4f;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
@@ -56,9 +56,9 @@ struct Group {
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) lane: vec3<u32>,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) lane: vec3u,
 ) {
   let own = group.x * COLUMNS + lane.x;
   let writes = own < QUADS;
@@ -68,12 +68,12 @@ fn main(
   var dgammaTotal = Element();
 
   for (var g = group.y * params.span; g < min(params.ghosts, (group.y + 1u) * params.span); g++) {
-    let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+    let part = ghost(g, params.ghost_size, params.ghosts, params.total);
     let origin = part.first * QUADS + q;
-    let column = (params.firstGhost + g) * params.totalChannels + params.firstChannel + 4u * q;
-    let s = array<vec2<f32>, 4>(statistics[column], statistics[column + 1u], statistics[column + 2u], statistics[column + 3u]);
-    let r = inverse_deviation(vec4<f32>(s[0].y, s[1].y, s[2].y, s[3].y), params.eps);
-    var terms = Group(vec4<f32>(s[0].x, s[1].x, s[2].x, s[3].x), weight * r, beta[q], Element(), Element());
+    let column = (params.first_ghost + g) * params.total_channels + params.first_channel + 4u * q;
+    let s = array<vec2f, 4>(statistics[column], statistics[column + 1u], statistics[column + 2u], statistics[column + 3u]);
+    let r = inverse_deviation(vec4f(s[0].y, s[1].y, s[2].y, s[3].y), params.eps);
+    var terms = Group(vec4f(s[0].x, s[1].x, s[2].x, s[3].x), weight * r, beta[q], Element(), Element());
 
     var found = Rows(Element(), Element());
     let trips = part.samples / (ROWS * ROW);
@@ -91,7 +91,7 @@ fn main(
     dgammaTotal += total.b;
     if (writes && lane.y == 0u) {
       for (var j = 0u; j < 4u; j++) {
-        sums[g * C + 4u * q + j] = vec2<f32>(total.a[j], total.b[j]);
+        sums[g * C + 4u * q + j] = vec2f(total.a[j], total.b[j]);
       }
     }
     terms.constant = -terms.scale * total.a / f32(part.samples);

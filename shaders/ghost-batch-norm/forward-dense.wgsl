@@ -16,34 +16,34 @@ override ROWS: u32 = 32u;     // lanes that share the samples of a ghost, a powe
 override QUADS: u32 = C / 4u;
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
   total: u32,          // N: the last ghost runs to here
-  firstGhost: u32,     // row of `statistics` that ghost 0 writes
-  firstChannel: u32,   // column of `statistics` that channel 0 writes
-  totalChannels: u32,  // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 writes
+  first_channel: u32,   // column of `statistics` that channel 0 writes
+  total_channels: u32,  // columns of `statistics`
   eps: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;                   // [N, C]
 @group(0) @binding(1) var<storage, read> gamma: array<Element>;               // [C]
 @group(0) @binding(2) var<storage, read> beta: array<Element>;                // [C]
-@group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>;  // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(3) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
 @group(0) @binding(4) var<storage, read_write> y: array<Element>;             // [N, C]
 @group(0) @binding(5) var<uniform> params: Params;
 
-alias Element = vec4<f32>;
+alias Element = vec4f;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 // @import lib/rows-sum.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let g = group.y;
   let own = group.x * COLUMNS + lane.x;
   let q = min(own, QUADS - 1u);  // lanes past the last channel work along and write nothing
-  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = part.first * QUADS + q;
   let shift = x[origin];
 
@@ -70,9 +70,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   if (own >= QUADS) { return; }
 
   if (lane.y == 0u) {
-    let at = (params.firstGhost + g) * params.totalChannels + params.firstChannel + 4u * q;
+    let at = (params.first_ghost + g) * params.total_channels + params.first_channel + 4u * q;
     for (var j = 0u; j < 4u; j++) {
-      statistics[at + j] = vec2<f32>(mean[j], variance[j]);
+      statistics[at + j] = vec2f(mean[j], variance[j]);
     }
   }
   let scale = gamma[q] * inverse_deviation(variance, params.eps);

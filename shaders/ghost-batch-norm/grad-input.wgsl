@@ -15,27 +15,27 @@ override ACCUMULATE: bool;       // dx += instead of dx =
 override SPLITS: u32 = 1u;       // pairs of `sums` in a group
 override WG_SIZE: u32 = 64u;
 override ROW: u32 = 4u;          // Elements of a lane in one trip of the loop
-alias Element = vec4<f32>;       // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;       // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;           // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
   total: u32,          // N: the last ghost runs to here
-  firstGhost: u32,     // row of `statistics` that ghost 0 reads
-  firstChannel: u32,   // column of `statistics` that channel 0 reads
-  totalChannels: u32,  // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 reads
+  first_channel: u32,   // column of `statistics` that channel 0 reads
+  total_channels: u32,  // columns of `statistics`
   accumulate: u32,     // 1: dgamma += and dbeta +=, as the slabs of one batch do
   eps: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;                 // [N, C, HW]
 @group(0) @binding(1) var<storage, read> dy: array<Element>;                // [N, C, HW]
-@group(0) @binding(2) var<storage, read> statistics: array<vec2<f32>>;      // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(2) var<storage, read> statistics: array<vec2f>;      // [rows, total_channels] of (mean, variance)
 @group(0) @binding(3) var<storage, read> gamma: array<f32>;                 // [C]
 @group(0) @binding(4) var<storage, read> beta: array<f32>;                  // [C]
-@group(0) @binding(5) var<storage, read> sums: array<vec2<f32>>;            // [G, C, SPLITS] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(5) var<storage, read> sums: array<vec2f>;            // [G, C, SPLITS] of (Σ dy', Σ dy'·x̂)
 @group(0) @binding(6) var<storage, read_write> dx: array<Element>;          // [N, C, HW]
 @group(0) @binding(7) var<storage, read_write> dgamma: array<f32>;          // [C]
 @group(0) @binding(8) var<storage, read_write> dbeta: array<f32>;           // [C]
@@ -55,18 +55,18 @@ struct Group {
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let lane = local.x;
   let c = group.x;
   let g = group.y;
-  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
 
-  let statistic = statistics[(params.firstGhost + g) * params.totalChannels + params.firstChannel + c];
+  let statistic = statistics[(params.first_ghost + g) * params.total_channels + params.first_channel + c];
   let r = inverse_deviation(Element(statistic.y), params.eps);
   let scale = gamma[c] * r;
   let share = group_sums(g, c) / f32(count * WIDTH);
@@ -85,17 +85,17 @@ fn main(
     }
   }
   if (g == 0u && group.z == 0u && lane == 0u) {
-    var total = vec2<f32>();
+    var total = vec2f();
     for (var k = 0u; k < params.ghosts; k++) {
       total += group_sums(k, c);
     }
-    if (params.accumulate != 0u) { total += vec2<f32>(dbeta[c], dgamma[c]); }
+    if (params.accumulate != 0u) { total += vec2f(dbeta[c], dgamma[c]); }
     dbeta[c] = total.x;
     dgamma[c] = total.y;
   }
 }
 
-fn group_sums(g: u32, c: u32) -> vec2<f32> {
+fn group_sums(g: u32, c: u32) -> vec2f {
   var total = sums[(g * C + c) * SPLITS];
   for (var split = 1u; split < SPLITS; split++) {
     total += sums[(g * C + c) * SPLITS + split];

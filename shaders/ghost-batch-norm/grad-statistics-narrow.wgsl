@@ -12,43 +12,43 @@ enable subgroups;
 override C: u32;            // channels
 override HW: u32;           // values in one channel of one sample
 override GATE: u32;
-alias Element = vec4<f32>;  // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;      // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
 const ROW: u32 = 4u;        // Elements of a lane in one trip of the loop
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
   total: u32,          // N: the last ghost runs to here
-  firstGhost: u32,     // row of `statistics` that ghost 0 reads
-  firstChannel: u32,   // column of `statistics` that channel 0 reads
-  totalChannels: u32,  // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 reads
+  first_channel: u32,   // column of `statistics` that channel 0 reads
+  total_channels: u32,  // columns of `statistics`
   eps: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;               // [N, C, HW]
 @group(0) @binding(1) var<storage, read> dy: array<Element>;              // [N, C, HW]
 @group(0) @binding(2) var<storage, read> y: array<Element>;               // [N, C, HW], read where GATE is 2
-@group(0) @binding(3) var<storage, read> statistics: array<vec2<f32>>;    // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
 @group(0) @binding(4) var<storage, read> gamma: array<f32>;               // [C]
 @group(0) @binding(5) var<storage, read> beta: array<f32>;                // [C]
-@group(0) @binding(6) var<storage, read_write> sums: array<vec2<f32>>;    // [G, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(6) var<storage, read_write> sums: array<vec2f>;    // [G, C] of (Σ dy', Σ dy'·x̂)
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
   let c = group.x;
   let g = group.y;
-  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
-  let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
+  let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
   let mean = Element(statistics[row + c].x);
   let r = inverse_deviation(Element(statistics[row + c].y), params.eps);
   let scale = gamma[c] * r;
@@ -67,10 +67,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     total = add(total, origin + offset(i), mean, scale, shift);
   }
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  let weights = vec4<f32>(f32(WIDTH) / 4.0);
-  let gradients = subgroupAdd(dot(vec4<f32>(total.gradients), weights));
-  let products = subgroupAdd(dot(vec4<f32>(r * total.products), weights));
-  if (lane == 0u) { sums[g * C + c] = vec2<f32>(gradients, products); }
+  let weights = vec4f(f32(WIDTH) / 4.0);
+  let gradients = subgroupAdd(dot(vec4f(total.gradients), weights));
+  let products = subgroupAdd(dot(vec4f(r * total.products), weights));
+  if (lane == 0u) { sums[g * C + c] = vec2f(gradients, products); }
 }
 
 struct Sums {

@@ -13,43 +13,43 @@ override ROWS: u32 = 8u;      // lanes that share the samples
 override QUADS: u32 = C / 4u;
 
 struct Params {
-  ghostSize: u32,       // samples in a ghost
+  ghost_size: u32,       // samples in a ghost
   ghosts: u32,          // G
   total: u32,           // N: the last ghost runs to here
-  firstGhost: u32,      // row of the statistics that ghost 0 reads
-  firstChannel: u32,    // column of the statistics that channel 0 reads
-  totalChannels: u32,   // columns of the statistics
+  first_ghost: u32,      // row of the statistics that ghost 0 reads
+  first_channel: u32,    // column of the statistics that channel 0 reads
+  total_channels: u32,   // columns of the statistics
   stride: u32,          // 2 for (mean, variance) pairs, 1 for arrays of their own
-  varianceOffset: u32,  // 1 for pairs, 0 for arrays of their own
+  variance_offset: u32,  // 1 for pairs, 0 for arrays of their own
   eps: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;        // [N, C]
-@group(0) @binding(1) var<storage, read> mean: array<f32>;         // [rows, totalChannels, stride]
-@group(0) @binding(2) var<storage, read> variance: array<f32>;     // [rows, totalChannels, stride]
+@group(0) @binding(1) var<storage, read> mean: array<f32>;         // [rows, total_channels, stride]
+@group(0) @binding(2) var<storage, read> variance: array<f32>;     // [rows, total_channels, stride]
 @group(0) @binding(3) var<storage, read> gamma: array<Element>;    // [C]
 @group(0) @binding(4) var<storage, read> beta: array<Element>;     // [C]
 @group(0) @binding(5) var<storage, read_write> y: array<Element>;  // [N, C]
 @group(0) @binding(6) var<uniform> params: Params;
 
-alias Element = vec4<f32>;
+alias Element = vec4f;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) lane: vec3<u32>,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) lane: vec3u,
 ) {
   let q = group.x * COLUMNS + lane.x;
   if (q >= QUADS) { return; }
-  let part = ghost(group.y, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(group.y, params.ghost_size, params.ghosts, params.total);
   let origin = part.first * QUADS + q;
-  let at = ((params.firstGhost + group.y) * params.totalChannels + params.firstChannel + 4u * q) * params.stride;
+  let at = ((params.first_ghost + group.y) * params.total_channels + params.first_channel + 4u * q) * params.stride;
   let mu = gathered_mean(at, params.stride);
-  let scale = gamma[q] * inverse_deviation(gathered_variance(at + params.varianceOffset, params.stride), params.eps);
+  let scale = gamma[q] * inverse_deviation(gathered_variance(at + params.variance_offset, params.stride), params.eps);
   let shift = beta[q];
 
   let trips = part.samples / (ROWS * ROW);
@@ -67,11 +67,11 @@ fn main(
 }
 
 fn gathered_mean(at: u32, stride: u32) -> Element {
-  return vec4<f32>(mean[at], mean[at + stride], mean[at + 2u * stride], mean[at + 3u * stride]);
+  return vec4f(mean[at], mean[at + stride], mean[at + 2u * stride], mean[at + 3u * stride]);
 }
 
 fn gathered_variance(at: u32, stride: u32) -> Element {
-  return vec4<f32>(variance[at], variance[at + stride], variance[at + 2u * stride], variance[at + 3u * stride]);
+  return vec4f(variance[at], variance[at + stride], variance[at + 2u * stride], variance[at + 3u * stride]);
 }
 
 fn write(i: u32, mu: Element, scale: Element, shift: Element) {

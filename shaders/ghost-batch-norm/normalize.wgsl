@@ -14,25 +14,25 @@ override RELU: bool;
 override RESIDUAL: bool;       // without one, any tensor may be bound in its place: it is not read
 override WG_SIZE: u32 = 64u;
 override ROW: u32 = 4u;        // Elements of a lane in one trip of the loop
-alias Element = vec4<f32>;     // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;         // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
-  ghostSize: u32,       // samples in a ghost
+  ghost_size: u32,       // samples in a ghost
   ghosts: u32,          // G
   total: u32,           // N: the last ghost runs to here
-  firstGhost: u32,      // row of the statistics that ghost 0 reads
-  firstChannel: u32,    // column of the statistics that channel 0 reads
-  totalChannels: u32,   // columns of the statistics
+  first_ghost: u32,      // row of the statistics that ghost 0 reads
+  first_channel: u32,    // column of the statistics that channel 0 reads
+  total_channels: u32,   // columns of the statistics
   stride: u32,          // 2 for (mean, variance) pairs, 1 for arrays of their own
-  varianceOffset: u32,  // 1 for pairs, 0 for arrays of their own
+  variance_offset: u32,  // 1 for pairs, 0 for arrays of their own
   eps: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;         // [N, C, HW]
-@group(0) @binding(1) var<storage, read> mean: array<f32>;          // [rows, totalChannels, stride]
-@group(0) @binding(2) var<storage, read> variance: array<f32>;      // [rows, totalChannels, stride]
+@group(0) @binding(1) var<storage, read> mean: array<f32>;          // [rows, total_channels, stride]
+@group(0) @binding(2) var<storage, read> variance: array<f32>;      // [rows, total_channels, stride]
 @group(0) @binding(3) var<storage, read> gamma: array<f32>;         // [C]
 @group(0) @binding(4) var<storage, read> beta: array<f32>;          // [C]
 @group(0) @binding(5) var<storage, read> residual: array<Element>;  // [N, C, HW]
@@ -44,17 +44,17 @@ struct Params {
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let lane = local.x;
   let c = group.x;
-  let part = ghost(group.y, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(group.y, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
-  let at = ((params.firstGhost + group.y) * params.totalChannels + params.firstChannel + c) * params.stride;
+  let at = ((params.first_ghost + group.y) * params.total_channels + params.first_channel + c) * params.stride;
   let mu = Element(mean[at]);
-  let scale = gamma[c] * inverse_deviation(Element(variance[at + params.varianceOffset]), params.eps);
+  let scale = gamma[c] * inverse_deviation(Element(variance[at + params.variance_offset]), params.eps);
   let shift = Element(beta[c]);
 
   let count = part.samples * PIXELS;

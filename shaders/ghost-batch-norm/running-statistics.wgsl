@@ -11,43 +11,43 @@
 // Where DEVIATION is set, as rule 3 needs it, what is averaged is standard deviations √(u_l + eps) (rule 3: σ_l) in place of
 // variances; the running variance is the square of their average.
 // Source:   Hoffer et al. 2017, Algorithm 1 (rule 3) and the released code (rule 0).
-// Dispatch: one lane per channel: (ceil(totalChannels / WG_SIZE), 1, 1).
+// Dispatch: one lane per channel: (ceil(total_channels / WG_SIZE), 1, 1).
 
 override RULE: u32;
 override DEVIATION: bool;
 override WG_SIZE: u32 = 64u;
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // K
   total: u32,          // samples in the batch: the last ghost runs to here
-  totalChannels: u32,
+  total_channels: u32,
   momentum: f32,       // a: the share of the new
   retained: f32,       // the share of the old (rules 1 to 3)
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> statistics: array<vec2<f32>>;       // [rows >= K, totalChannels] of (mean, variance)
-@group(0) @binding(1) var<storage, read> pixels: array<u32>;                 // [totalChannels]: HW of the channel's layer
-@group(0) @binding(2) var<storage, read_write> runningMean: array<f32>;      // [totalChannels]
-@group(0) @binding(3) var<storage, read_write> runningVariance: array<f32>;  // [totalChannels]
+@group(0) @binding(0) var<storage, read> statistics: array<vec2f>;       // [rows >= K, total_channels] of (mean, variance)
+@group(0) @binding(1) var<storage, read> pixels: array<u32>;                 // [total_channels]: HW of the channel's layer
+@group(0) @binding(2) var<storage, read_write> runningMean: array<f32>;      // [total_channels]
+@group(0) @binding(3) var<storage, read_write> runningVariance: array<f32>;  // [total_channels]
 @group(0) @binding(4) var<uniform> params: Params;
 
 alias Element = f32;
 // @import lib/ghost-batch-norm.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3u) {
   let c = id.x;
-  if (c >= params.totalChannels) { return; }
-  let old = vec2<f32>(runningMean[c], select(runningVariance[c], sqrt(runningVariance[c]), DEVIATION));
+  if (c >= params.total_channels) { return; }
+  let old = vec2f(runningMean[c], select(runningVariance[c], sqrt(runningVariance[c]), DEVIATION));
   var updated = old;
   if (RULE == 0u) {
     for (var g = 0u; g < params.ghosts; g++) {
       updated += params.momentum * (unbiased(g, c) - updated);
     }
   } else if (RULE == 1u) {
-    var sum = vec2<f32>();
+    var sum = vec2f();
     for (var g = 0u; g < params.ghosts; g++) {
       sum += unbiased(g, c);
     }
@@ -59,8 +59,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     updated = params.retained * old;
     for (var g = 0u; g < params.ghosts; g++) {
       weight *= 1.0 - params.momentum;
-      let statistic = statistics[g * params.totalChannels + c];
-      updated += weight * vec2<f32>(statistic.x, averaged(statistic.y));
+      let statistic = statistics[g * params.total_channels + c];
+      updated += weight * vec2f(statistic.x, averaged(statistic.y));
     }
   }
   runningMean[c] = updated.x;
@@ -73,23 +73,23 @@ fn averaged(variance: f32) -> f32 {
 }
 
 fn values(g: u32, c: u32) -> f32 {
-  return f32(ghost(g, params.ghostSize, params.ghosts, params.total).samples * pixels[c]);
+  return f32(ghost(g, params.ghost_size, params.ghosts, params.total).samples * pixels[c]);
 }
 
-fn unbiased(g: u32, c: u32) -> vec2<f32> {
-  let statistic = statistics[g * params.totalChannels + c];
+fn unbiased(g: u32, c: u32) -> vec2f {
+  let statistic = statistics[g * params.total_channels + c];
   let n = values(g, c);
-  return vec2<f32>(statistic.x, averaged(statistic.y * n / (n - 1.0)));
+  return vec2f(statistic.x, averaged(statistic.y * n / (n - 1.0)));
 }
 
 // Mean and unbiased variance over all ghosts. Means are taken relative to the first ghost's, which they differ little from.
-fn whole_batch(c: u32) -> vec2<f32> {
+fn whole_batch(c: u32) -> vec2f {
   let shift = statistics[c].x;
   var mean = 0.0;
   var square = 0.0;
   var count = 0.0;
   for (var g = 0u; g < params.ghosts; g++) {
-    let statistic = statistics[g * params.totalChannels + c];
+    let statistic = statistics[g * params.total_channels + c];
     let n = values(g, c);
     let d = statistic.x - shift;
     mean += n * d;
@@ -97,6 +97,6 @@ fn whole_batch(c: u32) -> vec2<f32> {
     count += n;
   }
   mean /= count;
-  let variance = variance_of(vec2<f32>(mean, square / count));
-  return vec2<f32>(shift + mean, averaged(variance * count / (count - 1.0)));
+  let variance = variance_of(vec2f(mean, square / count));
+  return vec2f(shift + mean, averaged(variance * count / (count - 1.0)));
 }

@@ -15,16 +15,16 @@ override COLUMNS: u32 = 8u;  // lanes side by side
 override ROWS: u32 = 16u;    // lanes that share the tiles of a ghost, a power of two
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
   total: u32,          // N: the last ghost runs to here
-  firstGhost: u32,     // row of `statistics` that ghost 0 writes
-  firstChannel: u32,   // column of `statistics` that channel 0 writes
-  totalChannels: u32,  // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 writes
+  first_channel: u32,   // column of `statistics` that channel 0 writes
+  total_channels: u32,  // columns of `statistics`
 }
 
-@group(0) @binding(0) var<storage, read> moments: array<vec2<f32>>;           // [N, TILES, C] of (mean, Σ (x − mean)²)
-@group(0) @binding(1) var<storage, read_write> statistics: array<vec2<f32>>;  // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(0) var<storage, read> moments: array<vec2f>;           // [N, TILES, C] of (mean, Σ (x − mean)²)
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
 @group(0) @binding(2) var<uniform> params: Params;
 
 alias Element = f32;
@@ -32,24 +32,24 @@ alias Element = f32;
 // @import lib/rows-sum.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let g = group.y;
   let own = group.x * COLUMNS + lane.x;
   let c = min(own, C - 1u);  // lanes past the last channel work along and write nothing
-  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let tiles = part.samples * TILES;
   let origin = part.first * TILES * C + c;
   let shift = moments[origin].x;
 
-  var sum = vec4<f32>();  // Σd, Σd², Σ squares
+  var sum = vec4f();  // Σd, Σd², Σ squares
   for (var t = lane.y; t < tiles; t += ROWS) {
     let tile = moments[origin + t * C];
     let d = tile.x - shift;
-    sum += vec4<f32>(d, d * d, tile.y, 0.0);
+    sum += vec4f(d, d * d, tile.y, 0.0);
   }
-  let whole = rows_sum(Rows(sum, vec4<f32>()), lane).a / f32(tiles);
+  let whole = rows_sum(Rows(sum, vec4f()), lane).a / f32(tiles);
   if (lane.y == 0u && own < C) {
-    let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
-    statistics[row + c] = vec2<f32>(shift + whole.x, whole.z / f32(PIXELS) + variance_of(whole.xy));
+    let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
+    statistics[row + c] = vec2f(shift + whole.x, whole.z / f32(PIXELS) + variance_of(whole.xy));
   }
 }

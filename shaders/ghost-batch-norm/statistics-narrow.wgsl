@@ -12,36 +12,36 @@ enable subgroups;
 
 override C: u32;            // channels
 override HW: u32;           // values in one channel of one sample
-alias Element = vec4<f32>;  // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;      // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
 const ROW: u32 = 8u;        // loads of a lane in one trip of the loop
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
   total: u32,          // N: the last ghost runs to here
-  firstGhost: u32,     // row of `statistics` that ghost 0 writes
-  firstChannel: u32,   // column of `statistics` that channel 0 writes
-  totalChannels: u32,  // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 writes
+  first_channel: u32,   // column of `statistics` that channel 0 writes
+  total_channels: u32,  // columns of `statistics`
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;                     // [N, C, HW]
-@group(0) @binding(1) var<storage, read_write> statistics: array<vec2<f32>>;    // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
   let c = group.x;
   let g = group.y;
-  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
-  let shift = vec4<f32>(x[origin]).x;
+  let shift = vec4f(x[origin]).x;
 
   var sum = Element();
   var squares = Element();
@@ -63,13 +63,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     squares = fma(d, d, squares);
   }
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  let weights = vec4<f32>(f32(WIDTH) / 4.0);
-  let m1 = subgroupAdd(dot(vec4<f32>(sum), weights)) / f32(count * WIDTH);
-  let m2 = subgroupAdd(dot(vec4<f32>(squares), weights)) / f32(count * WIDTH);
+  let weights = vec4f(f32(WIDTH) / 4.0);
+  let m1 = subgroupAdd(dot(vec4f(sum), weights)) / f32(count * WIDTH);
+  let m2 = subgroupAdd(dot(vec4f(squares), weights)) / f32(count * WIDTH);
 
   if (lane == 0u) {
-    let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
-    statistics[row + c] = vec2<f32>(shift + m1, variance_of(vec2<f32>(m1, m2)));
+    let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
+    statistics[row + c] = vec2f(shift + m1, variance_of(vec2f(m1, m2)));
   }
 }
 

@@ -14,38 +14,38 @@ override C: u32;               // channels
 override HW: u32;              // values in one channel of one sample
 override SPLITS: u32 = 1u;     // workgroups that share a group
 override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
-alias Element = vec4<f32>;     // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;         // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const ROW: u32 = 4u;           // loads of a lane in flight together
 
 struct Params {
-  ghostSize: u32,      // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
   total: u32,          // N: the last ghost runs to here
-  firstGhost: u32,     // row of `statistics` that ghost 0 writes
-  firstChannel: u32,   // column of `statistics` that channel 0 writes
-  totalChannels: u32,  // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 writes
+  first_channel: u32,   // column of `statistics` that channel 0 writes
+  total_channels: u32,  // columns of `statistics`
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;                     // [N, C, HW]
-@group(0) @binding(1) var<storage, read_write> statistics: array<vec2<f32>>;    // [rows, totalChannels] of (mean, variance)
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/workgroup-sum-pair.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
   let c = group.x;
   let g = group.y;
-  let part = ghost(g, params.ghostSize, params.ghosts, params.total);
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
   let share = (count + SPLITS - 1u) / SPLITS;
   let end = min(count, (group.z + 1u) * share);
-  let shift = vec4<f32>(x[origin]).x;
+  let shift = vec4f(x[origin]).x;
 
   var sum = Element();
   var squares = Element();
@@ -63,16 +63,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     squares = fma(d, d, squares);
   }
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  let weights = vec4<f32>(f32(WIDTH) / 4.0);
-  let sums = workgroup_sum_pair(vec2<f32>(dot(vec4<f32>(sum), weights), dot(vec4<f32>(squares), weights)), lane);
+  let weights = vec4f(f32(WIDTH) / 4.0);
+  let sums = workgroup_sum_pair(vec2f(dot(vec4f(sum), weights), dot(vec4f(squares), weights)), lane);
 
   if (lane == 0u) {
     if (SPLITS > 1u) {
       statistics[(g * C + c) * SPLITS + group.z] = sums;
     } else {
       let moments = sums / f32(count * WIDTH);
-      let row = (params.firstGhost + g) * params.totalChannels + params.firstChannel;
-      statistics[row + c] = vec2<f32>(shift + moments.x, variance_of(moments));
+      let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
+      statistics[row + c] = vec2f(shift + moments.x, variance_of(moments));
     }
   }
 }

@@ -7,7 +7,7 @@
 // Dispatch: one lane per value of y, folded into x and y.
 
 override WG_SIZE: u32 = 64u;
-alias Element = vec4<f32>;  // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;      // @spec  values in an Element
 
 struct Params {
@@ -23,9 +23,9 @@ struct Params {
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
@@ -34,5 +34,5 @@ fn main(
     sum += x[i * params.pixels + p];
   }
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  y[i] = dot(vec4<f32>(sum), vec4<f32>(f32(WIDTH) / 4.0)) / f32(params.pixels * WIDTH);
+  y[i] = dot(vec4f(sum), vec4f(f32(WIDTH) / 4.0)) / f32(params.pixels * WIDTH);
 }

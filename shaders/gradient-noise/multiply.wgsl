@@ -23,10 +23,10 @@ struct Params { classes: u32, first: u32, deviation: f32 }  // K once more, as a
 // @import lib/random.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3u) {
   let n = id.x;
   if (n >= N) { return; }
-  let words = pcg4d(vec4<u32>(step.seed, STREAM, step.step, params.first + n));
+  let words = pcg4d(vec4u(step.seed, STREAM, step.step, params.first + n));
   let radius = sqrt(-2.0 * log(1.0 - uniform01(words.x)));
   let z = 1.0 + params.deviation * radius * cos(6.283185307179586 * uniform01(words.y));
   for (var k = 0u; k < params.classes; k++) { dlogits[n * K + k] *= z; }

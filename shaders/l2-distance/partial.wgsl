@@ -8,7 +8,7 @@
 override COUNT: u32;           // Elements of x
 override PARTS: u32;
 override WG_SIZE: u32 = 64u;
-alias Element = vec4<f32>;     // @spec  f32 where the length of x is no multiple of 4
+alias Element = vec4f;     // @spec  f32 where the length of x is no multiple of 4
 const WIDTH: u32 = 4u;         // @spec  values in an Element
 const ROW: u32 = 4u;           // pairs of loads of a lane in flight together
 
@@ -22,7 +22,7 @@ struct Params { stretch: u32 } // Elements per workgroup: ceil(COUNT / PARTS)
 // @import lib/workgroup-sum.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
   let first = wg.x * params.stretch;
   let end = min(first + params.stretch, COUNT);
@@ -38,7 +38,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) loca
 
 // The squares of one Element, added one after the other, in the order of the array.
 fn with_squares(sum: f32, i: u32) -> f32 {
-  let difference = vec4<f32>(x[i] - start[i]);  // of a scalar Element four copies, of which the first counts
+  let difference = vec4f(x[i] - start[i]);  // of a scalar Element four copies, of which the first counts
   var total = sum;
   for (var v = 0u; v < WIDTH; v++) { total += difference[v] * difference[v]; }
   return total;

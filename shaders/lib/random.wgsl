@@ -5,13 +5,13 @@
 // Source: Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", JCGT 9(3), pcg4d.
 
 // Four 32-bit words to four 32-bit words.
-fn pcg4d(v: vec4<u32>) -> vec4<u32> {
+fn pcg4d(v: vec4u) -> vec4u {
   var h = v * 1664525u + 1013904223u;
   h.x += h.y * h.w;
   h.y += h.z * h.x;
   h.z += h.x * h.y;
   h.w += h.y * h.z;
-  h = h ^ (h >> vec4<u32>(16u));
+  h = h ^ (h >> vec4u(16u));
   h.x += h.y * h.w;
   h.y += h.z * h.x;
   h.z += h.x * h.y;

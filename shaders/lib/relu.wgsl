@@ -1,5 +1,5 @@
 // lib/relu: rectified values and their gradients. A NaN stays one in either direction, as in PyTorch; max(x, 0) may give 0.
-// The importing file declares `alias Element`: f32, or vec4<f32> where four values travel together.
+// The importing file declares `alias Element`: f32, or vec4f where four values travel together.
 
 // x where it is positive, else 0.
 fn rectified(x: Element) -> Element {

@@ -1,13 +1,13 @@
 // lib/rows-sum: two sums over the ROWS rows of a workgroup of COLUMNS by ROWS lanes (overrides of the importing file,
 // ROWS a power of two), column by column, to every lane. A tree in a fixed order; nothing at all where ROWS is 1.
 struct Rows {
-  a: vec4<f32>,
-  b: vec4<f32>,
+  a: vec4f,
+  b: vec4f,
 }
 
 var<workgroup> rows_scratch: array<Rows, COLUMNS * ROWS>;
 
-fn rows_sum(value: Rows, lane: vec3<u32>) -> Rows {
+fn rows_sum(value: Rows, lane: vec3u) -> Rows {
   if (ROWS == 1u) { return value; }
   let own = lane.y * COLUMNS + lane.x;
   rows_scratch[own] = value;

@@ -1,9 +1,9 @@
 // lib/workgroup-sum-pair: the sum of a pair over a workgroup of WG_SIZE lanes (a power of two), to every lane.
 // A tree in workgroup memory, in the same order every time. Needs `override WG_SIZE` in the file that imports it.
 
-var<workgroup> pair_scratch: array<vec2<f32>, WG_SIZE>;
+var<workgroup> pair_scratch: array<vec2f, WG_SIZE>;
 
-fn workgroup_sum_pair(value: vec2<f32>, lane: u32) -> vec2<f32> {
+fn workgroup_sum_pair(value: vec2f, lane: u32) -> vec2f {
   pair_scratch[lane] = value;
   workgroupBarrier();
   for (var half = WG_SIZE / 2u; half > 0u; half /= 2u) {

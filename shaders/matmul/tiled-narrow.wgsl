@@ -9,6 +9,8 @@
 // Dispatch: (columns / (4 · LANES), rows / ROWS), rounded up; each matrix below 2³² numbers.
 enable subgroups;
 
+// @import lib/loop.wgsl
+
 override BIAS: bool;
 override ACCUMULATE: bool;     // add to what C holds
 const LANES: u32 = 8u;         // @spec  a subgroup, and the workgroup
@@ -34,9 +36,6 @@ struct Params {
   bias_column: u32,            // 1, or 0 if the bias lies along the rows
 }
 @group(0) @binding(4) var<uniform> params: Params;
-
-// A signed counter with a constant bound: Tint then adds no guard against endless loops, which costs 20 ns a trip.
-const FOREVER: i32 = 0x7fffffff;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {

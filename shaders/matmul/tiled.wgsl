@@ -9,6 +9,8 @@
 // Shapes are params, not overrides: one pipeline serves all.
 // Dispatch: (columns / TILE_N, rows / TILE_M, slices), rounded up; each matrix below 2³² numbers.
 
+// @import lib/loop.wgsl
+
 override TRANSPOSE_A: bool;    // A is stored as [depth, rows]
 override TRANSPOSE_B: bool;    // B is stored as [columns, depth]
 override PACKED_A: bool;       // A is bound as vec4: its rows are a multiple of 4 long
@@ -51,9 +53,6 @@ struct Params {
 
 var<workgroup> tile_a: array<vec4f, TILE_K * QUADS_M>;         // [TILE_K, TILE_M]
 var<workgroup> tile_b: array<vec4f, TILE_K * QUADS_N>;         // [TILE_K, TILE_N]
-
-// A signed counter with a constant bound: Tint then adds no guard against endless loops.
-const FOREVER: i32 = 0x7fffffff;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {

@@ -14,24 +14,24 @@ override WG_SIZE: u32 = 64u;
 
 struct Params { count: u32 }   // N once more, as a loop bound
 
-@group(0) @binding(0) var<storage, read> rows: array<vec4<f32>>;           // [N, 4]
-@group(0) @binding(1) var<storage, read_write> log_rows: array<vec4<f32>>;  // [ROWS, 8]
+@group(0) @binding(0) var<storage, read> rows: array<vec4f>;           // [N, 4]
+@group(0) @binding(1) var<storage, read_write> log_rows: array<vec4f>;  // [ROWS, 8]
 @group(0) @binding(2) var<uniform> step: Step;
 @group(0) @binding(3) var<uniform> params: Params;
 
 // @import lib/step.wgsl
 
-var<workgroup> partial: array<vec4<f32>, WG_SIZE>;
+var<workgroup> partial: array<vec4f, WG_SIZE>;
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
-  var sum = vec4<f32>();
+  var sum = vec4f();
   for (var n = lane; n < params.count; n += WG_SIZE) { sum += rows[n]; }
   partial[lane] = sum;
   workgroupBarrier();
   if (lane != 0u) { return; }
-  var total = vec4<f32>();
+  var total = vec4f();
   for (var l = 0u; l < WG_SIZE; l++) { total += partial[l]; }
   total.w = f32(N);
   let row = 2u * (step.step % ROWS);

@@ -18,14 +18,14 @@ struct Params { seed: u32, tensor: u32, mean: f32, deviation: f32 }
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) count: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let lane = local.x;
   let i = flat_index(wg, count, lane, WG_SIZE);
   if (i >= SIZE) { return; }
-  let bits = pcg4d(vec4<u32>(params.seed, STREAM, params.tensor, i));
+  let bits = pcg4d(vec4u(params.seed, STREAM, params.tensor, i));
   let radius = sqrt(-2.0 * log(1.0 - uniform01(bits.x)));
   x[i] = params.mean + params.deviation * radius * cos(6.283185307179586 * uniform01(bits.y));
 }

@@ -18,13 +18,13 @@ struct Params { seed: u32, tensor: u32, low: f32, high: f32 }
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) count: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let lane = local.x;
   let i = flat_index(wg, count, lane, WG_SIZE);
   if (i >= SIZE) { return; }
-  let bits = pcg4d(vec4<u32>(params.seed, STREAM, params.tensor, i));
+  let bits = pcg4d(vec4u(params.seed, STREAM, params.tensor, i));
   x[i] = params.low + (params.high - params.low) * uniform01(bits.x);
 }

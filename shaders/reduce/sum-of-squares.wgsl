@@ -12,14 +12,14 @@ const ROW: u32 = 4u;           // loads of a lane in flight together
 
 struct Params { stretch: u32 } // vec4 per workgroup: ceil(QUADS / PARTS)
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;           // [QUADS · 4]
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;           // [QUADS · 4]
 @group(0) @binding(1) var<storage, read_write> partial: array<f32>;     // [PARTS]
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/workgroup-sum.wgsl
 
 @compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let lane = local.x;
   let start = wg.x * params.stretch;
   let end = min(start + params.stretch, QUADS);

@@ -5,6 +5,8 @@
 // LANES lanes share a column: each adds every LANES-th row in order, then the first adds their sums in order.
 // Dispatch: (columns / COLUMNS, rounded up, folded into x and y).
 
+// @import lib/loop.wgsl
+
 override ACCUMULATE: bool;     // add to what y holds
 const COLUMNS: u32 = 16u;      // @spec  columns of a workgroup
 const LANES: u32 = 16u;        // @spec  lanes of a column
@@ -15,9 +17,6 @@ struct Params { rows: i32, columns: u32 }
 @group(0) @binding(2) var<uniform> params: Params;
 
 var<workgroup> sums: array<f32, LANES * COLUMNS>;
-
-// A signed counter with a constant bound: Tint then adds no guard against endless loops.
-const FOREVER: i32 = 0x3fffffff;
 
 @compute @workgroup_size(COLUMNS, LANES)
 fn main(

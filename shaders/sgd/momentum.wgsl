@@ -12,10 +12,10 @@
 override QUADS: u32;           // length in vec4
 override WG_SIZE: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> gradient: array<vec4<f32>>;        // [QUADS · 4]
+@group(0) @binding(0) var<storage, read> gradient: array<vec4f>;        // [QUADS · 4]
 @group(0) @binding(1) var<storage, read> clip: array<f32>;                  // [2]: norm, coefficient
-@group(0) @binding(2) var<storage, read_write> velocity: array<vec4<f32>>;  // [QUADS · 4]
-@group(0) @binding(3) var<storage, read_write> value: array<vec4<f32>>;     // [QUADS · 4]
+@group(0) @binding(2) var<storage, read_write> velocity: array<vec4f>;  // [QUADS · 4]
+@group(0) @binding(3) var<storage, read_write> value: array<vec4f>;     // [QUADS · 4]
 @group(0) @binding(4) var<uniform> step: Step;
 
 // @import lib/step.wgsl
@@ -23,15 +23,15 @@ override WG_SIZE: u32 = 64u;
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) wg: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) count: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
   let lane = local.x;
   let i = flat_index(wg, count, lane, WG_SIZE);
   if (i >= QUADS) { return; }
   if (clip[1] < 0.0) {
-    if (step.momentum == 0.0) { velocity[i] = vec4<f32>(); }
+    if (step.momentum == 0.0) { velocity[i] = vec4f(); }
     return;
   }
   let w = value[i];

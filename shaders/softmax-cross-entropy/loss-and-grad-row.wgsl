@@ -18,7 +18,7 @@ struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32 }
 @group(0) @binding(0) var<storage, read> logits: array<f32>;            // [N, K]
 @group(0) @binding(1) var<storage, read> labels: array<u32>;            // [N]
 @group(0) @binding(2) var<storage, read_write> dlogits: array<f32>;     // [N, K]
-@group(0) @binding(3) var<storage, read_write> rows: array<vec4<f32>>;  // [N, 4]: weight · loss, top-1, top-5, loss
+@group(0) @binding(3) var<storage, read_write> rows: array<vec4f>;  // [N, 4]: weight · loss, top-1, top-5, loss
 @group(0) @binding(4) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
@@ -31,8 +31,8 @@ var<workgroup> seen: array<Seen, WG_SIZE>;
 
 @compute @workgroup_size(WG_SIZE)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) count: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   let n = flat_index(group, count, 0u, 1u);
@@ -72,7 +72,7 @@ fn main(
   let loss = log(sum) + largest - target_logit;
   // x != x is folded to false by some compilers, so the exponent bits tell NaN and infinity.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
-  rows[n] = vec4<f32>(
+  rows[n] = vec4f(
     weight * loss,
     select(0.0, 1.0, finite && rank == 0u),
     select(0.0, 1.0, finite && rank < 5u),

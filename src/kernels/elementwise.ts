@@ -53,6 +53,6 @@ export function launchReluGrad(
 /** Four values to a lane where the size allows it. */
 function elements(size: number) {
   const count = size % 4 === 0 ? size / 4 : size;
-  const Element = size % 4 === 0 ? "vec4<f32>" : "f32";
+  const Element = size % 4 === 0 ? "vec4f" : "f32";
   return { params: { count }, spec: { Element }, workgroups: flatGrid(count) };
 }

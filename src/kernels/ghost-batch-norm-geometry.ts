@@ -43,13 +43,25 @@ export function isDense(C: number, HW: number): boolean {
 }
 
 /** Names of the parameters that say where everything is, which every pass has. */
-export const PLACE = ["ghostSize", "ghosts", "total", "firstGhost", "firstChannel", "totalChannels"] as const;
+export const PLACE = [
+  "ghost_size",
+  "ghosts",
+  "total",
+  "first_ghost",
+  "first_channel",
+  "total_channels",
+] as const;
 
 /** Their values. */
 export function placeParams({ ghosts, firstChannel }: NormPlace, statistics: Tensor) {
-  const { ghostSize, total, firstGhost = 0 } = ghosts;
-  const totalChannels = statistics.shape.at(-2)!;
-  return { ghostSize, ghosts: ghosts.ghosts, total, firstGhost, firstChannel, totalChannels };
+  return {
+    ghost_size: ghosts.ghostSize,
+    ghosts: ghosts.ghosts,
+    total: ghosts.total,
+    first_ghost: ghosts.firstGhost ?? 0,
+    first_channel: firstChannel,
+    total_channels: statistics.shape.at(-2)!,
+  };
 }
 
 /** Samples of the largest ghost. */

@@ -7,7 +7,7 @@ const RUNNING_STATISTICS = defineKernel({
   file: "ghost-batch-norm/running-statistics.wgsl",
   bindings: ["statistics", "pixels", "runningMean", "runningVariance"],
   overrides: ["RULE", "DEVIATION", "WG_SIZE"],
-  params: ["ghostSize", "ghosts", "total", "totalChannels", "momentum", "retained", "eps"],
+  params: ["ghost_size", "ghosts", "total", "total_channels", "momentum", "retained", "eps"],
 });
 
 /**
@@ -54,10 +54,10 @@ export function launchRunningStatistics(
     buffers: { statistics, pixels, runningMean, runningVariance },
     overrides: { RULE: RULES[rule], DEVIATION: averageDeviation || rule === "paper-literal", WG_SIZE },
     params: {
-      ghostSize,
+      ghost_size: ghostSize,
       ghosts,
       total,
-      totalChannels,
+      total_channels: totalChannels,
       momentum: rule === "composer" ? momentum / ghosts : momentum,
       retained: (1 - momentum) ** (rule === "paper-literal" ? ghostSize : ghosts),
       eps,

@@ -61,7 +61,7 @@ const NORMALIZE = defineKernel({
   file: "ghost-batch-norm/normalize.wgsl",
   bindings: ["x", "mean", "variance", "gamma", "beta", "residual", "y"],
   overrides: ["C", "HW", "RELU", "RESIDUAL", "WG_SIZE", "ROW"],
-  params: [...PLACE, "stride", "varianceOffset", "eps"],
+  params: [...PLACE, "stride", "variance_offset", "eps"],
   spec: ["Element", "WIDTH"],
 });
 
@@ -69,7 +69,7 @@ const NORMALIZE_DENSE = defineKernel({
   file: "ghost-batch-norm/normalize-dense.wgsl",
   bindings: ["x", "mean", "variance", "gamma", "beta", "y"],
   overrides: ["C", "RELU", "ROWS"],
-  params: [...PLACE, "stride", "varianceOffset", "eps"],
+  params: [...PLACE, "stride", "variance_offset", "eps"],
 });
 
 const FORWARD_DENSE = defineKernel({
@@ -181,7 +181,7 @@ export function launchNormalize(
   t: { x: Tensor; gamma: Tensor; beta: Tensor; residual?: Tensor; statistics: Tensor; y: Tensor },
   { relu, ...place }: NormOptions,
 ): void {
-  const source = { ...placeParams(place, t.statistics), stride: 2, varianceOffset: 1, eps: place.eps };
+  const source = { ...placeParams(place, t.statistics), stride: 2, variance_offset: 1, eps: place.eps };
   normalize({ ...t, mean: t.statistics, variance: t.statistics }, source, relu);
 }
 
@@ -210,12 +210,12 @@ export function launchAffine(
   { firstChannel, eps, relu }: { firstChannel: number; eps: number; relu: boolean },
 ): void {
   const N = t.x.shape[0]!;
-  const whole = { ghostSize: N, ghosts: 1, total: N, firstGhost: 0, firstChannel };
-  const source = { ...whole, totalChannels: t.runningMean.size, stride: 1, varianceOffset: 0, eps };
+  const whole = { ghost_size: N, ghosts: 1, total: N, first_ghost: 0, first_channel: firstChannel };
+  const source = { ...whole, total_channels: t.runningMean.size, stride: 1, variance_offset: 0, eps };
   normalize({ ...t, mean: t.runningMean, variance: t.runningVariance }, source, relu);
 }
 
-type NormalizeParams = Record<(typeof PLACE)[number] | "stride" | "varianceOffset" | "eps", number>;
+type NormalizeParams = Record<(typeof PLACE)[number] | "stride" | "variance_offset" | "eps", number>;
 
 function normalize(
   t: { x: Tensor; mean: Tensor; variance: Tensor; gamma: Tensor; beta: Tensor; residual?: Tensor; y: Tensor },
@@ -227,7 +227,7 @@ function normalize(
   const G = params.ghosts;
   const tensors = residual ? 3 : 2;
   const cost = { flops: (tensors + 1) * x.size, bytes: 4 * tensors * x.size };
-  const samples = largestGhost(params);
+  const samples = largestGhost({ ...params, ghostSize: params.ghost_size });
   if (isDense(C, HW) && !residual) {
     const ROWS = x.gpu.variant === "narrow" ? 1 : 8;
     x.gpu.run(NORMALIZE_DENSE, {

@@ -60,6 +60,6 @@ export function launchGlobalAvgPoolGradInput(
 /** Elements of a plane, four values each where HW allows it. */
 function plane(images: Tensor, means: Tensor) {
   const HW = images.size / means.size;
-  const spec = HW % 4 === 0 ? { Element: "vec4<f32>", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
+  const spec = HW % 4 === 0 ? { Element: "vec4f", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
   return { spec, pixels: HW / spec.WIDTH };
 }

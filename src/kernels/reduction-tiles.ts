@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 
 /** Four values travel together where the planes allow it: that is what memory is fastest with. */
 export function element(HW: number): { Element: string; WIDTH: number } {
-  return HW % 4 === 0 ? { Element: "vec4<f32>", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
+  return HW % 4 === 0 ? { Element: "vec4f", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
 }
 
 /** Workgroups that keep a GPU of some hundred multiprocessors busy, a few on each. */

@@ -36,7 +36,7 @@ override SIZE: u32;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 ${head}
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = group.x * 64u + lane;
   ${body}
 }

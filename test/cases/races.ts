@@ -4,15 +4,15 @@
 import type { RaceCase } from "../support/race-check.ts";
 
 const ghosts = {
-  ghostSize: 3,
+  ghost_size: 3,
   ghosts: 2,
   total: 7,
-  firstGhost: 0,
-  firstChannel: 0,
-  totalChannels: 2,
+  first_ghost: 0,
+  first_channel: 0,
+  total_channels: 2,
   eps: 1e-5,
 };
-const denseGhosts = { ...ghosts, ghostSize: 5, total: 11, totalChannels: 12 };
+const denseGhosts = { ...ghosts, ghost_size: 5, total: 11, total_channels: 12 };
 const dense = { C: 12, RELU: true, COLUMNS: 2, ROWS: 4, QUADS: 3 };
 const convolution = { C: 3, H: 3, W: 3, K: 4, P: 3, Q: 3, R: 1, S: 1, STRIDE: 1, PADDING: 0 };
 
@@ -68,7 +68,7 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
   },
   "ghost-batch-norm/statistics-merge.wgsl": {
     overrides: { C: 3, TILES: 2, PIXELS: 4, COLUMNS: 2, ROWS: 4 },
-    params: { ...ghosts, totalChannels: 3 },
+    params: { ...ghosts, total_channels: 3 },
     sizes: { moments: 84, statistics: 12 },
     workgroups: [2, 2],
   },

@@ -25,15 +25,15 @@ beforeAll(async () => {
 // Two launches would need 2³² numbers to reach the last counters: a kernel of the test's own calls the library.
 const PROBE = defineKernel({ file: "test.wgsl", bindings: ["counters", "words"] });
 const PROBE_CODE = `
-@group(0) @binding(0) var<storage, read> counters: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read_write> words: array<vec4<u32>>;
+@group(0) @binding(0) var<storage, read> counters: array<vec4u>;
+@group(0) @binding(1) var<storage, read_write> words: array<vec4u>;
 // @import lib/random.wgsl
 @compute @workgroup_size(1)
-fn main(@builtin(workgroup_id) group: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3u) {
   let i = group.x;
   let drawn = pcg4d(counters[i]);
   words[2u * i] = drawn;
-  words[2u * i + 1u] = vec4<u32>(bitcast<u32>(uniform01(drawn.x)), 0u, 0u, 0u);
+  words[2u * i + 1u] = vec4u(bitcast<u32>(uniform01(drawn.x)), 0u, 0u, 0u);
 }`;
 
 test("the library draws the reference's words, from any counter", async () => {
