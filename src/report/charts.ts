@@ -1,5 +1,7 @@
 /** Chart specifications in Vega-Lite: what is drawn, as plain JSON that other tools can open too. */
 
+import { FONT } from "./svg.ts";
+
 export type ChartSpec = Readonly<Record<string, unknown>>;
 
 export interface Chart {
@@ -44,7 +46,6 @@ export const COMPUTED = "fit";
 /** Column width: labels stay readable in a two-column paper. */
 const WIDTH = 440;
 const HEIGHT = 300;
-export const FONT = "DejaVu Sans";
 
 /** The look of all charts. */
 export const CONFIG = {

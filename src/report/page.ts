@@ -1,5 +1,6 @@
 /** One HTML file that opens without a network: text, charts with zoom and tooltips, and all they need, inlined. */
 import { readPackageFile } from "../storage/package-file.ts";
+import { escapeMarkup } from "./markup.ts";
 import { compileChart } from "./render.ts";
 import type { Report } from "./report.ts";
 
@@ -34,7 +35,7 @@ export async function reportPage({ title, markdown, charts }: Report): Promise<s
   const places = charts
     .map(
       ({ name, caption }) =>
-        `<figure><div id="chart-${escapeHtml(name)}"></div><figcaption>${inline(caption)}</figcaption></figure>`,
+        `<figure><div id="chart-${escapeMarkup(name)}"></div><figcaption>${inline(caption)}</figcaption></figure>`,
     )
     .join("\n");
   const moving = charts.some(({ spec }) => JSON.stringify(spec).includes('"bind":"scales"'))
@@ -45,7 +46,7 @@ export async function reportPage({ title, markdown, charts }: Report): Promise<s
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>${escapeHtml(title)}</title>
+<title>${escapeMarkup(title)}</title>
 <link rel="icon" href="data:,">
 <style>${STYLE}</style>
 </head>
@@ -59,14 +60,6 @@ ${charts.length === 0 ? "" : `<script type="application/json" id="charts-data">$
 </body>
 </html>
 `;
-}
-
-export function escapeHtml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
 }
 
 /** JSON inside a script element: no end of the element can occur in it. */
@@ -93,7 +86,7 @@ export function markdownToHtml(markdown: string): string {
     else if (line.startsWith("```")) {
       const block = take((next) => !next.startsWith("```")).slice(1);
       i++;
-      html.push(`<pre>${escapeHtml(block.join("\n"))}</pre>`);
+      html.push(`<pre>${escapeMarkup(block.join("\n"))}</pre>`);
     } else if (line.startsWith("# ")) html.push(`<h1>${inline(line.slice(2))}</h1>`);
     else if (line.startsWith("| ")) html.push(tableHtml(take((next) => next.startsWith("|"))));
     else if (line.startsWith("- ")) {
@@ -117,7 +110,7 @@ function tableHtml(lines: readonly string[]): string {
 }
 
 function inline(text: string): string {
-  return escapeHtml(text)
+  return escapeMarkup(text)
     .replaceAll(/`([^`]+)`/g, "<code>$1</code>")
     .replaceAll(/\*\*([^*]+)\*\*/g, "<strong>$1</strong>");
 }

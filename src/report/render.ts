@@ -1,7 +1,6 @@
 /** Chart specifications to SVG and PNG, without a browser. The libraries are loaded when the first chart is drawn. */
-import type { ResvgRenderOptions } from "@resvg/resvg-js";
-import { packageFile } from "../storage/package-file.ts";
-import { type ChartSpec, FONT } from "./charts.ts";
+import type { ChartSpec } from "./charts.ts";
+import { openSvg } from "./svg.ts";
 
 /** A chart compiled for Vega, as a page embeds it. */
 export async function compileChart(spec: ChartSpec): Promise<object> {
@@ -27,16 +26,15 @@ const ZOOM = 2;
 const MARGIN = 6;
 
 export async function svgToPng(svg: string): Promise<Uint8Array> {
-  return (await renderer(svg, { fitTo: { mode: "zoom", value: ZOOM }, background: "white" }))
-    .render()
-    .asPng();
+  const drawing = await openSvg(svg, { fitTo: { mode: "zoom", value: ZOOM }, background: "white" });
+  return drawing.render().asPng();
 }
 
 /** Without a browser Vega can only guess how wide texts are: it leaves too much room for some, and cuts others off. */
 async function cropped(svg: string): Promise<string> {
   // Backgrounds without a stroke are not seen, and as wide as was guessed.
   const seen = svg.replaceAll(/<path class="background"(?![^>]*stroke)[^>]*>(<\/path>)?/g, "");
-  const drawing = await renderer(seen, {});
+  const drawing = await openSvg(seen);
   // The box of all texts too, which innerBBox does not have; what is clipped below the frame does not count.
   const box = drawing.getBBox();
   if (!box) return svg;
@@ -46,13 +44,4 @@ async function cropped(svg: string): Promise<string> {
     /width="[\d.]+" height="[\d.]+" viewBox="0 0 [\d.]+ [\d.]+"/,
     `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`,
   );
-}
-
-async function renderer(svg: string, options: ResvgRenderOptions) {
-  const { Resvg } = await import("@resvg/resvg-js");
-  // Without a font file of its own the renderer leaves out all text and says nothing.
-  const fontFiles = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((file) =>
-    packageFile("dejavu-fonts-ttf", `ttf/${file}`),
-  );
-  return new Resvg(svg, { ...options, font: { fontFiles, loadSystemFonts: false, defaultFontFamily: FONT } });
 }

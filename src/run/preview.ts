@@ -20,8 +20,8 @@ export interface PreviewOptions {
 
 export interface Preview {
   readonly facts: DatasetFacts;
-  /** [n, C, H, W] as the network sees them. */
-  readonly x: Float32Array;
+  /** [n, C, H, W] bytes: what the network sees, without the normalization. */
+  readonly images: Uint8Array;
   /** [n] */
   readonly labels: Uint32Array;
 }
@@ -52,8 +52,23 @@ export async function previewTraining(
     step.write({ ...still, seed, epoch });
     const tensors = { ...source.tensors, x, batchLabels: labels, step: step.tensor };
     launchGather(tensors, { first: 0, augmentation: source.augmentation });
-    return { facts: dataset, x: await readFloats(x), labels: (await readTensor(labels)) as Uint32Array };
+    const images = unnormalize(await readFloats(x), dataset);
+    return { facts: dataset, images, labels: (await readTensor(labels)) as Uint32Array };
   });
+}
+
+/** The bytes that a network sees as x = (byte / 255 − mean) / deviation. @param x [n, C, H, W] */
+export function unnormalize(
+  x: Float32Array,
+  { normalization, height, width }: Pick<DatasetFacts, "normalization" | "height" | "width">,
+): Uint8Array {
+  const { mean, standardDeviation } = normalization;
+  const plane = height * width;
+  const bytes = Uint8ClampedArray.from(x, (value, i) => {
+    const channel = Math.floor(i / plane) % mean.length;
+    return 255 * (value * standardDeviation[channel] + mean[channel]);
+  });
+  return new Uint8Array(bytes.buffer);
 }
 
 interface Source {

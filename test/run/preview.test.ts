@@ -5,11 +5,10 @@ import type { ImageDataset } from "../../src/data/dataset.ts";
 import { uploadDataset } from "../../src/data/resident.ts";
 import { syntheticDataset } from "../../src/data/synthetic.ts";
 import { openDataset } from "../../src/datasets/load.ts";
-import { bytesOf } from "../../src/datasets/sheet.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchGather } from "../../src/kernels/batch.ts";
-import { previewTraining } from "../../src/run/preview.ts";
+import { previewTraining, unnormalize } from "../../src/run/preview.ts";
 import { permutation, STREAMS } from "../../src/support/random.ts";
 import { empty, fromArray, readTensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
@@ -32,7 +31,7 @@ test("samples in the order of the epoch, un-normalized to their bytes", async ()
     test: 8,
     seed: 0,
   });
-  const { facts, x, labels } = await previewTraining(gpu, `synthetic:${SHAPE}`, {
+  const { images, labels } = await previewTraining(gpu, `synthetic:${SHAPE}`, {
     count: 7,
     seed: 9,
     epoch: 2,
@@ -42,7 +41,7 @@ test("samples in the order of the epoch, un-normalized to their bytes", async ()
   const expected = [...order].flatMap((sample) => [
     ...data.train.images.subarray(sample * 90, (sample + 1) * 90),
   ]);
-  expect([...bytesOf(x, facts)]).toEqual(expected);
+  expect([...images]).toEqual(expected);
 });
 
 test("a streamed data set is cropped as training crops it, once", async () => {
@@ -50,7 +49,7 @@ test("a streamed data set is cropped as training crops it, once", async () => {
   const image = (n: number) => pngBytes(9, 7, (x, y) => [20 * x, 30 * y, n]);
   writeFiles(root, { "train/a/1.png": image(1), "train/b/2.png": image(2), "val/a/1.png": image(3) });
   const name = "imagenet,resize=7,crop=5";
-  const { facts, x, labels } = await previewTraining(
+  const { images, labels } = await previewTraining(
     gpu,
     name,
     { count: 9, seed: 4, epoch: 1 },
@@ -61,7 +60,7 @@ test("a streamed data set is cropped as training crops it, once", async () => {
   onTestFinished(() => source.close());
   const batch = await source.next(1, order);
   expect([...labels]).toEqual([...batch.labels]);
-  expect([...bytesOf(x, facts)]).toEqual([...batch.images]);
+  expect([...images]).toEqual([...batch.images]);
 });
 
 test("images in parts, as a small binding makes them, are gathered as one", async () => {
@@ -99,4 +98,15 @@ test("images in parts, as a small binding makes them, are gathered as one", asyn
   expect([whole.parts, parts.parts]).toEqual([1, 3]);
   expect(parts.x).toEqual(whole.x);
   expect([...parts.labels]).toEqual([...order].map((sample) => data.train.labels[sample]));
+});
+
+test("bytes are what was normalized", () => {
+  const normalization = { mean: [0.5, 0.2], standardDeviation: [0.25, 0.1] };
+  const bytes = Uint8Array.of(0, 255, 127, 3, 200, 100);
+  const [height, width] = [1, 3];
+  const x = Float32Array.from(bytes, (byte, i) => {
+    const c = Math.floor(i / 3);
+    return (byte / 255 - normalization.mean[c]!) / normalization.standardDeviation[c]!;
+  });
+  expect([...unnormalize(x, { normalization, height, width })]).toEqual([...bytes]);
 });

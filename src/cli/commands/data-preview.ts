@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import { datasetHelp, isStreamed } from "../../data/dataset-forms.ts";
-import { bytesOf, drawSheet } from "../../datasets/sheet.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
+import { drawSheet } from "../../report/sheet.ts";
 import { previewTraining } from "../../run/preview.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { adapterOption, dataDirOption, wholeNumber } from "../options.ts";
@@ -33,8 +33,8 @@ export function previewCommand(): Command {
 async function preview(name: string, flags: PreviewFlags): Promise<void> {
   isStreamed(name); // an unknown name is told before a GPU is opened
   const gpu = await openGpu({ adapter: flags.adapter, relaunch: true });
-  const { facts, x, labels } = await previewTraining(gpu, name, flags, loadOptions(flags));
-  const sheet = drawSheet(bytesOf(x, facts), {
+  const { facts, images, labels } = await previewTraining(gpu, name, flags, loadOptions(flags));
+  const sheet = await drawSheet(images, {
     ...facts,
     title: `${facts.name}: training samples, seed ${flags.seed}, epoch ${flags.epoch}`,
     labels: Array.from(labels, (label) => facts.classNames[label]),
