@@ -3,7 +3,6 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { resolve } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { probeAdapter } from "./adapter.mjs";
 import { softwareNode } from "./software-gpu.mjs";
@@ -21,10 +20,7 @@ if (node === null) {
 console.log(`test: on ${adapter?.name ?? "the software GPU"}`);
 
 const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
-const child = spawn(node, [vitest, "run", ...args], { cwd: root, stdio: ["inherit", "inherit", "pipe"] });
-// Dawn greets every process on Vulkan with two lines about limits that nothing here needs.
-const greeting = /^Warning: maxDynamic\w+ artificially reduced/;
-createInterface(child.stderr).on("line", (line) => greeting.test(line) || console.error(line));
+const child = spawn(node, [vitest, "run", ...args], { cwd: root, stdio: "inherit" });
 // A terminal's Ctrl-C reaches vitest by itself; what is sent to this process alone has to be passed on.
 process.on("SIGINT", () => {});
 for (const signal of /** @type {const} */ (["SIGTERM", "SIGHUP"]))

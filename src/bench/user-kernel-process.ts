@@ -63,9 +63,7 @@ export function userKernelInProcess(
     );
     child.on("exit", (code, signal) => {
       cancel();
-      const last = errors
-        .split("\n")
-        .filter((line) => line.trim() !== "" && !/^Warning: maxDynamic/.test(line));
+      const last = errors.split("\n").filter((line) => line.trim() !== "");
       const end = signal === null ? `exit code ${code}` : signal;
       const said = last.slice(-LAST_LINES).join(" | ");
       resolve(failed("crashed", `the process ended with ${end} while ${phase}${said ? `: ${said}` : ""}`));

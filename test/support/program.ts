@@ -8,7 +8,6 @@ export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
-  /** Without the two lines about limits with which Dawn greets every process on Vulkan. */
   readonly stderr: string;
 }
 
@@ -38,8 +37,7 @@ export function start(program: string, args: readonly string[], { env, ...option
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
-      const stderr = texts.stderr.replaceAll(/^Warning: maxDynamic.*\n/gm, "");
-      resolve({ code, signal, stdout: texts.stdout, stderr });
+      resolve({ code, signal, ...texts });
     });
   });
   return { child, ended };

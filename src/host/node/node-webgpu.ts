@@ -1,5 +1,6 @@
 // Dawn in Node: the `webgpu` package, opened so that it stays open.
 import { DeviceError, messageOf } from "../../support/errors.ts";
+import { withoutHarmlessLines } from "./library-lines.ts";
 
 /** Dawn toggles that are on: subgroup matrices are experimental, and f16 on NVIDIA is hidden behind one of its own. */
 const ENABLED_TOGGLES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
@@ -30,6 +31,8 @@ export async function openDawn({ adapter, toggles = [] }: DawnOptions = {}): Pro
     ...(adapter === undefined ? [] : [`adapter=${adapter}`]),
   ]);
   opened.push(gpu);
+  const requestAdapter = gpu.requestAdapter.bind(gpu);
+  gpu.requestAdapter = (options) => withoutHarmlessLines(() => requestAdapter(options));
   return gpu;
 }
 
@@ -41,6 +44,7 @@ export interface ListedAdapter {
 
 /** All adapters of this machine; none where there is no driver. */
 export async function listAdapters(): Promise<ListedAdapter[]> {
+  if (missingVulkanLoader() !== null) return [];
   // Dawn lists them only in the message with which it refuses a name that no adapter has.
   const gpu = await openDawn({ adapter: "?" });
   const message = await gpu.requestAdapter().then(String, messageOf);
@@ -48,6 +52,25 @@ export async function listAdapters(): Promise<ListedAdapter[]> {
     backend,
     name,
   }));
+}
+
+/** The library through which Dawn reaches every driver on Linux. */
+const VULKAN_LOADER = "libvulkan.so.1";
+
+/**
+ * Why Dawn would find no adapter at all: on Linux, the system's words where the Vulkan loader cannot be loaded. Otherwise null.
+ * Asked before Dawn is: that takes longer, and says so on standard error.
+ */
+export function missingVulkanLoader(file = VULKAN_LOADER): string | null {
+  if (process.platform !== "linux") return null;
+  try {
+    process.dlopen({ exports: {} }, file);
+  } catch (error) {
+    // A library that is no module of Node's is loaded, and then refused as one.
+    const message = messageOf(error);
+    return /did not self-register/.test(message) ? null : message;
+  }
+  return null;
 }
 
 // A shared library of 40 MB: loaded when a GPU is wanted, not for --help.

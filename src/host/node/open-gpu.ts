@@ -3,7 +3,7 @@ import { adapterFacts, findAdapter, requestDevice } from "../../gpu/adapter.ts";
 import { Gpu } from "../../gpu/gpu.ts";
 import { env } from "../../support/env.ts";
 import { DeviceError } from "../../support/errors.ts";
-import { listAdapters, openDawn } from "./node-webgpu.ts";
+import { listAdapters, missingVulkanLoader, openDawn } from "./node-webgpu.ts";
 import { pollPatiently } from "./patient-polling.ts";
 import { shaderFiles } from "./shader-files.ts";
 import { relaunchOnSoftwareGpu, runningOnSoftwareNode, softwareNodePath } from "./software-gpu.ts";
@@ -56,6 +56,8 @@ async function adapterNamed(
   wanted: string | undefined,
 ): Promise<{ adapter: GPUAdapter | null; cause?: unknown }> {
   const software = isSoftware(wanted);
+  const missing = missingVulkanLoader();
+  if (missing !== null) return { adapter: null, cause: new DeviceError(missing) };
   const root = await openDawn(wanted === undefined || software ? {} : { adapter: wanted });
   try {
     const adapter = await findAdapter(root);
@@ -71,7 +73,11 @@ async function noAdapter(wanted: string | undefined, elsewhere: boolean): Promis
   const there = (await listAdapters()).map(({ name, backend }) => `${name} (${backend})`);
   const listed = there.length > 0 ? there.join(", ") : "none";
   if (wanted !== undefined) return `no adapter named ${JSON.stringify(wanted)}: there are ${listed}`;
+  const driver =
+    missingVulkanLoader() === null
+      ? "install a driver with Vulkan, Metal or D3D12"
+      : "install the Vulkan loader (libvulkan.so.1, in Debian's package libvulkan1) and a GPU driver with Vulkan";
   return elsewhere
-    ? `no GPU adapter in this process: run the program on the software GPU's node, ${softwareNodePath()}, or install a driver with Vulkan, Metal or D3D12`
-    : "no GPU adapter: `npm run setup` in a checkout of ghostbatch installs a software GPU; or install a driver with Vulkan, Metal or D3D12";
+    ? `no GPU adapter in this process: run the program on the software GPU's node, ${softwareNodePath()}, or ${driver}`
+    : `no GPU adapter: \`npm run setup\` in a checkout of ghostbatch installs a software GPU; or ${driver}`;
 }

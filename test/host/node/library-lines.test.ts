@@ -1,0 +1,70 @@
+import { spawnSync } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { missingVulkanLoader } from "../../../src/host/node/node-webgpu.ts";
+import { softwareNodePath } from "../../../src/host/node/software-gpu.ts";
+import { BIN, type Ended, runProgram, start } from "../../support/program.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+const NOISY = fileURLToPath(new URL("../../support/noisy-program.ts", import.meta.url));
+const MEANWHILE = `Warning: vkCreateDevice failed with VK_ERROR_INITIALIZATION_FAILED
+    at CheckVkSuccessImpl (/some/where/dawn/src/dawn/native/vulkan/VulkanError.cpp:106)
+
+a driver: Warning: maxDynamic is not at the beginning of this line
+own line, meanwhile
+`;
+
+function noisy(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  return start(process.execPath, ["--import", "tsx", NOISY, ...args], { env: { DEBUG: "", ...env } }).ended;
+}
+
+describe.skipIf(process.platform !== "linux")("lines of libraries on standard error", () => {
+  test("harmless ones are kept back, all others come through in order", async () => {
+    const { code, stderr } = await noisy();
+    expect(stderr).toBe(`own line, before\n${MEANWHILE}own line, after\n`);
+    expect(code).toBe(0);
+  });
+
+  test("a driver that ends the process has its say", async () => {
+    const { signal, stderr } = await noisy(["crash"]);
+    expect(signal).toBe("SIGSEGV");
+    expect(stderr).toBe(`own line, before\n${MEANWHILE}`);
+  });
+
+  test("nothing is kept back with DEBUG", async () => {
+    const { stderr } = await noisy([], { DEBUG: "1" });
+    expect(stderr.match(/^Warning/gm)).toHaveLength(4);
+  });
+
+  test("one file for both outputs holds all of both", () => {
+    const path = join(temporaryFolder(), "log");
+    const file = openSync(path, "w");
+    spawnSync(process.execPath, ["--import", "tsx", NOISY], {
+      stdio: ["ignore", file, file],
+      env: { ...process.env, DEBUG: "" },
+    });
+    closeSync(file);
+    const lines = readFileSync(path, "utf8").split("\n");
+    for (const line of [
+      ...["before", "meanwhile", "after"].map((when) => `standard output, ${when}`),
+      ...`own line, before\n${MEANWHILE}own line, after`.split("\n"),
+    ]) {
+      expect(lines).toContain(line);
+    }
+  });
+
+  test("a missing Vulkan loader is found without Dawn", () => {
+    expect(missingVulkanLoader("libghostbatch-nowhere.so.1")).toMatch(/libghostbatch-nowhere\.so\.1/);
+    expect(missingVulkanLoader("libm.so.6")).toBeNull();
+  });
+});
+
+test("a command that opens the GPU says nothing on standard error, relaunched or not", async () => {
+  expect(await runProgram(["doctor"])).toMatchObject({ code: 0, stderr: "" });
+  if (softwareNodePath() === null) return; // it computes on a GPU, and no process starts another
+  // The node of PATH, which does not reach the software GPU.
+  const { code, stderr } = await start("node", [BIN, "doctor"], { env: { DEBUG: "", NO_COLOR: "1" } }).ended;
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+});
