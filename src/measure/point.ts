@@ -7,11 +7,11 @@ import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type ModelState, materialize } from "../nn/model-state.ts";
 import { loadStateDict, type StateTensor } from "../nn/state-dict.ts";
+import { specOfRun } from "../run/config-file.ts";
 import { dataOptions, trainOptions } from "../run/execute.ts";
 import { inMemory } from "../run/in-memory.ts";
 import type { PlannedRun } from "../run/plan-run.ts";
 import { prepareRun } from "../run/prepare.ts";
-import { specOfRun } from "../run/resume.ts";
 import type { RunSpec } from "../run/run-spec.ts";
 import { readSafetensors } from "../storage/safetensors.ts";
 import { Trainer } from "../train/trainer.ts";
@@ -44,7 +44,7 @@ function maximumGhosts({ spec, epoch }: PlannedRun): number {
 
 /** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
 export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
-  const spec = await specOfRun(folder);
+  const spec = specOfRun(folder);
   const prepared = await prepareRun(spec, load);
   const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
   const path = join(folder, "weights.safetensors");

@@ -6,7 +6,7 @@ import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena, planRecording, type Recording, record } from "../gpu/recording.ts";
 import type { ModelState } from "../nn/model-state.ts";
-import { DEFAULT_MEMORY } from "../run/run-spec.ts";
+import { RUN_OPTIONS } from "../run/run-options.ts";
 import { persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
 import { type GhostLayout, partitionBatch } from "../train/ghosts.ts";
 import { chooseSlab } from "../train/slab-size.ts";
@@ -69,7 +69,7 @@ export class GradientProbe {
   ): Promise<GradientProbe> {
     const { gpu } = state;
     const { batchSize, ghostSize, gradientNoise = 0, arena = new Arena(gpu) } = options;
-    const { memoryBytes = DEFAULT_MEMORY * 2 ** 20 } = options;
+    const { memoryBytes = RUN_OPTIONS.memory.default * 2 ** 20 } = options;
     const layout = partitionBatch({ samples: batchSize, batchSize, ghostSize, policy: "exact" });
     const step = new StepUniform(gpu);
     const tensors = {

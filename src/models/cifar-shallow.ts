@@ -17,7 +17,7 @@ export interface CifarShallowOptions {
    * "released": convolution, pooling without padding (32 → 15 → 7), batch norm, ReLU, no biases. "keskar": biases,
    * convolution, batch norm, ReLU, then pooling of stride 2 that pads (32 → 16 → 8).
    */
-  readonly variant?: "released" | "keskar";
+  readonly topology?: "released" | "keskar";
   /** Channels of the convolutions. */
   readonly width?: number;
 }
@@ -35,11 +35,11 @@ export class CifarShallow extends Module {
     classes,
     channels = 3,
     gamma = "ones",
-    variant = "released",
+    topology = "released",
     width = 64,
   }: CifarShallowOptions) {
     super();
-    const released = variant === "released";
+    const released = topology === "released";
     const bias = !released;
     const conv = (inputs: number) => new Conv2d(inputs, width, { kernel: 5, padding: 2, bias });
     const norm = (size: number) => new GhostBatchNorm(size, { gamma });

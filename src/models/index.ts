@@ -24,8 +24,8 @@ export interface ModelOptions {
   readonly hidden?: number | undefined;
   /** First gamma of batch norm: ones, or U(0, 1) as PyTorch's default was before 1.2. */
   readonly gamma?: "ones" | "uniform" | undefined;
-  /** Keskar's topology in place of the released one. */
-  readonly variant?: "released" | "keskar" | undefined;
+  /** Order of layers of C1 and C3: as released, or Keskar's. */
+  readonly topology?: "released" | "keskar" | undefined;
 }
 
 interface ModelEntry {
@@ -40,7 +40,7 @@ interface ModelEntry {
 type Defined = { readonly [K in keyof ModelOptions]?: Exclude<ModelOptions[K], undefined> };
 
 const onePixel = () => 1;
-const shallow = { options: ["width", "gamma", "variant"], normalizedPixels: onePixel } as const;
+const shallow = { options: ["width", "gamma", "topology"], normalizedPixels: onePixel } as const;
 
 const MODELS: Readonly<Record<string, ModelEntry>> = {
   f1: {

@@ -1,5 +1,5 @@
 /** The columns of Tables 1 and 2: each adds one cure to the one before. */
-import { RunSpec, type RunSpecInput } from "../run/run-spec.ts";
+import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
 import { type Scale, settingsOf } from "./scale.ts";
 
 export const COLUMNS = ["SB", "LB", "LR", "GBN", "RA"] as const;
@@ -26,7 +26,8 @@ export function columnTitle(method: Method): string {
   return others[method] ?? `+${method}`;
 }
 
-export type Base = Omit<RunSpecInput, "batchSize" | "referenceBatchSize">;
+export type Base = Omit<RunSpecInput, "batchSize" | "referenceBatchSize"> &
+  Pick<RunSpec, "dataset" | "model" | "baseRegime">;
 
 /** The small batch, the large batch, the ghost size, and the rest of the runs' specification. */
 export interface Setting {
@@ -76,7 +77,7 @@ export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice):
     seed,
     epochScale,
   };
-  const cures: Record<Method, Partial<RunSpecInput> & { batchSize: number }> = {
+  const cures: Record<Method, RunSpecInput & { batchSize: number }> = {
     SB: { batchSize: small },
     LB: { batchSize: large },
     LR: { batchSize: large, learningRateRule: "sqrt" },
@@ -94,5 +95,5 @@ export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice):
     NOISE: { batchSize: large, gradientNoise: Math.sqrt(large / small - 1) },
     GROWTH: { batchSize: small, ghostSize: ghost, batchGrowth: true },
   };
-  return RunSpec.parse({ ...common, ...cures[column] });
+  return completeSpec({ ...common, ...cures[column] });
 }

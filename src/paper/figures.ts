@@ -3,7 +3,7 @@
  * against iteration without and with the cures, and regime adaptation.
  */
 
-import { RunSpec, type RunSpecInput } from "../run/run-spec.ts";
+import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
 import { cellSpec, type Row, type Setting } from "./columns.ts";
 import { describeScale, type Scale, settingsOf } from "./scale.ts";
 
@@ -103,7 +103,7 @@ function figure3(choice: FigureChoice): FigureRun[] {
       name: `b=${batchSize}, adapted`,
       panel: "",
       batchSize,
-      spec: RunSpec.parse({ ...spec, batchSize, evaluateEvery }),
+      spec: completeSpec({ ...spec, batchSize, evaluateEvery }),
     };
   });
   return [{ ...smallRun, spec: { ...smallRun.spec, evaluateEvery: 1 } }, ...adapted];
@@ -122,6 +122,6 @@ function setting(row: Row, scale: Scale): Setting {
 }
 
 /** The small batch's run with some options otherwise. */
-function variation({ row, scale, seed, images }: FigureChoice, options: Partial<RunSpecInput>): RunSpec {
-  return RunSpec.parse({ ...cellSpec(row, { column: "SB", scale, seed, images }), ...options });
+function variation({ row, scale, seed, images }: FigureChoice, options: RunSpecInput): RunSpec {
+  return completeSpec({ ...cellSpec(row, { column: "SB", scale, seed, images }), ...options });
 }

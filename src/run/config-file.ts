@@ -1,31 +1,47 @@
-/** A YAML file of run options; every complaint names the file and the line. */
+/** YAML files of run options; every complaint names the file and the line. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
-import { z } from "zod";
 import { fileError } from "../storage/file-error.ts";
-import { closest } from "../support/closest.ts";
-import { messageOf, UsageError } from "../support/errors.ts";
-import { RunSpec, type RunSpecInput } from "./run-spec.ts";
+import { DataError, messageOf, UsageError } from "../support/errors.ts";
+import { OptionError, readOptions } from "./read-options.ts";
+import type { RunOptionKey } from "./run-options.ts";
+import { completeSpec, type RunSpec, type RunSpecInput } from "./run-spec.ts";
 
 /**
- * The run options in a file, checked as far as they are given.
+ * The run options in a file that a user wrote, as far as they are given.
  * @throws DataError when the file cannot be read; UsageError for YAML that does not parse, an unknown key, a wrong value
  */
-export function readConfig(path: string): Partial<RunSpecInput> {
-  const { value, checked } = readYaml(path, RunSpec.partial());
-  // Defaults that the schema filled in must not override options of the command line's own defaults.
-  const given = new Set(Object.keys(value as object));
-  return Object.fromEntries(Object.entries(checked).filter(([key]) => given.has(key)));
+export function readConfig(path: string): RunSpecInput {
+  return readYaml(path, (data) => readOptions(data));
+}
+
+/** Options that decide what was trained: without one of them a record says too little to be taken for a run's. */
+const ESSENTIAL: readonly RunOptionKey[] = [
+  "dataset",
+  "model",
+  "batchSize",
+  "baseRegime",
+  "referenceBatchSize",
+];
+
+/**
+ * What a run folder was asked to do. Keys that were renamed since are read too.
+ * @throws DataError or UsageError when it is not a run folder, or its record is damaged
+ */
+export function specOfRun(folder: string): RunSpec {
+  const path = join(folder, "config.yaml");
+  const given = readYaml(path, (data) => readOptions(data, { formerKeys: true }));
+  const missing = ESSENTIAL.find((key) => given[key] === undefined);
+  if (missing !== undefined) throw new DataError(`${path}: damaged: ${missing} is missing`);
+  return completeSpec(given);
 }
 
 /**
- * A YAML file of any schema: what it says, and that with the schema's defaults.
+ * A YAML file's data, read further by `read`, which may throw OptionError.
  * @throws as readConfig
  */
-export function readYaml<S extends z.ZodType>(
-  path: string,
-  schema: S,
-): { value: unknown; checked: z.output<S> } {
+export function readYaml<T>(path: string, read: (data: unknown) => T): T {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -42,16 +58,16 @@ export function readYaml<S extends z.ZodType>(
         : messageOf(problem);
     throw new UsageError(`${path}:${lines.linePos(problem.pos[0]).line}: ${what}`);
   }
-  const value = plainValue(path, () => document.toJS({ maxAliasCount: 100 }));
-  const result = schema.safeParse(value);
-  if (result.success) return { value, checked: result.data };
-  // A misspelt key is both unknown and missing: the first says more.
-  const issue =
-    result.error.issues.find(({ code }) => code === "unrecognized_keys") ?? result.error.issues[0]!;
-  const at = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]!] : issue.path;
-  const start = startOf(document, at);
-  const line = start === undefined ? 1 : lines.linePos(start).line;
-  throw new UsageError(`${path}:${line}: ${at.join(".") || "file"}: ${complaint(issue, schema)}`);
+  const data = plainValue(path, () => document.toJS({ maxAliasCount: 100 }));
+  try {
+    return read(data);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    const start = startOf(document, error.path);
+    const line = start === undefined ? 1 : lines.linePos(start).line;
+    const at = error.path.length === 0 ? "" : ` ${error.path.join(".")}:`;
+    throw new UsageError(`${path}:${line}:${at} ${error.message}`, { cause: error });
+  }
 }
 
 /** Aliases may refer to what is not there, to themselves, or to far too much: the library throws then. */
@@ -64,11 +80,11 @@ function plainValue(path: string, toJS: () => unknown): unknown {
 }
 
 /** Where in the text a key stands, or what it should have been in. */
-function startOf(document: Document.Parsed, path: PropertyKey[]): number | undefined {
+function startOf(document: Document.Parsed, path: readonly (string | number)[]): number | undefined {
   for (let length = path.length; length > 0; length--) {
     const parent = nodeAt(document, path.slice(0, length - 1));
     const pair = isMap(parent)
-      ? parent.items.find(({ key }) => isScalar(key) && key.value === path[length - 1])
+      ? parent.items.find(({ key }) => isScalar(key) && String(key.value) === path[length - 1])
       : undefined;
     const node = pair ? (pair.key as Node) : nodeAt(document, path.slice(0, length));
     if (node?.range) return node.range[0];
@@ -76,18 +92,11 @@ function startOf(document: Document.Parsed, path: PropertyKey[]): number | undef
   return document.contents?.range?.[0];
 }
 
-function nodeAt(document: Document.Parsed, path: PropertyKey[]): Node | undefined {
+function nodeAt(document: Document.Parsed, path: readonly (string | number)[]): Node | undefined {
   if (path.length === 0) return document.contents ?? undefined;
   try {
     return document.getIn(path, true) as Node | undefined;
   } catch {
     return undefined; // the path leads through an alias
   }
-}
-
-function complaint(issue: z.core.$ZodIssue, schema: z.ZodType): string {
-  if (issue.code !== "unrecognized_keys") return issue.message;
-  const known = issue.path.length === 0 && schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
-  const near = closest(issue.keys[0]!, known);
-  return near === null ? "there is no such option" : `there is no such option; did you mean ${near}?`;
 }

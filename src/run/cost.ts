@@ -48,8 +48,8 @@ export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], load: LoadOpt
   const costs: RunCost[] = [];
   for (const spec of specs) {
     const facts = await dataFactsOf(spec, load);
-    const { model, width, hidden, variant } = spec;
-    const key = JSON.stringify([model, width, hidden, variant, facts]);
+    const { model, width, hidden, topology } = spec;
+    const key = JSON.stringify([model, width, hidden, topology, facts]);
     const flopsPerSample = perSample.get(key) ?? flopsPerSampleOf(gpu, spec, facts);
     perSample.set(key, flopsPerSample);
     costs.push(costOf(spec, facts, flopsPerSample));

@@ -8,7 +8,7 @@
 import { UsageError } from "../support/errors.ts";
 import { BASE_REGIMES, type BaseRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
 import { type DataFacts, type PlannedRun, planRun } from "./plan-run.ts";
-import { RunSpec } from "./run-spec.ts";
+import { completeSpec, type RunSpec } from "./run-spec.ts";
 
 /** The largest batch is this part of the data (Smith et al. 2018, section 5). */
 const LARGEST_PART = 0.1;
@@ -69,7 +69,7 @@ function growthStages(spec: RunSpec, samples: number): RunSpec[] {
     const batchSize = Math.min(largest, Math.round((spec.batchSize * highest) / current.learningRate));
     // What the batch cannot grow by any more is cut from the rate.
     const rate = (current.learningRate * batchSize) / spec.batchSize;
-    return RunSpec.parse({
+    return completeSpec({
       ...rest,
       baseRegime,
       constantRate: true,

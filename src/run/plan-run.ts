@@ -41,8 +41,8 @@ export function factsOf({ train, ...dataset }: ImageDataset | StreamedDataset): 
  * @throws UsageError when options contradict each other or the data
  */
 export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
-  const { width, hidden, gamma, variant } = spec;
-  const model = createModel(spec.model, facts, { width, hidden, gamma, variant });
+  const { width, hidden, gamma, topology } = spec;
+  const model = createModel(spec.model, facts, { width, hidden, gamma, topology });
   const { batchSize, referenceBatchSize, partial } = spec;
   const ghostSize = spec.ghostSize ?? batchSize;
   if (ghostSize > batchSize) {

@@ -9,13 +9,13 @@ import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-fold
 import { isLocked, removeLocks } from "../storage/run-lock.ts";
 import { DataError, messageOf, UsageError } from "../support/errors.ts";
 import { BASE_REGIMES } from "../train/base-regimes.ts";
-import { readConfig } from "./config-file.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
 import { baseRegimeOf } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
-import { RunSpec, type RunSpecInput } from "./run-spec.ts";
+import type { RunOptionKey } from "./run-options.ts";
+import type { RunSpec, RunSpecInput } from "./run-spec.ts";
 import { RunSummary } from "./run-summary.ts";
 import { Tally } from "./tally.ts";
 
@@ -47,14 +47,6 @@ export async function newestUnfinishedRun(
   return newest.path;
 }
 
-/** What a run folder was asked to do. @throws DataError or UsageError when it is no run folder, or is damaged */
-export async function specOfRun(path: string): Promise<RunSpec> {
-  const result = RunSpec.safeParse(readConfig(join(path, "config.yaml")));
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  throw new DataError(`${join(path, "config.yaml")}: ${issue.path.join(".")}: ${issue.message}`);
-}
-
 /**
  * Checks that options given again mean what those of the run do.
  * @param given what the user has said, by its key in the specification
@@ -63,16 +55,16 @@ export async function specOfRun(path: string): Promise<RunSpec> {
  */
 export function requireSameOptions(
   stored: RunSpec,
-  given: Partial<RunSpecInput>,
-  written: (key: string, value: unknown) => string,
+  given: RunSpecInput,
+  written: (key: RunOptionKey, value: unknown) => string,
 ): void {
-  for (const [key, value] of Object.entries(given)) {
-    const kept = stored[key as keyof RunSpec];
+  for (const [key, value] of Object.entries(given) as [RunOptionKey, unknown][]) {
+    const kept = stored[key];
     if (JSON.stringify(kept ?? null) === JSON.stringify(value ?? null)) continue;
     if (meaningOf(stored, key) === meaningOf({ ...stored, [key]: value }, key)) continue;
-    const text = (of: unknown) => (of === undefined ? "unset" : JSON.stringify(of));
+    const text = (of: unknown) => (of === undefined ? "none" : JSON.stringify(of));
     throw new UsageError(
-      `${written(key, value)}: the run has ${text(kept)}, and another value would alter its result; leave it out, or start a new run`,
+      `${written(key, value)}: this run was started with ${text(kept)}; a different value would change its result. Omit the option, or start a new run`,
     );
   }
 }

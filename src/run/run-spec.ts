@@ -3,70 +3,58 @@
  * cells of an experiment and the record in a run folder are all this. Its hash tells whether a run has been done.
  */
 
-import { z } from "zod";
-import { DATASET_FORMS } from "../data/dataset-forms.ts";
-import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
-import { PARTIAL_POLICIES } from "../train/ghosts.ts";
+import { closest } from "../support/closest.ts";
+import { UsageError } from "../support/errors.ts";
+import { type OptionValue, Refusal } from "./option-values.ts";
+import { RUN_OPTION_KEYS, RUN_OPTIONS, type RunOptionKey, runOption } from "./run-options.ts";
 
-const count = z.int().min(1);
-/** MiB that the tensors of one step may take: what a small GPU has to spare. */
-export const DEFAULT_MEMORY = 2048;
-const regimeNames = Object.keys(BASE_REGIMES) as [BaseRegimeName, ...BaseRegimeName[]];
+type Options = typeof RUN_OPTIONS;
+type ValueOf<Entry> = Entry extends { readonly value: OptionValue<infer T> }
+  ? T | (Entry extends { readonly default: null } ? null : never)
+  : never;
+type KeyWithDefault = {
+  [Key in RunOptionKey]: Options[Key] extends { readonly default: unknown } ? Key : never;
+}[RunOptionKey];
 
-export const RunSpec = z.strictObject({
-  dataset: z.string().describe(DATASET_FORMS.join(", ")),
-  /** Fixed first part of a seeded permutation of each split; null takes all. */
-  subset: z
-    .strictObject({ train: count, test: count, seed: z.int().min(0) })
-    .nullable()
-    .default(null),
-  /** The data set's pad, crop and mirror during training. */
-  augmentation: z.boolean().default(true),
+export type RunSpec = { readonly [Key in KeyWithDefault]: ValueOf<Options[Key]> } & {
+  readonly [Key in Exclude<RunOptionKey, KeyWithDefault>]?: ValueOf<Options[Key]> | undefined;
+};
 
-  model: z.string(),
-  width: count.optional().describe("units of a hidden layer"),
-  hidden: count.optional().describe("hidden layers"),
-  gamma: z.enum(["ones", "uniform"]).optional().describe("first gamma of batch norm"),
-  variant: z.enum(["released", "keskar"]).optional().describe("topology of C1 and C3"),
+/** Some options of a run; the others take their defaults. */
+export type RunSpecInput = { readonly [Key in RunOptionKey]?: ValueOf<Options[Key]> | undefined };
 
-  batchSize: count,
-  /** Samples of a ghost batch; null normalizes over the whole batch. */
-  ghostSize: count.nullable().default(null),
-  partial: z.enum(PARTIAL_POLICIES).default("exact"),
-  runningRule: z.enum(["sequential", "mean", "full", "composer", "paper-literal"]).default("mean"),
-  runningMomentum: z.number().gt(0).max(1).default(0.1), // PyTorch's default, used by the authors
+/**
+ * A whole specification from the options that are given: by default F1 on MNIST at a batch of 128, by the network's own regime.
+ * @param nameOf how the user knows an option, e.g. by its flag
+ * @throws UsageError naming the option that is wrong
+ */
+export function completeSpec(
+  given: RunSpecInput,
+  nameOf: (key: RunOptionKey) => string = (key) => key,
+): RunSpec {
+  for (const key of Object.keys(given)) {
+    if (Object.hasOwn(RUN_OPTIONS, key)) continue;
+    const near = closest(key, RUN_OPTION_KEYS);
+    throw new UsageError(`${key}: unknown option${near === null ? "" : `; did you mean ${near}?`}`);
+  }
+  const spec: Partial<Record<RunOptionKey, unknown>> = {};
+  for (const key of RUN_OPTION_KEYS) {
+    const value = given[key] === undefined ? defaultOf(key, spec) : readValue(key, given[key]);
+    if (value instanceof Refusal)
+      throw new UsageError(`${[nameOf(key), ...value.path].join(".")}: ${value.message}`);
+    if (value !== undefined) spec[key] = value;
+  }
+  return spec as unknown as RunSpec;
+}
 
-  /** The regime that learning rate, momentum, weight decay and epochs are taken from, unless given here. */
-  baseRegime: z.enum(regimeNames),
-  learningRate: z.number().positive().optional(),
-  momentum: z.number().min(0).lt(1).optional(),
-  weightDecay: z.number().min(0).optional(),
-  epochs: z.number().positive().optional(),
-  /** Only the regime's first rate: its plateau, without drops. */
-  constantRate: z.boolean().default(false),
-  /** Multiplies every epoch of the regime, its drops and its end: a fraction of the paper's experiment. */
-  epochScale: z.number().positive().default(1),
-  learningRateRule: z.enum(["none", "sqrt", "linear"]).default("none"),
-  /** B_ref of the rule and of regime adaptation. */
-  referenceBatchSize: count,
-  regime: z.enum(["original", "adapted", "ceil", "iteration-matched"]).default("original"),
-  warmupSteps: z.int().min(0).default(0),
-  momentumReset: z.enum(["never", "epoch"]).default("never"),
-  clipNorm: z.number().min(0).default(5), // 0 does not clip; 5 is the authors'
-  /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by (Hoffer et al. 2017, section 4). */
-  gradientNoise: z.number().min(0).default(0),
-  /** Where the regime cuts the rate, the batch grows by the same factor instead (Smith et al. 2018). */
-  batchGrowth: z.boolean().default(false),
-  maxSteps: count.optional(),
-  /** What a step whose loss or gradient norm is NaN or infinite does: end the run, or change nothing. */
-  onNan: z.enum(["stop", "skip"]).default("stop"),
-  /** MiB that one step's tensors may take; a larger batch is cut into slabs, whose sums round differently. */
-  memory: count.default(DEFAULT_MEMORY),
-  seed: z.int().min(0).max(0xffffffff).default(123), // the authors' single seed
+/** What an option's value is taken as, or why it is not. */
+export function readValue(key: RunOptionKey, given: unknown): unknown {
+  const { value, default: fallback } = runOption(key);
+  return given === null && fallback === null ? null : value.read(given);
+}
 
-  /** Epochs between evaluations. */
-  evaluateEvery: count.default(1),
-});
-
-export type RunSpec = z.infer<typeof RunSpec>;
-export type RunSpecInput = z.input<typeof RunSpec>;
+/** @param before the options above this one in the table */
+function defaultOf(key: RunOptionKey, before: Partial<Record<RunOptionKey, unknown>>): unknown {
+  const { default: fallback } = runOption(key);
+  return typeof fallback === "function" ? fallback(before) : fallback;
+}

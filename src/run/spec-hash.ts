@@ -1,14 +1,60 @@
 import { createHash } from "node:crypto";
 import { BASE_REGIMES } from "../train/base-regimes.ts";
+import { RUN_OPTION_KEYS, type RunOptionKey, runOption } from "./run-options.ts";
 import type { RunSpec } from "./run-spec.ts";
 
 /**
+ * Options that the first runs had: they are hashed whatever their value. One that was added later is hashed only where it is not
+ * at its default, so runs that were made without it keep their hashes.
+ */
+const FIRST_OPTIONS: ReadonlySet<RunOptionKey> = new Set<RunOptionKey>([
+  "dataset",
+  "subset",
+  "augmentation",
+  "model",
+  "width",
+  "hidden",
+  "gamma",
+  "topology",
+  "batchSize",
+  "ghostSize",
+  "partial",
+  "runningRule",
+  "runningMomentum",
+  "baseRegime",
+  "learningRate",
+  "momentum",
+  "weightDecay",
+  "epochs",
+  "constantRate",
+  "epochScale",
+  "learningRateRule",
+  "referenceBatchSize",
+  "regime",
+  "warmupSteps",
+  "momentumReset",
+  "clipNorm",
+  "gradientNoise",
+  "batchGrowth",
+  "maxSteps",
+  "onNan",
+  "memory",
+  "seed",
+  "evaluateEvery",
+]);
+
+/**
  * 12 hexadecimal digits of the SHA-256 of the specification with sorted keys, the numbers of its base regime in place of the
- * name: a run by other numbers under the same name is another run.
+ * name: a run by other numbers under the same name is another run. A renamed option is hashed under its former key.
  */
 export function specHash(spec: RunSpec): string {
-  const whole = { ...spec, baseRegime: BASE_REGIMES[spec.baseRegime] };
-  return createHash("sha256").update(canonicalJson(whole)).digest("hex").slice(0, 12);
+  const hashed: Record<string, unknown> = {};
+  for (const key of RUN_OPTION_KEYS) {
+    const { formerly, default: fallback } = runOption(key);
+    if (!FIRST_OPTIONS.has(key) && spec[key] === fallback) continue;
+    hashed[formerly ?? key] = key === "baseRegime" ? BASE_REGIMES[spec.baseRegime] : spec[key];
+  }
+  return createHash("sha256").update(canonicalJson(hashed)).digest("hex").slice(0, 12);
 }
 
 function canonicalJson(value: unknown): string {

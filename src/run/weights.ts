@@ -12,8 +12,6 @@ import { loadStateDict, type StateTensor, stateDict } from "../nn/state-dict.ts"
 import { readSafetensors, writeSafetensors } from "../storage/safetensors.ts";
 import { DataError } from "../support/errors.ts";
 import { type Evaluation, Evaluator } from "../train/evaluate.ts";
-import { completeSpec } from "./complete-spec.ts";
-import { readConfig } from "./config-file.ts";
 import { dataOptions, EVALUATION_BATCH } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -26,11 +24,6 @@ export function weightsFile(source: string): string {
   throw new DataError(
     `${source}: holds no weights.safetensors: expected a finished run's folder or a safetensors file`,
   );
-}
-
-/** The specification of a run folder. @throws DataError, UsageError when its config.yaml is missing or wrong */
-export function specOfRun(folder: string): RunSpec {
-  return completeSpec(readConfig(join(folder, "config.yaml")));
 }
 
 /** @throws DataError when the file is damaged or holds a tensor that is not of 32-bit floats */

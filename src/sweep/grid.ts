@@ -1,24 +1,12 @@
 /** A grid of runs: a YAML file that names some options with many values, and the runs of all their combinations. */
 
-import { z } from "zod";
-import { completeSpec } from "../run/complete-spec.ts";
 import { readYaml } from "../run/config-file.ts";
-import { RunSpec, type RunSpecInput } from "../run/run-spec.ts";
+import { OptionError, readOptionLists, readOptions } from "../run/read-options.ts";
+import type { RunOptionKey } from "../run/run-options.ts";
+import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
 import { specHash } from "../run/spec-hash.ts";
+import { suggestion } from "../support/closest.ts";
 import { UsageError } from "../support/errors.ts";
-
-const shapes = Object.entries(RunSpec.shape) as [string, z.ZodType][];
-
-const GridFile = z.strictObject({
-  /** First part of the names of all run folders. */
-  name: z.string().regex(/^\w[\w.-]{0,39}$/, "expected 1 to 40 letters, digits, and any of . _ -"),
-  /** Options of every run. */
-  base: RunSpec.partial().default({} as never),
-  /** Options with all their values; a run for every combination. */
-  grid: z
-    .strictObject(Object.fromEntries(shapes.map(([key, shape]) => [key, z.array(shape).min(1).optional()])))
-    .default({}),
-});
 
 /** One run of a grid. */
 export interface GridRun {
@@ -32,6 +20,15 @@ export interface Grid {
   readonly runs: readonly GridRun[];
 }
 
+interface GridFile {
+  /** First part of the names of all run folders. */
+  readonly name: string;
+  /** Options of every run. */
+  readonly base: RunSpecInput;
+  /** Options with all their values; a run for every combination. */
+  readonly grid: Partial<Record<RunOptionKey, unknown[]>>;
+}
+
 /** More runs than anybody means: a range written by mistake. */
 const MOST_RUNS = 10_000;
 
@@ -40,26 +37,41 @@ const MOST_RUNS = 10_000;
  * @throws DataError when the file cannot be read; UsageError naming its line, or the option of a run that is wrong
  */
 export function readGrid(path: string): Grid {
-  const { value, checked } = readYaml(path, GridFile);
-  // As written, without the defaults that the schema filled in: the model decides some of them.
-  const { base = {}, grid = {} } = value as {
-    base?: Partial<RunSpecInput>;
-    grid?: Record<string, unknown[]>;
-  };
+  const { name, base, grid } = readYaml(path, readGridFile);
   const axes = Object.entries(grid);
   const count = axes.reduce((product, [, values]) => product * values.length, 1);
   if (count > MOST_RUNS)
     throw new UsageError(`${path}: the grid has ${count} runs; ${MOST_RUNS} is the most`);
   const runs = combinations(axes).map((chosen): GridRun => {
     const spec = completeSpec({ ...base, ...chosen });
-    return { name: runName(checked.name, chosen, spec), spec };
+    return { name: runName(name, chosen, spec), spec };
   });
   const names = new Set<string>();
-  for (const { name } of runs) {
-    if (names.has(name)) throw new UsageError(`${path}: two runs of the grid are the same: ${name}`);
-    names.add(name);
+  for (const run of runs) {
+    if (names.has(run.name)) throw new UsageError(`${path}: two runs of the grid are the same: ${run.name}`);
+    names.add(run.name);
   }
-  return { name: checked.name, runs };
+  return { name, runs };
+}
+
+const GRID_KEYS = ["name", "base", "grid"];
+
+function readGridFile(data: unknown): GridFile {
+  if (typeof data !== "object" || data === null || Array.isArray(data))
+    throw new OptionError("expected a grid: name, base and grid", []);
+  const unknown = Object.keys(data).find((key) => !GRID_KEYS.includes(key));
+  if (unknown !== undefined)
+    throw new OptionError(`unknown key: ${suggestion(unknown, GRID_KEYS)}`, [unknown]);
+  const { name, base, grid } = data as Record<string, unknown>;
+  if (typeof name !== "string" || !/^\w[\w.-]{0,39}$/.test(name)) {
+    const found = name === undefined ? "none" : JSON.stringify(name);
+    throw new OptionError(`expected 1 to 40 letters, digits, and any of . _ -, found ${found}`, ["name"]);
+  }
+  return {
+    name,
+    base: readOptions(base ?? {}, { at: ["base"] }),
+    grid: readOptionLists(grid ?? {}, { at: ["grid"] }),
+  };
 }
 
 /** Every choice of one value for each axis, the last axis fastest. */

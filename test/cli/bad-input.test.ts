@@ -53,7 +53,7 @@ describe("options", () => {
   });
 
   test("a number out of range", async () => {
-    await expectRefused([...LITTLE, "--momentum", "1"], /--momentum 1: /);
+    await expectRefused([...LITTLE, "--momentum", "1"], /--momentum .*'1'.*number of at least 0 and below 1/);
   });
 
   test("a ghost size larger than the batch", async () => {
@@ -77,6 +77,8 @@ describe("options", () => {
     ],
     [["--warmup-steps", "5"], /--warmup-steps 5: .*--lr-rule, which is none/],
     [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],
+    [["--variant", "keskar"], /'--variant .*This option is now called --topology/],
+    [["--partial", "exakt"], /'--partial .*Expected one of authors, exact, .*did you mean exact\?/],
     [["--model", "c1"], /width/], // which that network does not have
   ] as const)("that contradict others: %j", async (options, message) => {
     await expectRefused([...LITTLE, ...options], message);
@@ -94,7 +96,7 @@ describe("a configuration file", () => {
     [
       "a value of another type",
       'dataset: synthetic\n# the batch\nbatchSize: "3"\n',
-      /:3: batchSize: .*expected number, received string/,
+      /:3: batchSize: .*expected a whole number of at least 1, found "3"/,
     ],
     [
       "two documents",

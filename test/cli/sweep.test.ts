@@ -62,9 +62,9 @@ test("a grid is every combination, each with a name that says which", () => {
 
 test.each([
   ["grid: {batchSize: [32, 'many']}", /bad\.yaml:2: grid\.batchSize/],
-  ["grid: {batchsize: [32]}", /bad\.yaml:2: grid\.batchsize: there is no such option/],
+  ["grid: {batchsize: [32]}", /bad\.yaml:2: grid\.batchsize: unknown option; did you mean batchSize\?/],
   ["grid: {seed: []}", /bad\.yaml:2: grid\.seed/],
-  ["base: {lr: 3}", /bad\.yaml:2: base\.lr: there is no such option/],
+  ["base: {learnrat: 3}", /bad\.yaml:2: base\.learnrat: unknown option/],
   ["grid: {seed: [1, 1]}", /two runs of the grid are the same: bad-seed=1/],
   ["grid: {model: [nothing]}", /there is no "nothing"/],
 ])("a grid that says %s is refused with its line", (text, message) => {

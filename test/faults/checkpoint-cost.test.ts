@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { GpuSession } from "../../src/host/node/gpu-session.ts";
 import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../../src/run/checkpointer.ts";
-import { completeSpec } from "../../src/run/complete-spec.ts";
 import { METRIC_COLUMNS } from "../../src/run/metric-lines.ts";
 import { prepareRun } from "../../src/run/prepare.ts";
 import { runInFolder } from "../../src/run/run-in-folder.ts";
+import { completeSpec } from "../../src/run/run-spec.ts";
 import { CheckpointFolder } from "../../src/storage/checkpoint-file.ts";
 import { RunFolder } from "../../src/storage/run-folder.ts";
 

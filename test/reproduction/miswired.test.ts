@@ -8,7 +8,7 @@ import { afterAll, expect, test } from "vitest";
 import { GpuSession } from "../../src/host/node/gpu-session.ts";
 import { type Column, cellSpec } from "../../src/paper/columns.ts";
 import { ROWS } from "../../src/paper/table1.ts";
-import { RunSpec, type RunSpecInput } from "../../src/run/run-spec.ts";
+import { completeSpec, type RunSpecInput } from "../../src/run/run-spec.ts";
 import { runOnce } from "../../src/run/runner.ts";
 import { mean } from "../../src/support/statistics.ts";
 
@@ -19,10 +19,10 @@ afterAll(() => rmSync(runsDirectory, { recursive: true }));
 const SEEDS = [0, 1, 2];
 
 /** Mean final accuracy over the seeds, with some of the cell's options otherwise. */
-async function accuracy(column: Column, fault: Partial<RunSpecInput> = {}): Promise<number> {
+async function accuracy(column: Column, fault: RunSpecInput = {}): Promise<number> {
   const results: number[] = [];
   for (const seed of SEEDS) {
-    const spec = RunSpec.parse({ ...cellSpec(ROWS.f1!, { column, scale: "small", seed }), ...fault });
+    const spec = completeSpec({ ...cellSpec(ROWS.f1!, { column, scale: "small", seed }), ...fault });
     const { summary } = await runOnce(session, spec, `miswired-${column}`, {
       runsDirectory,
       command: "test",

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { GpuSession } from "../../src/host/node/gpu-session.ts";
 import { type Column, cellSpec } from "../../src/paper/columns.ts";
 import { ROWS } from "../../src/paper/table1.ts";
-import { RunSpec } from "../../src/run/run-spec.ts";
+import { completeSpec, type RunSpec } from "../../src/run/run-spec.ts";
 import { type FinishedRun, runOnce } from "../../src/run/runner.ts";
 import { fitLine } from "../support/fit-line.ts";
 
@@ -69,7 +69,7 @@ describe("accuracy, percent", () => {
 
   test("negative control: a ghost as large as the batch is the +LR run, bit for bit", async () => {
     const plain = await run(specOf("LR", 0), "LR");
-    const control = await run(RunSpec.parse({ ...specOf("GBN", 0), ghostSize: LARGE }), "GBN-of-whole-batch");
+    const control = await run(completeSpec({ ...specOf("GBN", 0), ghostSize: LARGE }), "GBN-of-whole-batch");
     const weightsOf = ({ folder }: FinishedRun) => readFileSync(join(folder, "weights.safetensors"));
     expect(weightsOf(control).equals(weightsOf(plain))).toBe(true);
     const ghosts = await run(specOf("GBN", 0), "GBN");
@@ -104,7 +104,7 @@ function plateau(
     ...length,
   };
   const label = `plateau-${batchSize}-${rule}-${ghostSize ?? "whole"}`;
-  return run(RunSpec.parse(spec), label);
+  return run(completeSpec(spec), label);
 }
 
 describe("distance from the start at a constant learning rate", () => {

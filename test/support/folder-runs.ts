@@ -2,16 +2,16 @@
 
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { GpuSession } from "../../src/host/node/gpu-session.ts";
-import { completeSpec } from "../../src/run/complete-spec.ts";
 import type { ExecuteOptions } from "../../src/run/execute.ts";
 import { METRIC_COLUMNS } from "../../src/run/metric-lines.ts";
 import { type PreparedRun, prepareRun } from "../../src/run/prepare.ts";
 import { resumeRun } from "../../src/run/resume.ts";
 import { runInFolder } from "../../src/run/run-in-folder.ts";
 import type { RunSpecInput } from "../../src/run/run-spec.ts";
+import { completeSpec } from "../../src/run/run-spec.ts";
 import { RunFolder } from "../../src/storage/run-folder.ts";
 
-export const SPEC: Partial<RunSpecInput> = {
+export const SPEC: RunSpecInput = {
   dataset: "synthetic:1x7x7:4:150:40",
   width: 24,
   hidden: 2,
@@ -48,7 +48,7 @@ export class FolderRuns {
   /** Starts a run of its own folder. */
   async start(
     name: string,
-    given: Partial<RunSpecInput> = {},
+    given: RunSpecInput = {},
     options: ExecuteOptions = {},
     session = this.session,
   ): Promise<StartedRun> {

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { completeSpec } from "../../src/run/complete-spec.ts";
+import { completeSpec } from "../../src/run/run-spec.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import { slurmScript } from "../../src/sweep/slurm.ts";
 import { SweepFolder } from "../../src/sweep/sweep-folder.ts";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { GpuSession } from "../../host/node/gpu-session.ts";
-import { completeSpec } from "../../run/complete-spec.ts";
+import { specOfRun } from "../../run/config-file.ts";
 import { dataPlaceOf } from "../../run/data-place.ts";
 import {
   describePlan,
@@ -14,18 +14,19 @@ import {
 } from "../../run/dry-run.ts";
 import { environmentOf } from "../../run/environment.ts";
 import { METRIC_COLUMNS } from "../../run/metric-lines.ts";
+import { flagOf, writtenOption } from "../../run/option-names.ts";
 import { planRun } from "../../run/plan-run.ts";
 import { prepareRun } from "../../run/prepare.ts";
 import {
   newestUnfinishedRun,
   requireSameOptions,
   resumeRun,
-  specOfRun,
   summaryOf,
   tidyFinishedRun,
 } from "../../run/resume.ts";
 import { RunControl } from "../../run/run-control.ts";
 import { runInFolder } from "../../run/run-in-folder.ts";
+import { completeSpec } from "../../run/run-spec.ts";
 import type { RunSummary } from "../../run/run-summary.ts";
 import { specHash } from "../../run/spec-hash.ts";
 import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
@@ -34,21 +35,14 @@ import { formatCount, formatDuration, formatQuantity } from "../../support/forma
 import { checkpointsOf, resumeWords, typedCommand } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { signalHelp, withSignals } from "../signals.ts";
-import {
-  givenOptions,
-  optionOf,
-  requireConsistent,
-  type TrainFlags,
-  trainOptions,
-  writtenOption,
-} from "../train-options.ts";
+import { givenOptions, requireConsistent, type TrainFlags, trainFlags } from "../train-options.ts";
 import { loadOptions } from "../transfer-line.ts";
 
 export function trainCommand(): Command {
   const command = new Command("train").description(
     "train one network; the run folder keeps everything about it",
   );
-  for (const option of trainOptions()) command.addOption(option);
+  for (const option of trainFlags()) command.addOption(option);
   return command.addHelpText("after", `\n${signalHelp("go on with --resume")}`).action(train);
 }
 
@@ -61,7 +55,7 @@ async function trainUnder(control: RunControl, flags: TrainFlags): Promise<void>
   const given = givenOptions(flags);
   const path = await folderToResume(flags);
   const finished = path === null ? null : await summaryOf(path);
-  const spec = path === null ? completeSpec(given, optionOf) : await specOfRun(path);
+  const spec = path === null ? completeSpec(given, flagOf) : specOfRun(path);
   requireConsistent(flags, spec);
   if (path !== null) requireSameOptions(spec, given, writtenOption);
   if (path !== null && finished) {

@@ -2,8 +2,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { openGpu } from "../../host/node/open-gpu.ts";
-import { completeSpec } from "../../run/complete-spec.ts";
-import { exportWeights, importWeights, specOfRun } from "../../run/weights.ts";
+import { specOfRun } from "../../run/config-file.ts";
+import { completeSpec } from "../../run/run-spec.ts";
+import { exportWeights, importWeights } from "../../run/weights.ts";
 import { formatCount } from "../../support/format.ts";
 import { adapterOption, dataDirOption, jsonOption } from "../options.ts";
 import { loadOptions } from "../transfer-line.ts";
@@ -58,10 +59,7 @@ async function runImport(
 ): Promise<void> {
   const { model, dataset, out: target, adapter, json } = options;
   const run = options.run ?? (existsSync(join(source, "config.yaml")) ? source : undefined);
-  const spec =
-    run === undefined
-      ? completeSpec({ ...(model && { model }), ...(dataset && { dataset }) })
-      : specOfRun(run);
+  const spec = run === undefined ? completeSpec({ model, dataset }) : specOfRun(run);
   const gpu = await openGpu({ adapter, relaunch: true });
   const imported = await importWeights(gpu, spec, { source, target, load: loadOptions(options) });
   if (json) {

@@ -1,0 +1,167 @@
+/** The kinds of values that run options take: how each is read from a file, from a command line, and written again. */
+import { closest, suggestion } from "../support/closest.ts";
+
+export interface OptionValue<T> {
+  /** Completes "expected …": "a whole number of at least 1". */
+  readonly expected: string;
+  /** Whether `expected` says a range that the documentation should name. */
+  readonly hasRange?: boolean;
+  /** Of a value that is one of a few words: each word, and what it means in a clause. */
+  readonly choices?: Readonly<Record<string, string>>;
+  /** A value from a YAML or JSON file. */
+  read(value: unknown): T | Refusal;
+  /** A value from a command line. */
+  parse(text: string): T | Refusal;
+  /** The text that `parse` reads as this value. */
+  write(value: T): string;
+}
+
+/** Why a value was not taken. */
+export class Refusal {
+  readonly message: string;
+  /** Keys that lead to the fault inside the value; empty for the value as a whole. */
+  readonly path: readonly string[];
+
+  constructor(message: string, path: readonly string[] = []) {
+    this.message = message;
+    this.path = path;
+  }
+}
+
+/** "expected a whole number of at least 1, found "3"". */
+function refuse(expected: string, value: unknown, path: readonly string[] = []): Refusal {
+  const found = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
+  return new Refusal(`expected ${expected}, found ${found}`, path);
+}
+
+/** A whole number from `least` to `most`. */
+export function whole(least: number, most = Number.MAX_SAFE_INTEGER): OptionValue<number> {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  const expected = `a whole number ${range}`;
+  const read = (value: unknown) =>
+    Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
+      ? (value as number)
+      : refuse(expected, value);
+  return {
+    expected,
+    hasRange: true,
+    read,
+    parse: (text) => (/^\d+$/.test(text) ? read(Number(text)) : refuse(expected, text)),
+    write: String,
+  };
+}
+
+interface Range {
+  readonly least?: number;
+  readonly above?: number;
+  readonly most?: number;
+  readonly below?: number;
+}
+
+/** A finite number; `least` and `most` belong to the range, `above` and `below` do not. */
+export function real({
+  least = Number.NEGATIVE_INFINITY,
+  above = Number.NEGATIVE_INFINITY,
+  most = Number.POSITIVE_INFINITY,
+  below = Number.POSITIVE_INFINITY,
+}: Range): OptionValue<number> {
+  const low = Number.isFinite(above) ? `above ${above}` : `of at least ${least}`;
+  const high = Number.isFinite(below)
+    ? ` and below ${below}`
+    : Number.isFinite(most)
+      ? ` and at most ${most}`
+      : "";
+  const expected = `a number ${low}${high}`;
+  const read = (value: unknown) =>
+    typeof value === "number" &&
+    Number.isFinite(value) &&
+    value >= least &&
+    value > above &&
+    value <= most &&
+    value < below
+      ? value
+      : refuse(expected, value);
+  return {
+    expected,
+    hasRange: true,
+    read,
+    parse: (text) => (text.trim() === "" ? refuse(expected, text) : read(Number(text))),
+    write: String,
+  };
+}
+
+/** Any text but none. */
+export function text(expected: string): OptionValue<string> {
+  const read = (value: unknown) =>
+    typeof value === "string" && value !== "" ? value : refuse(expected, value);
+  return { expected, read, parse: read, write: (value) => value };
+}
+
+/** One of a few words. @param choices each word with its meaning in a clause */
+export function choice<const Word extends string>(
+  choices: Readonly<Record<Word, string>>,
+): OptionValue<Word> {
+  const words = Object.keys(choices) as Word[];
+  const read = (value: unknown) => {
+    const found = words.find((word) => word === value);
+    if (found !== undefined) return found;
+    const refused = refuse(`one of ${words.join(", ")}`, value);
+    const near = typeof value === "string" ? closest(value, words) : null;
+    return near === null ? refused : new Refusal(`${refused.message}; did you mean ${near}?`);
+  };
+  return { expected: `one of ${words.join(", ")}`, choices, read, parse: read, write: (value) => value };
+}
+
+/** On or off: on a command line the flag alone turns it from its default. */
+export function onOff(): OptionValue<boolean> {
+  const expected = "true or false";
+  const read = (value: unknown) => (typeof value === "boolean" ? value : refuse(expected, value));
+  return {
+    expected,
+    read,
+    parse: (word) => read(word === "true" ? true : word === "false" ? false : word),
+    write: String,
+  };
+}
+
+/** How many images of each split, and the seed of the permutation that chooses them. */
+export interface SubsetSizes {
+  readonly train: number;
+  readonly test: number;
+  readonly seed: number;
+}
+
+/**
+ * "10000,2000", in a file also {train: 10000, test: 2000, seed: 0}. The permutation is that of seed 0 unless another is given,
+ * whatever the run's seed.
+ */
+export function subsetSizes(): OptionValue<SubsetSizes> {
+  const expected = "two numbers of images, as in 10000,2000";
+  const fields = { train: whole(1), test: whole(1), seed: whole(0) };
+  const parse = (given: string) => {
+    const match = given.match(/^\s*(\d+)\s*,\s*(\d+)\s*$/);
+    return match ? readFields({ train: Number(match[1]), test: Number(match[2]) }) : refuse(expected, given);
+  };
+  const readFields = (given: Readonly<Record<string, unknown>>): SubsetSizes | Refusal => {
+    const all: Record<string, unknown> = { seed: 0, ...given };
+    for (const key of Object.keys(all)) {
+      if (!Object.hasOwn(fields, key))
+        return new Refusal(`unknown key: ${suggestion(key, Object.keys(fields))}`, [key]);
+    }
+    for (const [key, value] of Object.entries(fields)) {
+      const read = value.read(all[key]);
+      if (read instanceof Refusal) return new Refusal(read.message, [key]);
+    }
+    return all as unknown as SubsetSizes;
+  };
+  return {
+    expected,
+    read: (value) => {
+      if (typeof value === "string") return parse(value);
+      const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+      return isMap ? readFields(value as Record<string, unknown>) : refuse(expected, value);
+    },
+    parse,
+    write: ({ train, test }) => `${train},${test}`,
+  };
+}

@@ -1,0 +1,292 @@
+/**
+ * The options of a run, each in one place. From this table come the type of a run's specification, the command line of `train`
+ * and its help, the keys of configuration files and of sweeps, and docs/OPTIONS.md. Adding an option is an entry here and its
+ * use. It decides a run's result and its name (spec-hash.ts); what does neither is an option of the command line alone.
+ */
+
+import { DATASET_FORMS } from "../data/dataset-forms.ts";
+import { MODEL_NAMES, modelEntry } from "../models/index.ts";
+import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
+import { choice, type OptionValue, onOff, real, subsetSizes, text, whole } from "./option-values.ts";
+
+export interface RunOption {
+  readonly value: OptionValue<unknown>;
+  /** What it means, for the help: one clause, lower case, no full stop. */
+  readonly help: string;
+  /** Stands for the value in the help: "images" in `--batch-size <images>`. A switch has none. */
+  readonly unit?: string;
+  /** The flag's name where it is not the key in kebab-case. */
+  readonly flag?: string;
+  /**
+   * The value where none is given, null for none of the option's own kind, or how it follows from options above it. An option
+   * without a default stays out of the specification unless it is given.
+   */
+  readonly default?: unknown;
+  /** The default in words, where the value alone does not say it. */
+  readonly defaultText?: string;
+  /** The key in records of runs made before it was renamed. */
+  readonly formerly?: string;
+}
+
+/** Options that the defaults of others follow from. */
+interface Chosen {
+  readonly model: string;
+  readonly baseRegime: BaseRegimeName;
+}
+
+const DATA = {
+  dataset: {
+    value: text("the name of a data set"),
+    unit: "name",
+    help: `data set: ${DATASET_FORMS.join(", ")}`,
+    default: "mnist",
+  },
+  subset: {
+    value: subsetSizes(),
+    unit: "train,test",
+    help: "use only so many training and test images, chosen by a fixed permutation",
+    default: null,
+    defaultText: "all",
+  },
+  augmentation: {
+    value: onOff(),
+    help: "train on the images as they are, without the data set's random crops and mirroring",
+    default: true,
+  },
+} as const satisfies Record<string, RunOption>;
+
+const NETWORK = {
+  model: {
+    value: text("the name of a network"),
+    unit: "name",
+    help: `network: ${MODEL_NAMES.join(", ")}`,
+    default: "f1",
+  },
+  width: {
+    value: whole(1),
+    unit: "units",
+    help: "units of a hidden layer, or channels of the first convolutions",
+    defaultText: "the network's own",
+  },
+  hidden: {
+    value: whole(1),
+    unit: "layers",
+    help: "hidden layers of f1, or the most convolutions in a group of vgg",
+    defaultText: "the network's own",
+  },
+  gamma: {
+    value: choice({
+      ones: "all 1",
+      uniform: "drawn from U(0, 1), PyTorch's default before version 1.2",
+    }),
+    unit: "values",
+    help: "initial scale of batch norm",
+    defaultText: "ones",
+  },
+  topology: {
+    value: choice({
+      released: "pooling, then batch norm, no biases, as in the code released with the paper",
+      keskar: "batch norm, then pooling, with biases, as in Keskar et al. 2017",
+    }),
+    unit: "layers",
+    help: "order of the layers of c1 and c3",
+    defaultText: "released",
+    formerly: "variant",
+  },
+} as const satisfies Record<string, RunOption>;
+
+const BATCHES = {
+  batchSize: { value: whole(1), unit: "images", help: "images in a batch", default: 128 },
+  ghostSize: {
+    value: whole(1),
+    unit: "images",
+    help: "images in a ghost batch, which batch norm normalizes together",
+    default: null,
+    defaultText: "the batch size, plain batch norm",
+  },
+  partial: {
+    value: choice({
+      authors: "split every batch into equal pieces and average their means, as the released code does",
+      exact:
+        "keep ghosts of the given size; a remainder is a smaller ghost, or joins the last one if it is too small",
+      drop: "discard a partial last batch, else as exact",
+      wrap: "fill the last batch with the first images of the next epoch, else as exact",
+    }),
+    unit: "policy",
+    help: "what to do where images do not divide evenly into batches and ghosts",
+    default: "exact",
+  },
+  runningRule: {
+    value: choice({
+      sequential: "take in one ghost after the other, as the released code does",
+      mean: "take in the mean over the ghosts once, with the weight of all of them",
+      full: "the same with the statistics of the whole batch",
+      composer: "sequential, with the momentum divided by the number of ghosts",
+      "paper-literal": "Algorithm 1 of the paper as printed, which is biased",
+    }),
+    unit: "rule",
+    help: "how running statistics follow those of the ghosts",
+    default: "mean",
+  },
+  runningMomentum: {
+    value: real({ above: 0, most: 1 }),
+    unit: "fraction",
+    help: "weight of a ghost's statistics in the running ones",
+    default: 0.1, // PyTorch's default, used by the authors
+  },
+} as const satisfies Record<string, RunOption>;
+
+const regimeChoices = Object.fromEntries(
+  Object.entries(BASE_REGIMES).map(([name, { epochs, entries, batchSize }]) => {
+    const rates = entries.filter(({ epoch }) => epoch < epochs).map(({ learningRate }) => learningRate);
+    return [name, `${epochs} epochs of batches of ${batchSize}, learning rates ${rates.join(", ")}`];
+  }),
+) as Record<BaseRegimeName, string>;
+
+const OPTIMIZATION = {
+  baseRegime: {
+    value: choice(regimeChoices),
+    unit: "name",
+    help: "regime that learning rates, momentum, weight decay and epochs are taken from",
+    default: ({ model }: Chosen): BaseRegimeName => modelEntry(model).regime,
+    defaultText: "the network's own",
+  },
+  learningRate: {
+    value: real({ above: 0 }),
+    unit: "rate",
+    flag: "lr",
+    help: "initial learning rate; later rates keep their ratios to it",
+    defaultText: "the base regime's",
+  },
+  momentum: {
+    value: real({ least: 0, below: 1 }),
+    unit: "fraction",
+    help: "momentum of SGD",
+    defaultText: "the base regime's",
+  },
+  weightDecay: {
+    value: real({ least: 0 }),
+    unit: "factor",
+    help: "weight decay",
+    defaultText: "the base regime's",
+  },
+  epochs: {
+    value: real({ above: 0 }),
+    unit: "number",
+    help: "length of training, before --regime",
+    defaultText: "the base regime's",
+  },
+  constantRate: { value: onOff(), help: "keep the regime's first learning rate to the end", default: false },
+  epochScale: {
+    value: real({ above: 0 }),
+    unit: "factor",
+    help: "multiply the regime's length and the epochs of its rate changes",
+    default: 1,
+  },
+  learningRateRule: {
+    value: choice({
+      none: "not at all",
+      sqrt: "multiply it by √(B / B_ref), as the paper does",
+      linear: "multiply it by B / B_ref (Goyal et al. 2017)",
+    }),
+    unit: "rule",
+    flag: "lr-rule",
+    help: "how the learning rate follows the batch size B",
+    default: "none",
+  },
+  referenceBatchSize: {
+    value: whole(1),
+    unit: "images",
+    flag: "lr-reference-batch",
+    help: "B_ref, the batch size that --lr-rule and --regime start from",
+    default: ({ baseRegime }: Chosen): number => BASE_REGIMES[baseRegime].batchSize,
+    defaultText: "the base regime's",
+  },
+  regime: {
+    value: choice({
+      original: "the base regime's epochs",
+      adapted: "its epochs times B / B_ref, which takes about as many steps as with B_ref",
+      ceil: "the same with B / B_ref rounded up, as the released code does",
+      "iteration-matched": "rate changes and end at the steps where training with B_ref has them",
+    }),
+    unit: "kind",
+    help: "how long to train",
+    default: "original",
+  },
+  warmupSteps: {
+    value: whole(0),
+    unit: "steps",
+    help: "steps over which the learning rate rises linearly to that of --lr-rule",
+    default: 0,
+  },
+  momentumReset: {
+    value: choice({ never: "keep it", epoch: "at the start of every epoch, as the released code does" }),
+    unit: "when",
+    help: "when to reset the momentum buffer",
+    default: "never",
+  },
+  clipNorm: {
+    value: real({ least: 0 }),
+    unit: "norm",
+    help: "norm that a larger gradient is scaled down to; 0 for no clipping",
+    default: 5, // the authors'
+  },
+  gradientNoise: {
+    value: real({ least: 0 }),
+    unit: "deviation",
+    help: "standard deviation of the factors N(1, σ²) that multiply samples' gradients (section 4 of the paper, with √(B / B_S − 1))",
+    default: 0,
+  },
+  batchGrowth: {
+    value: onOff(),
+    help: "grow the batch where the regime would cut the learning rate (Smith et al. 2018)",
+    default: false,
+  },
+  maxSteps: {
+    value: whole(1),
+    unit: "steps",
+    help: "stop after so many steps",
+    defaultText: "the regime's end",
+  },
+} as const satisfies Record<string, RunOption>;
+
+const EXECUTION = {
+  onNan: {
+    value: choice({ stop: "end the run with an error", skip: "leave out that step" }),
+    unit: "action",
+    help: "what to do when a loss or gradient is NaN or infinite",
+    default: "stop",
+  },
+  memory: {
+    value: whole(1),
+    unit: "MiB",
+    help: "GPU memory for the tensors of one step; a batch that needs more is computed in slabs, whose sums round differently",
+    default: 2048, // what a small GPU has to spare
+  },
+  seed: {
+    value: whole(0, 0xffffffff),
+    unit: "number",
+    help: "seed of all random numbers",
+    default: 123, // the authors' single seed
+  },
+  evaluateEvery: { value: whole(1), unit: "epochs", help: "epochs between evaluations", default: 1 },
+} as const satisfies Record<string, RunOption>;
+
+/** The groups, in the order of the help, of the documentation and of a run's record. */
+export const RUN_OPTION_GROUPS = {
+  Data: DATA,
+  Network: NETWORK,
+  "Batches and batch norm": BATCHES,
+  "Learning rate and length": OPTIMIZATION,
+  "Execution and evaluation": EXECUTION,
+} as const;
+
+export const RUN_OPTIONS = { ...DATA, ...NETWORK, ...BATCHES, ...OPTIMIZATION, ...EXECUTION } as const;
+export type RunOptionKey = keyof typeof RUN_OPTIONS;
+
+export const RUN_OPTION_KEYS = Object.keys(RUN_OPTIONS) as RunOptionKey[];
+
+/** An entry of the table as any other. */
+export function runOption(key: RunOptionKey): RunOption {
+  return RUN_OPTIONS[key];
+}

@@ -1,0 +1,136 @@
+// The table of run options: what it takes, how options are written, and that no run's name changes by it.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { givenOptions, trainFlags } from "../../src/cli/train-options.ts";
+import { type Column, cellSpec } from "../../src/paper/columns.ts";
+import { ROWS } from "../../src/paper/table1.ts";
+import { readConfig, specOfRun } from "../../src/run/config-file.ts";
+import { flagOf, keyOf, writtenOption } from "../../src/run/option-names.ts";
+import { Refusal } from "../../src/run/option-values.ts";
+import { RUN_OPTION_KEYS, runOption } from "../../src/run/run-options.ts";
+import { completeSpec } from "../../src/run/run-spec.ts";
+import { specHash } from "../../src/run/spec-hash.ts";
+import { UsageError } from "../../src/support/errors.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ghostbatch-options-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function configured(text: string) {
+  const path = join(folder, "config.yaml");
+  writeFileSync(path, text);
+  return readConfig(path);
+}
+
+describe("hashes name run folders that exist", () => {
+  test.each([
+    ["SB", "3ad3e5a7afb8"],
+    ["LB", "1a755a2ff5ec"],
+    ["LR", "96a2437fc7ae"],
+    ["GBN", "55c10b8df914"],
+    ["RA", "ddf9f1ba03d5"],
+  ] as const)("Table 1, F1, small, %s", (column: Column, hash) => {
+    expect(specHash(cellSpec(ROWS.f1!, { column, scale: "small", seed: 0 }))).toBe(hash);
+  });
+
+  test("a run of Keskar's topology has that which it had when the option was called variant", () => {
+    // Computed with the key `variant`, before the option was renamed.
+    expect(specHash(completeSpec({ model: "c1", dataset: "cifar10", topology: "keskar" }))).toBe(
+      "5981954d0b48",
+    );
+  });
+});
+
+test.each(RUN_OPTION_KEYS.map((key) => [key]))(
+  "%s: its default is a value of its own, and values are read as written",
+  (key) => {
+    const { value, unit } = runOption(key);
+    const fallback = completeSpec({})[key];
+    if (fallback !== undefined && fallback !== null) {
+      expect(value.read(fallback)).toEqual(fallback);
+      if (unit !== undefined) expect(value.parse(value.write(fallback))).toEqual(fallback);
+    }
+    for (const choice of Object.keys(value.choices ?? {})) expect(value.parse(choice)).toBe(choice);
+    for (const wrong of [undefined, [], {}, Number.NaN, -1, ""])
+      expect(value.read(wrong)).toBeInstanceOf(Refusal);
+    // The flag, and what a file may call it.
+    expect(trainFlags().map(({ long }) => long)).toContain(flagOf(key));
+    for (const word of [key, key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)])
+      expect(keyOf(word)).toBe(key);
+  },
+);
+
+test("a configuration may write options as flags, in kebab-case and in snake_case", () => {
+  expect(configured("lr: 0.1\nlrRule: sqrt\nlrReferenceBatch: 32\n")).toEqual({
+    learningRate: 0.1,
+    learningRateRule: "sqrt",
+    referenceBatchSize: 32,
+  });
+  expect(configured("batch-size: 64\nghost_size: 16\n--lr-rule: sqrt\nsubset: 100,50\n")).toEqual({
+    batchSize: 64,
+    ghostSize: 16,
+    learningRateRule: "sqrt",
+    subset: { train: 100, test: 50, seed: 0 },
+  });
+});
+
+test.each([
+  ["seed: 1\nlr: 0.1\nlearningRate: 0.2", ":3: learningRate: says the same option as lr: keep one of them"],
+  ["learnrate: 0.1", ":1: learnrate: unknown option"],
+  ["learningrate: 0.1", ":1: learningrate: unknown option; did you mean learningRate?"],
+  ["lrReferenceBach: 32", ":1: lrReferenceBach: unknown option; did you mean referenceBatchSize?"],
+  ["no-augmentation: true", ":1: no-augmentation: unknown option; did you mean augmentation: false?"],
+  ["variant: keskar", ":1: variant: this option is now called topology"],
+  [
+    "partial: exakt",
+    ':1: partial: expected one of authors, exact, drop, wrap, found "exakt"; did you mean exact?',
+  ],
+  ["momentum: 1", ":1: momentum: expected a number of at least 0 and below 1, found 1"],
+  ["- seed", ':1: expected options, as in "batchSize: 64", found ["seed"]'],
+])("a configuration of %j is refused", (text, message) => {
+  expect(() => configured(text)).toThrow(UsageError);
+  expect(() => configured(text)).toThrow(`config.yaml${message}`);
+});
+
+test("the record of a run from before a renaming is read; one that says too little is damaged", () => {
+  const path = join(folder, "config.yaml");
+  const record = "dataset: cifar10\nmodel: c1\nbatchSize: 128\nbaseRegime: c1\nreferenceBatchSize: 128\n";
+  writeFileSync(path, `${record}variant: keskar\n`);
+  expect(specOfRun(folder)).toEqual(completeSpec({ dataset: "cifar10", model: "c1", topology: "keskar" }));
+  writeFileSync(path, record.replace(/model.*\n/, ""));
+  expect(() => specOfRun(folder)).toThrow("config.yaml: damaged: model is missing");
+});
+
+test("an option is named as it is written", () => {
+  expect([
+    writtenOption("augmentation", false),
+    writtenOption("augmentation", true),
+    writtenOption("batchGrowth", true),
+    writtenOption("constantRate", false),
+    writtenOption("batchSize", 64),
+    writtenOption("ghostSize", null),
+    writtenOption("learningRateRule", "sqrt"),
+    writtenOption("subset", { train: 10, test: 5, seed: 0 }),
+  ]).toEqual([
+    "--no-augmentation",
+    "augmentation: true",
+    "--batch-growth",
+    "constantRate: false",
+    "--batch-size 64",
+    "ghostSize: null",
+    "--lr-rule sqrt",
+    "--subset 10,5",
+  ]);
+});
+
+test("flags override the file; a switch that is on by default counts only where it is turned off", () => {
+  const path = join(folder, "base.yaml");
+  writeFileSync(path, "augmentation: false\nbatchSize: 64\nseed: 5\n");
+  const flags = { config: path, runsDir: "runs", augmentation: true, batchSize: 32 };
+  expect(givenOptions(flags)).toEqual({ augmentation: false, batchSize: 32, seed: 5 });
+  expect(givenOptions({ runsDir: "runs", augmentation: false, lr: 0.5 })).toEqual({
+    augmentation: false,
+    learningRate: 0.5,
+  });
+});
