@@ -106,7 +106,7 @@ export class Gpu {
   /** Pipeline, bind group and grid of a command, its parameters written. */
   prepare({ kernel, launch }: Command): PreparedCommand {
     const { pipeline, layout, shader } = this.pipelines.get(kernel, launch);
-    const entries = shader.bindings.map(({ name }, binding) => {
+    const entries = shader.bindings.map(({ name, number: binding }) => {
       if (name === "params")
         return { binding, resource: this.#constants.bind(shader.params, launch.params ?? {}) };
       const view = launch.buffers[name] as BufferView;

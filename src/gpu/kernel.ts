@@ -17,6 +17,8 @@ export interface Kernel<B extends string, O extends string, P extends string, S 
   readonly params: readonly P[];
   /** Names of `// @spec` lines it sets. */
   readonly spec: readonly S[];
+  /** Which `@compute` function runs, where the file has several. */
+  readonly entryPoint?: string;
 }
 
 export type AnyKernel = Kernel<string, string, string, string>;

@@ -1,14 +1,7 @@
 /** Shader modules, bind-group layouts and compute pipelines, each made once per distinct key. */
 import { messageOf, ShaderError } from "../support/errors.ts";
 import { type AnyKernel, type AnyLaunch, checkKernel } from "./kernel.ts";
-import {
-  type BindingKind,
-  parseShader,
-  type ShaderFile,
-  type ShaderSource,
-  shaderMessage,
-  specialize,
-} from "./shader.ts";
+import { type BindingKind, parseShader, type ShaderFile, type ShaderSource, specialize } from "./shader.ts";
 
 export interface PipelineEntry {
   readonly pipeline: GPUComputePipeline;
@@ -103,8 +96,12 @@ export class Pipelines {
     const layout = this.#layout(shader);
     const { module, checked } = this.#module(shader, launch.spec ?? {});
     const constants: Record<string, number> = {};
-    for (const [name, value] of Object.entries(launch.overrides ?? {})) constants[name] = Number(value);
-    const descriptor = { label: key, layout: layout.pipeline, compute: { module, constants } };
+    for (const { name, key: constant } of shader.overrides) {
+      const value = launch.overrides?.[name];
+      if (value !== undefined) constants[constant] = Number(value);
+    }
+    const entryPoint = kernel.entryPoint === undefined ? {} : { entryPoint: kernel.entryPoint };
+    const descriptor = { label: key, layout: layout.pipeline, compute: { module, ...entryPoint, constants } };
     return { shader, layout, checked, descriptor };
   }
 
@@ -125,17 +122,17 @@ export class Pipelines {
 
   /** Explicit layouts: "auto" would drop bindings that a variant does not use. */
   #layout(shader: ShaderFile) {
-    const key = shader.bindings.map((binding) => binding.kind).join();
+    const key = shader.bindings.map(({ number, kind }) => `${number} ${kind}`).join();
     let layout = this.#layouts.get(key);
     if (!layout) {
       this.#requireBindings(shader);
       this.#device.pushErrorScope("validation");
       const group = this.#device.createBindGroupLayout({
         label: key,
-        entries: shader.bindings.map((binding, index) => ({
-          binding: index,
+        entries: shader.bindings.map(({ number, kind }) => ({
+          binding: number,
           visibility: 4, // GPUShaderStage.COMPUTE
-          buffer: { type: BUFFER_TYPE[binding.kind] },
+          buffer: { type: BUFFER_TYPE[kind] },
         })),
       });
       layout = {
@@ -172,7 +169,7 @@ export function pipelineKey(kernel: AnyKernel, launch: AnyLaunch): string {
 async function checkModule(shader: ShaderFile, module: GPUShaderModule): Promise<void> {
   const { messages } = await module.getCompilationInfo();
   const error = messages.find((message) => message.type === "error");
-  if (error) throw new ShaderError(shaderMessage(shader, error));
+  if (error) throw new ShaderError(shader.source.compilerMessage(error));
 }
 
 function failIf(error: GPUError | null, key: string): void {

@@ -2,21 +2,28 @@
  * Reads what a .wgsl file says about itself. WGSL is the single truth: TypeScript names a kernel's bindings,
  * overrides and params, and those names are checked against what is found here.
  *
- * Understood, each on a line of its own:
- *   enable subgroups;
- *   @group(0) @binding(0) var<storage, read> x: array<f32>;
- *   override C: u32;                      override WG_SIZE: u32 = 256u;
+ * Any valid spelling of WGSL is understood. Three comments have a meaning:
  *   const TM: u32 = 4u;  // @spec         the loader may replace the value
  *   // @import lib/workgroup-sum.wgsl     appended, so that line numbers stay the file's own
- *   struct Params { rows: u32, eps: f32 } fields of 4 bytes each
+ *   // @dispatch (ceil(SIZE / 64), 1, 1)  the grid of a user's kernel (src/bench/dispatch-size.ts)
  */
-import { ShaderError } from "../support/errors.ts";
+import { messageOf, ShaderError, ShaderInterfaceError } from "../support/errors.ts";
+import {
+  type Declarations,
+  type DeclaredValue,
+  type DeclaredVariable,
+  readDeclarations,
+} from "./wgsl-declarations.ts";
+import { type Replacement, replaced, WgslSource } from "./wgsl-source.ts";
+import { type Comment, tokenize, type WgslTokens } from "./wgsl-tokens.ts";
 
 export type BindingKind = "read" | "read_write" | "uniform";
 
 export interface Binding {
   readonly name: string;
   readonly kind: BindingKind;
+  /** Its number in group 0. */
+  readonly number: number;
 }
 
 export interface ParamField {
@@ -24,91 +31,162 @@ export interface ParamField {
   readonly type: "u32" | "i32" | "f32";
 }
 
+export interface Override {
+  readonly name: string;
+  readonly hasDefault: boolean;
+  /** What WebGPU calls it by: its name, or the number of its `@id`. */
+  readonly key: string;
+}
+
 export interface ShaderFile {
   readonly path: string;
   /** The file with its imports appended. */
   readonly code: string;
-  /** Which file each line of `code` comes from: the last part whose firstLine is not beyond the line. */
-  readonly parts: readonly { path: string; firstLine: number }[];
+  readonly source: WgslSource;
+  readonly tokens: WgslTokens;
+  readonly declarations: Declarations;
+  /** Paths of its imports. */
+  readonly imports: readonly string[];
+  /** In the order of their numbers. */
   readonly bindings: readonly Binding[];
-  readonly overrides: readonly { name: string; hasDefault: boolean }[];
+  readonly overrides: readonly Override[];
   readonly params: readonly ParamField[];
   readonly spec: readonly string[];
-  /** WebGPU features that its `enable` lines need. */
+  /** WebGPU features that its `enable` directives need. */
   readonly features: readonly string[];
+  /** Names of its `@compute` functions. */
+  readonly entryPoints: readonly string[];
   readonly usesWorkgroupMemory: boolean;
 }
 
 /** Gives the text of a shader by its path under shaders/. The host provides it: files in Node, a bundle elsewhere. */
 export type ShaderSource = (path: string) => string;
 
-const FEATURE_OF_ENABLE: Record<string, string> = {
-  f16: "shader-f16",
-  subgroups: "subgroups",
-  chromium_experimental_subgroup_matrix: "chromium-experimental-subgroup-matrix",
-  subgroup_size_control: "subgroup-size-control",
-};
-
-const BINDING =
-  /^@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(storage|uniform)\s*(?:,\s*(read|read_write)\s*)?>\s*(\w+)\s*:/gm;
-const OVERRIDE = /^override\s+(\w+)\s*:\s*\w+\s*(=)?/gm;
-const SPEC = /^(const|alias)\s+(\w+)(\s*:\s*\w+)?\s*=\s*([^;]+);(\s*\/\/\s*@spec)/gm;
-const IMPORT = /^\/\/\s*@import\s+(\S+)\s*$/gm;
-const ENABLE = /^enable\s+([\w\s,]+);/gm;
-const PARAMS = /struct\s+Params\s*\{([^}]*)\}/;
-
-export function parseShader(path: string, source: ShaderSource): ShaderFile {
-  const own = source(path);
-  const imports = [...own.matchAll(IMPORT)].map((match) => match[1]!);
-  const texts = [own, ...imports.map(source)];
-  const code = texts.join("\n");
-  let line = 1;
-  const parts = [path, ...imports].map((part, index) => {
-    const firstLine = line;
-    line += texts[index]!.split("\n").length;
-    return { path: part, firstLine };
-  });
-
-  const bindings = [...own.matchAll(BINDING)].map((match, index): Binding => {
-    if (Number(match[1]) !== index) {
-      throw new ShaderError(
-        `${path}: binding ${match[1]} (${match[4]}) stands where binding ${index} is expected`,
-      );
-    }
-    const kind = match[2] === "uniform" ? "uniform" : ((match[3] ?? "read") as BindingKind);
-    return { name: match[4]!, kind };
-  });
+/**
+ * @throws ShaderInterfaceError, with line and column, for what ghostbatch does not bind: a texture, a second group;
+ * ShaderError for an import that there is not and for text that cannot be read
+ */
+export function parseShader(path: string, read: ShaderSource): ShaderFile {
+  const own = { path, text: read(path) };
+  const imports = importsOf(tokenize(new WgslSource([own])), read);
+  const source = new WgslSource([own, ...imports]);
+  const tokens = tokenize(source);
+  const declarations = readDeclarations(tokens);
+  const { values, variables, directives, functions } = declarations;
+  const bindings = bindingsOf(source, variables);
   return {
     path,
-    code,
-    parts,
+    code: source.code,
+    source,
+    tokens,
+    declarations,
+    imports: imports.map((part) => part.path),
     bindings,
-    overrides: [...code.matchAll(OVERRIDE)].map((match) => ({
-      name: match[1]!,
-      hasDefault: match[2] === "=",
-    })),
-    params: bindings.some((binding) => binding.name === "params") ? paramFields(path, own) : [],
-    spec: [...code.matchAll(SPEC)].map((match) => match[2]!),
-    features: [...code.matchAll(ENABLE)].flatMap((match) =>
-      match[1]!.split(",").map((name) => FEATURE_OF_ENABLE[name.trim()] ?? name.trim()),
-    ),
-    usesWorkgroupMemory: /var<workgroup>/.test(code),
+    overrides: values
+      .filter(({ keyword }) => keyword === "override")
+      .map(({ name, value, id }) => ({
+        name,
+        hasDefault: value !== null,
+        key: id === null ? name : `${id}`,
+      })),
+    params: paramFields(source, declarations),
+    spec: specValues(tokens, values).map(({ name }) => name),
+    features: directives.filter(({ keyword }) => keyword === "enable").map(({ name }) => featureOf(name)),
+    entryPoints: functions.filter(({ stage }) => stage === "compute").map(({ name }) => name),
+    usesWorkgroupMemory: variables.some(({ space }) => space === "workgroup"),
   };
 }
 
-function paramFields(path: string, code: string): ParamField[] {
-  const body = code.match(PARAMS)?.[1];
-  if (body === undefined) throw new ShaderError(`${path}: binds params but declares no struct Params`);
-  return body
-    .replace(/\/\/[^\n]*/g, "")
-    .split(",")
-    .map((field) => field.trim())
-    .filter((field) => field !== "")
-    .map((field) => {
-      const [, name, type] = field.match(/^(\w+)\s*:\s*(u32|i32|f32)$/) ?? [];
-      if (!name) throw new ShaderError(`${path}: Params field "${field}" is not a u32, i32 or f32`);
-      return { name, type: type as ParamField["type"] };
-    });
+/** WebGPU's name of a feature from WGSL's. */
+function featureOf(name: string): string {
+  return name === "f16" ? "shader-f16" : name.replaceAll("_", "-");
+}
+
+/** The rest of a line comment that begins with a word such as @import; null for any other comment. */
+export function marked({ kind, text }: Comment, word: string): string | null {
+  const trimmed = text.trim();
+  if (kind !== "line" || !trimmed.startsWith(word)) return null;
+  const rest = trimmed.slice(word.length);
+  return /^\w/.test(rest) ? null : rest.trim();
+}
+
+function importsOf({ comments, source }: WgslTokens, read: ShaderSource): { path: string; text: string }[] {
+  const texts = new Map<string, string>();
+  for (const comment of comments) {
+    const path = marked(comment, "@import");
+    if (path === null || texts.has(path)) continue;
+    try {
+      texts.set(path, read(path));
+    } catch (cause) {
+      if (!(cause instanceof ShaderError)) throw cause;
+      source.fail(comment.start, `@import: ${messageOf(cause)}`);
+    }
+  }
+  return [...texts].map(([path, text]) => ({ path, text }));
+}
+
+function bindingsOf(source: WgslSource, variables: readonly DeclaredVariable[]): Binding[] {
+  const bindings = new Map<number, Binding>();
+  for (const { name, start, space, access, type, group, binding } of variables) {
+    if (group === null || binding === null) continue;
+    const refuse = (what: string): never => {
+      throw new ShaderInterfaceError(`${source.place(start)}: ${what}`);
+    };
+    if (space !== "storage" && space !== "uniform")
+      refuse(`${name} is a ${type}: ghostbatch binds storage buffers and the uniform params, nothing else`);
+    if (group !== 0) refuse(`${name} is in group ${group}: ghostbatch binds group 0 alone`);
+    const other = bindings.get(binding);
+    if (other) refuse(`${name} and ${other.name} both have binding ${binding}`);
+    const kind = space === "uniform" ? "uniform" : access === "read_write" ? "read_write" : "read";
+    bindings.set(binding, { name, kind, number: binding });
+  }
+  return [...bindings.values()].sort((a, b) => a.number - b.number);
+}
+
+/** The fields of the struct that the uniform `params` has, of 4 bytes each. */
+function paramFields(source: WgslSource, { variables, structs, values }: Declarations): ParamField[] {
+  const params = variables.find(({ name, space }) => name === "params" && space === "uniform");
+  if (!params) return [];
+  const refuse = (start: number, what: string): never => {
+    throw new ShaderInterfaceError(`${source.place(start)}: ${what}`);
+  };
+  const struct = structs.find(({ name }) => name === aliased(params.type, values));
+  if (!struct)
+    return refuse(params.start, `params is a ${params.type}, expected a struct of u32, i32 and f32`);
+  return struct.members.map(({ name, start, type: written, attributes }) => {
+    const type = aliased(written, values);
+    if (type !== "u32" && type !== "i32" && type !== "f32")
+      return refuse(start, `field ${name} of params is a ${written}, expected u32, i32 or f32`);
+    if (attributes.length > 0)
+      return refuse(start, `field ${name} of params has @${attributes[0]}, but its fields must be packed`);
+    return { name, type };
+  });
+}
+
+/** What a type's name stands for where it is an alias. */
+function aliased(type: string, values: readonly DeclaredValue[]): string {
+  const seen = new Set<string>();
+  for (let name = type; ; ) {
+    const alias = values.find((value) => value.keyword === "alias" && value.name === name);
+    if (!alias?.aliased || seen.has(name)) return name;
+    seen.add(name);
+    name = alias.aliased;
+  }
+}
+
+/** Constants and aliases with the comment `// @spec` behind them on their last line. */
+function specValues(
+  { comments, source, tokens }: WgslTokens,
+  values: readonly DeclaredValue[],
+): DeclaredValue[] {
+  const marks = comments.filter((comment) => marked(comment, "@spec") !== null);
+  return values.filter(({ keyword, tokens: [, end] }) => {
+    const behind = tokens[end - 1]!.end;
+    return (
+      keyword !== "override" &&
+      marks.some(({ start }) => start >= behind && /^[ \t;]*$/.test(source.code.slice(behind, start)))
+    );
+  });
 }
 
 /** The code with the values of its `// @spec` lines replaced; every name must be one of the file's. */
@@ -120,25 +198,13 @@ export function specialize(shader: ShaderFile, values: Readonly<Record<string, n
       );
     }
   }
-  return shader.code.replace(
-    SPEC,
-    (line, keyword: string, name: string, type: string | undefined, old: string, mark: string) => {
-      const value = values[name];
-      if (value === undefined) return line;
-      const suffix = typeof value === "number" && /u\s*$/.test(old) ? "u" : "";
-      return `${keyword} ${name}${type ?? ""} = ${value}${suffix};${mark}`;
-    },
-  );
-}
-
-/** "file:line:column: message" and the line itself, for a position in `code`. */
-export function shaderMessage(
-  shader: ShaderFile,
-  message: { lineNum: number; linePos: number; message: string },
-): string {
-  const part =
-    shader.parts.findLast((candidate) => candidate.firstLine <= message.lineNum) ?? shader.parts[0]!;
-  const text = shader.code.split("\n")[message.lineNum - 1] ?? "";
-  const line = message.lineNum - part.firstLine + 1;
-  return `${part.path}:${line}:${message.linePos}: ${message.message} | ${text.trim()}`;
+  const { tokens } = shader.tokens;
+  const replacements = specValues(shader.tokens, shader.declarations.values).flatMap((one): Replacement[] => {
+    const value = values[one.name];
+    if (value === undefined || one.value === null) return [];
+    const [first, last] = [tokens[one.value[0]]!, tokens[one.value[1] - 1]!];
+    const suffix = typeof value === "number" && last.kind === "number" && last.text.endsWith("u") ? "u" : "";
+    return [{ start: first.start, end: last.end, text: `${value}${suffix}` }];
+  });
+  return replaced(shader.code, replacements);
 }

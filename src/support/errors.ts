@@ -23,6 +23,9 @@ export class ShapeError extends GhostbatchError {}
 /** A WGSL file that does not parse, bind or compile; the message has file, line, column and the line. */
 export class ShaderError extends GhostbatchError {}
 
+/** A WGSL file that may well compile, but declares what ghostbatch cannot give it. */
+export class ShaderInterfaceError extends ShaderError {}
+
 /** No adapter, a lost device, or an adapter that cannot do what was asked. */
 export class DeviceError extends GhostbatchError {
   override readonly exitCode: number = 3;
