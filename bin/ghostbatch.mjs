@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // Starts the command line: from its TypeScript in a checkout, from dist/ in the published package.
+import "./end-with-parent.mjs";
 import { existsSync } from "node:fs";
 
 const source = new URL("../src/cli/main.ts", import.meta.url);

@@ -1,8 +1,6 @@
 /** The command line's process: everything it says and does is in program.ts. */
-import { endWithParent } from "../host/node/software-gpu.ts";
 import { keepOutput } from "./output.ts";
 import { run } from "./program.ts";
 
-endWithParent();
 const output = keepOutput();
 process.exit(await output.end(await run(process.argv)));

@@ -1,6 +1,7 @@
 /** The runs of a grid as processes of this machine, some at a time; one that fails does not stop the others. */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync, writeSync } from "node:fs";
+import { spawnTethered } from "../host/node/tethered-process.ts";
 import { formatDuration } from "../support/format.ts";
 import { afterMilliseconds } from "../support/long-timeout.ts";
 import type { GridRun } from "./grid.ts";
@@ -75,15 +76,11 @@ export class Sweep {
     onStatus({ name: run.name, state: "running", why: "", summary: null, step: 0 });
     const log = openSync(this.#folder.logOf(run), "a");
     try {
-      const child = spawn(program, [...commandOf(run)], {
-        stdio: ["ignore", log, log],
-        // A session of its own: a terminal's Ctrl-C reaches this process alone, which asks each run once.
-        detached: true,
-      });
+      const child = spawnTethered([program, ...commandOf(run)], ["ignore", log, log]);
       this.#children.add(child);
       const ended = new Promise<string>((resolve) => {
         child.on("error", ({ message }) => resolve(`error: ${program} does not start: ${message}`));
-        child.on("exit", (_, signal) => resolve(signal === null ? "" : `error: ended by ${signal}`));
+        child.on("exit", (_, signal) => resolve(signal === null ? "" : this.#endedBy(signal)));
       });
       const overtime = timeLimit === null ? null : this.#endAfter(child, timeLimit, ended);
       const last = await ended;
@@ -97,6 +94,13 @@ export class Sweep {
     } finally {
       closeSync(log);
     }
+  }
+
+  /** What the log says of a process that had no time to say it: a signal before its first step ends it at once. */
+  #endedBy(signal: NodeJS.Signals): string {
+    return signal === this.#stopped
+      ? `stopped by ${signal} before its first step`
+      : `error: ended by ${signal}`;
   }
 
   /** Ends a process that takes too long; whether it did. */

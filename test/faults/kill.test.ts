@@ -1,9 +1,10 @@
-// Processes that train are killed with -9 at random instants, inside checkpoint writes too; what goes on from their
-// checkpoints ends with the bits of a run that nobody disturbed.
+// Trainers, and the commands that have started them, are killed with -9 at random instants, inside checkpoint writes too; what
+// goes on from their checkpoints ends with the bits of a run that nobody disturbed.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { softwareNodePath } from "../../src/host/node/software-gpu.ts";
 import { killRuns } from "../support/kills.ts";
 
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-kills-"));
@@ -45,6 +46,9 @@ maxSteps: 50
 epochs: 1000
 `;
 
+/** Where a command trains in its own process, that is the one to kill. */
+const asCommands = softwareNodePath() !== null;
+
 test("50 kills of F1, of one whose batch grows, and of a small ResNet", async () => {
   const f1 = await killRuns({
     runsDirectory,
@@ -54,6 +58,7 @@ test("50 kills of F1, of one whose batch grows, and of a small ResNet", async ()
     kills: 26,
     seed: 1,
     within: 900,
+    asCommands,
   });
   const growing = await killRuns({
     runsDirectory,
@@ -63,6 +68,7 @@ test("50 kills of F1, of one whose batch grows, and of a small ResNet", async ()
     kills: 8,
     seed: 3,
     within: 900,
+    asCommands,
   });
   const words = ["--checkpoint-every", "2", "--keep-checkpoints", "3"];
   const resnet = await killRuns({
@@ -73,6 +79,7 @@ test("50 kills of F1, of one whose batch grows, and of a small ResNet", async ()
     kills: 16,
     seed: 2,
     within: 1500,
+    asCommands,
   });
   const sum = (key: "kills" | "survived" | "runs" | "insideWrites" | "insideStarts") =>
     f1[key] + growing[key] + resnet[key];

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
+import { startCommand, trainerOf } from "./orphans.ts";
 import { type Ended, type Program, runProgram, startProgram } from "./program.ts";
 
 /** Numbers that only the clock decides. */
@@ -19,6 +20,11 @@ export interface KilledRuns {
   readonly seed: number;
   /** Milliseconds after the first sign of steps within which a process is killed. */
   readonly within: number;
+  /**
+   * Whether they run as commands that start a trainer each, as on a machine without a GPU; every second time the trainer is
+   * killed, else the command. Default false: the process that is started trains itself.
+   */
+  readonly asCommands?: boolean;
 }
 
 export interface KillReport {
@@ -45,6 +51,7 @@ export async function killRuns({
   kills,
   seed,
   within,
+  asCommands = false,
 }: KilledRuns): Promise<KillReport> {
   const config = join(runsDirectory, `${name}.yaml`);
   writeFileSync(config, configuration);
@@ -71,12 +78,14 @@ export async function killRuns({
     const folder = join(runsDirectory, run);
     const before = report.kills;
     while (report.kills < kills && report.kills < before + KILLS_OF_A_RUN) {
-      const program = startProgram(command(run));
+      const program = (asCommands ? startCommand : startProgram)(command(run));
+      const trainer = asCommands && report.kills % 2 === 0 ? await trainerOf(program, runsDirectory) : null;
       // One kill in five at any instant of a start; the others while it trains.
       const starting = below(5) === 0;
       if (!starting) await firstStep(program, folder);
       await Promise.race([sleep(below(starting ? 1500 : within)), program.ended]);
-      program.child.kill("SIGKILL");
+      kill(trainer ?? program.child.pid!);
+      // It has ended when nobody holds its output open: a trainer that outlived its command would write into the next one's run.
       const { signal } = await program.ended;
       if (signal !== "SIGKILL") break; // it was done before
       report.kills++;
@@ -89,6 +98,15 @@ export async function killRuns({
     else differences.push(`${run}: ${differingParts(outcome(folder), expected)}`);
   }
   return report;
+}
+
+/** One that has just ended by itself is as good as killed late. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 export function requireDone({ code, signal, stderr }: Ended): void {

@@ -1,12 +1,8 @@
 // A program that runs on the software GPU whatever it was started on, then waits for signals; with the argument `count` it
 // leaves at SIGUSR2 with 10 and the number of SIGINTs it had by then.
-import {
-  endWithParent,
-  relaunchOnSoftwareGpu,
-  runningOnSoftwareNode,
-} from "../../src/host/node/software-gpu.ts";
+import "../../bin/end-with-parent.mjs";
+import { relaunchOnSoftwareGpu, runningOnSoftwareNode } from "../../src/host/node/software-gpu.ts";
 
-endWithParent();
 if (!runningOnSoftwareNode()) {
   // As a verb that would end at once, which then is the relaunched one's to decide.
   process.on("SIGUSR2", () => process.exit(1));

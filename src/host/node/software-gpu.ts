@@ -1,10 +1,10 @@
 // The software GPU that set-up installs into .software-gpu/ of a checkout: only a node of its own can load it, so a
 // process that needs it starts its command line anew on that node and stands in for it until it ends.
-import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DeviceError } from "../../support/errors.ts";
+import { spawnTethered } from "./tethered-process.ts";
 
 const FOLDER = fileURLToPath(new URL("../../../.software-gpu", import.meta.url));
 
@@ -34,12 +34,19 @@ export function relaunchOnSoftwareGpu(): Promise<never> {
   const node = softwareNodePath();
   if (node === null) throw new DeviceError(`no software GPU in ${FOLDER}: \`npm run setup\` installs it`);
   return new Promise((_, reject) => {
-    const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], {
-      stdio: ["inherit", "inherit", "inherit", "ipc"],
-      // A session of its own: a terminal's Ctrl-C then reaches this process alone, and is passed on once.
-      detached: true,
+    const words = [node, ...process.execArgv, ...process.argv.slice(1)] as const;
+    const child = spawnTethered([...words], ["inherit", "inherit", "inherit"]);
+    let isListening = false;
+    let awaitsCheckpoint = false;
+    child.on("message", () => {
+      isListening = true;
+      if (awaitsCheckpoint) child.kill("SIGUSR2");
     });
-    const forward = (signal: NodeJS.Signals) => child.kill(signal);
+    const forward = (signal: NodeJS.Signals) => {
+      // With --on-usr2 continue it must not end a process that cannot know yet what it was asked.
+      if (signal === "SIGUSR2" && !isListening) awaitsCheckpoint = true;
+      else child.kill(signal);
+    };
     for (const signal of FORWARDED) {
       // What this process would have done at a signal is now the other's to do.
       process.removeAllListeners(signal);
@@ -61,15 +68,4 @@ export function relaunchOnSoftwareGpu(): Promise<never> {
       process.kill(process.pid, signal);
     });
   });
-}
-
-/**
- * In a process that `relaunchOnSoftwareGpu` started: sends itself SIGTERM when the process that started it is gone,
- * however that ended. The command line calls it first of all.
- */
-export function endWithParent(): void {
-  if (!runningOnSoftwareNode() || !process.channel) return;
-  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
-  // Listening for it would keep this process from ending by itself.
-  process.channel.unref();
 }

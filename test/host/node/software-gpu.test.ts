@@ -1,9 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { softwareNodePath } from "../../../src/host/node/software-gpu.ts";
+import { killCommands } from "../../support/orphans.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../support/relaunched-program.ts", import.meta.url));
 
@@ -22,10 +26,28 @@ describe.skipIf(softwareNodePath() === null)("a program relaunched on the softwa
     expect(await ended).toEqual([null, "SIGTERM"]);
   });
 
-  test("takes the relaunched one with it when it is killed", async () => {
-    const { program, relaunched } = await start("wait");
-    program.kill("SIGKILL");
-    await expect.poll(() => isAlive(relaunched), { timeout: 30_000 }).toBe(false);
+  // Without setpriv the closing of a channel must do, which a stopped process does not notice.
+  test.each([
+    ["the kernel ends it", true],
+    ["the closing channel ends it", false],
+  ])("takes the relaunched one with it when it is killed at any instant: %s", async (_, hasSetpriv) => {
+    const bin = mkdtempSync(join(tmpdir(), "ghostbatch-no-setpriv-"));
+    writeFileSync(join(bin, "setpriv"), "#!/bin/sh\nexit 127\n", { mode: 0o755 });
+    const mark = `killed-relaunched-${process.pid}`;
+    try {
+      const report = await killCommands({
+        words: ["--import", "tsx", PROGRAM, "wait", mark],
+        mark,
+        count: 6,
+        seed: 5,
+        within: 1500,
+        pauses: hasSetpriv,
+        env: hasSetpriv ? {} : { PATH: `${bin}${delimiter}${process.env.PATH}` },
+      });
+      expect(report).toMatchObject({ killed: 6, orphans: 0 });
+    } finally {
+      rmSync(bin, { recursive: true });
+    }
   });
 });
 
@@ -45,12 +67,4 @@ async function start(task: "count" | "wait"): Promise<Started> {
   const relaunched = Number(/^pid (\d+)/.exec(String(line))?.[1]);
   expect(relaunched).not.toBe(program.pid);
   return { program, relaunched, ended };
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }

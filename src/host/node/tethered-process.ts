@@ -1,0 +1,31 @@
+/**
+ * Processes that end with the one that started them, however that ends, SIGKILL included, and whatever they are doing
+ * then. Linux kills them by itself (PR_SET_PDEATHSIG, which the program setpriv of util-linux sets). Elsewhere, and for a
+ * parent that died before the kernel was told, a channel between the two closes: bin/end-with-parent.mjs watches it from
+ * the first line of the new process on.
+ */
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+
+/** Replaces itself by its arguments, tied to its parent where this system's setpriv can do that. */
+const TIE = 'setpriv --pdeathsig KILL true 2>/dev/null && exec setpriv --pdeathsig KILL "$@"; exec "$@"';
+
+/**
+ * Starts a program, bin/ghostbatch.mjs or one that imports bin/end-with-parent.mjs first, in a session of its own: a
+ * terminal's Ctrl-C reaches this process alone, which passes it on once.
+ * @param words the program and its arguments
+ * @param stdio of standard input, output and error
+ */
+export function spawnTethered(
+  words: readonly [string, ...string[]],
+  stdio: readonly ["inherit" | "ignore", "inherit" | number, "inherit" | number],
+): ChildProcess {
+  const options: SpawnOptions = {
+    stdio: [...stdio, "ipc"],
+    detached: true,
+    env: { ...process.env, GHOSTBATCH_TETHERED: "1" },
+  };
+  const [program, ...args] = words;
+  return process.platform === "linux"
+    ? spawn("/bin/sh", ["-c", TIE, "sh", program, ...args], options)
+    : spawn(program, args, options);
+}

@@ -1,0 +1,92 @@
+// Commands that stand in for a trainer of their own, killed with -9 at random instants of that trainer's life.
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
+import { BIN, type Program, start } from "./program.ts";
+
+/** Milliseconds in which a trainer has to end when its command has. */
+const GRACE_MS = 5000;
+
+export interface KilledCommands {
+  /** Arguments of node. */
+  readonly words: readonly string[];
+  /** A part of them that occurs in no other process's. */
+  readonly mark: string;
+  readonly count: number;
+  readonly seed: number;
+  /** Milliseconds after the start of the trainer within which its command is killed. */
+  readonly within: number;
+  /** Whether every third command is paused first, as by Ctrl-Z: a stopped trainer must end as well. */
+  readonly pauses: boolean;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface OrphanReport {
+  readonly killed: number;
+  /** Trainers that were still there after the time of grace. */
+  readonly orphans: number;
+  /** The longest that one outlived its command, ms. */
+  readonly longest: number;
+}
+
+export async function killCommands(of: KilledCommands): Promise<OrphanReport> {
+  const { words, mark, count, seed, within, pauses, env = {} } = of;
+  let [killed, orphans, longest] = [0, 0, 0];
+  for (let i = 0; i < count; i++) {
+    const command = start("node", words, { env });
+    await trainerOf(command, mark);
+    await sleep(boundedInteger(pcg4d(seed, STREAMS.noise, i, 0)[0], within));
+    if (pauses && i % 3 === 2) {
+      command.child.kill("SIGTSTP");
+      await sleep(100);
+    }
+    command.child.kill("SIGKILL");
+    if ((await exitOf(command)).signal === "SIGKILL") killed++;
+    const since = performance.now();
+    while (processesWith(mark).length > 0 && performance.now() - since < GRACE_MS) await sleep(10);
+    longest = Math.max(longest, performance.now() - since);
+    const left = processesWith(mark);
+    orphans += left.length;
+    for (const pid of left) process.kill(pid, "SIGKILL");
+  }
+  return { killed, orphans, longest };
+}
+
+/** The command line on the node of PATH, as users start it: where that has no GPU, it stands in for a process that has. */
+export function startCommand(words: readonly string[]): Program {
+  return start("node", [BIN, ...words], { env: { DEBUG: "", NO_COLOR: "1" } });
+}
+
+/** Waits for the process that a command has started in its stead; rejects where the command ends without. */
+export async function trainerOf({ child, ended }: Program, mark: string): Promise<number> {
+  let output: string | null = null;
+  void ended.then(({ stderr }) => {
+    output = stderr;
+  });
+  for (;;) {
+    const other = processesWith(mark).find((pid) => pid !== child.pid);
+    if (other !== undefined) return other;
+    if (output !== null) throw new Error(`the command started no process of its own: ${output}`);
+    await sleep(2);
+  }
+}
+
+/** Not `ended`: what holds its output open may be the orphan. */
+function exitOf({ child }: Program): Promise<{ signal: NodeJS.Signals | null }> {
+  if (child.exitCode !== null || child.signalCode !== null)
+    return Promise.resolve({ signal: child.signalCode });
+  return new Promise((resolve) => child.once("exit", (_, signal) => resolve({ signal })));
+}
+
+/** Processes with a word in their command line, but for dead ones that nobody has taken note of yet. */
+export function processesWith(mark: string): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      // A dead process has no command line.
+      return readFileSync(`/proc/${name}/cmdline`, "utf8").includes(mark) ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
