@@ -1,6 +1,6 @@
 /** Signals while runs go on: a checkpoint, then an end with a code of its own. */
 import { constants } from "node:os";
-import { type RunControl, stoppedBefore } from "../run/run-control.ts";
+import type { RunControl } from "../run/run-control.ts";
 
 /** What ends a process by a signal gives this exit code in a shell. */
 export const exitCodeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
@@ -18,37 +18,36 @@ export const STOPPING: readonly NodeJS.Signals[] = [
 export const signalHelp = (goOn: string): string =>
   [
     "SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal), SIGUSR2: a checkpoint after the step under way, then exit 130, 143,",
-    `129, 140; ${goOn}. Before the first step there is nothing to keep, and they end it at once.`,
+    `129, 140; ${goOn}. Before there is a run to keep they end the process at once, as the system does.`,
     "A second SIGINT exits at once. With --on-usr2 continue, SIGUSR2 takes a checkpoint and the run goes on.",
   ].join("\n");
 
 export type OnUsr2 = "stop" | "continue";
 
-/** Runs `body` with signals passed on to `control`, which knows whether there is a run to keep. */
+/**
+ * Runs `body`, and passes signals on to `control` from the moment it has a run to keep. Before, they do what the system does:
+ * end the process at once, whatever it computes. (A listener of Node's would wait for the end of that.)
+ */
 export async function withSignals<T>(
   control: RunControl,
   { onUsr2 = "stop" }: { onUsr2?: OnUsr2 | undefined },
   body: () => Promise<T>,
 ): Promise<T> {
-  let abandon!: (error: Error) => void;
-  const abandoned = new Promise<never>((_, reject) => {
-    abandon = reject;
-  });
   let interrupts = 0;
   const stop = (signal: NodeJS.Signals) => {
     if (signal === "SIGINT" && ++interrupts > 1) process.exit(exitCodeOf(signal));
-    const request = { by: signal, exitCode: exitCodeOf(signal) };
-    control.requestStop(request);
-    if (control.underWay) console.error(`${signal}: stopping after the step under way`);
-    else abandon(stoppedBefore(request));
+    control.requestStop({ by: signal, exitCode: exitCodeOf(signal) });
+    console.error(`${signal}: stopping after the step under way`);
   };
   const handlers = STOPPING.map((signal): [NodeJS.Signals, (signal: NodeJS.Signals) => void] => [
     signal,
     signal === "SIGUSR2" && onUsr2 === "continue" ? () => control.requestCheckpoint() : stop,
   ]);
-  for (const [signal, handler] of handlers) process.on(signal, handler);
+  control.onBegin(() => {
+    for (const [signal, handler] of handlers) process.on(signal, handler);
+  });
   try {
-    return await Promise.race([body(), abandoned]);
+    return await body();
   } finally {
     for (const [signal, handler] of handlers) process.off(signal, handler);
   }

@@ -1,5 +1,4 @@
 /** What the outside asks of a run that is going on; it listens after every step. */
-import { StoppedError } from "../support/errors.ts";
 import { shellCommand } from "../support/shell-words.ts";
 
 export interface StopRequest {
@@ -13,6 +12,7 @@ export class RunControl {
   #stop: StopRequest | null = null;
   #checkpoint = false;
   #underWay = false;
+  #onBegin: () => void = () => undefined;
 
   /** @param options.resumeWords options that do not change the result and are to hold when the run goes on */
   constructor({ resumeWords = [] }: { resumeWords?: readonly string[] } = {}) {
@@ -24,15 +24,20 @@ export class RunControl {
     return shellCommand(["ghostbatch", "train", "--resume", folder, ...this.#resumeWords]);
   }
 
-  /** Whether there is a run to keep: a stop takes a checkpoint then, and has nothing to wait for before. */
+  /** Whether there is a run to keep: a stop takes a checkpoint then. */
   get underWay(): boolean {
     return this.#underWay;
   }
 
-  /** Says that what follows is a run to keep. @throws StoppedError when a stop has been asked for already */
+  /** `listen` is called when there is a run to keep. */
+  onBegin(listen: () => void): void {
+    this.#onBegin = listen;
+  }
+
+  /** Says that what follows is a run to keep. */
   begin(): void {
-    if (this.#stop) throw stoppedBefore(this.#stop);
     this.#underWay = true;
+    this.#onBegin();
   }
 
   /** Asks for a checkpoint after the step under way, and an end there. The first request counts. */
@@ -56,12 +61,4 @@ export class RunControl {
   checkpointTaken(): void {
     this.#checkpoint = false;
   }
-}
-
-/** The end of a command that was asked to stop while it had no run under way. */
-export function stoppedBefore({ by, exitCode }: StopRequest): StoppedError {
-  return new StoppedError(
-    `stopped by ${by} before the first step, with nothing to keep; the same command begins again`,
-    exitCode,
-  );
 }
