@@ -4,16 +4,17 @@ import { join } from "node:path";
 import { run } from "./command.mjs";
 
 /**
- * Downloads the packages with all they depend on, in an apt of its own: its own sources, its own empty list of what is
- * installed, no hooks. From the machine's configuration it takes how to reach and to trust the archive.
+ * Downloads `packages` with all they depend on, and those named in `alone` without, in an apt of its own: its own
+ * sources, its own empty list of what is installed, no hooks. From the machine's configuration it takes how to reach
+ * and to trust the archive.
  *
- * @param {string[]} packages
+ * @param {{ packages: string[], alone: string[] }} what
  * @param {{ source: import("./apt-sources.mjs").Source, suite: string, components: string }} from
  * @param {string} work a folder to work in
  * @param {AbortSignal} signal
  * @returns {Promise<string[]>} the package files
  */
-export async function downloadPackages(packages, { source, suite, components }, work, signal) {
+export async function downloadPackages({ packages, alone }, { source, suite, components }, work, signal) {
   const state = join(work, "apt");
   for (const path of ["lists/partial", "cache/archives/partial", "sources"])
     mkdirSync(join(state, path), { recursive: true });
@@ -58,6 +59,8 @@ export async function downloadPackages(packages, { source, suite, components }, 
   await run("apt-get", ["--quiet=2", "--error-on=any", "update"], options);
   await run("apt-get", ["--quiet=2", "--yes", "--download-only", "install", ...packages], options);
   const archives = join(state, "cache", "archives");
+  if (alone.length > 0)
+    await run("apt-get", ["--quiet=2", "download", ...alone], { ...options, cwd: archives });
   return readdirSync(archives)
     .filter((name) => name.endsWith(".deb"))
     .map((name) => join(archives, name));

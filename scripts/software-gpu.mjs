@@ -7,34 +7,24 @@
 //   .software-gpu/lavapipe.json  tells the Vulkan loader of it
 //   .software-gpu/bin/node       starts bin/node.real, the copy of node, with that driver
 //   .software-gpu/complete.json  written last: what is in there, for which node and for which place
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { probeAdapter } from "./adapter.mjs";
-import { downloadPackages } from "./apt-download.mjs";
-import { systemArchive } from "./apt-sources.mjs";
-import { run, SetupError } from "./command.mjs";
-import { neededLibraries, removeSearchPath, setLoader } from "./elf.mjs";
+import { SetupError } from "./command.mjs";
+import { setLoader } from "./elf.mjs";
+import {
+  collectLibraries,
+  driverManifest,
+  LOADER,
+  requireLinux,
+  unpackMesa,
+  workFolder,
+} from "./mesa-packages.mjs";
 
 // Raised when this file makes something else of the folder than before.
 const RECIPE = 1;
-// The suite taken from a distribution's archive: the first with Mesa 26. Others are asked for their own.
-const SUITES = /** @type {Record<string, string | undefined>} */ ({ debian: "forky", ubuntu: "resolute" });
-const COMPONENTS = /** @type {Record<string, string | undefined>} */ ({ ubuntu: "main universe" });
 const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
 const DRIVER = "libvulkan_lvp.so";
-const LOADER = "ld-linux-x86-64.so.2";
-const LIBRARY_FOLDERS = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib64", "lib64"];
 
 /**
  * The node that runs on the software GPU, or null where that is not installed, was moved, or is for another version.
@@ -63,11 +53,7 @@ export async function installSoftwareGpu(root, { signal, say }) {
     return;
   }
   try {
-    if (process.platform !== "linux" || process.arch !== "x64") {
-      throw new SetupError(
-        `a software GPU is installed on x86-64 Linux only, and this is ${process.arch} ${process.platform}`,
-      );
-    }
+    requireLinux("a software GPU is installed");
     await installAnew(root, folder, { signal, say });
   } catch (error) {
     if (error instanceof SetupError) throw new SetupError(error.message, [...error.advice, ...advice()]);
@@ -81,76 +67,22 @@ export async function installSoftwareGpu(root, { signal, say }) {
  * @param {{ signal: AbortSignal, say: (line: string) => void }} context
  */
 async function installAnew(root, folder, { signal, say }) {
-  const cache = join(root, ".cache");
-  mkdirSync(cache, { recursive: true });
-  for (const left of readdirSync(cache).filter((name) => name.startsWith("software-gpu-"))) {
-    rmSync(join(cache, left), { recursive: true, maxRetries: 5 });
-  }
-  const work = join(cache, `software-gpu-${process.pid}`);
+  const work = workFolder(root, "software-gpu");
   const made = join(work, "made");
-  mkdirSync(join(made, "lib"), { recursive: true });
   try {
-    const { source, distribution, codename } = await systemArchive();
-    const suite = SUITES[distribution] ?? codename;
     say("no usable GPU here: fetching a software GPU (Mesa lavapipe, about 150 MB) into .software-gpu/");
-    const from = { source, suite, components: COMPONENTS[distribution] ?? "main" };
-    const archives = await downloadPackages(PACKAGES, from, work, signal);
-    const unpacked = join(work, "unpacked");
-    for (const archive of archives) await run("dpkg-deb", ["--extract", archive, unpacked], { signal });
-
-    collectLibraries(
-      [DRIVER, "libvulkan.so.1", LOADER, ...(neededLibraries(process.execPath) ?? [])],
-      unpacked,
-      made,
-    );
-    writeFileSync(join(made, "lavapipe.json"), driverManifest());
+    const { unpacked, suite, mesa } = await unpackMesa({ packages: PACKAGES }, work, signal);
+    collectLibraries([DRIVER, "libvulkan.so.1"], unpacked, join(made, "lib"));
+    writeFileSync(join(made, "lavapipe.json"), driverManifest(DRIVER));
     installNode(made, folder);
     await prove(made);
-    const mesa = basename(
-      archives.find((path) => basename(path).startsWith("mesa-vulkan-drivers_")) ?? "",
-    ).split("_")[1];
-    writeStamp(made, {
-      recipe: RECIPE,
-      suite,
-      mesa: decodeURIComponent(mesa),
-      folder,
-      node: process.version,
-    });
+    writeStamp(made, { recipe: RECIPE, suite, mesa, folder, node: process.version });
 
     rmSync(folder, { recursive: true, force: true });
     renameSync(made, folder);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-/**
- * Copies the named libraries, and those that they need in turn, into lib/ of the folder.
- * @param {string[]} names
- * @param {string} unpacked
- * @param {string} folder
- */
-function collectLibraries(names, unpacked, folder) {
-  const wanted = new Set(names);
-  for (const name of wanted) {
-    const place = LIBRARY_FOLDERS.find((path) => existsSync(join(unpacked, path, name)));
-    // What the packages do not bring is the system's own, e.g. a library of node's.
-    if (place === undefined) continue;
-    const library = join(folder, "lib", name);
-    copyFileSync(realpathSync(join(unpacked, place, name)), library);
-    chmodSync(library, 0o755);
-    for (const needed of neededLibraries(library) ?? []) wanted.add(needed);
-    removeSearchPath(library);
-  }
-}
-
-/** The driver by a path relative to the manifest's own. Source: the Vulkan loader's driver interface. */
-function driverManifest() {
-  const manifest = {
-    file_format_version: "1.0.1",
-    ICD: { library_path: `./lib/${DRIVER}`, api_version: "1.4.0" },
-  };
-  return `${JSON.stringify(manifest)}\n`;
 }
 
 /**

@@ -15,6 +15,7 @@
 // and with TAPS 1 no step multiplies by the zeros between.
 // Every y is one sum in that order whatever the tile and DEPTH, so tiles of other sizes give the same result.
 // Dispatch: (ceil(K / tile channels) · remainders, a, b) with a·b ≥ ceil(pixels of a remainder / tile pixels).
+// @products TM * TN * DEPTH * TAPS
 
 // @import lib/loop.wgsl
 

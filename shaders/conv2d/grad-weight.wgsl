@@ -7,6 +7,7 @@
 // A workgroup computes TM·THREADS_M output channels × TN·THREADS_N of the C·R·S weights of each, DEPTH pixels a step; while
 // one step is summed the next is under way from memory.
 // Dispatch: (ceil(K / tile channels), ceil(C·R·S / tile weights), splits).
+// @products TM * TN * DEPTH
 
 // @import lib/loop.wgsl
 

@@ -8,6 +8,7 @@
 // An 8 × 8 micro-tile does 64 multiply-adds per 4 vec4 read, where arithmetic and workgroup memory of a GPU balance.
 // Shapes are params, not overrides: one pipeline serves all.
 // Dispatch: (columns / TILE_N, rows / TILE_M, slices), rounded up; each matrix below 2³² numbers.
+// @products MICRO_M * MICRO_N * TILE_K
 
 // @import lib/loop.wgsl
 

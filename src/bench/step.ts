@@ -136,7 +136,17 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRep
 }
 
 /** The recorded step of a network on synthetic images; `advance` writes what changes before each replay. */
-export async function recordStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<StepOptions, "n">) {
+export async function recordStep(gpu: Gpu, options: Omit<StepOptions, "n">) {
+  const { body, step, parameters } = prepareStep(gpu, options);
+  const recording = await record(gpu, new Arena(gpu), `step of ${options.model}`, body);
+  let steps = 0;
+  const still = { learningRate: 1e-3, momentum: 0.9, weightDecay: 1e-4, clipNorm: 5, seed: 1, epoch: 0 };
+  const advance = () => step.write({ ...still, step: steps++, firstSample: 0 });
+  return { recording, advance, parameters };
+}
+
+/** What `recordStep` records. */
+export function prepareStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<StepOptions, "n">) {
   const kind = modelEntry(name).regime === "f1" ? "mnist" : name === "alexnet" ? "imagenet" : "cifar";
   const image = IMAGES[kind];
   const model = createModel(name, image);
@@ -154,16 +164,11 @@ export async function recordStep(gpu: Gpu, { model: name, batch, ghostSize }: Om
     [batch],
     "order",
   );
+  const running = { rule: "mean", momentum: 0.1 } as const;
   const tensors = { order, log: persistent(gpu, [1, 8]), step: step.tensor };
   const input = gatherTraining(state, data, tensors, true);
-  const running = { rule: "mean", momentum: 0.1 } as const;
-  const recording = await record(gpu, new Arena(gpu), `step of ${name}`, () =>
-    trainingStep(state, tensors, layout, { maximumSlab: batch, running, input }),
-  );
-  let steps = 0;
-  const still = { learningRate: 1e-3, momentum: 0.9, weightDecay: 1e-4, clipNorm: 5, seed: 1, epoch: 0 };
-  const advance = () => step.write({ ...still, step: steps++, firstSample: 0 });
-  return { recording, advance, parameters: parameterCount(model) };
+  const body = () => trainingStep(state, tensors, layout, { maximumSlab: batch, running, input });
+  return { body, step, parameters: parameterCount(model) };
 }
 
 /** The most expensive op first. */

@@ -149,6 +149,11 @@ export function planRecording(gpu: Gpu, body: Body): Plan {
   return capture(gpu, body).plan;
 }
 
+/** The dispatches of `body`, recorded without taking memory, in order: what can be looked at or compiled, not run. */
+export function listCommands(gpu: Gpu, body: Body): readonly Command[] {
+  return capture(gpu, body).commands;
+}
+
 /**
  * Records `body`, gives its tensors memory of `arena`, compiles its pipelines. The views that `body` returns
  * keep their memory to the end of the step, so they can be read after a replay.

@@ -48,6 +48,10 @@ export const env = {
   xdgCache,
   decodeThreads,
   variant,
+  /** The environment of a program to be started: this process's own with some variables set, or unset where undefined. */
+  forChild(changes: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+    return { ...globalThis.process?.env, ...changes };
+  },
   variables(): readonly Variable[] {
     return [...registry.values()];
   },

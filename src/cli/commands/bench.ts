@@ -3,6 +3,7 @@ import { benchGhostCommand } from "./bench-gbn.ts";
 import { benchKernelCommand } from "./bench-kernel.ts";
 import { benchKernelsCommand } from "./bench-kernels.ts";
 import { benchPeersCommand } from "./bench-peers.ts";
+import { benchStaticCommand } from "./bench-static.ts";
 import { benchStepCommand } from "./bench-step.ts";
 
 export function benchCommand(): Command {
@@ -12,5 +13,6 @@ export function benchCommand(): Command {
     .addCommand(benchKernelCommand())
     .addCommand(benchGhostCommand())
     .addCommand(benchStepCommand())
+    .addCommand(benchStaticCommand())
     .addCommand(benchPeersCommand());
 }

@@ -1,0 +1,101 @@
+/**
+ * The GPUs whose compilers `bench static` asks, and what an instruction costs on them. Costs are cycles that one wave's (AMD: 64
+ * lanes) or warp's (NVIDIA: 32) instruction takes of a unit of one scheduler, when all schedulers of a multiprocessor work.
+ */
+import type { Vendor } from "../../host/node/gpu-compilers.ts";
+
+export interface Family {
+  /** The name that Mesa's stand-in for the kernel's driver has for it. */
+  readonly name: string;
+  readonly vendor: Vendor;
+  readonly chip: string;
+  readonly costs: Costs;
+  /** Of a multiprocessor, where the compiler counts its warps by their registers alone. */
+  readonly room?: { readonly sharedBytes: number; readonly workgroups: number };
+}
+
+export interface Costs {
+  /** A multiply-add at peak rate. */
+  readonly multiplyAdd: number;
+  /** Other f32 arithmetic. */
+  readonly float: number;
+  readonly integer: number;
+  readonly integerMultiply: number;
+  /** A byte of each lane that is read from or written to workgroup memory. */
+  readonly sharedByte: number;
+  /**
+   * Whether all vector arithmetic goes through one unit, so that its cycles add up (AMD), or each instruction through a slot
+   * of issue and then one of several units (NVIDIA).
+   */
+  readonly oneUnit: boolean;
+}
+
+/**
+ * AMD RDNA 3 and 4: a SIMD of 32 lanes takes two cycles for a wave of 64, one for a multiply-add that it issues twice, which is what its
+ * peak counts. Two SIMDs share 128 bytes a cycle of workgroup memory: 64 lanes · 1 byte / 64 bytes a cycle. Source: AMD, "RDNA3"
+ * instruction set architecture, dual issue; "RDNA" white paper, local data share.
+ */
+const RDNA3: Costs = {
+  multiplyAdd: 1,
+  float: 2,
+  integer: 2,
+  integerMultiply: 2,
+  sharedByte: 1,
+  oneUnit: true,
+};
+/** RDNA 2 has no dual issue. */
+const RDNA2: Costs = { ...RDNA3, multiplyAdd: 2 };
+/** GCN: four SIMDs of 16 lanes share 128 bytes a cycle. Source: AMD, "Graphics Cores Next" white paper. */
+const GCN: Costs = {
+  multiplyAdd: 4,
+  float: 4,
+  integer: 4,
+  integerMultiply: 16,
+  sharedByte: 2,
+  oneUnit: true,
+};
+/**
+ * NVIDIA GA10x: a scheduler issues one instruction a cycle; 32 f32 lanes, of which 16 do integers instead. Four schedulers share 128 bytes
+ * a cycle of shared memory. Source: NVIDIA, "Ampere GA102" white paper.
+ */
+const GA10X: Costs = {
+  multiplyAdd: 1,
+  float: 1,
+  integer: 2,
+  integerMultiply: 2,
+  sharedByte: 1,
+  oneUnit: false,
+};
+/** GA100: 16 f32 lanes. Source: NVIDIA, "A100" white paper. */
+const GA100: Costs = { ...GA10X, multiplyAdd: 2, float: 2 };
+/** Turing: as GA100 with 64 bytes a cycle of shared memory. Source: NVIDIA, "Ampere GA102" white paper, which compares them. */
+const TURING: Costs = { ...GA100, sharedByte: 2 };
+
+/** Memory and workgroups of a multiprocessor: NVIDIA, "CUDA C++ Programming Guide", technical specifications per compute capability. */
+export const FAMILIES: readonly Family[] = [
+  { name: "navi31", vendor: "amd", chip: "RDNA 3, Radeon RX 7900", costs: RDNA3 },
+  { name: "gfx1201", vendor: "amd", chip: "RDNA 4, Radeon RX 9070", costs: RDNA3 },
+  { name: "navi21", vendor: "amd", chip: "RDNA 2, Radeon RX 6800 and 6900", costs: RDNA2 },
+  { name: "vega20", vendor: "amd", chip: "GCN 5, Radeon VII", costs: GCN },
+  {
+    name: "0x172",
+    vendor: "nvidia",
+    chip: "Ampere GA102, GeForce RTX 3080 and 3090",
+    costs: GA10X,
+    room: { sharedBytes: 100 * 1024, workgroups: 16 },
+  },
+  {
+    name: "0x170",
+    vendor: "nvidia",
+    chip: "Ampere GA100, A100",
+    costs: GA100,
+    room: { sharedBytes: 164 * 1024, workgroups: 32 },
+  },
+  {
+    name: "0x164",
+    vendor: "nvidia",
+    chip: "Turing TU104, GeForce RTX 2080",
+    costs: TURING,
+    room: { sharedBytes: 64 * 1024, workgroups: 16 },
+  },
+];

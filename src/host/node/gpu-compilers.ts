@@ -1,0 +1,78 @@
+/**
+ * The shader compilers of real GPUs that scripts/gpu-compilers.mjs installs into .gpu-compilers/ of a checkout, and how a
+ * node is started in which WebGPU finds one of them: a driver without a GPU, that compiles and runs nothing.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { env } from "../../support/env.ts";
+import { DeviceError } from "../../support/errors.ts";
+
+const FOLDER = fileURLToPath(new URL("../../../.gpu-compilers", import.meta.url));
+const INSTALLER = fileURLToPath(new URL("../../../scripts/gpu-compilers.mjs", import.meta.url));
+
+export type Vendor = "amd" | "nvidia";
+
+/** The vendors whose compilers are installed. */
+export function installedCompilers(): readonly Vendor[] {
+  const stamp = join(FOLDER, "complete.json");
+  if (!existsSync(stamp)) return [];
+  return JSON.parse(readFileSync(stamp, "utf8")).nvidia ? ["amd", "nvidia"] : ["amd"];
+}
+
+/**
+ * Installs those that this system can have, unless they are there.
+ * @param say is told what takes time
+ * @throws DeviceError where there are none for this system, saying why
+ */
+export async function installCompilers(say: (line: string) => void): Promise<void> {
+  if (installedCompilers().length === 2) return;
+  if (!existsSync(INSTALLER)) {
+    throw new DeviceError(
+      "the compilers of GPUs belong to a checkout of ghostbatch, and this is the package: run it in a checkout",
+    );
+  }
+  const child = spawn(process.execPath, [INSTALLER], { stdio: ["ignore", "pipe", "pipe"] });
+  let errors = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => text.trimEnd().split("\n").forEach(say));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+  const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
+  if (code !== 0) {
+    throw new DeviceError(`the compilers of GPUs cannot be installed: ${errors.trim().split("\n").at(-1)}`);
+  }
+}
+
+export interface CompilerProcess {
+  readonly program: string;
+  /** Before the script and its arguments. */
+  readonly args: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** How to start node on the compiler of a chip. */
+export function compilerProcess(vendor: Vendor, chip: string): CompilerProcess {
+  const lib = join(FOLDER, "lib");
+  const standIn = join(lib, `lib${vendor === "amd" ? "amdgpu" : "nouveau"}_noop_drm_shim.so`);
+  // The stand-in is loaded into node alone: a program of the system's could not start with it.
+  const args = ["--preload", standIn, "--library-path", lib, process.execPath];
+  return {
+    program: join(lib, "ld-linux-x86-64.so.2"),
+    args,
+    env: env.forChild({
+      GHOSTBATCH_VARIANT: undefined,
+      VK_DRIVER_FILES: join(FOLDER, `${vendor}.json`),
+      VK_LOADER_LAYERS_DISABLE: "~implicit~",
+      // A pipeline out of a cache is not compiled, and then nothing is said of it.
+      MESA_SHADER_CACHE_DISABLE: "1",
+      ...(vendor === "amd"
+        ? { AMDGPU_GPU_ID: chip, RADV_DEBUG: "nocache,cs,asm,shaderstats" }
+        : {
+            NOUVEAU_CHIPSET: chip,
+            NVK_I_WANT_A_BROKEN_VULKAN_DRIVER: "1",
+            VK_ADD_LAYER_PATH: join(FOLDER, "layer"),
+            VK_INSTANCE_LAYERS: "VK_LAYER_GHOSTBATCH_pipeline_statistics",
+          }),
+    }),
+  };
+}
