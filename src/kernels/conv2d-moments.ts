@@ -6,6 +6,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
+import { patchTile } from "./conv2d-patch.ts";
 import { tiledGather } from "./conv2d-tiled.ts";
 
 /** Moments [N, tiles, K, 2] of (mean, Σ (y − mean)²). */
@@ -25,11 +26,23 @@ const LEAST_PIXELS = 16;
 export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry): MomentsLayout | null {
   const { N, K, P, Q } = geometry;
   const outputs = N * K * P * Q;
-  const narrow = gpu.variant === "narrow" ? gatherTile(geometry, false) : null;
-  const { TN, THREADS_N } = tiledGather({ K, outputs });
-  const pixels = narrow ? narrow.ROWS * narrow.COLUMNS : TN * THREADS_N;
-  const fits = narrow ? P % narrow.ROWS === 0 && Q % narrow.COLUMNS === 0 : (P * Q) % pixels === 0;
+  const { pixels, fits } = tileOf(gpu, geometry);
   if (!fits || pixels < LEAST_PIXELS) return null;
   const aligned = OFFSET_ALIGNMENT / 4;
   return { tiles: (P * Q) / pixels, pixels, offset: Math.ceil(outputs / aligned) * aligned };
+}
+
+/** Pixels of one image that a workgroup computes, and whether such tiles cover an image exactly. */
+function tileOf(gpu: Gpu, geometry: Conv2dGeometry): { pixels: number; fits: boolean } {
+  const { N, K, P, Q } = geometry;
+  const block = (rows: number, columns: number) => ({
+    pixels: rows * columns,
+    fits: P % rows === 0 && Q % columns === 0,
+  });
+  const narrow = gpu.variant === "narrow" ? gatherTile(geometry, false) : null;
+  if (narrow) return block(narrow.ROWS, narrow.COLUMNS);
+  const patch = patchTile(geometry, false);
+  if (patch) return block(patch.ROWS * patch.DOWN, 4 * patch.ACROSS);
+  const { TN, THREADS_N } = tiledGather({ K, outputs: N * K * P * Q });
+  return { pixels: TN * THREADS_N, fits: (P * Q) % (TN * THREADS_N) === 0 };
 }

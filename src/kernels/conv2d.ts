@@ -10,6 +10,7 @@ import {
 } from "./conv2d-geometry.ts";
 import type { MomentsLayout } from "./conv2d-moments.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
+import { type PatchTile, patchTile } from "./conv2d-patch.ts";
 import { tiledGather, tiledStep, unrolled } from "./conv2d-tiled.ts";
 import { flatGrid } from "./grid.ts";
 
@@ -19,6 +20,17 @@ const TILED = defineKernel({
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING", "TRANSPOSED", "ACCUMULATE"],
   params: ["images", "terms", "filter_rows", "filter_columns", "channels"],
   spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "TAPS", "UNROLL", "MOMENTS"],
+});
+
+const PATCH = defineKernel({
+  file: "conv2d/forward-patch.wgsl",
+  bindings: ["x", "weight", "y"],
+  overrides: ["C", "H", "W", "K", "P", "Q", "PADDING", "TRANSPOSED", "ACCUMULATE"],
+  params: ["images", "channels"],
+  spec: [
+    ...(["R", "S", "STRIDE", "TM", "ROWS", "THREADS_M", "ACROSS", "DOWN", "IMAGES", "DEPTH"] as const),
+    ...(["ROW_QUADS", "IMAGE_QUADS", "MOMENTS"] as const),
+  ],
 });
 
 const NARROW = defineKernel({
@@ -93,7 +105,10 @@ interface Gather {
 }
 
 function launchGather(gather: Gather): void {
-  if (gather.buffers.y.gpu.variant === "wide" || !launchNarrow(gather)) launchTiled(gather);
+  if (gather.buffers.y.gpu.variant === "narrow" && launchNarrow(gather)) return;
+  const tile = patchTile(gather.sizes, gather.transposed);
+  if (tile) launchPatch(gather, tile);
+  else launchTiled(gather);
 }
 
 function cost({ buffers, geometry, accumulate, moments }: Gather) {
@@ -103,6 +118,21 @@ function cost({ buffers, geometry, accumulate, moments }: Gather) {
     (accumulate ? buffers.y.byteLength : 0) +
     (moments ? 8 * N * K * moments.tiles : 0);
   return { flops: conv2dFlops(geometry), bytes };
+}
+
+function launchPatch(gather: Gather, tile: PatchTile): void {
+  const { buffers, sizes, transposed, accumulate, moments } = gather;
+  const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
+  const tiles =
+    Math.ceil(N / tile.IMAGES) * Math.ceil(P / (tile.ROWS * tile.DOWN)) * Math.ceil(Q / (4 * tile.ACROSS));
+  buffers.y.gpu.run(PATCH, {
+    buffers,
+    overrides: { C, H, W, K, P, Q, PADDING: padding, TRANSPOSED: transposed, ACCUMULATE: accumulate },
+    params: { images: N, channels: C },
+    spec: { R, S, STRIDE: stride, ...tile, MOMENTS: `${moments !== null}` },
+    workgroups: [Math.ceil(K / (tile.TM * tile.THREADS_M)), ...flatGrid(tiles, 1)],
+    cost: cost(gather),
+  });
 }
 
 function launchTiled(gather: Gather): void {

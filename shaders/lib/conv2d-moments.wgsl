@@ -1,0 +1,55 @@
+// lib/conv2d-moments: mean and Σ (y − mean)² of each channel over a tile's part of each of its IMAGES images, while the sums are in registers.
+// Thread (m, n) holds vec4 sum[(4·g + v)·PIECES + i] of channel v·QUADS_M + m·GROUPS_M + g for g < GROUPS_M, v < 4, i < PIECES; each
+// THREADS_N / IMAGES neighbours along n have an image. The importing file declares these, TILE_M, THREADS, `alias Sums` and weight_tile,
+// which is free to be overwritten and holds SHARES vec4 at least.
+
+const SHARES = QUADS_M * THREADS_N;
+const NEIGHBOURS = THREADS_N / IMAGES;
+
+var<workgroup> means: array<f32, TILE_M * IMAGES>;
+
+// Afterwards tile_mean(i) and tile_squares(i) are those of channel i % TILE_M and image i / TILE_M. Each thread has its share of its
+// channels, then one thread adds those of a channel up, in order; the second pass is around the mean.
+fn moments(sum: ptr<function, Sums>, m: u32, n: u32, lane: u32) {
+  for (var g = 0u; g < GROUPS_M; g++) {
+    var totals = vec4f();
+    for (var v = 0u; v < 4u; v++) {
+      for (var i = 0u; i < PIECES; i++) { totals[v] += dot((*sum)[(4u * g + v) * PIECES + i], vec4f(1.0)); }
+    }
+    weight_tile[(m * GROUPS_M + g) * THREADS_N + n] = totals / f32(4u * PIECES);
+  }
+  workgroupBarrier();
+  for (var item = lane; item < TILE_M * IMAGES; item += THREADS) {
+    // Around the first share, so that nothing is lost where |mean| is much larger than the deviation.
+    let first = share(item, 0u);
+    means[item] = first + share_sum(item, first) / f32(NEIGHBOURS);
+  }
+  workgroupBarrier();
+  for (var g = 0u; g < GROUPS_M; g++) {
+    var squares = vec4f();
+    for (var v = 0u; v < 4u; v++) {
+      let mean = means[n / NEIGHBOURS * TILE_M + v * QUADS_M + m * GROUPS_M + g];
+      for (var i = 0u; i < PIECES; i++) {
+        let difference = (*sum)[(4u * g + v) * PIECES + i] - mean;
+        squares[v] += dot(difference, difference);
+      }
+    }
+    weight_tile[(m * GROUPS_M + g) * THREADS_N + n] = squares;
+  }
+  workgroupBarrier();
+}
+
+fn tile_mean(item: u32) -> f32 { return means[item]; }
+fn tile_squares(item: u32) -> f32 { return share_sum(item, 0.0); }
+
+fn share_sum(item: u32, shift: f32) -> f32 {
+  var total = 0.0;
+  for (var i = 0u; i < NEIGHBOURS; i++) { total += share(item, i) - shift; }
+  return total;
+}
+
+// What the i-th thread of an image has left of a channel.
+fn share(item: u32, i: u32) -> f32 {
+  let channel = item % TILE_M;
+  return weight_tile[channel % QUADS_M * THREADS_N + item / TILE_M * NEIGHBOURS + i][channel / QUADS_M];
+}

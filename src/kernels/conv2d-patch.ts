@@ -1,0 +1,148 @@
+/** Tiles of conv2d/forward-patch.wgsl. Sums run in the same order whatever the tile. */
+import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+
+/** What forward-patch.wgsl takes as spec constants, the filter aside. */
+export interface PatchTile {
+  readonly TM: number;
+  readonly ROWS: number;
+  readonly THREADS_M: number;
+  readonly ACROSS: number;
+  readonly DOWN: number;
+  readonly IMAGES: number;
+  readonly DEPTH: number;
+  readonly ROW_QUADS: number;
+  readonly IMAGE_QUADS: number;
+}
+
+/** Threads of a workgroup: two waves of an AMD GPU, four warps of an NVIDIA one. */
+const THREADS = 128;
+
+/** A warp for each of the 4 schedulers of an H100's multiprocessors (132, of which 128 are counted). */
+const LEAST_THREADS = 128 * 4 * 32;
+
+/** Bytes of workgroup memory that every WebGPU adapter has. */
+const WORKGROUP_BYTES = 16384;
+
+/** Numbers that a thread holds on their way from memory, at most: beside 64 sums they leave a GPU of 64 Ki registers three workgroups. */
+const MOST_ON_THE_WAY = 40;
+
+/** Pixels computed for each pixel of the output, at most: with more, conv2d/forward.wgsl wastes less. */
+const MOST_WASTE = 1.3;
+
+const chosen = new Map<string, PatchTile | null>();
+
+/**
+ * The tile for a convolution of these sizes, as the kernel sees them; null where conv2d/forward.wgsl is the better kernel: filters
+ * that skip pixels or do not fit, input gradients of a stride, outputs smaller than a thread's 4 columns.
+ */
+export function patchTile(sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
+  const key = `${transposed} ${Object.values(sizes)}`;
+  let tile = chosen.get(key);
+  if (tile === undefined) {
+    tile = choose(sizes, transposed);
+    chosen.set(key, tile);
+  }
+  return tile;
+}
+
+function choose(sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
+  const { N, K, P, Q, R, S, stride, padding } = sizes;
+  if (transposed && (stride > 1 || padding >= Math.min(R, S))) return null;
+  if (stride > Math.min(R, S) || R > 7 || S > 7) return null;
+  const micro = microTile(N * K * P * Q);
+  const TILE_M = K <= 16 ? 16 : K <= 32 ? 32 : 64;
+  const THREADS_M = TILE_M / micro.TM;
+  let best: PatchTile | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (const place of placements(THREADS / THREADS_M)) {
+    const { waste, fetched } = share(sizes, { ...micro, ...place });
+    // A number fetched costs about 5 instructions, a pixel's products TILE_M·R·S / TM·4·ROWS of a thread's.
+    const cost = waste * (R * S * TILE_M + 5 * fetched);
+    if (waste > MOST_WASTE || cost >= least) continue;
+    const tile = withDepth(sizes, { ...micro, THREADS_M, ...place });
+    if (tile) [best, least] = [tile, cost];
+  }
+  return best;
+}
+
+/**
+ * Channels and rows of a thread. 8 × 8 outputs read workgroup memory least; smaller ones are for layers whose outputs would
+ * leave most of a large GPU without a thread.
+ */
+function microTile(outputs: number): { TM: number; ROWS: number } {
+  if (outputs / 64 >= 2 * LEAST_THREADS) return { TM: 8, ROWS: 2 };
+  if (outputs / 32 >= LEAST_THREADS) return { TM: 4, ROWS: 2 };
+  return { TM: 4, ROWS: 1 };
+}
+
+type Micro = Pick<PatchTile, "TM" | "ROWS">;
+type Placement = Pick<PatchTile, "ACROSS" | "DOWN" | "IMAGES">;
+
+/** The ways to lay `threads` threads over images, rows and columns, those first whose lanes read the longest stretches of memory. */
+function* placements(threads: number): Generator<Placement> {
+  for (let ACROSS = threads; ACROSS >= 1; ACROSS /= 2)
+    for (let DOWN = 1; ACROSS * DOWN <= threads; DOWN *= 2)
+      yield { ACROSS, DOWN, IMAGES: threads / (ACROSS * DOWN) };
+}
+
+/** Of a placement: pixels computed for each of the output, and numbers of one channel of x fetched for each pixel computed. */
+function share({ N, P, Q, R, S, stride }: Conv2dGeometry, tile: Placement & Micro) {
+  const [rows, columns] = [tile.ROWS * tile.DOWN, 4 * tile.ACROSS];
+  const covered = roundUp(N, tile.IMAGES) * roundUp(P, rows) * roundUp(Q, columns);
+  const patch = ((rows - 1) * stride + R) * ((columns - 1) * stride + S);
+  return { waste: covered / (N * P * Q), fetched: patch / (rows * columns) };
+}
+
+/** The most input channels of a step that fit into workgroup memory and a thread's registers, a divisor of C if there is one. */
+function withDepth(
+  { C, R, S, stride }: Conv2dGeometry,
+  tile: Omit<PatchTile, "DEPTH" | "ROW_QUADS" | "IMAGE_QUADS">,
+) {
+  const { TM, ROWS, THREADS_M, ACROSS, DOWN, IMAGES } = tile;
+  const [rows, columns] = [(ROWS * DOWN - 1) * stride + R, (4 * ACROSS - 1) * stride + S];
+  const strides = patchStrides(tile, stride, rows, Math.ceil(columns / 4));
+  const quads = (TM * THREADS_M) / 4;
+  for (const DEPTH of [8, 4, 3, 2, 1].filter((depth) => C % depth === 0 || depth === 1)) {
+    const bytes = 16 * DEPTH * (IMAGES * strides.IMAGE_QUADS + R * S * (quads + 1));
+    const onTheWay =
+      DEPTH * Math.ceil((IMAGES * rows * columns) / THREADS) +
+      4 * Math.ceil((DEPTH * R * S * quads) / THREADS);
+    // What a tile's means take as well.
+    if (bytes + 4 * TM * THREADS_M * IMAGES <= WORKGROUP_BYTES && onTheWay <= MOST_ON_THE_WAY) {
+      return { ...tile, DEPTH, ...strides };
+    }
+  }
+  return null;
+}
+
+/** The lengths of a row and of an image of the patch, in vec4, with which eight neighbouring threads meet different banks. */
+function patchStrides(
+  { ROWS, ACROSS, DOWN, IMAGES }: Placement & Pick<Micro, "ROWS">,
+  stride: number,
+  rows: number,
+  least: number,
+) {
+  let best = { ROW_QUADS: least, IMAGE_QUADS: rows * least };
+  let fewest = Number.POSITIVE_INFINITY;
+  for (let ROW_QUADS = least; ROW_QUADS <= least + 1; ROW_QUADS++) {
+    for (
+      let IMAGE_QUADS = rows * ROW_QUADS;
+      IMAGE_QUADS <= rows * ROW_QUADS + (IMAGES > 1 ? 1 : 0);
+      IMAGE_QUADS++
+    ) {
+      const banks = new Array<number>(8).fill(0);
+      for (let n = 0; n < Math.min(8, ACROSS * DOWN * IMAGES); n++) {
+        const image = Math.floor(n / (ACROSS * DOWN));
+        const row = (Math.floor(n / ACROSS) % DOWN) * ROWS * stride;
+        banks[(image * IMAGE_QUADS + row * ROW_QUADS + (n % ACROSS) * stride) % 8]!++;
+      }
+      const passes = Math.max(...banks);
+      if (passes < fewest) [best, fewest] = [{ ROW_QUADS, IMAGE_QUADS }, passes];
+    }
+  }
+  return best;
+}
+
+function roundUp(count: number, step: number): number {
+  return Math.ceil(count / step) * step;
+}
