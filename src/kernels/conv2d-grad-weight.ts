@@ -9,6 +9,7 @@ import {
   conv2dFlops,
   conv2dGeometry,
 } from "./conv2d-geometry.ts";
+import { gradWeightPatchTile } from "./conv2d-grad-weight-patch.ts";
 import { gradWeightTile } from "./conv2d-narrow-tiles.ts";
 import { tiledGradWeight, unrolled } from "./conv2d-tiled.ts";
 import { launchSumRows } from "./sum-rows.ts";
@@ -19,6 +20,14 @@ const TILED = defineKernel({
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING"],
   params: ["pixels", "pixels_per_split", "depth"],
   spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL"],
+});
+
+const PATCH = defineKernel({
+  file: "conv2d/grad-weight-patch.wgsl",
+  bindings: ["x", "dy", "partials"],
+  overrides: ["C", "H", "W", "K", "P", "Q", "PADDING"],
+  params: ["tiles", "tiles_per_split"],
+  spec: ["R", "S", "STRIDE", "TM", "THREADS_M", "THREADS_C", "ROWS", "COLUMNS", "PATCH_LANES"],
 });
 
 const NARROW = defineKernel({
@@ -76,7 +85,11 @@ interface Plan {
 }
 
 function plan(gpu: Gpu, geometry: Conv2dGeometry): Plan {
-  return (gpu.variant === "narrow" ? planNarrow(gpu, geometry) : null) ?? planTiled(gpu, geometry);
+  return (
+    (gpu.variant === "narrow" ? planNarrow(gpu, geometry) : null) ??
+    planPatch(gpu, geometry) ??
+    planTiled(gpu, geometry)
+  );
 }
 
 /** Partial sums take at most this many numbers (32 MiB), about what the largest activations take. */
@@ -96,6 +109,36 @@ function split(
   return { perSplit, splits: Math.ceil(count / perSplit) };
 }
 
+/** Several workgroups for each of the 132 multiprocessors of an H100. */
+const WIDE_WORKGROUPS = 1024;
+
+/** Pixels of a run, at the least: below, writing and adding up partial sums costs more than making them. */
+const LEAST_PIXELS = 256;
+
+/** @returns null where the general kernel is the better one */
+function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
+  const tile = gradWeightPatchTile(geometry);
+  if (tile === null) return null;
+  const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
+  const grid = [Math.ceil(K / (tile.TM * tile.THREADS_M)), Math.ceil(C / tile.THREADS_C)] as const;
+  const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
+  const least = Math.ceil(LEAST_PIXELS / (tile.ROWS * tile.COLUMNS));
+  const runs = { workgroups: WIDE_WORKGROUPS, tiles: grid[0] * grid[1], least };
+  const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
+  return {
+    splits,
+    run: (buffers) =>
+      gpu.run(PATCH, {
+        buffers,
+        overrides: { C, H, W, K, P, Q, PADDING: padding },
+        params: { tiles, tiles_per_split: perSplit },
+        spec: { R, S, STRIDE: stride, ...tile },
+        workgroups: [...grid, splits],
+        cost: cost(geometry, splits),
+      }),
+  };
+}
+
 function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const weights = C * R * S;
@@ -105,8 +148,8 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
     Math.ceil(weights / (spec.TN * spec.THREADS_N)),
   ] as const;
   const steps = Math.ceil((N * P * Q) / spec.DEPTH);
-  // Several workgroups for each of the 132 multiprocessors of an H100.
-  const runs = { workgroups: 1024, tiles: tiles[0] * tiles[1], least: 16 };
+  const least = LEAST_PIXELS / spec.DEPTH;
+  const runs = { workgroups: WIDE_WORKGROUPS, tiles: tiles[0] * tiles[1], least };
   const { perSplit, splits } = split(steps, runs, weightSize(geometry));
   return {
     splits,

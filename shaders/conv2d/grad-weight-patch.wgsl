@@ -1,0 +1,224 @@
+// conv2d/grad-weight-patch: partial sums of the weight gradient from patches of the image in workgroup memory, for GPUs.
+//
+//   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
+//
+// over the output pixels (n, p, q) of the i-th run of `tiles_per_split` tiles; x outside its border is 0. A tile is ROWS × COLUMNS pixels
+// of an image. reduce/sum-rows adds the runs up in order, so the result has the same bits every time.
+// conv2d/grad-weight computes the same for any filter. Here a thread has TM output channels and one input channel, and
+// all R·S weights between them: it reads four pixels of dy once for all of them, and a row of x once for all S columns of the filter. 3×3
+// and TM 8: 288 multiply-adds for 200 bytes of workgroup memory. A workgroup computes TM·THREADS_M × THREADS_C pairs of channels, one
+// tile a step:
+//   1. fetch: each thread its share of dy and x of the next tile, into registers, while the tile before is multiplied;
+//   2. store: into workgroup memory, where all threads see them;
+//   3. multiply.
+// Dispatch: (ceil(K / (TM·THREADS_M)), ceil(C / THREADS_C), splits).
+
+// @import lib/loop.wgsl
+
+override C: u32;
+override H: u32;
+override W: u32;
+override K: u32;
+override P: u32;
+override Q: u32;
+override PADDING: u32;
+const R: u32 = 3u;            // @spec
+const S: u32 = 3u;            // @spec
+const STRIDE: u32 = 1u;       // @spec
+const TM: u32 = 8u;           // @spec  output channels of a thread
+const THREADS_M: u32 = 8u;    // @spec
+const THREADS_C: u32 = 16u;   // @spec  input channels of a workgroup
+const ROWS: u32 = 4u;         // @spec  of pixels, in one tile
+const COLUMNS: u32 = 8u;      // @spec  likewise, a multiple of 4
+const PATCH_LANES: u32 = 64u; // @spec  threads that fetch one channel of x together
+
+const TAPS = R * S;
+const THREADS = THREADS_M * THREADS_C;
+const TILE_M = TM * THREADS_M;
+const PIXELS = ROWS * COLUMNS;
+const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels meet
+const PATCH_ROWS = (ROWS - 1u) * STRIDE + R;
+const PATCH_COLUMNS = (COLUMNS - 1u) * STRIDE + S;
+const PATCH = PATCH_ROWS * PATCH_COLUMNS;
+// Lengths in workgroup memory in vec4: of a row of the patch, of its channel, of a channel of dy. The last two are odd, so that
+// threads that read the same pixels of neighbouring channels meet different banks.
+const ROW_QUADS = (PATCH_COLUMNS + 3u) / 4u;
+const PATCH_QUADS = PATCH_ROWS * ROW_QUADS / 2u * 2u + 1u;
+const DY_QUADS = PIXELS / 4u / 2u * 2u + 1u;
+const DY_LOADS = TILE_M * PIXELS / THREADS;
+const PLACES = (PATCH + PATCH_LANES - 1u) / PATCH_LANES;             // of a patch that a thread fetches
+const PATCH_CHANNELS = THREADS_C * PATCH_LANES / THREADS;            // and of how many channels
+const_assert COLUMNS % 4u == 0u && THREADS % PIXELS == 0u && TILE_M * PIXELS % THREADS == 0u;
+const_assert THREADS % PATCH_LANES == 0u && THREADS_C * PATCH_LANES % THREADS == 0u;
+// Each 32 threads make a block of up to 4 × 8, whose reads of both tiles are short and shared.
+const BLOCK_M = min(THREADS_M, 4u);
+const BLOCK_C = min(THREADS_C, 32u / BLOCK_M);
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;               // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> dy: array<f32>;              // [N, K, P, Q]
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
+struct Params { tiles: u32, tiles_per_split: u32 }                    // of all images; of a run
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> dy_tile: array<f32, 4u * TILE_M * DY_QUADS>;
+var<workgroup> patch_tile: array<f32, 4u * THREADS_C * PATCH_QUADS>;
+
+alias DyShare = array<f32, DY_LOADS>;
+alias PatchShare = array<f32, PLACES * PATCH_CHANNELS>;
+alias Sums = array<array<f32, S * TM>, R>;  // of taps (r, s) and output channels i: [r][s * TM + i]
+
+// Tiles of an image.
+const EDGE_TOP = 1u;
+const EDGE_BOTTOM = 2u;
+const EDGE_LEFT = 4u;
+const EDGE_RIGHT = 8u;
+fn tiles_down() -> u32 { return (P + ROWS - 1u) / ROWS; }
+fn tiles_across() -> u32 { return (Q + COLUMNS - 1u) / COLUMNS; }
+
+// A place of the patch: where it is in x and in workgroup memory for the first tile and channel, and in tiles at which
+// edges of an image (EDGE_…, added up) it lies outside x.
+struct Place { source: u32, target_at: u32, outside: u32 }
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let k0 = wg.x * TILE_M;
+  let c0 = wg.y * THREADS_C;
+  let c = lane % BLOCK_C + lane / (BLOCK_M * BLOCK_C) % (THREADS_C / BLOCK_C) * BLOCK_C;
+  let m = lane / BLOCK_C % BLOCK_M + lane / (BLOCK_M * THREADS_C) * BLOCK_M;
+
+  var places = places_of(c0, lane);
+  var dy_share = DyShare();
+  var patch_share = PatchShare();
+  var sum = Sums();
+  var tile = wg.z * params.tiles_per_split;
+  let end = min(params.tiles, tile + params.tiles_per_split);
+  // One trip more than tiles: a trip fetches its own tile and multiplies the one that the trip before it fetched.
+  for (var trip = 0; trip < FOREVER; trip++) {
+    let fetches = tile < end;
+    if (fetches) {
+      fetch_dy(tile, k0, lane, &dy_share);
+      fetch_patch(tile, c0, lane, &places, &patch_share);
+    }
+    if (trip > 0) { multiply(m, c, &sum); }
+    workgroupBarrier();  // the tile before has been read by all
+    if (!fetches) { break; }
+    store(lane, &places, &dy_share, &patch_share);
+    workgroupBarrier();
+    tile++;
+  }
+
+  for (var i = 0u; i < TM; i++) {
+    let k = k0 + m + i * THREADS_M;
+    if ((K % TILE_M == 0u || k < K) && (C % THREADS_C == 0u || c0 + c < C)) {
+      let at = ((wg.z * K + k) * C + c0 + c) * TAPS;
+      for (var r = 0u; r < R; r++) {
+        for (var s = 0u; s < S; s++) { partials[at + r * S + s] = sum[r][s * TM + i]; }
+      }
+    }
+  }
+}
+
+fn places_of(c0: u32, lane: u32) -> array<Place, PLACES> {
+  var places = array<Place, PLACES>();
+  for (var i = 0u; i < PLACES; i++) {
+    let item = lane % PATCH_LANES + i * PATCH_LANES;
+    let row = item / PATCH_COLUMNS;
+    let column = item % PATCH_COLUMNS;
+    // Above or left of the image these wrap around, and are not below H and W.
+    let last_row = (tiles_down() - 1u) * ROWS * STRIDE + row - PADDING;
+    let last_column = (tiles_across() - 1u) * COLUMNS * STRIDE + column - PADDING;
+    places[i].source = row * W + column - PADDING * (W + 1u) + (c0 + lane / PATCH_LANES) * H * W;
+    places[i].target_at = 4u * (lane / PATCH_LANES * PATCH_QUADS + row * ROW_QUADS) + column;
+    places[i].outside = select(0u, EDGE_TOP, row - PADDING >= H) | select(0u, EDGE_BOTTOM, last_row >= H) |
+      select(0u, EDGE_LEFT, column - PADDING >= W) | select(0u, EDGE_RIGHT, last_column >= W);
+  }
+  return places;
+}
+
+fn edges_of(tile_row: u32, tile_column: u32) -> u32 {
+  return select(0u, EDGE_TOP, tile_row == 0u) | select(0u, EDGE_BOTTOM, tile_row == tiles_down() - 1u) |
+    select(0u, EDGE_LEFT, tile_column == 0u) | select(0u, EDGE_RIGHT, tile_column == tiles_across() - 1u);
+}
+
+// Step 1 of dy: a thread fetches one pixel of each (THREADS / PIXELS)-th output channel. Pixels beyond the image are 0; channels beyond
+// K are some other's, their sums are not written.
+fn fetch_dy(tile: u32, k0: u32, lane: u32, share: ptr<function, DyShare>) {
+  let image = tile / (tiles_down() * tiles_across());
+  let p = tile / tiles_across() % tiles_down() * ROWS + lane % PIXELS / COLUMNS;
+  let q = tile % tiles_across() * COLUMNS + lane % COLUMNS;
+  let is_there = (P % ROWS == 0u || p < P) && (Q % COLUMNS == 0u || q < Q);
+  for (var i = 0u; i < DY_LOADS; i++) {
+    var k = k0 + lane / PIXELS + i * (THREADS / PIXELS);
+    if (K % TILE_M != 0u) { k = min(k, K - 1u); }
+    let at = ((image * K + k) * P + p) * Q + q;
+    (*share)[i] = select(0.0, dy[select(0u, at, is_there)], is_there);
+  }
+}
+
+// Step 1 of x: a thread fetches its places of each (THREADS / PATCH_LANES)-th input channel.
+fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, array<Place, PLACES>>, share: ptr<function, PatchShare>) {
+  let tile_row = tile / tiles_across() % tiles_down();
+  let tile_column = tile % tiles_across();
+  let image = tile / (tiles_down() * tiles_across());
+  let corner = image * C * H * W + (tile_row * ROWS * W + tile_column * COLUMNS) * STRIDE;
+  let edges = edges_of(tile_row, tile_column);
+  for (var i = 0u; i < PLACES; i++) {
+    let is_there = ((*places)[i].outside & edges) == 0u;
+    let at = select(0u, corner + (*places)[i].source, is_there);
+    for (var j = 0u; j < PATCH_CHANNELS; j++) {
+      var onward = j * (THREADS / PATCH_LANES);
+      if (C % THREADS_C != 0u) { onward = min(onward, C - 1u - min(c0 + lane / PATCH_LANES, C - 1u)); }
+      (*share)[i * PATCH_CHANNELS + j] = select(0.0, x[at + onward * H * W], is_there);
+    }
+  }
+}
+
+// Step 2. The min() are for the compiler, which cannot see that places stay inside.
+fn store(
+  lane: u32,
+  places: ptr<function, array<Place, PLACES>>,
+  dy_share: ptr<function, DyShare>,
+  patch_share: ptr<function, PatchShare>,
+) {
+  for (var i = 0u; i < DY_LOADS; i++) {
+    let k = min(lane / PIXELS, THREADS / PIXELS - 1u) + i * (THREADS / PIXELS);
+    dy_tile[4u * DY_QUADS * k + lane % PIXELS] = (*dy_share)[i];
+  }
+  for (var i = 0u; i < PLACES; i++) {
+    if ((i + 1u) * PATCH_LANES <= PATCH || lane % PATCH_LANES + i * PATCH_LANES < PATCH) {
+      let target_at = min((*places)[i].target_at, 4u * (THREADS / PATCH_LANES) * PATCH_QUADS - 1u);
+      for (var j = 0u; j < PATCH_CHANNELS; j++) {
+        patch_tile[target_at + 4u * j * (THREADS / PATCH_LANES) * PATCH_QUADS] = (*patch_share)[i * PATCH_CHANNELS + j];
+      }
+    }
+  }
+}
+
+// Step 3: adds a tile's products to each of the thread's sums, four pixels of a row at a time.
+fn multiply(m: u32, c: u32, sum: ptr<function, Sums>) {
+  let dy_at = 4u * DY_QUADS * min(m, THREADS_M - 1u);
+  let patch_at = 4u * PATCH_QUADS * min(c, THREADS_C - 1u);
+  for (var row = 0u; row < ROWS; row++) {
+    for (var quad = 0u; quad < COLUMNS / 4u; quad++) {
+      var left = array<vec4f, TM>();
+      for (var i = 0u; i < TM; i++) {
+        let at = dy_at + 4u * (i * THREADS_M * DY_QUADS + row * (COLUMNS / 4u) + quad);
+        left[i] = vec4f(dy_tile[at], dy_tile[at + 1u], dy_tile[at + 2u], dy_tile[at + 3u]);
+      }
+      for (var r = 0u; r < R; r++) {
+        var window = array<f32, WINDOW>();
+        for (var i = 0u; i < WINDOW; i++) {
+          window[i] = patch_tile[patch_at + 4u * ((row * STRIDE + r) * ROW_QUADS + quad * STRIDE) + i];
+        }
+        for (var j = 0u; j < 4u; j++) {
+          for (var s = 0u; s < S; s++) {
+            for (var i = 0u; i < TM; i++) {
+              let at = s * TM + i;
+              (*sum)[r][at] = fma(left[i][j], window[j * STRIDE + s], (*sum)[r][at]);
+            }
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/** Tiles of conv2d/grad-weight-patch.wgsl. */
+import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+
+/** What grad-weight-patch.wgsl takes as spec constants, the filter aside. */
+export interface GradWeightPatchTile {
+  readonly TM: number;
+  readonly THREADS_M: number;
+  readonly THREADS_C: number;
+  readonly ROWS: number;
+  readonly COLUMNS: number;
+  readonly PATCH_LANES: number;
+}
+
+/** Bytes of workgroup memory that every WebGPU adapter has. */
+const WORKGROUP_BYTES = 16384;
+
+/** Numbers that a thread holds on their way from memory, at most: beside 72 sums and 32 numbers of dy. */
+const MOST_ON_THE_WAY = 32;
+
+/** Sums of a thread, at most. */
+const MOST_SUMS = 100;
+
+/** Products computed for each product of the gradient, at most: with more, conv2d/grad-weight.wgsl wastes less. */
+const MOST_WASTE = 1.5;
+
+/** The tile for a weight gradient; null where conv2d/grad-weight.wgsl is the better kernel: few input channels, a filter that is large or skips pixels. */
+export function gradWeightPatchTile(geometry: Conv2dGeometry): GradWeightPatchTile | null {
+  const { K, Q, R, S, stride } = geometry;
+  if (stride > Math.min(R, S) || R > 7 || S > 7) return null;
+  // 8 output channels of a thread read workgroup memory least; of 16 channels in all they would leave a workgroup 32 threads.
+  const TM = K > 16 && 8 * R * S <= MOST_SUMS ? 8 : 4;
+  if (TM * R * S > MOST_SUMS) return null;
+  const THREADS_M = (K <= 16 ? 16 : K <= 32 ? 32 : 64) / TM;
+  let best: GradWeightPatchTile | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (const THREADS_C of [8, 16, 32])
+    // Rows of 4 pixels would take half of each 32 bytes that memory gives.
+    for (const ROWS of [8, 4, 2])
+      for (const COLUMNS of Q > 4 ? [16, 8] : [4]) {
+        const tile = withLanes(geometry, { TM, THREADS_M, THREADS_C, ROWS, COLUMNS });
+        const cost = tile ? costOf(geometry, tile) : Number.POSITIVE_INFINITY;
+        if (cost < least) [best, least] = [tile, cost];
+      }
+  return best;
+}
+
+/** A tile with the number of threads that fetch a channel with the fewest of them idle; null where it does not fit. */
+function withLanes({ R, S, stride }: Conv2dGeometry, tile: Omit<GradWeightPatchTile, "PATCH_LANES">) {
+  const { TM, THREADS_M, THREADS_C, ROWS, COLUMNS } = tile;
+  const threads = THREADS_M * THREADS_C;
+  if (threads < 64 || threads > 128 || threads % (ROWS * COLUMNS) !== 0) return null;
+  const [rows, columns] = [(ROWS - 1) * stride + R, (COLUMNS - 1) * stride + S];
+  const odd = (quads: number) => 2 * Math.floor(quads / 2) + 1;
+  const quads = TM * THREADS_M * odd((ROWS * COLUMNS) / 4) + THREADS_C * odd(rows * Math.ceil(columns / 4));
+  const fetched = (lanes: number) => Math.ceil((rows * columns) / lanes) * lanes;
+  const lanes = [128, 64, 32, 16].filter((count) => count <= threads && THREADS_C * count >= threads);
+  const PATCH_LANES = lanes.reduce((a, b) => (fetched(b) < fetched(a) ? b : a));
+  const onTheWay = (TM * THREADS_M * ROWS * COLUMNS + THREADS_C * fetched(PATCH_LANES)) / threads;
+  if (16 * quads > WORKGROUP_BYTES || onTheWay > MOST_ON_THE_WAY) return null;
+  return { ...tile, PATCH_LANES };
+}
+
+/** Of a tile: instructions of a thread for each product of the gradient, those that border pixels and idle channels waste included. */
+function costOf({ C, K, P, Q, R, S, stride }: Conv2dGeometry, tile: GradWeightPatchTile): number {
+  const { TM, THREADS_M, THREADS_C, ROWS, COLUMNS, PATCH_LANES } = tile;
+  const over = (size: number, step: number) => (Math.ceil(size / step) * step) / size;
+  const waste = over(P, ROWS) * over(Q, COLUMNS) * over(C, THREADS_C) * over(K, TM * THREADS_M);
+  if (waste > MOST_WASTE) return Number.POSITIVE_INFINITY;
+  const patch = ((ROWS - 1) * stride + R) * ((COLUMNS - 1) * stride + S);
+  const loads = TM * THREADS_M * ROWS * COLUMNS + THREADS_C * Math.ceil(patch / PATCH_LANES) * PATCH_LANES;
+  const products = TM * THREADS_M * THREADS_C * ROWS * COLUMNS * R * S;
+  // A number fetched costs about 5 instructions; a step about 100 for its barriers and addresses.
+  return waste * (1 + (5 * loads + 100 * THREADS_M * THREADS_C) / products);
+}
