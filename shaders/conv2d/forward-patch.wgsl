@@ -58,6 +58,9 @@ const PATCH_ROWS = (TILE_ROWS - 1u) * STRIDE + R;
 const PATCH_COLUMNS = (TILE_COLUMNS - 1u) * STRIDE + S;
 const PATCH = IMAGES * PATCH_ROWS * PATCH_COLUMNS;
 const CHANNEL = 4u * IMAGES * IMAGE_QUADS;  // of the patch in workgroup memory
+// The last place in vec4 at which a thread's windows begin.
+const LAST_WINDOW =
+  (IMAGES - 1u) * IMAGE_QUADS + (DOWN - 1u) * ROWS * STRIDE * ROW_QUADS + (ACROSS - 1u) * STRIDE;
 const_assert TM % 4u == 0u && PATCH_COLUMNS <= 4u * ROW_QUADS && PATCH_ROWS * ROW_QUADS <= IMAGE_QUADS;
 const PATCH_LOADS = (PATCH + THREADS - 1u) / THREADS;                       // of a thread and channel
 const WEIGHT_LOADS = (DEPTH * TAPS * QUADS_M + THREADS - 1u) / THREADS;     // of a thread, four weights each
@@ -75,14 +78,13 @@ struct Params { images: u32, channels: u32 }                   // N; C once more
 
 var<workgroup> patch_tile: array<f32, DEPTH * CHANNEL>;
 // [DEPTH, R, S, QUADS_M]; behind the sums, with MOMENTS, the threads' shares of their channels.
-var<workgroup> weight_tile: array<vec4f, max(DEPTH * TAPS * WEIGHT_STRIDE, select(0u, SHARES, MOMENTS))>;
+var<workgroup> weight_tile: array<vec4f, max(DEPTH * TAPS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
 
-// Of a number that a thread fetches in every step: its place in memory at channel 0, its place in workgroup memory.
-struct Errand { source: u32, target_at: u32 }
-const NOWHERE = 0xffffffffu;  // as target_at: not to be stored
+// Of the numbers that a thread fetches in every step: their places in memory in the first step, and in workgroup memory.
+struct PatchErrands { sources: array<u32, PATCH_LOADS>, places: array<u32, PATCH_LOADS> }
+struct WeightErrands { sources: array<u32, WEIGHT_LOADS>, places: array<u32, WEIGHT_LOADS> }
+const NOWHERE = 0xffffffffu;  // a place: not to be stored
 
-alias PatchErrands = array<Errand, PATCH_LOADS>;
-alias WeightErrands = array<Errand, WEIGHT_LOADS>;
 alias PatchShare = array<f32, DEPTH * PATCH_LOADS>;
 alias WeightShare = array<vec4f, WEIGHT_LOADS>;
 alias Sums = array<vec4f, TM * ROWS>;
@@ -105,8 +107,10 @@ fn main(
   let n = lane % BLOCK_N + lane / (BLOCK_M * BLOCK_N) % (THREADS_N / BLOCK_N) * BLOCK_N;
   let m = lane / BLOCK_N % BLOCK_M + lane / (BLOCK_M * THREADS_N) * BLOCK_M;
 
-  var patch_errands = errands_of_patch(corner, lane);
-  var weight_errands = errands_of_weights(corner.channel, lane);
+  var patch_errands = PatchErrands();
+  var weight_errands = WeightErrands();
+  plan_patch(corner, lane, &patch_errands);
+  plan_weights(corner.channel, lane, &weight_errands);
   var patch_share = PatchShare();
   var weight_share = WeightShare();
   var sum = Sums();
@@ -145,10 +149,9 @@ fn main(
 struct Corner { channel: u32, image: u32, row: u32, column: u32 }
 
 // The places of the patch that this thread fetches. Rows and columns above or left of the image wrap around, and are not below H and W.
-fn errands_of_patch(corner: Corner, lane: u32) -> PatchErrands {
+fn plan_patch(corner: Corner, lane: u32, errands: ptr<function, PatchErrands>) {
   let border_rows = select(PADDING, R - 1u - PADDING, TRANSPOSED);
   let border_columns = select(PADDING, S - 1u - PADDING, TRANSPOSED);
-  var errands = PatchErrands();
   for (var i = 0u; i < PATCH_LOADS; i++) {
     let item = lane + i * THREADS;
     let column = item % PATCH_COLUMNS;
@@ -157,30 +160,27 @@ fn errands_of_patch(corner: Corner, lane: u32) -> PatchErrands {
     let h = corner.row * STRIDE + row - border_rows;
     let w = corner.column * STRIDE + column - border_columns;
     let source = ((corner.image + image) * C * H + h) * W + w;
-    let target_at = 4u * (image * IMAGE_QUADS + row * ROW_QUADS) + column;
+    let place = 4u * (image * IMAGE_QUADS + row * ROW_QUADS) + column;
     let is_there = item < PATCH && h < H && w < W && corner.image + image < params.images;
-    errands[i] = Errand(select(0u, source, is_there), select(NOWHERE, target_at, is_there));
+    (*errands).sources[i] = select(0u, source, is_there);
+    (*errands).places[i] = select(NOWHERE, place, is_there);
   }
-  return errands;
 }
 
 // Of the filters likewise, four weights each, of channels QUADS_M apart. Lanes lie along the weights as they stand in memory:
 // [quad, d, tap], or TRANSPOSED [d, quad, tap]. A tap of a TRANSPOSED filter goes to its mirror image.
-fn errands_of_weights(k0: u32, lane: u32) -> WeightErrands {
-  var errands = WeightErrands();
+fn plan_weights(k0: u32, lane: u32, errands: ptr<function, WeightErrands>) {
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
     let item = lane + i * THREADS;
     let tap = item % TAPS;
-    let d = depth_of(item);
+    let d = select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED);
     let quad = select(item / (TAPS * DEPTH), item / TAPS % QUADS_M, TRANSPOSED);
     let source = select((k0 + quad) * C + d, d * K + k0 + quad, TRANSPOSED) * TAPS + tap;
     let place = (d * TAPS + select(tap, TAPS - 1u - tap, TRANSPOSED)) * WEIGHT_STRIDE + quad;
-    errands[i] = Errand(source, select(NOWHERE, place, item < DEPTH * TAPS * QUADS_M));
+    (*errands).sources[i] = source;
+    (*errands).places[i] = select(NOWHERE, place, item < DEPTH * TAPS * QUADS_M);
   }
-  return errands;
 }
-
-fn depth_of(item: u32) -> u32 { return select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED); }
 
 // Step 1, for input channels c0 to c0 + DEPTH: from memory into registers. Channels beyond C are 0; where DEPTH divides C the compiler
 // drops the test.
@@ -193,21 +193,27 @@ fn fetch(
   weight_share: ptr<function, WeightShare>,
 ) {
   for (var i = 0u; i < PATCH_LOADS; i++) {
+    let source = (*patch_errands).sources[i];
     for (var d = 0u; d < DEPTH; d++) {
       let is_there = C % DEPTH == 0u || c0 + d < C;
-      let at = (*patch_errands)[i].source + (c0 + d) * H * W;
+      let at = source + (c0 + d) * H * W;
       (*patch_share)[i * DEPTH + d] = select(0.0, x[select(0u, at, is_there)], is_there);
     }
   }
   let onward = select(QUADS_M * C, QUADS_M, TRANSPOSED) * TAPS;  // from weight to weight of a quad
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
-    let is_there = C % DEPTH == 0u || c0 + depth_of(lane + i * THREADS) < C;
+    let source = (*weight_errands).sources[i];
+    let item = lane + i * THREADS;
+    let d = select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED);
+    let is_there = C % DEPTH == 0u || c0 + d < C;
+    var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
-      var at = (*weight_errands)[i].source + v * onward + c0 * select(1u, K, TRANSPOSED) * TAPS;
+      var at = source + v * onward + c0 * select(1u, K, TRANSPOSED) * TAPS;
       // Past the last weight: sums of channels beyond K are not written.
       if (K % TILE_M != 0u || DEPTH * TAPS * QUADS_M % THREADS != 0u) { at = min(at, K * C * TAPS - 1u); }
-      (*weight_share)[i][v] = select(0.0, weight[select(0u, at, is_there)], is_there);
+      four[v] = select(0.0, weight[select(0u, at, is_there)], is_there);
     }
+    (*weight_share)[i] = four;
   }
 }
 
@@ -219,24 +225,24 @@ fn store(
   weight_share: ptr<function, WeightShare>,
 ) {
   for (var i = 0u; i < PATCH_LOADS; i++) {
-    let target_at = (*patch_errands)[i].target_at;
-    if (target_at != NOWHERE) {
+    let place = (*patch_errands).places[i];
+    if (place != NOWHERE) {
       for (var d = 0u; d < DEPTH; d++) {
-        patch_tile[min(target_at, CHANNEL - 1u) + d * CHANNEL] = (*patch_share)[i * DEPTH + d];
+        patch_tile[min(place, CHANNEL - 1u) + d * CHANNEL] = (*patch_share)[i * DEPTH + d];
       }
     }
   }
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
-    let target_at = (*weight_errands)[i].target_at;
-    if ((i + 1u) * THREADS <= DEPTH * TAPS * QUADS_M || target_at != NOWHERE) {
-      weight_tile[min(target_at, DEPTH * TAPS * WEIGHT_STRIDE - 1u)] = (*weight_share)[i];
+    let place = (*weight_errands).places[i];
+    if ((i + 1u) * THREADS <= DEPTH * TAPS * QUADS_M || place != NOWHERE) {
+      weight_tile[min(place, DEPTH * TAPS * WEIGHT_STRIDE - 1u)] = (*weight_share)[i];
     }
   }
 }
 
 // Step 3: adds DEPTH·R·S products to each of the thread's sums.
 fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
-  // The last places at which a thread's windows and weights begin; min() tells the compiler, which then need not test every read.
+  // min() tells the compiler that what follows stays inside the tiles, so that it need not test every read.
   let first_row = n / ACROSS % DOWN * ROWS * STRIDE;
   let own = n / (ACROSS * DOWN) * IMAGE_QUADS + first_row * ROW_QUADS + n % ACROSS * STRIDE;
   let patch_at = 4u * min(own, LAST_WINDOW);
@@ -274,8 +280,6 @@ fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
     }
   }
 }
-const LAST_WINDOW =
-  (IMAGES - 1u) * IMAGE_QUADS + (DOWN - 1u) * ROWS * STRIDE * ROW_QUADS + (ACROSS - 1u) * STRIDE;
 
 // The thread's sums into y. Tests that cannot fail, since K, P or Q is a multiple of the tile, are dropped by the compiler.
 fn write(corner: Corner, m: u32, n: u32, sum: ptr<function, Sums>) {

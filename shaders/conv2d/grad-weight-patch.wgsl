@@ -68,16 +68,17 @@ alias PatchShare = array<f32, PLACES * PATCH_CHANNELS>;
 alias Sums = array<array<f32, S * TM>, R>;  // of taps (r, s) and output channels i: [r][s * TM + i]
 
 // Tiles of an image.
+override TILES_DOWN: u32 = (P + ROWS - 1u) / ROWS;
+override TILES_ACROSS: u32 = (Q + COLUMNS - 1u) / COLUMNS;
+// Which edges of an image a tile is at, added up.
 const EDGE_TOP = 1u;
 const EDGE_BOTTOM = 2u;
 const EDGE_LEFT = 4u;
 const EDGE_RIGHT = 8u;
-fn tiles_down() -> u32 { return (P + ROWS - 1u) / ROWS; }
-fn tiles_across() -> u32 { return (Q + COLUMNS - 1u) / COLUMNS; }
 
-// A place of the patch: where it is in x and in workgroup memory for the first tile and channel, and in tiles at which
-// edges of an image (EDGE_…, added up) it lies outside x.
-struct Place { source: u32, target_at: u32, outside: u32 }
+// Of the places of the patch that a thread fetches: where each is in x for the first tile and channel, where in workgroup memory, and in tiles at
+// which edges of an image (EDGE_…, added up) it lies outside x.
+struct Places { sources: array<u32, PLACES>, targets: array<u32, PLACES>, outside: array<u32, PLACES> }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -86,7 +87,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let c = lane % BLOCK_C + lane / (BLOCK_M * BLOCK_C) % (THREADS_C / BLOCK_C) * BLOCK_C;
   let m = lane / BLOCK_C % BLOCK_M + lane / (BLOCK_M * THREADS_C) * BLOCK_M;
 
-  var places = places_of(c0, lane);
+  var places = Places();
+  plan(c0, lane, &places);
   var dy_share = DyShare();
   var patch_share = PatchShare();
   var sum = Sums();
@@ -118,34 +120,27 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
 }
 
-fn places_of(c0: u32, lane: u32) -> array<Place, PLACES> {
-  var places = array<Place, PLACES>();
+fn plan(c0: u32, lane: u32, places: ptr<function, Places>) {
   for (var i = 0u; i < PLACES; i++) {
     let item = lane % PATCH_LANES + i * PATCH_LANES;
     let row = item / PATCH_COLUMNS;
     let column = item % PATCH_COLUMNS;
     // Above or left of the image these wrap around, and are not below H and W.
-    let last_row = (tiles_down() - 1u) * ROWS * STRIDE + row - PADDING;
-    let last_column = (tiles_across() - 1u) * COLUMNS * STRIDE + column - PADDING;
-    places[i].source = row * W + column - PADDING * (W + 1u) + (c0 + lane / PATCH_LANES) * H * W;
-    places[i].target_at = 4u * (lane / PATCH_LANES * PATCH_QUADS + row * ROW_QUADS) + column;
-    places[i].outside = select(0u, EDGE_TOP, row - PADDING >= H) | select(0u, EDGE_BOTTOM, last_row >= H) |
+    let last_row = (TILES_DOWN - 1u) * ROWS * STRIDE + row - PADDING;
+    let last_column = (TILES_ACROSS - 1u) * COLUMNS * STRIDE + column - PADDING;
+    (*places).sources[i] = row * W + column - PADDING * (W + 1u) + (c0 + lane / PATCH_LANES) * H * W;
+    (*places).targets[i] = 4u * (lane / PATCH_LANES * PATCH_QUADS + row * ROW_QUADS) + column;
+    (*places).outside[i] = select(0u, EDGE_TOP, row - PADDING >= H) | select(0u, EDGE_BOTTOM, last_row >= H) |
       select(0u, EDGE_LEFT, column - PADDING >= W) | select(0u, EDGE_RIGHT, last_column >= W);
   }
-  return places;
-}
-
-fn edges_of(tile_row: u32, tile_column: u32) -> u32 {
-  return select(0u, EDGE_TOP, tile_row == 0u) | select(0u, EDGE_BOTTOM, tile_row == tiles_down() - 1u) |
-    select(0u, EDGE_LEFT, tile_column == 0u) | select(0u, EDGE_RIGHT, tile_column == tiles_across() - 1u);
 }
 
 // Step 1 of dy: a thread fetches one pixel of each (THREADS / PIXELS)-th output channel. Pixels beyond the image are 0; channels beyond
 // K are some other's, their sums are not written.
 fn fetch_dy(tile: u32, k0: u32, lane: u32, share: ptr<function, DyShare>) {
-  let image = tile / (tiles_down() * tiles_across());
-  let p = tile / tiles_across() % tiles_down() * ROWS + lane % PIXELS / COLUMNS;
-  let q = tile % tiles_across() * COLUMNS + lane % COLUMNS;
+  let image = tile / (TILES_DOWN * TILES_ACROSS);
+  let p = tile / TILES_ACROSS % TILES_DOWN * ROWS + lane % PIXELS / COLUMNS;
+  let q = tile % TILES_ACROSS * COLUMNS + lane % COLUMNS;
   let is_there = (P % ROWS == 0u || p < P) && (Q % COLUMNS == 0u || q < Q);
   for (var i = 0u; i < DY_LOADS; i++) {
     var k = k0 + lane / PIXELS + i * (THREADS / PIXELS);
@@ -156,15 +151,16 @@ fn fetch_dy(tile: u32, k0: u32, lane: u32, share: ptr<function, DyShare>) {
 }
 
 // Step 1 of x: a thread fetches its places of each (THREADS / PATCH_LANES)-th input channel.
-fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, array<Place, PLACES>>, share: ptr<function, PatchShare>) {
-  let tile_row = tile / tiles_across() % tiles_down();
-  let tile_column = tile % tiles_across();
-  let image = tile / (tiles_down() * tiles_across());
+fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, Places>, share: ptr<function, PatchShare>) {
+  let tile_row = tile / TILES_ACROSS % TILES_DOWN;
+  let tile_column = tile % TILES_ACROSS;
+  let image = tile / (TILES_DOWN * TILES_ACROSS);
   let corner = image * C * H * W + (tile_row * ROWS * W + tile_column * COLUMNS) * STRIDE;
-  let edges = edges_of(tile_row, tile_column);
+  let edges = select(0u, EDGE_TOP, tile_row == 0u) | select(0u, EDGE_BOTTOM, tile_row == TILES_DOWN - 1u) |
+    select(0u, EDGE_LEFT, tile_column == 0u) | select(0u, EDGE_RIGHT, tile_column == TILES_ACROSS - 1u);
   for (var i = 0u; i < PLACES; i++) {
-    let is_there = ((*places)[i].outside & edges) == 0u;
-    let at = select(0u, corner + (*places)[i].source, is_there);
+    let is_there = ((*places).outside[i] & edges) == 0u;
+    let at = select(0u, corner + (*places).sources[i], is_there);
     for (var j = 0u; j < PATCH_CHANNELS; j++) {
       var onward = j * (THREADS / PATCH_LANES);
       if (C % THREADS_C != 0u) { onward = min(onward, C - 1u - min(c0 + lane / PATCH_LANES, C - 1u)); }
@@ -176,7 +172,7 @@ fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, array<Place,
 // Step 2. The min() are for the compiler, which cannot see that places stay inside.
 fn store(
   lane: u32,
-  places: ptr<function, array<Place, PLACES>>,
+  places: ptr<function, Places>,
   dy_share: ptr<function, DyShare>,
   patch_share: ptr<function, PatchShare>,
 ) {
@@ -186,7 +182,7 @@ fn store(
   }
   for (var i = 0u; i < PLACES; i++) {
     if ((i + 1u) * PATCH_LANES <= PATCH || lane % PATCH_LANES + i * PATCH_LANES < PATCH) {
-      let target_at = min((*places)[i].target_at, 4u * (THREADS / PATCH_LANES) * PATCH_QUADS - 1u);
+      let target_at = min((*places).targets[i], 4u * (THREADS / PATCH_LANES) * PATCH_QUADS - 1u);
       for (var j = 0u; j < PATCH_CHANNELS; j++) {
         patch_tile[target_at + 4u * j * (THREADS / PATCH_LANES) * PATCH_QUADS] = (*patch_share)[i * PATCH_CHANNELS + j];
       }

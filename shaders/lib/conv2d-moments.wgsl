@@ -1,9 +1,8 @@
 // lib/conv2d-moments: mean and Σ (y − mean)² of each channel over a tile's part of each of its IMAGES images, while the sums are in registers.
 // Thread (m, n) holds vec4 sum[(4·g + v)·PIECES + i] of channel v·QUADS_M + m·GROUPS_M + g for g < GROUPS_M, v < 4, i < PIECES; each
 // THREADS_N / IMAGES neighbours along n have an image. The importing file declares these, TILE_M, THREADS, `alias Sums` and weight_tile,
-// which is free to be overwritten and holds SHARES vec4 at least.
+// which is free to be overwritten and holds QUADS_M · THREADS_N vec4 at least.
 
-const SHARES = QUADS_M * THREADS_N;
 const NEIGHBOURS = THREADS_N / IMAGES;
 
 var<workgroup> means: array<f32, TILE_M * IMAGES>;

@@ -2,9 +2,12 @@
 //
 //   C[z,m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   k ∈ slice z   (+ bias[n])   (+ what C holds)
 //
-// A workgroup computes TILE_M × TILE_N of C. For TILE_K terms at a time it keeps op(A) and op(B) in workgroup memory, both
-// with k outermost, so that a thread reads its MICRO_M rows and MICRO_N columns as vec4 and its neighbours read the
-// vec4 beside it (no bank conflicts, no padding), and the next terms are under way from memory meanwhile.
+// A workgroup computes TILE_M × TILE_N of C, TILE_K terms a step:
+//   1. fetch: each thread its share of both matrices, blocks of 4 × 4 numbers, into registers;
+//   2. store: into workgroup memory, both with k outermost, so that a thread reads its MICRO_M rows and MICRO_N columns as vec4 and its
+//      neighbours read the vec4 beside it (no bank conflicts, no padding);
+//   3. multiply, while the next step is under way from memory.
+// No number fetched is tested: what lies beyond an edge of C goes into sums that are not written, and terms beyond the last are not multiplied.
 // An 8 × 8 micro-tile does 64 multiply-adds per 4 vec4 read, where arithmetic and workgroup memory of a GPU balance.
 // Shapes are params, not overrides: one pipeline serves all.
 // Dispatch: (columns / TILE_N, rows / TILE_M, slices), rounded up; each matrix below 2³² numbers.
@@ -25,6 +28,7 @@ const TILE_N: u32 = 64u;       // @spec
 const TILE_K: u32 = 16u;       // @spec
 const MICRO_M: u32 = 8u;       // @spec  rows of a thread, a multiple of 4
 const MICRO_N: u32 = 8u;       // @spec  columns of a thread, a multiple of 4
+const UNROLL: u32 = 1u;        // @spec  terms that are written out one after another, a divisor of the depth
 
 const THREADS_M: u32 = TILE_M / MICRO_M;
 const THREADS_N: u32 = TILE_N / MICRO_N;
@@ -37,7 +41,7 @@ const GROUPS_N: u32 = MICRO_N / 4u;
 // The tiles are fetched in blocks of 4 × 4, the same number by each thread.
 const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS: u32 = (BLOCKS_A + QUADS_N * QUADS_K) / THREADS;
-const_assert BLOCKS * THREADS == BLOCKS_A + QUADS_N * QUADS_K;
+const_assert BLOCKS * THREADS == BLOCKS_A + QUADS_N * QUADS_K && TILE_K % UNROLL == 0u;
 const_assert THREADS_M % 4u == 0u && THREADS_N % 8u == 0u && QUADS_M % 8u == 0u && QUADS_N % 8u == 0u;
 
 @group(0) @binding(0) var<storage, read> a: array<PackA>;      // op(A) [rows, depth]
@@ -55,6 +59,10 @@ struct Params {
 var<workgroup> tile_a: array<vec4f, TILE_K * QUADS_M>;         // [TILE_K, TILE_M]
 var<workgroup> tile_b: array<vec4f, TILE_K * QUADS_N>;         // [TILE_K, TILE_N]
 
+alias Fetched = array<mat4x4f, BLOCKS>;
+// [row][four columns]. A loop over rows that picks sums by its counter alone is unrolled by drivers, so that they stay in registers.
+alias Sums = array<array<vec4f, GROUPS_N>, MICRO_M>;
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let m0 = workgroup.y * TILE_M;
@@ -63,68 +71,41 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let thread_n = thread % 8u + thread / 32u % (THREADS_N / 8u) * 8u;
   let thread_m = thread / 8u % 4u + thread / (4u * THREADS_N) * 4u;
   let steps = params.steps;
+  let first = workgroup.z * u32(steps) * TILE_K;
 
-  var sum = array<vec4f, MICRO_M * GROUPS_N>();
-  var fetched = array<mat4x4f, BLOCKS>();
-  // One trip more than steps: a trip fetches its own terms and sums those that the trip before it fetched.
+  var places = array<u32, BLOCKS>();
+  plan(m0, n0, thread, &places);
+  var fetched = Fetched();
+  var sum = Sums();
+  // One trip more than steps: a trip fetches its own terms and multiplies those that the trip before it fetched.
   for (var step = 0; step < FOREVER; step++) {
     if (step > steps) { break; }
-    if (step < steps) {
-      let k0 = (workgroup.z * u32(steps) + u32(step)) * TILE_K;
-      for (var i = 0u; i < BLOCKS; i++) {
-        let block = thread + i * THREADS;
-        if (block < BLOCKS_A) {
-          fetched[i] = block_of_a(m0 + 4u * quad(block), k0 + 4u * quad_k(block));
-        } else {
-          fetched[i] = block_of_b(n0 + 4u * quad(block - BLOCKS_A), k0 + 4u * quad_k(block - BLOCKS_A));
-        }
-      }
-    }
-    if (step > 0) {
-      for (var k = 0u; k < TILE_K; k++) {
-        var right = array<vec4f, GROUPS_N>();
-        for (var h = 0u; h < GROUPS_N; h++) { right[h] = tile_b[k * QUADS_N + h * THREADS_N + thread_n]; }
-        for (var g = 0u; g < GROUPS_M; g++) {
-          let left = tile_a[k * QUADS_M + g * THREADS_M + thread_m];
-          for (var h = 0u; h < GROUPS_N; h++) {
-            let i = g * 4u * GROUPS_N + h;
-            sum[i] = fma(vec4f(left.x), right[h], sum[i]);
-            sum[i + GROUPS_N] = fma(vec4f(left.y), right[h], sum[i + GROUPS_N]);
-            sum[i + 2u * GROUPS_N] = fma(vec4f(left.z), right[h], sum[i + 2u * GROUPS_N]);
-            sum[i + 3u * GROUPS_N] = fma(vec4f(left.w), right[h], sum[i + 3u * GROUPS_N]);
-          }
-        }
-      }
-    }
+    let k0 = first + u32(step) * TILE_K;
+    if (step < steps) { fetch(k0, thread, &places, &fetched); }
+    if (step > 0) { multiply(thread_m, thread_n, params.depth + TILE_K - min(k0, params.depth + TILE_K), &sum); }
     workgroupBarrier();
-    if (step < steps) {
-      for (var i = 0u; i < BLOCKS; i++) {
-        let block = thread + i * THREADS;
-        for (var j = 0u; j < 4u; j++) {
-          if (block < BLOCKS_A) {
-            tile_a[(4u * quad_k(block) + j) * QUADS_M + quad(block)] = fetched[i][j];
-          } else {
-            tile_b[(4u * quad_k(block - BLOCKS_A) + j) * QUADS_N + quad(block - BLOCKS_A)] = fetched[i][j];
-          }
-        }
-      }
-    }
+    if (step < steps) { store(thread, &fetched); }
     workgroupBarrier();
   }
 
   for (var r = 0u; r < MICRO_M; r++) {
     let m = m0 + (r / 4u * THREADS_M + thread_m) * 4u + r % 4u;
     for (var h = 0u; h < GROUPS_N; h++) {
-      for (var j = 0u; j < 4u; j++) {
-        let n = n0 + (h * THREADS_N + thread_n) * 4u + j;
-        if (m < params.rows && n < params.columns) {
-          let i = (workgroup.z * params.rows + m) * params.columns + n;
-          var value = sum[r * GROUPS_N + h][j];
-          if (BIAS && workgroup.z == 0u) { value += bias[n]; }
-          if (ACCUMULATE) { value += c[i]; }
-          c[i] = value;
-        }
-      }
+      write(workgroup.z, m, n0 + (h * THREADS_N + thread_n) * 4u, sum[r][h]);
+    }
+  }
+}
+
+// Four neighbouring numbers of a row of C, of slice z.
+fn write(z: u32, m: u32, n: u32, values: vec4f) {
+  if (m >= params.rows) { return; }
+  for (var j = 0u; j < 4u; j++) {
+    if (n + j < params.columns) {
+      let i = (z * params.rows + m) * params.columns + n + j;
+      var value = values[j];
+      if (BIAS && z == 0u) { value += bias[n + j]; }
+      if (ACCUMULATE) { value += c[i]; }
+      c[i] = value;
     }
   }
 }
@@ -134,50 +115,87 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 fn quad(block: u32) -> u32 { return block % 8u + block / (8u * QUADS_K) * 8u; }
 fn quad_k(block: u32) -> u32 { return block / 8u % QUADS_K; }
 
-// op(A)[m … m+3, k … k+3]: four vec4 along m, for k to k+3; 0 beyond the edges.
-fn block_of_a(m: u32, k: u32) -> mat4x4f {
-  if (TRANSPOSE_A) { return mat4x4f(row_of_a(k, m), row_of_a(k + 1u, m), row_of_a(k + 2u, m), row_of_a(k + 3u, m)); }
-  return transpose(mat4x4f(row_of_a(m, k), row_of_a(m + 1u, k), row_of_a(m + 2u, k), row_of_a(m + 3u, k)));
-}
-
-// op(B)[k … k+3, n … n+3]: four vec4 along n, for k to k+3; 0 beyond the edges.
-fn block_of_b(n: u32, k: u32) -> mat4x4f {
-  if (!TRANSPOSE_B) { return mat4x4f(row_of_b(k, n), row_of_b(k + 1u, n), row_of_b(k + 2u, n), row_of_b(k + 3u, n)); }
-  return transpose(mat4x4f(row_of_b(n, k), row_of_b(n + 1u, k), row_of_b(n + 2u, k), row_of_b(n + 3u, k)));
-}
-
-// Four numbers of a row of A as it is stored.
-fn row_of_a(row: u32, column: u32) -> vec4f {
-  let width = select(params.depth, params.rows, TRANSPOSE_A);
-  var values = vec4f();
-  if (row < select(params.rows, params.depth, TRANSPOSE_A) && column < width) {
-    let start = row * width + column;
-    if (PACKED_A) {
-      values = vec4f(a[start / 4u]);
+// Of each block that a thread fetches: where its first number is at term 0.
+fn plan(m0: u32, n0: u32, thread: u32, places: ptr<function, array<u32, BLOCKS>>) {
+  for (var i = 0u; i < BLOCKS; i++) {
+    let block = thread + i * THREADS;
+    if (block < BLOCKS_A) {
+      let m = m0 + 4u * quad(block);
+      let k = 4u * quad_k(block);
+      (*places)[i] = select(m * params.depth + k, k * params.rows + m, TRANSPOSE_A);
     } else {
-      values.x = vec4f(a[start]).x;
-      if (column + 1u < width) { values.y = vec4f(a[start + 1u]).x; }
-      if (column + 2u < width) { values.z = vec4f(a[start + 2u]).x; }
-      if (column + 3u < width) { values.w = vec4f(a[start + 3u]).x; }
+      let n = n0 + 4u * quad(block - BLOCKS_A);
+      let k = 4u * quad_k(block - BLOCKS_A);
+      (*places)[i] = select(k * params.columns + n, n * params.depth + k, TRANSPOSE_B);
     }
   }
+}
+
+// Step 1, for terms k0 to k0 + TILE_K.
+fn fetch(k0: u32, thread: u32, places: ptr<function, array<u32, BLOCKS>>, fetched: ptr<function, Fetched>) {
+  for (var i = 0u; i < BLOCKS; i++) {
+    for (var j = 0u; j < 4u; j++) {
+      if (thread + i * THREADS < BLOCKS_A) {
+        (*fetched)[i][j] = quad_of_a((*places)[i] + select(k0 + j * params.depth, (k0 + j) * params.rows, TRANSPOSE_A));
+      } else {
+        (*fetched)[i][j] = quad_of_b((*places)[i] + select((k0 + j) * params.columns, k0 + j * params.depth, TRANSPOSE_B));
+      }
+    }
+    // Both tiles hold rows and columns of C as vec4.
+    if (select(TRANSPOSE_B, !TRANSPOSE_A, thread + i * THREADS < BLOCKS_A)) { (*fetched)[i] = transpose((*fetched)[i]); }
+  }
+}
+
+// Four numbers of A from place `at` on, or the last one of A where that is beyond its end.
+fn quad_of_a(at: u32) -> vec4f {
+  let last = params.rows * params.depth - 1u;
+  if (PACKED_A) { return vec4f(a[min(at, last) / 4u]); }
+  var values = vec4f();
+  for (var i = 0u; i < 4u; i++) { values[i] = vec4f(a[min(at + i, last)]).x; }
   return values;
 }
 
-// Four numbers of a row of B as it is stored.
-fn row_of_b(row: u32, column: u32) -> vec4f {
-  let width = select(params.columns, params.depth, TRANSPOSE_B);
+// The same of B.
+fn quad_of_b(at: u32) -> vec4f {
+  let last = params.depth * params.columns - 1u;
+  if (PACKED_B) { return vec4f(b[min(at, last) / 4u]); }
   var values = vec4f();
-  if (row < select(params.depth, params.columns, TRANSPOSE_B) && column < width) {
-    let start = row * width + column;
-    if (PACKED_B) {
-      values = vec4f(b[start / 4u]);
+  for (var i = 0u; i < 4u; i++) { values[i] = vec4f(b[min(at + i, last)]).x; }
+  return values;
+}
+
+// Step 2.
+fn store(thread: u32, fetched: ptr<function, Fetched>) {
+  for (var i = 0u; i < BLOCKS; i++) {
+    let block = thread + i * THREADS;
+    if (block < BLOCKS_A) {
+      for (var j = 0u; j < 4u; j++) { tile_a[(4u * quad_k(block) + j) * QUADS_M + min(quad(block), QUADS_M - 1u)] = (*fetched)[i][j]; }
     } else {
-      values.x = vec4f(b[start]).x;
-      if (column + 1u < width) { values.y = vec4f(b[start + 1u]).x; }
-      if (column + 2u < width) { values.z = vec4f(b[start + 2u]).x; }
-      if (column + 3u < width) { values.w = vec4f(b[start + 3u]).x; }
+      let of_b = block - BLOCKS_A;
+      for (var j = 0u; j < 4u; j++) { tile_b[(4u * quad_k(of_b) + j) * QUADS_N + min(quad(of_b), QUADS_N - 1u)] = (*fetched)[i][j]; }
     }
   }
-  return values;
+}
+
+// Step 3: adds a step's products, or the first `terms` of them, to each of the thread's sums. The min() tell the compiler that reads stay
+// inside the tiles.
+fn multiply(thread_m: u32, thread_n: u32, terms: u32, sum: ptr<function, Sums>) {
+  let own_m = min(thread_m, THREADS_M - 1u);
+  let own_n = min(thread_n, THREADS_N - 1u);
+  for (var k0 = 0u; k0 < TILE_K / UNROLL; k0++) {
+    if (k0 * UNROLL >= terms) { break; }
+    var right = array<array<vec4f, GROUPS_N>, UNROLL>();
+    for (var u = 0u; u < UNROLL; u++) {
+      let k = k0 * UNROLL + u;
+      for (var h = 0u; h < GROUPS_N; h++) { right[u][h] = tile_b[k * QUADS_N + h * THREADS_N + own_n]; }
+      for (var g = 0u; g < GROUPS_M; g++) {
+        let left = tile_a[k * QUADS_M + g * THREADS_M + own_m];
+        for (var v = 0u; v < 4u; v++) {
+          for (var h = 0u; h < GROUPS_N; h++) {
+            (*sum)[4u * g + v][h] = fma(vec4f(left[v]), right[u][h], (*sum)[4u * g + v][h]);
+          }
+        }
+      }
+    }
+  }
 }

@@ -8,13 +8,21 @@ import { POISON } from "./poison.ts";
 /**
  * What `body` dispatches under a variant, in order; nothing runs. Scratch memory that launchers take is poisoned and
  * lives as long as the `gpu.lifetime` around this.
+ *
+ * @param options.specialized  kernels made for some shapes alone as well, as in training
  * @throws DeviceError inside a recording
  */
-export function captureCommands(gpu: Gpu, variant: Variant, body: () => void): Command[] {
+export function captureCommands(
+  gpu: Gpu,
+  variant: Variant,
+  body: () => void,
+  { specialized = true }: { specialized?: boolean } = {},
+): Command[] {
   if (gpu.recorder) throw new DeviceError("a recording is open: its dispatches cannot be captured");
   const commands: Command[] = [];
   const own = gpu.variant;
   gpu.variant = variant;
+  gpu.specialized = specialized;
   gpu.recorder = {
     append: (command) => void commands.push(command),
     allocate: (bytes, label) => {
@@ -29,6 +37,7 @@ export function captureCommands(gpu: Gpu, variant: Variant, body: () => void): C
   } finally {
     gpu.recorder = null;
     gpu.variant = own;
+    gpu.specialized = true;
   }
   return commands;
 }

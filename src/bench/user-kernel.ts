@@ -4,6 +4,7 @@
  * variants. This runs in a process of its own (user-kernel-process.ts), since such a kernel may never end.
  */
 import { readFileSync } from "node:fs";
+import type { Command } from "../gpu/command.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import { definedKernels } from "../gpu/kernel.ts";
 import { roofline } from "../gpu/roofline.ts";
@@ -162,8 +163,13 @@ interface Bench {
 /** The pass on a case with the user's kernel in it; null where the built-in is not dispatched. */
 async function prepareCase({ gpu, shader, target }: Bench, one: PassCase) {
   const prepared = await one.prepare(gpu);
-  const commands = captureCommands(gpu, target.variant, () => prepared.launch());
-  if (!commands.some(({ kernel }) => kernel.file === target.kernel)) return null;
+  const runsTarget = (commands: readonly Command[]) =>
+    commands.some(({ kernel }) => kernel.file === target.kernel);
+  let commands = captureCommands(gpu, target.variant, () => prepared.launch());
+  // A shape for which there is a kernel of its own: the general one can do it too.
+  if (!runsTarget(commands))
+    commands = captureCommands(gpu, target.variant, () => prepared.launch(), { specialized: false });
+  if (!runsTarget(commands)) return null;
   const replaced = commands.map((command) =>
     command.kernel.file === target.kernel ? substitute(command, shader) : command,
   );

@@ -30,6 +30,8 @@ export class Gpu {
   readonly adapter: AdapterFacts;
   /** Which files of a kernel with variants are used: as the features suggest, until the host has chosen. */
   variant: Variant;
+  /** Whether launchers may choose kernels that are made for some shapes alone; not where a user's kernel stands for the general one. */
+  specialized = true;
   readonly pipelines: Pipelines;
   readonly memory: DeviceMemory;
   readonly failures: DeviceFailures;

@@ -1,4 +1,5 @@
 /** Tiles of conv2d/grad-weight-patch.wgsl. */
+import type { Gpu } from "../gpu/gpu.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 
 /** What grad-weight-patch.wgsl takes as spec constants, the filter aside. */
@@ -24,7 +25,8 @@ const MOST_SUMS = 100;
 const MOST_WASTE = 1.5;
 
 /** The tile for a weight gradient; null where conv2d/grad-weight.wgsl is the better kernel: few input channels, a filter that is large or skips pixels. */
-export function gradWeightPatchTile(geometry: Conv2dGeometry): GradWeightPatchTile | null {
+export function gradWeightPatchTile(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPatchTile | null {
+  if (!gpu.specialized) return null;
   const { K, Q, R, S, stride } = geometry;
   if (stride > Math.min(R, S) || R > 7 || S > 7) return null;
   // 8 output channels of a thread read workgroup memory least; of 16 channels in all they would leave a workgroup 32 threads.
@@ -33,8 +35,8 @@ export function gradWeightPatchTile(geometry: Conv2dGeometry): GradWeightPatchTi
   const THREADS_M = (K <= 16 ? 16 : K <= 32 ? 32 : 64) / TM;
   let best: GradWeightPatchTile | null = null;
   let least = Number.POSITIVE_INFINITY;
+  // Rows of 4 pixels would take half of each 32 bytes that memory gives.
   for (const THREADS_C of [8, 16, 32])
-    // Rows of 4 pixels would take half of each 32 bytes that memory gives.
     for (const ROWS of [8, 4, 2])
       for (const COLUMNS of Q > 4 ? [16, 8] : [4]) {
         const tile = withLanes(geometry, { TM, THREADS_M, THREADS_C, ROWS, COLUMNS });

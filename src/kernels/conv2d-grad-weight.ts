@@ -117,7 +117,7 @@ const LEAST_PIXELS = 256;
 
 /** @returns null where the general kernel is the better one */
 function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
-  const tile = gradWeightPatchTile(geometry);
+  const tile = gradWeightPatchTile(gpu, geometry);
   if (tile === null) return null;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const grid = [Math.ceil(K / (tile.TM * tile.THREADS_M)), Math.ceil(C / tile.THREADS_C)] as const;

@@ -41,7 +41,7 @@ function tileOf(gpu: Gpu, geometry: Conv2dGeometry): { pixels: number; fits: boo
   });
   const narrow = gpu.variant === "narrow" ? gatherTile(geometry, false) : null;
   if (narrow) return block(narrow.ROWS, narrow.COLUMNS);
-  const patch = patchTile(geometry, false);
+  const patch = patchTile(gpu, geometry, false);
   if (patch) return block(patch.ROWS * patch.DOWN, 4 * patch.ACROSS);
   const { TN, THREADS_N } = tiledGather({ K, outputs: N * K * P * Q });
   return { pixels: TN * THREADS_N, fits: (P * Q) % (TN * THREADS_N) === 0 };

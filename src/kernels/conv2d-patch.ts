@@ -1,4 +1,5 @@
 /** Tiles of conv2d/forward-patch.wgsl. Sums run in the same order whatever the tile. */
+import type { Gpu } from "../gpu/gpu.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 
 /** What forward-patch.wgsl takes as spec constants, the filter aside. */
@@ -35,7 +36,8 @@ const chosen = new Map<string, PatchTile | null>();
  * The tile for a convolution of these sizes, as the kernel sees them; null where conv2d/forward.wgsl is the better kernel: filters
  * that skip pixels or do not fit, input gradients of a stride, outputs smaller than a thread's 4 columns.
  */
-export function patchTile(sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
+export function patchTile(gpu: Gpu, sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
+  if (!gpu.specialized) return null;
   const key = `${transposed} ${Object.values(sizes)}`;
   let tile = chosen.get(key);
   if (tile === undefined) {

@@ -106,7 +106,7 @@ interface Gather {
 
 function launchGather(gather: Gather): void {
   if (gather.buffers.y.gpu.variant === "narrow" && launchNarrow(gather)) return;
-  const tile = patchTile(gather.sizes, gather.transposed);
+  const tile = patchTile(gather.buffers.y.gpu, gather.sizes, gather.transposed);
   if (tile) launchPatch(gather, tile);
   else launchTiled(gather);
 }

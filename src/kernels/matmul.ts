@@ -8,7 +8,7 @@ const TILED = defineKernel({
   bindings: ["a", "b", "bias", "c"],
   overrides: ["TRANSPOSE_A", "TRANSPOSE_B", "PACKED_A", "PACKED_B", "BIAS", "ACCUMULATE"],
   params: ["rows", "columns", "depth", "steps"],
-  spec: ["PackA", "PackB", "TILE_M", "TILE_N", "TILE_K", "MICRO_M", "MICRO_N"],
+  spec: ["PackA", "PackB", "TILE_M", "TILE_N", "TILE_K", "MICRO_M", "MICRO_N", "UNROLL"],
 });
 
 const TILED_NARROW = defineKernel({
@@ -155,6 +155,8 @@ function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
   const { tile, slices: wanted } = options.cut ?? chooseCut(M, N, K);
   const steps = Math.ceil(K / wanted / tile.TILE_K);
   const slices = Math.ceil(K / (steps * tile.TILE_K));
+  // A divisor of K, so that the kernel need not test single terms.
+  const UNROLL = K % 4 === 0 ? 4 : K % 2 === 0 ? 2 : 1;
   const packedA = (transposeA ? M : K) % 4 === 0;
   const packedB = (transposeB ? K : N) % 4 === 0;
   const partial = slices > 1 ? empty(c.gpu, [slices, M, N], "f32", "matmul partial sums") : c;
@@ -169,7 +171,7 @@ function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
       ACCUMULATE: accumulate && slices === 1,
     },
     params: { rows: M, columns: N, depth: K, steps },
-    spec: { ...tile, PackA: packedA ? "vec4f" : "f32", PackB: packedB ? "vec4f" : "f32" },
+    spec: { ...tile, UNROLL, PackA: packedA ? "vec4f" : "f32", PackB: packedB ? "vec4f" : "f32" },
     workgroups: [Math.ceil(N / tile.TILE_N), Math.ceil(M / tile.TILE_M), slices],
     cost: { flops: cost.flops, bytes: cost.bytes + 4 * (slices - 1) * c.size },
   });

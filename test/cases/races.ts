@@ -112,6 +112,28 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 48, weight: 12, y: 72 },
     workgroups: [1, 1],
   },
+  "conv2d/forward-patch.wgsl": {
+    overrides: {
+      ...{ C: 3, H: 4, W: 4, K: 4, P: 4, Q: 4, PADDING: 0 },
+      ...{ TRANSPOSED: false, ACCUMULATE: false },
+    },
+    spec: {
+      ...{ R: 1, S: 1, STRIDE: 1, TM: 4, ROWS: 1, THREADS_M: 2, ACROSS: 1, DOWN: 4, IMAGES: 1 },
+      ...{ DEPTH: 2, ROW_QUADS: 1, IMAGE_QUADS: 4, MOMENTS: "true" },
+    },
+    params: { images: 1, channels: 3 },
+    sizes: { x: 48, weight: 12, y: 72 },
+    workgroups: [1, 1],
+  },
+  "conv2d/grad-weight-patch.wgsl": {
+    overrides: { C: 3, H: 4, W: 4, K: 4, P: 4, Q: 4, PADDING: 1 },
+    spec: {
+      ...{ R: 3, S: 3, STRIDE: 1, TM: 4, THREADS_M: 2, THREADS_C: 4, ROWS: 2, COLUMNS: 4, PATCH_LANES: 8 },
+    },
+    params: { tiles: 2, tiles_per_split: 2 },
+    sizes: { x: 48, dy: 64, partials: 108 },
+    workgroups: [1, 1, 1],
+  },
   "conv2d/grad-weight.wgsl": {
     overrides: convolution,
     spec: { TM: 4, TN: 4, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },
