@@ -69,7 +69,7 @@ fn main(
   }
   if (lane != 0u) { return; }
   let rank = seen[0].rank;
-  let loss = log(sum) + largest - target_logit;
+  let loss = log(sum) + (largest - target_logit);  // the difference first: it is small where the logits are large
   // x != x is folded to false by some compilers, so the exponent bits tell NaN and infinity.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(

@@ -44,7 +44,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let probability = exp(logits[start + k] - largest) / sum;
     dlogits[start + k] = weight * (probability - select(0.0, 1.0, k == label));
   }
-  let loss = log(sum) + largest - target_logit;
+  let loss = log(sum) + (largest - target_logit);  // the difference first: it is small where the logits are large
   // x != x is folded to false by some compilers, so the exponent bits tell NaN and infinity.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(

@@ -42,7 +42,7 @@ export function softmaxCrossEntropy(
 
     let sum = 0;
     for (let k = 0; k < classes; k++) sum += Math.exp(logits[row + k] - largest);
-    losses[n] = Math.log(sum) + largest - own;
+    losses[n] = Math.log(sum) + (largest - own);
     loss += weight * losses[n];
     for (let k = 0; k < classes; k++) {
       const probability = Math.exp(logits[row + k] - largest) / sum;

@@ -48,8 +48,9 @@ test.each(VARIANTS.flatMap((variant) => cases.map((one) => [variant, caseLabel(o
 
     const actual = await readFloats(rows);
     const column = (index: number) => Float32Array.from({ length: N }, (_, n) => actual[4 * n + index]!);
-    // log may err by 2⁻²¹ near 1 (WGSL); the differences of logits are rounded like the logits.
-    const lossBound = 2 ** -21 + probability + roundingBound({ terms: 2, scale: largest(logits) });
+    // log may err by 2⁻²¹ near 1 (WGSL); beyond that only differences of logits are rounded, however large the logits are.
+    const scale = largestDifference(logits, classes);
+    const lossBound = 2 ** -21 + probability + roundingBound({ terms: 2, scale });
     expectClose(column(3), expected.losses, { bound: lossBound, label: `${label} losses` });
     const weighted = expected.losses.map((loss, n) => loss * perSample[n]!);
     const weightedBound =
@@ -59,6 +60,49 @@ test.each(VARIANTS.flatMap((variant) => cases.map((one) => [variant, caseLabel(o
     expectClose(column(2), expected.top5, { bound: 0, label: `${label} top-5 hits` });
     await expectSameBits(dlogits, again.dlogits, "dlogits");
     await expectSameBits(rows, again.rows, "rows");
+  },
+);
+
+/** max_k logits[n, k] − min_k logits[n, k], over all rows. */
+function largestDifference(logits: Float32Array, classes: number): number {
+  let difference = 0;
+  for (let start = 0; start < logits.length; start += classes) {
+    const row = logits.subarray(start, start + classes);
+    difference = Math.max(difference, Math.max(...row) - Math.min(...row));
+  }
+  return difference;
+}
+
+// The offsets and differences are exact in float32, so that nothing but the kernel rounds.
+test.each(VARIANTS.flatMap((variant) => [2, 10, 100].map((classes) => [variant, classes] as const)))(
+  "%s, %i classes: the loss depends on differences of logits alone",
+  async (variant, classes) => {
+    gpu.variant = variant;
+    const differences = [0, -8, 16, 48];
+    for (const offset of [0, 1e2, 1e4, 1e6, 1e8, -1e8]) {
+      // The label's logit is `offset + difference`, all others are `offset`.
+      const logits = Float32Array.from({ length: 4 * classes }, (_, i) =>
+        i % classes === 0 ? offset + differences[Math.floor(i / classes)]! : offset,
+      );
+      // loss = log(e^d + classes − 1) − d
+      const expected = differences.map((d) => Math.log1p((classes - 1) * Math.exp(-d)));
+      const weights = { weight: 1, lastWeight: 1, lastStart: 4 };
+      const { rows } = softmaxCrossEntropy(
+        fromArray(gpu, logits, [4, classes]),
+        fromArray(gpu, new Uint32Array(4)),
+        weights,
+      );
+      const actual = await readFloats(rows);
+      differences.forEach((difference, n) => {
+        const error = Math.abs(actual[4 * n + 3]! - expected[n]!);
+        expect(error, `offset ${offset}, difference ${difference}`).toBeLessThanOrEqual(
+          1e-6 * Math.max(1, Math.abs(difference)),
+        );
+      });
+      expect(Math.abs(actual[3]! - Math.log(classes)), `${classes} equal logits`).toBeLessThan(
+        1e-6 * Math.log(classes),
+      );
+    }
   },
 );
 
