@@ -1,7 +1,7 @@
 // ghost-batch-norm/forward-dense: statistics and normalization in one pass, for layers without pixels (HW = 1).
 //
 //   mean[g,c]     = 1/M · Σ x[n,c]                      n ∈ ghost g,  M = samples of ghost g
-//   variance[g,c] = 1/M · Σ (x[n,c] − mean[g,c])²       (biased), in one pass around the group's first value
+//   variance[g,c] = 1/M · Σ (x[n,c] − mean[g,c])²       (biased), in one pass around a middle value (lib/shift)
 //   y[n,c]        = gamma · (x − mean) / √(variance + eps) + beta   [then relu]
 //
 // A lane owns four channels of one ghost, and ROWS lanes share its samples (1 on adapters of narrow subgroups, where
@@ -37,6 +37,7 @@ const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 // @import lib/rows-sum.wgsl
+// @import lib/shift.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
@@ -45,17 +46,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let q = min(own, QUADS - 1u);  // lanes past the last channel work along and write nothing
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = part.first * QUADS + q;
-  let shift = x[origin];
+  let shift = middle_of(
+    x[origin + first_place(part.samples) * QUADS],
+    x[origin + second_place(part.samples) * QUADS],
+    x[origin + third_place(part.samples) * QUADS],
+  );
 
   var sum = Element();
   var squares = Element();
   let trips = part.samples / (ROWS * ROW);
-  for (var trip = 0u; trip < trips; trip++) {
-    for (var j = 0u; j < ROW; j++) {
-      let d = x[origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS] - shift;
-      sum += d;
-      squares = fma(d, d, squares);
+  for (var block = 0u; block < trips; block += BLOCK) {
+    var block_sum = Element();
+    var block_squares = Element();
+    let block_end = min(trips, block + BLOCK);
+    for (var trip = block; trip < block_end; trip++) {
+      var trip_sum = Element();
+      var trip_squares = Element();
+      for (var j = 0u; j < ROW; j++) {
+        let d = x[origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS] - shift;
+        trip_sum += d;
+        trip_squares = fma(d, d, trip_squares);
+      }
+      block_sum += trip_sum;
+      block_squares += trip_squares;
     }
+    sum += block_sum;
+    squares += block_squares;
   }
   for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
     let d = x[origin + n * QUADS] - shift;

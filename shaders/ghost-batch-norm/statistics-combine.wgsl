@@ -1,14 +1,15 @@
 // ghost-batch-norm/statistics-combine: statistics of groups that `statistics` cut into splits.
 //
-//   mean = shift + Σ Σd / M      variance = Σ Σd² / M − (Σ Σd / M)²      Σ over the splits in order, d = x − shift
+//   mean = 1/M · Σ_s n_s · mean_s      variance = 1/M · Σ_s (squares_s + n_s · (mean_s − mean)²)      over the splits s in order
 //
-// with shift the group's first value and M its number of values, as statistics.wgsl has them.
-// Source:   Hoffer et al. 2017, Algorithm 1.
+// of n_s values each, M in all; the first sum is of distances from the first split's mean, which are small where |mean| ≫ σ.
+// Source:   Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1.
 // Dispatch: one lane per group: (ceil(G · C / WG_SIZE), 1, 1).
 
 override C: u32;        // channels
 override HW: u32;       // values in one channel of one sample
 override SPLITS: u32;   // pairs of `partials` in a group
+override WIDTH: u32;    // values that statistics.wgsl moves together
 override WG_SIZE: u32 = 64u;
 
 struct Params {
@@ -20,10 +21,9 @@ struct Params {
   total_channels: u32,  // columns of `statistics`
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;                       // [N, C, HW]
-@group(0) @binding(1) var<storage, read> partials: array<vec2f>;          // [G, C, SPLITS] of (Σd, Σd²)
-@group(0) @binding(2) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> partials: array<vec2f>;          // [G, C, SPLITS] of (mean, Σ (x − mean)²)
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
+@group(0) @binding(2) var<uniform> params: Params;
 
 alias Element = f32;
 // @import lib/ghost-batch-norm.wgsl
@@ -34,11 +34,25 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let g = id.x / C;
   let c = id.x % C;
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
-  var sums = vec2f();
+  let count = part.samples * HW;
+  let share = (count / WIDTH + SPLITS - 1u) / SPLITS * WIDTH;
+  let base = partials[id.x * SPLITS].x;
+  var sum = 0.0;
   for (var split = 0u; split < SPLITS; split++) {
-    sums += partials[id.x * SPLITS + split];
+    sum = fma(partials[id.x * SPLITS + split].x - base, values_of(split, share, count), sum);
   }
-  let moments = sums / f32(part.samples * HW);
+  let mean = base + sum / f32(count);
+  var squares = 0.0;
+  for (var split = 0u; split < SPLITS; split++) {
+    let moments = partials[id.x * SPLITS + split];
+    let d = moments.x - mean;
+    squares += fma(d * d, values_of(split, share, count), moments.y);
+  }
   let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
-  statistics[row + c] = vec2f(x[(part.first * C + c) * HW] + moments.x, variance_of(moments));
+  statistics[row + c] = vec2f(mean, squares / f32(count));
+}
+
+fn values_of(split: u32, share: u32, count: u32) -> f32 {
+  let start = min(count, split * share);
+  return f32(min(count, start + share) - start);
 }

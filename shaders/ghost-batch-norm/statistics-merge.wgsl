@@ -3,7 +3,7 @@
 //   mean[g,c]     = 1/T · Σ_t mean_t                                    over the T tiles of PIXELS values in ghost g
 //   variance[g,c] = 1/T · Σ_t (squares_t / PIXELS + (mean_t − mean[g,c])²)
 //
-// In one pass: with d = mean_t − shift, shift being the mean of the ghost's first tile, Σ (mean_t − mean)² = Σd² − T · (Σd/T)².
+// In one pass: with d = mean_t − shift, shift being a middle one of the means (lib/shift), Σ (mean_t − mean)² = Σd² − T · (Σd/T)².
 // Lanes lie along the channels, as the moments are stored; ROWS of them share the tiles of a ghost.
 // Source:   Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1, for parts of one size.
 // Dispatch: (ceil(C / COLUMNS), G, 1).
@@ -29,6 +29,7 @@ struct Params {
 
 alias Element = f32;
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/shift.wgsl
 // @import lib/rows-sum.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)
@@ -39,13 +40,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let tiles = part.samples * TILES;
   let origin = part.first * TILES * C + c;
-  let shift = moments[origin].x;
+  let shift = middle_of(
+    moments[origin + first_place(tiles) * C].x,
+    moments[origin + second_place(tiles) * C].x,
+    moments[origin + third_place(tiles) * C].x,
+  );
 
   var sum = vec4f();  // Σd, Σd², Σ squares
-  for (var t = lane.y; t < tiles; t += ROWS) {
-    let tile = moments[origin + t * C];
-    let d = tile.x - shift;
-    sum += vec4f(d, d * d, tile.y, 0.0);
+  for (var block = lane.y; block < tiles; block += BLOCK * ROWS) {
+    var block_sum = vec4f();
+    let block_end = min(tiles, block + BLOCK * ROWS);
+    for (var t = block; t < block_end; t += ROWS) {
+      let tile = moments[origin + t * C];
+      let d = tile.x - shift;
+      block_sum += vec4f(d, d * d, tile.y, 0.0);
+    }
+    sum += block_sum;
   }
   let whole = rows_sum(Rows(sum, vec4f()), lane).a / f32(tiles);
   if (lane.y == 0u && own < C) {

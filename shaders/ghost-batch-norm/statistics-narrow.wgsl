@@ -1,11 +1,11 @@
 // ghost-batch-norm/statistics-narrow: statistics.wgsl for adapters whose subgroups have 8 lanes (software).
 //
 //   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
-//   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased), in one pass around the group's first value
+//   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased), in one pass around a middle value (lib/shift)
 //
 // One subgroup is a workgroup: no workgroup memory and no barriers, which cost most there. Eight loads stand in a row
-// because a loop trip costs as much as a load; their sums are added to the total once per eight, which also keeps the
-// rounding error of long groups down.
+// because a loop trip costs as much as a load. Sums of eight loads are added up to sums of BLOCK trips, and those to the total, which
+// keeps the rounding error of long groups down.
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, 1).
 enable subgroups;
@@ -32,6 +32,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/shift.wgsl
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
@@ -41,21 +42,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
-  let shift = vec4f(x[origin]).x;
+  let shift = inner_mean(vec4f(middle_of(
+    x[origin + offset(first_place(count))],
+    x[origin + offset(second_place(count))],
+    x[origin + offset(third_place(count))],
+  )));
 
   var sum = Element();
   var squares = Element();
   let trips = count / (LANES * ROW);
-  for (var trip = 0u; trip < trips; trip++) {
-    var some = Element();
-    var someSquares = Element();
-    for (var j = 0u; j < ROW; j++) {
-      let d = x[origin + offset((trip * ROW + j) * LANES + lane)] - shift;
-      some += d;
-      someSquares = fma(d, d, someSquares);
+  for (var block = 0u; block < trips; block += BLOCK) {
+    var block_sum = Element();
+    var block_squares = Element();
+    let block_end = min(trips, block + BLOCK);
+    for (var trip = block; trip < block_end; trip++) {
+      var trip_sum = Element();
+      var trip_squares = Element();
+      for (var j = 0u; j < ROW; j++) {
+        let d = x[origin + offset((trip * ROW + j) * LANES + lane)] - shift;
+        trip_sum += d;
+        trip_squares = fma(d, d, trip_squares);
+      }
+      block_sum += trip_sum;
+      block_squares += trip_squares;
     }
-    sum += some;
-    squares += someSquares;
+    sum += block_sum;
+    squares += block_squares;
   }
   for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
     let d = x[origin + offset(i)] - shift;

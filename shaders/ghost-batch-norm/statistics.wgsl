@@ -3,10 +3,10 @@
 //   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
 //   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased)
 //
-// One pass: with d = x − shift, shift being the group's first value, mean = shift + Σd/M and variance = Σd²/M − (Σd/M)².
-// The shift lies within a few σ of the mean, so nothing cancels when |mean| ≫ σ, as it does in E[x²] − E[x]².
-// A group too large for one workgroup is cut into SPLITS: then the pairs (Σd, Σd²) are written as they are, to
-// [G, C, SPLITS, 2], and statistics-combine makes the statistics of them.
+// One pass: with d = x − shift, mean = shift + Σd/M and variance = Σd²/M − (Σd/M)². The shift is a middle value (lib/shift), so nothing
+// cancels when |mean| ≫ σ, as it does in E[x²] − E[x]², nor when one value is far from the others, whichever it is.
+// A group too large for one workgroup is cut into SPLITS: then the pairs (mean, Σ (x − mean)²) of each go to [G, C, SPLITS, 2],
+// and statistics-combine makes the statistics of them.
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, SPLITS).
 
@@ -33,6 +33,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/shift.wgsl
 // @import lib/workgroup-sum-pair.wgsl
 
 @compute @workgroup_size(WG_SIZE)
@@ -44,12 +45,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
   let share = (count + SPLITS - 1u) / SPLITS;
-  let end = min(count, (group.z + 1u) * share);
-  let shift = vec4f(x[origin]).x;
+  let start = min(count, group.z * share);
+  let end = min(count, start + share);
+  let shift = inner_mean(vec4f(middle_of(
+    x[origin + offset(first_place(count))],
+    x[origin + offset(second_place(count))],
+    x[origin + offset(third_place(count))],
+  )));
 
   var sum = Element();
   var squares = Element();
-  var i = group.z * share + lane;
+  var i = start + lane;
   for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
     for (var j = 0u; j < ROW; j++) {
       let d = x[origin + offset(i + j * WG_SIZE)] - shift;
@@ -67,10 +73,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let sums = workgroup_sum_pair(vec2f(dot(vec4f(sum), weights), dot(vec4f(squares), weights)), lane);
 
   if (lane == 0u) {
+    let values = f32(max((end - start) * WIDTH, 1u));
+    let moments = sums / values;
     if (SPLITS > 1u) {
-      statistics[(g * C + c) * SPLITS + group.z] = sums;
+      statistics[(g * C + c) * SPLITS + group.z] = vec2f(shift + moments.x, values * variance_of(moments));
     } else {
-      let moments = sums / f32(count * WIDTH);
       let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
       statistics[row + c] = vec2f(shift + moments.x, variance_of(moments));
     }

@@ -45,8 +45,8 @@ const STATISTICS_NARROW = defineKernel({
 
 const COMBINE = defineKernel({
   file: "ghost-batch-norm/statistics-combine.wgsl",
-  bindings: ["x", "partials", "statistics"],
-  overrides: ["C", "HW", "SPLITS"],
+  bindings: ["partials", "statistics"],
+  overrides: ["C", "HW", "SPLITS", "WIDTH"],
   params: PLACE,
 });
 
@@ -132,8 +132,8 @@ export function launchStatistics(
   });
   if (!partials) return;
   x.gpu.run(COMBINE, {
-    buffers: { x, partials, statistics },
-    overrides: { C, HW, SPLITS },
+    buffers: { partials, statistics },
+    overrides: { C, HW, SPLITS, WIDTH: spec.WIDTH },
     params,
     workgroups: [Math.ceil((G * C) / 64)],
     cost: { flops: 2 * partials.size, bytes: 4 * partials.size },

@@ -19,7 +19,6 @@ import {
   evaluateBatchNorm,
   ghostBatchNorm,
   ghostBatchNormGradients,
-  ghostRange,
   ghostStatistics,
 } from "../../src/reference/ghost-batch-norm.ts";
 import { randomData } from "../../src/reference/random-data.ts";
@@ -136,15 +135,8 @@ function layerStatistics(table: Float32Array, { C, ghosts }: Case) {
 function expectStatistics(table: Float32Array, c: Case, x: Float32Array) {
   const reference = ghostStatistics(x, c);
   const { mean, variance } = layerStatistics(table, c);
-  // One-pass sums are taken around each group's first value: what is rounded has the size of its distance, squared.
-  let spread = 0;
-  for (let g = 0; g < c.ghosts; g++) {
-    for (let channel = 0; channel < c.C; channel++) {
-      const i = g * c.C + channel;
-      const first = x[(ghostRange(g, c).start * c.C + channel) * c.HW];
-      spread = Math.max(spread, reference.variance[i] + (first - reference.mean[i]) ** 2);
-    }
-  }
+  // Sums are taken around a mean of some values, within a few σ of that of all.
+  const spread = 4 * largest(reference.variance);
   const meanBound = roundingBound({ terms: 1, scale: largest(reference.mean) + Math.sqrt(spread) });
   expectClose(mean, reference.mean, { bound: meanBound, label: `${name(c)} mean`, shape: [c.ghosts, c.C] });
   const varianceBound = roundingBound({ terms: 4, scale: spread });

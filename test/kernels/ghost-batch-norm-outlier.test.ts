@@ -1,0 +1,149 @@
+// Statistics where one value, or a few, lie far from the others: right to 1e-5 wherever they stand, in every kernel that computes them.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { runnableVariants } from "../../src/gpu/variant.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+import {
+  launchForward,
+  launchMergedStatistics,
+  launchStatistics,
+  partialsShape,
+} from "../../src/kernels/ghost-batch-norm.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { sizeOf } from "../../src/tensor/shape.ts";
+import { empty, fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+});
+
+/** What 2^20 values N(0, 1) with one of 1e4 have, to three digits; the test computes its own truth of what it draws. */
+const EXPECTED_VARIANCE = 96.4;
+
+interface Channels {
+  readonly samples: number;
+  readonly channels: number;
+  readonly pixels: number;
+}
+
+const EPS = 1e-5;
+
+function whole(samples: number) {
+  return {
+    ghosts: { ghostSize: samples, ghosts: 1, total: samples, firstGhost: 0 },
+    firstChannel: 0,
+    eps: EPS,
+    relu: false,
+  };
+}
+
+/** [mean, variance] of every channel in float64. */
+function truth(
+  x: Float32Array,
+  { samples, channels, pixels }: Channels,
+): { mean: number; variance: number }[] {
+  return Array.from({ length: channels }, (_, c) => {
+    const values = new Float64Array(samples * pixels);
+    for (let n = 0; n < samples; n++) {
+      for (let p = 0; p < pixels; p++) values[n * pixels + p] = x[(n * channels + c) * pixels + p]!;
+    }
+    const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+    return { mean, variance: values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length };
+  });
+}
+
+function nothing(shape: readonly number[]): Tensor {
+  return fromArray(gpu, new Float32Array(sizeOf(shape)).fill(Number.NaN), shape);
+}
+
+/** Each kernel by itself, to [1, channels, 2]. */
+const KERNELS = {
+  statistics: ({ x }: { x: Tensor }, { samples }: Channels, statistics: Tensor) => {
+    launchStatistics({ x, statistics }, whole(samples));
+  },
+  "statistics and combine": ({ x }: { x: Tensor }, { samples }: Channels, statistics: Tensor) => {
+    const shape = partialsShape(x, whole(samples).ghosts);
+    launchStatistics({ x, statistics, ...(shape && { partials: empty(gpu, shape) }) }, whole(samples));
+  },
+  "merge of moments": ({ host }: { host: Float32Array }, size: Channels, statistics: Tensor) => {
+    launchMergedStatistics({ moments: momentsOf(host, size), statistics }, whole(size.samples));
+  },
+  dense: ({ x }: { x: Tensor }, { samples, channels }: Channels, statistics: Tensor) => {
+    const gamma = fromArray(gpu, new Float32Array(channels).fill(1));
+    const beta = fromArray(gpu, new Float32Array(channels));
+    launchForward({ x, gamma, beta, statistics, y: empty(gpu, x.shape) }, whole(samples));
+  },
+};
+
+const TILE = 16;
+
+/** What a convolution leaves of tiles of 16 pixels: [N, tiles, C] of (mean, Σ (x − mean)²), rounded once. */
+function momentsOf(x: Float32Array, { samples, channels, pixels }: Channels) {
+  const tiles = pixels / TILE;
+  const moments = new Float32Array(samples * tiles * channels * 2);
+  for (let i = 0; i < samples * channels * tiles; i++) {
+    const values = Array.from(x.subarray(i * TILE, (i + 1) * TILE));
+    const mean = values.reduce((sum, v) => sum + v, 0) / TILE;
+    const [n, c, tile] = [Math.floor(i / tiles / channels), Math.floor(i / tiles) % channels, i % tiles];
+    const at = 2 * ((n * tiles + tile) * channels + c);
+    moments[at] = mean;
+    moments[at + 1] = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+  }
+  return { tensor: fromArray(gpu, moments, [samples, tiles, channels, 2]), pixels: TILE };
+}
+
+const LARGE = { samples: 1024, channels: 1, pixels: 1024 };
+const KERNEL_CASES: { kernel: keyof typeof KERNELS; size: Channels }[] = [
+  { kernel: "statistics", size: LARGE },
+  { kernel: "statistics and combine", size: LARGE },
+  { kernel: "merge of moments", size: LARGE },
+  { kernel: "statistics", size: { samples: 1000, channels: 2, pixels: 49 } }, // planes of no whole vec4
+  { kernel: "statistics", size: { samples: 63, channels: 2, pixels: 4 } },
+  { kernel: "dense", size: { samples: 128, channels: 4, pixels: 1 } },
+  { kernel: "dense", size: { samples: 63, channels: 4, pixels: 1 } },
+  { kernel: "dense", size: { samples: 4096, channels: 4, pixels: 1 } },
+];
+
+/** Where in the flat values of a channel the far ones stand, by name. */
+const PLACES: Record<string, (count: number) => number[]> = {
+  none: () => [],
+  "the first": () => [0],
+  "the sixth": () => [5],
+  "the last": (count) => [count - 1],
+  "one in the middle": (count) => [Math.floor(count / 2) + 3],
+  "the first eight": () => [0, 1, 2, 3, 4, 5, 6, 7],
+};
+
+describe.each(KERNEL_CASES)(
+  "$kernel of $size.samples × $size.channels × $size.pixels",
+  ({ kernel, size }) => {
+    test.each([100, 1e4, 2e4, 1e5])("values of %d", async (far) => {
+      const { samples, channels, pixels } = size;
+      const shape = pixels === 1 ? [samples, channels] : [samples, channels, pixels];
+      const normals = randomData(7).normals(samples * channels * pixels);
+      for (const [place, positions] of Object.entries(PLACES)) {
+        const host = normals.slice();
+        for (const i of positions(samples * pixels)) {
+          host[Math.floor(i / pixels) * channels * pixels + (i % pixels)] = far; // of channel 0
+        }
+        const expected = truth(host, size);
+        for (const variant of runnableVariants(gpu)) {
+          gpu.variant = variant;
+          const statistics = nothing([1, channels, 2]);
+          KERNELS[kernel]({ x: fromArray(gpu, host, shape), host }, size, statistics);
+          const found = await readFloats(statistics);
+          expected.forEach(({ mean, variance }, c) => {
+            const label = `${variant}, ${place}, channel ${c}`;
+            expect(Math.abs(found[2 * c]! - mean) / Math.sqrt(variance), `${label}: mean`).toBeLessThan(1e-5);
+            expect(Math.abs(found[2 * c + 1]! / variance - 1), `${label}: variance`).toBeLessThan(1e-5);
+          });
+          if (size === LARGE && far === 1e4 && place.includes("first") && positions(1).length === 1) {
+            expect(found[1]).toBeCloseTo(EXPECTED_VARIANCE, 0);
+          }
+        }
+      }
+    });
+  },
+);
