@@ -53,10 +53,10 @@ const epoch = planEpoch({
 });
 const { stepsPerEpoch } = epoch;
 const regime = planRegime({ base, batchSize, referenceBatchSize: 64, stepsPerEpoch, rule: "sqrt" });
-const state = materialize(gpu, new SmallNetwork(), { seed: 1, maximumGhosts: epoch.full?.ghosts ?? 1 });
+const state = materialize(gpu, new SmallNetwork(), { seed: 1, maximumGhosts: epoch.maximumGhosts });
 const trainer = await Trainer.create(gpu, state, uploadDataset(gpu, dataset), {
   ...{ regime, epoch, partial: "exact", running: { rule: "mean", momentum: 0.1 } },
-  ...{ seed: 1, clipNorm: 0, augment: false, evaluateEvery: 1, evaluationBatch: 500, logEvery: 50 },
+  ...{ seed: 1, clipNorm: 0, augmentation: false, evaluateEvery: 1, evaluationBatch: 500, logEvery: 50 },
   memoryBytes: 2 ** 29,
 });
 for await (const event of trainer.run()) {

@@ -167,7 +167,7 @@ export function prepareStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<St
   const running = { rule: "mean", momentum: 0.1 } as const;
   const tensors = { order, log: persistent(gpu, [1, 8]), step: step.tensor };
   const input = gatherTraining(state, data, tensors, true);
-  const body = () => trainingStep(state, tensors, layout, { maximumSlab: batch, running, input });
+  const body = () => trainingStep(state, tensors, layout, { slabSamples: batch, running, input });
   return { body, step, parameters: parameterCount(model) };
 }
 

@@ -9,7 +9,7 @@ import { GpuSession } from "../host/node/gpu-session.ts";
 import { type ExperimentRecord, RECORD_SUFFIX } from "../report/experiment-record.ts";
 import { costsOf, measureRate, type RunCost } from "../run/cost.ts";
 import { RunControl } from "../run/run-control.ts";
-import type { RunSpec } from "../run/run-spec.ts";
+import { ghostSizeOf, type RunSpec } from "../run/run-spec.ts";
 import { type FinishedRun, finishedRun, runOnce } from "../run/runner.ts";
 import { specHash } from "../run/spec-hash.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
@@ -94,7 +94,7 @@ export async function dryRun(
     table.push([
       runs[i]!.title,
       spec.batchSize,
-      spec.ghostSize ?? spec.batchSize,
+      ghostSizeOf(spec),
       formatCount(stepsPerEpoch),
       formatNumber(epochs),
       formatCount(steps),

@@ -16,7 +16,7 @@ import type { StreamedDataset, StreamedSplit } from "./streamed.ts";
 export async function placeDataset(
   gpu: Gpu,
   dataset: ImageDataset | StreamedDataset,
-  options: { seed: number; augment: boolean; window: { train: number; test: number } },
+  options: { seed: number; augmentation: boolean; window: { train: number; test: number } },
 ): Promise<ResidentDataset> {
   return isImageDataset(dataset) ? uploadDataset(gpu, dataset) : openStreams(gpu, dataset, options);
 }
@@ -33,14 +33,18 @@ export function isImageDataset(dataset: ImageDataset | StreamedDataset): dataset
 async function openStreams(
   gpu: Gpu,
   dataset: StreamedDataset,
-  { seed, augment, window }: { seed: number; augment: boolean; window: { train: number; test: number } },
+  {
+    seed,
+    augmentation,
+    window,
+  }: { seed: number; augmentation: boolean; window: { train: number; test: number } },
 ): Promise<ResidentDataset> {
   const imageShape = [dataset.channels, dataset.height, dataset.width] as const;
   const open = (part: "train" | "test") =>
     openSplit(gpu, dataset[part], {
       imageShape,
       seed,
-      augment: augment && part === "train",
+      augmentation: augmentation && part === "train",
       window: window[part],
     });
   return {
@@ -57,13 +61,13 @@ async function openStreams(
 async function openSplit(
   gpu: Gpu,
   split: StreamedSplit,
-  options: { imageShape: readonly number[]; seed: number; augment: boolean; window: number },
+  options: { imageShape: readonly number[]; seed: number; augmentation: boolean; window: number },
 ): Promise<ResidentSplit> {
-  const { imageShape, seed, augment } = options;
+  const { imageShape, seed, augmentation } = options;
   const window = Math.min(options.window, split.count);
   const images = persistent(gpu, [window, ...imageShape], { dtype: "u8", label: "images of a batch" });
   const labels = fromArray(gpu, new Uint32Array(window), [window], "labels of a batch");
-  const source = await split.open({ seed, augment });
+  const source = await split.open({ seed, augmentation });
   const feed: Feed = {
     announce: (epoch, order) => source.announce(epoch, order),
     write: async (epoch, samples) => {

@@ -2,7 +2,7 @@
  * What a data set that is too large for memory is to the rest of the program: a source of batches that are made while the
  * network trains.
  *
- *   const source = await dataset.train.open({ seed, augment: true });
+ *   const source = await dataset.train.open({ seed, augmentation: true });
  *   source.announce(epoch, order);                                  // once an epoch: decoding starts
  *   const { images, labels, waitMs } = await source.next(epoch, order.subarray(first, first + n));
  *
@@ -26,7 +26,7 @@ export interface StreamedSplit {
 export interface StreamOptions {
   readonly seed: number;
   /** Random crop and mirror; otherwise the middle of each image. */
-  readonly augment: boolean;
+  readonly augmentation: boolean;
   /** Images that are decoded, or being decoded, ahead of those asked for. Default 512: 77 MB of 224 × 224. */
   readonly ahead?: number;
 }

@@ -146,11 +146,11 @@ class ImageStream implements BatchSource {
 
   #crop({ height, width }: Pixels, epoch: number, sample: number): Crop {
     const { crop } = this.#geometry;
-    const { seed, augment } = this.#options;
+    const { seed, augmentation } = this.#options;
     const rows = height - crop;
     const columns = width - crop;
     const square = { height: crop, width: crop };
-    if (!augment) return { ...square, top: rows >> 1, left: columns >> 1, mirrored: false };
+    if (!augmentation) return { ...square, top: rows >> 1, left: columns >> 1, mirrored: false };
     // The words have the meanings that shaders/batch/gather.wgsl gives them.
     const [x, y, z] = pcg4d(seed, STREAMS.augmentation, epoch, sample);
     return {

@@ -6,6 +6,7 @@
 import type { ResidentDataset } from "../data/resident.ts";
 import { Arena } from "../gpu/recording.ts";
 import type { ModelState } from "../nn/model-state.ts";
+import { ghostSizeOf } from "../run/run-spec.ts";
 import { boundedInteger, pcg4d, STREAMS } from "../support/random.ts";
 import { fitLine, mean, standardDeviation } from "../support/statistics.ts";
 import { GradientMoments } from "./gradient-noise-scale.ts";
@@ -69,9 +70,11 @@ export async function measureCovariance(
   // The largest first: the others find room in its memory.
   for (const batchSize of [...batchSizes].sort((a, b) => b - a)) {
     const options = {
-      ...{ batchSize, arena, ...(memoryBytes !== undefined && { memoryBytes }) },
-      ghostSize: Math.min(ghostSize ?? batchSize, batchSize),
+      batchSize,
+      ghostSize: Math.min(ghostSizeOf({ ghostSize, batchSize }), batchSize),
       gradientNoise: gradientNoise(batchSize),
+      memoryBytes,
+      arena,
     };
     probes.set(batchSize, await GradientProbe.create(state, data, options));
   }

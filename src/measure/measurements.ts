@@ -1,5 +1,6 @@
 /** The measurements of `measure`: each at one point, with its numbers as plain JSON and as lines of text. */
 import { describeDirections } from "../report/describe-measurement.ts";
+import { ghostSizeOf } from "../run/run-spec.ts";
 import { drawBatch, measureCovariance } from "./covariance.ts";
 import { GradientMoments, meanToDeviation, noiseScale } from "./gradient-noise-scale.ts";
 import { COVARIANCE_GHOSTS, LOSS_SAMPLES, type MeasuredPoint } from "./point.ts";
@@ -114,6 +115,8 @@ async function measureNoiseScale(
 
 /** Ghosts of the larger batch whose ratio is measured; a ratio of two sums needs more batches than a slope does, too. */
 const GROUP = 4;
+/** Small batches in the large one of the paper, 4096 / 128. */
+const LARGE = 32;
 
 async function measureRatio(
   { state, data, spec, ghostSize: ghost }: MeasuredPoint,
@@ -139,13 +142,11 @@ async function measureRatio(
   }
   const squaredGradient = moments.squaredMean - moments.trace / moments.count;
   const scale = squaredGradient > 0 ? (moments.trace * ghost) / squaredGradient : null;
+  const extrapolated = scale === null ? null : meanToDeviation(LARGE * ghost, scale);
   const ratios = [
     { batchSize: ghost, ratio: ratioOf(squaredGradient, moments.trace), measured: true },
     { batchSize: GROUP * ghost, ratio: ratioOf(squaredGradient, grouped.trace), measured: true },
-    {
-      ...{ batchSize: 32 * ghost, measured: false },
-      ratio: scale === null ? null : meanToDeviation(32 * ghost, scale),
-    },
+    { batchSize: LARGE * ghost, ratio: extrapolated, measured: false },
   ];
   const lines =
     scale === null
@@ -173,7 +174,7 @@ function ratioOf(squaredGradient: number, trace: number): number | null {
 
 /** The loss that the run was trained on: normalized in its own ghosts, or over its whole batch where it had none. */
 async function lossProbe({ state, data, spec }: MeasuredPoint) {
-  const ghost = Math.min(spec.ghostSize ?? spec.batchSize, LOSS_SAMPLES);
+  const ghost = Math.min(ghostSizeOf(spec), LOSS_SAMPLES);
   const wanted = Math.min(LOSS_SAMPLES, data.train.count);
   const batchSize = Math.max(ghost, wanted - (wanted % ghost));
   const probe = await GradientProbe.create(state, data, {

@@ -8,11 +8,11 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { type ModelState, materialize } from "../nn/model-state.ts";
 import { loadStateDict, type StateTensor } from "../nn/state-dict.ts";
 import { specOfRun } from "../run/config-file.ts";
-import { dataOptions, trainOptions } from "../run/execute.ts";
 import { inMemory } from "../run/in-memory.ts";
 import type { PlannedRun } from "../run/plan-run.ts";
 import { prepareRun } from "../run/prepare.ts";
 import type { RunSpec } from "../run/run-spec.ts";
+import { dataOptions, trainerOptions } from "../run/trainer-options.ts";
 import { readSafetensors } from "../storage/safetensors.ts";
 import { Trainer } from "../train/trainer.ts";
 
@@ -32,14 +32,14 @@ export const LOSS_SAMPLES = 2048;
 export const COVARIANCE_GHOSTS = 64;
 
 /** Samples that are normalized together where a ghost is measured. */
-export function ghostSizeOf({ ghostSize, referenceBatchSize, batchSize }: RunSpec): number {
+export function measuredGhostSize({ ghostSize, referenceBatchSize, batchSize }: RunSpec): number {
   return ghostSize ?? Math.min(referenceBatchSize, batchSize);
 }
 
 /** Ghosts of the largest batch that is measured, or trained on before. */
 function maximumGhosts({ spec, epoch }: PlannedRun): number {
-  const measured = Math.max(COVARIANCE_GHOSTS, Math.ceil(LOSS_SAMPLES / ghostSizeOf(spec)));
-  return Math.max(measured, epoch.full?.ghosts ?? 0, epoch.last.ghosts);
+  const measured = Math.max(COVARIANCE_GHOSTS, Math.ceil(LOSS_SAMPLES / measuredGhostSize(spec)));
+  return Math.max(measured, epoch.maximumGhosts);
 }
 
 /** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
@@ -54,7 +54,7 @@ export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {
   }
   await loadStateDict(state, weights, path);
   const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
-  const point = { state, data, spec, ghostSize: ghostSizeOf(spec) };
+  const point = { state, data, spec, ghostSize: measuredGhostSize(spec) };
   return { ...point, description: `the final weights of ${folder}` };
 }
 
@@ -69,10 +69,10 @@ export async function pointAfter(
   const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
   const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
   const description = `${spec.model} with batches of ${spec.batchSize} after ${epochs} epochs`;
-  const point = { state, data, spec, ghostSize: ghostSizeOf(spec) };
+  const point = { state, data, spec, ghostSize: measuredGhostSize(spec) };
   if (epochs === 0) return { ...point, description: `${spec.model} before training` };
   const steps = Math.round(epochs * prepared.regime.stepsPerEpoch);
-  const trainer = await Trainer.create(gpu, state, data, trainOptions(prepared));
+  const trainer = await Trainer.create(gpu, state, data, trainerOptions(prepared));
   const events = trainer.run(0, ({ step }) => step < steps);
   while (!(await events.next()).done);
   return { ...point, description };

@@ -19,7 +19,7 @@ export interface ProbeOptions {
   /** Samples that are normalized together. */
   readonly ghostSize: number;
   /** Bytes that the tensors of a batch may take; larger ones go through in slabs of whole ghosts. As of a run by default. */
-  readonly memoryBytes?: number;
+  readonly memoryBytes?: number | undefined;
   /** Memory that probes share which are not asked at the same time. */
   readonly arena?: Arena;
   /** σ of the factors z_n ~ N(1, σ²) on samples' gradients; none by default. */
@@ -78,16 +78,16 @@ export class GradientProbe {
     };
     const all = { ...tensors, step: step.tensor };
     const input = gatherTraining(state, data, all, false);
-    const gradient = (maximumSlab: number) => () =>
-      batchGradient(state, all, layout, { maximumSlab, input, gradientNoise });
-    const maximumSlab = chooseSlab(
+    const gradient = (slabSamples: number) => () =>
+      batchGradient(state, all, layout, { slabSamples, input, gradientNoise });
+    const slabSamples = chooseSlab(
       layout,
       memoryBytes,
       (_, samples) => planRecording(gpu, gradient(samples)).bytes,
     );
     const recordings = {
-      gradient: await record(gpu, arena, "gradient", gradient(maximumSlab)),
-      loss: await record(gpu, arena, "loss", () => batchLoss(state, all, layout, { maximumSlab, input })),
+      gradient: await record(gpu, arena, "gradient", gradient(slabSamples)),
+      loss: await record(gpu, arena, "loss", () => batchLoss(state, all, layout, { slabSamples, input })),
     };
     return new GradientProbe(state, { layout, recordings, tensors, step });
   }

@@ -1,7 +1,7 @@
 /** Figure 4 of Hoffer et al. 2017 (appendix B): random directions from the first weights, at three ranges. */
 import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { ghostSizeOf, pointAfter } from "../measure/point.ts";
+import { measuredGhostSize, pointAfter } from "../measure/point.ts";
 import { GradientProbe } from "../measure/probe.ts";
 import { type DirectionMeasurement, measureDirections } from "../measure/random-directions.ts";
 import { dataFactsOf, forwardFlopsOf } from "../run/cost.ts";
@@ -35,7 +35,7 @@ export async function figure4Cost(
   const { row, scale, seed, images } = choice;
   const spec = cellSpec(row, { column: "SB", scale, seed, images });
   const { count } = await dataFactsOf(spec, load);
-  const samples = batchOf(choice, ghostSizeOf(spec), count);
+  const samples = batchOf(choice, measuredGhostSize(spec), count);
   const losses = directions * Object.keys(RANGES).length;
   return { losses, samples, flops: losses * samples * (await forwardFlopsOf(gpu, spec, load)) };
 }

@@ -28,7 +28,10 @@ function alexnetRow(large: LargeBatch): Row {
         ghost: 4,
         warmupSteps: 1,
         base: {
-          ...{ ...base, width: 256, momentumReset: "never", epochs: 1 },
+          ...base,
+          width: 256,
+          momentumReset: "never",
+          epochs: 1,
           subset: { train: 64, test: 32, seed: 0 },
         },
       },

@@ -106,57 +106,24 @@ const CROWDED = 150;
 
 /** Curves with bands or error bars where there are several runs; other sources and what is computed are dashed. */
 export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpec {
-  const { title, x, y, series, legend, ordered = false, points = false } = options;
+  const { title, x, y, series, points = false } = options;
   const sources = [...new Set(data.map(({ source }) => source))];
-  const shades = ordered ? spread(RAMP, series.length) : UNORDERED;
-  const dashes =
-    options.dashes ??
-    (series.length > shades.length
-      ? series.map((_, i) => DASHES[Math.floor(i / shades.length) % DASHES.length]!)
-      : null);
-  const bySeries = { field: "series", type: "nominal", title: legend, sort: null, legend: LEGEND };
-  const color = {
-    ...bySeries,
-    scale: { domain: series, range: series.map((_, i) => shades[i % shades.length]!) },
-  };
-  const dash = dashes
-    ? { ...bySeries, scale: { domain: series, range: dashes } }
-    : {
-        field: "source",
-        type: "nominal",
-        scale: { domain: sources, range: sources.map(dashOf) },
-        title: null,
-        legend: { symbolType: "stroke", symbolStrokeWidth: 2, symbolSize: 260 },
-      };
+  const { color, dash, dashedSeries } = seriesScales(sources, options);
   const extent = (of: (datum: Datum) => readonly (number | null | undefined)[]) => data.flatMap(of);
-  const xAxis = channel(
-    "x",
-    x,
-    extent((datum) => [datum.x]),
-  );
-  const yAxis = channel(
-    "y",
-    y,
-    extent((datum) => [datum.y]),
-  );
-  const tooltip = [
-    { field: "series", title: legend },
-    { field: "source", title: "source" },
-    { field: "x", type: "quantitative", title: x.title, format: ".5~g" },
-    { field: "y", type: "quantitative", title: y.title, format: ".4~g" },
-  ];
+  const xs = extent((datum) => [datum.x]);
+  const ys = extent((datum) => [datum.y]);
+  const place = { x: channel("x", x, xs), y: channel("y", y, ys), color };
+  // A good fit would hide on the line that it fits.
+  const fitted = !dashedSeries && sources.includes(COMPUTED);
+  const paler = { condition: { test: `datum.source === ${JSON.stringify(OURS)}`, value: 0.4 }, value: 1 };
+  const encoding = {
+    ...place,
+    ...((dashedSeries || sources.length > 1) && { strokeDash: dash }),
+    ...(fitted && { opacity: paler }),
+  };
   const spreads = data.some(
     ({ low, high, y: center }) => low !== undefined && (low !== center || high !== center),
   );
-  const range = { x: xAxis, y: { ...yAxis, field: "low" }, y2: { field: "high" }, color };
-  // A good fit would hide on the line that it fits.
-  const fitted = !dashes && sources.includes(COMPUTED);
-  const paler = { condition: { test: `datum.source === ${JSON.stringify(OURS)}`, value: 0.4 }, value: 1 };
-  const encoding = {
-    ...{ x: xAxis, y: yAxis, color },
-    ...((dashes || sources.length > 1) && { strokeDash: dash }),
-    ...(fitted && { opacity: paler }),
-  };
   const crowded = data.length > CROWDED * series.length;
   return {
     $schema: SCHEMA,
@@ -165,37 +132,71 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
     height: HEIGHT,
     data: { values: y.log ? aboveZero(data) : data },
     layer: [
-      ...(spreads
-        ? [
-            {
-              transform: [{ filter: "isValid(datum.low)" }],
-              // A band would hide that there is nothing between a few marked points.
-              mark: points
-                ? { type: "rule", strokeWidth: 1.5, clip: true }
-                : { type: "area", opacity: 0.18, clip: true },
-              encoding: range,
-            },
-          ]
-        : []),
+      ...(spreads ? [spreadLayer(place, points)] : []),
       {
         params: [{ name: "zoom", select: "interval", bind: "scales" }],
         mark: { type: "line", strokeWidth: 1.8, invalid: "break-paths-show-path-domains", clip: true },
         encoding,
       },
-      // A single point between two gaps has no line: marks show it, and carry the tooltip.
-      {
-        transform: [{ filter: `isValid(datum.y) && datum.source !== ${JSON.stringify(COMPUTED)}` }],
-        mark: {
-          type: "point",
-          filled: true,
-          size: points ? 34 : crowded ? 3 : 16,
-          opacity: points ? 0.9 : 0.35,
-          clip: true,
-        },
-        encoding: { x: xAxis, y: yAxis, color, tooltip },
-      },
+      markLayer({ ...place, tooltip: tooltipOf(options) }, points, crowded),
     ],
     config: CONFIG,
+  };
+}
+
+/** Colours of the series, and dashes: of the series where they need them, else of the sources. */
+function seriesScales(
+  sources: readonly string[],
+  { series, legend, ordered = false, dashes: given }: CurvesOptions,
+) {
+  const shades = ordered ? spread(RAMP, series.length) : UNORDERED;
+  const many = series.length > shades.length;
+  const dashOfSeries = (_: string, i: number) => DASHES[Math.floor(i / shades.length) % DASHES.length]!;
+  const dashes = given ?? (many ? series.map(dashOfSeries) : null);
+  const bySeries = { field: "series", type: "nominal", title: legend, sort: null, legend: LEGEND };
+  const range = series.map((_, i) => shades[i % shades.length]!);
+  const color = { ...bySeries, scale: { domain: series, range } };
+  const bySource = {
+    field: "source",
+    type: "nominal",
+    scale: { domain: sources, range: sources.map(dashOf) },
+    title: null,
+    legend: { symbolType: "stroke", symbolStrokeWidth: 2, symbolSize: 260 },
+  };
+  const dash = dashes ? { ...bySeries, scale: { domain: series, range: dashes } } : bySource;
+  return { color, dash, dashedSeries: dashes !== null };
+}
+
+function tooltipOf({ x, y, legend }: CurvesOptions) {
+  return [
+    { field: "series", title: legend },
+    { field: "source", title: "source" },
+    { field: "x", type: "quantitative", title: x.title, format: ".5~g" },
+    { field: "y", type: "quantitative", title: y.title, format: ".4~g" },
+  ];
+}
+
+/** From the lowest to the highest run: a band, or bars, as a band would hide that there is nothing between a few marked points. */
+function spreadLayer({ x, y, color }: { x: object; y: object; color: object }, bars: boolean) {
+  return {
+    transform: [{ filter: "isValid(datum.low)" }],
+    mark: bars ? { type: "rule", strokeWidth: 1.5, clip: true } : { type: "area", opacity: 0.18, clip: true },
+    encoding: { x, y: { ...y, field: "low" }, y2: { field: "high" }, color },
+  };
+}
+
+/** Marks at every point: a single one between two gaps has no line. They carry the tooltip. */
+function markLayer(encoding: object, points: boolean, crowded: boolean) {
+  return {
+    transform: [{ filter: `isValid(datum.y) && datum.source !== ${JSON.stringify(COMPUTED)}` }],
+    mark: {
+      type: "point",
+      filled: true,
+      size: points ? 34 : crowded ? 3 : 16,
+      opacity: points ? 0.9 : 0.35,
+      clip: true,
+    },
+    encoding,
   };
 }
 

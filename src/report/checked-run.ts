@@ -3,7 +3,7 @@ import { type RunData, readRun } from "../storage/read-run.ts";
 import { DataError } from "../support/errors.ts";
 
 /** Numbers of a summary that every finished run has. */
-const REQUIRED = ["accuracy", "best", "steps", "samples", "flops", "seconds", "batchNormGroup"] as const;
+const REQUIRED = ["accuracy", "best", "steps", "samples", "flops", "seconds", "ghostSize"] as const;
 /** Those that are null where they overflowed: JSON has no infinity. */
 const NULLABLE = ["distanceFirst", "distanceAll"] as const;
 

@@ -46,8 +46,12 @@ const SeriesOfRecord = z.looseObject({
 });
 const Adapter = z.looseObject({ name: text }).transform(({ name }) => name);
 const Record = z.looseObject({
-  ...{ kind: text, id: text, title: text, command: text, scale: text },
   format: z.literal(1),
+  kind: text,
+  id: text,
+  title: text,
+  command: text,
+  scale: text,
   notes: z.array(text).default([]),
   series: z.array(SeriesOfRecord),
   adapter: z.union([text, Adapter]).optional(),

@@ -56,7 +56,7 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
       record.scale,
       meanAndSpread(of("distanceFirst")),
       meanAndSpread(of("distanceAll")),
-      count("batchNormGroup"),
+      count("ghostSize"),
       count("steps"),
       count("samples"),
       loaded.length === 0 ? "" : formatQuantity(first("flops"), "FLOP"),

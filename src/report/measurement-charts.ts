@@ -150,10 +150,9 @@ export function covariance(data: readonly CovarianceData[]): Illustration {
           return { series: nameOf(curve), source: OURS, x, y, ...bar };
         }),
       ),
-      ...reference.map(({ batchSize: x }) => ({
-        ...{ series: law, source: COMPUTED },
-        ...{ x, y: reference[0]!.scaled },
-      })),
+      ...reference.map(({ batchSize: x }): Datum => {
+        return { series: law, source: COMPUTED, x, y: reference[0]!.scaled };
+      }),
     ],
     {
       title,

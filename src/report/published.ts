@@ -54,6 +54,13 @@ export const DISTANCE_WITH_CURES: Readonly<
   },
 };
 
+/** Epochs that the medians of Figure 1b are taken over. */
+const SPANS = [
+  { from: 20, to: 40 },
+  { from: 60, to: 80 },
+  { from: 84, to: 100 },
+];
+
 /** Figure 1b: medians of the validation error over epochs, percent. */
 export const VALIDATION_ERROR: readonly { batchSize: number; from: number; to: number; error: number }[] = [
   [64, 15.0, 13.6, 6.9],
@@ -63,15 +70,7 @@ export const VALIDATION_ERROR: readonly { batchSize: number; from: number; to: n
   [1024, 20.9, 16.1, 10.3],
   [2048, 25.4, 19.3, 12.7],
 ].flatMap(([batchSize, ...errors]) =>
-  errors.map((error, i) => ({
-    batchSize: batchSize!,
-    error,
-    ...[
-      { from: 20, to: 40 },
-      { from: 60, to: 80 },
-      { from: 84, to: 100 },
-    ][i]!,
-  })),
+  errors.map((error, i) => ({ batchSize: batchSize!, error, ...SPANS[i]! })),
 );
 
 /** Figure 4: spread of the loss along random directions against the distance. */

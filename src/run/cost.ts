@@ -10,12 +10,12 @@ import { parameterCount } from "../nn/module.ts";
 import { partitionBatch, samplesOfSteps } from "../train/ghosts.ts";
 import type { RegimePhase } from "../train/regime.ts";
 import { Trainer } from "../train/trainer.ts";
-import { dataOptions, trainOptions } from "./execute.ts";
 import { batchStages } from "./growing-batch.ts";
 import { type OutlinedStep, outlineStep } from "./outlined-step.ts";
 import { type DataFacts, planRun } from "./plan-run.ts";
 import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
+import { dataOptions, trainerOptions } from "./trainer-options.ts";
 
 export interface RunCost {
   readonly spec: RunSpec;
@@ -116,7 +116,7 @@ function plannedFlops(
   const samples = Math.min(COUNTED_BATCH, facts.count);
   const { result } = gpu.planOnly(() => {
     const running = { rule: spec.runningRule, momentum: spec.runningMomentum };
-    const options = { augment: spec.augmentation, running, maximumGhosts: 1 };
+    const options = { augmentation: spec.augmentation, running, maximumGhosts: 1 };
     return planOf(outlineStep(gpu, { model, spec }, facts, options), samples);
   });
   return result.cost.flops / samples;
@@ -129,14 +129,11 @@ function plannedFlops(
 export async function measureRate(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<number | null> {
   if (isStreamed(spec.dataset)) return null;
   const prepared = await prepareRun({ ...spec, batchGrowth: false }, load);
-  const { full, last } = prepared.epoch;
   return gpu.lifetime(async () => {
-    const state = materialize(gpu, prepared.model, {
-      seed: 0,
-      maximumGhosts: Math.max(full?.ghosts ?? 0, last.ghosts),
-    });
+    const { maximumGhosts } = prepared.epoch;
+    const state = materialize(gpu, prepared.model, { seed: 0, maximumGhosts });
     const data = await placeDataset(gpu, prepared.dataset, dataOptions(prepared));
-    const trainer = await Trainer.create(gpu, state, data, trainOptions(prepared));
+    const trainer = await Trainer.create(gpu, state, data, trainerOptions(prepared));
     await trainer.profile();
     const times = await trainer.profile();
     const seconds = times.reduce((sum, { ms }) => sum + ms, 0) / 1000;

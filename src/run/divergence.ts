@@ -1,5 +1,7 @@
 /** NaN and infinities in a run: what counts, and where they come from. */
+
 import { DivergenceError, GhostbatchError, messageOf } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { findNonFinite, type NonFiniteSource } from "../train/diagnose.ts";
 import type { StepMetrics, TrainEvent } from "../train/trainer.ts";
 import type { TrainerSequence } from "../train/trainer-sequence.ts";
@@ -31,7 +33,7 @@ const MOST_SKIPPED = 100;
  */
 export function divergenceIn(
   event: TrainEvent,
-  options: { onNan: RunSpec["onNan"]; tally: Tally; report: (line: string) => void },
+  options: { onNan: RunSpec["onNan"]; tally: Tally; report: MessageSink },
 ): Divergence | null {
   if (event.kind === "metrics") return divergenceOfSteps(event, options) ?? divergenceOfDistances(event);
   const { step, loss } = event;
@@ -55,7 +57,7 @@ function divergenceOfDistances({ steps, distances }: MetricsEvent): Divergence |
 
 function divergenceOfSteps(
   { steps, nonFinite }: MetricsEvent,
-  { onNan, tally, report }: { onNan: RunSpec["onNan"]; tally: Tally; report: (line: string) => void },
+  { onNan, tally, report }: { onNan: RunSpec["onNan"]; tally: Tally; report: MessageSink },
 ): Divergence | null {
   const readUntil = steps.at(-1)!.step;
   for (const metrics of steps) {
@@ -89,7 +91,7 @@ export async function divergenceError(
     divergence: Divergence;
     folder: string;
     spec: RunSpec;
-    report: (line: string) => void;
+    report: MessageSink;
     control: RunControl;
   },
 ): Promise<DivergenceError> {
@@ -120,7 +122,7 @@ async function originOf(
     divergence: { what, badStep, readUntil, isInSteps },
     report,
     control,
-  }: { divergence: Divergence; report: (line: string) => void; control: RunControl },
+  }: { divergence: Divergence; report: MessageSink; control: RunControl },
 ): Promise<string> {
   if (!isInSteps) return "every parameter is finite, and what is computed from them overflows";
   const givenUp = () => control.stop !== null;

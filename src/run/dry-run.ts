@@ -11,12 +11,12 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { samplesOfSteps } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
 import { chooseEvaluationBatch, chooseSlab } from "../train/slab-size.ts";
-import { dataOptions, trainOptions } from "./execute.ts";
 import { batchStages } from "./growing-batch.ts";
 import { outlineStep } from "./outlined-step.ts";
 import { type DataFacts, factsOf, type PlannedRun, planRun } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
+import { dataOptions, trainerOptions } from "./trainer-options.ts";
 
 export interface TrainingPlan {
   readonly model: string;
@@ -95,9 +95,9 @@ export function planTraining(
 ): TrainingPlan {
   const { spec, model } = run;
   const stages = batchStages(run, facts);
-  const layouts = stages.map(({ epoch }) => epoch.full ?? epoch.last);
+  const layouts = stages.map(({ epoch }) => epoch.largest);
   const layout = layouts.reduce((a, b) => (b.total > a.total ? b : a));
-  const options = trainOptions(run);
+  const options = trainerOptions(run);
   const { result: planned, refused } = gpu.planOnly(() =>
     orFailure(() => {
       const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });

@@ -8,10 +8,10 @@ import type { RunFolder } from "../storage/run-folder.ts";
 import { encodeSafetensors } from "../storage/safetensors.ts";
 import { writeTensorBoard } from "../storage/tensorboard.ts";
 import { DataError, StoppedError } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { mean } from "../support/statistics.ts";
 import { type Position, START } from "../train/checkpoint.ts";
-import type { EpochPlan } from "../train/ghosts.ts";
-import type { TrainOptions } from "../train/trainer.ts";
+import type { TrainEvent } from "../train/trainer.ts";
 import { TrainerSequence } from "../train/trainer-sequence.ts";
 import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
@@ -19,13 +19,15 @@ import { type Divergence, divergenceError, divergenceIn, divergenceOfState } fro
 import { versions } from "./environment.ts";
 import { batchStages } from "./growing-batch.ts";
 import { type MetricColumn, writeEvent } from "./metric-lines.ts";
-import { factsOf, type PlannedRun } from "./plan-run.ts";
+import { factsOf } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
-import type { RunCheckpoint } from "./run-checkpoint.ts";
+import type { CheckpointContent, RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
+import type { RunSpec } from "./run-spec.ts";
 import type { RunSummary } from "./run-summary.ts";
 import { specHash } from "./spec-hash.ts";
 import { Tally } from "./tally.ts";
+import { dataOptions, trainerOptions } from "./trainer-options.ts";
 
 export interface Progress {
   readonly step: number;
@@ -46,34 +48,7 @@ export interface ExecuteOptions {
   readonly control?: RunControl;
   readonly onProgress?: (progress: Progress) => void;
   /** Takes a line that the user should read. */
-  readonly report?: (line: string) => void;
-}
-
-/** Samples of one evaluation batch: enough to fill a GPU, few enough for any memory. */
-export const EVALUATION_BATCH = 500;
-/** Steps between read-backs: rare enough not to be seen in the time of a step of a small network. */
-const LOG_EVERY = 64;
-
-/**
- * What a trainer is told of a run.
- * @param logEvery steps between read-backs of the metrics
- */
-export function trainOptions({ spec, regime, epoch }: PlannedRun, logEvery = LOG_EVERY): TrainOptions {
-  return {
-    regime,
-    epoch,
-    partial: spec.partial,
-    running: { rule: spec.runningRule, momentum: spec.runningMomentum },
-    clipNorm: spec.clipNorm,
-    gradientNoise: spec.gradientNoise,
-    seed: spec.seed,
-    augment: spec.augmentation,
-    evaluateEvery: spec.evaluateEvery,
-    evaluationBatch: EVALUATION_BATCH,
-    logEvery,
-    memoryBytes: spec.memory * 2 ** 20,
-    skipNonFinite: spec.onNan === "skip",
-  };
+  readonly report?: MessageSink;
 }
 
 /**
@@ -116,6 +91,19 @@ function variantOf(from: RunCheckpoint | null, gpu: Gpu): Gpu["variant"] {
   return before?.name === gpu.adapter.name ? (before.variant ?? gpu.variant) : gpu.variant;
 }
 
+/** A run under way: what its steps, its checkpoints and its end share. */
+interface Execution {
+  readonly sequence: TrainerSequence;
+  readonly spec: RunSpec;
+  readonly folder: RunFolder<MetricColumn>;
+  readonly tally: Tally;
+  readonly checkpointer: Checkpointer;
+  readonly control: RunControl;
+  readonly onProgress: (progress: Progress) => void;
+  readonly report: MessageSink;
+  readonly from: RunCheckpoint | null;
+}
+
 async function trainInFolder(
   sequence: TrainerSequence,
   prepared: PreparedRun,
@@ -123,128 +111,134 @@ async function trainInFolder(
   {
     checkpoints = DEFAULT_CHECKPOINTS,
     control = new RunControl(),
-    onProgress,
+    onProgress = () => undefined,
     report = console.error,
     setupStart,
     from,
   }: ExecuteOptions & { setupStart: number; from: RunCheckpoint | null },
 ): Promise<RunSummary> {
-  const { gpu, totalSteps } = sequence;
+  const { gpu, keeper } = sequence;
   const { spec } = prepared;
-  if (from) sequence.keeper.restore(from.tensors, from.path);
+  if (from) keeper.restore(from.tensors, from.path);
   await folder.requireHeld();
   await folder.rewind(from?.content.metrics ?? null);
   await gpu.settle();
   const setupSeconds = (performance.now() - setupStart) / 1000;
 
   const tally = new Tally(from?.content.tally);
+  const describe = describeCheckpoint(sequence, prepared, folder, tally);
+  const checkpointer = new Checkpointer(folder, sequence, { options: checkpoints, describe });
+  await checkpointer.begin(from);
+  const run = { sequence, spec, folder, tally, checkpointer, control, onProgress, report, from };
+  try {
+    await trainToEnd(run);
+    return await finish(run, setupSeconds);
+  } finally {
+    // Whatever ended it: what follows closes the folder, or reads its checkpoints.
+    await checkpointer.idle();
+  }
+}
+
+/** What the JSON of a checkpoint says at a position. */
+function describeCheckpoint(
+  { gpu, trainers }: TrainerSequence,
+  { spec, dataset }: PreparedRun,
+  folder: RunFolder<MetricColumn>,
+  tally: Tally,
+): (position: Position) => CheckpointContent {
   const sameInAll = {
     format: 1,
     spec,
     specHash: specHash(spec),
-    data: dataFingerprint(prepared.dataset),
-    slabSamples: sequence.trainers.map(({ slabSamples }) => slabSamples),
+    data: dataFingerprint(dataset),
+    slabSamples: trainers.map(({ slabSamples }) => slabSamples),
     versions: versions(),
     adapter: { ...gpu.adapter, variant: gpu.variant },
   } as const;
-  const describe = (position: Position) => ({
+  return (position) => ({
     ...sameInAll,
     position,
     metrics: folder.metricsPosition,
     tally: tally.record(),
   });
-  const checkpointer = new Checkpointer(folder, sequence, { options: checkpoints, describe });
-  await checkpointer.begin(from);
-  try {
-    return await trainToSummary();
-  } finally {
-    // Whatever ended it: what follows closes the folder, or reads its checkpoints.
-    await checkpointer.idle();
-  }
-
-  async function trainToSummary(): Promise<RunSummary> {
-    let divergence: Divergence | null = null;
-    let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
-    const afterStep = async (position: Position) => {
-      if (divergence) return false;
-      const { best } = tally;
-      const goesOn = await checkpointer.afterStep(
-        position,
-        best?.step === position.step ? best : null,
-        control,
-      );
-      if (!goesOn) stoppedAt = position.step;
-      return goesOn;
-    };
-    for await (const event of stoppedAt === null
-      ? sequence.run(from?.content.position ?? START, afterStep)
-      : []) {
-      tally.add(event);
-      const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
-      const { seconds } = tally;
-      const imagesPerSecond = sequence.samplesAt(step) / seconds;
-      writeEvent(folder, event, imagesPerSecond);
-      divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
-      const secondsLeft = (seconds / step) * (totalSteps - step);
-      const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
-      const { waitMs } = sequence;
-      onProgress?.({
-        step,
-        totalSteps,
-        imagesPerSecond,
-        secondsLeft,
-        loss: tally.loss,
-        testAccuracy,
-        waitMs,
-      });
-      if (divergence) break;
-    }
-    await checkpointer.settle();
-    if (stoppedAt !== null && !checkpointer.stateIsFinite) divergence ??= divergenceOfState(stoppedAt);
-    if (divergence)
-      throw await divergenceError(sequence, { divergence, folder: folder.path, spec, report, control });
-    if (stoppedAt !== null) throw stopped(control, { step: stoppedAt, totalSteps, folder: folder.path });
-
-    await folder.write("weights.safetensors", encodeSafetensors(await stateDict(sequence.state)));
-    await checkpointer.writeBest();
-    const { seconds, testLoss, skippedSteps, distance } = tally;
-    const samples = sequence.samplesAt(totalSteps);
-    const { plan, options } = sequence.trainers[0]!;
-    const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
-    const summary: RunSummary = {
-      accuracy: accuracies.at(-1)!,
-      best: tally.best!.accuracy,
-      bestStep: tally.best!.step,
-      lastFive: mean(accuracies.slice(-5)),
-      testLoss,
-      steps: totalSteps,
-      skippedSteps,
-      samples,
-      flops: sequence.flops,
-      seconds,
-      setupSeconds,
-      imagesPerSecond: samples / seconds,
-      ...distance,
-      batchNormGroup: (options.epoch.full ?? options.epoch.last).ghostSize,
-      slabSamples: Math.max(...sameInAll.slabSamples),
-      dispatchesPerStep: plan.dispatches,
-      gpuBytes: gpu.allocatedBytes,
-    };
-    // Before the outcome, so that a process killed between the two makes it again.
-    await unlessRefused(writeTensorBoard(folder.path), report);
-    await folder.finish(summary);
-    await unlessRefused(checkpointer.finish(), report);
-    return summary;
-  }
 }
 
-/**
- * How a streamed data set is read for a run; the window is in images.
- * @param epochs the batches that it is read in, where these are not the run's alone
- */
-export function dataOptions({ spec, epoch }: PlannedRun, epochs: readonly EpochPlan[] = [epoch]) {
-  const train = Math.max(...epochs.map(({ full, last }) => Math.max(full?.total ?? 0, last.total)));
-  return { seed: spec.seed, augment: spec.augmentation, window: { train, test: EVALUATION_BATCH } };
+/** @throws StoppedError or DivergenceError where the run ends before its last step */
+async function trainToEnd(run: Execution): Promise<void> {
+  const { sequence, spec, folder, tally, checkpointer, control, report, from } = run;
+  let divergence: Divergence | null = null;
+  let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
+  const afterStep = async (position: Position) => {
+    if (divergence) return false;
+    const best = tally.best?.step === position.step ? tally.best : null;
+    const goesOn = await checkpointer.afterStep(position, best, control);
+    if (!goesOn) stoppedAt = position.step;
+    return goesOn;
+  };
+  const start = from?.content.position ?? START;
+  for await (const event of stoppedAt === null ? sequence.run(start, afterStep) : []) {
+    tally.add(event);
+    noteEvent(run, event);
+    divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
+    if (divergence) break;
+  }
+  await checkpointer.settle();
+  if (stoppedAt !== null && !checkpointer.stateIsFinite) divergence ??= divergenceOfState(stoppedAt);
+  if (divergence)
+    throw await divergenceError(sequence, { divergence, folder: folder.path, spec, report, control });
+  if (stoppedAt !== null) throw stopped(run, stoppedAt);
+}
+
+/** Writes an event to the metrics, and tells the user how far the run is. */
+function noteEvent({ sequence, folder, tally, onProgress }: Execution, event: TrainEvent): void {
+  const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
+  const { totalSteps, waitMs } = sequence;
+  const { seconds, loss } = tally;
+  const imagesPerSecond = sequence.samplesAt(step) / seconds;
+  writeEvent(folder, event, imagesPerSecond);
+  const secondsLeft = (seconds / step) * (totalSteps - step);
+  const testAccuracy = tally.evaluations.at(-1)?.accuracy ?? null;
+  onProgress({ step, totalSteps, imagesPerSecond, secondsLeft, loss, testAccuracy, waitMs });
+}
+
+/** Writes weights and outcome of a run that has done its last step. */
+async function finish(run: Execution, setupSeconds: number): Promise<RunSummary> {
+  const { sequence, folder, checkpointer, report } = run;
+  await folder.write("weights.safetensors", encodeSafetensors(await stateDict(sequence.state)));
+  await checkpointer.writeBest();
+  const summary = summaryOf(run, setupSeconds);
+  // Before the outcome, so that a process killed between the two makes it again.
+  await unlessRefused(writeTensorBoard(folder.path), report);
+  await folder.finish(summary);
+  await unlessRefused(checkpointer.finish(), report);
+  return summary;
+}
+
+function summaryOf({ sequence, tally }: Execution, setupSeconds: number): RunSummary {
+  const { trainers, totalSteps, flops, gpu } = sequence;
+  const { seconds, testLoss, skippedSteps, distance, best } = tally;
+  const samples = sequence.samplesAt(totalSteps);
+  const { plan, options } = trainers[0]!;
+  const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
+  return {
+    accuracy: accuracies.at(-1)!,
+    best: best!.accuracy,
+    bestStep: best!.step,
+    lastFive: mean(accuracies.slice(-5)),
+    testLoss,
+    steps: totalSteps,
+    skippedSteps,
+    samples,
+    flops,
+    seconds,
+    setupSeconds,
+    imagesPerSecond: samples / seconds,
+    ...distance,
+    ghostSize: options.epoch.largest.ghostSize,
+    slabSamples: Math.max(...trainers.map(({ slabSamples }) => slabSamples)),
+    dispatchesPerStep: plan.dispatches,
+    gpuBytes: gpu.allocatedBytes,
+  };
 }
 
 /** Puts model and data on the GPU and records the steps. */
@@ -256,30 +250,27 @@ async function createTrainers(
   const { spec, dataset, model } = prepared;
   const stages = batchStages(prepared, factsOf(dataset));
   const epochs = stages.map(({ epoch }) => epoch);
-  const ghosts = epochs.map(({ full, last }) => Math.max(full?.ghosts ?? 0, last.ghosts));
-  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: Math.max(...ghosts) });
+  const maximumGhosts = Math.max(...epochs.map((epoch) => epoch.maximumGhosts));
+  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
   const data = await placeDataset(gpu, dataset, dataOptions(prepared, epochs));
   const options = stages.map((stage, i) => {
-    return { ...trainOptions(stage, logEvery), slabSamples: slabSamples?.[i] };
+    return { ...trainerOptions(stage, logEvery), slabSamples: slabSamples?.[i] };
   });
   return TrainerSequence.create(gpu, state, data, options);
 }
 
 /** Awaits what a finished run can do without: a disk that refuses it is told. */
-async function unlessRefused(done: Promise<unknown>, report: (line: string) => void): Promise<void> {
+async function unlessRefused(done: Promise<unknown>, report: MessageSink): Promise<void> {
   await done.catch((error: unknown) => {
     if (!(error instanceof DataError)) throw error;
     report(`warning: ${error.message}`);
   });
 }
 
-function stopped(
-  control: RunControl,
-  { step, totalSteps, folder }: { step: number; totalSteps: number; folder: string },
-): StoppedError {
+function stopped({ sequence, control, folder }: Execution, step: number): StoppedError {
   const { by, exitCode } = control.stop!;
   return new StoppedError(
-    `stopped by ${by} after step ${step} of ${totalSteps}; go on with: ${control.resumeCommand(folder)}`,
+    `stopped by ${by} after step ${step} of ${sequence.totalSteps}; go on with: ${control.resumeCommand(folder.path)}`,
     exitCode,
   );
 }

@@ -8,7 +8,7 @@
 import { UsageError } from "../support/errors.ts";
 import { BASE_REGIMES, type BaseRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
 import { type DataFacts, type PlannedRun, planRun } from "./plan-run.ts";
-import { completeSpec, type RunSpec } from "./run-spec.ts";
+import { completeSpec, ghostSizeOf, type RunSpec } from "./run-spec.ts";
 
 /** The largest batch is this part of the data (Smith et al. 2018, section 5). */
 const LARGEST_PART = 0.1;
@@ -75,7 +75,7 @@ function growthStages(spec: RunSpec, samples: number): RunSpec[] {
       constantRate: true,
       batchGrowth: false,
       batchSize,
-      ghostSize: spec.ghostSize ?? spec.batchSize,
+      ghostSize: ghostSizeOf(spec),
       learningRate: rate,
       momentum: current.momentum,
       weightDecay: current.weightDecay,

@@ -14,10 +14,10 @@ import type { DataFacts, PlannedRun } from "./plan-run.ts";
 export interface OutlinedStep {
   readonly state: ModelState;
   /**
-   * @param maximumSlab samples that go through the network at a time, at most
+   * @param slabSamples samples that go through the network at a time, at most
    * @throws CapacityError when a tensor is larger than the adapter can bind
    */
-  plan(ghosts: GhostLayout, maximumSlab: number): Plan;
+  plan(layout: GhostLayout, slabSamples: number): Plan;
   /** The same for one batch of an evaluation. */
   planEvaluation(samples: number): Plan;
 }
@@ -30,11 +30,11 @@ export function outlineStep(
   gpu: Gpu,
   { model, spec }: Pick<PlannedRun, "model" | "spec">,
   facts: DataFacts,
-  options: Pick<TrainOptions, "augment" | "running" | "gradientNoise" | "skipNonFinite"> & {
+  options: Pick<TrainOptions, "augmentation" | "running" | "gradientNoise" | "onNan"> & {
     maximumGhosts: number;
   },
 ): OutlinedStep {
-  const { augment, maximumGhosts, running, gradientNoise, skipNonFinite } = options;
+  const { augmentation, maximumGhosts, running, gradientNoise, onNan } = options;
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
   const tensors = {
     order: persistent(gpu, [1], { dtype: "u32" }),
@@ -42,18 +42,12 @@ export function outlineStep(
     step: persistent(gpu, [8], { usage: "uniform" }),
   };
   const data = outlinedImages(gpu, facts);
-  const input = gatherTraining(state, data, tensors, augment);
+  const input = gatherTraining(state, data, tensors, augmentation);
   return {
     state,
-    plan: (ghosts, maximumSlab) =>
+    plan: (layout, slabSamples) =>
       planRecording(gpu, () =>
-        trainingStep(state, tensors, ghosts, {
-          maximumSlab,
-          running,
-          input,
-          gradientNoise,
-          ...(skipNonFinite && { skipNonFinite: true }),
-        }),
+        trainingStep(state, tensors, layout, { slabSamples, running, input, gradientNoise, onNan }),
       ),
     planEvaluation: (samples) => planRecording(gpu, () => evaluationStep(state, data, tensors, samples)),
   };

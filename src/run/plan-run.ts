@@ -13,7 +13,7 @@ import {
 } from "../train/base-regimes.ts";
 import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
-import type { RunSpec } from "./run-spec.ts";
+import { ghostSizeOf, type RunSpec } from "./run-spec.ts";
 
 /** A run decided by its specification and the facts of its data. */
 export interface PlannedRun {
@@ -44,7 +44,7 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
   const { width, hidden, gamma, topology } = spec;
   const model = createModel(spec.model, facts, { width, hidden, gamma, topology });
   const { batchSize, referenceBatchSize, partial } = spec;
-  const ghostSize = spec.ghostSize ?? batchSize;
+  const ghostSize = ghostSizeOf(spec);
   if (ghostSize > batchSize) {
     throw new UsageError(
       `--ghost-size ${ghostSize}: a ghost batch is part of a batch, and --batch-size is ${batchSize}`,

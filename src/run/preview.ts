@@ -89,7 +89,7 @@ async function streamedSource(
   samples: Uint32Array,
   { seed, epoch }: PreviewOptions,
 ): Promise<Source> {
-  const stream = await dataset.train.open({ seed, augment: true });
+  const stream = await dataset.train.open({ seed, augmentation: true });
   const batch = await stream.next(epoch, samples);
   stream.close();
   const count = samples.length;

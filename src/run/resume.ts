@@ -8,6 +8,7 @@ import { removeLeftovers } from "../storage/leftovers.ts";
 import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
 import { isLocked, removeLocks } from "../storage/run-lock.ts";
 import { DataError, messageOf, UsageError } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { BASE_REGIMES } from "../train/base-regimes.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
@@ -15,7 +16,7 @@ import { baseRegimeOf } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import type { RunOptionKey } from "./run-options.ts";
-import type { RunSpec, RunSpecInput } from "./run-spec.ts";
+import { ghostSizeOf, type RunSpec, type RunSpecInput } from "./run-spec.ts";
 import { RunSummary } from "./run-summary.ts";
 import { Tally } from "./tally.ts";
 
@@ -26,7 +27,7 @@ import { Tally } from "./tally.ts";
  */
 export async function newestUnfinishedRun(
   runsDirectory: string,
-  report: (line: string) => void = console.error,
+  report: MessageSink = console.error,
 ): Promise<string> {
   let newest: { path: string; written: number } | null = null;
   for (const name of await namesIn(runsDirectory)) {
@@ -74,7 +75,7 @@ const REGIME_KEYS = ["baseRegime", "learningRate", "momentum", "weightDecay", "e
 /** What an option comes to, where it may say no more than what holds without it; else a value that is its own alone. */
 function meaningOf(spec: RunSpec, key: string): unknown {
   if (REGIME_KEYS.includes(key) && spec.baseRegime in BASE_REGIMES) return JSON.stringify(baseRegimeOf(spec));
-  if (key === "ghostSize") return spec.ghostSize ?? spec.batchSize;
+  if (key === "ghostSize") return ghostSizeOf(spec);
   return Symbol(key);
 }
 
@@ -120,7 +121,7 @@ export interface ResumedRun {
 export async function resumeRun(
   path: string,
   prepared: PreparedRun,
-  { environment, report }: { environment: RunEnvironment; report: (line: string) => void },
+  { environment, report }: { environment: RunEnvironment; report: MessageSink },
 ): Promise<ResumedRun> {
   const folder = await RunFolder.resume(path, { columns: METRIC_COLUMNS, environment, report });
   try {
@@ -159,7 +160,7 @@ export async function resumeRun(
 async function reportLostBest(
   files: CheckpointFolder,
   { content }: RunCheckpoint,
-  report: (line: string) => void,
+  report: MessageSink,
 ): Promise<void> {
   const { best } = new Tally(content.tally);
   if (best === null) return;
@@ -187,7 +188,7 @@ function requireSameData({ path, content }: RunCheckpoint, { dataset }: Prepared
 function reportDifferences(
   { content }: RunCheckpoint,
   { adapter, versions }: RunEnvironment,
-  report: (line: string) => void,
+  report: MessageSink,
 ): void {
   const differing = (before: object, now: object) =>
     Object.entries(before).filter(

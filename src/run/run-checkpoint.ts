@@ -4,6 +4,7 @@ import { z } from "zod";
 import { CheckpointFolder, type StoredCheckpoint } from "../storage/checkpoint-file.ts";
 import type { StoredTensor } from "../storage/safetensors.ts";
 import { DataError, UsageError } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { LOG_ROWS } from "../train/trainer.ts";
 import type { RunSpec } from "./run-spec.ts";
 import { specHash } from "./spec-hash.ts";
@@ -56,7 +57,7 @@ export function loadCheckpoint(
     requireUsable = () => undefined,
     ...options
   }: {
-    report: (line: string) => void;
+    report: MessageSink;
     before?: number;
     requireUsable?: (checkpoint: RunCheckpoint) => void;
   },

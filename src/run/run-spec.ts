@@ -58,3 +58,8 @@ function defaultOf(key: RunOptionKey, before: Partial<Record<RunOptionKey, unkno
   const { default: fallback } = runOption(key);
   return typeof fallback === "function" ? fallback(before) : fallback;
 }
+
+/** Images that are normalized together: without a ghost size the whole batch, as plain batch norm does. */
+export function ghostSizeOf({ ghostSize, batchSize }: Pick<RunSpec, "ghostSize" | "batchSize">): number {
+  return ghostSize ?? batchSize;
+}

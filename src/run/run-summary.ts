@@ -30,7 +30,8 @@ export const RunSummary = z.looseObject({
   imagesPerSecond: z.number(),
   distanceFirst: measured,
   distanceAll: measured,
-  batchNormGroup: count,
+  /** Samples that were normalized together; of a batch that grows, in its first size. */
+  ghostSize: count,
   slabSamples: count,
   dispatchesPerStep: count,
   gpuBytes: count,

@@ -1,27 +1,50 @@
-/** Runs specifications under names that carry their hash: what is finished is not run again. */
+/**
+ * The way from a specification to a run in a folder, whoever asks for it: what it takes, where it is kept, and whether it has
+ * been done already.
+ */
 
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { LoadOptions } from "../datasets/load.ts";
 import type { GpuSession } from "../host/node/gpu-session.ts";
-import { RunFolder, runFolderPath } from "../storage/run-folder.ts";
+import { type RunEnvironment, RunFolder, runFolderPath } from "../storage/run-folder.ts";
 import { DataError } from "../support/errors.ts";
-import { plannedData, planTraining, requireRoom } from "./dry-run.ts";
+import type { MessageSink } from "../support/messages.ts";
+import { plannedData, planTraining, requireRoom, type TrainingPlan } from "./dry-run.ts";
 import { environmentOf } from "./environment.ts";
 import type { ExecuteOptions } from "./execute.ts";
-import { METRIC_COLUMNS } from "./metric-lines.ts";
-import { prepareRun } from "./prepare.ts";
+import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
+import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { resumeRun, summaryOf, tidyFinishedRun } from "./resume.ts";
 import { runInFolder } from "./run-in-folder.ts";
 import type { RunSpec } from "./run-spec.ts";
 import type { RunSummary } from "./run-summary.ts";
 import { specHash } from "./spec-hash.ts";
 
-export interface RunnerOptions extends ExecuteOptions {
-  readonly runsDirectory: string;
-  readonly load?: LoadOptions;
+/** A run with its data, and what it takes on this adapter. Nothing is written yet. */
+export interface ReadyRun {
+  readonly prepared: PreparedRun;
+  readonly plan: TrainingPlan;
+  readonly load: LoadOptions;
+  /** What was done otherwise than asked, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** A new run folder, or one that is to go on. */
+export type RunPlace =
+  | { readonly runsDirectory: string; readonly name: string }
+  | { readonly unfinished: string };
+
+export interface StartOptions extends ExecuteOptions {
   /** The command line, for the run's record. */
   readonly command: string;
+  /** Called when the folder has been taken, before anything is trained. */
+  readonly onStart?: () => void;
+}
+
+export interface RunnerOptions extends StartOptions {
+  readonly runsDirectory: string;
+  readonly load?: LoadOptions;
 }
 
 export interface FinishedRun {
@@ -40,7 +63,7 @@ export async function finishedRun(
   spec: RunSpec,
   label: string,
   runsDirectory: string,
-  report: (line: string) => void = console.error,
+  report: MessageSink = console.error,
 ): Promise<FinishedRun | null> {
   const own = runName(spec, label);
   const others = existsSync(runsDirectory)
@@ -59,8 +82,56 @@ export async function finishedRun(
 }
 
 /**
- * Runs a specification, or returns what a finished run of the same one says; an unfinished one goes on.
- * @throws as runInFolder; CapacityError for what does not fit the adapter, before there is a folder
+ * Loads the data of a run and plans its step; the plan says what of it this adapter cannot hold.
+ * @throws as prepareRun and planTraining
+ */
+export async function readyRun(
+  session: GpuSession,
+  spec: RunSpec,
+  load: LoadOptions = {},
+): Promise<ReadyRun> {
+  const prepared = await prepareRun(spec, load);
+  const { full, last } = prepared.epoch;
+  const warnings = [...new Set([...(full?.warnings ?? []), ...last.warnings])];
+  const plan = planTraining(await session.open(), prepared, plannedData(prepared));
+  return { prepared, plan, load, warnings };
+}
+
+/**
+ * Runs to the end in a folder that is new, or goes on where it has been left.
+ * @throws CapacityError for what does not fit the adapter, before anything is written; as runInFolder and resumeRun
+ */
+export async function startRun(
+  session: GpuSession,
+  { prepared, plan, load }: ReadyRun,
+  place: RunPlace,
+  options: StartOptions,
+): Promise<FinishedRun> {
+  requireRoom(plan);
+  const { command, control, onStart, report = console.error } = options;
+  const environment = environmentOf(await session.open(), command, load);
+  control?.begin();
+  const { folder, from } =
+    "unfinished" in place
+      ? await resumeRun(place.unfinished, prepared, { environment, report })
+      : { folder: await claim(place, prepared.spec, environment), from: null };
+  onStart?.();
+  const summary = await runInFolder(session, prepared, folder, options, from);
+  return { folder: folder.path, summary, reused: false };
+}
+
+function claim(
+  place: { readonly runsDirectory: string; readonly name: string },
+  configuration: RunSpec,
+  environment: RunEnvironment,
+): Promise<RunFolder<MetricColumn>> {
+  return RunFolder.claim({ ...place, configuration, environment, columns: METRIC_COLUMNS });
+}
+
+/**
+ * Runs a specification under a name that carries its hash, or returns what a finished run of the same one says; an unfinished
+ * one goes on.
+ * @throws as startRun
  */
 export async function runOnce(
   session: GpuSession,
@@ -68,33 +139,16 @@ export async function runOnce(
   label: string,
   options: RunnerOptions,
 ): Promise<FinishedRun> {
-  const { runsDirectory, load, command, report = console.error } = options;
+  const { runsDirectory, load, report } = options;
   const finished = await finishedRun(spec, label, runsDirectory, report);
   if (finished) {
     await tidyFinishedRun(finished.folder);
     return finished;
   }
-  const prepared = await prepareRun(spec, load);
-  const gpu = await session.open();
-  // Before anything is written.
-  requireRoom(planTraining(gpu, prepared, plannedData(prepared)));
-  const environment = environmentOf(gpu, command, load);
   const name = runName(spec, label);
   const path = runFolderPath(runsDirectory, name);
-  const { folder, from } = existsSync(path)
-    ? await resumeRun(path, prepared, { environment, report })
-    : {
-        folder: await RunFolder.claim({
-          runsDirectory,
-          name,
-          configuration: spec,
-          environment,
-          columns: METRIC_COLUMNS,
-        }),
-        from: null,
-      };
-  const summary = await runInFolder(session, prepared, folder, options, from);
-  return { folder: folder.path, summary, reused: false };
+  const ready = await readyRun(session, spec, load);
+  return startRun(session, ready, existsSync(path) ? { unfinished: path } : { runsDirectory, name }, options);
 }
 
 function runName(spec: RunSpec, label: string): string {

@@ -12,9 +12,9 @@ import { loadStateDict, type StateTensor, stateDict } from "../nn/state-dict.ts"
 import { readSafetensors, writeSafetensors } from "../storage/safetensors.ts";
 import { DataError } from "../support/errors.ts";
 import { type Evaluation, Evaluator } from "../train/evaluate.ts";
-import { dataOptions, EVALUATION_BATCH } from "./execute.ts";
 import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
+import { dataOptions, EVALUATION_BATCH } from "./trainer-options.ts";
 
 /** The weights file of a run folder, or the file itself. @throws DataError where there is none */
 export function weightsFile(source: string): string {

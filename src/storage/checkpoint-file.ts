@@ -13,6 +13,7 @@ import { createReadStream } from "node:fs";
 import { readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, messageOf } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { stageFile, temporaryFiles } from "./atomic-file.ts";
 import { errorCode, fileError } from "./file-error.ts";
 import { makeFolder, syncFolder } from "./folder.ts";
@@ -134,7 +135,7 @@ export class CheckpointFolder {
    */
   async newestWhole<T>(
     accept: (checkpoint: StoredCheckpoint) => T,
-    { report, before = Number.POSITIVE_INFINITY }: { report: (line: string) => void; before?: number },
+    { report, before = Number.POSITIVE_INFINITY }: { report: MessageSink; before?: number },
   ): Promise<T | null> {
     const candidates = (await this.#found()).filter(({ kind, step }) => kind === "last" && step < before);
     const complaints: string[] = [];

@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { parse } from "yaml";
 import { DataError, messageOf } from "../support/errors.ts";
 import { fileError } from "./file-error.ts";
+import { withCurrentNames } from "./run-folder.ts";
 
 /** One line of metrics: numbers by column. What is missing, or was no number, is NaN: a gap in a chart. */
 export type MetricNumbers = Readonly<Record<string, number>>;
@@ -42,7 +43,7 @@ export async function readRun(path: string): Promise<RunData> {
     environment: environment as RunData["environment"],
     training: rows.filter(({ kind }) => kind === "train").map(({ numbers }) => numbers),
     evaluations: rows.filter(({ kind }) => kind === "evaluation").map(({ numbers }) => numbers),
-    summary: summary as RunData["summary"],
+    summary: withCurrentNames(summary) as RunData["summary"],
   };
 }
 

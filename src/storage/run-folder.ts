@@ -12,6 +12,7 @@ import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { DataError, messageOf, UsageError } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
 import { errorCode, fileError } from "./file-error.ts";
 import { makeFolder, syncFolder } from "./folder.ts";
@@ -113,7 +114,7 @@ export class RunFolder<Column extends string = string> {
       columns,
       environment,
       report,
-    }: { columns: readonly Column[]; environment: RunEnvironment; report: (line: string) => void },
+    }: { columns: readonly Column[]; environment: RunEnvironment; report: MessageSink },
   ): Promise<RunFolder<Column>> {
     const lock = await RunLock.acquire(path);
     let metrics: MetricsLog<Column> | undefined;
@@ -205,7 +206,14 @@ export function runFolderPath(runsDirectory: string, name: string): string {
  * @throws DataError when the summary is damaged
  */
 export async function readSummary(path: string): Promise<unknown> {
-  return readJson(join(path, "summary.json"), "; delete the folder to run it again");
+  return withCurrentNames(await readJson(join(path, "summary.json"), "; delete the folder to run it again"));
+}
+
+/** An outcome by the names of today: the ghost size was called batchNormGroup before. */
+export function withCurrentNames(summary: unknown): unknown {
+  if (typeof summary !== "object" || summary === null || !("batchNormGroup" in summary)) return summary;
+  const { batchNormGroup, ...others } = summary;
+  return { ghostSize: batchNormGroup, ...others };
 }
 
 function requireUsableName(name: string): void {
@@ -234,10 +242,7 @@ export async function readJson(path: string, advice = ""): Promise<unknown> {
 }
 
 /** What is known of a run's processes; empty where that cannot be read, which is told. */
-async function readRecord(
-  path: string,
-  report: (line: string) => void,
-): Promise<{ readonly resumed?: unknown }> {
+async function readRecord(path: string, report: MessageSink): Promise<{ readonly resumed?: unknown }> {
   try {
     const record = await readJson(path);
     if (record === null || typeof record === "object") return record ?? {};

@@ -33,8 +33,8 @@ export interface GhostLayout {
   readonly weightPerSampleLast: number;
 }
 
-export interface GhostPartition extends GhostLayout {
-  /** What was done otherwise than asked, one sentence each. */
+/** A layout that was made for a batch, and what was done otherwise than asked, one sentence each. */
+export interface PlannedLayout extends GhostLayout {
   readonly warnings: readonly string[];
 }
 
@@ -57,7 +57,7 @@ export interface PartitionOptions {
  * part of the one before it, with a warning.
  * @throws UsageError for sizes that make no partition, and where only ghosts of one value are possible
  */
-export function partitionBatch(options: PartitionOptions): GhostPartition {
+export function partitionBatch(options: PartitionOptions): PlannedLayout {
   const { batchSize, policy, pixels = 1, minimumValues = pixels === 1 ? 8 : 2 } = options;
   requireWhole("batch size", batchSize);
   requireWhole("ghost size", options.ghostSize);
@@ -70,7 +70,7 @@ export function partitionBatch(options: PartitionOptions): GhostPartition {
   }
   if (policy === "drop" && options.samples < batchSize) {
     throw new UsageError(
-      `ghosts: under the policy drop there is no batch of ${options.samples} of ${batchSize} samples`,
+      `ghosts: partial batches are discarded under drop, so a batch of ${options.samples} of ${batchSize} samples cannot occur`,
     );
   }
   const samples = policy === "wrap" ? batchSize : options.samples;
@@ -127,10 +127,14 @@ export function partitionBatch(options: PartitionOptions): GhostPartition {
 
 export interface EpochPlan {
   readonly stepsPerEpoch: number;
-  /** The partition of every batch but the last of an epoch; null when an epoch is one partial batch. */
-  readonly full: GhostPartition | null;
-  /** The partition of the last batch of an epoch, equal to `full` where there is no partial one. */
-  readonly last: GhostPartition;
+  /** The layout of every batch but the last of an epoch; null when an epoch is one partial batch. */
+  readonly full: PlannedLayout | null;
+  /** The layout of the last batch of an epoch, equal to `full` where there is no partial one. */
+  readonly last: PlannedLayout;
+  /** The layout of the batch with the most samples: `full` where there is one. */
+  readonly largest: PlannedLayout;
+  /** Ghosts of the batch that has the most of them. */
+  readonly maximumGhosts: number;
 }
 
 /** All batches of an epoch of `samples` training samples. */
@@ -142,14 +146,14 @@ export function planEpoch({ samples, ...options }: PartitionOptions): EpochPlan 
   const full =
     samples >= batchSize || policy === "wrap" ? partitionBatch({ ...options, samples: batchSize }) : null;
   const last = isPartial || full === null ? partitionBatch({ ...options, samples: rest }) : full;
-  return { stepsPerEpoch: steps, full, last };
+  const maximumGhosts = Math.max(full?.ghosts ?? 0, last.ghosts);
+  return { stepsPerEpoch: steps, full, last, largest: full ?? last, maximumGhosts };
 }
 
 /** Samples in the first `steps` steps of such epochs. */
-export function samplesOfSteps({ stepsPerEpoch, full, last }: EpochPlan, steps: number): number {
-  const batch = full?.total ?? 0;
-  const epoch = (stepsPerEpoch - 1) * batch + last.total;
-  return Math.floor(steps / stepsPerEpoch) * epoch + (steps % stepsPerEpoch) * batch;
+export function samplesOfSteps({ stepsPerEpoch, largest, last }: EpochPlan, steps: number): number {
+  const epoch = (stepsPerEpoch - 1) * largest.total + last.total;
+  return Math.floor(steps / stepsPerEpoch) * epoch + (steps % stepsPerEpoch) * largest.total;
 }
 
 /**
@@ -179,13 +183,13 @@ export interface Slab extends GhostLayout {
 }
 
 /**
- * Cuts a batch into as few slabs of whole ghosts as hold at most `maxSamples` samples each, of equal size where
+ * Cuts a batch into as few slabs of whole ghosts as hold at most `slabSamples` samples each, of equal size where
  * that is possible: fewer shapes to compile, and less memory than filling one up before the next is begun.
  * @throws UsageError when one ghost alone is larger
  */
-export function slabs(partition: GhostLayout, maxSamples: number): Slab[] {
-  const { ghostSize, ghosts, last, weightPerSample, weightPerSampleLast } = partition;
-  requireWhole("samples of a slab", maxSamples);
+export function slabs(layout: GhostLayout, slabSamples: number): Slab[] {
+  const { ghostSize, ghosts, last, weightPerSample, weightPerSampleLast } = layout;
+  requireWhole("samples of a slab", slabSamples);
   for (let count = 1; count <= ghosts; count++) {
     const each = Math.ceil(ghosts / count);
     const list: Slab[] = [];
@@ -204,10 +208,10 @@ export function slabs(partition: GhostLayout, maxSamples: number): Slab[] {
         weightPerSampleLast: isLast ? weightPerSampleLast : weightPerSample,
       });
     }
-    if (list.every(({ total }) => total <= maxSamples)) return list;
+    if (list.every(({ total }) => total <= slabSamples)) return list;
   }
   const largest = Math.max(last, ghosts > 1 ? ghostSize : 0);
   throw new UsageError(
-    `slabs: a ghost of ${largest} samples does not fit into a slab of at most ${maxSamples}; use a smaller ghost size`,
+    `slabs: a ghost of ${largest} samples does not fit into a slab of at most ${slabSamples}; use a smaller ghost size`,
   );
 }

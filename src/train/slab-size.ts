@@ -3,7 +3,7 @@ import { formatBytes } from "../support/format.ts";
 import type { GhostLayout } from "./ghosts.ts";
 
 /** Bytes of one step's tensors for batches of a layout, in slabs of at most so many samples. */
-type PlanBytes = (layout: GhostLayout, maximumSlab: number) => number;
+type PlanBytes = (layout: GhostLayout, slabSamples: number) => number;
 
 /**
  * The most samples per slab for which one step's tensors take at most `memoryBytes` and fit the adapter's bindings:

@@ -58,7 +58,7 @@ export class StepInputs {
     const isLast = inEpoch === stepsPerEpoch - 1;
     const { feed } = this.#train;
     if (feed) {
-      const samples = (isLast ? plan.last : (plan.full ?? plan.last)).total;
+      const samples = (isLast ? plan.last : plan.largest).total;
       await feed.write(
         epochsBefore + epoch,
         this.#epochOrder.subarray(inEpoch * batchSize, inEpoch * batchSize + samples),

@@ -125,7 +125,7 @@ export class TrainerSequence {
     return this.#sum(({ trainer: { plan, options } }) => {
       const { regime, epoch } = options;
       const samples = samplesOfSteps(epoch, regime.totalSteps);
-      return (plan.cost.flops * samples) / (epoch.full ?? epoch.last).total;
+      return (plan.cost.flops * samples) / epoch.largest.total;
     });
   }
 

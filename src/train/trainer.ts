@@ -20,6 +20,7 @@ import { StepPacer } from "./step-pacer.ts";
 import {
   gatherTraining,
   measureDistance,
+  type OnNan,
   type RunningStatisticsOptions,
   trainingStep,
 } from "./training-step.ts";
@@ -29,7 +30,7 @@ export { LOG_ROWS } from "./step-log.ts";
 
 export interface TrainOptions extends StepInputOptions {
   readonly running: RunningStatisticsOptions;
-  readonly augment: boolean;
+  readonly augmentation: boolean;
   /** Epochs between evaluations; there is always one after the last step. */
   readonly evaluateEvery: number;
   /** Samples of one evaluation batch at most. */
@@ -40,8 +41,8 @@ export interface TrainOptions extends StepInputOptions {
   readonly memoryBytes: number;
   /** Samples in one slab at most, in place of the choice by memory: the bits of a run depend on its slabs. */
   readonly slabSamples?: number | undefined;
-  /** Leaves out the update of a step whose loss or gradient norm is NaN or infinite. */
-  readonly skipNonFinite?: boolean;
+  /** "skip" leaves out the update of a step whose loss or gradient norm is NaN or infinite. */
+  readonly onNan?: OnNan;
   /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
   readonly gradientNoise?: number;
 }
@@ -120,7 +121,7 @@ export class Trainer {
     options: TrainOptions,
     { arena, log }: SharedMemory = { arena: new Arena(gpu), log: new StepLog(gpu) },
   ): Promise<Trainer> {
-    const { epoch, running, augment, memoryBytes, skipNonFinite, gradientNoise, logEvery } = options;
+    const { epoch, running, augmentation, memoryBytes, onNan, gradientNoise, logEvery } = options;
     if (logEvery > LOG_ROWS)
       throw new UsageError(
         `log interval ${logEvery}: at most ${LOG_ROWS} steps, the rows of the log on the GPU`,
@@ -128,24 +129,14 @@ export class Trainer {
     const inputs = new StepInputs(gpu, data, options);
     const distance = persistent(gpu, [2], { label: "distance" });
     const stepTensors = { order: inputs.order, log: log.steps, step: inputs.step };
-    const input = gatherTraining(state, data, stepTensors, augment);
-    const body = (layout: GhostLayout, maximumSlab: number) => () =>
-      trainingStep(state, stepTensors, layout, {
-        maximumSlab,
-        running,
-        input,
-        gradientNoise,
-        ...(skipNonFinite && { skipNonFinite }),
-      });
+    const input = gatherTraining(state, data, stepTensors, augmentation);
+    const body = (layout: GhostLayout, slabSamples: number) => () =>
+      trainingStep(state, stepTensors, layout, { slabSamples, running, input, gradientNoise, onNan });
 
-    const largest = epoch.full ?? epoch.last;
+    const { largest } = epoch;
     const slabSamples =
       options.slabSamples ??
-      chooseSlab(
-        largest,
-        memoryBytes,
-        (layout, maximumSlab) => planRecording(gpu, body(layout, maximumSlab)).bytes,
-      );
+      chooseSlab(largest, memoryBytes, (layout, samples) => planRecording(gpu, body(layout, samples)).bytes);
     const full = await record(gpu, arena, "training step", body(largest, slabSamples));
     const recordings = {
       full,

@@ -20,6 +20,9 @@ export interface RunningStatisticsOptions {
   readonly momentum: number;
 }
 
+/** What becomes of a step whose loss or gradient norm is NaN or infinite: nothing special, or it changes nothing. */
+export type OnNan = "stop" | "skip";
+
 export interface StepTensors {
   /** [samples or more] u32: which sample stands at each position of the epoch. */
   readonly order: Tensor;
@@ -37,7 +40,7 @@ export interface SlabInput {
 
 export interface BatchOptions {
   /** Samples that one slab holds at most. */
-  readonly maximumSlab: number;
+  readonly slabSamples: number;
   /** Gives the images [n, C, H, W] and labels [n] of a slab. */
   readonly input: (slab: Slab) => SlabInput;
   /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
@@ -52,9 +55,9 @@ export function batchGradient(
   state: ModelState,
   { step, log }: Omit<StepTensors, "order">,
   layout: GhostLayout,
-  { maximumSlab, input, gradientNoise = 0 }: BatchOptions,
+  { slabSamples, input, gradientNoise = 0 }: BatchOptions,
 ): void {
-  for (const slab of slabs(layout, maximumSlab)) {
+  for (const slab of slabs(layout, slabSamples)) {
     const accumulate = slab.firstGhost > 0;
     const { firstSample } = slab;
     const { x, labels } = input(slab);
@@ -77,9 +80,9 @@ export function batchLoss(
   state: ModelState,
   { step, log }: Omit<StepTensors, "order">,
   layout: GhostLayout,
-  { maximumSlab, input }: Omit<BatchOptions, "gradientNoise">,
+  { slabSamples, input }: Omit<BatchOptions, "gradientNoise">,
 ): void {
-  for (const slab of slabs(layout, maximumSlab)) {
+  for (const slab of slabs(layout, slabSamples)) {
     const { x, labels } = input(slab);
     const { firstSample, weightPerSample: weight, weightPerSampleLast: lastWeight } = slab;
     const logits = state.model.forward(x, { kind: "train", ghosts: slab, firstSample, step });
@@ -100,19 +103,16 @@ export function batchLoss(
  * Source: Hoffer et al. 2017 and its released code; the ghosts of a slab go through every kernel together.
  *
  * @param layout the ghost batches of the batch
- * @param skipNonFinite leaves everything as it is in a step whose loss or gradient norm is NaN or infinite
+ * @param onNan "skip" leaves everything as it is in a step whose loss or gradient norm is NaN or infinite
  */
 export function trainingStep(
   state: ModelState,
   tensors: Omit<StepTensors, "order">,
   layout: GhostLayout,
-  {
-    running,
-    skipNonFinite = false,
-    ...batch
-  }: BatchOptions & { running: RunningStatisticsOptions; skipNonFinite?: boolean },
+  { running, onNan = "stop", ...batch }: BatchOptions & { running: RunningStatisticsOptions; onNan?: OnNan },
 ): void {
   const { step, log } = tensors;
+  const skipNonFinite = onNan === "skip";
   batchGradient(state, tensors, layout, batch);
   const partial = empty(state.gpu, [partialSums(state.gradients.size)], "f32", "norm partials");
   const clip = empty(state.gpu, [2], "f32", "clip");
@@ -133,7 +133,7 @@ export function gatherTraining(
   state: ModelState,
   data: ResidentDataset,
   tensors: StepTensors,
-  augment: boolean,
+  augmentation: boolean,
 ) {
   return (slab: Slab): SlabInput => {
     const x = empty(state.gpu, [slab.total, ...data.imageShape], "f32", "images");
@@ -147,7 +147,7 @@ export function gatherTraining(
         x,
         batchLabels: labels,
       },
-      { first: slab.firstSample, augmentation: augment ? data.augmentation : null },
+      { first: slab.firstSample, augmentation: augmentation ? data.augmentation : null },
     );
     return { x, labels };
   };

@@ -74,7 +74,7 @@ export class RunExecution {
     const arena = new Arena(gpu);
     const body = () =>
       trainingStep(state, { step: step.tensor, log: tensors.log }, layout, {
-        maximumSlab: batch,
+        slabSamples: batch,
         running: { rule: "sequential", momentum: bn_momentum },
         input: () => tensors,
       });

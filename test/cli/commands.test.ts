@@ -27,7 +27,7 @@ test("train writes a run folder; its config.yaml alone gives the run again, bit 
   expect(first.stderr).toContain("learning-rate rule sqrt, reference batch 16: rates × √(32 / 16) = 1.41421");
 
   const summary = JSON.parse(first.stdout);
-  expect(summary).toMatchObject({ folder: join(runs, "first"), steps: 5, samples: 160, batchNormGroup: 11 });
+  expect(summary).toMatchObject({ folder: join(runs, "first"), steps: 5, samples: 160, ghostSize: 11 });
   const { folder: _, ...stored } = summary;
   expect(JSON.parse(read("first", "summary.json"))).toEqual(stored);
 

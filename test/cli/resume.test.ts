@@ -162,7 +162,7 @@ describe("--resume", () => {
     ]);
     expect(code).toBe(2);
     expect(stderr).toMatch(
-      /^error: --batch-size 100: the run has 50, and another value would alter its result.*\n$/,
+      /^error: --batch-size 100: this run was started with 50; a different value would change its result\..*\n$/,
     );
   });
 
@@ -170,14 +170,14 @@ describe("--resume", () => {
     const missing = await runProgram(["train", "--resume", join(runsDirectory, "nothing")]);
     expect([missing.code, missing.stderr]).toEqual([
       2,
-      `error: --resume ${join(runsDirectory, "nothing")}: there is no run folder\n`,
+      `error: --resume ${join(runsDirectory, "nothing")}: there is no such folder\n`,
     ]);
     const nothing = join(runsDirectory, "no-run");
     mkdirSync(nothing);
     const without = await runProgram(["train", "--resume", nothing, "--log-every", "1024"]);
     expect([without.code, without.stderr]).toEqual([
       2,
-      `error: --resume ${nothing}: it is no run folder: it has no config.yaml\n`,
+      `error: --resume ${nothing}: not a run folder: config.yaml is missing\n`,
     ]);
     const seldom = await runProgram(["train", "--resume", nothing, "--log-every", "1025"]);
     expect(seldom.code).toBe(2);

@@ -44,7 +44,7 @@ beforeAll(() => {
 });
 
 async function open(options: Partial<StreamOptions> = {}, part: "train" | "test" = "train") {
-  const source = await data[part].open({ seed: SEED, augment: true, ...options });
+  const source = await data[part].open({ seed: SEED, augmentation: true, ...options });
   onTestFinished(() => source.close());
   return source;
 }
@@ -177,8 +177,8 @@ test("decoding begins when samples are announced, so many ahead of what is asked
 
 test("without augmentation, and for evaluation, it is the middle", async () => {
   for (const [source, sample] of [
-    [await open({ augment: false }), 3],
-    [await open({ augment: false }, "test"), 0],
+    [await open({ augmentation: false }), 3],
+    [await open({ augmentation: false }, "test"), 0],
   ] as const) {
     const { images } = await source.next(7, Uint32Array.of(sample));
     expect(corner(images, 0)).toMatchObject({ row: (HEIGHT - CROP) / 2, column: (WIDTH - CROP) / 2 });
@@ -192,7 +192,7 @@ test("other sizes are scaled by their shorter side", async () => {
   const image = pngBytes(40, 24, (x) => (x < 20 ? [0, 0, 0] : [255, 255, 255]));
   const tall = pngBytes(6, 60, (_, y) => [y, y, y]);
   writeFiles(folder, { "train/a/1.png": image, "train/a/2.png": tall, "val/a/1.png": image });
-  const source = await openImagenet(folder, GEOMETRY).train.open({ seed: 0, augment: false });
+  const source = await openImagenet(folder, GEOMETRY).train.open({ seed: 0, augmentation: false });
   const { images } = await source.next(0, Uint32Array.of(0, 1));
   expect([...images.subarray(0, CROP)].map((byte) => Math.round(byte / 255))).toEqual([
     0, 0, 0, 0, 1, 1, 1, 1,
@@ -211,7 +211,7 @@ test("an image that does not decode is named by whom asks for it, and only by th
     "train/a/3.jpg": good,
     "val/a/1.jpg": good,
   });
-  const source = await openImagenet(folder, GEOMETRY).train.open({ seed: 0, augment: true });
+  const source = await openImagenet(folder, GEOMETRY).train.open({ seed: 0, augmentation: true });
   source.announce(0, Uint32Array.of(0, 1, 2));
   expect((await source.next(0, Uint32Array.of(0))).images[0]).toBe(1);
   await sleep(50); // the broken one has failed by now, with nobody asking

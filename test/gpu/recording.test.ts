@@ -31,7 +31,7 @@ test("a replayed step gives the bits of an eager one", async () => {
     const tensors = { order, log: persistent(gpu, [8, 8]), step: step.tensor };
     const input = gatherTraining(state, data, tensors, true);
     const body = () =>
-      trainingStep(state, tensors, options.epoch.full!, { maximumSlab: 33, running: options.running, input });
+      trainingStep(state, tensors, options.epoch.full!, { slabSamples: 33, running: options.running, input });
     const run =
       how === "eager"
         ? () => gpu.scope(body)
@@ -85,12 +85,12 @@ describe("a step of F1 at the paper's size", () => {
     [1024, 17],
   ])("batch %i, ghosts of %i: at most 60 dispatches", async (samples, ghostSize) => {
     await gpu.lifetime(async () => {
-      const partition = partitionBatch({ samples, batchSize: samples, ghostSize, policy: "exact" });
-      const state = materialize(gpu, new F1(), { seed: 0, maximumGhosts: partition.ghosts });
+      const layout = partitionBatch({ samples, batchSize: samples, ghostSize, policy: "exact" });
+      const state = materialize(gpu, new F1(), { seed: 0, maximumGhosts: layout.ghosts });
       const step = new StepUniform(gpu);
       const plan = planRecording(gpu, () =>
-        trainingStep(state, { step: step.tensor, log: persistent(gpu, [1, 8]) }, partition, {
-          maximumSlab: samples,
+        trainingStep(state, { step: step.tensor, log: persistent(gpu, [1, 8]) }, layout, {
+          slabSamples: samples,
           running: { rule: "sequential", momentum: 0.1 },
           input: ({ total }) => ({
             x: persistent(gpu, [total, 1, 28, 28]),

@@ -6,7 +6,7 @@ import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchCountNonFinite, launchCountNonFiniteState } from "../../src/kernels/non-finite.ts";
 import { fromArray, persistent, readFloats, readTensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
-import { trainingStep } from "../../src/train/training-step.ts";
+import { type OnNan, trainingStep } from "../../src/train/training-step.ts";
 import { smallRun } from "../support/small-run.ts";
 
 let gpu: Gpu;
@@ -70,10 +70,7 @@ describe("a step on images that are not finite", () => {
   const BATCH = 30;
 
   /** Steps on given images; a step is [one pixel's value, momentum]. */
-  async function train(
-    steps: readonly (readonly [pixel: number, momentum: number])[],
-    skipNonFinite: boolean,
-  ) {
+  async function train(steps: readonly (readonly [pixel: number, momentum: number])[], onNan: OnNan) {
     const { state, options } = smallRun(gpu, { batchSize: BATCH, ghostSize: 10 });
     const step = new StepUniform(gpu);
     const log = persistent(gpu, [8, 8]);
@@ -90,10 +87,10 @@ describe("a step on images that are not finite", () => {
       step.write({ ...common, momentum, step: index });
       gpu.scope(() =>
         trainingStep(state, { step: step.tensor, log }, options.epoch.full!, {
-          maximumSlab: BATCH,
+          slabSamples: BATCH,
           running: options.running,
           input: () => ({ x, labels }),
-          skipNonFinite,
+          onNan,
         }),
       );
     }
@@ -105,14 +102,14 @@ describe("a step on images that are not finite", () => {
   }
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY])(
-    "%d: with skipNonFinite it leaves no trace, without it ruins everything",
+    "%d: with skip it leaves no trace, without it ruins everything",
     async (bad) => {
       const without = await train(
         [
           [0.5, 0.9],
           [0.25, 0.9],
         ],
-        true,
+        "skip",
       );
       const skipped = await train(
         [
@@ -120,7 +117,7 @@ describe("a step on images that are not finite", () => {
           [bad, 0.9],
           [0.25, 0.9],
         ],
-        true,
+        "skip",
       );
       expect(skipped.tensors).toEqual(without.tensors);
       // The log says so: a coefficient of 0, which no other step has.
@@ -133,7 +130,7 @@ describe("a step on images that are not finite", () => {
           [bad, 0.9],
           [0.25, 0.9],
         ],
-        false,
+        "stop",
       );
       // Parameters, velocity and running mean; relu and the variance's bound at 0 hide NaN, from the loss too.
       for (const tensor of ruined.tensors.slice(0, 3))
@@ -146,7 +143,7 @@ describe("a step on images that are not finite", () => {
       [0.5, 0.9],
       [0.25, 0.9],
     ] as const;
-    expect(await train(steps, true)).toEqual(await train(steps, false));
+    expect(await train(steps, "skip")).toEqual(await train(steps, "stop"));
   });
 
   test("a velocity that the skipped step was to forget is forgotten", async () => {
@@ -155,14 +152,14 @@ describe("a step on images that are not finite", () => {
         [0.5, 0.9],
         [Number.NaN, 0.9],
       ],
-      true,
+      "skip",
     );
     const reset = await train(
       [
         [0.5, 0.9],
         [Number.NaN, 0],
       ],
-      true,
+      "skip",
     );
     expect(kept.tensors[1]!.some((value) => value !== 0)).toBe(true);
     expect(reset.tensors[1]!.every((value) => value === 0)).toBe(true);

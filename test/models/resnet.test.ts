@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 
 /** Three steps on one batch of ghosts of 5, 5 and 2 images, in slabs of at most so many images. */
-async function trained(maximumSlab: number): Promise<ModelState> {
+async function trained(slabSamples: number): Promise<ModelState> {
   const layout = partitionBatch({
     samples: BATCH,
     batchSize: BATCH,
@@ -40,7 +40,7 @@ async function trained(maximumSlab: number): Promise<ModelState> {
     step.write({ ...still, learningRate: 0.05, momentum: 0.9, weightDecay: 1e-4, clipNorm: 5, step: t });
     gpu.scope(() =>
       trainingStep(state, { step: step.tensor, log }, layout, {
-        maximumSlab,
+        slabSamples,
         running: { rule: "sequential", momentum: 0.1 },
         input: ({ firstSample, total }) => ({
           x: fromArray(gpu, images.slice(firstSample * PIXELS, (firstSample + total) * PIXELS), [

@@ -172,7 +172,7 @@ test("2,000 files of run folders", async () => {
     "imagesPerSecond",
     "distanceFirst",
     "distanceAll",
-    "batchNormGroup",
+    "ghostSize",
     "slabSamples",
     "dispatchesPerStep",
     "gpuBytes",

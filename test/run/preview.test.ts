@@ -56,7 +56,7 @@ test("a streamed data set is cropped as training crops it, once", async () => {
     { dataDir: root },
   );
   const order = permutation(2, { seed: 4, stream: STREAMS.shuffle, epoch: 1 });
-  const source = await openDataset(name, { dataDir: root }).train.open({ seed: 4, augment: true });
+  const source = await openDataset(name, { dataDir: root }).train.open({ seed: 4, augmentation: true });
   onTestFinished(() => source.close());
   const batch = await source.next(1, order);
   expect([...labels]).toEqual([...batch.labels]);

@@ -9,6 +9,7 @@ import { ROWS } from "../../src/paper/table1.ts";
 import { readConfig, specOfRun } from "../../src/run/config-file.ts";
 import { flagOf, keyOf, writtenOption } from "../../src/run/option-names.ts";
 import { Refusal } from "../../src/run/option-values.ts";
+import { summaryOf } from "../../src/run/resume.ts";
 import { RUN_OPTION_KEYS, runOption } from "../../src/run/run-options.ts";
 import { completeSpec } from "../../src/run/run-spec.ts";
 import { specHash } from "../../src/run/spec-hash.ts";
@@ -100,6 +101,37 @@ test("the record of a run from before a renaming is read; one that says too litt
   expect(specOfRun(folder)).toEqual(completeSpec({ dataset: "cifar10", model: "c1", topology: "keskar" }));
   writeFileSync(path, record.replace(/model.*\n/, ""));
   expect(() => specOfRun(folder)).toThrow("config.yaml: damaged: model is missing");
+});
+
+test("an outcome from before its ghost size was called so is read", async () => {
+  const zeros = [
+    ...[
+      "accuracy",
+      "best",
+      "bestStep",
+      "lastFive",
+      "testLoss",
+      "steps",
+      "skippedSteps",
+      "samples",
+      "flops",
+      "seconds",
+    ],
+    ...[
+      "setupSeconds",
+      "imagesPerSecond",
+      "distanceFirst",
+      "distanceAll",
+      "slabSamples",
+      "dispatchesPerStep",
+      "gpuBytes",
+    ],
+  ].map((name) => [name, 0]);
+  writeFileSync(
+    join(folder, "summary.json"),
+    JSON.stringify({ ...Object.fromEntries(zeros), batchNormGroup: 7 }),
+  );
+  expect(await summaryOf(folder)).toMatchObject({ ghostSize: 7 });
 });
 
 test("an option is named as it is written", () => {

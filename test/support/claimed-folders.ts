@@ -4,6 +4,7 @@ import { readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { thisProcess } from "../../src/storage/process-identity.ts";
 import { RunFolder } from "../../src/storage/run-folder.ts";
+import type { MessageSink } from "../../src/support/messages.ts";
 
 export const COLUMNS = ["step", "loss", "note"] as const;
 export const environment = {
@@ -39,10 +40,7 @@ export function lockOf(path: string): string {
 
 export function resume(
   path: string,
-  {
-    columns = COLUMNS,
-    report = () => undefined,
-  }: { columns?: readonly string[]; report?: (line: string) => void } = {},
+  { columns = COLUMNS, report = () => undefined }: { columns?: readonly string[]; report?: MessageSink } = {},
 ) {
   return RunFolder.resume(path, { columns, environment, report });
 }

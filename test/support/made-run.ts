@@ -87,7 +87,7 @@ export function makeRun(
     seconds: 2,
     distanceFirst: 6,
     distanceAll: 12,
-    batchNormGroup: batchSize,
+    ghostSize: batchSize,
   };
   if (finished) writeFileSync(join(path, "summary.json"), JSON.stringify(summary));
   return path;

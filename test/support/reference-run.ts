@@ -17,7 +17,7 @@ import type { ReferenceModel } from "./reference-networks.ts";
 export async function referenceRun(
   data: ResidentDataset,
   reference: ReferenceModel,
-  { regime, epoch, partial, seed, clipNorm, running, augment }: TrainOptions,
+  { regime, epoch, partial, seed, clipNorm, running, augmentation: augments }: TrainOptions,
 ) {
   const [train, test] = await Promise.all(
     [data.train, data.test].map(({ images }) => readTensor(images[0]!)),
@@ -45,7 +45,7 @@ export async function referenceRun(
       drawCrop({ seed, stream: STREAMS.augmentation, epoch: which, sample }, augmentation.padding),
     );
     const x = gather(
-      { images: train as Uint8Array, order: samples, ...(augment && { crops: drawn }) },
+      { images: train as Uint8Array, order: samples, ...(augments && { crops: drawn }) },
       image,
     );
     const labels = samples.map((sample) => trainLabels[sample]!);

@@ -42,7 +42,7 @@ export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
     maxSteps,
   });
   const model = new F1({ inputs: 49, classes: 4, width: 24, hidden: 2 });
-  const maximumGhosts = Math.max(epoch.full?.ghosts ?? 0, epoch.last.ghosts, options.maximumGhosts ?? 0);
+  const maximumGhosts = Math.max(epoch.maximumGhosts, options.maximumGhosts ?? 0);
   return {
     state: materialize(gpu, model, { seed, maximumGhosts }),
     data: uploadDataset(gpu, dataset),
@@ -53,7 +53,7 @@ export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
       running: { rule: "sequential", momentum: 0.1 },
       clipNorm: 5,
       seed,
-      augment: true,
+      augmentation: true,
       evaluateEvery: 1,
       evaluationBatch: 16,
       logEvery: options.logEvery ?? 4,

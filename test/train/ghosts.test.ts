@@ -3,9 +3,9 @@ import { UsageError } from "../../src/support/errors.ts";
 import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
 import {
   type GhostLayout,
-  type GhostPartition,
   PARTIAL_POLICIES,
   type PartitionOptions,
+  type PlannedLayout,
   partitionBatch,
   planEpoch,
   slabs,
@@ -146,7 +146,7 @@ describe("epochs", () => {
   test("keep, drop or fill the partial last batch", () => {
     const shapes = (policy: PartitionOptions["policy"]) => {
       const { stepsPerEpoch: steps, full, last } = epoch(50_000, policy);
-      return [steps, shape(full as GhostPartition), shape(last)];
+      return [steps, shape(full as PlannedLayout), shape(last)];
     };
     expect(shapes("authors")).toEqual([13, "32×128", "31×27+11"]);
     expect(shapes("exact")).toEqual([13, "32×128", "6×128+80"]);
@@ -179,7 +179,7 @@ test("sizes that make no partition are refused by name", () => {
 });
 
 describe("slabs", () => {
-  const shapes = (layout: GhostLayout, maxSamples: number) => slabs(layout, maxSamples).map(shape);
+  const shapes = (layout: GhostLayout, slabSamples: number) => slabs(layout, slabSamples).map(shape);
 
   test("are few, equal where possible, and of whole ghosts", () => {
     expect(shapes(partition(4096, 4096, 128), 4096)).toEqual(["32×128"]);

@@ -10,7 +10,7 @@ import { type ModelState, materialize } from "../../src/nn/model-state.ts";
 import { loadStateDict, stateDict } from "../../src/nn/state-dict.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { type GhostPartition, type PartialPolicy, partitionBatch } from "../../src/train/ghosts.ts";
+import { type PartialPolicy, type PlannedLayout, partitionBatch } from "../../src/train/ghosts.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { trainingStep } from "../../src/train/training-step.ts";
 import {
@@ -50,7 +50,7 @@ function float32(reference: ReferenceModel) {
 }
 
 interface StepSettings {
-  readonly maximumSlab?: number;
+  readonly slabSamples?: number;
   readonly rule?: RunningRule;
   readonly learningRate?: number;
   readonly clipNorm?: number;
@@ -58,9 +58,9 @@ interface StepSettings {
 }
 
 /** Runs training steps on given batches. */
-function trainer(state: ModelState, layout: GhostPartition, settings: StepSettings = {}) {
+function trainer(state: ModelState, layout: PlannedLayout, settings: StepSettings = {}) {
   const {
-    maximumSlab = layout.total,
+    slabSamples = layout.total,
     rule = "sequential",
     learningRate = 0.05,
     clipNorm = 0,
@@ -91,7 +91,7 @@ function trainer(state: ModelState, layout: GhostPartition, settings: StepSettin
     });
     gpu.scope(() =>
       trainingStep(state, { step: step.tensor, log }, layout, {
-        maximumSlab,
+        slabSamples,
         running: { rule, momentum: 0.1 },
         input,
       }),
@@ -165,7 +165,7 @@ describe("whole steps: forward, backward, clip, weight decay, momentum, running 
     ["authors", "sequential", 30, 16],
   ] as const)(
     "%s ghosts, running rule %s, %i samples in slabs of %i",
-    async (policy, rule, samples, maximumSlab) => {
+    async (policy, rule, samples, slabSamples) => {
       gpu.variant = "narrow";
       const { reference, state } = await twins(36, 2);
       const start = referenceState(reference);
@@ -173,7 +173,7 @@ describe("whole steps: forward, backward, clip, weight decay, momentum, running 
       const layout = ghostsOf(samples, 7, policy);
       const { ghostSize, ghosts } = layout;
       const settings = { learningRate: 0.05, weightDecay: 0.01, clipNorm: 0.5 };
-      const step = trainer(state, layout, { ...settings, rule, maximumSlab });
+      const step = trainer(state, layout, { ...settings, rule, slabSamples });
       const velocity = new Float64Array(
         [...reference.parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
       );
@@ -224,13 +224,13 @@ test("T12: slabs of one, two and all ghosts give the same weights", async () => 
   gpu.variant = "narrow";
   const layout = ghostsOf(40, 8, "exact");
   const results: Float32Array[] = [];
-  for (const maximumSlab of [40, 16, 8]) {
+  for (const slabSamples of [40, 16, 8]) {
     const { state } = await twins(36, 3);
-    const step = trainer(state, layout, { maximumSlab, clipNorm: 5, weightDecay: 1e-4 });
+    const step = trainer(state, layout, { slabSamples, clipNorm: 5, weightDecay: 1e-4 });
     for (let t = 0; t < 5; t++) await step(batchOf(40, t));
     results.push(await readFloats(state.values));
     expect((await readFloats(state.values)).some((value, i) => value !== results[0]![i])).toBe(
-      maximumSlab !== 40,
+      slabSamples !== 40,
     ); // they were cut
   }
   for (const cut of results.slice(1)) expect(relativeError([[cut, results[0]!]])).toBeLessThan(1e-5);

@@ -45,7 +45,7 @@ describe("a run of each policy for partial batches is the float64 run", () => {
     ["wrap", "mean", "never", 3, true], // its last batch ends with the first samples of the next epoch
   ] as const)(
     "%s, running rule %s, momentum reset %s, %i steps an epoch, augmented %s",
-    async (partial, rule, momentumReset, stepsPerEpoch, augment) => {
+    async (partial, rule, momentumReset, stepsPerEpoch, augmentation) => {
       const plain = smallRun(gpu, { partial, batchSize: BATCH, ghostSize: 24 });
       const run = { ...plain, data: { ...plain.data, augmentation: AUGMENTATION } };
       const { epoch } = run.options;
@@ -63,7 +63,7 @@ describe("a run of each policy for partial batches is the float64 run", () => {
         ...run.options,
         regime,
         running: { rule, momentum: 0.1 },
-        augment,
+        augmentation,
         clipNorm: 1,
         logEvery: 2,
       };

@@ -84,22 +84,22 @@ function ghostTable(rows: readonly GhostRow[]): string {
     "GB/s",
     "of copy",
   ];
-  const cells = rows.map((row) => [
-    ...[
-      row.shape,
-      row.variant,
-      row.direction,
-      `${row.ghostSize}`,
-      `${row.dispatches}`,
-      digits(row.bytesPerElement),
-    ],
-    ...[
-      summaryText(row.ms),
-      digits(row.modelMs),
-      digits(row.gigabytesPerSecond),
+  const cells = rows.map((row) => {
+    const { shape, variant, direction, ms } = row;
+    const counts = [row.ghostSize, row.dispatches].map(String);
+    const rates = [row.modelMs, row.gigabytesPerSecond].map(digits);
+    const bytes = digits(row.bytesPerElement);
+    return [
+      shape,
+      variant,
+      direction,
+      ...counts,
+      bytes,
+      summaryText(ms),
+      ...rates,
       formatPercent(row.copyShare, 0),
-    ],
-  ]);
+    ];
+  });
   return table(head, cells, 3);
 }
 

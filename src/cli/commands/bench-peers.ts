@@ -60,29 +60,23 @@ async function run(flags: PeerFlags): Promise<void> {
 function peerTable(results: readonly PeerResult[]): string {
   const text = (summary: Summary | null) => (summary ? summaryText(summary) : "—");
   const head = ["work", "ghostbatch", ENGINES.tfjs, ENGINES.jaxjs, "ratio", "aim"];
-  const cells = results.map(({ case: one, ours, peers, ratio }) => [
-    ...[
-      one.name,
-      text(ours),
-      text(peers.tfjs),
-      text(peers.jaxjs),
-      ratio === null ? "—" : digits(ratio),
-      `${one.target}`,
-    ],
-  ]);
+  const cells = results.map(({ case: one, ours, peers, ratio }) => {
+    const times = [ours, peers.tfjs, peers.jaxjs].map(text);
+    return [one.name, ...times, ratio === null ? "—" : digits(ratio), `${one.target}`];
+  });
   return table(head, cells);
 }
 
 function jsonOf({ case: one, ours, peers, ratio, failures }: PeerResult) {
   const median = (summary: Summary | null) => summary?.median ?? null;
   return {
-    ...{
-      name: one.name,
-      ours_ms: ours.median,
-      tfjs_ms: median(peers.tfjs),
-      jaxjs_ms: median(peers.jaxjs),
-      ratio,
-    },
-    ...{ target: one.target, spread: { ours, tfjs: peers.tfjs, jaxjs: peers.jaxjs }, failures },
+    name: one.name,
+    ours_ms: ours.median,
+    tfjs_ms: median(peers.tfjs),
+    jaxjs_ms: median(peers.jaxjs),
+    ratio,
+    target: one.target,
+    spread: { ours, tfjs: peers.tfjs, jaxjs: peers.jaxjs },
+    failures,
   };
 }

@@ -71,9 +71,9 @@ function describe(report: StepReport): string {
     `start     recorded in ${formatDuration(report.recordMs / 1000)}, first step ${formatDuration(report.firstStepMs / 1000)}`,
   ];
   const head = ["op", "dispatches", "ms", "share", "GFLOP/s", "GB/s", "of roofline"];
-  const cells = ops.map(({ op, dispatches: count, ms, share, gflops, gigabytesPerSecond, roofline }) => [
-    ...[op, `${count}`, digits(ms), formatPercent(share, 1), digits(gflops), digits(gigabytesPerSecond)],
-    formatPercent(roofline, 0),
-  ]);
+  const cells = ops.map(({ op, dispatches: count, ms, share, gflops, gigabytesPerSecond, roofline }) => {
+    const rates = [gflops, gigabytesPerSecond].map(digits);
+    return [op, `${count}`, digits(ms), formatPercent(share, 1), ...rates, formatPercent(roofline, 0)];
+  });
   return `${facts.join("\n")}\n\n${table(head, cells)}`;
 }

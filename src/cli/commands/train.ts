@@ -4,32 +4,17 @@ import { Command } from "commander";
 import { GpuSession } from "../../host/node/gpu-session.ts";
 import { specOfRun } from "../../run/config-file.ts";
 import { dataPlaceOf } from "../../run/data-place.ts";
-import {
-  describePlan,
-  outlinedData,
-  plannedData,
-  planTraining,
-  requireRoom,
-  type TrainingPlan,
-} from "../../run/dry-run.ts";
-import { environmentOf } from "../../run/environment.ts";
-import { METRIC_COLUMNS } from "../../run/metric-lines.ts";
+import { describePlan, outlinedData, planTraining, type TrainingPlan } from "../../run/dry-run.ts";
 import { flagOf, writtenOption } from "../../run/option-names.ts";
 import { planRun } from "../../run/plan-run.ts";
-import { prepareRun } from "../../run/prepare.ts";
-import {
-  newestUnfinishedRun,
-  requireSameOptions,
-  resumeRun,
-  summaryOf,
-  tidyFinishedRun,
-} from "../../run/resume.ts";
+import type { PreparedRun } from "../../run/prepare.ts";
+import { newestUnfinishedRun, requireSameOptions, summaryOf, tidyFinishedRun } from "../../run/resume.ts";
 import { RunControl } from "../../run/run-control.ts";
-import { runInFolder } from "../../run/run-in-folder.ts";
 import { completeSpec } from "../../run/run-spec.ts";
 import type { RunSummary } from "../../run/run-summary.ts";
+import { type ReadyRun, readyRun, startRun } from "../../run/runner.ts";
 import { specHash } from "../../run/spec-hash.ts";
-import { RunFolder, runFolderPath } from "../../storage/run-folder.ts";
+import { runFolderPath } from "../../storage/run-folder.ts";
 import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
 import { checkpointsOf, resumeWords, typedCommand } from "../options.ts";
@@ -64,64 +49,48 @@ async function trainUnder(control: RunControl, flags: TrainFlags): Promise<void>
     printSummary(finished, path, flags);
     return;
   }
+  const session = new GpuSession({ adapter: flags.adapter });
   const outline = flags.dryRun && flags.dataDir === undefined ? outlinedData(spec) : null;
   if (outline) {
-    printPlan(
-      planTraining(
-        await new GpuSession({ adapter: flags.adapter }).open(),
-        planRun(spec, outline.facts),
-        outline,
-      ),
-      flags,
-    );
+    printPlan(planTraining(await session.open(), planRun(spec, outline.facts), outline), flags);
     return;
   }
   const before = path === null ? {} : await dataPlaceOf(path);
-  const load = loadOptions({ ...before, ...(flags.dataDir !== undefined && { dataDir: flags.dataDir }) });
-  const prepared = await prepareRun(spec, load);
-  const warnings = new Set([...(prepared.epoch.full?.warnings ?? []), ...prepared.epoch.last.warnings]);
-  for (const warning of warnings) console.error(`warning: ${warning}`);
-  const session = new GpuSession({ adapter: flags.adapter });
-  const gpu = await session.open();
-  // Before anything is written: what does not fit this adapter is told here.
-  const plan = planTraining(gpu, prepared, plannedData(prepared));
-  if (flags.dryRun) {
-    printPlan(plan, flags);
-    return;
-  }
-  requireRoom(plan);
-  const name =
-    flags.name ??
-    `${spec.model}-${prepared.dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
+  const { dataDir = before.dataDir } = flags;
+  const ready = await readyRun(session, spec, loadOptions({ ...before, dataDir }));
+  for (const warning of ready.warnings) console.error(`warning: ${warning}`);
+  if (flags.dryRun) printPlan(ready.plan, flags);
+  else await trainReady(session, ready, path, control, flags);
+}
+
+/** @param path the folder of the run that goes on; null for a new one */
+async function trainReady(
+  session: GpuSession,
+  ready: ReadyRun,
+  path: string | null,
+  control: RunControl,
+  flags: TrainFlags,
+): Promise<void> {
+  const { prepared, plan } = ready;
+  const { runsDir, logEvery, name = defaultName(prepared) } = flags;
   const line = new ProgressLine(path === null ? name : basename(path));
-  const report = line.print.bind(line);
-  const environment = environmentOf(gpu, typedCommand(), load);
-  control.begin();
-  const { folder, from } =
-    path === null
-      ? {
-          folder: await RunFolder.claim({
-            runsDirectory: flags.runsDir,
-            name,
-            configuration: spec,
-            environment,
-            columns: METRIC_COLUMNS,
-          }),
-          from: null,
-        }
-      : await resumeRun(path, prepared, { environment, report });
-  for (const line of plan.learningRates) console.error(line);
-  const { logEvery } = flags;
-  const onProgress = line.show.bind(line);
-  const options = {
+  const place = path === null ? { runsDirectory: runsDir, name } : { unfinished: path };
+  const { summary, folder } = await startRun(session, ready, place, {
+    command: typedCommand(),
     checkpoints: checkpointsOf(flags),
+    logEvery,
     control,
-    onProgress,
-    report,
-    ...(logEvery && { logEvery }),
-  };
-  const summary = await runInFolder(session, prepared, folder, options, from).finally(() => line.end());
-  printSummary(summary, folder.path, flags);
+    onStart: () => {
+      for (const row of plan.learningRates) console.error(row);
+    },
+    onProgress: line.show.bind(line),
+    report: line.print.bind(line),
+  }).finally(() => line.end());
+  printSummary(summary, folder, flags);
+}
+
+function defaultName({ spec, dataset }: PreparedRun): string {
+  return `${spec.model}-${dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
 }
 
 /** Exit code 2 for a plan that does not fit the adapter. */
@@ -136,7 +105,7 @@ async function folderToResume({ resume, name, runsDir }: TrainFlags): Promise<st
   if (typeof resume === "string") {
     if (!existsSync(join(resume, "config.yaml")))
       throw new UsageError(
-        `--resume ${resume}: ${existsSync(resume) ? "it is no run folder: it has no config.yaml" : "there is no run folder"}`,
+        `--resume ${resume}: ${existsSync(resume) ? "not a run folder: config.yaml is missing" : "there is no such folder"}`,
       );
     return resume;
   }
@@ -167,7 +136,7 @@ function describeSummary(summary: RunSummary, folder: string): string {
     `test accuracy ${accuracy.toFixed(2)} % (best ${best.toFixed(2)} %), test loss ${testLoss.toFixed(4)}`,
     `${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")} in ${formatDuration(seconds)}: ${formatQuantity(imagesPerSecond, "images/s")}`,
     `distance from the start: ${distanceAll.toFixed(3)}, of the first parameter alone ${distanceFirst.toFixed(3)}`,
-    `batch-norm groups of ${summary.batchNormGroup} images, ${summary.dispatchesPerStep} dispatches a step`,
+    `ghosts of ${summary.ghostSize} images, ${summary.dispatchesPerStep} dispatches a step`,
     ...(summary.skippedSteps > 0
       ? [`${formatCount(summary.skippedSteps)} steps were skipped: NaN or infinity in loss or gradient`]
       : []),

@@ -1,0 +1,40 @@
+/** What a run's plan means for the trainer and for the data it is given. */
+import type { EpochPlan } from "../train/ghosts.ts";
+import type { TrainOptions } from "../train/trainer.ts";
+import type { PlannedRun } from "./plan-run.ts";
+
+/** Samples of one evaluation batch: enough to fill a GPU, few enough for any memory. */
+export const EVALUATION_BATCH = 500;
+/** Steps between read-backs: rare enough not to be seen in the time of a step of a small network. */
+const LOG_EVERY = 64;
+
+/**
+ * What a trainer is told of a run.
+ * @param logEvery steps between read-backs of the metrics
+ */
+export function trainerOptions({ spec, regime, epoch }: PlannedRun, logEvery = LOG_EVERY): TrainOptions {
+  return {
+    regime,
+    epoch,
+    partial: spec.partial,
+    running: { rule: spec.runningRule, momentum: spec.runningMomentum },
+    clipNorm: spec.clipNorm,
+    gradientNoise: spec.gradientNoise,
+    seed: spec.seed,
+    augmentation: spec.augmentation,
+    evaluateEvery: spec.evaluateEvery,
+    evaluationBatch: EVALUATION_BATCH,
+    logEvery,
+    memoryBytes: spec.memory * 2 ** 20,
+    onNan: spec.onNan,
+  };
+}
+
+/**
+ * How a streamed data set is read for a run; the window is in images.
+ * @param epochs the batches that it is read in, where these are not the run's alone
+ */
+export function dataOptions({ spec, epoch }: PlannedRun, epochs: readonly EpochPlan[] = [epoch]) {
+  const train = Math.max(...epochs.map(({ largest }) => largest.total));
+  return { seed: spec.seed, augmentation: spec.augmentation, window: { train, test: EVALUATION_BATCH } };
+}
