@@ -1,9 +1,11 @@
 /** bench/results/ADAPTER.md: the tables of the last runs on an adapter, a section for each kind of benchmark. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+
 import { join } from "node:path";
 import type { AdapterFacts } from "../gpu/adapter.ts";
+import { writeFileAtomically } from "../storage/atomic-file.ts";
+import { makeFolder } from "../storage/folder.ts";
 import type { RunEnvironment } from "../storage/run-folder.ts";
-import { DataError, messageOf } from "../support/errors.ts";
+import { readTextFileIfAny } from "../storage/text-file.ts";
 import { adapterLine } from "./output.ts";
 
 /** Where numbers come from: command, commit, driver, how many. */
@@ -34,27 +36,21 @@ export function resultsFile(folder: string, { name }: Pick<AdapterFacts, "name">
  * @returns the file's path
  * @throws DataError when it cannot be written
  */
-export function saveSection(folder: string, adapter: AdapterFacts, title: string, body: string): string {
+export async function saveSection(
+  folder: string,
+  adapter: AdapterFacts,
+  title: string,
+  body: string,
+): Promise<string> {
   const path = resultsFile(folder, adapter);
   const head = `<!-- ${adapterLine(adapter)} -->\n# ${adapter.name}\n\n${adapterLine(adapter)}.\n`;
-  const [, ...sections] = read(path).split(/^(?=## )/m);
+  // Nothing before the first run on this adapter.
+  const [, ...sections] = (readTextFileIfAny(path) ?? "").split(/^(?=## )/m);
   const section = `## ${title}\n\n${body.trim()}\n`;
   const at = sections.findIndex((one) => one.startsWith(`## ${title}\n`));
   if (at < 0) sections.push(section);
   else sections[at] = section;
-  try {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(path, [head, ...sections].map((part) => `${part.trim()}\n`).join("\n"));
-  } catch (cause) {
-    throw new DataError(`${path}: cannot be written: ${messageOf(cause)}`, { cause });
-  }
+  await makeFolder(folder);
+  await writeFileAtomically(path, [head, ...sections].map((part) => `${part.trim()}\n`).join("\n"));
   return path;
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return ""; // the first run on this adapter
-  }
 }

@@ -47,9 +47,15 @@ export function endPhases(): void {
 }
 
 /** With --save: keeps a table under its title. */
-export function saveTable(gpu: Gpu, { save, n }: BenchFlags, title: string, text: string): void {
+export async function saveTable(
+  gpu: Gpu,
+  { save, n }: BenchFlags,
+  title: string,
+  text: string,
+): Promise<void> {
   if (!save) return;
   const source = provenance(gpu.adapter, environmentOf(gpu, typedCommand()), n);
-  const path = saveSection(save === true ? RESULTS : save, gpu.adapter, title, `${source}\n\n${text}`);
+  const folder = save === true ? RESULTS : save;
+  const path = await saveSection(folder, gpu.adapter, title, `${source}\n\n${text}`);
   console.error(`saved in ${path}`);
 }

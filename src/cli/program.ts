@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { versions } from "../run/environment.ts";
 import { env } from "../support/env.ts";
 import { GhostbatchError, messageOf, StoppedError } from "../support/errors.ts";
+import { visible } from "../support/visible.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { dataCommand } from "./commands/data.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -76,7 +77,7 @@ function createProgram(): Command {
     command.exitOverride().showSuggestionAfterError();
     // commander puts its suggestion on a line of its own.
     command.configureOutput({
-      outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`),
+      outputError: (text, write) => write(`${visible(text.trim().replaceAll(/\s*\n\s*/g, " "))}\n`),
     });
   }
   return program;

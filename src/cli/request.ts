@@ -13,6 +13,8 @@ import { ghostSizeOf, type RunSpec } from "../run/run-spec.ts";
 import { type FinishedRun, finishedRun, runOnce } from "../run/runner.ts";
 import { specHash } from "../run/spec-hash.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
+import { makeFolder } from "../storage/folder.ts";
+import { removeAbandonedFiles } from "../storage/leftovers.ts";
 import { formatCount, formatDuration, formatNumber, formatQuantity } from "../support/format.ts";
 import {
   adapterOption,
@@ -167,6 +169,8 @@ export async function writeRecord(
   runsDir: string,
   record: Omit<ExperimentRecord, "format" | "command">,
 ): Promise<string> {
+  await makeFolder(runsDir);
+  await removeAbandonedFiles(runsDir);
   const path = join(runsDir, `${record.id}${RECORD_SUFFIX}`);
   const whole: ExperimentRecord = { format: 1, ...record, command: typedCommand() };
   await writeFileAtomically(path, `${JSON.stringify(whole, null, 2)}\n`);

@@ -2,11 +2,11 @@
 
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
+import { copyFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type CifarLayout, recordBytes } from "../data/cifar-layout.ts";
 import { fileError } from "../storage/file-error.ts";
-import { syncFolder } from "../storage/folder.ts";
+import { makeFolder, syncFolder } from "../storage/folder.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { extractFiles } from "./archive.ts";
 import {
@@ -43,7 +43,7 @@ export async function fetchCifar(layout: CifarLayout, options: FetchOptions = {}
   if (options.from === undefined && fault === null) return false;
   const staging = join(dataDir, `.${layout.archive.name}.${randomUUID()}.tmp`);
   try {
-    await mkdir(staging, { recursive: true });
+    await makeFolder(staging);
     if (/^https?:\/\//i.test(from)) {
       const archive = join(dataDir, layout.archive.name);
       await download({ ...options, url: from, path: archive, sha256: archiveSha256(layout, options) });
@@ -148,7 +148,7 @@ async function checkFiles(
 }
 
 async function moveInto(layout: CifarLayout, from: string, to: string): Promise<void> {
-  await mkdir(to, { recursive: true });
+  await makeFolder(to);
   for (const { name } of filesOf(layout)) await rename(join(from, name), join(to, name));
   await syncFolder(to);
 }

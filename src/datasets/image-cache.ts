@@ -5,12 +5,13 @@
  *
  * Written under another name and renamed: processes that decode the same folder at a time do not disturb each other.
  */
+
 import { createHash } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { cacheDirectory } from "../storage/cache-directory.ts";
-import { fileError } from "../storage/file-error.ts";
+import { makeFolder } from "../storage/folder.ts";
+import { removeAbandonedFiles } from "../storage/leftovers.ts";
 import { openSafetensors, writeSafetensors } from "../storage/safetensors.ts";
 import { DataError } from "../support/errors.ts";
 
@@ -84,10 +85,8 @@ export async function writeCache(
   { path, listing }: CacheKey,
   { height, width, images }: DecodedImages,
 ): Promise<void> {
-  const folder = join(path, "..");
-  await mkdir(folder, { recursive: true }).catch((cause) => {
-    throw fileError(cause, "create the folder", folder);
-  });
+  await makeFolder(dirname(path));
+  await removeAbandonedFiles(dirname(path));
   const shape = [images.length / (3 * height * width), 3, height, width];
   await writeSafetensors(path, [["images", { shape, data: images }]], { listing, sha256: sha256(images) });
 }

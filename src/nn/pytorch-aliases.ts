@@ -13,7 +13,7 @@ const FEATS: Readonly<Record<string, string>> = {
 /** The second names of a tensor in the authors' residual networks: none for other tensors. */
 export function authorsAlias(name: string): string | null {
   const [first = "", ...rest] = name.split(".");
-  const position = FEATS[first];
+  const position = Object.hasOwn(FEATS, first) ? FEATS[first] : undefined;
   return position === undefined ? null : ["feats", position, ...rest].join(".");
 }
 

@@ -1,7 +1,8 @@
 /** Cells of Tables 1 and 2 from finished runs: means over seeds, and the JSON that `reproduce … --json` prints. */
-import { readFile } from "node:fs/promises";
+
 import { join } from "node:path";
 import type { FinishedRun } from "../run/runner.ts";
+import { readJson } from "../storage/run-folder.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
 import { COLUMNS, type Column, type Method, type Row } from "./columns.ts";
 import type { Scale } from "./scale.ts";
@@ -81,8 +82,6 @@ function cellJson({ row: _, column: __, reused: ___, distanceFirst, distanceAll,
 
 /** The adapter that a run's record names. */
 async function adapterOf(folder: string): Promise<string> {
-  const record = JSON.parse(await readFile(join(folder, "environment.json"), "utf8")) as {
-    adapter?: { name?: string };
-  };
-  return record.adapter?.name ?? "unknown";
+  const record = (await readJson(join(folder, "environment.json"))) as { adapter?: { name?: string } } | null;
+  return record?.adapter?.name ?? "unknown";
 }

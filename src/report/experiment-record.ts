@@ -1,5 +1,6 @@
 /** runs/NAME.experiment.json: which run folders make a table or a figure, and what was measured beside them. */
 import { z } from "zod";
+import { isRunName } from "../storage/run-folder.ts";
 import { DataError } from "../support/errors.ts";
 import { DATA_OF_KIND } from "./measured-data.ts";
 
@@ -37,18 +38,20 @@ export interface ExperimentRecord {
 export const RECORD_SUFFIX = ".experiment.json";
 
 const text = z.string();
+/** Of a file or a folder beside the record, and of nothing elsewhere. */
+const fileName = text.refine(isRunName, "expected a name of letters, digits and . _ - + = @ ,");
 const SeriesOfRecord = z.looseObject({
   name: text,
   group: text,
   batchSize: z.number(),
   paper: z.number().nullable(),
-  runs: z.array(text),
+  runs: z.array(fileName),
 });
 const Adapter = z.looseObject({ name: text }).transform(({ name }) => name);
 const Record = z.looseObject({
   format: z.literal(1),
   kind: text,
-  id: text,
+  id: fileName,
   title: text,
   command: text,
   scale: text,
@@ -70,7 +73,7 @@ export function parseRecord(content: string, path: string): ExperimentRecord {
   const record = Record.safeParse(value);
   if (!record.success) throw notARecord(path, record.error);
   const { kind, data } = record.data;
-  const schema = DATA_OF_KIND[kind];
+  const schema = Object.hasOwn(DATA_OF_KIND, kind) ? DATA_OF_KIND[kind] : undefined;
   if (schema === undefined) return record.data;
   const measured = schema.safeParse(data);
   if (!measured.success) throw notARecord(`${path}: data`, measured.error);

@@ -3,14 +3,15 @@ import type { RunData } from "../storage/read-run.ts";
 import { formatCount, formatDuration, formatQuantity } from "../support/format.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
+import { escapeMarkdown } from "./markup.ts";
 import { adaptersOf, differences } from "./run-groups.ts";
 import type { LoadedSeries, RunGroup } from "./series.ts";
 
-/** A cell with what a reader must not take for a column. */
 function cell(text: string): string {
-  return text.replaceAll("|", "\\|");
+  return escapeMarkdown(text).replaceAll("|", "\\|");
 }
 
+/** @param rows plain text */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const line = (cells: readonly string[]) => `| ${cells.map(cell).join(" | ")} |`;
   return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)];

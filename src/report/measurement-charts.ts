@@ -204,7 +204,7 @@ export function gradientRatio({ ghostSize, scale, ratios, medianRatio }: RatioDa
 
 export function noiseScale(data: NoiseScaleData): Illustration {
   const { scale, interval, squaredGradient, trace, small, large, rounds } = data;
-  const undetermined = "undetermined: more `--draws`";
+  const undetermined = "undetermined: more --draws";
   const text = markdownTable(
     ["B_simple (samples)", "95 % interval", "‖g‖²", "tr C of one sample", "batches compared", "rounds"],
     [

@@ -35,7 +35,7 @@ export async function reportPage({ title, markdown, charts }: Report): Promise<s
   const places = charts
     .map(
       ({ name, caption }) =>
-        `<figure><div id="chart-${escapeMarkup(name)}"></div><figcaption>${inline(caption)}</figcaption></figure>`,
+        `<figure><div id="chart-${escapeMarkup(name)}"></div><figcaption>${escapeMarkup(caption)}</figcaption></figure>`,
     )
     .join("\n");
   const moving = charts.some(({ spec }) => JSON.stringify(spec).includes('"bind":"scales"'))
@@ -102,15 +102,20 @@ function tableHtml(lines: readonly string[]): string {
     line
       .slice(1, line.lastIndexOf("|"))
       .split(/(?<!\\)\|/)
-      .map((text) => inline(text.trim().replaceAll("\\|", "|"))),
+      .map((text) => inline(text.trim())),
   );
   const row = (cells: readonly string[], tag: string) =>
     `<tr>${cells.map((text) => `<${tag}>${text}</${tag}>`).join("")}</tr>`;
   return `<div class="scroll"><table><thead>${row(head!, "th")}</thead><tbody>${rows.map((cells) => row(cells, "td")).join("")}</tbody></table></div>`;
 }
 
+/** Escaped characters, code, emphasis and text, in the order that they stand in. */
 function inline(text: string): string {
-  return escapeMarkup(text)
-    .replaceAll(/`([^`]+)`/g, "<code>$1</code>")
-    .replaceAll(/\*\*([^*]+)\*\*/g, "<strong>$1</strong>");
+  const parts = text.matchAll(/\\([!-/:-@[-`{-~])|`([^`]+)`|\*\*([^*]+)\*\*|[^\\`*]+|./gs);
+  return [...parts]
+    .map(([all, escaped, code, strong]) => {
+      if (code !== undefined) return `<code>${escapeMarkup(code)}</code>`;
+      return strong === undefined ? escapeMarkup(escaped ?? all) : `<strong>${inline(strong)}</strong>`;
+    })
+    .join("");
 }

@@ -1,11 +1,24 @@
 /** Chart specifications to SVG and PNG, without a browser. The libraries are loaded when the first chart is drawn. */
+
+import { visible } from "../support/visible.ts";
 import type { ChartSpec } from "./charts.ts";
 import { openSvg } from "./svg.ts";
 
 /** A chart compiled for Vega, as a page embeds it. */
 export async function compileChart(spec: ChartSpec): Promise<object> {
   const { compile } = await import("vega-lite");
-  return compile(spec as unknown as Parameters<typeof compile>[0]).spec;
+  return compile(drawable(spec) as unknown as Parameters<typeof compile>[0]).spec;
+}
+
+/**
+ * The same with texts that can be drawn. XML has no control characters, and Vega looks texts up as properties of its own
+ * objects: one that every object has, as "constructor", gets a sign behind it that has no width (a word joiner).
+ */
+function drawable(value: unknown): unknown {
+  if (typeof value === "string") return value in Object.prototype ? `${value}\u2060` : visible(value);
+  if (Array.isArray(value)) return value.map(drawable);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, drawable(inner)]));
 }
 
 export async function chartSvg(spec: ChartSpec): Promise<string> {

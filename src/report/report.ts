@@ -6,12 +6,13 @@ import { readCheckedRun } from "./checked-run.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
 import { illustrate } from "./figure-charts.ts";
 import { choicesOf, differencesOf, resultsTable, runsTable } from "./markdown.ts";
+import { codeSpan, escapeMarkdown } from "./markup.ts";
 import { illustrateRuns } from "./run-charts.ts";
 import { adaptersOf, adapterWarning, difference, groupRuns, seedWarning } from "./run-groups.ts";
 import type { LoadedSeries } from "./series.ts";
 
 export interface Report {
-  /** Part of file names. */
+  /** A name for its folder. */
   readonly id: string;
   readonly title: string;
   readonly markdown: string;
@@ -43,14 +44,16 @@ export async function reportExperiment(
   const runs = shown.flatMap(({ loaded }) => loaded);
   if (record.series.length > 0 && runs.length === 0)
     throw new DataError(`experiment ${record.id}: none of its runs has finished: ${problems.join("; ")}`);
-  const illustration = illustrate(record, shown);
+  const illustration = withFileNames(illustrate(record, shown));
   const facts = [
-    `- made by \`${record.command}\``,
-    `- scale: ${record.scale}`,
-    ...(runs.length > 0
-      ? [`- adapter: ${adaptersOf(runs).join("; ")}`, `- choices: ${choicesOf(runs).join("; ")}`]
-      : [`- adapter: ${record.adapter ?? "not recorded"}`]),
-    ...record.notes.map((note) => `- ${note}`),
+    `- made by ${codeSpan(record.command)}`,
+    ...[
+      `scale: ${record.scale}`,
+      ...(runs.length > 0
+        ? [`adapter: ${adaptersOf(runs).join("; ")}`, `choices: ${choicesOf(runs).join("; ")}`]
+        : [`adapter: ${record.adapter ?? "not recorded"}`]),
+      ...record.notes,
+    ].map(item),
   ];
   const markdown = compose(
     record.title,
@@ -80,17 +83,17 @@ export async function reportRuns(
     problems.push(...warningsOf(loaded).map((text) => `${name}: ${text}`));
   }
   const title = runs.length === 1 ? `Run ${runs[0]!.name}` : `${runs.length} runs`;
-  const illustration = illustrateRuns(groups);
+  const illustration = withFileNames(illustrateRuns(groups));
   const facts = [
     ...(groups.length > 1
-      ? [`- runs that differ in the seed alone are averaged; the others differ in: ${differencesOf(runs)}`]
+      ? [`runs that differ in the seed alone are averaged; the others differ in: ${differencesOf(runs)}`]
       : []),
-    `- adapter: ${adaptersOf(runs).join("; ")}`,
-    `- choices: ${choicesOf(runs).join("; ")}`,
-  ];
+    `adapter: ${adaptersOf(runs).join("; ")}`,
+    `choices: ${choicesOf(runs).join("; ")}`,
+  ].map(item);
   const markdown = compose(title, [...runsTable(groups), "", ...facts], illustration, problems);
   return {
-    id: runs.length === 1 ? runs[0]!.name : "runs",
+    id: runs.length === 1 ? fileNameOf(runs[0]!.name) : "runs",
     title,
     markdown,
     charts: illustration.charts,
@@ -118,6 +121,33 @@ function warningsOf(runs: readonly RunData[]): string[] {
   return [adapterWarning(runs), seedWarning(runs)].filter((warning) => warning !== null);
 }
 
+function item(text: string): string {
+  return `- ${escapeMarkdown(text)}`;
+}
+
+/** Charts under names of files, no two the same; names of a record's groups may be anything. */
+function withFileNames({ charts, text }: Illustration): Illustration {
+  const taken = new Set<string>();
+  const named = charts.map((chart) => {
+    const base = fileNameOf(chart.name);
+    let name = base;
+    for (let i = 2; taken.has(name); i++) name = `${base}-${i}`;
+    taken.add(name);
+    return { ...chart, name };
+  });
+  return { charts: named, text };
+}
+
+/** The characters of a text that a file's name can have everywhere. */
+function fileNameOf(text: string): string {
+  return (
+    text
+      .replaceAll(/[^\w.+=@,-]+/g, "-")
+      .replace(/^\.+/, "")
+      .slice(0, 100) || "report"
+  );
+}
+
 function compose(
   title: string,
   table: readonly string[],
@@ -125,17 +155,15 @@ function compose(
   problems: readonly string[],
 ): string {
   const warnings =
-    problems.length === 0
-      ? []
-      : ["", "**Left out, or to be known**", "", ...problems.map((problem) => `- ${problem}`)];
+    problems.length === 0 ? [] : ["", "**Left out, or to be known**", "", ...problems.map(item)];
   // Two spaces end a line in Markdown.
   const images = charts.flatMap(({ name, title: chartTitle, caption }) => [
     "",
-    `![${chartTitle}](${name}.svg)  `,
-    caption,
+    `![${escapeMarkdown(chartTitle)}](${name}.svg)  `,
+    escapeMarkdown(caption),
   ]);
   return [
-    `# ${title}`,
+    `# ${escapeMarkdown(title)}`,
     "",
     ...table,
     ...warnings,

@@ -10,7 +10,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { readdir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, messageOf } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
@@ -19,6 +19,7 @@ import { errorCode, fileError } from "./file-error.ts";
 import { makeFolder, syncFolder } from "./folder.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { encodeSafetensors, readSafetensors, type StoredTensor, type TensorToStore } from "./safetensors.ts";
+import { readTextFile } from "./text-file.ts";
 
 export type CheckpointKind = "last" | "best";
 
@@ -69,9 +70,7 @@ export class CheckpointFolder {
     content: object,
     permitted: () => Promise<void> = async () => undefined,
   ): Promise<void> {
-    await makeFolder(this.path).catch((cause) => {
-      throw fileError(cause, "create", this.path);
-    });
+    await makeFolder(this.path);
     const hash = createHash("sha256");
     const data = await stageFile(this.#file(name, "safetensors"), hashed(encodeSafetensors(tensors), hash));
     try {
@@ -191,7 +190,7 @@ export class CheckpointFolder {
   /** What the JSON says. @throws DataError when it is missing or damaged */
   async #record(name: CheckpointName): Promise<Record<string, unknown> & { tensors: unknown }> {
     const path = this.#file(name, "json");
-    return checkedBody(await readText(path), path);
+    return checkedBody(readTextFile(path, { most: LARGEST_JSON }), path);
   }
 
   /** Names of the files, not of folders or pipes. */
@@ -247,18 +246,6 @@ function checkedBody(text: string, path: string): Record<string, unknown> & { te
     throw new DataError(`${path}: damaged: its content is not that of its checksum`);
   }
   return body as Record<string, unknown> & { tensors: unknown };
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    const found = await stat(path);
-    // Opening a pipe would wait for its writer.
-    if (!found.isFile()) throw new DataError(`${path}: damaged: it is not a file`);
-    if (found.size > LARGEST_JSON) throw new DataError(`${path}: damaged: larger than ${LARGEST_JSON} bytes`);
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw fileError(cause, "read", path);
-  }
 }
 
 async function fileSha256(path: string): Promise<string> {

@@ -2,20 +2,29 @@
 
 import { type FileHandle, mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { errorCode } from "./file-error.ts";
+import { DataError } from "../support/errors.ts";
+import { errorCode, fileError } from "./file-error.ts";
 
 /**
- * Makes a folder and those above it, durably; one that is there stays as it is. Step by step: the recursive call of the
- * system's library says ENOENT for whatever a file system refuses.
- * @throws the system's error
+ * Makes a folder and those above it, durably; one that is there stays as it is. The only way to make folders here, step by
+ * step: the recursive call of the system's library never ends on some file systems, and says ENOENT for whatever one refuses.
+ * @throws DataError naming the folder, and what stands in its place or why the disk refuses
  */
 export async function makeFolder(path: string): Promise<void> {
+  try {
+    await makeStepwise(path);
+  } catch (cause) {
+    throw fileError(cause, "create the folder", path);
+  }
+}
+
+async function makeStepwise(path: string): Promise<void> {
   const parent = dirname(path);
   try {
     if (!(await makeOne(path))) return;
   } catch (cause) {
     if (errorCode(cause) !== "ENOENT" || parent === path) throw cause;
-    await makeFolder(parent);
+    await makeStepwise(parent);
     // Once more and no further: some file systems say ENOENT of folders that cannot be.
     await makeOne(path);
   }
@@ -28,8 +37,12 @@ async function makeOne(path: string): Promise<boolean> {
     await mkdir(path);
     return true;
   } catch (cause) {
-    if (errorCode(cause) === "EEXIST" && (await stat(path)).isDirectory()) return false;
-    throw cause;
+    if (errorCode(cause) !== "EEXIST") throw cause;
+    const found = await stat(path).catch(() => null);
+    if (found?.isDirectory()) return false;
+    throw new DataError(
+      `${path}: expected a folder, found ${found === null ? "a link to nothing" : "a file"}`,
+    );
   }
 }
 

@@ -23,6 +23,15 @@ export async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
+/** Removes temporary files that nobody has written to for long, of a folder that many processes write. What the disk will not remove stays. */
+export async function removeAbandonedFiles(folder: string): Promise<void> {
+  for (const path of await temporaryFiles(folder).catch(() => [])) {
+    const written = await stat(path).catch(() => null);
+    if (written?.isFile() && (await timeOf(folder)) - written.mtimeMs >= SILENCE)
+      await unlink(path).catch(() => undefined);
+  }
+}
+
 /** Removes folders that are being filled by nobody any more. What the disk will not remove stays. */
 export async function removeAbandonedClaims(runsDirectory: string): Promise<void> {
   const names = (await readdir(runsDirectory).catch(() => [])).filter((name) => STAGING.test(name));

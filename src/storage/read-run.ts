@@ -1,12 +1,13 @@
 // What a run left behind, read back: for reports, which need no GPU.
 
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parse } from "yaml";
 import { DataError, messageOf } from "../support/errors.ts";
 import { fileError } from "./file-error.ts";
 import { withCurrentNames } from "./run-folder.ts";
+import { readTextFile } from "./text-file.ts";
 
 /** One line of metrics: numbers by column. What is missing, or was no number, is NaN: a gap in a chart. */
 export type MetricNumbers = Readonly<Record<string, number>>;
@@ -31,11 +32,11 @@ export interface RunData {
 
 /** @throws DataError naming the file that is missing or damaged */
 export async function readRun(path: string): Promise<RunData> {
-  const configuration = await parsed(join(path, "config.yaml"), parse);
-  const environment = await parsed(join(path, "environment.json"), JSON.parse);
-  const rows = await readMetrics(join(path, "metrics.jsonl"));
+  const configuration = parsed(join(path, "config.yaml"), parse);
+  const environment = parsed(join(path, "environment.json"), JSON.parse);
+  const rows = readMetrics(join(path, "metrics.jsonl"));
   const summaryFile = join(path, "summary.json");
-  const summary = existsSync(summaryFile) ? await parsed(summaryFile, JSON.parse) : null;
+  const summary = existsSync(summaryFile) ? parsed(summaryFile, JSON.parse) : null;
   return {
     name: basename(path),
     path,
@@ -50,7 +51,9 @@ export async function readRun(path: string): Promise<RunData> {
 /** Names of the folders in a runs directory that look like runs, sorted; none where there is no such directory. */
 export async function listRuns(runsDirectory: string): Promise<string[]> {
   if (!existsSync(runsDirectory)) return [];
-  const entries = await readdir(runsDirectory, { withFileTypes: true });
+  const entries = await readdir(runsDirectory, { withFileTypes: true }).catch((cause) => {
+    throw fileError(cause, "read", runsDirectory);
+  });
   return entries
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
     .map(({ name }) => name)
@@ -58,7 +61,7 @@ export async function listRuns(runsDirectory: string): Promise<string[]> {
     .sort();
 }
 
-/** One line of metrics.jsonl; null for one that is not whole, as the last of a run that is going on may be. */
+/** One line of metrics.jsonl; null for one that is not whole, as the last of a run that is going on may be, or is of no step. */
 export function parseMetricLine(line: string): { kind: string; numbers: MetricNumbers } | null {
   let row: Record<string, unknown>;
   try {
@@ -66,7 +69,7 @@ export function parseMetricLine(line: string): { kind: string; numbers: MetricNu
   } catch {
     return null;
   }
-  if (row === null || typeof row !== "object") return null;
+  if (row === null || typeof row !== "object" || typeof row["step"] !== "number") return null;
   const { kind, ...values } = row;
   const numbers = Object.entries(values).map(([key, value]) => [
     key,
@@ -75,18 +78,22 @@ export function parseMetricLine(line: string): { kind: string; numbers: MetricNu
   return { kind: String(kind), numbers: Object.fromEntries(numbers) as MetricNumbers };
 }
 
-async function readMetrics(path: string) {
-  const lines = (await text(path)).split("\n").filter((line) => line !== "");
+function readMetrics(path: string) {
+  const lines = readTextFile(path)
+    .split("\n")
+    .filter((line) => line !== "");
   return lines.flatMap((line, i) => {
     const row = parseMetricLine(line);
     if (row !== null) return [row];
     if (i === lines.length - 1) return [];
-    throw new DataError(`${path}: line ${i + 1} is not JSON; delete the folder to run it again`);
+    throw new DataError(
+      `${path}: line ${i + 1} is damaged: expected JSON with a step; delete the folder to run it again`,
+    );
   });
 }
 
-async function parsed(path: string, parser: (text: string) => unknown): Promise<unknown> {
-  const content = await text(path);
+function parsed(path: string, parser: (text: string) => unknown): unknown {
+  const content = readTextFile(path);
   let value: unknown;
   try {
     value = parser(content);
@@ -95,12 +102,4 @@ async function parsed(path: string, parser: (text: string) => unknown): Promise<
   }
   if (value !== null && typeof value === "object") return value;
   throw new DataError(`${path}: is damaged: expected named values, found ${JSON.stringify(value)}`);
-}
-
-async function text(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw fileError(cause, "read", path);
-  }
 }

@@ -8,7 +8,7 @@
 //   summary.json      the outcome; it exists when, and only when, the run has finished
 
 import { existsSync } from "node:fs";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { DataError, messageOf, UsageError } from "../support/errors.ts";
@@ -21,6 +21,7 @@ import { removeAbandonedClaims, removeLeftovers, stagingName } from "./leftovers
 import { type MetricRow, MetricsLog, type MetricsPosition } from "./metrics-log.ts";
 import { thisProcess } from "./process-identity.ts";
 import { RunLock } from "./run-lock.ts";
+import { readTextFileIfAny } from "./text-file.ts";
 
 /** Where and with what a run was made. */
 export interface RunEnvironment {
@@ -77,7 +78,8 @@ export class RunFolder<Column extends string = string> {
     let metrics: MetricsLog<Column> | undefined;
     let lock: RunLock | undefined;
     try {
-      await makeFolder(staging);
+      await makeFolder(runsDirectory);
+      await mkdir(staging);
       // First, so that what a killed process leaves says whose it was.
       lock = await RunLock.acquire(staging);
       await writeFile(join(staging, "config.yaml"), configuration, { flush: true });
@@ -216,9 +218,14 @@ export function withCurrentNames(summary: unknown): unknown {
   return { ghostSize: batchNormGroup, ...others };
 }
 
-function requireUsableName(name: string): void {
+/** Whether a run may be called so: a name of one folder, not a path to somewhere else, and visible. */
+export function isRunName(name: string): boolean {
   // 100 characters leave room for the suffixes of temporary files within the usual 255 bytes.
-  if (!/^[\w+=@,-][\w.+=@,-]{0,99}$/.test(name)) {
+  return /^[\w+=@,-][\w.+=@,-]{0,99}$/.test(name);
+}
+
+function requireUsableName(name: string): void {
+  if (!isRunName(name)) {
     throw new UsageError(
       `run name ${JSON.stringify(name)}: expected 1 to 100 letters, digits and any of . _ - + = @ , not starting with a dot`,
     );
@@ -227,13 +234,8 @@ function requireUsableName(name: string): void {
 
 /** A file of JSON; null when there is none. @param advice ends the message about one that is damaged @throws DataError for that */
 export async function readJson(path: string, advice = ""): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    if (["ENOENT", "ENOTDIR"].includes(errorCode(cause) ?? "")) return null;
-    throw fileError(cause, "read", path);
-  }
+  const text = readTextFileIfAny(path);
+  if (text === null) return null;
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -5,7 +5,7 @@
 // another machine cannot be asked, but a live owner rewrites its lock now and then: one that has not for long is dead.
 
 import { randomUUID } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import { copyFile, link, readdir, readFile, rename, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, UsageError } from "../support/errors.ts";
@@ -62,7 +62,9 @@ export class RunLock {
       await removeOldCandidates(folder, candidate);
       return new RunLock(folder, generation, content);
     } catch (cause) {
-      if (errorCode(cause) === "EEXIST") throw held(folder, "another process");
+      // EEXIST: it was a moment faster. ENOENT: it has finished meanwhile and tidied up.
+      if (errorCode(cause) === "EEXIST" || (errorCode(cause) === "ENOENT" && existsSync(folder)))
+        throw held(folder, "another process");
       throw fileError(cause, "lock the run folder", folder);
     } finally {
       await unlink(candidate).catch(() => undefined);
@@ -110,7 +112,7 @@ export class RunLock {
   /** Removes the lock of a folder that nobody will write again. */
   async remove(): Promise<void> {
     await this.#stopBeating();
-    await unlink(pathOf(this.#folder, this.#generation)).catch(() => undefined);
+    await removeLocks(this.#folder).catch(() => undefined);
   }
 
   /** A sign of life under way must not write ownership into a lock that has been given up. */
@@ -162,10 +164,10 @@ export async function timeOf(folder: string): Promise<number> {
   }
 }
 
-/** Removes every lock of a folder that nobody will write again. @throws DataError when the disk refuses */
+/** Removes every lock of a folder that nobody will write again, also those asked for. @throws DataError when the disk refuses */
 export async function removeLocks(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
-    if (!/^lock-\d+\.json(\.tmp)?$/.test(name)) continue;
+    if (!/^lock-\d+\.json(\.tmp)?$/.test(name) && !name.startsWith(CANDIDATE)) continue;
     await unlink(join(folder, name)).catch((cause) => {
       if (errorCode(cause) !== "ENOENT") throw fileError(cause, "unlock the run folder", folder);
     });

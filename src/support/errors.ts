@@ -1,18 +1,23 @@
 // The errors this project throws on purpose. A message says on one line what was expected, what was
 // found, where, and what to do; the command line prints it as it stands and leaves with `exitCode`.
 
+import { visible } from "./visible.ts";
+
 /** Options of every error: `cause` is the error underneath, for `DEBUG`; it is not part of the message. */
 export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-/** The base of all of them: whatever is not a GhostbatchError is a defect of the program. */
+/**
+ * The base of all of them: whatever is not a GhostbatchError is a defect of the program. A message may hold names of files or
+ * of what is in them: control characters are written out, so it can be printed.
+ */
 export class GhostbatchError extends Error {
   /** What the process leaves with when this error ends it. */
   readonly exitCode: number = 1;
 
   constructor(message: string, details: ErrorDetails = {}) {
-    super(message, details);
+    super(visible(message), details);
     this.name = new.target.name;
   }
 }
@@ -66,5 +71,5 @@ export class UsageError extends GhostbatchError {
 /** The text of anything that was thrown, on one line. */
 export function messageOf(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
-  return text.replaceAll(/\s*\n\s*/g, " ");
+  return visible(text.replaceAll(/\s*\n\s*/g, " "));
 }

@@ -10,7 +10,6 @@ import { summaryOf } from "../run/resume.ts";
 import type { RunSummary } from "../run/run-summary.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { CheckpointFolder } from "../storage/checkpoint-file.ts";
-import { fileError } from "../storage/file-error.ts";
 import { makeFolder } from "../storage/folder.ts";
 import { runFolderPath } from "../storage/run-folder.ts";
 import { isLocked, RunLock } from "../storage/run-lock.ts";
@@ -39,9 +38,7 @@ export class SweepFolder {
 
   /** Makes the folder and writes the configuration of every run. @throws DataError when the disk refuses */
   async create(runs: readonly GridRun[]): Promise<void> {
-    await makeFolder(this.path).catch((cause) => {
-      throw fileError(cause, "create", this.path);
-    });
+    await makeFolder(this.path);
     for (const run of runs) {
       await writeFileAtomically(this.configOf(run), stringify(run.spec, { aliasDuplicateObjects: false }));
     }
@@ -54,9 +51,7 @@ export class SweepFolder {
    */
   async claim(run: GridRun): Promise<RunLock | null> {
     const path = this.#claimOf(run);
-    await makeFolder(path).catch((cause) => {
-      throw fileError(cause, "create", path);
-    });
+    await makeFolder(path);
     const lock = await RunLock.acquire(path).catch((error: unknown) => {
       if (error instanceof UsageError) return null;
       throw error;

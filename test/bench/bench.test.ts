@@ -223,11 +223,11 @@ describe("what is written", () => {
     expect(table(["a", "b"], [["x", "1"]])).toBe("| a | b |\n|---|--:|\n| x | 1 |");
   });
 
-  test("a section of the results replaces the one with its title", () => {
+  test("a section of the results replaces the one with its title", async () => {
     const adapter = { ...gpu.adapter, ...software };
-    const path = saveSection(folder, adapter, "bench gbn", "one");
-    saveSection(folder, adapter, "bench step", "two");
-    saveSection(folder, adapter, "bench gbn", "three");
+    const path = await saveSection(folder, adapter, "bench gbn", "one");
+    await saveSection(folder, adapter, "bench step", "two");
+    await saveSection(folder, adapter, "bench gbn", "three");
     const text = readFileSync(path, "utf8");
     expect(path.endsWith("llvmpipe-x.md")).toBe(true);
     expect(text.split("\n")[0]).toMatch(/SOFTWARE ADAPTER/);

@@ -23,7 +23,7 @@ test("ratio, noise scale and sharpness are tables that name the adapter", async 
     ...{ scale: null, interval: null, squaredGradient: -1, trace: 57, small: 32, large: 256 },
     rounds: [{ small: 2, large: 1 }],
   });
-  expect(noise.markdown).toMatch(/\| undetermined: more `--draws` \| undetermined.* \| 32, 256 \| 1 \|/);
+  expect(noise.markdown).toMatch(/\| undetermined: more --draws \| undetermined.* \| 32, 256 \| 1 \|/);
   const sharp = await report("measure-sharpness", [
     { space: "full", epsilon: 1e-3, seed: 0, startLoss: 0.3, highestLoss: 0.4, sharpness: 7.69 },
   ]);

@@ -32,7 +32,7 @@ describe("tables", () => {
     );
     expect(problems).toEqual([]);
     expect(markdown).toContain("| F1 on MNIST | SB | 98.27 | 95.30 ± 1.00 | 3 | small |");
-    expect(markdown).toContain("adapter: test <adapter>");
+    expect(markdown).toContain("adapter: test \\<adapter\\>");
     expect(markdown).toContain("model: f1");
     expect(markdown).toContain("- a note");
     expect(charts.map(({ name }) => name)).toEqual(["accuracy"]);

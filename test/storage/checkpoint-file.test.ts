@@ -184,7 +184,7 @@ test.each([
 
 test("a folder that cannot be made is an error that names it", async () => {
   writeFileSync(join(run, "checkpoints"), "a file");
-  await expect(write(1)).rejects.toThrow(/checkpoints: cannot create: it exists already/);
+  await expect(write(1)).rejects.toThrow(/checkpoints: expected a folder, found a file/);
   rmSync(join(run, "checkpoints"));
   mkdirSync(join(run, "checkpoints"));
   await write(1);

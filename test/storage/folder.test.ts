@@ -1,4 +1,12 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
@@ -27,16 +35,30 @@ test("a folder and those above it are made, and one that is there stays", async 
   for (let i = 0; i < 2; i++) await makeFolder(path);
   expect(statSync(path).isDirectory()).toBe(true);
   writeFileSync(join(root, "file"), "");
-  await expect(makeFolder(join(root, "file"))).rejects.toMatchObject({ code: "EEXIST" });
-  await expect(makeFolder(join(root, "file", "inside"))).rejects.toMatchObject({ code: "ENOTDIR" });
+  await expect(makeFolder(join(root, "file"))).rejects.toThrow("file: expected a folder, found a file");
+  await expect(makeFolder(join(root, "file", "inside"))).rejects.toThrow(
+    /inside: cannot create the folder: a part of the path is a file/,
+  );
+  symlinkSync(join(root, "nothing"), join(root, "link"));
+  await expect(makeFolder(join(root, "link"))).rejects.toThrow(/link: .*a link to nothing/);
 });
 
 test("where no folder can be made, it gives up", async ({ skip }) => {
   if (process.platform !== "linux") skip("there is no /proc");
-  await expect(makeFolder("/proc/none/inside")).rejects.toMatchObject({ code: "ENOENT" });
+  await expect(makeFolder("/proc/none/inside")).rejects.toThrow(/cannot create the folder.*ENOENT/);
 });
 
 test("a read-only file system is named as what it is", async () => {
   disk.readOnly = true;
-  await expect(makeFolder(join(root, "x", "y"))).rejects.toMatchObject({ code: "EROFS" });
+  await expect(makeFolder(join(root, "x", "y"))).rejects.toThrow(/read-only/);
+});
+
+test("nothing else makes folders", () => {
+  const source = join(import.meta.dirname, "../../src");
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts"),
+  );
+  const making = files.filter((name) => /\bmkdir(Sync)?\(/.test(readFileSync(join(source, name), "utf8")));
+  // A run's own folder is made in one step, in a folder that is there.
+  expect(making.sort()).toEqual(["storage/folder.ts", "storage/run-folder.ts"]);
 });

@@ -92,7 +92,7 @@ describe("claiming", () => {
     mkdirSync(join(runsDirectory, ".."), { recursive: true });
     writeFileSync(runsDirectory, "a file");
     await expect(claim("run")).rejects.toThrow(DataError);
-    await expect(claim("run")).rejects.toThrow(/run: cannot create the run folder: /);
+    await expect(claim("run")).rejects.toThrow(/runs: expected a folder, found a file/);
     expect(readFileSync(runsDirectory, "utf8")).toBe("a file");
   });
 });

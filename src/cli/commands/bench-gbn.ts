@@ -1,4 +1,3 @@
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { benchGhostCost, GHOST_SHAPES, type GhostRow, ghostSizesUpTo } from "../../bench/ghost-cost.ts";
@@ -7,7 +6,9 @@ import { adapterLine, csv, digits, jsonText, table } from "../../bench/output.ts
 import { summaryText } from "../../bench/sample.ts";
 import { roofline } from "../../gpu/roofline.ts";
 import { chartSvg } from "../../report/render.ts";
-import { DataError, messageOf, UsageError } from "../../support/errors.ts";
+import { writeFileAtomically } from "../../storage/atomic-file.ts";
+import { makeFolder } from "../../storage/folder.ts";
+import { UsageError } from "../../support/errors.ts";
 import { formatPercent } from "../../support/format.ts";
 import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
 import { wholeNumber } from "../options.ts";
@@ -57,13 +58,14 @@ async function run(flags: GhostFlags): Promise<void> {
   else console.log(`\n${verdicts.map(({ text }) => text).join("\n")}`);
   if (flags.out !== undefined) {
     const figure = ghostFigure(gpu.adapter, rows);
+    await makeFolder(flags.out);
     const svg = `<!-- ${adapterLine(gpu.adapter)} -->\n${await chartSvg(figure)}\n`;
-    write(flags.out, "gbn.csv", csv(gpu.adapter, rows.map(flat)));
-    write(flags.out, "gbn.json", jsonText(gpu.adapter, result));
-    write(flags.out, "gbn.vl.json", JSON.stringify(figure, null, 2));
-    write(flags.out, "gbn.svg", svg);
+    await write(flags.out, "gbn.csv", csv(gpu.adapter, rows.map(flat)));
+    await write(flags.out, "gbn.json", jsonText(gpu.adapter, result));
+    await write(flags.out, "gbn.vl.json", JSON.stringify(figure, null, 2));
+    await write(flags.out, "gbn.svg", svg);
   }
-  saveTable(
+  await saveTable(
     gpu,
     flags,
     "bench gbn",
@@ -132,13 +134,8 @@ function flat({ ms, ...row }: GhostRow): Record<string, string | number> {
   return { ...row, n: ms.n, medianMs: ms.median, lowMs: ms.low, highMs: ms.high };
 }
 
-function write(folder: string, name: string, text: string): void {
+async function write(folder: string, name: string, text: string): Promise<void> {
   const path = join(folder, name);
-  try {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(path, text);
-  } catch (cause) {
-    throw new DataError(`${path}: cannot be written: ${messageOf(cause)}`, { cause });
-  }
+  await writeFileAtomically(path, text);
   console.error(`wrote ${path}`);
 }

@@ -53,7 +53,7 @@ async function run(file: string, flags: KernelFlags): Promise<void> {
   if (flags.json) console.log(jsonText(gpu.adapter, report));
   else console.log(describe(report));
   if (report.rows.length > 0)
-    saveTable(gpu, flags, `bench kernel ${file} --as ${as}`, kernelTable(report.rows));
+    await saveTable(gpu, flags, `bench kernel ${file} --as ${as}`, kernelTable(report.rows));
   if (!report.passed) process.exitCode = 1;
 }
 

@@ -64,7 +64,7 @@ async function run(ops: string[], flags: KernelsFlags): Promise<void> {
   if (unknown.length > 0) say(`without a pass in src/bench/passes, not looked at: ${unknown.join(", ")}`);
   if (flags.json)
     console.log(jsonText(gpu.adapter, { roofline: limits, rows, wrong, notBenchmarked: unknown }));
-  saveTable(gpu, flags, `bench kernels${ops.length > 0 ? ` ${ops.join(" ")}` : ""}`, kernelTable(rows));
+  await saveTable(gpu, flags, `bench kernels${ops.length > 0 ? ` ${ops.join(" ")}` : ""}`, kernelTable(rows));
   if (wrong.length > 0) process.exitCode = 1;
 }
 

@@ -54,7 +54,7 @@ async function run(flags: PeerFlags): Promise<void> {
   }
   if (flags.json) console.log(jsonText(gpu.adapter, { cases: results.map(jsonOf) }));
   else console.log(`\n${peerTable(results)}`);
-  saveTable(gpu, flags, "bench peers", peerTable(results));
+  await saveTable(gpu, flags, "bench peers", peerTable(results));
 }
 
 function peerTable(results: readonly PeerResult[]): string {

@@ -1,10 +1,9 @@
-import { writeFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { digits, jsonText, table } from "../../bench/output.ts";
 import { summaryText } from "../../bench/sample.ts";
 import { benchStep, chromeTrace, type StepReport } from "../../bench/step.ts";
 import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
-import { DataError, messageOf } from "../../support/errors.ts";
+import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import {
   formatBytes,
   formatCount,
@@ -42,16 +41,15 @@ async function run(flags: StepFlags): Promise<void> {
   const report = await benchStep(gpu, { model, batch, ghostSize, n });
   const { timeline, ...rest } = report;
   if (trace !== undefined) {
-    try {
-      writeFileSync(trace, chromeTrace(timeline, `${model}, batch ${batch}, on ${gpu.adapter.name}`));
-    } catch (cause) {
-      throw new DataError(`${trace}: cannot be written: ${messageOf(cause)}`, { cause });
-    }
+    await writeFileAtomically(
+      trace,
+      chromeTrace(timeline, `${model}, batch ${batch}, on ${gpu.adapter.name}`),
+    );
     console.error(`wrote ${trace}`);
   }
   if (flags.json) console.log(jsonText(gpu.adapter, rest));
   else console.log(describe(report));
-  saveTable(
+  await saveTable(
     gpu,
     flags,
     `bench step --model ${model} --batch ${batch} --ghost-size ${ghostSize}`,

@@ -75,7 +75,7 @@ function text(facts: {
 async function chosenVariant(gpu: Gpu, again: boolean): Promise<VariantChoice> {
   if (again || variantChoice(gpu).times === null) {
     const times = await measureVariants(gpu);
-    if (times) rememberTimes(gpu.adapter, times);
+    if (times) await rememberTimes(gpu.adapter, times);
   }
   const choice = variantChoice(gpu);
   gpu.variant = choice.variant;

@@ -1,13 +1,18 @@
-import { mkdir, readdir, readFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { readdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { type ExperimentRecord, parseRecord, RECORD_SUFFIX } from "../../report/experiment-record.ts";
 import { reportPage } from "../../report/page.ts";
 import { chartSvg, svgToPng } from "../../report/render.ts";
 import { type Report, reportExperiment, reportRuns } from "../../report/report.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
+import { errorCode, fileError } from "../../storage/file-error.ts";
+import { makeFolder } from "../../storage/folder.ts";
+import { removeAbandonedFiles } from "../../storage/leftovers.ts";
+import { readTextFile } from "../../storage/text-file.ts";
 import { suggestion } from "../../support/closest.ts";
-import { messageOf, UsageError } from "../../support/errors.ts";
+import { DataError, messageOf, UsageError } from "../../support/errors.ts";
+import { visible } from "../../support/visible.ts";
 import { runsDirOption } from "../options.ts";
 
 interface ReportFlags {
@@ -54,7 +59,8 @@ async function report(folders: string[], { experiment, runsDir, out }: ReportFla
   }
   const name = chosen.includes(experiment) ? experiment : chosen[0]!;
   const path = join(runsDir, `${name}${RECORD_SUFFIX}`);
-  const record = parseRecord(await readFile(path, "utf8"), path);
+  const record = parseRecord(readTextFile(path), path);
+  if (record.id !== name) throw new DataError(`${path}: the record of ${record.id}: give it that name`);
   await writeReport(await reportExperiment(record, (run) => join(runsDir, run)), out);
 }
 
@@ -65,7 +71,7 @@ async function recordsBeside(folders: readonly string[]): Promise<ExperimentReco
     for (const name of await recordNames(runsDir)) {
       const path = join(runsDir, `${name}${RECORD_SUFFIX}`);
       try {
-        records.push(parseRecord(await readFile(path, "utf8"), path));
+        records.push(parseRecord(readTextFile(path), path));
       } catch (error) {
         console.error(`warning: ${messageOf(error)}`);
       }
@@ -75,15 +81,19 @@ async function recordsBeside(folders: readonly string[]): Promise<ExperimentReco
 }
 
 async function recordNames(runsDir: string): Promise<string[]> {
-  const names = await readdir(runsDir).catch(() => []);
+  const names = await readdir(runsDir).catch((cause) => {
+    if (errorCode(cause) === "ENOENT") return [];
+    throw fileError(cause, "read", runsDir);
+  });
   return names
     .filter((name) => name.endsWith(RECORD_SUFFIX))
     .map((name) => name.slice(0, -RECORD_SUFFIX.length))
     .sort();
 }
 
-async function writeReport(report: Report, out = join("reports", basename(report.id))): Promise<void> {
-  await mkdir(out, { recursive: true });
+async function writeReport(report: Report, out = join("reports", report.id)): Promise<void> {
+  await makeFolder(out);
+  await removeAbandonedFiles(out);
   const written: string[] = [];
   const write = async (name: string, content: string | Uint8Array) => {
     await writeFileAtomically(join(out, name), typeof content === "string" ? content : [content]);
@@ -97,6 +107,6 @@ async function writeReport(report: Report, out = join("reports", basename(report
     await write(`${name}.vl.json`, `${JSON.stringify(spec, null, 2)}\n`);
   }
   await write("report.html", await reportPage(report));
-  for (const problem of report.problems) console.error(`warning: ${problem}`);
-  for (const path of written) console.log(path);
+  for (const problem of report.problems) console.error(`warning: ${visible(problem)}`);
+  for (const path of written) console.log(visible(path));
 }

@@ -2,15 +2,18 @@
  * Which kernel variants an adapter uses: what GHOSTBATCH_VARIANT says, else what was measured on it (`ghostbatch doctor`
  * does that once), else what its features suggest. Measurements are kept by adapter, driver and versions.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { AdapterFacts } from "../../gpu/adapter.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { runnableVariants, type Variant } from "../../gpu/variant.ts";
+import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { cacheDirectory } from "../../storage/cache-directory.ts";
+import { makeFolder } from "../../storage/folder.ts";
 import { env } from "../../support/env.ts";
-import { DeviceError, UsageError } from "../../support/errors.ts";
+import { DataError, DeviceError, UsageError } from "../../support/errors.ts";
 
 /** Milliseconds of the same work in either variant. */
 export type VariantTimes = Readonly<Record<Variant, number>>;
@@ -51,16 +54,14 @@ function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Var
 }
 
 /** Keeps a measurement for the next processes; where nothing can be written, for this one alone. */
-export function rememberTimes(adapter: AdapterFacts, times: VariantTimes): void {
+export async function rememberTimes(adapter: AdapterFacts, times: VariantTimes): Promise<void> {
   const all = { ...read(), [keyOf(adapter)]: { narrow: times.narrow, wide: times.wide } };
-  const path = file();
   try {
-    mkdirSync(cacheDirectory(), { recursive: true });
-    const unfinished = `${path}.${process.pid}`;
-    writeFileSync(unfinished, JSON.stringify(all, null, 2));
-    renameSync(unfinished, path);
-  } catch {
+    await makeFolder(cacheDirectory());
+    await writeFileAtomically(file(), JSON.stringify(all, null, 2));
+  } catch (error) {
     // A cache that cannot be kept is measured again.
+    if (!(error instanceof DataError)) throw error;
   }
 }
 

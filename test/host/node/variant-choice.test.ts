@@ -17,13 +17,13 @@ beforeAll(async () => {
 });
 afterEach(() => void vi.unstubAllEnvs());
 
-test("the choice of variants: by features, by what was measured, by the user", () => {
+test("the choice of variants: by features, by what was measured, by the user", async () => {
   const folder = temporaryFolder();
   vi.stubEnv("GHOSTBATCH_CACHE", folder);
   const measured = { ...gpu.adapter, name: "some adapter", subgroupMinSize: 8, subgroupMaxSize: 8 };
   const own = new Gpu(gpu.device, measured, shaderFiles);
   expect(variantChoice(own)).toEqual({ variant: own.variant, reason: "features", times: null });
-  rememberTimes(measured, { narrow: 5, wide: 2 });
+  await rememberTimes(measured, { narrow: 5, wide: 2 });
   expect(variantChoice(own)).toEqual({ variant: "wide", reason: "measured", times: { narrow: 5, wide: 2 } });
   expect(variantChoice(gpu).reason).toBe("features"); // another adapter's measurement is not its own
   vi.stubEnv("GHOSTBATCH_VARIANT", "narrow");
