@@ -106,14 +106,29 @@ export async function divergenceError(
       return { checkpoint: null, problem: messageOf(error) };
     },
   );
-  const origin =
-    problem === null ? await originOf(sequence, checkpoint, fields) : "where it began was not looked for";
+  const { origin, ofData } =
+    problem === null
+      ? await originOf(sequence, checkpoint, fields)
+      : { origin: "where it began was not looked for", ofData: false };
   const none = problem ?? "there was no checkpoint yet";
   const kept = checkpoint ? `the last good checkpoint is ${checkpoint.path}` : none;
-  return new DivergenceError(
-    `${what}; ${origin}; the run has diverged (try a smaller learning rate, or a clip norm); ${kept}`,
-  );
+  const advice = ofData
+    ? "the images are not finite once they are normalized (look at their values, means and deviations)"
+    : "the run has diverged (try a smaller learning rate, or a clip norm)";
+  return new DivergenceError(`${what}; ${origin}; ${advice}; ${kept}`);
 }
+
+/** The kernels that make a batch of the data set. */
+const DATA_KERNELS = "batch/";
+
+interface Origin {
+  /** In words. */
+  readonly origin: string;
+  /** Whether the first kernel that wrote it makes batches of the data: no training has had a part in it. */
+  readonly ofData: boolean;
+}
+
+const notOfData = (origin: string): Origin => ({ origin, ofData: false });
 
 async function originOf(
   sequence: TrainerSequence,
@@ -123,8 +138,8 @@ async function originOf(
     report,
     control,
   }: { divergence: Divergence; report: MessageSink; control: RunControl },
-): Promise<string> {
-  if (!isInSteps) return "every parameter is finite, and what is computed from them overflows";
+): Promise<Origin> {
+  if (!isInSteps) return notOfData("every parameter is finite, and what is computed from them overflows");
   const givenUp = () => control.stop !== null;
   const from = checkpoint?.content.position.step ?? 0;
   if (!givenUp())
@@ -134,9 +149,9 @@ async function originOf(
   const restore = () =>
     checkpoint ? sequence.keeper.restore(checkpoint.tensors, checkpoint.path) : sequence.keeper.restart();
   const source = await findNonFinite(sequence, { restore, from, to: readUntil, badStep, givenUp });
-  if (source) return whereFrom(source);
-  if (givenUp()) return `where it began was not looked for: ${control.stop!.by}`;
-  return "it did not come up again when the steps were replayed, which points to the device";
+  if (source) return { origin: whereFrom(source), ofData: source.kernel.startsWith(DATA_KERNELS) };
+  if (givenUp()) return notOfData(`where it began was not looked for: ${control.stop!.by}`);
+  return notOfData("it did not come up again when the steps were replayed, which points to the device");
 }
 
 function whereFrom({ step, kernel, layer, output }: NonFiniteSource): string {

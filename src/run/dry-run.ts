@@ -6,7 +6,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { arenaBytes } from "../gpu/recording.ts";
 import { parameterCount } from "../nn/module.ts";
 import { CapacityError, DeviceError } from "../support/errors.ts";
-import { formatBytes, formatCount, formatQuantity } from "../support/format.ts";
+import { formatBytes, formatCount, formatNumber, formatQuantity } from "../support/format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { samplesOfSteps } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
@@ -16,6 +16,7 @@ import { outlineStep } from "./outlined-step.ts";
 import { type DataFacts, factsOf, type PlannedRun, planRun } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
+import { retainedByStages } from "./run-warnings.ts";
 import { dataOptions, trainerOptions } from "./trainer-options.ts";
 
 export interface TrainingPlan {
@@ -43,6 +44,8 @@ export interface TrainingPlan {
   readonly samples: number;
   readonly flops: number;
   readonly learningRates: readonly string[];
+  /** Share of the initial running statistics, mean 0 and variance 1, that is left after the last step. */
+  readonly retainedStatistics: number;
 }
 
 /** What a plan needs of the data: their facts, and how many bytes of images will be on the GPU. */
@@ -151,6 +154,7 @@ export function planTraining(
     epochs: sum(({ regime }) => regime.totalEpochs),
     samples,
     flops: flopsPerSample * samples,
+    retainedStatistics: retainedByStages(stages),
     learningRates: stages.flatMap(({ regime }, i) => [
       ...(stages.length > 1 ? [`stage ${i + 1} of ${stages.length}: batches of ${regime.batchSize}`] : []),
       ...learningRateTable(regime),
@@ -189,6 +193,7 @@ export function describePlan(plan: TrainingPlan): string {
     `memory       ${formatBytes(memoryOf(plan))}: ${formatBytes(plan.stepBytes)} tensors of a step or an evaluation, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.copyBytes)} copies for checkpoints, ${formatBytes(plan.dataBytes)} images`,
     `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches a step`,
     `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} an image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in all`,
+    `statistics   ${formatNumber(100 * plan.retainedStatistics)} % of the initial running statistics is left after the last step`,
     ...plan.refused.map((reason) => `does not fit ${reason}`),
     ...plan.learningRates,
   ].join("\n");

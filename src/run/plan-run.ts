@@ -4,6 +4,7 @@ import type { StreamedDataset } from "../data/streamed.ts";
 import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
+import { formatCount } from "../support/format.ts";
 import {
   BASE_REGIMES,
   type BaseRegime,
@@ -11,7 +12,7 @@ import {
   plateauOf,
   scaleEpochs,
 } from "../train/base-regimes.ts";
-import { type EpochPlan, planEpoch } from "../train/ghosts.ts";
+import { type EpochPlan, planEpoch, stepsPerEpoch } from "../train/ghosts.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
 import { ghostSizeOf, type RunSpec } from "./run-spec.ts";
 
@@ -56,6 +57,7 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
   }
   const pixels = modelEntry(spec.model).normalizedPixels(facts);
   const epoch = planEpoch({ samples, batchSize, ghostSize, policy: partial, pixels });
+  requireGhosts(epoch, ghostSize);
   const base = baseRegimeOf(spec);
   const { epochScale } = spec;
   const adaptation: RegimeAdaptation = spec.regime === "adapted" ? "exact" : spec.regime;
@@ -64,7 +66,9 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
     batchSize,
     referenceBatchSize,
     stepsPerEpoch: epoch.stepsPerEpoch,
-    referenceStepsPerEpoch: Math.ceil(samples / referenceBatchSize),
+    ...(adaptation === "iteration-matched" && {
+      referenceStepsPerEpoch: stepsPerEpoch({ samples, batchSize: referenceBatchSize, policy: partial }),
+    }),
     rule: spec.learningRateRule,
     adaptation,
     ...(spec.warmupSteps > 0 && { warmup: { steps: spec.warmupSteps } }),
@@ -72,6 +76,17 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
     maxSteps: spec.maxSteps,
   });
   return { spec, model, regime, epoch };
+}
+
+/** Ghosts lie along one side of a grid of workgroups; WebGPU's default limit of that. */
+const MOST_GHOSTS = 65_535;
+
+function requireGhosts({ maximumGhosts: ghosts }: EpochPlan, ghostSize: number): void {
+  if (ghosts <= MOST_GHOSTS) return;
+  throw new UsageError(
+    `--ghost-size ${ghostSize}: makes ${formatCount(ghosts)} ghost batches of a batch, and a GPU takes at most ` +
+      `${formatCount(MOST_GHOSTS)}: use a larger ghost size or a smaller --batch-size`,
+  );
 }
 
 /** The regime that a specification names, with what it says otherwise. */

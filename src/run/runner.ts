@@ -19,6 +19,7 @@ import { resumeRun, summaryOf, tidyFinishedRun } from "./resume.ts";
 import { runInFolder } from "./run-in-folder.ts";
 import type { RunSpec } from "./run-spec.ts";
 import type { RunSummary } from "./run-summary.ts";
+import { runWarnings } from "./run-warnings.ts";
 import { specHash } from "./spec-hash.ts";
 
 /** A run with its data, and what it takes on this adapter. Nothing is written yet. */
@@ -26,7 +27,7 @@ export interface ReadyRun {
   readonly prepared: PreparedRun;
   readonly plan: TrainingPlan;
   readonly load: LoadOptions;
-  /** What was done otherwise than asked, one sentence each. */
+  /** What the user should know of it, one sentence each. */
   readonly warnings: readonly string[];
 }
 
@@ -91,10 +92,8 @@ export async function readyRun(
   load: LoadOptions = {},
 ): Promise<ReadyRun> {
   const prepared = await prepareRun(spec, load);
-  const { full, last } = prepared.epoch;
-  const warnings = [...new Set([...(full?.warnings ?? []), ...last.warnings])];
   const plan = planTraining(await session.open(), prepared, plannedData(prepared));
-  return { prepared, plan, load, warnings };
+  return { prepared, plan, load, warnings: runWarnings(prepared) };
 }
 
 /**
@@ -139,7 +138,7 @@ export async function runOnce(
   label: string,
   options: RunnerOptions,
 ): Promise<FinishedRun> {
-  const { runsDirectory, load, report } = options;
+  const { runsDirectory, load, report = console.error } = options;
   const finished = await finishedRun(spec, label, runsDirectory, report);
   if (finished) {
     await tidyFinishedRun(finished.folder);
@@ -148,6 +147,7 @@ export async function runOnce(
   const name = runName(spec, label);
   const path = runFolderPath(runsDirectory, name);
   const ready = await readyRun(session, spec, load);
+  for (const warning of ready.warnings) report(`warning: ${label}: ${warning}`);
   return startRun(session, ready, existsSync(path) ? { unfinished: path } : { runsDirectory, name }, options);
 }
 

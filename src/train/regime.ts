@@ -109,7 +109,8 @@ export function planRegime(options: RegimeOptions): Regime {
       momentum: momentum ?? current.momentum,
       weightDecay: weightDecay ?? current.weightDecay,
     };
-    const step = Math.round(epoch * stepsPerBaseEpoch);
+    // A change that rounds to a step with a change already comes one step later: no rate of the regime is left out.
+    const step = Math.max(Math.round(epoch * stepsPerBaseEpoch), (phases.at(-1)?.step ?? -1) + 1);
     if (step >= totalSteps) break;
     phases.push({ step, epoch: step / stepsPerEpoch, ...current });
   }

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { CIFAR_LAYOUTS, type CifarLayout } from "../../src/data/cifar-layout.ts";
 import { CIFAR100_FINE } from "../../src/data/cifar-names.ts";
-import { channelStatistics } from "../../src/data/dataset.ts";
+import { channelStatistics, constantChannels } from "../../src/data/dataset.ts";
 import { describeCifar, loadCifar } from "../../src/datasets/cifar.ts";
 import { DataError } from "../../src/support/errors.ts";
 
@@ -184,5 +184,6 @@ test("mean and deviation of each channel, as fractions of 255", () => {
   const images = Uint8Array.of(0, 0, 51, 51, 0, 102, 255, 255, 51, 51, 0, 102);
   const { mean, standardDeviation } = channelStatistics(images, { channels: 3, height: 1, width: 2 });
   expect(mean).toEqual([0.5, 0.2, 0.2]);
-  expect(standardDeviation).toEqual([0.5, 0, 0.2]);
+  expect(standardDeviation).toEqual([0.5, 1, 0.2]); // a constant channel is divided by 1
+  expect(constantChannels({ mean, standardDeviation })).toEqual([1]);
 });

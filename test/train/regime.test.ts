@@ -32,6 +32,30 @@ function ratesAt(regime: Regime, epochs: number[]): number[] {
   return epochs.map((epoch) => hyperparametersAt(regime, epoch * regime.stepsPerEpoch).learningRate);
 }
 
+test("changes that round to one step all come, in their order, each at a step of its own", () => {
+  const squeezed = planRegime({
+    base: {
+      name: "squeezed",
+      batchSize: 128,
+      epochs: 1,
+      entries: [
+        { epoch: 0, learningRate: 0.1, momentum: 0.9, weightDecay: 0 },
+        { epoch: 0.02, learningRate: 0.01 },
+        { epoch: 0.04, learningRate: 0.001 },
+      ],
+    },
+    batchSize: 128,
+    referenceBatchSize: 128,
+    stepsPerEpoch: 8,
+  });
+  expect(squeezed.phases.map(({ step, learningRate }) => [step, learningRate])).toEqual([
+    [0, 0.1],
+    [1, 0.01],
+    [2, 0.001],
+  ]);
+  expect(hyperparametersAt(squeezed, 0).learningRate).toBe(0.1);
+});
+
 describe("the paper's runs", () => {
   test("steps and epochs of every row of both tables", () => {
     const rows: [BaseRegime, number, number, number, number, number, number, number][] = [

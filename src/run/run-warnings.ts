@@ -1,0 +1,61 @@
+/** What a user should know of a run before it begins: it can run, but its result may not be what they think. */
+import { constantChannels } from "../data/dataset.ts";
+import { formatNumber } from "../support/format.ts";
+import type { GhostLayout } from "../train/ghosts.ts";
+import { batchStages } from "./growing-batch.ts";
+import { factsOf, type PlannedRun } from "./plan-run.ts";
+import type { PreparedRun } from "./prepare.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+/** Share of the initial running statistics from which on accuracy measures in good part how far they have come. */
+const MUCH_RETAINED = 0.05;
+
+/**
+ * The weight that mean 0 and variance 1, which running statistics begin with, still have after the last step:
+ *
+ *   Π over steps of (1 − a)^K      K ghosts, of which each is an update of weight a; composer: (1 − a/K)^K; paper-literal: (1 − a)^S
+ */
+export function retainedStatistics({
+  spec,
+  epoch,
+  regime,
+}: Pick<PlannedRun, "spec" | "epoch" | "regime">): number {
+  const { stepsPerEpoch, totalSteps } = regime;
+  const lastSteps = Math.floor(totalSteps / stepsPerEpoch);
+  const last = retainedByStep(spec, epoch.last) ** lastSteps;
+  return last * (epoch.full ? retainedByStep(spec, epoch.full) ** (totalSteps - lastSteps) : 1);
+}
+
+function retainedByStep(
+  { runningRule, runningMomentum: a }: RunSpec,
+  { ghosts, ghostSize }: GhostLayout,
+): number {
+  if (runningRule === "composer") return (1 - a / ghosts) ** ghosts;
+  return (1 - a) ** (runningRule === "paper-literal" ? ghostSize : ghosts);
+}
+
+/** Of a run whose batch grows, after its last stage. */
+export function retainedByStages(stages: readonly PlannedRun[]): number {
+  return stages.reduce((share, stage) => share * retainedStatistics(stage), 1);
+}
+
+/** One sentence each. */
+export function runWarnings(run: PreparedRun): string[] {
+  const { epoch, dataset } = run;
+  const warnings = new Set([...(epoch.full?.warnings ?? []), ...epoch.last.warnings]);
+  for (const channel of constantChannels(dataset.normalization)) {
+    warnings.add(
+      `${dataset.name}: channel ${channel} (from 0) has one value in all training images: it is normalized to 0`,
+    );
+  }
+  const retained = retainedByStages(batchStages(run, factsOf(dataset)));
+  if (retained > MUCH_RETAINED) warnings.add(describeRetained(retained));
+  return [...warnings];
+}
+
+function describeRetained(retained: number): string {
+  return (
+    `${formatNumber(100 * retained)} % of the initial running statistics (mean 0, variance 1) is left after the last step: ` +
+    "the test accuracy says in part how few updates they had; train longer, or raise --running-momentum"
+  );
+}
