@@ -9,11 +9,11 @@ import type { OnUsr2 } from "./signals.ts";
 export const adapterOption = () =>
   new Option(
     "--adapter <name>",
-    "part of an adapter's name, or software (default: the fastest that is not software)",
+    "GPU to use: a part of its adapter's name, or software (default: the fastest that is not software)",
   );
-export const dataDirOption = () => new Option("--data-dir <folder>", "folder of the data set's own files");
+export const dataDirOption = () => new Option("--data-dir <folder>", "folder with the data set's files");
 export const runsDirOption = () =>
-  new Option("--runs-dir <folder>", "folder of all run folders").default("runs");
+  new Option("--runs-dir <folder>", "folder that holds the run folders").default("runs");
 export const jsonOption = () => new Option("--json", "print the result as JSON on standard output");
 
 /** A whole number of at least `minimum` and at most `maximum`. */
@@ -95,12 +95,12 @@ export const checkpointOptions = () => [
   ).argParser(checkpointInterval),
   new Option(
     "--keep-checkpoints <count>",
-    "newest checkpoints that stay while a run goes on (default: 2)",
+    "how many of the newest checkpoints to keep during a run (default: 2)",
   ).argParser(wholeNumber(1)),
-  new Option("--on-usr2 <action>", "what SIGUSR2 does after a checkpoint (default: stop)").choices([
-    "stop",
-    "continue",
-  ]),
+  new Option(
+    "--on-usr2 <action>",
+    "whether to end the run after the checkpoint that SIGUSR2 asks for, or to go on training (default: stop)",
+  ).choices(["stop", "continue"]),
 ];
 
 export interface CheckpointFlags {

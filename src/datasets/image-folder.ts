@@ -1,4 +1,5 @@
 /** A folder of images, one sub-folder per class, as a data set in memory. */
+
 import { basename, join, resolve } from "node:path";
 import {
   channelStatistics,
@@ -10,6 +11,7 @@ import {
 import { forEachConcurrent } from "../support/concurrent.ts";
 import { DataError, messageOf } from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { type ClassFolderOptions, type ImageFiles, listClassFolders } from "./class-folders.ts";
 import { DECODES_UNDER_WAY, openDecoder, type Pixels, writePlanar } from "./decode.ts";
 import { cacheKey, type DecodedImages, readCache, writeCache } from "./image-cache.ts";
@@ -25,7 +27,7 @@ export interface ImageFolderOptions extends ClassFolderOptions {
   /** Folder of decoded images; the user's own by default. */
   readonly cacheDirectory?: string | undefined;
   readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
-  readonly onWarning?: ((text: string) => void) | undefined;
+  readonly onWarning?: MessageSink | undefined;
 }
 
 /**

@@ -1,9 +1,11 @@
 /** ImageNet (Russakovsky et al. 2015): 1.28 million photographs of 1,000 classes, streamed from folders of JPEG files. */
+
 import { availableParallelism } from "node:os";
 import { IMAGENET_GEOMETRY, imagenetFacts, type StreamGeometry } from "../data/imagenet-layout.ts";
 import type { StreamedDataset } from "../data/streamed.ts";
 import { env } from "../support/env.ts";
 import { UsageError } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { listClassFolders } from "./class-folders.ts";
 import { streamedSplit } from "./streamed-files.ts";
 
@@ -16,7 +18,7 @@ import { streamedSplit } from "./streamed-files.ts";
 export function openImagenet(
   dataDir: string | undefined,
   geometry: StreamGeometry = IMAGENET_GEOMETRY,
-  onWarning?: (text: string) => void,
+  onWarning?: MessageSink,
 ): StreamedDataset {
   if (dataDir === undefined) {
     throw new UsageError("imagenet: name the folder that has train/CLASS/ and val/CLASS/ with --data-dir");

@@ -1,4 +1,5 @@
 /** Reading a data set by its name. Adding one is its loader, one entry here and one in data/dataset-forms.ts. */
+
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { CIFAR_LAYOUTS } from "../data/cifar-layout.ts";
@@ -14,6 +15,7 @@ import {
 import type { StreamedDataset } from "../data/streamed.ts";
 import { syntheticDataset, syntheticOptions } from "../data/synthetic.ts";
 import { UsageError } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { loadCifar } from "./cifar.ts";
 import { loadImageFolder } from "./image-folder.ts";
 import { openImagenet } from "./imagenet.ts";
@@ -28,7 +30,7 @@ export interface LoadOptions {
   readonly cacheDirectory?: string | undefined;
   /** Images decoded so far, while a folder of images is read for the first time. */
   readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
-  readonly onWarning?: ((text: string) => void) | undefined;
+  readonly onWarning?: MessageSink | undefined;
 }
 
 type Load = (name: DatasetName, options: LoadOptions) => ImageDataset | Promise<ImageDataset>;

@@ -14,6 +14,7 @@ import {
   mnistDataset,
 } from "../data/mnist-layout.ts";
 import { DataError } from "../support/errors.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { readIdx } from "./idx-file.ts";
 
 export interface MnistOptions {
@@ -23,7 +24,7 @@ export interface MnistOptions {
    */
   readonly dataDir?: string | undefined;
   /** Is told when a folder was named that has none of the files. */
-  readonly onWarning?: ((text: string) => void) | undefined;
+  readonly onWarning?: MessageSink | undefined;
 }
 
 /**

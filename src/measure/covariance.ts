@@ -3,10 +3,12 @@
  * falls as 1/M where samples' gradients do not depend on each other, which justifies η ∝ √M. Under batch norm over the
  * whole batch they do; with ghosts, the gradient is a mean of independent ones of ghosts, and the law is exact again.
  */
+
 import type { ResidentDataset } from "../data/resident.ts";
 import { Arena } from "../gpu/recording.ts";
 import type { ModelState } from "../nn/model-state.ts";
 import { ghostSizeOf } from "../run/run-spec.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { boundedInteger, pcg4d, STREAMS } from "../support/random.ts";
 import { fitLine, mean, standardDeviation } from "../support/statistics.ts";
 import { GradientMoments } from "./gradient-noise-scale.ts";
@@ -61,7 +63,7 @@ export async function measureCovariance(
   state: ModelState,
   data: ResidentDataset,
   { batchSizes, ghostSize, draws, seed, gradientNoise = () => 0, memoryBytes }: CovarianceOptions,
-  onProgress?: (text: string) => void,
+  onProgress?: MessageSink,
 ): Promise<CovarianceCurve> {
   const points: CovariancePoint[] = [];
   const largest = Math.max(...batchSizes);

@@ -1,10 +1,12 @@
 /** Figure 4 of Hoffer et al. 2017 (appendix B): random directions from the first weights, at three ranges. */
+
 import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { measuredGhostSize, pointAfter } from "../measure/point.ts";
 import { GradientProbe } from "../measure/probe.ts";
 import { type DirectionMeasurement, measureDirections } from "../measure/random-directions.ts";
 import { dataFactsOf, forwardFlopsOf } from "../run/cost.ts";
+import type { MessageSink } from "../support/messages.ts";
 import { cellSpec } from "./columns.ts";
 import type { FigureChoice } from "./figures.ts";
 
@@ -17,7 +19,7 @@ const SAMPLES = { small: 1024, full: 5120 };
 export interface Figure4Options {
   readonly directions: number;
   readonly load: LoadOptions;
-  readonly onProgress?: (text: string) => void;
+  readonly onProgress?: MessageSink;
 }
 
 /** Samples of one batch of the loss: whole ghosts. */

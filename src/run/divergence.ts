@@ -151,7 +151,7 @@ async function originOf(
   const source = await findNonFinite(sequence, { restore, from, to: readUntil, badStep, givenUp });
   if (source) return { origin: whereFrom(source), ofData: source.kernel.startsWith(DATA_KERNELS) };
   if (givenUp()) return notOfData(`where it began was not looked for: ${control.stop!.by}`);
-  return notOfData("it did not come up again when the steps were replayed, which points to the device");
+  return notOfData("replaying the steps did not reproduce it, which suggests a device fault");
 }
 
 function whereFrom({ step, kernel, layer, output }: NonFiniteSource): string {

@@ -1,4 +1,4 @@
-/** The kinds of values that run options take: how each is read from a file, from a command line, and written again. */
+/** What a run option is, and the kinds of values that it takes: how each is read from a file, from a command line, and written. */
 import { closest, suggestion } from "../support/closest.ts";
 
 export interface OptionValue<T> {
@@ -14,6 +14,26 @@ export interface OptionValue<T> {
   parse(text: string): T | Refusal;
   /** The text that `parse` reads as this value. */
   write(value: T): string;
+}
+
+/** An entry of the table of run options. */
+export interface RunOption {
+  readonly value: OptionValue<unknown>;
+  /** What it means, for the help: one clause, lower case, no full stop. */
+  readonly help: string;
+  /** Stands for the value in the help: "images" in `--batch-size <images>`. A switch has none. */
+  readonly unit?: string;
+  /** The flag's name where it is not the key in kebab-case. */
+  readonly flag?: string;
+  /**
+   * The value where none is given, null for none of the option's own kind, or how it follows from options above it. An option
+   * without a default stays out of the specification unless it is given.
+   */
+  readonly default?: unknown;
+  /** The default in words, where the value alone does not say it. */
+  readonly defaultText?: string;
+  /** The key in records of runs made before it was renamed. */
+  readonly formerly?: string;
 }
 
 /** Why a value was not taken. */

@@ -147,7 +147,7 @@ export async function resumeRun(
     report(
       from
         ? `resuming ${path} after step ${from.content.position.step}`
-        : `${path} has no checkpoint yet: it begins again`,
+        : `${path} has no checkpoint yet; starting over`,
     );
     return { folder, from };
   } catch (error) {

@@ -6,6 +6,7 @@ import type { StoredTensor } from "../storage/safetensors.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
 import { LOG_ROWS } from "../train/trainer.ts";
+import { RUN_OPTION_KEYS, runOption } from "./run-options.ts";
 import type { RunSpec } from "./run-spec.ts";
 import { specHash } from "./spec-hash.ts";
 import { TallyRecord } from "./tally.ts";
@@ -91,12 +92,13 @@ function checked({ path, step, content, tensors }: StoredCheckpoint, spec: RunSp
 
 function otherSpecification(path: string, kept: unknown, spec: RunSpec): UsageError {
   const before = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
-  const now: Record<string, unknown> = { ...spec };
   const text = (value: unknown) => JSON.stringify(value) ?? "unset";
-  const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(
-    (key) => text(before[key]) !== text(now[key]),
-  );
-  const differences = differing.map((key) => `${key} is ${text(now[key])}, and was ${text(before[key])}`);
+  const differences = RUN_OPTION_KEYS.flatMap((key) => {
+    const { formerly = key, default: fallback } = runOption(key);
+    // A checkpoint from before an option was added says nothing of it: the run had what is its default.
+    const [was, is] = [before[key] ?? before[formerly] ?? fallback ?? undefined, spec[key] ?? undefined];
+    return text(was) === text(is) ? [] : [`${key} is ${text(is)}, and was ${text(was)}`];
+  });
   return new UsageError(
     `${path}: belongs to a run of another specification than config.yaml: ${differences.join("; ") || `the numbers of base regime ${spec.baseRegime} were others`}; put config.yaml back, or start a new run`,
   );

@@ -7,26 +7,7 @@
 import { DATASET_FORMS } from "../data/dataset-forms.ts";
 import { MODEL_NAMES, modelEntry } from "../models/index.ts";
 import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
-import { choice, type OptionValue, onOff, real, subsetSizes, text, whole } from "./option-values.ts";
-
-export interface RunOption {
-  readonly value: OptionValue<unknown>;
-  /** What it means, for the help: one clause, lower case, no full stop. */
-  readonly help: string;
-  /** Stands for the value in the help: "images" in `--batch-size <images>`. A switch has none. */
-  readonly unit?: string;
-  /** The flag's name where it is not the key in kebab-case. */
-  readonly flag?: string;
-  /**
-   * The value where none is given, null for none of the option's own kind, or how it follows from options above it. An option
-   * without a default stays out of the specification unless it is given.
-   */
-  readonly default?: unknown;
-  /** The default in words, where the value alone does not say it. */
-  readonly defaultText?: string;
-  /** The key in records of runs made before it was renamed. */
-  readonly formerly?: string;
-}
+import { choice, onOff, type RunOption, real, subsetSizes, text, whole } from "./option-values.ts";
 
 /** Options that the defaults of others follow from. */
 interface Chosen {

@@ -2,12 +2,14 @@
  * The shader compilers of real GPUs that scripts/gpu-compilers.mjs installs into .gpu-compilers/ of a checkout, and how a
  * node is started in which WebGPU finds one of them: a driver without a GPU, that compiles and runs nothing.
  */
+
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { env } from "../../support/env.ts";
 import { DeviceError } from "../../support/errors.ts";
+import type { MessageSink } from "../../support/messages.ts";
 
 const FOLDER = fileURLToPath(new URL("../../../.gpu-compilers", import.meta.url));
 const INSTALLER = fileURLToPath(new URL("../../../scripts/gpu-compilers.mjs", import.meta.url));
@@ -26,7 +28,7 @@ export function installedCompilers(): readonly Vendor[] {
  * @param say is told what takes time
  * @throws DeviceError where there are none for this system, saying why
  */
-export async function installCompilers(say: (line: string) => void): Promise<void> {
+export async function installCompilers(say: MessageSink): Promise<void> {
   if (installedCompilers().length === 2) return;
   if (!existsSync(INSTALLER)) {
     throw new DeviceError(
