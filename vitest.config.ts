@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from "vitest/config";
+import { limitMs } from "./test/support/limits.ts";
 
 const SLOW = {
   reproduction: "test/reproduction/**/*.test.ts",
@@ -6,28 +7,61 @@ const SLOW = {
   soak: "test/soak/**/*.test.ts",
 };
 
+/** Tests that put something else in the place of Node's own modules: each needs those of the project to be loaded anew. */
+const MOCKING = ["test/datasets/streamed.test.ts", "test/storage/{folder,metrics-log}.test.ts"];
+
+/** Tests that open no GPU. */
+const WITHOUT_GPU = [
+  "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
+  "test/cli/{progress,watch}.test.ts",
+  "test/gpu/shaders.test.ts",
+  "test/measure/{loss-spread,noise-scale}.test.ts",
+  "test/reference/{facts,gradients}.test.ts",
+  "test/run/{damaged-files,resume}.test.ts",
+  "test/scripts/apt-sources.test.ts",
+  "test/train/{ghosts,regime}.test.ts",
+  "test/verify/compare.test.ts",
+];
+
 export default defineConfig({
   test: {
-    // One process at a time: they share the one GPU, and a software GPU takes all cores.
     pool: "forks",
-    maxWorkers: 1,
     // The first dispatch of a kernel compiles it, which takes a software GPU up to some seconds.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: limitMs(120_000),
+    hookTimeout: limitMs(120_000),
     reporters: ["default", "./test/support/plain-summary.ts"],
     projects: [
-      {
-        extends: true,
-        test: {
-          name: "unit",
-          include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...Object.values(SLOW)],
-        },
-      },
+      inParallel("cpu", {
+        include: WITHOUT_GPU,
+        exclude: [...configDefaults.exclude, ...MOCKING],
+        isolate: false,
+      }),
+      inParallel("cpu-mocking", { include: MOCKING }),
+      oneAtATime("gpu", {
+        include: ["test/**/*.test.ts"],
+        exclude: [...configDefaults.exclude, ...Object.values(SLOW), ...WITHOUT_GPU],
+        // Dawn and the modules are loaded once for all files; each opens a device of its own.
+        isolate: false,
+      }),
       // Training runs of minutes, and processes that are killed on purpose: each by its own name.
-      { extends: true, test: { name: "reproduction", include: [SLOW.reproduction], testTimeout: 3_600_000 } },
-      { extends: true, test: { name: "faults", include: [SLOW.faults], testTimeout: 600_000 } },
-      { extends: true, test: { name: "soak", include: [SLOW.soak] } },
+      oneAtATime("reproduction", {
+        include: [SLOW.reproduction],
+        testTimeout: limitMs(3_600_000),
+        hookTimeout: limitMs(600_000),
+      }),
+      oneAtATime("faults", { include: [SLOW.faults], testTimeout: limitMs(600_000) }),
+      oneAtATime("soak", { include: [SLOW.soak] }),
     ],
   },
 });
+
+/** A project of tests that open no GPU. One that does finds no driver here, and says so: it belongs to the project `gpu`. */
+function inParallel(name: string, test: object) {
+  const env = { VK_DRIVER_FILES: "none for tests that open no GPU" };
+  return { extends: true as const, test: { name, env, sequence: { groupOrder: 0 }, ...test } };
+}
+
+/** A project of tests that share the one GPU; a software GPU takes all cores. */
+function oneAtATime(name: string, test: object) {
+  return { extends: true as const, test: { name, maxWorkers: 1, sequence: { groupOrder: 1 }, ...test } };
+}

@@ -14,7 +14,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ghostbatch } from "../support/command-line.ts";
 import { killRuns, outcome, requireDone } from "../support/kills.ts";
+import { limitMs } from "../support/limits.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
 
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-resume-"));
@@ -92,10 +94,10 @@ describe("signals", () => {
     if (!existsSync(pipe)) execFileSync("mkfifo", [pipe]);
     const given = options.map((word) => (word === "PIPE" ? pipe : word));
     const program = startProgram(["train", ...given, "--runs-dir", runsDirectory, "--name", "early"]);
-    await Promise.race([sleep(4000), program.ended]);
+    await Promise.race([sleep(1500), program.ended]);
     program.child.kill(signal);
     const late = sleep(
-      10_000,
+      limitMs(10_000),
       { signal: "no end within 10 s, of minutes that it would take" },
       { ref: false },
     );
@@ -153,7 +155,7 @@ describe("--resume", () => {
   });
 
   test("refuses an option that would alter the result, by name", async () => {
-    const { code, stderr } = await runProgram([
+    const { code, stderr } = await ghostbatch([
       "train",
       "--resume",
       folderOf("newer"),
@@ -167,22 +169,22 @@ describe("--resume", () => {
   });
 
   test("says what is wrong with what it is given", async () => {
-    const missing = await runProgram(["train", "--resume", join(runsDirectory, "nothing")]);
+    const missing = await ghostbatch(["train", "--resume", join(runsDirectory, "nothing")]);
     expect([missing.code, missing.stderr]).toEqual([
       2,
       `error: --resume ${join(runsDirectory, "nothing")}: there is no such folder\n`,
     ]);
     const nothing = join(runsDirectory, "no-run");
     mkdirSync(nothing);
-    const without = await runProgram(["train", "--resume", nothing, "--log-every", "1024"]);
+    const without = await ghostbatch(["train", "--resume", nothing, "--log-every", "1024"]);
     expect([without.code, without.stderr]).toEqual([
       2,
       `error: --resume ${nothing}: not a run folder: config.yaml is missing\n`,
     ]);
-    const seldom = await runProgram(["train", "--resume", nothing, "--log-every", "1025"]);
+    const seldom = await ghostbatch(["train", "--resume", nothing, "--log-every", "1025"]);
     expect(seldom.code).toBe(2);
     expect(seldom.stderr).toMatch(/--log-every.*Expected a whole number from 1 to 1024/);
-    const empty = await runProgram(["train", "--resume", "--runs-dir", join(runsDirectory, "none")]);
+    const empty = await ghostbatch(["train", "--resume", "--runs-dir", join(runsDirectory, "none")]);
     expect([empty.code, empty.stderr]).toEqual([
       2,
       `error: --resume: there is no unfinished run in ${join(runsDirectory, "none")}\n`,
@@ -299,5 +301,5 @@ test.each([
     );
     expect(report).toMatchObject({ kills, survived: kills, differences: [] });
   },
-  300_000,
+  limitMs(300_000),
 );

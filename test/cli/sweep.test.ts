@@ -10,6 +10,7 @@ import { readGrid } from "../../src/sweep/grid.ts";
 import type { RunStatus } from "../../src/sweep/sweep-folder.ts";
 import { ghostbatch } from "../support/command-line.ts";
 import { firstStep } from "../support/kills.ts";
+import { limitMs } from "../support/limits.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-sweep-"));
@@ -73,55 +74,63 @@ test.each([
   expect(() => readGrid(path)).toThrow(message);
 });
 
-test("one that fails does not stop the others; a second start skips what is done and tries the rest again", async () => {
-  const path = grid("rates", `${BASE}, maxSteps: 60}\ngrid: {learningRate: [1.0e+30, 0.1, 0.05]}`);
-  // A time limit that no single timer reaches.
-  const first = await sweep(path, "--jobs", "2", "--time-limit", "600h");
-  expect(first.code).toBe(1);
-  expect(first.statuses.map(({ name, state }) => [name, state])).toEqual([
-    ["rates-learningRate=1e+30", "failed"],
-    ["rates-learningRate=0.1", "done"],
-    ["rates-learningRate=0.05", "done"],
-  ]);
-  expect(first.statuses[0]!.why).toMatch(
-    /^error: step 2: the loss is .* first produced in step 2 by .*the run has diverged/,
-  );
-  expect(first.statuses[1]!.summary).toMatchObject({ steps: 60 });
-  const summary = join(folder, "rates-learningRate=0.1", "summary.json");
-  const before = statSync(summary).mtimeMs;
-  const second = await sweep(path);
-  expect(second.code).toBe(1);
-  expect(second.stderr.match(/: running/g)).toHaveLength(1);
-  expect(statSync(summary).mtimeMs).toBe(before);
-  const shown = await runProgram(["sweep", path, "--runs-dir", folder, "--status"]);
-  expect(shown.stdout).toMatch(/2 done, 0 running, 0 stopped, 1 failed, 0 waiting\n$/);
-}, 240_000);
+test(
+  "one that fails does not stop the others; a second start skips what is done and tries the rest again",
+  async () => {
+    const path = grid("rates", `${BASE}, maxSteps: 60}\ngrid: {learningRate: [1.0e+30, 0.1, 0.05]}`);
+    // A time limit that no single timer reaches.
+    const first = await sweep(path, "--jobs", "2", "--time-limit", "600h");
+    expect(first.code).toBe(1);
+    expect(first.statuses.map(({ name, state }) => [name, state])).toEqual([
+      ["rates-learningRate=1e+30", "failed"],
+      ["rates-learningRate=0.1", "done"],
+      ["rates-learningRate=0.05", "done"],
+    ]);
+    expect(first.statuses[0]!.why).toMatch(
+      /^error: step 2: the loss is .* first produced in step 2 by .*the run has diverged/,
+    );
+    expect(first.statuses[1]!.summary).toMatchObject({ steps: 60 });
+    const summary = join(folder, "rates-learningRate=0.1", "summary.json");
+    const before = statSync(summary).mtimeMs;
+    const second = await sweep(path);
+    expect(second.code).toBe(1);
+    expect(second.stderr.match(/: running/g)).toHaveLength(1);
+    expect(statSync(summary).mtimeMs).toBe(before);
+    const shown = await runProgram(["sweep", path, "--runs-dir", folder, "--status"]);
+    expect(shown.stdout).toMatch(/2 done, 0 running, 0 stopped, 1 failed, 0 waiting\n$/);
+  },
+  limitMs(240_000),
+);
 
-test("a time limit ends a run with a checkpoint, a signal all of them, and both go on", async () => {
-  const path = grid("long", `${BASE}, maxSteps: 100000000}\ngrid: {seed: [1]}`);
-  // A loaded machine may need most of a limit to start: where no step was done, the next is twice as long.
-  let step = 0;
-  for (let limit = 4; step === 0 && limit <= 64; limit *= 2) {
-    const limited = await sweep(path, "--time-limit", `${limit}s`);
-    expect(limited.code).toBe(1);
-    expect(limited.statuses[0]).toMatchObject({
-      state: "failed",
-      why: `error: time limit of ${formatDuration(limit)} reached; it goes on when the sweep is started again`,
-    });
-    step = limited.statuses[0]!.step;
-  }
-  expect(step).toBeGreaterThan(0);
-  const again = startProgram(["sweep", path, "--runs-dir", folder]);
-  await firstStep(again, join(folder, "long-seed=1"));
-  again.child.kill("SIGTERM");
-  const ended = await again.ended;
-  expect(ended.code).toBe(143);
-  expect(ended.stderr).toMatch(/stopped by SIGTERM; go on with: ghostbatch sweep/);
-  const [status] = (await sweep(path, "--status")).statuses;
-  expect(status!.state).toBe("stopped");
-  expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of \d+; go on with:/);
-  expect(status!.step).toBeGreaterThanOrEqual(step);
-}, 360_000);
+test(
+  "a time limit ends a run with a checkpoint, a signal all of them, and both go on",
+  async () => {
+    const path = grid("long", `${BASE}, maxSteps: 100000000}\ngrid: {seed: [1]}`);
+    // A loaded machine may need most of a limit to start: where no step was done, the next is twice as long.
+    let step = 0;
+    for (let limit = 4; step === 0 && limit <= 64; limit *= 2) {
+      const limited = await sweep(path, "--time-limit", `${limit}s`);
+      expect(limited.code).toBe(1);
+      expect(limited.statuses[0]).toMatchObject({
+        state: "failed",
+        why: `error: time limit of ${formatDuration(limit)} reached; it goes on when the sweep is started again`,
+      });
+      step = limited.statuses[0]!.step;
+    }
+    expect(step).toBeGreaterThan(0);
+    const again = startProgram(["sweep", path, "--runs-dir", folder]);
+    await firstStep(again, join(folder, "long-seed=1"));
+    again.child.kill("SIGTERM");
+    const ended = await again.ended;
+    expect(ended.code).toBe(143);
+    expect(ended.stderr).toMatch(/stopped by SIGTERM; go on with: ghostbatch sweep/);
+    const [status] = (await sweep(path, "--status")).statuses;
+    expect(status!.state).toBe("stopped");
+    expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of \d+; go on with:/);
+    expect(status!.step).toBeGreaterThanOrEqual(step);
+  },
+  limitMs(360_000),
+);
 
 test("of two sweeps at once each run has one, and the other leaves its log alone; SIGUSR2 ends it as SIGTERM does", async () => {
   const path = grid("shared", `${BASE}, maxSteps: 100000000}\ngrid: {seed: [1]}`);
@@ -141,7 +150,7 @@ test("of two sweeps at once each run has one, and the other leaves its log alone
   expect(JSON.parse(ended.stdout)).toMatchObject([{ state: "stopped", step: expect.any(Number) }]);
   expect(readdirSync(join(run, "checkpoints")).length).toBeGreaterThan(0);
   expect(readFileSync(join(folder, "shared.sweep", "shared-seed=1.log"), "utf8")).not.toMatch(/^error/m);
-}, 120_000);
+});
 
 test("what would end every run is refused before there is a folder, and --status makes none", async () => {
   const path = grid("checked", `${BASE}, maxSteps: 1}`);

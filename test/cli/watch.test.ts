@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLoopback, MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { limitMs } from "../support/limits.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-watch-"));
 const runs = join(root, "runs");
@@ -176,7 +177,6 @@ test("a file that grows is read on from where it ended, lines whole, and again a
 
 test.skipIf(!existsSync(CHROMIUM))(
   "in a browser it draws the chosen run and what is added to it, and logs nothing",
-  { timeout: 120_000 },
   async () => {
     const { page, errors, requests, close } = await openBrowser();
     try {
@@ -184,13 +184,13 @@ test.skipIf(!existsSync(CHROMIUM))(
       await page.getByRole("button", { name: "going-on" }).click();
       // The page's own policy forbids to evaluate text in it, as waitForFunction would.
       const points = async () => Number(await page.locator("body").getAttribute("data-points"));
-      await expect.poll(points, { timeout: 30_000 }).toBe(50);
+      await expect.poll(points, { timeout: limitMs(30_000) }).toBe(50);
       expect(await page.locator(".uplot").count()).toBe(5);
       appendFileSync(
         join(runs, "going-on", "metrics.jsonl"),
         Array.from({ length: 10 }, (_, i) => line(51 + i)).join(""),
       );
-      await expect.poll(points, { timeout: 30_000 }).toBe(60);
+      await expect.poll(points, { timeout: limitMs(30_000) }).toBe(60);
       expect(await page.locator("#status").textContent()).toContain("going-on: step 60");
       expect(errors).toEqual([]);
       expect(requests.filter((url) => !url.startsWith(server.url) && !url.startsWith("data:"))).toEqual([]);

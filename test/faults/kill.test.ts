@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { softwareNodePath } from "../../src/host/node/software-gpu.ts";
 import { killRuns } from "../support/kills.ts";
+import { limitMs } from "../support/limits.ts";
 
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-kills-"));
 afterAll(() => rmSync(runsDirectory, { recursive: true }));
@@ -49,45 +50,49 @@ epochs: 1000
 /** Where a command trains in its own process, that is the one to kill. */
 const asCommands = softwareNodePath() !== null;
 
-test("50 kills of F1, of one whose batch grows, and of a small ResNet", async () => {
-  const f1 = await killRuns({
-    runsDirectory,
-    name: "f1",
-    configuration: F1,
-    words: ["--checkpoint-every", "3"],
-    kills: 26,
-    seed: 1,
-    within: 900,
-    asCommands,
-  });
-  const growing = await killRuns({
-    runsDirectory,
-    name: "growing",
-    configuration: GROWING,
-    words: ["--checkpoint-every", "3"],
-    kills: 8,
-    seed: 3,
-    within: 900,
-    asCommands,
-  });
-  const words = ["--checkpoint-every", "2", "--keep-checkpoints", "3"];
-  const resnet = await killRuns({
-    runsDirectory,
-    name: "resnet",
-    configuration: RESNET,
-    words,
-    kills: 16,
-    seed: 2,
-    within: 1500,
-    asCommands,
-  });
-  const sum = (key: "kills" | "survived" | "runs" | "insideWrites" | "insideStarts") =>
-    f1[key] + growing[key] + resnet[key];
-  console.log(
-    `${sum("survived")} of ${sum("kills")} kills survived, in ${sum("runs")} runs; ${sum("insideWrites")} left a half-written checkpoint, ${sum("insideStarts")} came while a process started`,
-  );
-  expect(sum("kills")).toBe(50);
-  expect([...f1.differences, ...growing.differences, ...resnet.differences]).toEqual([]);
-  expect(sum("survived")).toBe(50);
-  expect(sum("insideWrites")).toBeGreaterThan(0);
-}, 3_600_000);
+test(
+  "50 kills of F1, of one whose batch grows, and of a small ResNet",
+  async () => {
+    const f1 = await killRuns({
+      runsDirectory,
+      name: "f1",
+      configuration: F1,
+      words: ["--checkpoint-every", "3"],
+      kills: 26,
+      seed: 1,
+      within: 900,
+      asCommands,
+    });
+    const growing = await killRuns({
+      runsDirectory,
+      name: "growing",
+      configuration: GROWING,
+      words: ["--checkpoint-every", "3"],
+      kills: 8,
+      seed: 3,
+      within: 900,
+      asCommands,
+    });
+    const words = ["--checkpoint-every", "2", "--keep-checkpoints", "3"];
+    const resnet = await killRuns({
+      runsDirectory,
+      name: "resnet",
+      configuration: RESNET,
+      words,
+      kills: 16,
+      seed: 2,
+      within: 1500,
+      asCommands,
+    });
+    const sum = (key: "kills" | "survived" | "runs" | "insideWrites" | "insideStarts") =>
+      f1[key] + growing[key] + resnet[key];
+    console.log(
+      `${sum("survived")} of ${sum("kills")} kills survived, in ${sum("runs")} runs; ${sum("insideWrites")} left a half-written checkpoint, ${sum("insideStarts")} came while a process started`,
+    );
+    expect(sum("kills")).toBe(50);
+    expect([...f1.differences, ...growing.differences, ...resnet.differences]).toEqual([]);
+    expect(sum("survived")).toBe(50);
+    expect(sum("insideWrites")).toBeGreaterThan(0);
+  },
+  limitMs(3_600_000),
+);

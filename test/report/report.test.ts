@@ -253,7 +253,6 @@ describe("charts", () => {
 
 test.skipIf(!existsSync(CHROMIUM))(
   "the page opens from a file, draws every chart, and logs nothing",
-  { timeout: 120_000 },
   async () => {
     const all = record("figure2", [
       series("b=16", ["long"], { batchSize: 16 }),

@@ -22,7 +22,7 @@ let trained: MeasuredPoint;
 beforeAll(async () => {
   gpu = await openGpu();
   trained = await pointAfter(gpu, spec, 1, undefined);
-}, 600_000);
+});
 
 function report(line: string): void {
   process.stdout.write(`measurements: ${line}\n`);

@@ -47,4 +47,4 @@ test("AlexNet: the rate's rule moves the first step by √(B / B_S), ghosts chan
   expect(rule / large).toBeCloseTo(Math.sqrt(32 / 4), 3);
   expect(Math.abs(ghosts / rule - 1)).toBeGreaterThan(0.01);
   expect(await run("GBN", { ghostSize: 32 })).toBe(rule);
-}, 600_000);
+});

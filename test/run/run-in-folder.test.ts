@@ -111,17 +111,22 @@ describe("a run that is asked to stop", () => {
     let seen: string[] = [];
     const onProgress = ({ step }: { step: number }) => {
       if (step === 10) control.requestCheckpoint();
-      if (seen.length === 0) seen = checkpointsOf(path);
+      // The checkpoint is written beside the steps, however many that takes; more steps come after it.
+      if (seen.length > 0) control.requestStop({ by: "test", exitCode: 1 });
+      else seen = checkpointsOf(path);
     };
-    // Long enough for the checkpoint to be written beside the steps.
     const never = { every: { steps: Number.POSITIVE_INFINITY }, keep: 1 };
     const { done } = await runs.start(
       "asked",
-      { maxSteps: 3000 },
+      { maxSteps: 1_000_000, epochs: 1_000_000 },
       { control, checkpoints: never, onProgress },
     );
-    expect(await done).toMatchObject({ steps: 3000 });
+    const error: unknown = await done.catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(StoppedError);
     expect(seen).toHaveLength(1);
+    const [checkpointed] = seen.map((name) => Number(name.match(/\d+/)![0]));
+    expect(checkpointed).toBeGreaterThanOrEqual(10);
+    expect(Number(String(error).match(/after step (\d+)/)![1])).toBeGreaterThan(checkpointed!);
   });
 });
 

@@ -14,6 +14,7 @@ import { platform, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, expect, test } from "vitest";
+import { limitMs } from "../support/limits.ts";
 import { startProgram } from "../support/program.ts";
 
 const MINUTES = Number(process.env.GHOSTBATCH_SOAK_MINUTES ?? 30);
@@ -111,7 +112,7 @@ test(
     expect(floor(late, "files")).toBeLessThanOrEqual(floor(early, "files"));
     expect(made).toEqual([]);
   },
-  60_000 * (MINUTES + 5),
+  60_000 * MINUTES + limitMs(300_000),
 );
 
 /** Reads a growing file as `tail -f` does; each call returns how many whole lines have come since. */

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { limitMs } from "./limits.ts";
 
 const PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo"];
 
@@ -79,11 +80,11 @@ PartitionName=main Nodes=ALL Default=YES State=UP
         const ended = new Promise((resolve) => daemon.on("exit", resolve));
         daemon.kill("SIGTERM");
         if (daemon.exitCode === null)
-          await Promise.race([ended, sleep(10_000).then(() => daemon.kill("SIGKILL"))]);
+          await Promise.race([ended, sleep(limitMs(10_000)).then(() => daemon.kill("SIGKILL"))]);
       }
     },
   };
-  for (const begin = Date.now(); Date.now() - begin < 60_000; await sleep(200)) {
+  for (const begin = Date.now(); Date.now() - begin < limitMs(60_000); await sleep(200)) {
     try {
       if (/idle/.test(run("sinfo", "--noheader", "--format=%T"))) return slurm;
     } catch {

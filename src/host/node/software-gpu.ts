@@ -1,12 +1,12 @@
 // The software GPU that set-up installs into .software-gpu/ of a checkout: only a node of its own can load it, so a
 // process that needs it starts its command line anew on that node and stands in for it until it ends.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DeviceError } from "../../support/errors.ts";
 import { spawnTethered } from "./tethered-process.ts";
 
-const FOLDER = fileURLToPath(new URL("../../../.software-gpu", import.meta.url));
+const FOLDER = realPath(fileURLToPath(new URL("../../../.software-gpu", import.meta.url)));
 
 /** Signals that end or steer a run, passed on to the process that runs. */
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
@@ -17,6 +17,11 @@ export function softwareNodePath(): string | null {
   // Programs name their loader by an absolute path: a moved folder does not run until set-up has fitted it.
   const fits = existsSync(stamp) && JSON.parse(readFileSync(stamp, "utf8")).folder === FOLDER;
   return fits ? join(FOLDER, "bin", "node") : null;
+}
+
+/** A link to the folder stands for it: the programs in it know where it really is. */
+function realPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : path;
 }
 
 /** Whether this process runs on it already. */

@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { softwareNodePath } from "../../../src/host/node/software-gpu.ts";
@@ -15,7 +14,7 @@ describe.skipIf(softwareNodePath() === null)("a program relaunched on the softwa
   test("passes each signal on once, and leaves with the exit code of the relaunched one", async () => {
     const { program, ended } = await start("count");
     program.kill("SIGINT");
-    await sleep(300);
+    expect(String((await once(program.stdout!, "data"))[0])).toBe("interrupt 1\n");
     program.kill("SIGUSR2");
     expect(await ended).toEqual([11, null]);
   });
