@@ -1,23 +1,71 @@
-import { copyFileSync, symlinkSync } from "node:fs";
+// The package as it is published, and a program of a user's own beside it.
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
-import { start } from "../support/program.ts";
-import { temporaryFolder } from "../support/temporary-folder.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Ended, start } from "../support/program.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "ghostbatch-package-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const consumer = join(folder, "consumer");
 
-test("the package as it is published: a program that imports it trains a network of its own", async () => {
-  const folder = temporaryFolder();
-  const compiler = join(root, "node_modules/typescript/bin/tsc");
-  const build = ["-p", join(root, "tsconfig.build.json"), "--outDir", join(folder, "dist")];
-  expect(await start(process.execPath, [compiler, ...build]).ended).toMatchObject({ code: 0 });
-  copyFileSync(join(root, "package.json"), join(folder, "package.json"));
-  copyFileSync(join(root, "examples/own-network.ts"), join(folder, "own-network.ts"));
-  for (const part of ["shaders", "node_modules"]) symlinkSync(join(root, part), join(folder, part), "dir");
+function compile(options: readonly string[], cwd: string): Promise<Ended> {
+  return start(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...options], { cwd }).ended;
+}
 
-  const program = ["--import", "tsx", "own-network.ts", "synthetic:1x28x28:10:2048:512"];
-  const { code, stdout, stderr } = await start(process.execPath, program, { cwd: folder }).ended;
+beforeAll(async () => {
+  const published = join(folder, "ghostbatch");
+  mkdirSync(join(consumer, "node_modules"), { recursive: true });
+  const built = await compile(
+    ["-p", join(ROOT, "tsconfig.build.json"), "--outDir", join(published, "dist")],
+    ROOT,
+  );
+  expect(built).toMatchObject({ code: 0, stdout: "" });
+  copyFileSync(join(ROOT, "package.json"), join(published, "package.json"));
+  for (const part of ["shaders", "node_modules"]) symlinkSync(join(ROOT, part), join(published, part), "dir");
+
+  writeFileSync(join(consumer, "package.json"), '{ "type": "module" }\n');
+  copyFileSync(join(ROOT, "examples/own-network.ts"), join(consumer, "own-network.ts"));
+  symlinkSync(published, join(consumer, "node_modules/ghostbatch"), "dir");
+  symlinkSync(join(ROOT, "node_modules/@types"), join(consumer, "node_modules/@types"), "dir");
+});
+
+/** Types of both entries are used, and one is used wrongly. */
+const TYPED = `import { type Gpu, planEpoch, type Tensor } from "ghostbatch";
+import { openGpu } from "ghostbatch/node";
+export const steps: number = planEpoch({ samples: 100, batchSize: 10, ghostSize: 5, policy: "exact" }).stepsPerEpoch;
+export const opened: Promise<Gpu> = openGpu({ adapter: "software" });
+export type Shape = Tensor["shape"];
+// @ts-expect-error a number is no name
+void openGpu({ adapter: 3 });
+`;
+
+test.each([
+  ["nodenext", ["--module", "nodenext"]],
+  ["bundler", ["--module", "esnext", "--moduleResolution", "bundler"]],
+])("types of both entries resolve under %s", async (name, options) => {
+  const file = `typed-${name}.ts`;
+  writeFileSync(join(consumer, file), TYPED);
+  const strict = ["--strict", "--target", "es2023", "--noEmit", "--types", "node"];
+  expect(await compile([...options, ...strict, file], consumer)).toMatchObject({ code: 0, stdout: "" });
+});
+
+test("a program that imports the package trains a network of its own", async () => {
+  const options = [
+    "--module",
+    "nodenext",
+    "--target",
+    "es2023",
+    "--strict",
+    "--types",
+    "node",
+    "own-network.ts",
+  ];
+  expect(await compile(options, consumer)).toMatchObject({ code: 0, stdout: "" });
+  const program = ["own-network.js", "synthetic:1x28x28:10:2048:512"];
+  const { code, stdout, stderr } = await start(process.execPath, program, { cwd: consumer }).ended;
   expect(code, stderr).toBe(0);
   const last = Number(/^epoch 4: ([\d.]+) %/m.exec(stdout)?.[1]);
   expect(last).toBeGreaterThan(50);
