@@ -16,7 +16,7 @@ const WITHOUT_GPU = [
   "test/cli/{progress,watch}.test.ts",
   "test/gpu/shaders.test.ts",
   "test/measure/{loss-spread,noise-scale}.test.ts",
-  "test/reference/{facts,gradients}.test.ts",
+  "test/reference/!(model).test.ts",
   "test/run/{damaged-files,resume}.test.ts",
   "test/scripts/apt-sources.test.ts",
   "test/train/{ghosts,regime}.test.ts",
