@@ -135,7 +135,12 @@ async function benchShape(
     const cost = total(commands);
     const ms = summarize(times);
     return {
-      ...{ shape: `${C}×${H}×${W}`, batch, ghostSize, variant, direction, dispatches: commands.length },
+      shape: `${C}×${H}×${W}`,
+      batch,
+      ghostSize,
+      variant,
+      direction,
+      dispatches: commands.length,
       bytes: cost.bytes,
       bytesPerElement: cost.bytes / layer.x.size,
       ms,

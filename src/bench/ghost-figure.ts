@@ -14,8 +14,13 @@ export function ghostFigure(
       const elements = bytes / bytesPerElement;
       const nanoseconds = (time: number) => (1e6 * time) / elements;
       return {
-        ...{ shape: `${shape}, batch ${batch}`, ghostSize, variant, direction },
-        ...{ measured: nanoseconds(ms.median), low: nanoseconds(ms.low), high: nanoseconds(ms.high) },
+        shape: `${shape}, batch ${batch}`,
+        ghostSize,
+        variant,
+        direction,
+        measured: nanoseconds(ms.median),
+        low: nanoseconds(ms.low),
+        high: nanoseconds(ms.high),
         model: nanoseconds(modelMs),
       };
     },

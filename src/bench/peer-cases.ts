@@ -52,7 +52,11 @@ export const PEER_CASES: readonly PeerCase[] = [
       name: "ghost batch norm + relu, forward and backward, N=64, ghost 16, 16 channels at 32²",
       target: 4,
     },
-    ...{ kind: "ghost-batch-norm", batch: 64, ghostSize: 16, channels: 16, side: 32 },
+    kind: "ghost-batch-norm",
+    batch: 64,
+    ghostSize: 16,
+    channels: 16,
+    side: 32,
   },
   {
     name: "training step, 3-block ResNet 16/32/64, batch 32",

@@ -122,7 +122,10 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRep
     const encodeMs = summarize(encode);
     return {
       ...options,
-      ...{ parameters, dispatches, bytes: cost.bytes, flops: cost.flops },
+      parameters,
+      dispatches,
+      bytes: cost.bytes,
+      flops: cost.flops,
       memoryBytes: gpu.allocatedBytes - before,
       ...{ recordMs, firstStepMs: first.whole, stepMs, latencyMs, encodeMs },
       gpuMs: summarize(sums),
@@ -205,7 +208,8 @@ export function chromeTrace(timeline: readonly DispatchTime[], title: string): s
         dur: 1000 * ms,
       },
       args: {
-        ...{ buffers, grid: workgroups.join(" × ") },
+        buffers,
+        grid: workgroups.join(" × "),
         ...{ "GFLOP/s": cost.flops / ms / 1e6, "GB/s": cost.bytes / ms / 1e6 },
       },
     };

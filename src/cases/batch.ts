@@ -47,7 +47,16 @@ export const batchCases: readonly BatchCase[] = [
     paper: true,
   },
   {
-    ...{ count: 1000, N: 512, C: 3, H: 32, W: 32, padding: 4, padValue: 127, flip: true, ...rgb },
-    ...{ network: "resnet44", paper: true },
+    count: 1000,
+    N: 512,
+    C: 3,
+    H: 32,
+    W: 32,
+    padding: 4,
+    padValue: 127,
+    flip: true,
+    ...rgb,
+    network: "resnet44",
+    paper: true,
   },
 ];

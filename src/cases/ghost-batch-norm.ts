@@ -94,7 +94,10 @@ export const ghostBatchNormCases: readonly GhostBatchNormCase[] = [
   { N: 512, C: 64, H: 8, W: 8, ghostSize: 128, ghosts: 4, eps, relu: true, network: "resnet44", paper: true },
   {
     ...{ N: 512, C: 16, H: 32, W: 32, ghostSize: 128, ghosts: 4, eps },
-    ...{ relu: true, residual: true, network: "resnet44", paper: true },
+    relu: true,
+    residual: true,
+    network: "resnet44",
+    paper: true,
   },
   {
     N: 256,

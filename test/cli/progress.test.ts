@@ -2,7 +2,11 @@ import { expect, test, vi } from "vitest";
 import { barLine, ProgressLine } from "../../src/cli/progress.ts";
 
 const AT = {
-  ...{ step: 24, totalSteps: 48, imagesPerSecond: 12_345, secondsLeft: 61, loss: 1.23456 },
+  step: 24,
+  totalSteps: 48,
+  imagesPerSecond: 12_345,
+  secondsLeft: 61,
+  loss: 1.23456,
   ...{ testAccuracy: 93.724, waitMs: 1500 },
 };
 

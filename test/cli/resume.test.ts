@@ -121,16 +121,8 @@ describe("signals", () => {
 
   test("SIGUSR2 with --on-usr2 continue: a checkpoint, and the run goes on", async () => {
     const name = "continuing";
-    const program = startProgram([
-      "train",
-      ...words,
-      "--name",
-      name,
-      "--checkpoint-every",
-      "never",
-      "--on-usr2",
-      "continue",
-    ]);
+    const options = ["--name", name, "--checkpoint-every", "never", "--on-usr2", "continue"];
+    const program = startProgram(["train", ...words, ...options]);
     const metrics = join(folderOf(name), "metrics.jsonl");
     while (!existsSync(metrics) || readFileSync(metrics).length === 0) await sleep(5);
     program.child.kill("SIGUSR2");

@@ -60,7 +60,12 @@ test("a kernel in plain and in unusual spelling declares the same", () => {
     entryPoints,
     usesWorkgroupMemory,
   }: ShaderFile) => ({
-    ...{ bindings, params, spec, features, entryPoints, usesWorkgroupMemory },
+    bindings,
+    params,
+    spec,
+    features,
+    entryPoints,
+    usesWorkgroupMemory,
     overrides: overrides.map(({ name, hasDefault }) => ({ name, hasDefault })),
   });
   expect(facts(parse(UNUSUAL))).toEqual(facts(parse(PLAIN)));

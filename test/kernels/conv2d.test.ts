@@ -88,11 +88,17 @@ async function expectAll(size: Conv2dSize, label: string): Promise<void> {
   const passes = [
     { name: "y", shape: shapes.y, terms: C * R * S, tensor: forward(all), reference: conv2d(host, size) },
     {
-      ...{ name: "dx", shape: shapes.x, terms: K * R * S, tensor: gradInput(all) },
+      name: "dx",
+      shape: shapes.x,
+      terms: K * R * S,
+      tensor: gradInput(all),
       reference: conv2dInputGradient(host, size),
     },
     {
-      ...{ name: "dweight", shape: shapes.weight, terms: N * P * Q, tensor: gradWeight(all) },
+      name: "dweight",
+      shape: shapes.weight,
+      terms: N * P * Q,
+      tensor: gradWeight(all),
       reference: conv2dWeightGradient(host, size),
     },
   ];
@@ -133,7 +139,9 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
     for (const { name, shape, gradient, reference } of [
       { name: "dx", shape: shapes.x, gradient: gradInput, reference: conv2dInputGradient(host, size) },
       {
-        ...{ name: "dweight", shape: shapes.weight, gradient: gradWeight },
+        name: "dweight",
+        shape: shapes.weight,
+        gradient: gradWeight,
         reference: conv2dWeightGradient(host, size),
       },
     ]) {

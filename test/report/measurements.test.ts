@@ -6,8 +6,15 @@ import { reportExperiment } from "../../src/report/report.ts";
 
 function report(kind: string, data: unknown) {
   const record = {
-    ...{ format: 1, kind, id: `${kind}-test`, title: kind, command: "ghostbatch measure", scale: "small" },
-    ...{ adapter: { name: "an adapter" }, series: [], data },
+    format: 1,
+    kind,
+    id: `${kind}-test`,
+    title: kind,
+    command: "ghostbatch measure",
+    scale: "small",
+    adapter: { name: "an adapter" },
+    series: [],
+    data,
   };
   return reportExperiment(parseRecord(JSON.stringify(record), "x.experiment.json"), (name) => name);
 }
@@ -20,7 +27,12 @@ test("ratio, noise scale and sharpness are tables that name the adapter", async 
   expect(ratio.markdown).toContain("| 32 | 0.283 |");
   expect(ratio.markdown).toContain("B_simple = 400 samples");
   const noise = await report("measure-noise-scale", {
-    ...{ scale: null, interval: null, squaredGradient: -1, trace: 57, small: 32, large: 256 },
+    scale: null,
+    interval: null,
+    squaredGradient: -1,
+    trace: 57,
+    small: 32,
+    large: 256,
     rounds: [{ small: 2, large: 1 }],
   });
   expect(noise.markdown).toMatch(/\| undetermined: more --draws \| undetermined.* \| 32, 256 \| 1 \|/);
@@ -39,7 +51,12 @@ test("the spread of the loss has a floor where it goes down to one, and none whe
     deviation: (d: number) => number,
     fit: { floor: number; slope: number; exponent: number },
   ) => ({
-    ...{ kind: "unit", range: 10, startLoss: 2, gradientNorm: 1, taylorSlope: 1, leavesTaylorAt: null },
+    kind: "unit",
+    range: 10,
+    startLoss: 2,
+    gradientNorm: 1,
+    taylorSlope: 1,
+    leavesTaylorAt: null,
     ...fit,
     bins: [0.5, 1, 2, 4, 8].map((distance) => {
       return { distance, deviation: deviation(distance), shift: 0, points: 9 };

@@ -188,8 +188,16 @@ describe("charts", () => {
     }
     const bins = [1, 2, 4, 8].map((distance) => ({ distance, deviation: distance, shift: 0, points: 1 }));
     const direction = {
-      ...{ kind: "unit", range: 10, startLoss: 2, gradientNorm: 1, taylorSlope: 1, bins },
-      ...{ floor: 0, slope: 1, exponent: 1, leavesTaylorAt: null },
+      kind: "unit",
+      range: 10,
+      startLoss: 2,
+      gradientNorm: 1,
+      taylorSlope: 1,
+      bins,
+      floor: 0,
+      slope: 1,
+      exponent: 1,
+      leavesTaylorAt: null,
     };
     for (const [id, scale, expected] of [
       ["figure4-resnet44-full", "full", true],

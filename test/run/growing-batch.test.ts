@@ -159,7 +159,9 @@ test.each(Object.keys(BASE_REGIMES) as BaseRegimeName[])(
   (baseRegime) => {
     const base: BaseRegime = BASE_REGIMES[baseRegime];
     const spec = completeSpec({
-      ...{ model: "f1", dataset: "synthetic:1x7x7:4", baseRegime },
+      model: "f1",
+      dataset: "synthetic:1x7x7:4",
+      baseRegime,
       ...{ batchSize: 64, ghostSize: 16, batchGrowth: true },
     });
     const facts = { name: "many", classes: 4, channels: 1, height: 7, width: 7, count: 50_000 };

@@ -40,7 +40,12 @@ export function makeRun(
   writeFileSync(
     join(path, "config.yaml"),
     stringify({
-      ...{ dataset: "mnist", model: "f1", batchSize, ghostSize: null, seed, baseRegime: "f1-small" },
+      dataset: "mnist",
+      model: "f1",
+      batchSize,
+      ghostSize: null,
+      seed,
+      baseRegime: "f1-small",
       ...configuration,
     }),
   );
