@@ -14,7 +14,7 @@ const MOCKING = ["test/datasets/streamed.test.ts", "test/storage/{folder,metrics
 const WITHOUT_GPU = [
   "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
   "test/cli/{progress,watch}.test.ts",
-  "test/gpu/shaders.test.ts",
+  "test/gpu/{shaders,wgsl}.test.ts",
   "test/measure/{loss-spread,noise-scale}.test.ts",
   "test/reference/!(model).test.ts",
   "test/run/{damaged-files,resume}.test.ts",
