@@ -27,30 +27,58 @@ export async function runCommands(
   return results;
 }
 
-/** The findings about all outputs; none where everything is right. */
+/** The findings about all outputs, beside float64; none where everything is right. */
 export function findingsOf(outputs: readonly Output[], results: readonly NumberArray[]): Finding[] {
-  const unwritten = outputs.map((_, i) => poisonedPlaces(wordsOf(results[i]!)));
-  if (outputs.length > 0 && outputs.every((_, i) => unwritten[i]!.length === results[i]!.length)) {
-    const names = outputs.map(({ name }) => name).join(", ");
-    return [{ kind: "writes nothing", message: `no element of ${names} was written` }];
-  }
-  return outputs.flatMap((output, i): Finding[] => {
-    const { name, tensor } = output;
-    const result = results[i]!;
-    const place = (index: number) => `${name}[${coordinates(index, tensor.shape).join(", ")}]`;
-    const left = unwritten[i]!;
-    if (left.length > 0) {
-      const some = left.slice(0, 3).map(place).join(", ");
-      const message = `${left.length} of ${result.length} elements of ${name} were never written: ${some}${left.length > 3 ? ", …" : ""}`;
-      return [{ kind: "unwritten elements", message }];
-    }
-    const { values, bound } = output.expected();
-    const { wrong, index, maxError } = closeness(result, values, bound);
-    if (wrong === 0) return [];
-    const worst = `worst ${place(index)}: got ${result[index]}, expected ${values[index]}`;
-    const message = `${wrong} of ${result.length} values of ${name} are off; ${worst} (error ${maxError.toExponential(1)}, allowed ${bound.toExponential(1)})`;
-    return [{ kind: "wrong values", message }];
+  const findings = unwrittenIn(outputs, results);
+  if (findings.length > 0) return findings;
+  return outputs.flatMap((output, i) => {
+    const values = output.reference();
+    return wrongValues(output, results[i]!, values, output.bound(values));
   });
+}
+
+/** The same beside what a trusted kernel computed: it may be off as far itself, so twice as far apart is right. */
+export function findingsBeside(
+  outputs: readonly Output[],
+  results: readonly NumberArray[],
+  trusted: readonly NumberArray[],
+): Finding[] {
+  const findings = unwrittenIn(outputs, results);
+  if (findings.length > 0) return findings;
+  return outputs.flatMap((output, i) => {
+    const values = trusted[i]!;
+    return wrongValues(output, results[i]!, values, 2 * output.bound(values));
+  });
+}
+
+/** What is told about buffers that still hold the poison in places. */
+export function unwrittenIn(
+  outputs: readonly Pick<Output, "name" | "tensor">[],
+  results: readonly NumberArray[],
+): Finding[] {
+  return outputs.flatMap(({ name, tensor }, i): Finding[] => {
+    const result = results[i]!;
+    const { count, first } = poisonedPlaces(wordsOf(result));
+    if (count === 0) return [];
+    if (count === result.length)
+      return [{ kind: "writes nothing", message: `no element of ${name} was written` }];
+    const some = first.slice(0, 3).map((index) => `${name}[${coordinates(index, tensor.shape).join(", ")}]`);
+    const message = `${count} of ${result.length} elements of ${name} were never written: ${some.join(", ")}${count > 3 ? ", …" : ""}`;
+    return [{ kind: "unwritten elements", message }];
+  });
+}
+
+function wrongValues(
+  { name, tensor }: Output,
+  result: NumberArray,
+  values: ArrayLike<number>,
+  bound: number,
+): Finding[] {
+  const { wrong, index, maxError } = closeness(result, values, bound);
+  if (wrong === 0) return [];
+  const worst = `worst ${name}[${coordinates(index, tensor.shape).join(", ")}]: got ${result[index]}, expected ${values[index]}`;
+  const message = `${wrong} of ${result.length} values of ${name} are off; ${worst} (error ${maxError.toExponential(1)}, allowed ${bound.toExponential(1)})`;
+  return [{ kind: "wrong values", message }];
 }
 
 /** The bits of a result. */

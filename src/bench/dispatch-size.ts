@@ -1,32 +1,71 @@
 /**
- * The grid that a kernel file asks for itself, on a line `// @dispatch (x, y, z)`: sums, products and quotients of numbers
- * and of the overrides, params and spec constants of the launch, with ceil, min and max.
+ * The grid that a kernel file asks for itself, on a line `// @dispatch (x, y, z)`: sums, products and quotients of numbers,
+ * of the overrides, params and spec constants of the launch, and of constants of the file, with ceil, floor, min and max.
  */
-import { ShaderError } from "../support/errors.ts";
-import { evaluate } from "./expression.ts";
-
-const LINE = /^\/\/\s*@dispatch\b(.*)$/m;
+import { marked, type ShaderFile } from "../gpu/shader.ts";
+import { evaluateList } from "../gpu/wgsl-expression.ts";
+import { WgslSource } from "../gpu/wgsl-source.ts";
+import { type Comment, tokenize } from "../gpu/wgsl-tokens.ts";
+import { ShaderInterfaceError } from "../support/errors.ts";
+import { FUNCTIONS, type Names, ownValue } from "./own-value.ts";
 
 export type Grid = readonly [number, number, number];
 
 /**
- * @param names what expressions may name
+ * @param entryPoint whose line it is, where the file has several
+ * @param names values of the launch
+ * @param mostGroups workgroups along one side of a grid that the adapter can dispatch
  * @returns null where the file has no such line
- * @throws ShaderError with file and line for one that does not parse or makes no grid
+ * @throws ShaderInterfaceError with file, line and column for one that does not parse or makes no grid
  */
-export function dispatchSize(path: string, code: string, names: ReadonlyMap<string, number>): Grid | null {
-  const found = LINE.exec(code);
-  if (!found) return null;
-  const line = code.slice(0, found.index).split("\n").length;
-  const fail = (what: string): never => {
-    throw new ShaderError(`${path}:${line}: @dispatch: ${what}`);
+export function dispatchSize(
+  file: ShaderFile,
+  { entryPoint, names, mostGroups }: { entryPoint: string; names: Names; mostGroups: number },
+): Grid | null {
+  const comment = dispatchComment(file, entryPoint);
+  if (!comment) return null;
+  const offset = comment.end - comment.text.length;
+  const fail = (at: number, what: string): never => {
+    throw new ShaderInterfaceError(`${file.source.place(at)}: @dispatch: ${what}`);
   };
-  const inner = found[1]!.trim().match(/^\((.*)\)$/)?.[1] ?? fail("expected (x, y, z)");
-  const [x, y = 1, z = 1, ...more] = evaluate(inner, names, fail);
-  if (more.length > 0) fail("expected one to three numbers");
+  // The comment's text with blanks before it, so that places in it are places in the file.
+  const inside = " ".repeat(offset) + comment.text.replace("@dispatch", "         ");
+  const { tokens, closing } = tokenize(new WgslSource([{ path: file.path, text: inside }]));
+  const last = closing.get(0);
+  if (tokens[0]?.text !== "(" || last !== tokens.length - 1) fail(comment.start, "expected (x, y, z)");
+  const known = [...names.keys()].join(", ");
+  const [x, y = 1, z = 1, ...more] = evaluateList(tokens, 1, last!, {
+    division: "real",
+    functions: FUNCTIONS,
+    value: (name) => names.get(name) ?? ownValue(file, name, names),
+    fail: (index, message) =>
+      fail(
+        tokens[index]!.start,
+        /^there is no (?!function)/.test(message) ? `${message}; there are ${known}` : message,
+      ),
+  });
+  if (more.length > 0) fail(comment.start, "expected one to three numbers");
   const grid = [x!, y, z] as const;
-  if (grid.some((side) => !Number.isInteger(side) || side < 1)) {
-    fail(`makes a grid of ${grid.join(" × ")}; sides are whole numbers from 1 (use ceil)`);
-  }
+  if (grid.some((side) => !Number.isInteger(side) || side < 1))
+    fail(comment.start, `makes a grid of ${grid.join(" × ")}; sides are whole numbers from 1 (use ceil)`);
+  if (grid.some((side) => side > mostGroups))
+    fail(comment.start, `a grid of ${grid.join(" × ")} workgroups, each side must be 1 to ${mostGroups}`);
   return grid;
+}
+
+/** The line of an entry point: the only one of the file, or the one that stands before it and behind other functions. */
+function dispatchComment({ source, tokens, declarations }: ShaderFile, entryPoint: string): Comment | null {
+  const all = tokens.comments.filter((comment) => marked(comment, "@dispatch") !== null);
+  if (all.length <= 1) return all[0] ?? null;
+  const entries = declarations.functions.filter(({ stage }) => stage !== null);
+  const own = entries.findIndex(({ name }) => name === entryPoint);
+  const from = own === 0 ? 0 : entries[own - 1]!.start;
+  const to = own === entries.length - 1 ? Number.POSITIVE_INFINITY : entries[own]!.start;
+  const mine = all.filter(({ start }) => start >= from && start < to);
+  if (mine.length > 1) {
+    throw new ShaderInterfaceError(
+      `${source.place(mine[1]!.start)}: a second @dispatch line for ${entryPoint}; the first is at ${source.place(mine[0]!.start)}`,
+    );
+  }
+  return mine[0] ?? null;
 }

@@ -1,4 +1,5 @@
 /** Times of repeated runs, summed up so that a disturbed run does not count. */
+import { DeviceError } from "../support/errors.ts";
 import { quantile } from "../support/statistics.ts";
 
 export interface Summary {
@@ -11,12 +12,15 @@ export interface Summary {
   readonly best: number;
 }
 
-/** @throws RangeError for no times at all */
+/** @throws RangeError for no times at all, DeviceError for a median that is no time */
 export function summarize(times: readonly number[]): Summary {
   if (times.length === 0) throw new RangeError("no times to sum up");
+  const median = quantile(times, 0.5);
+  if (!(median > 0 && Number.isFinite(median)))
+    throw new DeviceError(`a median time of ${median} ms: the clock of this adapter cannot be used`);
   return {
     n: times.length,
-    median: quantile(times, 0.5),
+    median,
     low: quantile(times, 0.25),
     high: quantile(times, 0.75),
     best: Math.min(...times),

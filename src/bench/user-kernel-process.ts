@@ -36,6 +36,7 @@ export function userKernelInProcess(
 ): Promise<UserKernelReport> {
   const words = ["bench", "kernel", options.file, "--as", options.as, "--in-this-process"];
   words.push("--n", `${options.n}`, "--budget", `${options.budgetMs}`, "--shapes", `${options.paperCases}`);
+  if (options.entry !== undefined) words.push("--entry", options.entry);
   if (adapter !== undefined) words.push("--adapter", adapter);
   return new Promise((resolve, reject) => {
     const child = fork(PROGRAM, words, { execArgv: [], stdio: ["ignore", "ignore", "pipe", "ipc"] });

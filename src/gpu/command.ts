@@ -1,4 +1,5 @@
 /** A dispatch as data: what it runs, what is made of it, who may take it instead of running it, and how many are encoded. */
+import { DeviceError } from "../support/errors.ts";
 import type { AnyKernel, AnyLaunch } from "./kernel.ts";
 import type { Storage } from "./storage.ts";
 
@@ -6,6 +7,16 @@ import type { Storage } from "./storage.ts";
 export interface Command {
   readonly kernel: AnyKernel;
   readonly launch: AnyLaunch;
+}
+
+/** @throws DeviceError for a grid that WebGPU refuses, which it would do without a word until the next error scope */
+export function requireGrid({ kernel, launch }: Command, limits: GPUSupportedLimits): void {
+  const most = limits.maxComputeWorkgroupsPerDimension;
+  const grid = launch.workgroups.map((side) => side ?? 1);
+  if (grid.every((side) => Number.isInteger(side) && side >= 1 && side <= most)) return;
+  throw new DeviceError(
+    `${kernel.file}: a grid of ${grid.join(" × ")} workgroups, each side must be 1 to ${most}`,
+  );
 }
 
 /** A dispatch with everything made: what a replay encodes. */

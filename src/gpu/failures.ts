@@ -52,6 +52,11 @@ export class DeviceFailures {
     if (this.#failure) throw this.#failure;
   }
 
+  /** @throws the first failure that is known, without waiting for what is watched */
+  throwKnown(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
   /** Keeps an error to be thrown by `check`: the first one, but a shader's own over those that follow from it. */
   keep(error: GhostbatchError): void {
     if (!this.#failure || (error instanceof ShaderError && !(this.#failure instanceof ShaderError)))

@@ -11,6 +11,7 @@ import {
   encodeCommands,
   type PreparedCommand,
   type Recorder,
+  requireGrid,
   type Timestamps,
 } from "./command.ts";
 import { ConstantBuffers } from "./constant-buffers.ts";
@@ -88,16 +89,8 @@ export class Gpu {
     if (this.memory.planning && !this.recorder) return;
     this.#requireOpen();
     const command = { kernel, launch: launch as AnyLaunch };
-    const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
-    const grid = command.launch.workgroups;
-    if (
-      grid.some((count) => count !== undefined && (count > limit || count < 1 || !Number.isInteger(count)))
-    ) {
-      throw new DeviceError(
-        `${kernel.file}: a grid of ${grid.join(" × ")} workgroups, each side must be 1 to ${limit}`,
-      );
-    }
     if (this.recorder) {
+      requireGrid(command, this.device.limits);
       this.recorder.append(command);
       return;
     }
@@ -105,8 +98,13 @@ export class Gpu {
     if (this.#batch.length >= BATCH || env.debugLevel() >= 5) this.flush();
   }
 
-  /** Pipeline, bind group and grid of a command, its parameters written. */
-  prepare({ kernel, launch }: Command): PreparedCommand {
+  /**
+   * Pipeline, bind group and grid of a command, its parameters written.
+   * @throws DeviceError when the grid is larger than the adapter's
+   */
+  prepare(command: Command): PreparedCommand {
+    requireGrid(command, this.device.limits);
+    const { kernel, launch } = command;
     const { pipeline, layout, shader } = this.pipelines.get(kernel, launch);
     const entries = shader.bindings.map(({ name, number: binding }) => {
       if (name === "params")

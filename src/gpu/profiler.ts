@@ -39,9 +39,11 @@ export function describeDispatch({ kernel, launch }: Command): DispatchDescripti
   return { kernel: kernel.file, buffers, workgroups: [x, y, z], cost: launch.cost };
 }
 
-/** The times alone, ms. */
-export function timeDispatches(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
-  return hasTimestamps(gpu) ? byTimestamps(gpu, prepared) : byWaiting(gpu, prepared);
+/** The times alone, ms. @throws what went wrong on the device: the times of a dispatch that was refused mean nothing */
+export async function timeDispatches(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
+  const times = await (hasTimestamps(gpu) ? byTimestamps(gpu, prepared) : byWaiting(gpu, prepared));
+  gpu.failures.throwKnown();
+  return times;
 }
 
 /** Whether times are taken without waiting: the commands are then all submitted when `timeDispatches` returns. */

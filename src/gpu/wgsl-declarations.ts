@@ -5,6 +5,9 @@ import { type Token, textOf, type WgslTokens } from "./wgsl-tokens.ts";
 /** Where a part of a declaration stands: indices of tokens, the second one behind the last. */
 export type TokenRange = readonly [from: number, to: number];
 
+/** The tokens in the parentheses of each attribute; null where it has none. */
+export type Attributes = ReadonlyMap<string, TokenRange | null>;
+
 export interface Declared {
   readonly name: string;
   /** Of its name in the code. */
@@ -31,6 +34,7 @@ export interface DeclaredVariable extends Declared {
   readonly type: string;
   readonly group: number | null;
   readonly binding: number | null;
+  readonly attributes: Attributes;
 }
 
 export interface DeclaredStruct extends Declared {
@@ -40,6 +44,7 @@ export interface DeclaredStruct extends Declared {
 export interface DeclaredFunction extends Declared {
   /** "compute", "vertex" or "fragment" of an entry point, else null. */
   readonly stage: string | null;
+  readonly attributes: Attributes;
   readonly tokens: TokenRange;
   readonly body: TokenRange;
 }
@@ -68,7 +73,7 @@ class Reader {
   readonly #tokens: readonly Token[];
   readonly #directives: Directive[] = [];
   readonly #values: DeclaredValue[] = [];
-  readonly #variables: (Omit<DeclaredVariable, "group" | "binding"> & { attributes: Attributes })[] = [];
+  readonly #variables: Omit<DeclaredVariable, "group" | "binding">[] = [];
   readonly #structs: DeclaredStruct[] = [];
   readonly #functions: DeclaredFunction[] = [];
   readonly #assertions: TokenRange[] = [];
@@ -87,10 +92,10 @@ class Reader {
     return {
       directives: this.#directives,
       values: this.#values.map((value) => ({ ...value, id: ids.get(value) ?? null })),
-      variables: this.#variables.map(({ attributes, ...variable }) => ({
+      variables: this.#variables.map((variable) => ({
         ...variable,
-        group: evaluate.of(attributes, "group"),
-        binding: evaluate.of(attributes, "binding"),
+        group: evaluate.of(variable.attributes, "group"),
+        binding: evaluate.of(variable.attributes, "binding"),
       })),
       structs: this.#structs,
       functions: this.#functions,
@@ -126,7 +131,7 @@ class Reader {
 
   /** The tokens of each attribute's parentheses. */
   #attributes(): Attributes {
-    const attributes: Attributes = new Map();
+    const attributes = new Map<string, TokenRange | null>();
     while (this.#text(this.#at) === "@") {
       const name = this.#text(this.#at + 1) ?? "";
       this.#at += 2;
@@ -212,7 +217,7 @@ class Reader {
     const end = this.#file.closing.get(this.#at) ?? this.#tokens.length;
     const stage = ["compute", "vertex", "fragment"].find((name) => attributes.has(name)) ?? null;
     const body = [Math.min(this.#at + 1, end), end] as const;
-    this.#functions.push({ ...declared, stage, tokens: [first, end + 1], body });
+    this.#functions.push({ ...declared, stage, attributes, tokens: [first, end + 1], body });
     this.#at = end + 1;
   }
 
@@ -225,8 +230,6 @@ class Reader {
     return this.#tokens.length;
   }
 }
-
-type Attributes = Map<string, TokenRange | null>;
 
 /** Whole numbers of attributes, which may name constants of the file. */
 class ConstantValues {

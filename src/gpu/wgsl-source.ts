@@ -39,6 +39,12 @@ export class WgslSource {
     throw new ShaderError(`${this.place(offset)}: ${message}`);
   }
 
+  /** "file:line" of a line of `code`, counted from 1. */
+  lineOf(line: number): string {
+    const found = this.#allLines()[line - 1];
+    return found ? `${found.path}:${found.line}` : this.#parts[0]!.path;
+  }
+
   /** "file:line:column: message" and the line itself, for a message of the compiler. */
   compilerMessage({ lineNum, linePos, message }: CompilerMessage): string {
     const line = this.#allLines()[lineNum - 1];

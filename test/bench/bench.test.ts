@@ -24,6 +24,7 @@ import { benchStep, chromeTrace } from "../../src/bench/step.ts";
 import { printDispatches } from "../../src/gpu/dispatch-lines.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { roofline } from "../../src/gpu/roofline.ts";
+import { parseShader } from "../../src/gpu/shader.ts";
 import { runnableVariants } from "../../src/gpu/variant.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { shaderFiles } from "../../src/host/node/shader-files.ts";
@@ -186,26 +187,35 @@ describe("bench step", () => {
 });
 
 describe("grids of a user's kernel", () => {
+  const gridOf = (line: string) => {
+    const code = `// head\n// @dispatch ${line}\nconst W = 2u * 2;\n@compute @workgroup_size(W) fn main() {}`;
+    return dispatchSize(
+      parseShader("k.wgsl", () => code),
+      { entryPoint: "main", names, mostGroups: 100 },
+    );
+  };
   const names = new Map([
     ["P", 5],
     ["K", 3],
   ]);
   test.each([
     ["(ceil(P / 2), K)", [3, 3, 1]],
+    ["(ceil(21 / W), 4u * K / 2)  // flat", [6, 6, 1]],
     ["(max(1, P - 2 * K), min(P, K, 2) + 1, (P + 1) / K)", [1, 3, 2]],
   ])("%s", (line, grid) => {
-    expect(dispatchSize("k.wgsl", `// head\n// @dispatch ${line}\n`, names)).toEqual(grid);
+    expect(gridOf(line)).toEqual(grid);
   });
   test.each([
-    ["(P / 2)", /k\.wgsl:2: @dispatch: makes a grid of 2\.5 × 1 × 1.*use ceil/],
-    ["(N)", /there is no N; there are P, K/],
+    ["(P / 2)", /k\.wgsl:2:1: @dispatch: makes a grid of 2\.5 × 1 × 1.*use ceil/],
+    ["(1, N)", /k\.wgsl:2:18: @dispatch: there is no N; there are P, K/],
     ["(P, K", /expected \(x, y, z\)/],
-    ["(ceil(P)", /expected \)/],
-    ["(P $ K)", /does not understand "\$ K"/],
+    ["(ceil(P)", /expected \(x, y, z\)/],
+    ["(P, 101)", /k\.wgsl:2:1: @dispatch: a grid of 5 × 101 × 1 workgroups, each side must be 1 to 100/],
+    ["(P % 0)", /makes a grid of NaN/],
+    ["(P $ K)", /does not understand "\$"/],
     ["(1, 2, 3, 4)", /one to three numbers/],
   ])("%s", (line, message) => {
-    const code = `// head\n// @dispatch ${line}\n`;
-    expect(() => dispatchSize("k.wgsl", code, names)).toThrow(message);
+    expect(() => gridOf(line)).toThrow(message);
   });
 });
 

@@ -1,11 +1,12 @@
 // Kernels of a user's own: a right one passes, and whatever is wrong with one is told by name.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { benchUserKernel, targetOf, type UserKernelReport } from "../../src/bench/user-kernel.ts";
+import { readKernel } from "../../src/bench/user-kernel-file.ts";
 import { userKernelInProcess } from "../../src/bench/user-kernel-process.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
@@ -21,7 +22,11 @@ beforeAll(async () => {
 
 const quick = { n: 3, budgetMs: 1, paperCases: 0 };
 
-function check(file: string, as: string, options = quick): Promise<UserKernelReport> {
+function check(
+  file: string,
+  as: string,
+  options: typeof quick & { entry?: string } = quick,
+): Promise<UserKernelReport> {
   return benchUserKernel(gpu, { file, as, ...options }, () => undefined);
 }
 
@@ -43,6 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 `;
 }
 
+const OTHER = "@compute @workgroup_size(1) fn other() { y[0] = 1.0; }";
 const RIGHT = "if (i < SIZE) { y[i] = x[i] + bias[i / HW % C]; }";
 
 let written = 0;
@@ -91,7 +97,7 @@ describe("what is wrong is told by name", () => {
       whole.replace("storage, read>", "storage, read_write>"),
       /binds x as read_write, not as read/,
     ],
-    ["wrong interface", biasKernel(RIGHT, params), /Params has count; there are only none/],
+    ["wrong interface", biasKernel(RIGHT, params), /\.wgsl:8:17: params has count; there are only none/],
     [
       "wrong interface",
       biasKernel(RIGHT, "override N: u32;"),
@@ -103,15 +109,32 @@ describe("what is wrong is told by name", () => {
       /\.wgsl:12:10: unresolved value 'missing' \| y\[i\] = missing;/,
     ],
     [
-      "does not compile",
+      "wrong interface",
       whole.replace("ceil(", "round("),
-      /\.wgsl:1: @dispatch: there is no round; there are C, HW, SIZE/,
+      /\.wgsl:1:15: @dispatch: there is no function round/,
     ],
     [
-      "does not compile",
+      "wrong interface",
       whole.replace("ceil(SIZE / 64)", "SIZE / 64"),
-      /\.wgsl:1: @dispatch: makes a grid of .* \(use ceil\)/,
+      /\.wgsl:1:1: @dispatch: makes a grid of .* \(use ceil\)/,
     ],
+    [
+      "wrong interface",
+      whole.replace("@group(0) @binding(1)", "@group(1) @binding(0)"),
+      /\.wgsl:6:42: bias is in group 1: ghostbatch binds group 0 alone/,
+    ],
+    [
+      "wrong interface",
+      biasKernel(RIGHT, OTHER),
+      /\.wgsl:10:4: 2 entry points, other, main; name .* --entry/,
+    ],
+    ["wrong interface", "// nothing but a comment", /\.wgsl:1:1: no entry point/],
+    [
+      "wrong interface",
+      whole.replace("// @dispatch", "// @dispatch (1)\n// @dispatch"),
+      /\.wgsl:2:1: a second @dispatch line for main; the first is at .*\.wgsl:1:1/,
+    ],
+    ["does not compile", whole.replace("_size(64)", "_size(100000)"), /workgroup/],
   ])("%s", async (kind, code, message) => {
     const report = await small(code);
     expect(report.passed).toBe(false);
@@ -165,6 +188,127 @@ describe("what is wrong is told by name", () => {
   });
 });
 
+describe("any valid spelling is the same kernel", () => {
+  const plain = biasKernel(RIGHT);
+  test.each<[string, string]>([
+    ["ids on the same line", plain.replace(/override/g, (word, at) => `@id(${at}) ${word}`)],
+    ["ids on lines of their own", plain.replace(/override/g, (word, at) => `@id(${at}u)\n${word}`)],
+    ["types that follow from defaults", plain.replaceAll(": u32;", " = 1u;")],
+    ["indents", plain.replace(/^(override|@group)/gm, "  $1")],
+    [
+      "blanks and a comma in brackets",
+      plain.replaceAll("(0)", "( 0, )").replace("read_write>", "read_write , >"),
+    ],
+    ["bindings in any order", plain.replace(/(@group.*\n)(@group.*\n)(@group.*\n)/, "$3$1$2")],
+    ["bindings with gaps", plain.replace("binding(2)", "binding(5)").replace("binding(1)", "binding(0x3)")],
+    ["words of old comments", `/* enable no_such_thing; override X: u32; */\n${plain}`],
+    ["a grid in a block comment", `/*\n// @dispatch (1)\n*/\n${plain}`],
+    ["a comment behind the grid", plain.replace("1, 1)", "1, 1)   // flat")],
+    [
+      "a grid by an override of its own",
+      plain.replace("/ 64)", "/ WG)").replace("(64)", "(WG)").concat("override WG = 64u;"),
+    ],
+    ["line endings of other systems", plain.replaceAll("\n", "\r\n")],
+    ["an entry point of another name", plain.replace("fn main", "fn größe")],
+  ])("%s", async (_, code) => {
+    const report = await check(kernelFile(code), "channel-bias/add");
+    expect(report).toMatchObject({ problems: [], passed: true, casesChecked: 2, notes: [] });
+  });
+
+  test("--entry names one of several", async () => {
+    const file = kernelFile(biasKernel(RIGHT, `// @dispatch (1)\n${OTHER}`));
+    const options = { ...quick, entry: "main" };
+    expect((await check(file, "channel-bias/add", options)).problems).toEqual([]);
+    const none = check(file, "channel-bias/add", { ...quick, entry: "mine" });
+    await expect(none).rejects.toThrow(/^--entry mine: .*\.wgsl has other, main$/);
+  });
+
+  test("a file with the name of a built-in one is the user's", async () => {
+    const before = process.cwd();
+    mkdirSync(join(folder, "channel-bias"));
+    writeFileSync(join(folder, "channel-bias/add.wgsl"), biasKernel(RIGHT.replace("x[i]", "2.0 * x[i]")));
+    process.chdir(folder);
+    try {
+      const report = await check("channel-bias/add.wgsl", "channel-bias/add");
+      expect(report.problems[0]).toMatchObject({ kind: "wrong values" });
+    } finally {
+      process.chdir(before);
+    }
+  });
+});
+
+describe("a kernel that is right on small shapes is not vouched for on large ones", () => {
+  const timed = { n: 3, budgetMs: 5, paperCases: 1 };
+  test("a grid over the adapter's limits", async () => {
+    const report = await check(kernelFile(biasKernel(RIGHT)), "channel-bias/add", timed);
+    expect(report).toMatchObject({ passed: false, rows: [], casesWrong: 0 });
+    expect(report.problems[0]!.message).toMatch(
+      /a grid of 131072 × 1 × 1 workgroups, each side must be 1 to 65535$/,
+    );
+  });
+
+  test("a grid that is cut off there: what is never written", async () => {
+    const code = biasKernel(RIGHT).replace("ceil(SIZE / 64)", "min(ceil(SIZE / 64), 65535)");
+    const report = await check(kernelFile(code), "channel-bias/add", timed);
+    expect(report).toMatchObject({ passed: false, rows: [], casesWrong: 0 });
+    expect(report.problems[0]).toMatchObject({
+      kind: "unwritten elements",
+      message: expect.stringMatching(
+        /^4194368 of 8388608 elements of y were never written: .*beside channel-bias/,
+      ),
+    });
+  });
+
+  test("an index that overflows there", async () => {
+    const body =
+      "let i = group.y * 65535u * 64u + group.x * 64u + lane; if (i < SIZE) { y[i] = x[i & 0x3fffffu] + bias[i / HW % C]; }";
+    const code = biasKernel(body)
+      .replace("let i = group.x * 64u + lane;\n", "")
+      .replace("(ceil(SIZE / 64), 1, 1)", "(min(ceil(SIZE / 64), 65535), ceil(SIZE / 64 / 65535))");
+    const report = await check(kernelFile(code), "channel-bias/add", timed);
+    expect(report).toMatchObject({ passed: false, rows: [], casesWrong: 0 });
+    expect(report.problems[0]!.kind).toBe("wrong values");
+  });
+});
+
+describe("races", () => {
+  const SHARED = "var <workgroup> parts: array<f32, 64>;";
+  const sum = (barrier: string) => `parts[lane] = 1.0;
+  ${barrier}
+  for (var h = 32u; h > 0u; h >>= 1u) {
+    if (lane < h) { parts[lane] += parts[lane + h]; }
+    ${barrier}
+  }
+  if (i < SIZE) { y[i] = x[i] * (parts[0] / 64.0) + bias[i / HW % C]; }`;
+  const look = (body: string, head = SHARED) => check(kernelFile(biasKernel(body, head)), "channel-bias/add");
+
+  test("storageBarrier does not order workgroup memory, workgroupBarrier does", async () => {
+    const [race] = (await look(sum("storageBarrier();"))).problems.filter(({ kind }) => kind === "race");
+    expect(race!.message).toMatch(
+      /^parts: lane \d+ \w+ it at .*\.wgsl:\d+, lane .* with no workgroupBarrier between$/,
+    );
+    expect(await look(sum("workgroupBarrier();"))).toMatchObject({ problems: [], notes: [] });
+  });
+
+  test("lanes that write one place of an output", async () => {
+    const report = await look(
+      "if (i < SIZE) { y[i] = x[i] + bias[i / HW % C];\n y[i / 64u * 64u] = x[i / 64u * 64u] + bias[i / 64u * 64u / HW % C]; }",
+      "",
+    );
+    expect(report.problems.map(({ kind }) => kind)).toContain("race");
+  });
+
+  test("what the emulator does not run is said", async () => {
+    const body =
+      "let n = workgroupUniformLoad(&parts[0]); if (i < SIZE) { y[i] = x[i] + n + bias[i / HW % C]; }";
+    const report = await look(body);
+    expect(report.problems).toEqual([]);
+    expect(report.notes).toEqual([
+      "races: not looked for, because the emulator does not know workgroupUniformLoad",
+    ]);
+  });
+});
+
 test("a kernel that never ends takes down a process of its own, and is told", async () => {
   const forever = `var n = 1u;
   loop { n = n * 3u + SIZE; if (n == 0u) { break; } }
@@ -186,5 +330,16 @@ test("names and files that are not there", async () => {
   const narrow = { kernel: "conv2d/forward-narrow.wgsl", variant: "narrow" };
   expect(targetOf("conv2d/forward-narrow")).toMatchObject(narrow);
   expect(targetOf("conv2d/grad-input").passes.map(({ name }) => name)).toEqual(["conv2d/grad-input"]);
+  const read = (name: string, bytes: string | Uint8Array) => {
+    writeFileSync(join(folder, name), bytes);
+    return expect(() => readKernel(join(folder, name)));
+  };
   await expect(check(join(folder, "none.wgsl"), "elementwise/relu")).rejects.toThrow(DataError);
+  read("empty.wgsl", "").toThrow(/empty\.wgsl: empty; expected a kernel in WGSL$/);
+  read("blank.wgsl", " \n").toThrow(/empty but for blanks/);
+  read("latin.wgsl", Uint8Array.of(0x2f, 0x2f, 0xe9)).toThrow(
+    /latin\.wgsl: not UTF-8; WGSL is text in UTF-8$/,
+  );
+  expect(() => readKernel(folder)).toThrow(/a folder; expected a \.wgsl file/);
+  expect(() => readKernel(join(folder, "none.wgsl"))).toThrow(/none\.wgsl: no such file$/);
 });

@@ -3,7 +3,7 @@
 
 import { vi } from "vitest";
 import { detectRaces } from "wgsl_reflect/wgsl_reflect.module.js";
-import { emulatable } from "../../src/bench/races.ts";
+import { emulatable } from "../../src/bench/emulatable.ts";
 import { packParams } from "../../src/gpu/constant-buffers.ts";
 import { parseShader } from "../../src/gpu/shader.ts";
 import { shaderFiles } from "../../src/host/node/shader-files.ts";

@@ -14,7 +14,7 @@ import { DataError, messageOf, ShaderError, UsageError } from "../../support/err
 import { evaluate } from "../expression.ts";
 import { selectCases } from "../kernels.ts";
 import { prepareStep, type StepOptions } from "../step.ts";
-import { interfaceProblems, substitute } from "../substitute.ts";
+import { chooseEntryPoint, interfaceProblems, substitute } from "../substitute.ts";
 import { targetOf } from "../user-kernel.ts";
 
 /** What is compiled: a step of a network, or a kernel file of the user's in the place of a built-in one. */
@@ -120,6 +120,9 @@ async function kernelCommands(
   const shader = parseShader(file, source);
   const [problem] = interfaceProblems(shader, parseShader(target.kernel, shaderFiles));
   if (problem) throw new ShaderError(problem.message);
+  const entryPoint = chooseEntryPoint(shader);
+  const mostGroups = gpu.device.limits.maxComputeWorkgroupsPerDimension;
+  const user = { shader, entryPoint, mostGroups };
   const found: Found[] = [];
   for (const pass of target.passes) {
     for (const one of selectCases(gpu, pass, { awkwardCases: 0, paperCases: cases }).paper) {
@@ -127,10 +130,7 @@ async function kernelCommands(
         const prepared = await one.prepare(gpu);
         const commands = listCommands(gpu, () => prepared.launch());
         for (const command of commands.filter(({ kernel }) => kernel.file === target.kernel)) {
-          found.push(
-            { command: substitute(command, shader), label: one.label },
-            { command, label: one.label },
-          );
+          found.push({ command: substitute(command, user), label: one.label }, { command, label: one.label });
         }
       });
     }

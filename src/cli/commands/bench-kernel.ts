@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { jsonText } from "../../bench/output.ts";
 import { benchUserKernel, targetOf, type UserKernelReport } from "../../bench/user-kernel.ts";
+import { readKernel } from "../../bench/user-kernel-file.ts";
 import { type Message, userKernelInProcess } from "../../bench/user-kernel-process.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { GhostbatchError, messageOf } from "../../support/errors.ts";
@@ -18,6 +19,7 @@ import { kernelTable } from "./bench-kernels.ts";
 
 interface KernelFlags extends BenchFlags {
   readonly as: string;
+  readonly entry?: string;
   readonly shapes: number;
   readonly budget: number;
   readonly timeLimit: number;
@@ -35,6 +37,7 @@ export function benchKernelCommand(): Command {
     .addOption(
       new Option("--as <kernel>", "what it stands for, such as conv2d/forward").makeOptionMandatory(),
     )
+    .addOption(new Option("--entry <name>", "the @compute function to run, where the file has several"))
     .addOption(whole("--shapes <cases>", "shapes of the networks that are timed", 4))
     .addOption(whole("--budget <ms>", "time for the samples of one kernel and case", 1000))
     .addOption(whole("--time-limit <seconds>", "longest that one step may take, compilation included", 60))
@@ -43,10 +46,12 @@ export function benchKernelCommand(): Command {
 }
 
 async function run(file: string, flags: KernelFlags): Promise<void> {
-  const { as, n, budget: budgetMs, shapes: paperCases, timeLimit: limitSeconds, adapter } = flags;
-  const options = { file, as, n, budgetMs, paperCases };
+  const { as, entry, n, budget: budgetMs, shapes: paperCases, timeLimit: limitSeconds, adapter } = flags;
+  const options = { file, as, entry, n, budgetMs, paperCases };
   if (flags.inThisProcess) return serve(options, adapter);
-  targetOf(as); // a wrong name is told before anything is opened
+  // A wrong name and a file that cannot be read are told before anything is opened.
+  targetOf(as);
+  readKernel(file);
   const gpu = await openForBench(flags);
   const report = await userKernelInProcess(options, { limitSeconds, adapter, onPhase: sayPhase });
   endPhases();

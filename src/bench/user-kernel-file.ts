@@ -1,0 +1,47 @@
+/** The user's file: read before anything is opened, and under a name that no built-in file has. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { ShaderSource } from "../gpu/shader.ts";
+import { shaderFiles } from "../host/node/shader-files.ts";
+import { DataError, ShaderError } from "../support/errors.ts";
+
+/** @throws DataError for a file that is missing, not readable, empty, or not UTF-8 */
+export function readKernel(path: string): string {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new DataError(`${path}: ${reason(cause as NodeJS.ErrnoException)}`, { cause });
+  }
+  if (bytes.length === 0) throw new DataError(`${path}: empty; expected a kernel in WGSL`);
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // takes a byte order mark away
+    if (text.trim() === "") throw new DataError(`${path}: empty but for blanks; expected a kernel in WGSL`);
+    return text;
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause;
+    throw new DataError(`${path}: not UTF-8; WGSL is text in UTF-8`, { cause });
+  }
+}
+
+function reason({ code, message }: NodeJS.ErrnoException): string {
+  if (code === "ENOENT") return "no such file";
+  if (code === "EISDIR") return "a folder; expected a .wgsl file";
+  return `cannot be read: ${message}`;
+}
+
+/** The user's file as a source of shaders, and its path there: never that of a file under shaders/. */
+export function userSource(path: string, code: string): { own: string; source: ShaderSource } {
+  const own = isBuiltIn(path) ? resolve(path) : path;
+  return { own, source: (wanted) => (wanted === own ? code : shaderFiles(wanted)) };
+}
+
+function isBuiltIn(path: string): boolean {
+  try {
+    shaderFiles(path);
+    return true;
+  } catch (error) {
+    if (error instanceof ShaderError) return false;
+    throw error;
+  }
+}
