@@ -254,7 +254,12 @@ async function createTrainers(
   const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
   const data = await placeDataset(gpu, dataset, dataOptions(prepared, epochs));
   const options = stages.map((stage, i) => {
-    return { ...trainerOptions(stage, logEvery), slabSamples: slabSamples?.[i] };
+    const isLast = i === stages.length - 1;
+    return {
+      ...trainerOptions(stage, logEvery),
+      slabSamples: slabSamples?.[i],
+      reestimateStatistics: isLast ? spec.reestimateStatistics : 0,
+    };
   });
   return TrainerSequence.create(gpu, state, data, options);
 }

@@ -115,6 +115,12 @@ const BATCHES = {
     help: "weight of a ghost's statistics in the running ones",
     default: 0.1, // PyTorch's default, used by the authors
   },
+  reestimateStatistics: {
+    value: whole(0),
+    unit: "batches",
+    help: "before the last evaluation, replace the running statistics by their mean over so many training batches; 0 for never",
+    default: 0, // as published
+  },
 } as const satisfies Record<string, RunOption>;
 
 const regimeChoices = Object.fromEntries(

@@ -49,13 +49,14 @@ export function runWarnings(run: PreparedRun): string[] {
     );
   }
   const retained = retainedByStages(batchStages(run, factsOf(dataset)));
-  if (retained > MUCH_RETAINED) warnings.add(describeRetained(retained));
+  if (retained > MUCH_RETAINED && run.spec.reestimateStatistics === 0)
+    warnings.add(describeRetained(retained));
   return [...warnings];
 }
 
 function describeRetained(retained: number): string {
   return (
     `${formatNumber(100 * retained)} % of the initial running statistics (mean 0, variance 1) is left after the last step: ` +
-    "the test accuracy says in part how few updates they had; train longer, or raise --running-momentum"
+    "the test accuracy says in part how few updates they had; train longer, raise --running-momentum, or give --reestimate-statistics"
   );
 }

@@ -14,6 +14,7 @@ import { type Evaluation, Evaluator } from "./evaluate.ts";
 import type { GhostLayout } from "./ghosts.ts";
 import { isDistancePoint, isEvaluationPoint, isLogPoint, type Schedule } from "./schedule.ts";
 import { chooseSlab } from "./slab-size.ts";
+import { StatisticsEstimator } from "./statistics-estimator.ts";
 import { type StepInputOptions, StepInputs } from "./step-inputs.ts";
 import { type Distances, LOG_ROWS, StepLog, type StepMetrics } from "./step-log.ts";
 import { StepPacer } from "./step-pacer.ts";
@@ -43,6 +44,8 @@ export interface TrainOptions extends StepInputOptions {
   readonly slabSamples?: number | undefined;
   /** "skip" leaves out the update of a step whose loss or gradient norm is NaN or infinite. */
   readonly onNan?: OnNan;
+  /** Training batches over which running statistics are averaged anew before the last evaluation; 0, the default, for none. */
+  readonly reestimateStatistics?: number;
   /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
   readonly gradientNoise?: number;
 }
@@ -79,6 +82,7 @@ export class Trainer {
   readonly #data: ResidentDataset;
   readonly #recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
   readonly #evaluator: Evaluator;
+  readonly #statistics: StatisticsEstimator | null;
   readonly #inputs: StepInputs;
   readonly #distance: Tensor;
   readonly #log: StepLog;
@@ -91,6 +95,7 @@ export class Trainer {
     slabSamples: number;
     recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
     evaluator: Evaluator;
+    statistics: StatisticsEstimator | null;
     inputs: StepInputs;
     distance: Tensor;
     log: StepLog;
@@ -104,6 +109,7 @@ export class Trainer {
     this.#data = fields.data;
     this.#recordings = fields.recordings;
     this.#evaluator = fields.evaluator;
+    this.#statistics = fields.statistics;
     this.#inputs = fields.inputs;
     this.#distance = fields.distance;
     this.#log = fields.log;
@@ -153,6 +159,12 @@ export class Trainer {
       batchSize: options.evaluationBatch,
       memoryBytes,
     });
+    const batches = options.reestimateStatistics ?? 0;
+    const batch = { slabSamples, input };
+    const statistics =
+      batches > 0
+        ? await StatisticsEstimator.create(state, stepTensors, { arena, epoch, batch, batches })
+        : null;
     return new Trainer({
       gpu,
       state,
@@ -161,6 +173,7 @@ export class Trainer {
       slabSamples,
       recordings,
       evaluator,
+      statistics,
       inputs,
       distance,
       log,
@@ -200,6 +213,7 @@ export class Trainer {
       } else {
         await pacer.stepSubmitted();
       }
+      if (done === totalSteps) await this.#statistics?.reestimate(this.#inputs, totalSteps);
       if (isEvaluationPoint(schedule, done)) {
         yield {
           kind: "evaluation",
