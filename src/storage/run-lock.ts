@@ -195,7 +195,7 @@ async function requireDead(folder: string, generation: number, probe: string): P
   if (silence >= SILENCE) return;
   const seconds = Math.ceil((SILENCE - silence) / 1000);
   throw new UsageError(
-    `run folder ${folder}: ${who} may still write it: if it gives no sign of life, it can be resumed in ${seconds} s, or at once if you delete ${path}`,
+    `run folder ${folder}: ${who} may still be using it; unless it shows a sign of life, it can be resumed in ${seconds} s, or at once if you delete ${path}`,
   );
 }
 
@@ -213,7 +213,7 @@ async function stateOf(path: string): Promise<{ running: boolean | "unknown"; wh
     };
     if (released === true) return { running: false, who: "nobody" };
     if (typeof host !== "string" || typeof pid !== "number" || typeof birth !== "string") return stranger;
-    return { running: isRunning({ host, pid, birth, space }), who: `process ${pid} of ${host}` };
+    return { running: isRunning({ host, pid, birth, space }), who: `process ${pid} on ${host}` };
   } catch {
     return stranger;
   }
@@ -250,5 +250,5 @@ function pathOf(folder: string, generation: number): string {
 }
 
 function held(folder: string, who: string): UsageError {
-  return new UsageError(`run folder ${folder}: ${who} writes it: wait for it to end`);
+  return new UsageError(`run folder ${folder}: in use by ${who}; wait for it to finish`);
 }

@@ -268,7 +268,7 @@ describe("going on", () => {
   test("twice at once: one of the two is refused", async () => {
     const run = await stoppedRun("twice");
     const first = await resumeRun(run.path, run.prepared, { environment, report });
-    await expect(runs.goOn(run)).rejects.toThrow(/process \d+ of .* writes it/);
+    await expect(runs.goOn(run)).rejects.toThrow(/in use by process \d+ on/);
     await runInFolder(session, run.prepared, first.folder, { checkpoints, logEvery: 2, report }, first.from);
     expect(outcome(run.path)).toBe(expected);
     await expect(runs.goOn(run)).rejects.toThrow(/the run has finished/);

@@ -119,10 +119,10 @@ describe("going on with an unfinished run", () => {
   test("is refused while its process runs, here or perhaps elsewhere", async () => {
     const { path } = await claim("run");
     await expect(resume(path)).rejects.toThrow(UsageError);
-    await expect(resume(path)).rejects.toThrow(/run: process \d+ of .* writes it: wait for it to end/);
+    await expect(resume(path)).rejects.toThrow(/run: in use by process \d+ on .*; wait for it to finish/);
     abandon(path, { host: "elsewhere" });
     await expect(resume(path)).rejects.toThrow(
-      /of elsewhere may still write it: .* in 300 s, or at once if you delete .*lock-1/,
+      /on elsewhere may still be using it; .* in 300 s, or at once if you delete .*lock-1/,
     );
     // Ten signs of life missed.
     silence(lockOf(path));

@@ -96,7 +96,7 @@ test("a process of another boot or container is not known to be dead before it h
     { birth: "", space: null },
   ]) {
     abandon(path, changed);
-    await expect(resume(path)).rejects.toThrow(/may still write it: .* in 300 s/);
+    await expect(resume(path)).rejects.toThrow(/may still be using it; .* in 300 s/);
     expect(await isLocked(path)).toBe(true);
   }
   silence(lockOf(path));

@@ -35,7 +35,7 @@ interface SweepFlags {
 }
 
 const HELP = `
-A grid is YAML: a name, options of all runs (as train --config), and options with many values:
+A grid is a YAML file: a name, the options of all runs (docs/OPTIONS.md), and options with a list of values each:
 
   name: rates
   base: {dataset: mnist, model: f1, batchSize: 1024, epochs: 10}
@@ -43,16 +43,16 @@ A grid is YAML: a name, options of all runs (as train --config), and options wit
     learningRate: [0.05, 0.1, 0.2]
     seed: [0, 1, 2]
 
-Each run has its folder, and its log in <runs-dir>/<name>.sweep/. Started again, finished runs are skipped and the others
-go on. Exit code 1 when a run has failed. SIGINT, SIGTERM, SIGHUP, SIGUSR2: a checkpoint of every run, then exit 130, 143,
+Each run has its folder, and its log in <runs-dir>/<name>.sweep/. Run the same command again to skip finished runs and continue
+the others. Exit code 1 when a run has failed. SIGINT, SIGTERM, SIGHUP, SIGUSR2: a checkpoint of every run, then exit 130, 143,
 129, 140; a second SIGINT ends them at once.`;
 
 export function sweepCommand(): Command {
   const command = new Command("sweep")
-    .description("all runs of a grid, as processes here or as a Slurm job array")
+    .description("train every run of a grid, as processes on this machine or as a Slurm job array")
     .argument("<grid>", "YAML file");
   const options = [
-    new Option("--jobs <count>", "runs at a time").argParser(wholeNumber(1)).default(1),
+    new Option("--jobs <count>", "how many runs to train at a time").argParser(wholeNumber(1)).default(1),
     new Option(
       "--time-limit <time>",
       "time (30s, 5m, 2h) after which a run takes a checkpoint and ends",
@@ -61,7 +61,7 @@ export function sweepCommand(): Command {
       "slurm",
     ]),
     new Option("--status", "show what is done, running and failed, and run nothing"),
-    new Option("--checkpoint-every <interval>", "as of train").argParser((text) => {
+    new Option("--checkpoint-every <interval>", "as for train").argParser((text) => {
       checkpointInterval(text);
       return text; // each run is given it as it is
     }),
