@@ -1,5 +1,6 @@
 import { requireWhole } from "../support/check.ts";
 import { UsageError } from "../support/errors.ts";
+import { formatBytes } from "../support/format.ts";
 import { boundedInteger, pcg4d, STREAMS, type Words } from "../support/random.ts";
 import {
   type DatasetOutline,
@@ -22,6 +23,9 @@ export interface SyntheticOptions {
   /** Largest deviation of a byte from its class's pattern. Default 64, as much as the patterns themselves. */
   readonly noise?: number;
 }
+
+/** Bytes: one binding of a GPU holds a split, and hardly any binds more. */
+const MOST_BYTES = 4 * 2 ** 30;
 
 /** Side of the square blocks of one brightness that patterns are made of, so that crops still show them. */
 const BLOCK = 4;
@@ -55,6 +59,12 @@ export function syntheticFacts(options: SyntheticOptions): DatasetOutline {
   for (const what of ["classes", "channels", "height", "width", "train", "test"] as const) {
     requireWhole(`synthetic data: ${what}`, options[what]);
   }
+  // Before any of it is made: lists of names and statistics of channels too.
+  const bytes = (train + test + classes) * channels * height * width;
+  if (!(bytes <= MOST_BYTES))
+    throw new UsageError(
+      `synthetic data: ${train + test} images and the patterns of ${classes} classes, ${channels}x${height}x${width} each, take ${formatBytes(bytes)}: ${formatBytes(MOST_BYTES)} is the most`,
+    );
   if (classes > 2 ** 16)
     throw new UsageError(`synthetic data: classes: expected at most 65536, got ${classes}`);
   return {

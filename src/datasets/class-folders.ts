@@ -6,8 +6,8 @@
  *
  * Classes are numbered in the order of their names, samples in the order of classes and file names.
  */
-import { type Dirent, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { type Dirent, lstatSync, readdirSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
 import { fileError } from "../storage/file-error.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import { permutation, STREAMS } from "../support/random.ts";
@@ -33,9 +33,17 @@ export interface ClassFolderOptions {
   readonly testFraction?: number | null;
   /** Which images those are. Default 0. */
   readonly seed?: number;
+  /** Is told of images that are left out, once for each split. */
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
-const IMAGE = /\.(jpe?g|png)$/i;
+/** What holds a JPEG or a PNG, by any of its usual names. */
+const IMAGE = /\.(jpe?g|jpe|jfif|jif|pjpeg|pjp|png|apng)$/i;
+/** What holds an image of a kind that is not read. */
+const OTHER_IMAGE =
+  /\.(webp|gif|bmp|dib|tiff?|heic|heif|avif|jxl|jp2|j2k|jpx|pp?m|pgm|pbm|pnm|svgz?|ico|tga|exr|hdr|psd|dng|cr2|nef)$/i;
+/** Names of files that a warning shows. */
+const SHOWN = 3;
 const EVALUATION_FOLDERS = ["test", "val"] as const;
 
 /**
@@ -53,9 +61,9 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
         `${join(root, "train")}: there is no such folder, but there is ${join(root, evaluation)}`,
       );
     }
-    return divide(root, listSplit(root, null, folders), options);
+    return divide(root, listSplit(root, null, folders, options), options);
   }
-  const train = listSplit(root, "train", foldersIn(root, join(root, "train")));
+  const train = listSplit(root, "train", foldersIn(root, join(root, "train")), options);
   if (evaluation === undefined) return divide(root, train, options);
   if (testFraction !== null) {
     throw new UsageError(
@@ -63,15 +71,17 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
     );
   }
   const classes = foldersIn(root, join(root, evaluation));
-  const unknown = classes.find((name) => !train.classNames.includes(name));
+  // A name may be spelt with composed or with decomposed accents, as file systems like it: both are the same class.
+  const numberOf = new Map(train.classNames.map((name, label) => [name.normalize(), label]));
+  const unknown = classes.find((name) => !numberOf.has(name.normalize()));
   if (unknown !== undefined) {
     throw new DataError(
       `${join(root, evaluation, unknown)}: a class that only ${evaluation} has: expected a folder ${join(root, "train", unknown)} too`,
     );
   }
-  const test = listSplit(root, evaluation, classes);
+  const test = listSplit(root, evaluation, classes, options);
   // Numbers of classes are those of the training split, which may have more.
-  const numbers = test.classNames.map((name) => train.classNames.indexOf(name));
+  const numbers = test.classNames.map((name) => numberOf.get(name.normalize())!);
   return {
     classNames: train.classNames,
     train: train.files,
@@ -84,7 +94,12 @@ interface ListedSplit {
   readonly files: ImageFiles;
 }
 
-function listSplit(root: string, part: string | null, classNames: readonly string[]): ListedSplit {
+function listSplit(
+  root: string,
+  part: string | null,
+  classNames: readonly string[],
+  { onWarning }: ClassFolderOptions,
+): ListedSplit {
   const folder = part === null ? root : join(root, part);
   if (classNames.length === 0) {
     throw new DataError(`${folder}: expected a folder for each class, found ${describeFiles(folder)}`);
@@ -92,21 +107,30 @@ function listSplit(root: string, part: string | null, classNames: readonly strin
   if (classNames.length > 2 ** 16) {
     throw new DataError(`${folder}: ${classNames.length} classes are more than the 65536 there can be`);
   }
+  requireDistinct(folder, classNames);
   const names: string[] = [];
   const labels: number[] = [];
+  const leftOut = imagesIn(folder, { deep: false });
   for (const [label, className] of classNames.entries()) {
     const before = names.length;
-    const images = entries(join(folder, className)).filter((entry) => IMAGE.test(entry.name));
+    const own = join(folder, className);
+    const images = entries(own).filter((entry) => IMAGE.test(entry.name) && !entry.isDirectory());
+    leftOut.push(...imagesIn(own, { deep: true, but: IMAGE }));
     for (const name of images.map((entry) => entry.name).sort()) {
       names.push(part === null ? `${className}/${name}` : `${part}/${className}/${name}`);
       labels.push(label);
     }
     if (names.length === before) {
-      const path = join(folder, className);
       throw new DataError(
-        `${path}: a class folder without images: expected .jpg, .jpeg or .png files, found ${describeFiles(path)}`,
+        `${own}: a class folder without images: expected .jpg, .jpeg or .png files, found ${describeFiles(own)}`,
       );
     }
+  }
+  if (leftOut.length > 0) {
+    const shown = leftOut.slice(0, SHOWN).map((path) => relative(root, path));
+    onWarning?.(
+      `${folder}: ${leftOut.length} images are passed over, which are neither JPEG nor PNG by their names, or do not lie directly in the folder of a class: ${shown.join(", ")}${leftOut.length > SHOWN ? ", …" : ""}`,
+    );
   }
   return { classNames, files: { root, names, labels: Uint16Array.from(labels) } };
 }
@@ -149,6 +173,28 @@ function select({ root, names, labels }: ImageFiles, group: Uint8Array, wanted: 
   };
 }
 
+/** Images of a folder that no class takes: all directly in it but those called `but`; with `deep`, all of its sub-folders too. */
+function imagesIn(folder: string, { deep, but }: { deep: boolean; but?: RegExp }): string[] {
+  return entries(folder).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return deep ? imagesIn(path, { deep }) : [];
+    const isImage = IMAGE.test(entry.name) || OTHER_IMAGE.test(entry.name);
+    return isImage && !but?.test(entry.name) ? [path] : [];
+  });
+}
+
+function requireDistinct(folder: string, classNames: readonly string[]): void {
+  const seen = new Map<string, string>();
+  for (const name of classNames) {
+    const same = seen.get(name.normalize());
+    if (same !== undefined)
+      throw new DataError(
+        `${folder}: two classes are called ${name}: the names differ only in how accents are spelt (Unicode NFC and NFD): put their images into one folder`,
+      );
+    seen.set(name.normalize(), name);
+  }
+}
+
 /** Names of the folders in a folder, sorted; hidden ones are passed over. */
 function foldersIn(root: string, folder: string): string[] {
   try {
@@ -163,7 +209,12 @@ function foldersIn(root: string, folder: string): string[] {
 
 function entries(folder: string): Dirent[] {
   try {
-    return readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith("."));
+    const found = readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith("."));
+    // What is not UTF-8 is read as U+FFFD, by which the file is not found again.
+    for (const { name } of found)
+      if (name.includes("\ufffd") && !lstatSync(join(folder, name), { throwIfNoEntry: false }))
+        throw new DataError(`${join(folder, name)}: the name is not UTF-8: rename the file`);
+    return found;
   } catch (cause) {
     throw fileError(cause, "read the folder", folder);
   }

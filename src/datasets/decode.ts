@@ -10,6 +10,7 @@
  */
 import type SharpFactory from "sharp";
 import { DataError, messageOf } from "../support/errors.ts";
+import { imageDamage } from "./image-damage.ts";
 
 /** Images under way at a time: enough to keep libuv's threads busy while this thread takes in what is done. */
 export const DECODES_UNDER_WAY = 16;
@@ -75,7 +76,7 @@ async function decode(sharp: typeof SharpFactory, path: string, resize: Resize):
     if (info.channels !== 3) throw new Error(`it has ${info.channels} channels after conversion, not 3`);
     return { height: info.height, width: info.width, bytes: data };
   } catch (cause) {
-    const [reason] = cause instanceof Error ? cause.message.split("\n", 1) : [messageOf(cause)];
+    const reason = imageDamage(path) ?? messageOf(cause).split("\n", 1)[0];
     throw new DataError(`${path}: cannot be decoded as an image: ${reason}`, { cause });
   }
 }

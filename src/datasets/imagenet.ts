@@ -23,7 +23,7 @@ export function openImagenet(
   if (dataDir === undefined) {
     throw new UsageError("imagenet: name the folder that has train/CLASS/ and val/CLASS/ with --data-dir");
   }
-  const { classNames, train, test } = listClassFolders(dataDir);
+  const { classNames, train, test } = listClassFolders(dataDir, { onWarning });
   const cores = availableParallelism();
   const threads = Number(env.decodeThreads() ?? 4); // libuv's default; it reads the variable before this program runs
   if (threads < cores) {

@@ -19,5 +19,5 @@ export function authorsAlias(name: string): string | null {
 
 /** Whether a name is such a second one. */
 export function isAuthorsAlias(name: string): boolean {
-  return name.startsWith("feats.");
+  return /^((module|_orig_mod)\.)*feats\./.test(name);
 }

@@ -53,22 +53,24 @@ export function stateDictOf(
 
 /**
  * Loads weights written by `stateDict` or by PyTorch; distances are measured from them afterwards. PyTorch's
- * `num_batches_tracked` is ignored: nothing here depends on it.
+ * `num_batches_tracked` is ignored: nothing here depends on it. What all names begin with beyond the model's own names is left
+ * out: "module." of DataParallel, "_orig_mod." of torch.compile, or the attribute of a module around the model.
  * @throws DataError for a name that is missing or too many, or a shape that differs, naming `source`
  */
 export async function loadStateDict(
   state: ModelState,
-  tensors: ReadonlyMap<
-    string,
-    { readonly shape: readonly number[]; readonly data: Float32Array<ArrayBuffer> }
-  >,
+  given: ReadonlyMap<string, StateTensor>,
   source: string,
 ): Promise<void> {
+  const first = pytorchName(state.parameters[0]?.[0] ?? "");
+  const tensors = withoutPrefix(given, first);
   const unused = new Set([...tensors.keys()].filter((name) => !name.endsWith("num_batches_tracked")));
   const take = (name: string, shape: readonly number[]): Float32Array<ArrayBuffer> => {
     const tensor = tensors.get(name);
     if (!tensor)
-      throw new DataError(`${source}: has no ${name} [${shape.join(", ")}], which the model needs`);
+      throw new DataError(
+        `${source}: has no ${name} [${shape.join(", ")}], which the model needs; it has ${someOf(unused)}`,
+      );
     if (tensor.shape.join() !== shape.join() || tensor.data.length !== sizeOf(shape)) {
       throw new DataError(
         `${source}: ${name} is [${tensor.shape.join(", ")}], the model's is [${shape.join(", ")}]`,
@@ -92,4 +94,23 @@ export async function loadStateDict(
   if (unused.size > 0)
     throw new DataError(`${source}: holds ${[...unused].join(", ")}, which the model does not have`);
   markStart(state);
+}
+
+/** The same tensors without a prefix that all names share and `first`, a name of the model, does not have. */
+function withoutPrefix(
+  tensors: ReadonlyMap<string, StateTensor>,
+  first: string,
+): ReadonlyMap<string, StateTensor> {
+  const names = [...tensors.keys()];
+  const wrapped = names.find((name) => name.endsWith(`.${first}`));
+  if (wrapped === undefined || tensors.has(first)) return tensors;
+  const prefix = wrapped.slice(0, -first.length);
+  if (!names.every((name) => name.startsWith(prefix))) return tensors;
+  return new Map([...tensors].map(([name, tensor]) => [name.slice(prefix.length), tensor]));
+}
+
+/** The first few names, for a message. */
+function someOf(names: ReadonlySet<string>): string {
+  if (names.size === 0) return "no others";
+  return `${[...names].slice(0, 3).join(", ")}${names.size > 3 ? " and others" : ""}`;
 }

@@ -15,6 +15,11 @@ interface Chosen {
   readonly baseRegime: BaseRegimeName;
 }
 
+/** Of f1: weights of 4 TiB between two layers of this width, more than any GPU holds. */
+const MOST_UNITS = 2 ** 20;
+/** A network of so many layers takes some seconds to plan; one a thousand times as deep would not end. */
+const MOST_LAYERS = 10_000;
+
 const DATA = {
   dataset: {
     value: text("the name of a data set"),
@@ -44,13 +49,13 @@ const NETWORK = {
     default: "f1",
   },
   width: {
-    value: whole(1),
+    value: whole(1, MOST_UNITS),
     unit: "units",
     help: "units of a hidden layer, or channels of the first convolutions",
     defaultText: "the network's own",
   },
   hidden: {
-    value: whole(1),
+    value: whole(1, MOST_LAYERS),
     unit: "layers",
     help: "hidden layers of f1, or the most convolutions in a group of vgg",
     defaultText: "the network's own",

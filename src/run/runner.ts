@@ -10,10 +10,11 @@ import type { GpuSession } from "../host/node/gpu-session.ts";
 import { type RunEnvironment, RunFolder, runFolderPath } from "../storage/run-folder.ts";
 import { DataError } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
-import { plannedData, planTraining, requireRoom, type TrainingPlan } from "./dry-run.ts";
+import { outlinedData, plannedData, planTraining, requireRoom, type TrainingPlan } from "./dry-run.ts";
 import { environmentOf } from "./environment.ts";
 import type { ExecuteOptions } from "./execute.ts";
 import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
+import { planRun } from "./plan-run.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { resumeRun, summaryOf, tidyFinishedRun } from "./resume.ts";
 import { runInFolder } from "./run-in-folder.ts";
@@ -82,6 +83,9 @@ export async function finishedRun(
   return null;
 }
 
+/** Bytes of images that are made or read in about a second. */
+const LARGE_DATA = 256 * 2 ** 20;
+
 /**
  * Loads the data of a run and plans its step; the plan says what of it this adapter cannot hold.
  * @throws as prepareRun and planTraining
@@ -91,6 +95,10 @@ export async function readyRun(
   spec: RunSpec,
   load: LoadOptions = {},
 ): Promise<ReadyRun> {
+  // What takes long to make or read is asked for when the plan is known to fit.
+  const outline = load.dataDir === undefined ? outlinedData(spec) : null;
+  if (outline !== null && outline.bytes > LARGE_DATA)
+    requireRoom(planTraining(await session.open(), planRun(spec, outline.facts), outline));
   const prepared = await prepareRun(spec, load);
   const plan = planTraining(await session.open(), prepared, plannedData(prepared));
   return { prepared, plan, load, warnings: runWarnings(prepared) };

@@ -24,6 +24,27 @@ const RESOLUTION = 60;
 /** Minutes of the shortest task: its notice, what that may be too early, and as much for training. */
 const LEAST = (NOTICE + 2 * RESOLUTION) / 60;
 
+/** Tasks of one array: Slurm's own default of MaxArraySize is 1001, and indices begin at 0 (slurm.conf(5)). */
+const ARRAY_TASKS = 1000;
+
+/** A grid in parts that are an array each. */
+export function slurmArrays(grid: Grid): Grid[] {
+  const parts = Math.ceil(grid.runs.length / ARRAY_TASKS);
+  return Array.from({ length: parts }, (_, i) => ({
+    name: grid.name,
+    runs: grid.runs.slice(i * ARRAY_TASKS, (i + 1) * ARRAY_TASKS),
+  }));
+}
+
+/** A shell script that submits arrays one behind the other, so that no more tasks run at a time than each allows. */
+export function submitScript(scripts: readonly string[]): string {
+  const lines = scripts.map((script, i) => {
+    const after = i === 0 ? "" : `--dependency=afterany:"\${array%%;*}" `;
+    return `array=$(sbatch --parsable ${after}${shellCommand([script])})\necho "$array"`;
+  });
+  return `#!/bin/sh\nset -e\n${lines.join("\n")}\n`;
+}
+
 /**
  * A script for sbatch: one task per run, each of which resumes where it stopped. Before its time limit a task gets
  * SIGUSR2, takes a checkpoint, and queues itself again, unless it has come no further in its time: it would not in another

@@ -1,4 +1,4 @@
-import { symlinkSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { listClassFolders } from "../../src/datasets/class-folders.ts";
@@ -141,5 +141,58 @@ describe("class folders alone", () => {
       DataError,
       /b\/only\.png: the only image of its class/,
     );
+  });
+});
+
+describe("what is left out or has an unusual name", () => {
+  test("JPEG and PNG under all their names are taken; other images are counted once for each split", () => {
+    const root = folderOf(
+      ...[
+        "train/a/1.png",
+        "train/a/2.JPG",
+        "train/a/3.jfif",
+        "train/a/4.jpe",
+        "train/b/1.png",
+        "test/a/1.png",
+      ],
+      ...[
+        "train/a/5.webp",
+        "train/a/6.BMP",
+        "train/b/7.tif",
+        "train/a/more/8.png",
+        "train/a/more/deep/9.gif",
+        "train/10.jpg",
+      ],
+      ...["train/a/notes.txt", "train/a/more/notes.txt", "train/a/.hidden.webp"],
+    );
+    const warnings: string[] = [];
+    const { train } = listClassFolders(root, { onWarning: (text) => warnings.push(text) });
+    expect(train.names).toHaveLength(5);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^.*train: 6 images are passed over, .*: train\/10\.jpg, .*, …$/),
+    ]);
+  });
+
+  test("a class is one however its accents are spelt; two of one split that differ in that alone are refused", () => {
+    const [composed, decomposed] = ["caf\u00e9", "cafe\u0301"];
+    const root = folderOf("train/b/1.png", `train/${composed}/1.png`, `test/${decomposed}/1.png`);
+    const { classNames, test: split } = listClassFolders(root);
+    expect(classNames[split.labels[0]!]).toBe(composed);
+    refused(
+      () =>
+        listClassFolders(folderOf(`train/${composed}/1.png`, `train/${decomposed}/1.png`, "test/b/1.png")),
+      DataError,
+      /differ only in how accents are spelt/,
+    );
+  });
+
+  test.each(["a file", "a class"])("%s whose name is not UTF-8 is called that", (what) => {
+    const root = folderOf("train/a/1.png", "test/a/1.png");
+    const latin1 = Buffer.from([0x63, 0x61, 0x66, 0xe9]);
+    const place = Buffer.from(`${join(root, "train")}/${what === "a file" ? "a/" : ""}`);
+    const path = Buffer.concat([place, latin1, Buffer.from(what === "a file" ? ".png" : "")]);
+    if (what === "a file") writeFileSync(path, "");
+    else mkdirSync(path);
+    refused(() => listClassFolders(root), DataError, /caf.*: the name is not UTF-8: rename/);
   });
 });

@@ -285,3 +285,39 @@ test("progress is reported to the end", async () => {
   expect(seen.at(-1)).toBe(1);
   expect(seen).toHaveLength(3);
 });
+
+test("what is no whole JPEG or PNG is said to be what it is", async () => {
+  const bytes = (text: string) => Uint8Array.from(Buffer.from(text, "latin1"));
+  const base = sharp({ create: { width: 8, height: 8, channels: 3, background: "#c86432" } });
+  const jpeg = await base.clone().jpeg().toBuffer();
+  for (const [content, reason] of [
+    [png.subarray(0, png.length - 20), /the PNG is cut short/],
+    [jpeg.subarray(0, jpeg.length / 2), /the JPEG is cut short/],
+    [await base.clone().webp().toBuffer(), /it is a WebP image/],
+    [await base.clone().gif().toBuffer(), /it is a GIF image/],
+    [await base.clone().tiff().toBuffer(), /it is a TIFF image/],
+    [await base.clone().avif().toBuffer(), /it is an AVIF image/],
+    [bytes(""), /the file is empty/],
+    [bytes("<html>404</html>"), /a page of HTML/],
+    [bytes("version https://git-lfs.github.com/spec/v1\n"), /git-lfs/],
+    [bytes("anything else"), /begins neither as a JPEG nor as a PNG/],
+  ] as const)
+    await refused(load(folderOf({ ...GOOD, "train/a/1.png": content })), reason);
+});
+
+test("images that are left out are told, of each split once", async () => {
+  const warnings: string[] = [];
+  const jpeg = await sharp(Buffer.from(png)).jpeg().toBuffer();
+  const others = {
+    "train/a/2.webp": "",
+    "train/a/more/3.png": png,
+    "test/a/4.gif": "",
+    "train/a/5.jfif": jpeg,
+  };
+  const data = await load(folderOf({ ...GOOD, ...others }), { onWarning: (text) => warnings.push(text) });
+  expect(data.train.count).toBe(3);
+  expect(warnings).toEqual([
+    expect.stringMatching(/train: 2 images are passed over/),
+    expect.stringMatching(/test: 1 images are passed over/),
+  ]);
+});

@@ -119,3 +119,26 @@ test("what a file lacks, has too much of, or shapes otherwise is named", async (
   await expect(wide).rejects.toThrow(DataError);
   await load((t) => t.set("layers.1.num_batches_tracked", { shape: [], data: new Float32Array(1) })); // PyTorch's own
 });
+
+test.each(["module.", "_orig_mod.", "_orig_mod.module.", "net.model."])(
+  "weights whose names all begin with %s load as they do without",
+  async (prefix) => {
+    const good = await stateDict(stateOf(SMALL, 1));
+    const wrapped = [...good].map(([name, tensor]): [string, StateTensor] => [prefix + name, tensor]);
+    const counter: [string, StateTensor] = [
+      `${prefix}layers.1.num_batches_tracked`,
+      { shape: [], data: new Float32Array(1) },
+    ];
+    const state = stateOf(SMALL, 2);
+    await loadStateDict(state, new Map([...wrapped, counter]), "w.safetensors");
+    expect(await stateDict(state)).toEqual(good);
+    // One name without it: whose the others are is not guessed.
+    const mixed = new Map([...wrapped, ["layers.6.bias", good.get("layers.6.bias")!]]);
+    await expect(loadStateDict(state, mixed, "w.safetensors")).rejects.toThrow(
+      `has no layers.0.weight [20, 4], which the model needs; it has ${prefix}layers.0.weight`.replace(
+        "[20, 4]",
+        `[${good.get("layers.0.weight")!.shape.join(", ")}]`,
+      ),
+    );
+  },
+);

@@ -5,8 +5,10 @@ import { delimiter, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { completeSpec } from "../../src/run/run-spec.ts";
 import { UsageError } from "../../src/support/errors.ts";
-import { slurmScript } from "../../src/sweep/slurm.ts";
+import { readGrid } from "../../src/sweep/grid.ts";
+import { slurmArrays, slurmScript, submitScript } from "../../src/sweep/slurm.ts";
 import { SweepFolder } from "../../src/sweep/sweep-folder.ts";
+import { ghostbatch } from "../support/command-line.ts";
 import { start } from "../support/program.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "ghostbatch slurm "));
@@ -79,3 +81,57 @@ test.each([45, 60, 120])(
     expect((await (await runTask("exit 0", 121)).ended).code).toBe(0);
   },
 );
+
+test("more runs than an array may have are several arrays, one behind the other", async () => {
+  const file = join(directory, "big.yaml");
+  const seeds = Array.from({ length: 2500 }, (_, seed) => seed).join();
+  writeFileSync(
+    file,
+    `name: big\nbase: {dataset: synthetic, model: f1, maxSteps: 1}\ngrid: {seed: [${seeds}]}\n`,
+  );
+  const arrays = slurmArrays(readGrid(file));
+  expect(arrays.map(({ runs }) => runs.length)).toEqual([1000, 1000, 500]);
+  const names = arrays.flatMap(({ runs }) => runs.map(({ name }) => name));
+  expect(new Set(names).size).toBe(2500);
+  const big = new SweepFolder(directory, arrays[0]!);
+  const options = { jobs: 7, timeLimit: null, directory, commandOf: () => ["true"] };
+  const script = slurmScript(arrays[2]!, big, options);
+  expect(script).toContain("#SBATCH --array=0-499%7\n");
+  expect(script).toContain(`\n499) log='${join(big.path, "big-seed=2499.log")}'`);
+
+  // As sbatch answers on a cluster with a name; the second is refused.
+  const submitted = join(directory, "submitted");
+  const refusing = `[ $(wc -l <'${submitted}') -lt 2 ] || exit 1; echo "$(wc -l <'${submitted}');cluster"`;
+  writeFileSync(join(bin, "sbatch"), `#!/bin/sh\necho "$@" >>'${submitted}'\n${refusing}\n`, { mode: 0o755 });
+  const env = { PATH: `${bin}${delimiter}${process.env.PATH}` };
+  const { code, stdout } = await start("sh", ["-c", submitScript(["a b", "second", "third"])], { env }).ended;
+  expect([code, stdout]).toEqual([1, "1;cluster\n"]);
+  expect(readFileSync(submitted, "utf8")).toBe("--parsable a b\n--parsable --dependency=afterany:1 second\n");
+});
+
+test("--emit refuses what train would refuse, in its words, before there is a folder", async () => {
+  const file = join(directory, "wrong.yaml");
+  const runs = join(directory, "none");
+  for (const [base, flags] of [
+    ["dataset: mnits", ["--dataset", "mnits"]],
+    ["model: resnet4", ["--model", "resnet4"]],
+    ["width: 3, model: resnet44", ["--width", "3", "--model", "resnet44"]],
+    [
+      "dataset: 'synthetic:1x1x1:2:8:8', model: resnet44",
+      ["--dataset", "synthetic:1x1x1:2:8:8", "--model", "resnet44"],
+    ],
+    ["dataset: 'synthetic:1x9999999x99:2'", ["--dataset", "synthetic:1x9999999x99:2"]],
+  ] as const) {
+    writeFileSync(file, `name: wrong\nbase: {${base}}\n`);
+    const emitted = await ghostbatch(["sweep", file, "--emit", "slurm", "--runs-dir", runs]);
+    const trained = await ghostbatch(["train", ...flags, "--dry-run", "--runs-dir", runs]);
+    const reason = (text: string) =>
+      text.replace(/^error: (\S+: base\.\w+: |--[\w-]+ \S+: |option .* is invalid\. )?/, "");
+    expect([base, emitted.code, reason(emitted.stderr)]).toEqual([
+      base,
+      trained.code,
+      reason(trained.stderr),
+    ]);
+    expect(existsSync(runs)).toBe(false);
+  }
+});

@@ -1,12 +1,15 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { requireAdapter } from "../../host/node/open-gpu.ts";
+import { outlinedData } from "../../run/dry-run.ts";
+import { planRun } from "../../run/plan-run.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { StoppedError } from "../../support/errors.ts";
 import { formatCount, formatDuration } from "../../support/format.ts";
-import { type GridRun, readGrid } from "../../sweep/grid.ts";
-import { slurmScript } from "../../sweep/slurm.ts";
+import { shellCommand } from "../../support/shell-words.ts";
+import { type Grid, type GridRun, readGrid } from "../../sweep/grid.ts";
+import { slurmArrays, slurmScript, submitScript } from "../../sweep/slurm.ts";
 import { Sweep } from "../../sweep/sweep.ts";
 import { type RunStatus, SweepFolder } from "../../sweep/sweep-folder.ts";
 import {
@@ -80,16 +83,10 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
     return;
   }
   // What would end every run is told before any begins.
-  for (const { spec } of grid.runs) requireConsistent(flags, spec);
+  for (const run of grid.runs) requireTrainable(flags, run);
   const words = trainWords(folder, flags);
   if (flags.emit === "slurm") {
-    const script = `${folder.path}/submit.sbatch`;
-    const commandOf = (run: GridRun) => [process.execPath, ...words(run)];
-    const directory = process.cwd();
-    const text = slurmScript(grid, folder, { jobs, timeLimit, directory, commandOf });
-    await folder.create(grid.runs);
-    await writeFileAtomically(script, text);
-    console.log(`${grid.runs.length} runs: submit them with\nsbatch ${script}`);
+    await emitSlurm(grid, folder, flags, words);
     return;
   }
   if (flags.adapter !== undefined) await requireAdapter(flags.adapter);
@@ -117,6 +114,39 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
   if (stopped !== null)
     throw new StoppedError(`stopped by ${stopped}; go on with: ${typedCommand()}`, exitCodeOf(stopped));
   if (statuses.some(({ state }) => state !== "done")) process.exitCode = 1;
+}
+
+/** Scripts of arrays of as many tasks as Slurm takes, and one that submits them where they are several. */
+async function emitSlurm(
+  grid: Grid,
+  folder: SweepFolder,
+  { jobs, timeLimit }: SweepFlags,
+  words: (run: GridRun) => string[],
+): Promise<void> {
+  const commandOf = (run: GridRun) => [process.execPath, ...words(run)];
+  const options = { jobs, timeLimit: timeLimit ?? null, directory: process.cwd(), commandOf };
+  const arrays = slurmArrays(grid);
+  const scripts = arrays.map((part, i) => ({
+    path: join(folder.path, arrays.length === 1 ? "submit.sbatch" : `submit-${i + 1}.sbatch`),
+    text: slurmScript(part, folder, options),
+  }));
+  await folder.create(grid.runs);
+  for (const { path, text } of scripts) await writeFileAtomically(path, text);
+  let command = `sbatch ${shellCommand([scripts[0]!.path])}`;
+  if (scripts.length > 1) {
+    const all = join(folder.path, "submit.sh");
+    await writeFileAtomically(all, submitScript(scripts.map(({ path }) => path)));
+    command = `sh ${shellCommand([all])}`;
+  }
+  const parts = scripts.length === 1 ? "" : `, in ${scripts.length} arrays`;
+  console.log(`${formatCount(grid.runs.length)} runs${parts}: submit them with\n${command}`);
+}
+
+/** @throws what `train` throws of a run before it reads any data, in the same words */
+function requireTrainable(flags: SweepFlags, { spec }: GridRun): void {
+  requireConsistent(flags, spec);
+  const outline = outlinedData(spec);
+  if (outline !== null) planRun(spec, outline.facts);
 }
 
 /** The command line of a run after the name of Node. */
