@@ -29,7 +29,7 @@ class SmallNetwork extends Module {
   classifier = new Linear(8 * 7 * 7, 10);
 
   forward(x: Tensor, mode: Mode): Tensor {
-    const h = this.norm.forwardOf(this.conv, x, mode, { relu: true }); // [N, 8, 14, 14]
+    const h = this.norm.forward(this.conv.forward(x), mode, { relu: true }); // [N, 8, 14, 14]
     return this.classifier.forward(flatten(this.pool.forward(h)));
   }
 }

@@ -39,6 +39,7 @@ export class Gpu {
   recorder: Recorder | null = null;
   readonly #constants: ConstantBuffers;
   #batch: PreparedCommand[] = [];
+  #heldBack: (() => void) | null = null;
   #closed = false;
   #createdBindGroups = 0;
   #createdPipelines = 0;
@@ -88,6 +89,7 @@ export class Gpu {
   ): void {
     if (this.memory.planning && !this.recorder) return;
     this.#requireOpen();
+    this.#runHeldBack();
     const command = { kernel, launch: launch as AnyLaunch };
     if (this.recorder) {
       requireGrid(command, this.device.limits);
@@ -96,6 +98,28 @@ export class Gpu {
     }
     this.#batch.push(this.prepare(command));
     if (this.#batch.length >= BATCH || env.debugLevel() >= 5) this.flush();
+  }
+
+  /**
+   * Runs `work`, a dispatch, before whatever the GPU is asked for next, so that the order of calls stays the order of work. Until
+   * then its op may still learn what follows and take it back with `takeBack`.
+   */
+  holdBack(work: () => void): void {
+    this.#runHeldBack();
+    this.#heldBack = work;
+  }
+
+  /** Whether `work` still waits; if so it is the caller's to run. */
+  takeBack(work: () => void): boolean {
+    if (this.#heldBack !== work) return false;
+    this.#heldBack = null;
+    return true;
+  }
+
+  #runHeldBack(): void {
+    const work = this.#heldBack;
+    this.#heldBack = null;
+    work?.();
   }
 
   /**
@@ -137,8 +161,9 @@ export class Gpu {
     this.#encodeAndSubmit(commands, label, timestamps);
   }
 
-  /** Submits what was dispatched eagerly and not yet sent. */
+  /** Submits what was dispatched eagerly and not yet sent; while a step is recorded, adds to it what was held back. */
   flush(): void {
+    this.#runHeldBack();
     if (this.#batch.length === 0) return;
     const batch = this.#batch;
     this.#batch = [];
@@ -211,8 +236,17 @@ export class Gpu {
     return this.memory.planOnly(body);
   }
 
-  /** Copies numbers to the GPU, in order with dispatches and replays. */
+  /**
+   * Copies numbers to the GPU, in order with dispatches and replays.
+   * @throws DeviceError while a step is recorded: a replay would not repeat it
+   */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
+    this.#refuseWhileRecording("write to", view);
+    this.writeOnce(view, data);
+  }
+
+  /** As `write`, but allowed while a step is recorded: it happens then, once, and no replay repeats it. For facts about shapes. */
+  writeOnce(view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
     if (this.memory.planning) return;
     this.#requireOpen();
     this.flush();
@@ -227,8 +261,12 @@ export class Gpu {
     }
   }
 
-  /** Copies the bytes of one view to another of the same length, in order with dispatches and replays. */
+  /**
+   * Copies the bytes of one view to another of the same length, in order with dispatches and replays.
+   * @throws DeviceError while a step is recorded: a replay would not repeat it
+   */
   copy(source: BufferView, target: BufferView): void {
+    this.#refuseWhileRecording("copy to", target);
     if (this.memory.planning) return;
     this.#requireOpen();
     this.flush();
@@ -240,8 +278,12 @@ export class Gpu {
     this.device.queue.submit([encoder.finish()]);
   }
 
-  /** The bytes of a view once all work before is done. @throws what went wrong on the device meanwhile */
+  /**
+   * The bytes of a view once all work before is done.
+   * @throws what went wrong on the device meanwhile; DeviceError while a step is recorded, when nothing has run yet
+   */
   async read(view: BufferView): Promise<ArrayBuffer> {
+    this.#refuseWhileRecording("read of", view);
     this.#requireOpen();
     this.flush();
     const source = view.storage.buffer;
@@ -284,6 +326,15 @@ export class Gpu {
     this.#batch = [];
     this.failures.keep(closedError(this.adapter));
     this.device.destroy();
+  }
+
+  #refuseWhileRecording(what: string, { storage }: BufferView): void {
+    if (!this.recorder) return;
+    const error = new DeviceError(
+      `${what} ${storage.label}: not possible inside record(), which keeps dispatches only; do it before recording or between replays`,
+    );
+    this.recorder.refuse(error);
+    throw error;
   }
 
   #requireOpen(): void {

@@ -169,8 +169,10 @@ export async function record(gpu: Gpu, arena: Arena, label: string, body: Body):
 
 function capture(gpu: Gpu, body: Body): Recorded {
   if (gpu.recorder) throw new DeviceError("a recording is already open: recordings do not nest");
+  gpu.flush(); // what was dispatched before belongs to no step
   const commands: Command[] = [];
   const storages = new Set<Storage>();
+  const refused: Error[] = [];
   gpu.recorder = {
     append: (command) => void commands.push(command),
     allocate: (bytes, label) => {
@@ -178,13 +180,21 @@ function capture(gpu: Gpu, body: Body): Recorded {
       storages.add(storage);
       return storage;
     },
+    refuse: (error) => void refused.push(error),
   };
   let results: Set<Storage>;
   try {
-    results = new Set([body() ?? []].flat().map((view) => view.storage));
+    const returned: unknown = body();
+    if (returned instanceof Promise) {
+      returned.catch(() => {}); // what is refused in it is thrown below
+      refused.push(new DeviceError("record: its body returns a promise; a step is recorded synchronously"));
+    }
+    results = new Set(([returned ?? []].flat() as BufferView[]).map((view) => view.storage));
+    gpu.flush();
   } finally {
     gpu.recorder = null;
   }
+  if (refused[0]) throw refused[0];
   const { slots, slotOf } = planMemory(gpu, commands, storages, results);
   let flops = 0;
   let bytes = 0;

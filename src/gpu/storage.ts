@@ -3,17 +3,26 @@
  * allocated eagerly, and gets one from the recording's plan when it is allocated while a step is recorded.
  */
 export class Storage {
-  readonly bytes: number;
+  #bytes: number;
   readonly label: string;
   /** Belongs to a recording: its buffer is shared with other storages that are dead while this one lives. */
   readonly transient: boolean;
   buffer: GPUBuffer | null;
 
   constructor(bytes: number, label: string, transient: boolean, buffer: GPUBuffer | null) {
-    this.bytes = bytes;
+    this.#bytes = bytes;
     this.label = label;
     this.transient = transient;
     this.buffer = buffer;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes fewer bytes of a recording's memory, which is planned when all of the step is known; a buffer stays as large as it is. */
+  shrink(bytes: number): void {
+    if (this.buffer === null) this.#bytes = Math.min(this.#bytes, aligned(bytes));
   }
 }
 

@@ -99,7 +99,7 @@ export function partialsShape(x: Tensor, ghosts: Ghosts): readonly number[] | nu
  * @param t.partials   scratch of `partialsShape(x, ghosts)`
  */
 export function launchStatistics(
-  t: { x: Tensor; statistics: Tensor; partials?: Tensor },
+  t: { x: Tensor; statistics: Tensor; partials?: Tensor | null },
   place: NormPlace,
 ): void {
   const { x, statistics, partials } = t;
@@ -178,7 +178,14 @@ export function launchMergedStatistics(t: { moments: Moments; statistics: Tensor
  * @param t.y           of x's shape, written
  */
 export function launchNormalize(
-  t: { x: Tensor; gamma: Tensor; beta: Tensor; residual?: Tensor; statistics: Tensor; y: Tensor },
+  t: {
+    x: Tensor;
+    gamma: Tensor;
+    beta: Tensor;
+    residual?: Tensor | undefined;
+    statistics: Tensor;
+    y: Tensor;
+  },
   { relu, ...place }: NormOptions,
 ): void {
   const source = { ...placeParams(place, t.statistics), stride: 2, variance_offset: 1, eps: place.eps };
@@ -204,7 +211,7 @@ export function launchAffine(
     runningVariance: Tensor;
     gamma: Tensor;
     beta: Tensor;
-    residual?: Tensor;
+    residual?: Tensor | undefined;
     y: Tensor;
   },
   { firstChannel, eps, relu }: { firstChannel: number; eps: number; relu: boolean },
@@ -218,7 +225,15 @@ export function launchAffine(
 type NormalizeParams = Record<(typeof PLACE)[number] | "stride" | "variance_offset" | "eps", number>;
 
 function normalize(
-  t: { x: Tensor; mean: Tensor; variance: Tensor; gamma: Tensor; beta: Tensor; residual?: Tensor; y: Tensor },
+  t: {
+    x: Tensor;
+    mean: Tensor;
+    variance: Tensor;
+    gamma: Tensor;
+    beta: Tensor;
+    residual?: Tensor | undefined;
+    y: Tensor;
+  },
   params: NormalizeParams,
   RELU: boolean,
 ): void {
@@ -262,10 +277,10 @@ export function launchForward(
     x: Tensor;
     gamma: Tensor;
     beta: Tensor;
-    residual?: Tensor;
+    residual?: Tensor | undefined;
     statistics: Tensor;
-    partials?: Tensor;
-    moments?: Moments;
+    partials?: Tensor | null;
+    moments?: Moments | null;
     y: Tensor;
   },
   options: NormOptions,

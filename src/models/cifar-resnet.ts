@@ -49,7 +49,7 @@ export class CifarResNet extends Module {
 
   /** [N, channels, H, W] images to [N, classes] logits. */
   forward(x: Tensor, mode: Mode): Tensor {
-    let h = this.bn1.forwardOf(this.conv1, x, mode, { relu: true });
+    let h = this.bn1.forward(this.conv1.forward(x), mode, { relu: true });
     for (const layer of [this.layer1, this.layer2, this.layer3]) h = layer.forward(h, mode);
     return this.fc.forward(globalAvgPool(h));
   }

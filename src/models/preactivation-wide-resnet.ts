@@ -30,7 +30,7 @@ class PreactivationBlock extends Module {
   forward(x: Tensor, mode: Mode): Tensor {
     const active = this.bn1.forward(x, mode, { relu: true });
     const residual = this.shortcut?.forward(active) ?? x;
-    const h = this.bn2.forwardOf(this.conv1, active, mode, { relu: true });
+    const h = this.bn2.forward(this.conv1.forward(active), mode, { relu: true });
     return add(this.conv2.forward(h), residual);
   }
 }

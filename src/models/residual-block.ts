@@ -32,7 +32,7 @@ export class BasicBlock extends Module {
   /** [N, inputs, H, W] to [N, outputs, ⌈H / stride⌉, ⌈W / stride⌉]. */
   forward(x: Tensor, mode: Mode): Tensor {
     const residual = this.downsample?.forward(x, mode) ?? x;
-    const h = this.bn1.forwardOf(this.conv1, x, mode, { relu: true });
-    return this.bn2.forwardOf(this.conv2, h, mode, { relu: true, residual });
+    const h = this.bn1.forward(this.conv1.forward(x), mode, { relu: true });
+    return this.bn2.forward(this.conv2.forward(h), mode, { relu: true, residual });
   }
 }

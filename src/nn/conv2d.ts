@@ -1,9 +1,8 @@
-import type { Moments } from "../kernels/ghost-batch-norm.ts";
 import { addChannelBias } from "../ops/channel-bias.ts";
-import { conv2d, conv2dWithMoments } from "../ops/conv2d.ts";
+import { conv2d } from "../ops/conv2d.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { constant, normal, uniformWithin } from "./initialize.ts";
-import { Module, type ModuleWithMoments, Parameter } from "./module.ts";
+import { Module, Parameter } from "./module.ts";
 
 export interface Conv2dModuleOptions {
   /** Side of the square filter, pixels. */
@@ -19,7 +18,7 @@ export interface Conv2dModuleOptions {
 }
 
 /** Convolution of [N, inputs, H, W] to [N, outputs, P, Q]. */
-export class Conv2d extends Module implements ModuleWithMoments {
+export class Conv2d extends Module {
   readonly weight: Parameter; // [outputs, inputs, kernel, kernel]
   readonly bias: Parameter | null; // [outputs]
   readonly #stride: number;
@@ -42,12 +41,5 @@ export class Conv2d extends Module implements ModuleWithMoments {
   forward(x: Tensor): Tensor {
     const y = conv2d(x, this.weight.value, { stride: this.#stride, padding: this.#padding });
     return this.bias ? addChannelBias(y, this.bias.value) : y;
-  }
-
-  /** As `forward`, with the moments of the output for the norm that follows; null where there are none. */
-  forwardWithMoments(x: Tensor): { y: Tensor; moments: Moments | null } {
-    // They are those of the output before its bias.
-    if (this.bias) return { y: this.forward(x), moments: null };
-    return conv2dWithMoments(x, this.weight.value, { stride: this.#stride, padding: this.#padding });
   }
 }

@@ -1,11 +1,11 @@
 import { dropout } from "../ops/dropout.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Mode, Module } from "./module.ts";
+import type { MaskState } from "./norm-state.ts";
 
 /** Zeroes values with a probability in training and scales the others up; the identity in evaluation. */
 export class Dropout extends Module {
-  /** Position among the dropouts of the network, set when the model is materialized: each has a mask of its own. */
-  layer = 0;
+  #layer = 0;
   readonly #probability: number;
 
   constructor(probability: number) {
@@ -13,9 +13,13 @@ export class Dropout extends Module {
     this.#probability = probability;
   }
 
+  override get state(): MaskState {
+    return { kind: "mask", place: (layer) => void (this.#layer = layer) };
+  }
+
   forward(x: Tensor, mode: Mode): Tensor {
     if (mode.kind === "eval") return x;
     const { step, firstSample } = mode;
-    return dropout(x, step, { probability: this.#probability, layer: this.layer, firstSample });
+    return dropout(x, step, { probability: this.#probability, layer: this.#layer, firstSample });
   }
 }

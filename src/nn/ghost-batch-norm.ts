@@ -1,10 +1,10 @@
-import type { Moments } from "../kernels/ghost-batch-norm.ts";
 import { affineNorm } from "../ops/affine-norm.ts";
+import { momentsOf } from "../ops/conv2d.ts";
 import { ghostBatchNorm } from "../ops/ghost-batch-norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { constant, uniformBetween } from "./initialize.ts";
-import { type FusableNorm, type Mode, Module, type ModuleWithMoments, Parameter } from "./module.ts";
-import type { NormState } from "./norm-state.ts";
+import { type Mode, Module, Parameter, type ReluOptions } from "./module.ts";
+import type { NormState, NormStatistics } from "./norm-state.ts";
 
 export interface NormOptions {
   /** First gamma: "ones", or "uniform" for U(0, 1), PyTorch's default before 1.2. */
@@ -13,8 +13,7 @@ export interface NormOptions {
   readonly eps?: number;
 }
 
-interface ForwardOptions {
-  readonly relu?: boolean;
+interface ForwardOptions extends ReluOptions {
   readonly residual?: Tensor;
 }
 
@@ -23,14 +22,14 @@ interface ForwardOptions {
  * the mode's business, not the layer's. Evaluation uses the running statistics and knows no ghosts.
  * Source: Hoffer et al. 2017, Algorithm 1.
  */
-export class GhostBatchNorm extends Module implements FusableNorm {
+export class GhostBatchNorm extends Module implements NormStatistics {
+  readonly kind = "statistics";
+  override readonly appliesRelu = true;
   readonly gamma: Parameter; // [channels]
   readonly beta: Parameter; // [channels]
   readonly channels: number;
   readonly eps: number;
-  /** Position of its channels among those of all layers. */
   firstChannel = 0;
-  /** Pixels of one image at this layer, known after the first forward pass. */
   pixels = 1;
   #state: NormState | null = null;
 
@@ -42,6 +41,10 @@ export class GhostBatchNorm extends Module implements FusableNorm {
     this.beta = new Parameter([channels], constant(0));
   }
 
+  override get state(): NormStatistics {
+    return this;
+  }
+
   place(state: NormState, firstChannel: number): void {
     this.#state = state;
     this.firstChannel = firstChannel;
@@ -51,38 +54,20 @@ export class GhostBatchNorm extends Module implements FusableNorm {
    * @param x [N, channels] or [N, channels, H, W]
    * @param options.relu applies a ReLU in the same kernel
    * @param options.residual is added before the ReLU, in the same kernel
-   * @param options.moments of x, as the convolution before it gives them
    */
-  forward(
-    x: Tensor,
-    mode: Mode,
-    { relu = false, residual, moments = null }: ForwardOptions & { moments?: Moments | null } = {},
-  ): Tensor {
+  forward(x: Tensor, mode: Mode, { relu = false, residual }: ForwardOptions = {}): Tensor {
     const state = this.#state;
     if (!state) throw new Error("this batch norm has no memory yet: materialize the model first");
     const { eps, firstChannel } = this;
     const [gamma, beta] = [this.gamma.value, this.beta.value];
-    if (mode.kind === "eval")
+    if (mode.kind === "eval") {
+      // Nobody reads the moments, but software adapters take longer to compile the convolution once more without them.
+      momentsOf(x);
       return affineNorm(x, gamma, beta, { ...state, firstChannel, eps, relu, residual });
+    }
     this.pixels = x.size / (x.shape[0]! * x.shape[1]!);
     const { statistics } = state;
-    return ghostBatchNorm(x, gamma, beta, {
-      ghosts: mode.ghosts,
-      statistics,
-      firstChannel,
-      eps,
-      relu,
-      residual,
-      moments,
-    });
-  }
-
-  /**
-   * Of a convolution of x, which gives the statistics along with its output. In evaluation too, where nobody reads them: software
-   * adapters take longer to compile the convolution once more without them.
-   */
-  forwardOf(convolution: ModuleWithMoments, x: Tensor, mode: Mode, options: ForwardOptions = {}): Tensor {
-    const { y, moments } = convolution.forwardWithMoments(x);
-    return this.forward(y, mode, { ...options, moments });
+    const { ghosts } = mode;
+    return ghostBatchNorm(x, gamma, beta, { ghosts, statistics, firstChannel, eps, relu, residual });
   }
 }

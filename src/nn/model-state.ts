@@ -10,16 +10,14 @@ import { CapacityError, UsageError } from "../support/errors.ts";
 import { formatBytes, formatCount } from "../support/format.ts";
 import { STREAMS } from "../support/random.ts";
 import { ELEMENT_BYTES, persistent, slice, type Tensor } from "../tensor/tensor.ts";
-import { Dropout } from "./dropout.ts";
-import { GhostBatchNorm } from "./ghost-batch-norm.ts";
 import { type Module, namedModules, namedParameters, type Parameter, parameterCount } from "./module.ts";
-import type { NormState } from "./norm-state.ts";
+import type { NormState, NormStatistics } from "./norm-state.ts";
 
 export interface ModelState {
   readonly gpu: Gpu;
   readonly model: Module;
   readonly parameters: readonly (readonly [name: string, parameter: Parameter])[];
-  readonly norms: readonly (readonly [name: string, norm: GhostBatchNorm])[];
+  readonly norms: readonly (readonly [name: string, norm: NormStatistics])[];
   /** [size]: all parameters, each starting at a multiple of 256 bytes; the gaps stay 0. */
   readonly values: Tensor;
   readonly gradients: Tensor;
@@ -64,13 +62,12 @@ export function materialize(
     parameter.place(value);
     parameter.initialize(value, { seed, stream: STREAMS.init, tensor: index });
   }
-  const dropouts = namedModules(model).filter(
-    (entry): entry is [string, Dropout] => entry[1] instanceof Dropout,
-  );
-  for (const [layer, [, dropout]] of dropouts.entries()) dropout.layer = layer;
-  const norms = namedModules(model).filter(
-    (entry): entry is [string, GhostBatchNorm] => entry[1] instanceof GhostBatchNorm,
-  );
+  const norms: [string, NormStatistics][] = [];
+  let masks = 0;
+  for (const [name, { state }] of namedModules(model)) {
+    if (state?.kind === "mask") state.place(masks++);
+    if (state?.kind === "statistics") norms.push([name, state]);
+  }
   const normState = placeNorms(
     gpu,
     norms.map(([, norm]) => norm),
@@ -128,11 +125,11 @@ export function updateRunningStatistics(
   const pixels = new Uint32Array(normState.channels);
   for (const [, norm] of state.norms)
     pixels.fill(norm.pixels, norm.firstChannel, norm.firstChannel + norm.channels);
-  gpu.write(normState.pixels, pixels);
+  gpu.writeOnce(normState.pixels, pixels); // the shapes of a recorded step stay as they are
   launchRunningStatistics({ ...normState, ghosts }, { rule, momentum, eps: eps! });
 }
 
-function placeNorms(gpu: Gpu, norms: readonly GhostBatchNorm[], rows: number): NormState | null {
+function placeNorms(gpu: Gpu, norms: readonly NormStatistics[], rows: number): NormState | null {
   const channels = norms.reduce((sum, norm) => sum + norm.channels, 0);
   if (channels === 0) return null;
   const state: NormState = {

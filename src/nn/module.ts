@@ -2,11 +2,12 @@
  * Modules own parameters; a model is a module of modules. Parameters are found by walking properties in the order
  * in which the constructor sets them, so nothing is registered, and a path of property names is PyTorch's name.
  */
-import type { Ghosts, Moments } from "../kernels/ghost-batch-norm.ts";
+import type { Ghosts } from "../kernels/ghost-batch-norm.ts";
 import type { RandomKey } from "../kernels/random.ts";
 import { relu } from "../ops/relu.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { ModuleState } from "./norm-state.ts";
 
 /** How a batch goes through a model. */
 export type Mode =
@@ -49,8 +50,21 @@ export class Parameter {
   }
 }
 
+export interface ReluOptions {
+  /** Applies a ReLU last, in the same kernel. */
+  readonly relu?: boolean;
+}
+
 export abstract class Module {
-  abstract forward(x: Tensor, mode: Mode): Tensor;
+  /** Whether `forward` takes `relu`: the kernel then applies the ReLU that follows. */
+  readonly appliesRelu: boolean = false;
+
+  /** What it keeps beside its parameters; `materialize` gives it its place. */
+  get state(): ModuleState | null {
+    return null;
+  }
+
+  abstract forward(x: Tensor, mode: Mode, options?: ReluOptions): Tensor;
 }
 
 /** Every module under `root`, itself included, with its path. */
@@ -88,10 +102,7 @@ export class Relu extends Module {
   }
 }
 
-/**
- * Modules one after the other, named 0, 1, … as PyTorch's. A batch norm followed by a ReLU runs as one kernel, and takes its
- * statistics from a convolution before it.
- */
+/** Modules one after the other, named 0, 1, … as PyTorch's. A batch norm applies the ReLU that follows it. */
 export class Sequential extends Module {
   readonly modules: readonly Module[];
 
@@ -102,38 +113,11 @@ export class Sequential extends Module {
 
   forward(x: Tensor, mode: Mode): Tensor {
     let h = x;
-    let at = 0;
-    while (at < this.modules.length) {
-      const module = this.modules[at++]!;
-      const convolution = givesMoments(module) && isNorm(this.modules[at]) ? module : null;
-      const norm = convolution ? this.modules[at++]! : module;
-      if (!isNorm(norm)) {
-        h = norm.forward(h, mode);
-        continue;
-      }
-      const relu = this.modules[at] instanceof Relu;
-      if (relu) at++;
-      h = convolution ? norm.forwardOf(convolution, h, mode, { relu }) : norm.forward(h, mode, { relu });
+    for (const [at, module] of this.modules.entries()) {
+      if (module instanceof Relu && this.modules[at - 1]?.appliesRelu) continue;
+      const relu = module.appliesRelu && this.modules[at + 1] instanceof Relu;
+      h = module.forward(h, mode, { relu });
     }
     return h;
   }
-}
-
-/** A convolution, which can leave what a norm behind it needs for its statistics. */
-export interface ModuleWithMoments extends Module {
-  forwardWithMoments(x: Tensor): { y: Tensor; moments: Moments | null };
-}
-
-/** A norm, whose kernel applies the ReLU that follows it. */
-export interface FusableNorm extends Module {
-  forward(x: Tensor, mode: Mode, options?: { relu?: boolean }): Tensor;
-  forwardOf(convolution: ModuleWithMoments, x: Tensor, mode: Mode, options?: { relu?: boolean }): Tensor;
-}
-
-function givesMoments(module: Module): module is ModuleWithMoments {
-  return "forwardWithMoments" in module;
-}
-
-function isNorm(module: Module | undefined): module is FusableNorm {
-  return module !== undefined && "forwardOf" in module;
 }

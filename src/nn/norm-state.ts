@@ -12,3 +12,26 @@ export interface NormState {
   readonly pixels: Tensor;
   readonly channels: number;
 }
+
+/** What a layer with batch statistics says of them, and how it learns where they are. */
+export interface NormStatistics {
+  readonly kind: "statistics";
+  readonly channels: number;
+  /** Added to the variance. */
+  readonly eps: number;
+  /** Position of its channels among those of all layers. */
+  readonly firstChannel: number;
+  /** Pixels of one image at this layer, known after the first forward pass. */
+  readonly pixels: number;
+  place(state: NormState, firstChannel: number): void;
+}
+
+/** A layer that draws random masks, and how it learns which ones. */
+export interface MaskState {
+  readonly kind: "mask";
+  /** @param layer position among the layers with masks: each draws numbers of its own */
+  place(layer: number): void;
+}
+
+/** What a module keeps beside its parameters and shares with the others of its network. */
+export type ModuleState = NormStatistics | MaskState;

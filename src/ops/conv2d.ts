@@ -12,38 +12,58 @@ import { differentiable } from "./tape.ts";
  *
  * @param x      [N, C, H, W]
  * @param weight [K, C, R, S]
+ * Where a batch norm is what comes next, it can have the moments of y from the same dispatch: see `momentsOf`.
+ *
  * @returns y [N, K, P, Q], P = ⌊(H + 2·padding − R) / stride⌋ + 1 and Q likewise
  * @throws ShapeError when the channels differ or the filter is larger than the padded image
  */
 export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions): Tensor {
-  const { N, K, P, Q } = conv2dGeometry(x.shape, weight.shape, options);
-  const y = empty(x.gpu, [N, K, P, Q], "f32", "conv2d");
-  launchConv2d({ x, weight, y }, options);
+  const { gpu } = x;
+  const geometry = conv2dGeometry(x.shape, weight.shape, options);
+  const { N, K, P, Q } = geometry;
+  const layout = momentsLayout(gpu, geometry);
+  if (layout === null) {
+    const y = empty(gpu, [N, K, P, Q], "f32", "conv2d");
+    launchConv2d({ x, weight, y }, options);
+    recordBackward(x, weight, y, options);
+    return y;
+  }
+  const { offset, tiles, pixels } = layout;
+  const both = empty(gpu, [offset + 2 * N * tiles * K], "f32", "conv2d");
+  const y = slice(both, 0, [N, K, P, Q]);
+  const plain = () => {
+    both.storage.shrink(y.byteLength);
+    launchConv2d({ x, weight, y }, options);
+  };
+  const moments = { tensor: slice(both, offset, [N, tiles, K, 2]), pixels };
+  const withMoments = () => launchConv2d({ x, weight, y: both }, { ...options, moments: layout });
+  waiting.set(y, { plain, withMoments, moments });
+  gpu.holdBack(plain);
   recordBackward(x, weight, y, options);
   return y;
 }
 
+/** Convolutions that may still be asked for moments. */
+const waiting = new WeakMap<
+  Tensor,
+  { readonly plain: () => void; readonly withMoments: () => void; readonly moments: Moments }
+>();
+
 /**
- * As `conv2d`, with what a batch norm needs for its statistics: of each channel, mean and Σ (y − mean)² over each tile of pixels
- * that the kernel computes.
+ * What a batch norm needs for the statistics of y without reading it: of each channel, mean and Σ (y − mean)² over each tile of
+ * pixels that the convolution computes. A convolution waits for the next dispatch, so that it computes them only where they are
+ * asked for: this must come directly after it.
  *
- * @returns y, and moments [N, tiles of an image, K, 2], or null where the tiles of this layer do not cut its images evenly
+ * @param pays whether moments of so many tiles of an image are worth having
+ * @returns moments [N, tiles, K, 2]; null where y is not the output of the last dispatch, a convolution, or its tiles do not cut
+ *   the images evenly
  */
-export function conv2dWithMoments(
-  x: Tensor,
-  weight: Tensor,
-  options: Conv2dOptions,
-): { y: Tensor; moments: Moments | null } {
-  const geometry = conv2dGeometry(x.shape, weight.shape, options);
-  const layout = momentsLayout(x.gpu, geometry);
-  if (layout === null) return { y: conv2d(x, weight, options), moments: null };
-  const { N, K, P, Q } = geometry;
-  const { offset, tiles, pixels } = layout;
-  const both = empty(x.gpu, [offset + 2 * N * tiles * K], "f32", "conv2d with moments");
-  launchConv2d({ x, weight, y: both }, { ...options, moments: layout });
-  const y = slice(both, 0, [N, K, P, Q]);
-  recordBackward(x, weight, y, options);
-  return { y, moments: { tensor: slice(both, offset, [N, tiles, K, 2]), pixels } };
+export function momentsOf(y: Tensor, pays: (tiles: number) => boolean = () => true): Moments | null {
+  const convolution = waiting.get(y);
+  if (!convolution || !pays(convolution.moments.tensor.shape[1]!)) return null;
+  if (!y.gpu.takeBack(convolution.plain)) return null;
+  convolution.withMoments();
+  return convolution.moments;
 }
 
 function recordBackward(x: Tensor, weight: Tensor, y: Tensor, options: Conv2dOptions): void {

@@ -1,9 +1,10 @@
-import { type Ghosts, launchForward, type Moments, partialsShape } from "../kernels/ghost-batch-norm.ts";
+import { type Ghosts, launchForward, partialsShape } from "../kernels/ghost-batch-norm.ts";
 import { mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
 import { launchBackward, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
 import { dims, expectShape, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import { momentsOf } from "./conv2d.ts";
 import { differentiable } from "./tape.ts";
 
 export interface GhostBatchNormOptions {
@@ -19,8 +20,6 @@ export interface GhostBatchNormOptions {
   readonly relu?: boolean;
   /** Of x's shape; added before the ReLU, in the same kernel. */
   readonly residual?: Tensor | undefined;
-  /** Of x, as `conv2dWithMoments` gives them: the statistics then need no pass over x. */
-  readonly moments?: Moments | null;
 }
 
 /**
@@ -30,6 +29,8 @@ export interface GhostBatchNormOptions {
  *
  * with mean and biased variance of each channel over each ghost by itself. One ghost of the whole batch is plain
  * batch normalization.
+ *
+ * Directly after a convolution of x the statistics need no pass over x: the convolution leaves them (`momentsOf`).
  *
  * @param x     [N, C] or [N, C, H, W]
  * @param gamma [C]
@@ -44,7 +45,7 @@ export function ghostBatchNorm(
   beta: Tensor,
   options: GhostBatchNormOptions,
 ): Tensor {
-  const { ghosts, statistics, firstChannel, eps, relu = false, residual, moments = null } = options;
+  const { ghosts, statistics, firstChannel, eps, relu = false, residual } = options;
   const { gpu } = x;
   const [N, C] = x.shape as [number, number];
   expectShape("ghostBatchNorm: gamma", gamma.shape, [C]);
@@ -60,18 +61,12 @@ export function ghostBatchNorm(
     );
   }
 
+  const moments = momentsOf(x, (tiles) => mergePays(gpu, ghosts, tiles));
   const y = empty(gpu, x.shape, "f32", "ghost batch norm");
-  const merged = moments && mergePays(gpu, ghosts, moments.tensor.shape[1]!) ? moments : null;
-  const shared = merged ? null : partialsShape(x, ghosts);
-  const partials = shared ? empty(gpu, shared, "f32", "statistics partials") : undefined;
+  const shared = moments ? null : partialsShape(x, ghosts);
+  const partials = shared && empty(gpu, shared, "f32", "statistics partials");
   const place = { ghosts, firstChannel, eps, relu };
-  launchForward(
-    {
-      ...{ x, gamma, beta, statistics, y, ...(residual && { residual }) },
-      ...{ ...(partials && { partials }), ...(merged && { moments: merged }) },
-    },
-    place,
-  );
+  launchForward({ x, gamma, beta, statistics, y, residual, partials, moments }, place);
 
   const backward = (dy: Tensor, destination: Parameters<Parameters<typeof differentiable>[3]>[1]) => {
     const dx = destination(x) ?? { tensor: empty(gpu, x.shape), accumulate: false };
