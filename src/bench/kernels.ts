@@ -139,7 +139,11 @@ async function benchCase(gpu: Gpu, { pass, variant, one, limits, options }: Case
 function signature(commands: readonly Command[]): string {
   return JSON.stringify(
     commands.map(({ kernel, launch: { overrides, spec, params, workgroups } }) => [
-      ...[kernel.file, overrides, spec, params, workgroups],
+      kernel.file,
+      overrides,
+      spec,
+      params,
+      workgroups,
     ]),
   );
 }

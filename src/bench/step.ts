@@ -5,7 +5,8 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { DispatchTime } from "../gpu/profiler.ts";
 import { Arena, record } from "../gpu/recording.ts";
 import { type Roofline, roofline, shareOfRoofline } from "../gpu/roofline.ts";
-import { createModel, modelEntry } from "../models/index.ts";
+import { createModel } from "../models/create-model.ts";
+import { modelEntry } from "../models/index.ts";
 import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
 import { fromArray, persistent } from "../tensor/tensor.ts";
@@ -66,13 +67,6 @@ export interface StepReport extends StepOptions {
 const TOGETHER_MS = 100;
 const MOST_TOGETHER = 16;
 
-/** Images like those of the network's own data set. */
-const IMAGES = {
-  mnist: { channels: 1, height: 28, width: 28, classes: 10 },
-  cifar: { channels: 3, height: 32, width: 32, classes: 10 },
-  imagenet: { channels: 3, height: 224, width: 224, classes: 1000 },
-};
-
 /** @throws UsageError for a model that does not exist, DeviceError for one that does not fit */
 export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepReport> {
   const limits = await roofline(gpu);
@@ -127,7 +121,11 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRep
       bytes: cost.bytes,
       flops: cost.flops,
       memoryBytes: gpu.allocatedBytes - before,
-      ...{ recordMs, firstStepMs: first.whole, stepMs, latencyMs, encodeMs },
+      recordMs,
+      firstStepMs: first.whole,
+      stepMs,
+      latencyMs,
+      encodeMs,
       gpuMs: summarize(sums),
       encodeMicrosecondsPerDispatch: (1000 * encodeMs.median) / dispatches,
       teraflopsPerSecond: cost.flops / stepMs.median / 1e9,
@@ -150,14 +148,13 @@ export async function recordStep(gpu: Gpu, options: Omit<StepOptions, "n">) {
 
 /** What `recordStep` records. */
 export function prepareStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<StepOptions, "n">) {
-  const kind = modelEntry(name).regime === "f1" ? "mnist" : name === "alexnet" ? "imagenet" : "cifar";
-  const image = IMAGES[kind];
+  const { image, normalizedPixels } = modelEntry(name);
   const model = createModel(name, image);
   const data: ResidentDataset = uploadDataset(
     gpu,
     syntheticDataset({ ...image, train: batch, test: 1, seed: 1 }),
   );
-  const pixels = modelEntry(name).normalizedPixels(image);
+  const pixels = normalizedPixels(image);
   const layout = partitionBatch({ samples: batch, batchSize: batch, ghostSize, policy: "exact", pixels });
   const state = materialize(gpu, model, { seed: 1, maximumGhosts: layout.ghosts });
   const step = new StepUniform(gpu);
@@ -198,19 +195,18 @@ export function chromeTrace(timeline: readonly DispatchTime[], title: string): s
   let at = 0;
   const events = timeline.map(({ kernel, buffers, workgroups, ms, cost }) => {
     const event = {
-      ...{
-        name: kernel.replace(/\.wgsl$/, ""),
-        cat: opOf(kernel),
-        ph: "X",
-        pid: 1,
-        tid: 1,
-        ts: at,
-        dur: 1000 * ms,
-      },
+      name: kernel.replace(/\.wgsl$/, ""),
+      cat: opOf(kernel),
+      ph: "X",
+      pid: 1,
+      tid: 1,
+      ts: at,
+      dur: 1000 * ms,
       args: {
         buffers,
         grid: workgroups.join(" × "),
-        ...{ "GFLOP/s": cost.flops / ms / 1e6, "GB/s": cost.bytes / ms / 1e6 },
+        "GFLOP/s": cost.flops / ms / 1e6,
+        "GB/s": cost.bytes / ms / 1e6,
       },
     };
     at += 1000 * ms;

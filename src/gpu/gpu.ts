@@ -21,6 +21,7 @@ import { DeviceMemory } from "./memory.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { ShaderSource } from "./shader.ts";
 import type { BufferView, Storage } from "./storage.ts";
+import { copyView, readView, writeView } from "./transfer.ts";
 import { runnableVariants, type Variant } from "./variant.ts";
 
 /** Dispatches that wait for each other before they are submitted; bounds the work in one command buffer. */
@@ -250,15 +251,7 @@ export class Gpu {
     if (this.memory.planning) return;
     this.#requireOpen();
     this.flush();
-    const buffer = view.storage.buffer;
-    if (!buffer) throw new DeviceError(`${view.storage.label}: no memory to write to`);
-    const whole = data.byteLength - (data.byteLength % 4);
-    this.device.queue.writeBuffer(buffer, view.byteOffset, data.buffer, data.byteOffset, whole);
-    if (whole < data.byteLength) {
-      const tail = new Uint8Array(4);
-      tail.set(new Uint8Array(data.buffer, data.byteOffset + whole, data.byteLength - whole));
-      this.device.queue.writeBuffer(buffer, view.byteOffset + whole, tail);
-    }
+    writeView(this.device, view, data);
   }
 
   /**
@@ -270,12 +263,7 @@ export class Gpu {
     if (this.memory.planning) return;
     this.#requireOpen();
     this.flush();
-    const [read, written] = [source.storage.buffer, target.storage.buffer];
-    if (!read || !written)
-      throw new DeviceError(`copy of ${source.storage.label}: no memory outside its recording`);
-    const encoder = this.device.createCommandEncoder({ label: "copy" });
-    encoder.copyBufferToBuffer(read, source.byteOffset, written, target.byteOffset, source.byteLength);
-    this.device.queue.submit([encoder.finish()]);
+    copyView(this.device, source, target);
   }
 
   /**
@@ -286,29 +274,7 @@ export class Gpu {
     this.#refuseWhileRecording("read of", view);
     this.#requireOpen();
     this.flush();
-    const source = view.storage.buffer;
-    if (!source) throw new DeviceError(`${view.storage.label}: no memory to read from`);
-    const size = Math.ceil(view.byteLength / 4) * 4;
-    const staging = this.memory.staging.acquire(size, "read-back");
-    const encoder = this.device.createCommandEncoder({ label: "read-back" });
-    encoder.copyBufferToBuffer(source, view.byteOffset, staging, 0, size);
-    this.device.queue.submit([encoder.finish()]);
-    let copy: ArrayBuffer;
-    try {
-      await staging.mapAsync(0x1, 0, size); // GPUMapMode.READ
-      copy = staging.getMappedRange(0, size).slice(0, view.byteLength);
-    } catch (cause) {
-      await this.failures.check();
-      throw new DeviceError(
-        `reading ${view.storage.label} after ${this.failures.lastKernel}: ${messageOf(cause)}`,
-        { cause },
-      );
-    } finally {
-      staging.unmap();
-      this.memory.staging.release(staging);
-    }
-    await this.failures.check();
-    return copy;
+    return readView(this, view);
   }
 
   /** Waits until the GPU is idle. @throws what went wrong on the device meanwhile */

@@ -3,6 +3,9 @@ import type { AdapterFacts } from "./adapter.ts";
 
 export type Variant = "narrow" | "wide";
 
+/** What a launcher does differently in each: a table, read with `[gpu.variant]`. */
+export type ByVariant<T> = Readonly<Record<Variant, T>>;
+
 /** Lanes of a subgroup that the narrow kernels are written for. */
 const NARROW = 8;
 

@@ -1,5 +1,6 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import { STREAMS } from "../support/random.ts";
+import { dims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
 
@@ -44,7 +45,7 @@ export function launchGather(
   },
   { first, augmentation }: { first: number; augmentation: Augmentation | null },
 ): void {
-  const [N, C, H, W] = t.x.shape as [number, number, number, number];
+  const [N, C, H, W] = dims("gather: x", t.x.shape, 4);
   const { padding, padValue, flip } = augmentation ?? { padding: 0, padValue: 0, flip: false };
   const parts = Array.isArray(t.images) ? (t.images as readonly Tensor[]) : [t.images as Tensor];
   let firstImage = 0;

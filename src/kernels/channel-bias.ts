@@ -1,4 +1,5 @@
 import { defineKernel } from "../gpu/kernel.ts";
+import { leadingDims } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
 import { element, reductionLanes, reductionSplits } from "./reduction-tiles.ts";
@@ -20,7 +21,7 @@ const GRAD_BIAS = defineKernel({
 
 /** y = x + bias[c]; x and y [N, C, …], bias [C]. */
 export function launchChannelBias(t: { x: Tensor; bias: Tensor; y: Tensor }): void {
-  const [N, C] = t.x.shape as [number, number];
+  const [N, C] = leadingDims("channelBias: x", t.x.shape, 2);
   const SIZE = t.x.size;
   t.x.gpu.run(ADD, {
     buffers: t,
@@ -35,14 +36,14 @@ export function launchChannelBiasGrad(
   t: { dy: Tensor; dbias: Tensor },
   { accumulate }: { accumulate: boolean },
 ): void {
-  const [N, C] = t.dy.shape as [number, number];
+  const [N, C] = leadingDims("channelBias: dy", t.dy.shape, 2);
   const { gpu } = t.dy;
   const HW = t.dy.size / (N * C);
   // From 2^18 values on, what a workgroup of 1024 lanes reads takes longer than a second dispatch.
   const SPLITS = N * HW < 2 ** 18 ? 1 : reductionSplits(gpu, { groups: C, values: N * HW, least: 2 ** 16 });
   const spec = element(HW);
   const count = (N * HW) / spec.WIDTH;
-  const WG_SIZE = gpu.variant === "narrow" ? 8 : reductionLanes(gpu, C * SPLITS, count / SPLITS);
+  const WG_SIZE = reductionLanes(gpu, C * SPLITS, count / SPLITS);
   const partial = SPLITS > 1 ? empty(gpu, [SPLITS, C], "f32", "bias partial sums") : t.dbias;
   gpu.run(GRAD_BIAS, {
     buffers: { dy: t.dy, dbias: partial },

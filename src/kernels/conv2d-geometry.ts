@@ -36,8 +36,8 @@ export function conv2dGeometry(
   weight: readonly number[],
   { stride, padding }: Conv2dOptions,
 ): Conv2dGeometry {
-  const [N, C, H, W] = dims("conv2d: x", x, 4) as [number, number, number, number];
-  const [K, weightC, R, S] = dims("conv2d: weight", weight, 4) as [number, number, number, number];
+  const [N, C, H, W] = dims("conv2d: x", x, 4);
+  const [K, weightC, R, S] = dims("conv2d: weight", weight, 4);
   if (weightC !== C) {
     throw new ShapeError(`conv2d: x has ${C} channels, but weight [${weight.join(", ")}] takes ${weightC}`);
   }

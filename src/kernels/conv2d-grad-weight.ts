@@ -1,6 +1,7 @@
 /** Launcher of conv2d's weight gradient: partial sums over runs of output pixels, then their sum in a fixed order. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   type Conv2dGeometry,
@@ -85,11 +86,16 @@ interface Plan {
 }
 
 function plan(gpu: Gpu, geometry: Conv2dGeometry): Plan {
-  return (
-    (gpu.variant === "narrow" ? planNarrow(gpu, geometry) : null) ??
-    planPatch(gpu, geometry) ??
-    planTiled(gpu, geometry)
-  );
+  return PLANS[gpu.variant](gpu, geometry);
+}
+
+const PLANS: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Plan> = {
+  narrow: (gpu, geometry) => planNarrow(gpu, geometry) ?? planWide(gpu, geometry),
+  wide: planWide,
+};
+
+function planWide(gpu: Gpu, geometry: Conv2dGeometry): Plan {
+  return planPatch(gpu, geometry) ?? planTiled(gpu, geometry);
 }
 
 /** Partial sums take at most this many numbers (32 MiB), about what the largest activations take. */

@@ -4,6 +4,7 @@
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
 import { patchTile } from "./conv2d-patch.ts";
@@ -26,23 +27,35 @@ const LEAST_PIXELS = 16;
 export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry): MomentsLayout | null {
   const { N, K, P, Q } = geometry;
   const outputs = N * K * P * Q;
-  const { pixels, fits } = tileOf(gpu, geometry);
+  const { pixels, fits } = TILES[gpu.variant](gpu, geometry);
   if (!fits || pixels < LEAST_PIXELS) return null;
   const aligned = OFFSET_ALIGNMENT / 4;
   return { tiles: (P * Q) / pixels, pixels, offset: Math.ceil(outputs / aligned) * aligned };
 }
 
-/** Pixels of one image that a workgroup computes, and whether such tiles cover an image exactly. */
-function tileOf(gpu: Gpu, geometry: Conv2dGeometry): { pixels: number; fits: boolean } {
-  const { N, K, P, Q } = geometry;
-  const block = (rows: number, columns: number) => ({
-    pixels: rows * columns,
-    fits: P % rows === 0 && Q % columns === 0,
-  });
-  const narrow = gpu.variant === "narrow" ? gatherTile(geometry, false) : null;
-  if (narrow) return block(narrow.ROWS, narrow.COLUMNS);
+interface Tile {
+  readonly pixels: number;
+  /** Whether such tiles cut an image evenly. */
+  readonly fits: boolean;
+}
+
+/** Pixels of one image that a workgroup computes. */
+const TILES: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Tile> = {
+  narrow: (gpu, geometry) => {
+    const tile = gatherTile(geometry, false);
+    return tile ? block(geometry, tile.ROWS, tile.COLUMNS) : wideTile(gpu, geometry);
+  },
+  wide: wideTile,
+};
+
+function wideTile(gpu: Gpu, geometry: Conv2dGeometry): Tile {
   const patch = patchTile(gpu, geometry, false);
-  if (patch) return block(patch.ROWS * patch.DOWN, 4 * patch.ACROSS);
+  if (patch) return block(geometry, patch.ROWS * patch.DOWN, 4 * patch.ACROSS);
+  const { N, K, P, Q } = geometry;
   const { TN, THREADS_N } = tiledGather({ K, outputs: N * K * P * Q });
   return { pixels: TN * THREADS_N, fits: (P * Q) % (TN * THREADS_N) === 0 };
+}
+
+function block({ P, Q }: Conv2dGeometry, rows: number, columns: number): Tile {
+  return { pixels: rows * columns, fits: P % rows === 0 && Q % columns === 0 };
 }

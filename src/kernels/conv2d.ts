@@ -1,5 +1,6 @@
 /** Launchers of conv2d: forward and the gradient of its input. The weight's gradient is in conv2d-grad-weight.ts. */
 import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   type Conv2dGeometry,
@@ -105,7 +106,15 @@ interface Gather {
 }
 
 function launchGather(gather: Gather): void {
-  if (gather.buffers.y.gpu.variant === "narrow" && launchNarrow(gather)) return;
+  LAUNCHERS[gather.buffers.y.gpu.variant](gather);
+}
+
+const LAUNCHERS: ByVariant<(gather: Gather) => void> = {
+  narrow: (gather) => launchNarrow(gather) || launchWide(gather),
+  wide: launchWide,
+};
+
+function launchWide(gather: Gather): void {
   const tile = patchTile(gather.buffers.y.gpu, gather.sizes, gather.transposed);
   if (tile) launchPatch(gather, tile);
   else launchTiled(gather);
@@ -168,8 +177,12 @@ function launchNarrow(gather: Gather): boolean {
     overrides: { C, H, W, K, P, Q, R, ACCUMULATE: accumulate },
     params: { images: N, filter_rows: R, channels: C },
     spec: {
-      ...{ TRANSPOSED: `${transposed}`, MOMENTS: `${moments !== null}` },
-      ...{ S, STRIDE: stride, PADDING: padding, ...tile },
+      TRANSPOSED: `${transposed}`,
+      MOMENTS: `${moments !== null}`,
+      S,
+      STRIDE: stride,
+      PADDING: padding,
+      ...tile,
     },
     workgroups: [
       Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS),

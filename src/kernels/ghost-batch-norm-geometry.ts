@@ -3,6 +3,7 @@
  * workgroups share a group (one channel of one ghost).
  */
 import type { Gpu } from "../gpu/gpu.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { FULL_DEVICE, reductionLanes, reductionSplits } from "./reduction-tiles.ts";
 
@@ -81,22 +82,40 @@ export function splitsOf(x: Tensor, ghosts: Ghosts, least: number): number {
 
 /** How an element-wise pass is cut: lanes, Elements of a lane in one trip of its loop, workgroups per group. */
 export function elementwiseTiles(gpu: Gpu, groups: number, elements: number, row: number) {
-  const narrow = gpu.variant === "narrow";
-  const WG_SIZE = narrow ? 8 : Math.min(256, reductionLanes(gpu, FULL_DEVICE, elements));
-  const ROW = narrow ? row : 4;
+  const WG_SIZE = Math.min(256, reductionLanes(gpu, FULL_DEVICE, elements));
+  const ROW = Math.min(row, MOST_IN_A_TRIP[gpu.variant]);
   const trips = Math.max(1, Math.floor(elements / (WG_SIZE * ROW)));
-  // Narrow: a few threads want few, long workgroups. Wide: two trips each, which is eight loads in flight per lane.
-  const parts = narrow ? Math.min(trips, Math.ceil(64 / groups)) : Math.ceil(trips / 2);
-  return { WG_SIZE, ROW, parts };
+  return { WG_SIZE, ROW, parts: ELEMENTWISE_PARTS[gpu.variant](trips, groups) };
 }
+
+const MOST_IN_A_TRIP: ByVariant<number> = { narrow: 8, wide: 4 };
+
+// Narrow: a few threads want few, long workgroups. Wide: two trips each, which is eight loads in flight per lane.
+const ELEMENTWISE_PARTS: ByVariant<(trips: number, groups: number) => number> = {
+  narrow: (trips, groups) => Math.min(trips, Math.ceil(64 / groups)),
+  wide: (trips) => Math.ceil(trips / 2),
+};
 
 /**
  * Tiles of the dense kernels: lanes side by side, four channels each, by lanes that share the samples of a ghost. Wide: a
  * cache line of 8 lanes, or only a memory sector of 2 where there would be few workgroups for a whole device, as in
  * full-batch norm; at most 512 lanes, whose sums fill the 16 KiB of workgroup memory that every adapter has.
  */
-export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): { COLUMNS: number; ROWS: number } {
-  if (gpu.variant === "narrow") return { COLUMNS: 8, ROWS: 1 };
+export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): LaneTile {
+  return DENSE_TILES[gpu.variant](gpu, C, ghosts);
+}
+
+interface LaneTile {
+  readonly COLUMNS: number;
+  readonly ROWS: number;
+}
+
+/** One subgroup, each lane for itself. */
+const SUBGROUP: LaneTile = { COLUMNS: 8, ROWS: 1 };
+
+const DENSE_TILES: ByVariant<typeof wideDenseTiles> = { narrow: () => SUBGROUP, wide: wideDenseTiles };
+
+function wideDenseTiles(gpu: Gpu, C: number, ghosts: Ghosts): LaneTile {
   let COLUMNS = 8;
   while (COLUMNS > 2 && (C / (4 * COLUMNS)) * ghosts.ghosts < FULL_DEVICE / 4) COLUMNS /= 2;
   const lanes = Math.min(COLUMNS === 8 ? 256 : 512, gpu.device.limits.maxComputeInvocationsPerWorkgroup);
@@ -111,8 +130,13 @@ export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): { COLUMNS: numb
  *
  * @param tiles of one channel of one ghost
  */
-export function mergeTiles(gpu: Gpu, tiles: number): { COLUMNS: number; ROWS: number } {
-  if (gpu.variant === "narrow") return { COLUMNS: 8, ROWS: 1 };
+export function mergeTiles(gpu: Gpu, tiles: number): LaneTile {
+  return MERGE_TILES[gpu.variant](gpu, tiles);
+}
+
+const MERGE_TILES: ByVariant<typeof wideMergeTiles> = { narrow: () => SUBGROUP, wide: wideMergeTiles };
+
+function wideMergeTiles(gpu: Gpu, tiles: number): LaneTile {
   const lanes = Math.min(512, gpu.device.limits.maxComputeInvocationsPerWorkgroup);
   let ROWS = 1;
   while (ROWS * 2 * 8 <= lanes && ROWS * 4 <= tiles) ROWS *= 2;
@@ -123,10 +147,10 @@ export function mergeTiles(gpu: Gpu, tiles: number): { COLUMNS: number; ROWS: nu
  * Tiles that a lane merges one after the other, at most: beyond that, as in full-batch norm of thousands of images, few
  * workgroups would take longer than many do to read everything.
  */
-const MOST_MERGED_TILES = 64;
+const MOST_MERGED_TILES: ByVariant<number> = { narrow: Number.POSITIVE_INFINITY, wide: 64 };
 
 /** Whether statistics come faster from the moments of tiles than from x; `tiles` of one image. */
 export function mergePays(gpu: Gpu, ghosts: Ghosts, tiles: number): boolean {
   const all = largestGhost(ghosts) * tiles;
-  return gpu.variant === "narrow" || all <= MOST_MERGED_TILES * mergeTiles(gpu, all).ROWS;
+  return all <= MOST_MERGED_TILES[gpu.variant] * mergeTiles(gpu, all).ROWS;
 }

@@ -8,6 +8,7 @@
  * Source: Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
  */
 import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   denseTiles,
@@ -21,7 +22,7 @@ import {
   placeParams,
   splitsOf,
 } from "./ghost-batch-norm-geometry.ts";
-import { element, reductionLanes } from "./reduction-tiles.ts";
+import { element, OWN_SUM_LANES, reductionLanes } from "./reduction-tiles.ts";
 
 const GRAD_STATISTICS = defineKernel({
   file: "ghost-batch-norm/grad-statistics.wgsl",
@@ -103,7 +104,7 @@ export function launchGradStatistics(
   const params = { ...placeParams(place, statistics), eps: place.eps };
   const spec = element(HW);
   const cost = { flops: (GATE === 1 ? 7 : 4) * x.size, bytes: (GATE === 2 ? 12 : 8) * x.size };
-  if (x.gpu.variant === "narrow") {
+  const narrow = () => {
     const workgroups = [C, G] as const;
     x.gpu.run(GRAD_STATISTICS_NARROW, {
       buffers,
@@ -113,19 +114,15 @@ export function launchGradStatistics(
       workgroups,
       cost,
     });
-    return;
-  }
-  const SPLITS = sums.shape[2]!;
-  const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
-  const WG_SIZE = reductionLanes(x.gpu, C * G * SPLITS, elements / SPLITS);
-  x.gpu.run(GRAD_STATISTICS, {
-    buffers,
-    overrides: { C, HW, GATE, SPLITS, WG_SIZE },
-    params,
-    spec,
-    workgroups: [C, G, SPLITS],
-    cost,
-  });
+  };
+  const wide = () => {
+    const SPLITS = sums.shape[2]!;
+    const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
+    const WG_SIZE = reductionLanes(x.gpu, C * G * SPLITS, elements / SPLITS);
+    const overrides = { C, HW, GATE, SPLITS, WG_SIZE };
+    x.gpu.run(GRAD_STATISTICS, { buffers, overrides, params, spec, workgroups: [C, G, SPLITS], cost });
+  };
+  ({ narrow, wide })[x.gpu.variant]();
 }
 
 /** What backward adds to instead of overwriting it. */
@@ -213,7 +210,10 @@ export function launchGradInput(
 }
 
 /** Elements up to which one workgroup per 32 channels goes through all ghosts: beyond, that would leave threads idle. */
-const ONE_PASS = 2 ** 17;
+const ONE_PASS: ByVariant<number> = { narrow: 2 ** 17, wide: 0 };
+
+/** Such workgroups that keep all threads busy, whatever they have to do. */
+const FULL_COLUMNS: ByVariant<number> = { narrow: 16, wide: Number.POSITIVE_INFINITY };
 
 /**
  * Both passes in the fewest dispatches: one or two for a layer without pixels, else two. Arguments as for
@@ -230,8 +230,7 @@ export function launchBackward(t: Parameters<typeof launchGradInput>[0], options
   const { ghosts } = options.ghosts;
   const { COLUMNS, ROWS } = denseTiles(x.gpu, C, options.ghosts);
   const columns = Math.ceil(C / (4 * COLUMNS));
-  const small = x.gpu.variant === "narrow" && (x.size <= ONE_PASS || columns >= 16);
-  const span = small ? ghosts : 1;
+  const span = x.size <= ONE_PASS[x.gpu.variant] || columns >= FULL_COLUMNS[x.gpu.variant] ? ghosts : 1;
   const accumulate = options.accumulateParameters ? 1 : 0;
   x.gpu.run(BACKWARD_DENSE, {
     buffers: { x, dy, statistics, gamma, beta, sums, dx, dgamma, dbeta },
@@ -241,7 +240,7 @@ export function launchBackward(t: Parameters<typeof launchGradInput>[0], options
     cost: { flops: (options.relu ? 15 : 9) * x.size, bytes: (options.accumulate ? 16 : 12) * x.size },
   });
   if (span >= ghosts) return;
-  const WG_SIZE = x.gpu.variant === "narrow" ? 8 : 64;
+  const WG_SIZE = OWN_SUM_LANES[x.gpu.variant];
   x.gpu.run(GRAD_PARAMETERS, {
     buffers: { sums, dgamma, dbeta },
     overrides: { C, WG_SIZE },

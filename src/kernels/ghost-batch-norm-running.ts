@@ -2,6 +2,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Ghosts } from "./ghost-batch-norm-geometry.ts";
+import { OWN_SUM_LANES } from "./reduction-tiles.ts";
 
 const RUNNING_STATISTICS = defineKernel({
   file: "ghost-batch-norm/running-statistics.wgsl",
@@ -49,7 +50,7 @@ export function launchRunningStatistics(
   const { ghostSize, ghosts, total } = t.ghosts;
   const { rule, momentum, eps = 1e-5, averageDeviation = false } = options; // 1e-5: PyTorch's default, the authors'
   const totalChannels = runningMean.size;
-  const WG_SIZE = statistics.gpu.variant === "narrow" ? 8 : 64;
+  const WG_SIZE = OWN_SUM_LANES[statistics.gpu.variant];
   statistics.gpu.run(RUNNING_STATISTICS, {
     buffers: { statistics, pixels, runningMean, runningVariance },
     overrides: { RULE: RULES[rule], DEVIATION: averageDeviation || rule === "paper-literal", WG_SIZE },

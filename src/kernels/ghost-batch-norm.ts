@@ -7,55 +7,29 @@
  * ghost-batch-norm-gradients.ts, running statistics in ghost-batch-norm-running.ts.
  */
 import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   denseTiles,
   elementwiseTiles,
-  type Ghosts,
   isDense,
   largestGhost,
-  mergeTiles,
   type NormOptions,
-  type NormPlace,
   normSize,
   PLACE,
   placeParams,
-  splitsOf,
 } from "./ghost-batch-norm-geometry.ts";
-import { element, reductionLanes } from "./reduction-tiles.ts";
+import { launchMergedStatistics, launchStatistics, type Moments } from "./ghost-batch-norm-statistics.ts";
+import { element } from "./reduction-tiles.ts";
 
 export type { Ghosts, NormOptions, NormPlace } from "./ghost-batch-norm-geometry.ts";
 export { launchRunningStatistics, type RunningRule } from "./ghost-batch-norm-running.ts";
-
-const STATISTICS = defineKernel({
-  file: "ghost-batch-norm/statistics.wgsl",
-  bindings: ["x", "statistics"],
-  overrides: ["C", "HW", "SPLITS", "WG_SIZE"],
-  params: PLACE,
-  spec: ["Element", "WIDTH"],
-});
-
-const STATISTICS_NARROW = defineKernel({
-  file: "ghost-batch-norm/statistics-narrow.wgsl",
-  bindings: ["x", "statistics"],
-  overrides: ["C", "HW"],
-  params: PLACE,
-  spec: ["Element", "WIDTH"],
-});
-
-const COMBINE = defineKernel({
-  file: "ghost-batch-norm/statistics-combine.wgsl",
-  bindings: ["partials", "statistics"],
-  overrides: ["C", "HW", "SPLITS", "WIDTH"],
-  params: PLACE,
-});
-
-const MERGE = defineKernel({
-  file: "ghost-batch-norm/statistics-merge.wgsl",
-  bindings: ["moments", "statistics"],
-  overrides: ["C", "TILES", "PIXELS", "COLUMNS", "ROWS"],
-  params: PLACE,
-});
+export {
+  launchMergedStatistics,
+  launchStatistics,
+  type Moments,
+  partialsShape,
+} from "./ghost-batch-norm-statistics.ts";
 
 const NORMALIZE = defineKernel({
   file: "ghost-batch-norm/normalize.wgsl",
@@ -78,94 +52,6 @@ const FORWARD_DENSE = defineKernel({
   overrides: ["C", "RELU", "COLUMNS", "ROWS"],
   params: [...PLACE, "eps"],
 });
-
-/**
- * Shape of the scratch tensor with which `launchStatistics` shares each group among several workgroups, or null where
- * one workgroup per group is best. Without the scratch it does without sharing.
- */
-export function partialsShape(x: Tensor, ghosts: Ghosts): readonly number[] | null {
-  // From 2^18 values on, what a workgroup of 1024 lanes reads takes longer than a second dispatch.
-  const splits = largestGhost(ghosts) * normSize(x).HW < 2 ** 18 ? 1 : splitsOf(x, ghosts, 2 ** 16);
-  return splits === 1 ? null : [ghosts.ghosts, normSize(x).C, splits, 2];
-}
-
-/**
- * mean = 1/M · Σ x,  variance = 1/M · Σ (x − mean)²  over the M = samples · HW values of each channel of each ghost.
- *
- * Layers without pixels are better served by `launchForward`, which needs no pass for this.
- *
- * @param t.x          [N, C, …]
- * @param t.statistics [rows, totalChannels, 2], the rows and columns of this slab and layer are written
- * @param t.partials   scratch of `partialsShape(x, ghosts)`
- */
-export function launchStatistics(
-  t: { x: Tensor; statistics: Tensor; partials?: Tensor | null },
-  place: NormPlace,
-): void {
-  const { x, statistics, partials } = t;
-  const { C, HW } = normSize(x);
-  const G = place.ghosts.ghosts;
-  const params = placeParams(place, statistics);
-  const spec = element(HW);
-  const cost = { flops: 4 * x.size, bytes: 4 * x.size };
-  if (x.gpu.variant === "narrow") {
-    x.gpu.run(STATISTICS_NARROW, {
-      buffers: { x, statistics },
-      overrides: { C, HW },
-      params,
-      spec,
-      workgroups: [C, G],
-      cost,
-    });
-    return;
-  }
-  const SPLITS = partials?.shape[2] ?? 1;
-  const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
-  const WG_SIZE = reductionLanes(x.gpu, C * G * SPLITS, elements / SPLITS);
-  x.gpu.run(STATISTICS, {
-    buffers: { x, statistics: partials ?? statistics },
-    overrides: { C, HW, SPLITS, WG_SIZE },
-    params,
-    spec,
-    workgroups: [C, G, SPLITS],
-    cost,
-  });
-  if (!partials) return;
-  x.gpu.run(COMBINE, {
-    buffers: { partials, statistics },
-    overrides: { C, HW, SPLITS, WIDTH: spec.WIDTH },
-    params,
-    workgroups: [Math.ceil((G * C) / 64)],
-    cost: { flops: 2 * partials.size, bytes: 4 * partials.size },
-  });
-}
-
-/** What the convolution before a norm has found out about the tiles of its output. */
-export interface Moments {
-  /** [N, tiles of an image, C, 2] of (mean, Σ (x − mean)²). */
-  readonly tensor: Tensor;
-  /** Pixels of a tile. */
-  readonly pixels: number;
-}
-
-/**
- * The statistics of `launchStatistics` from the moments of tiles, without reading x.
- *
- * @param t.statistics [rows, totalChannels, 2], the rows and columns of this slab and layer are written
- */
-export function launchMergedStatistics(t: { moments: Moments; statistics: Tensor }, place: NormPlace): void {
-  const { tensor: moments, pixels: PIXELS } = t.moments;
-  const [, TILES, C] = moments.shape as [number, number, number];
-  const { gpu } = moments;
-  const { COLUMNS, ROWS } = mergeTiles(gpu, largestGhost(place.ghosts) * TILES);
-  gpu.run(MERGE, {
-    buffers: { moments, statistics: t.statistics },
-    overrides: { C, TILES, PIXELS, COLUMNS, ROWS },
-    params: placeParams(place, t.statistics),
-    workgroups: [Math.ceil(C / COLUMNS), place.ghosts.ghosts],
-    cost: { flops: 2.5 * moments.size, bytes: 4 * moments.size },
-  });
-}
 
 /**
  * y = gamma · (x − mean) / √(variance + eps) + beta (+ residual), then relu if asked for, with the sample's ghost's statistics.
@@ -222,6 +108,9 @@ export function launchAffine(
   normalize({ ...t, mean: t.runningMean, variance: t.runningVariance }, source, relu);
 }
 
+/** Lanes of normalize-dense that share the samples of a ghost. */
+const DENSE_ROWS: ByVariant<number> = { narrow: 1, wide: 8 };
+
 type NormalizeParams = Record<(typeof PLACE)[number] | "stride" | "variance_offset" | "eps", number>;
 
 function normalize(
@@ -244,7 +133,7 @@ function normalize(
   const cost = { flops: (tensors + 1) * x.size, bytes: 4 * tensors * x.size };
   const samples = largestGhost({ ...params, ghostSize: params.ghost_size });
   if (isDense(C, HW) && !residual) {
-    const ROWS = x.gpu.variant === "narrow" ? 1 : 8;
+    const ROWS = DENSE_ROWS[x.gpu.variant];
     x.gpu.run(NORMALIZE_DENSE, {
       buffers: { x, mean, variance, gamma, beta, y },
       overrides: { C, RELU, ROWS },

@@ -1,5 +1,6 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import { STREAMS } from "../support/random.ts";
+import { dims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { LANES } from "./grid.ts";
 
@@ -27,7 +28,7 @@ export function launchGradientNoise(
   t: { dlogits: Tensor; step: Tensor },
   { deviation, firstSample }: GradientNoise,
 ): void {
-  const [N, K] = t.dlogits.shape as [number, number];
+  const [N, K] = dims("gradientNoise: dlogits", t.dlogits.shape, 2);
   t.dlogits.gpu.run(MULTIPLY, {
     buffers: t,
     overrides: { N, K, STREAM: STREAMS.noise },

@@ -1,5 +1,7 @@
 /** Launcher of the matrix product and the transposes that linear layers and their gradients need. */
 import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
+import { dims } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
@@ -75,12 +77,16 @@ export interface MatmulCut {
  * @param c     [M, N], written, or added to
  */
 export function launchMatmul(tensors: MatmulTensors, options: MatmulOptions = {}): void {
-  if (tensors.c.gpu.variant === "narrow") launchNarrow(tensors, options);
-  else launchWide(tensors, options);
+  LAUNCHERS[tensors.c.gpu.variant](tensors, options);
 }
 
+const LAUNCHERS: ByVariant<(tensors: MatmulTensors, options: MatmulOptions) => void> = {
+  narrow: launchNarrow,
+  wide: launchWide,
+};
+
 function sizes({ a, b, c, bias }: MatmulTensors, { transposeA = false, accumulate = false }: MatmulOptions) {
-  const [M, N] = c.shape as [number, number];
+  const [M, N] = dims("matmul: c", c.shape, 2);
   const K = a.shape[transposeA ? 0 : 1]!;
   const bytes = 4 * (a.size + b.size + (bias?.size ?? 0) + (accumulate ? 2 : 1) * c.size);
   return { M, N, K, cost: { flops: 2 * M * N * K, bytes } };

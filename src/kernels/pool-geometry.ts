@@ -1,4 +1,5 @@
 import { ShapeError } from "../support/errors.ts";
+import { dims } from "../tensor/shape.ts";
 
 /** Windows of a pooling: square, with the same stride and padding on both axes. */
 export interface PoolOptions {
@@ -31,14 +32,14 @@ export function pooledLength(length: number, { kernel, stride, padding = 0 }: Po
 /** The overrides of a pooling between x [N, C, H, W] and y [N, C, P, Q]. */
 export function poolOverrides(x: readonly number[], y: readonly number[], options: PoolOptions) {
   const { kernel: KERNEL, stride: STRIDE, padding: PADDING = 0 } = options;
-  const [H, W] = x.slice(2) as [number, number];
-  const [P, Q] = y.slice(2) as [number, number];
+  const [, , H, W] = dims("pooling: x", x, 4);
+  const [, , P, Q] = dims("pooling: y", y, 4);
   return { H, W, P, Q, KERNEL, STRIDE, PADDING };
 }
 
 /** How the pixels of x [N, C, H, W] are cut into blocks that the same windows may hold, one to a lane. */
 export function poolBlocks(x: readonly number[], { kernel, stride, padding = 0 }: PoolOptions) {
-  const [N, C, H, W] = x as [number, number, number, number];
+  const [N, C, H, W] = dims("pooling: x", x, 4);
   const STEP = stride <= 3 ? stride : 1; // 16 gradients and more in a lane are no gain where windows do not overlap
   const count = N * C * Math.ceil((H + padding) / STEP) * Math.ceil((W + padding) / STEP);
   return { spec: { STEP }, params: { count, reach: Math.ceil(kernel / stride) } };

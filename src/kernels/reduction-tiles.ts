@@ -1,5 +1,6 @@
 /** How a sum over many values is laid over a device: values that travel together, lanes, workgroups that share it. */
 import type { Gpu } from "../gpu/gpu.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 
 /** Four values travel together where the planes allow it: that is what memory is fastest with. */
 export function element(HW: number): { Element: string; WIDTH: number } {
@@ -9,8 +10,17 @@ export function element(HW: number): { Element: string; WIDTH: number } {
 /** Workgroups that keep a GPU of some hundred multiprocessors busy, a few on each. */
 export const FULL_DEVICE = 512;
 
-/** Lanes of a wide reduction: a lane should sum several Elements, and a lone group gets a large workgroup. */
+/** Lanes of a reduction. Narrow: one subgroup. Wide: a lane should sum several Elements, and a lone group gets a large workgroup. */
 export function reductionLanes(gpu: Gpu, groups: number, elements: number): number {
+  return LANES[gpu.variant](gpu, groups, elements);
+}
+
+const LANES: ByVariant<(gpu: Gpu, groups: number, elements: number) => number> = {
+  narrow: () => 8,
+  wide: wideLanes,
+};
+
+function wideLanes(gpu: Gpu, groups: number, elements: number): number {
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = gpu.device.limits;
   const most = Math.min(
     groups < FULL_DEVICE ? 1024 : 256,
@@ -35,15 +45,26 @@ export function reductionSplits(
   gpu: Gpu,
   { groups, values, least }: { groups: number; values: number; least: number },
 ): number {
-  if (gpu.variant === "narrow" || groups >= FULL_DEVICE) return 1;
-  return Math.max(1, Math.min(Math.ceil(FULL_DEVICE / groups), Math.floor(values / least), 64));
+  if (groups >= FULL_DEVICE) return 1;
+  const most = Math.min(MOST_SPLITS[gpu.variant], Math.ceil(FULL_DEVICE / groups));
+  return Math.max(1, Math.min(most, Math.floor(values / least)));
 }
+
+const MOST_SPLITS: ByVariant<number> = { narrow: 1, wide: 64 };
 
 /**
  * Lanes of a workgroup in the two levels of a sum over a flat array. Wide: 256 with four vec4 in flight each, 16 KiB a
  * workgroup, of which an H100's multiprocessor needs two to hide its memory; then one load and a tree of 8 steps, not 256
  * loads one after the other. Narrow: barriers cost more than the 256 additions of one lane.
  */
-export function sumLanes(gpu: Gpu): { partial: number; finish: number } {
-  return gpu.variant === "narrow" ? { partial: 64, finish: 1 } : { partial: 256, finish: 256 };
+export function sumLanes(gpu: Gpu): { readonly partial: number; readonly finish: number } {
+  return SUM_LANES[gpu.variant];
 }
+
+const SUM_LANES: ByVariant<{ readonly partial: number; readonly finish: number }> = {
+  narrow: { partial: 64, finish: 1 },
+  wide: { partial: 256, finish: 256 },
+};
+
+/** Lanes of a workgroup in which each lane has a sum of its own. */
+export const OWN_SUM_LANES: ByVariant<number> = { narrow: 8, wide: 64 };

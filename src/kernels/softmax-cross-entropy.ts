@@ -1,4 +1,6 @@
 import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
+import { dims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatGrid, LANES } from "./grid.ts";
 import { reductionLanes } from "./reduction-tiles.ts";
@@ -22,7 +24,7 @@ const LOSS_AND_GRAD_ROW = defineKernel({
  * nothing to do, and a lane goes through its row faster than a workgroup passes its barriers. Narrow adapters keep a lane
  * per row: they load lane by lane, whatever lies side by side, and barriers are what they are slowest at.
  */
-const CLASSES_OF_A_WORKGROUP = 33;
+const CLASSES_OF_A_WORKGROUP: ByVariant<number> = { narrow: Number.POSITIVE_INFINITY, wide: 33 };
 
 /** Weights of the samples of a slab in the loss: `weight` before sample `lastStart`, `lastWeight` from it on. */
 export interface SampleWeights {
@@ -43,14 +45,14 @@ export function launchLossAndGrad(
   { logits, labels, dlogits, rows }: { logits: Tensor; labels: Tensor; dlogits: Tensor; rows: Tensor },
   { weight, lastWeight, lastStart }: SampleWeights,
 ): void {
-  const [N, K] = logits.shape as [number, number];
+  const [N, K] = dims("softmaxCrossEntropy: logits", logits.shape, 2);
   const { gpu } = logits;
   const launch = {
     buffers: { logits, labels, dlogits, rows },
     params: { classes: K, last_start: lastStart, weight, last_weight: lastWeight },
     cost: { flops: 10 * N * K, bytes: 4 * (2 * N * K + 5 * N) },
   };
-  if (gpu.variant === "wide" && K >= CLASSES_OF_A_WORKGROUP) {
+  if (K >= CLASSES_OF_A_WORKGROUP[gpu.variant]) {
     const overrides = { N, K, WG_SIZE: Math.min(256, reductionLanes(gpu, N, K)) };
     gpu.run(LOSS_AND_GRAD_ROW, { ...launch, overrides, workgroups: flatGrid(N, 1) });
   } else {

@@ -1,5 +1,6 @@
 /** Launcher of the sum over rows: the gradient of a bias, and the partial sums of a matmul that is cut along K. */
 import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
 
@@ -14,6 +15,16 @@ const SUM_ROWS = defineKernel({
 /** Up to this many rows a lane adds a column by itself: a second level would cost more than it saves. */
 const FEW_ROWS = 32;
 
+interface Tile {
+  readonly COLUMNS: number;
+  readonly LANES: number;
+}
+
+const TILES: ByVariant<{ readonly few: Tile; readonly many: Tile }> = {
+  narrow: { few: { COLUMNS: 8, LANES: 1 }, many: { COLUMNS: 8, LANES: 1 } },
+  wide: { few: { COLUMNS: 64, LANES: 1 }, many: { COLUMNS: 16, LANES: 16 } },
+};
+
 /**
  * y[j] = Σ_i x[i, j], in a fixed order.
  *
@@ -27,12 +38,8 @@ export function launchSumRows(
 ): void {
   const columns = y.size;
   const rows = x.size / columns;
-  const spec =
-    x.gpu.variant === "narrow"
-      ? { COLUMNS: 8, LANES: 1 }
-      : rows <= FEW_ROWS
-        ? { COLUMNS: 64, LANES: 1 }
-        : { COLUMNS: 16, LANES: 16 };
+  const { few, many } = TILES[x.gpu.variant];
+  const spec = rows <= FEW_ROWS ? few : many;
   x.gpu.run(SUM_ROWS, {
     buffers: { x, y },
     overrides: { ACCUMULATE: accumulate },

@@ -27,15 +27,34 @@ export class AlexNet extends Module {
     const norm = (size: number) => new GhostBatchNorm(size, { gamma });
     const pool = () => new MaxPool2d({ kernel: 3, stride: 2 });
     this.features = new Sequential([
-      ...[new Conv2d(channels, 64, { kernel: 11, stride: 4, padding: 2 }), pool(), norm(64), new Relu()],
-      ...[new Conv2d(64, 192, { kernel: 5, padding: 2 }), pool(), new Relu(), norm(192)],
-      ...[new Conv2d(192, 384, { kernel: 3, padding: 1 }), new Relu(), norm(384)],
-      ...[new Conv2d(384, 256, { kernel: 3, padding: 1 }), new Relu(), norm(256)],
-      ...[new Conv2d(256, 256, { kernel: 3, padding: 1 }), pool(), new Relu(), norm(256)],
+      new Conv2d(channels, 64, { kernel: 11, stride: 4, padding: 2 }),
+      pool(),
+      norm(64),
+      new Relu(),
+      new Conv2d(64, 192, { kernel: 5, padding: 2 }),
+      pool(),
+      new Relu(),
+      norm(192),
+      new Conv2d(192, 384, { kernel: 3, padding: 1 }),
+      new Relu(),
+      norm(384),
+      new Conv2d(384, 256, { kernel: 3, padding: 1 }),
+      new Relu(),
+      norm(256),
+      new Conv2d(256, 256, { kernel: 3, padding: 1 }),
+      pool(),
+      new Relu(),
+      norm(256),
     ]);
     this.classifier = new Sequential([
-      ...[new Linear(256 * 6 * 6, width, { bias: false }), norm(width), new Relu(), new Dropout(0.5)],
-      ...[new Linear(width, width, { bias: false }), norm(width), new Relu(), new Dropout(0.5)],
+      new Linear(256 * 6 * 6, width, { bias: false }),
+      norm(width),
+      new Relu(),
+      new Dropout(0.5),
+      new Linear(width, width, { bias: false }),
+      norm(width),
+      new Relu(),
+      new Dropout(0.5),
       new Linear(width, classes),
     ]);
   }

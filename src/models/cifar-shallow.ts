@@ -51,8 +51,14 @@ export class CifarShallow extends Module {
     const flat = width * (released ? 7 * 7 : 8 * 8);
     this.features = new Sequential([...stage(channels), ...stage(width)]);
     this.classifier = new Sequential([
-      ...[new Linear(flat, 384, { bias }), norm(384), new Relu(), new Dropout(0.5)],
-      ...[new Linear(384, 192, { bias }), norm(192), new Relu(), new Dropout(0.5)],
+      new Linear(flat, 384, { bias }),
+      norm(384),
+      new Relu(),
+      new Dropout(0.5),
+      new Linear(384, 192, { bias }),
+      norm(192),
+      new Relu(),
+      new Dropout(0.5),
       new Linear(192, classes),
     ]);
   }

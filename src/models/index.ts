@@ -1,51 +1,29 @@
 /** The list of models: name to network and regime. Adding one is its file and one entry here. */
-import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
 import { AlexNet } from "./alexnet.ts";
 import { CifarResNet } from "./cifar-resnet.ts";
 import { CifarShallow } from "./cifar-shallow.ts";
 import { F1 } from "./f1.ts";
+import type { GivenOptions, ImageFacts, ModelEntry } from "./model-entry.ts";
 import { PreactivationWideResNet } from "./preactivation-wide-resnet.ts";
 import { Vgg } from "./vgg.ts";
 
-/** What a model must know of the images it classifies. */
-export interface ImageFacts {
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-  readonly classes: number;
-}
-
-/** Named choices of a model; each model says which of them it knows. */
-export interface ModelOptions {
-  /** Units of a hidden layer, or channels of the first convolutions. */
-  readonly width?: number | undefined;
-  /** Hidden layers, or convolutions of a group of VGG at most. */
-  readonly hidden?: number | undefined;
-  /** First gamma of batch norm: ones, or U(0, 1) as PyTorch's default was before 1.2. */
-  readonly gamma?: "ones" | "uniform" | undefined;
-  /** Order of layers of C1 and C3: as released, or Keskar's. */
-  readonly topology?: "released" | "keskar" | undefined;
-}
-
-interface ModelEntry {
-  readonly options: readonly (keyof ModelOptions)[];
-  /** Name of the network's own training regime (src/train/base-regimes.ts). */
-  readonly regime: "f1" | "c1" | "c3" | "resnet44" | "wresnet16-4" | "vgg" | "alexnet";
-  /** The fewest pixels a normalized layer sees of one image: 1 where there is a normalized linear layer. */
-  readonly normalizedPixels: (image: ImageFacts) => number;
-  create(image: ImageFacts, options: Defined): Module;
-}
-
-type Defined = { readonly [K in keyof ModelOptions]?: Exclude<ModelOptions[K], undefined> };
+const MNIST: ImageFacts = { channels: 1, height: 28, width: 28, classes: 10 };
+const CIFAR10: ImageFacts = { channels: 3, height: 32, width: 32, classes: 10 };
+const IMAGENET: ImageFacts = { channels: 3, height: 224, width: 224, classes: 1000 };
 
 const onePixel = () => 1;
-const shallow = { options: ["width", "gamma", "topology"], normalizedPixels: onePixel } as const;
+const shallow = {
+  options: ["width", "gamma", "topology"],
+  image: CIFAR10,
+  normalizedPixels: onePixel,
+} as const;
 
 const MODELS: Readonly<Record<string, ModelEntry>> = {
   f1: {
     options: ["width", "hidden", "gamma"],
     regime: "f1",
+    image: MNIST,
     normalizedPixels: onePixel,
     create: ({ channels, height, width, classes }, options) =>
       new F1({ ...options, inputs: channels * height * width, classes }),
@@ -56,24 +34,27 @@ const MODELS: Readonly<Record<string, ModelEntry>> = {
   "wrn16-4-preact": {
     options: [],
     regime: "wresnet16-4",
+    image: CIFAR10,
     normalizedPixels: afterTwoStrides,
     create: ({ classes, channels }) => new PreactivationWideResNet({ classes, channels }),
   },
   vgg: {
     options: ["width", "hidden"],
     regime: "vgg",
+    image: CIFAR10,
     normalizedPixels: onePixel,
     create: ({ classes, channels }, options) => new Vgg({ classes, channels, ...options }),
   },
   alexnet: {
     options: ["width", "gamma"],
     regime: "alexnet",
+    image: IMAGENET,
     normalizedPixels: onePixel,
     create: ({ classes, channels }, options) => new AlexNet({ classes, channels, ...options }),
   },
 };
 
-function createShallow({ classes, channels }: ImageFacts, options: Defined): CifarShallow {
+function createShallow({ classes, channels }: ImageFacts, options: GivenOptions): CifarShallow {
   return new CifarShallow({ classes, channels, ...options });
 }
 
@@ -82,6 +63,7 @@ function resnet(depth: number): ModelEntry {
   return {
     options: [],
     regime: "resnet44",
+    image: CIFAR10,
     normalizedPixels: afterTwoStrides,
     create: (image) => new CifarResNet({ ...image, depth }),
   };
@@ -92,6 +74,7 @@ function wideResnet(depth: number, widen: number): ModelEntry {
   return {
     options: [],
     regime: "wresnet16-4",
+    image: CIFAR10,
     normalizedPixels: afterTwoStrides,
     create: (image) => new CifarResNet({ ...image, depth, widen }),
   };
@@ -123,20 +106,4 @@ export function modelEntry(name: string): ModelEntry {
   if (!entry)
     throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
   return entry;
-}
-
-/** A network without memory yet. @throws UsageError for an unknown name or an option the model does not know */
-export function createModel(name: string, image: ImageFacts, options: ModelOptions = {}): Module {
-  const entry = modelEntry(name);
-  const given = Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined),
-  ) as Defined;
-  for (const option of Object.keys(given) as (keyof ModelOptions)[]) {
-    if (!entry.options.includes(option)) {
-      throw new UsageError(
-        `model ${name}: has no option ${option}; it has ${entry.options.join(", ") || "none"}`,
-      );
-    }
-  }
-  return entry.create(image, given);
 }

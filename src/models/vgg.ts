@@ -52,8 +52,12 @@ export class Vgg extends Module {
     }
     this.features = new Sequential(features);
     this.classifier = new Sequential([
-      ...[new Dropout(0.5), new Linear(8 * width, 8 * width), new GhostBatchNorm(8 * width), new Relu()],
-      ...[new Dropout(0.5), new Linear(8 * width, classes)],
+      new Dropout(0.5),
+      new Linear(8 * width, 8 * width),
+      new GhostBatchNorm(8 * width),
+      new Relu(),
+      new Dropout(0.5),
+      new Linear(8 * width, classes),
     ]);
   }
 

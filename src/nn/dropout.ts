@@ -14,7 +14,10 @@ export class Dropout extends Module {
   }
 
   override get state(): MaskState {
-    return { kind: "mask", place: (layer) => void (this.#layer = layer) };
+    const place = (layer: number) => {
+      this.#layer = layer;
+    };
+    return { kind: "mask", place };
   }
 
   forward(x: Tensor, mode: Mode): Tensor {

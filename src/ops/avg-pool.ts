@@ -12,7 +12,7 @@ import { differentiable } from "./tape.ts";
  * @throws ShapeError when a window is larger than the padded image
  */
 export function avgPool2d(x: Tensor, options: PoolOptions): Tensor {
-  const [N, C, H, W] = dims("avgPool2d: x", x.shape, 4) as [number, number, number, number];
+  const [N, C, H, W] = dims("avgPool2d: x", x.shape, 4);
   const y = empty(x.gpu, [N, C, pooledLength(H, options), pooledLength(W, options)], "f32", "avg pool");
   launchAvgPool({ x, y }, options);
   differentiable("avgPool2d", [x], y, (dy, destination) => {

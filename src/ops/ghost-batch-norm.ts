@@ -2,7 +2,7 @@ import { type Ghosts, launchForward, partialsShape } from "../kernels/ghost-batc
 import { mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
 import { launchBackward, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
-import { dims, expectShape, shapeText } from "../tensor/shape.ts";
+import { dims, expectShape, leadingDims, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { momentsOf } from "./conv2d.ts";
 import { differentiable } from "./tape.ts";
@@ -47,7 +47,7 @@ export function ghostBatchNorm(
 ): Tensor {
   const { ghosts, statistics, firstChannel, eps, relu = false, residual } = options;
   const { gpu } = x;
-  const [N, C] = x.shape as [number, number];
+  const [N, C] = leadingDims("ghostBatchNorm: x", x.shape, 2);
   expectShape("ghostBatchNorm: gamma", gamma.shape, [C]);
   expectShape("ghostBatchNorm: beta", beta.shape, [C]);
   if (residual) expectShape("ghostBatchNorm: residual", residual.shape, x.shape);
@@ -106,7 +106,7 @@ function expectRoom(
   { firstGhost, ghosts }: GhostBatchNormOptions["ghosts"],
   channels: { readonly first: number; readonly count: number },
 ): void {
-  const [rows, columns] = dims("ghostBatchNorm: statistics", statistics.shape, 3) as [number, number, number];
+  const [rows, columns] = dims("ghostBatchNorm: statistics", statistics.shape, 3);
   expectShape("ghostBatchNorm: statistics", statistics.shape, [rows, columns, 2]);
   const last = firstGhost + ghosts;
   if (last > rows) {

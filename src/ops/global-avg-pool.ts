@@ -5,7 +5,7 @@ import { differentiable } from "./tape.ts";
 
 /** y[n,c] = mean of x[n,c,·,·]; [N, C, H, W] to [N, C]. @throws ShapeError unless x has four dimensions */
 export function globalAvgPool(x: Tensor): Tensor {
-  const [N, C] = dims("globalAvgPool: x", x.shape, 4) as [number, number, number, number];
+  const [N, C] = dims("globalAvgPool: x", x.shape, 4);
   const y = empty(x.gpu, [N, C], "f32", "global avg pool");
   launchGlobalAvgPool({ x, y });
   differentiable("globalAvgPool", [x], y, (dy, destination) => {

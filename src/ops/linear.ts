@@ -14,8 +14,8 @@ import { differentiable } from "./tape.ts";
  * @throws ShapeError when the shapes do not fit
  */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
-  const [N, I] = dims("linear: x", x.shape, 2) as [number, number];
-  const [O] = dims("linear: weight", weight.shape, 2) as [number, number];
+  const [N, I] = dims("linear: x", x.shape, 2);
+  const [O] = dims("linear: weight", weight.shape, 2);
   expectShape("linear: weight", weight.shape, [O, I]);
   if (bias) expectShape("linear: bias", bias.shape, [O]);
 

@@ -13,7 +13,7 @@ import { differentiable } from "./tape.ts";
  * @throws ShapeError when a window is larger than the padded image
  */
 export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
-  const [N, C, H, W] = dims("maxPool2d: x", x.shape, 4) as [number, number, number, number];
+  const [N, C, H, W] = dims("maxPool2d: x", x.shape, 4);
   const shape = [N, C, pooledLength(H, options), pooledLength(W, options)];
   const y = empty(x.gpu, shape, "f32", "max pool");
   const indices = empty(x.gpu, shape, "u32", "max pool indices");

@@ -17,7 +17,7 @@ export function softmaxCrossEntropy(
   labels: Tensor,
   weights: SampleWeights,
 ): { dlogits: Tensor; rows: Tensor } {
-  const [N] = dims("softmaxCrossEntropy: logits", logits.shape, 2) as [number, number];
+  const [N] = dims("softmaxCrossEntropy: logits", logits.shape, 2);
   expectShape("softmaxCrossEntropy: labels", labels.shape, [N]);
   const dlogits = empty(logits.gpu, logits.shape, "f32", "dlogits");
   const rows = empty(logits.gpu, [N, 4], "f32", "loss rows");

@@ -1,7 +1,9 @@
 /** From a specification and the facts of its data to network, regime and batches: what needs neither files nor a GPU. */
 import type { ImageDataset } from "../data/dataset.ts";
 import type { StreamedDataset } from "../data/streamed.ts";
-import { createModel, type ImageFacts, modelEntry } from "../models/index.ts";
+import { createModel } from "../models/create-model.ts";
+import { modelEntry } from "../models/index.ts";
+import type { ImageFacts } from "../models/model-entry.ts";
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
 import { formatCount } from "../support/format.ts";

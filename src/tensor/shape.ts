@@ -9,15 +9,27 @@ export function shapeText(shape: readonly number[]): string {
   return `[${shape.join(", ")}]`;
 }
 
+/** `R` lengths. */
+export type Dimensions<R extends number, Found extends number[] = []> = Found["length"] extends R
+  ? Found
+  : Dimensions<R, [...Found, number]>;
+
 /** The lengths of a shape that must have `rank` of them. @throws ShapeError, naming `what` */
-export function dims<R extends number>(
+export function dims<R extends number>(what: string, shape: readonly number[], rank: R): Dimensions<R> {
+  if (shape.length !== rank)
+    throw new ShapeError(`${what}: expected ${rank} dimensions, got ${shapeText(shape)}`);
+  return shape as Dimensions<R>;
+}
+
+/** The first `rank` lengths of a shape that may have more of them. @throws ShapeError, naming `what` */
+export function leadingDims<R extends number>(
   what: string,
   shape: readonly number[],
   rank: R,
-): number[] & { length: R } {
-  if (shape.length !== rank)
-    throw new ShapeError(`${what}: expected ${rank} dimensions, got ${shapeText(shape)}`);
-  return shape as number[] & { length: R };
+): Dimensions<R> {
+  if (shape.length < rank)
+    throw new ShapeError(`${what}: expected ${rank} dimensions or more, got ${shapeText(shape)}`);
+  return shape.slice(0, rank) as Dimensions<R>;
 }
 
 /** @throws ShapeError unless `actual` is `expected`, naming `what` */

@@ -19,8 +19,8 @@ import {
 
 /** output = x · weightᵀ + bias: x [N, I], weight [O, I], bias [O] if there is one. */
 export const checkLinear: OperationCheck = async (gpu, reference) => {
-  const [N, I] = dims("x", reference.shape("x"), 2) as [number, number];
-  const [O] = dims("weight", reference.shape("weight"), 2) as [number, number];
+  const [N, I] = dims("x", reference.shape("x"), 2);
+  const [O] = dims("weight", reference.shape("weight"), 2);
   const terms = { output: I + 1, grad_x: O, grad_weight: N };
   if (!reference.has("bias")) {
     const inputs = await upload(gpu, reference, ["x", "weight"]);

@@ -16,7 +16,7 @@ const LOG_FIELDS = 8;
 
 /** Mean cross-entropy of x [N, K] against labels [N], its gradient, and hits among the first one and five classes. */
 export const checkCrossEntropy: OperationCheck = async (gpu, reference) => {
-  const [N, K] = dims("x", reference.shape("x"), 2) as [number, number];
+  const [N, K] = dims("x", reference.shape("x"), 2);
   const logits = fromArray(gpu, (await reference.floats("x")).data, [N, K]);
   const labels = fromArray(gpu, await reference.integers("labels", K, [N]));
   const log = persistent(gpu, [1, LOG_FIELDS]);

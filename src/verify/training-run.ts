@@ -4,7 +4,9 @@
  * eval_logits (of x.0, after training).
  */
 import type { Gpu } from "../gpu/gpu.ts";
-import { createModel, type ImageFacts, type ModelOptions, modelEntry } from "../models/index.ts";
+import { createModel } from "../models/create-model.ts";
+import { modelEntry } from "../models/index.ts";
+import type { ImageFacts, ModelOptions } from "../models/model-entry.ts";
 import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
 import { pcg4d, STREAMS } from "../support/random.ts";

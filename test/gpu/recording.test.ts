@@ -7,7 +7,7 @@ import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchAdd } from "../../src/kernels/elementwise.ts";
 import { F1 } from "../../src/models/f1.ts";
 import { materialize } from "../../src/nn/model-state.ts";
-import { empty, fromArray, persistent, readFloats } from "../../src/tensor/tensor.ts";
+import { empty, fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { partitionBatch } from "../../src/train/ghosts.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { Trainer } from "../../src/train/trainer.ts";
@@ -50,6 +50,37 @@ test("a replayed step gives the bits of an eager one", async () => {
   }
   expect(results[1]).toEqual(results[0]);
   expect(results[0]![0]!.some((value) => value !== 0)).toBe(true);
+});
+
+describe("what a replay would not repeat is refused inside record()", () => {
+  const x = () => fromArray(gpu, new Float32Array(4));
+  const record4 = (body: () => void) => record(gpu, new Arena(gpu), "test", body);
+
+  test.each([
+    ["write", (view: Tensor) => gpu.write(view, new Float32Array(4))],
+    ["copy", (view: Tensor) => gpu.copy(view, x())],
+    ["read", (view: Tensor) => void gpu.read(view).catch(() => {})],
+  ])("%s", async (what, call) => {
+    const view = x();
+    const other = x();
+    const body = what === "copy" ? () => gpu.copy(view, other) : () => call(view);
+    await expect(record4(body)).rejects.toThrow(
+      new RegExp(`^${what} (to|of) tensor \\[4\\]: not possible inside record`),
+    );
+    expect(gpu.recorder).toBeNull();
+  });
+
+  test("a body that waits", async () => {
+    await expect(record4((async () => {}) as () => void)).rejects.toThrow(/synchronously/);
+  });
+
+  test("writeOnce happens at recording alone", async () => {
+    const view = x();
+    const recording = await record4(() => gpu.writeOnce(view, new Float32Array([1, 2, 3, 4])));
+    gpu.write(view, new Float32Array(4));
+    recording.replay();
+    expect([...(await readFloats(view))]).toEqual([0, 0, 0, 0]);
+  });
 });
 
 test("after the first step nothing is created or allocated, and only log points read", async () => {

@@ -3,7 +3,7 @@
 import { beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
-import { createModel } from "../../src/models/index.ts";
+import { createModel } from "../../src/models/create-model.ts";
 import { type ModelState, materialize } from "../../src/nn/model-state.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, persistent, readFloats } from "../../src/tensor/tensor.ts";

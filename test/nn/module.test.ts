@@ -7,13 +7,45 @@ import { Conv2d } from "../../src/nn/conv2d.ts";
 import { GhostBatchNorm } from "../../src/nn/ghost-batch-norm.ts";
 import { materialize } from "../../src/nn/model-state.ts";
 import { type Mode, Relu, Sequential } from "../../src/nn/module.ts";
+import { relu } from "../../src/ops/relu.ts";
 import { randomData } from "../../src/reference/random-data.ts";
-import { fromArray, persistent, readFloats } from "../../src/tensor/tensor.ts";
+import { fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+});
+
+test("a convolution computes moments only where a norm comes next", () => {
+  const convolution = new Conv2d(3, 8, { kernel: 3, padding: 1 });
+  const norm = new GhostBatchNorm(8);
+  materialize(gpu, new Sequential([convolution, norm]), { seed: 1, maximumGhosts: 1 });
+  const step = persistent(gpu, [8], { usage: "uniform" });
+  const ghosts = { ghostSize: 2, ghosts: 1, total: 2, firstGhost: 0 };
+  const mode = { kind: "train", ghosts, firstSample: 0, step } satisfies Mode;
+  const kernels = (body: (x: Tensor) => Tensor) => {
+    const x = persistent(gpu, [2, 3, 8, 8]);
+    const dispatched = vi.spyOn(gpu, "run");
+    gpu.scope(() => body(x));
+    gpu.flush();
+    const launches = dispatched.mock.calls.map(
+      ([{ file }, { spec }]) => `${file} ${spec?.["MOMENTS"] ?? ""}`,
+    );
+    dispatched.mockRestore();
+    return launches.filter((launch) => /forward|statistics/.test(launch)).join();
+  };
+  expect(kernels((x) => convolution.forward(x))).toMatch(/^conv2d\/forward\S* false$/);
+  expect(kernels((x) => relu(convolution.forward(x)))).toMatch(/^conv2d\/forward\S* false$/);
+  expect(kernels((x) => norm.forward(convolution.forward(x), mode))).toMatch(
+    /^conv2d\/forward\S* true,[^,]*merge/,
+  );
+  const other = (x: Tensor) => {
+    const y = convolution.forward(x);
+    relu(x); // something else first: the convolution cannot wait any longer
+    return norm.forward(y, mode);
+  };
+  expect(kernels(other)).toMatch(/^conv2d\/forward\S* false,ghost-batch-norm\/statistics(-narrow)?\.wgsl/);
 });
 
 test.each([

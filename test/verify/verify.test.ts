@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
-import { createModel } from "../../src/models/index.ts";
+import { createModel } from "../../src/models/create-model.ts";
 import { passes, worstOf } from "../../src/verify/compare.ts";
 import { openReferenceFile } from "../../src/verify/reference-file.ts";
 import { RunExecution } from "../../src/verify/run-execution.ts";

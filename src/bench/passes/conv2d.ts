@@ -14,7 +14,8 @@ import {
   conv2dWeightGradient,
 } from "../../reference/conv2d.ts";
 import { ghostStatistics } from "../../reference/ghost-batch-norm.ts";
-import { fromArray, slice } from "../../tensor/tensor.ts";
+import { dims } from "../../tensor/shape.ts";
+import { empty, fromArray, slice } from "../../tensor/tensor.ts";
 import { numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
 
 /** Samples of a ghost, where there are so many. */
@@ -62,7 +63,7 @@ export const conv2dPasses: readonly Pass[] = [
     cost,
     prepare: (gpu, size) => {
       const { host, shapes, x, weight, options } = setUp(gpu, size);
-      const [N, K, P, Q] = shapes.y as [number, number, number, number];
+      const [N, K, P, Q] = dims("y", shapes.y, 4);
       const outputs = N * K * P * Q;
       const ghosts = Math.max(1, Math.floor(N / GHOST));
       const place = { ghosts: { ghostSize: GHOST, ghosts, total: N }, firstChannel: 0 };
@@ -126,7 +127,7 @@ export const conv2dPasses: readonly Pass[] = [
         launch: () => {
           // How many partial sums there are depends on the variant that launches.
           const { elements } = gradWeightPartials(gpu, shapes.x, shapes.weight, options);
-          const partials = poisoned(gpu, [elements], "partials");
+          const partials = empty(gpu, [elements], "f32", "partials");
           launchConv2dGradWeight({ x, dy, partials, dweight }, options);
         },
         outputs: [summed("dweight", dweight, pixels, () => conv2dWeightGradient(host, size))],

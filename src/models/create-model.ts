@@ -1,0 +1,20 @@
+import type { Module } from "../nn/module.ts";
+import { UsageError } from "../support/errors.ts";
+import { modelEntry } from "./index.ts";
+import type { GivenOptions, ImageFacts, ModelOptions } from "./model-entry.ts";
+
+/** A network without memory yet. @throws UsageError for an unknown name or an option the model does not know */
+export function createModel(name: string, image: ImageFacts, options: ModelOptions = {}): Module {
+  const entry = modelEntry(name);
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as GivenOptions;
+  for (const option of Object.keys(given) as (keyof ModelOptions)[]) {
+    if (!entry.options.includes(option)) {
+      throw new UsageError(
+        `model ${name}: has no option ${option}; it has ${entry.options.join(", ") || "none"}`,
+      );
+    }
+  }
+  return entry.create(image, given);
+}
