@@ -4,16 +4,9 @@
  * (see recording.ts) it becomes an entry of the step that is replayed later.
  */
 import { env } from "../support/env.ts";
-import { type CapacityError, DeviceError, messageOf } from "../support/errors.ts";
+import { type CapacityError, DeviceError } from "../support/errors.ts";
 import type { AdapterFacts } from "./adapter.ts";
-import {
-  type Command,
-  encodeCommands,
-  type PreparedCommand,
-  type Recorder,
-  requireGrid,
-  type Timestamps,
-} from "./command.ts";
+import { type Command, type PreparedCommand, type Recorder, requireGrid, type Timestamps } from "./command.ts";
 import { ConstantBuffers } from "./constant-buffers.ts";
 import { DeviceFailures } from "./failures.ts";
 import type { AnyLaunch, Kernel, Launch } from "./kernel.ts";
@@ -21,6 +14,7 @@ import { DeviceMemory } from "./memory.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { ShaderSource } from "./shader.ts";
 import type { BufferView, Storage } from "./storage.ts";
+import { submitCommands } from "./submit.ts";
 import { copyView, readView, writeView } from "./transfer.ts";
 import { runnableVariants, type Variant } from "./variant.ts";
 
@@ -159,7 +153,7 @@ export class Gpu {
   submit(commands: readonly PreparedCommand[], label: string, timestamps: Timestamps | null = null): void {
     this.#requireOpen();
     this.flush();
-    this.#encodeAndSubmit(commands, label, timestamps);
+    submitCommands(this, commands, label, timestamps);
   }
 
   /** Submits what was dispatched eagerly and not yet sent; while a step is recorded, adds to it what was held back. */
@@ -168,32 +162,7 @@ export class Gpu {
     if (this.#batch.length === 0) return;
     const batch = this.#batch;
     this.#batch = [];
-    this.#encodeAndSubmit(batch, "eager");
-  }
-
-  #encodeAndSubmit(
-    commands: readonly PreparedCommand[],
-    label: string,
-    timestamps: Timestamps | null = null,
-  ): void {
-    if (env.debugLevel() >= 5) {
-      for (const [index, command] of commands.entries()) this.#submitAlone(command, index, timestamps);
-      return;
-    }
-    this.failures.lastKernel = commands.at(-1)?.file ?? this.failures.lastKernel;
-    this.device.queue.submit([encodeCommands(this.device, commands, label, timestamps)]);
-  }
-
-  /** One of several commands, with an error scope of its own: what is wrong with it is told with its name. */
-  #submitAlone(command: PreparedCommand, index: number, timestamps: Timestamps | null): void {
-    const { file } = command;
-    this.failures.lastKernel = file;
-    const own = timestamps && { ...timestamps, first: timestamps.first + 2 * index };
-    this.failures.scope(
-      "validation",
-      () => this.device.queue.submit([encodeCommands(this.device, [command], file, own)]),
-      (error) => `${file}: ${messageOf(error.message)}`,
-    );
+    submitCommands(this, batch, "eager");
   }
 
   /**
