@@ -6,7 +6,13 @@
 import { env } from "../support/env.ts";
 import { type CapacityError, DeviceError } from "../support/errors.ts";
 import type { AdapterFacts } from "./adapter.ts";
-import { type Command, type PreparedCommand, type Recorder, requireGrid, type Timestamps } from "./command.ts";
+import {
+  type Command,
+  type PreparedCommand,
+  type Recorder,
+  requireGrid,
+  type Timestamps,
+} from "./command.ts";
 import { ConstantBuffers } from "./constant-buffers.ts";
 import { DeviceFailures } from "./failures.ts";
 import type { AnyLaunch, Kernel, Launch } from "./kernel.ts";
