@@ -5,19 +5,27 @@
 //
 // where terms outside x, and those whose division is not exact, are 0. The second is grad-input: x is dy, y is dx, and
 // C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to what y holds.
-// MOMENTS also leaves mean and Σ (y − mean)² of each channel over each tile, [N, tiles of an image, K] of such pairs, behind y, from
-// the next multiple of 64 numbers on: P·Q is then a multiple of a tile's pixels.
-// A workgroup computes TM·THREADS_M channels × TN·THREADS_N pixels. A step is TAPS taps of one row of the filter for DEPTH
-// channels: such weights lie side by side in memory, so that 32 lanes read about 4 lines of 128 bytes where one tap at a time
-// would be 10, and lanes along k 32. Steps run over rows of the filter, then its columns, then channels; while one is summed
-// the next is under way from memory.
+// examples/conv2d-direct.wgsl computes the forward formula in 20 plain lines. conv2d/forward-patch is faster where it can be used;
+// this kernel does every filter and stride.
+//
+// Seen as a matrix product, weight is a matrix of K × (c, r, s), x one of (c, r, s) × (n, p, q), and their product is y. The second
+// matrix is never written out: its numbers are looked up in x when they are needed. A workgroup computes a tile of y, TM·THREADS_M
+// channels × TN·THREADS_N pixels, and each of its threads TM × TN of it. It goes over the sum in steps of DEPTH channels × TAPS taps of
+// one row of the filter:
+//   1. fetch: each thread its share of both matrices' terms, from memory into registers;
+//   2. store: into workgroup memory, where all threads see them;
+//   3. multiply, while the next step is under way from memory.
+// Then it writes its tile, and with MOMENTS leaves mean and Σ (y − mean)² of each channel over it as well, [N, tiles of an image, K] of
+// such pairs, behind y, from the next multiple of 64 numbers on: P·Q is then a multiple of a tile's pixels.
+// Weights of a step lie side by side in memory, so that 32 lanes read about 4 lines of 128 bytes where one tap at a time
+// would be 10, and lanes along k 32. Steps run over rows of the filter, then its columns, then channels: every y is one sum in that order
+// whatever the tile and DEPTH, so tiles of other sizes give the same result.
 // TRANSPOSED pixels are taken by their remainder (p mod STRIDE, q mod STRIDE): all of one tile use the same taps,
 // and with TAPS 1 no step multiplies by the zeros between.
-// Every y is one sum in that order whatever the tile and DEPTH, so tiles of other sizes give the same result.
 // Dispatch: (ceil(K / tile channels) · remainders, a, b) with a·b ≥ ceil(pixels of a remainder / tile pixels).
-// @products TM * TN * DEPTH * TAPS
 
 // @import lib/loop.wgsl
+// @import lib/conv2d-moments.wgsl
 
 override C: u32;
 override H: u32;
@@ -49,12 +57,16 @@ const QUADS_M = TILE_M / 4u;  // vec4 of a term in workgroup memory: channels q,
 const QUADS_N = TILE_N / 4u;  // pixels likewise, THREADS_N apart: neighbours in memory are neighbouring lanes'
 const GROUPS_M = TM / 4u;
 const GROUPS_N = TN / 4u;
-const A_LOADS = (TERMS * QUADS_M + THREADS - 1u) / THREADS;
-const B_LOADS = (TERMS * QUADS_N + THREADS - 1u) / THREADS;
+const IMAGES = 1u;            // of a tile, for lib/conv2d-moments
+const PIECES = GROUPS_N;      // vec4 of pixels of a thread, likewise
+const WEIGHT_LOADS = (TERMS * QUADS_M + THREADS - 1u) / THREADS;  // of a thread and step, four numbers each
+const X_LOADS = (TERMS * QUADS_N + THREADS - 1u) / THREADS;
+const ALL_WEIGHTS = TERMS * QUADS_M % THREADS == 0u;  // whether all threads fetch as many
+const ALL_X = TERMS * QUADS_N % THREADS == 0u;
 const_assert THREADS % QUADS_N == 0u;
 // 8 lanes along terms, or along TAPS and then quads, write to different banks where TAPS is odd and 8 divides QUADS_M: an odd
 // number squared is 1 mod 8.
-const A_STRIDE = QUADS_M + TAPS / 2u * 2u + 1u;
+const WEIGHT_STRIDE = QUADS_M + TAPS / 2u * 2u + 1u;
 // Each 32 threads make a patch of up to 4 × 8, whose reads of both tiles are short and shared.
 const PATCH_M = min(THREADS_M, 4u);
 const PATCH_N = min(THREADS_N, 32u / PATCH_M);
@@ -62,17 +74,27 @@ const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> weight: array<f32>;   // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
-// N; TERMS, and for other kernels with these bindings R, S and C, once more as bounds of loops that are not to be unrolled.
-struct Params { images: u32, terms: u32, filter_rows: u32, filter_columns: u32, channels: u32 }
+// N, and as bounds of loops in other kernels with these bindings R, S and C once more.
+struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u32 }
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> a_tile: array<vec4f, TERMS * A_STRIDE>;
-// Behind the sums, with MOMENTS, the threads' shares of their channels: [QUADS_M, THREADS_N].
-var<workgroup> b_tile: array<vec4f, max(TERMS * QUADS_N, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
-var<workgroup> means: array<f32, TILE_M>;
+// Behind the sums, with MOMENTS, the threads' shares of their channels.
+var<workgroup> weight_tile: array<vec4f, max(TERMS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
+var<workgroup> x_tile: array<vec4f, TERMS * QUADS_N>;
 
 // Outputs of one remainder along rows or columns: the first one, how many; of their taps the first one, how many.
 struct Lattice { first: u32, count: u32, tap: u32, taps: u32 }
+
+// The step that is fetched: first row and column of the filter, counted in taps, and first channel of x.
+struct Step { row: u32, column: u32, c0: u32 }
+
+// Of the four pixels that a thread fetches for all: row and column of x at the first tap, and the place of that in x. Below zero they wrap
+// around, and so are not below H and W.
+struct Pixels { rows: array<u32, 4>, columns: array<u32, 4>, places: array<u32, 4> }
+
+alias WeightShare = array<vec4f, WEIGHT_LOADS>;
+alias XShare = array<vec4f, X_LOADS>;
+alias Sums = array<vec4f, TM * GROUPS_N>;
 
 const FAR_OUTSIDE = 0x40000000u;
 
@@ -88,92 +110,31 @@ fn main(
   let stride = select(1u, STRIDE, TRANSPOSED);
   let rows = lattice(remainder / stride, P, R);
   let columns = lattice(remainder % stride, Q, S);
-  let per_image = rows.count * columns.count;
-  let pixels = params.images * per_image;
+  let pixels = params.images * rows.count * columns.count;
   let pixel0 = (wg.z * grid.y + wg.y) * TILE_N;
-
-  // Of the four pixels that this thread fetches for all: row and column of x at the first tap, and the place of that in x. Below
-  // zero they wrap around, and so are not below H and W.
-  var own_row = array<u32, 4>();
-  var own_column = array<u32, 4>();
-  var own_place = array<u32, 4>();
-  for (var v = 0u; v < 4u; v++) {
-    let slot = lane % QUADS_N;
-    let pixel = pixel0 + slot % THREADS_N + (4u * (slot / THREADS_N) + v) * THREADS_N;
-    let within = pixel % max(per_image, 1u);
-    own_row[v] = first_source(rows, within / max(columns.count, 1u));
-    own_column[v] = first_source(columns, within % max(columns.count, 1u));
-    own_place[v] = pixel / max(per_image, 1u) * C * H * W + own_row[v] * W + own_column[v];
-    if (pixel >= pixels) { own_row[v] = FAR_OUTSIDE; }
-  }
-
-  var sum = array<vec4f, TM * GROUPS_N>();
   let n = lane % PATCH_N + lane / (PATCH_M * PATCH_N) % (THREADS_N / PATCH_N) * PATCH_N;
   let m = lane / PATCH_N % PATCH_M + lane / (PATCH_M * THREADS_N) * PATCH_M;
-  let onward = select(1u, 0xffffffffu, TRANSPOSED);  // from tap to tap in x
-  var a = array<vec4f, A_LOADS>();
-  var b = array<vec4f, B_LOADS>();
-  var row = 0u;  // of the step that is fetched, counted in taps
+
+  var own = Pixels();
+  plan(pixel0, rows, columns, lane, &own);
+  var weight_share = WeightShare();
+  var x_share = XShare();
+  var sum = Sums();
+  var row = 0u;  // of the step that is fetched
   var column = 0u;
   var c0 = 0u;
   var fetches = rows.taps > 0u && columns.taps > 0u;
-  // One trip more than steps: a trip fetches its own terms and sums those that the trip before it fetched.
+  // One trip more than steps: a trip fetches its own terms and multiplies those that the trip before it fetched.
   for (var trip = 0; trip < FOREVER; trip++) {
     if (fetches) {
-      for (var i = 0u; i < A_LOADS; i++) {
-        let item = lane + i * THREADS;
-        let c = c0 + channel_of(item);
-        let s = column + item % TAPS;
-        let k = k0 + quad_of(item);
-        let filter_at = select(k * C + c, c * K + k, TRANSPOSED) * R + rows.tap + row * stride;
-        let at = filter_at * S + columns.tap + s * stride;
-        let apart = QUADS_M * R * S * select(C, 1u, TRANSPOSED);
-        for (var v = 0u; v < 4u; v++) {
-          let is_there = c < C && s < columns.taps && k + v * QUADS_M < K;
-          a[i][v] = select(0.0, weight[select(0u, at + v * apart, is_there)], is_there);
-        }
-      }
-      for (var i = 0u; i < B_LOADS; i++) {
-        let term = lane / QUADS_N + i * (THREADS / QUADS_N);
-        let c = c0 + term / TAPS;
-        let s = column + term % TAPS;
-        let offset = c * H * W + onward * (row * W + s);
-        for (var v = 0u; v < 4u; v++) {
-          let inside = own_row[v] + onward * row < H && own_column[v] + onward * s < W;
-          let is_there = inside && c < C && s < columns.taps;
-          b[i][v] = select(0.0, x[select(0u, own_place[v] + offset, is_there)], is_there);
-        }
-      }
+      let step = Step(row, column, c0);
+      fetch_weights(step, k0, rows, columns, lane, &weight_share);
+      fetch_x(step, columns, lane, &own, &x_share);
     }
-    if (trip > 0) {
-      for (var d0 = 0u; d0 < params.terms; d0 += UNROLL) {
-        for (var u = 0u; u < UNROLL; u++) {
-          let d = d0 + u;
-          var right = array<vec4f, GROUPS_N>();
-          for (var h = 0u; h < GROUPS_N; h++) { right[h] = b_tile[d * QUADS_N + h * THREADS_N + n]; }
-          for (var g = 0u; g < GROUPS_M; g++) {
-            let left = a_tile[d * A_STRIDE + m * GROUPS_M + g];
-            for (var v = 0u; v < 4u; v++) {
-              for (var h = 0u; h < GROUPS_N; h++) {
-                let i = (4u * g + v) * GROUPS_N + h;
-                sum[i] = fma(vec4f(left[v]), right[h], sum[i]);
-              }
-            }
-          }
-        }
-      }
-    }
+    if (trip > 0) { multiply(m, n, &sum); }
     workgroupBarrier();  // the tiles of the step before have been read by all
     if (!fetches) { break; }
-    for (var i = 0u; i < A_LOADS; i++) {
-      let item = lane + i * THREADS;
-      if (item < TERMS * QUADS_M) {
-        a_tile[(channel_of(item) * TAPS + item % TAPS) * A_STRIDE + quad_of(item)] = a[i];
-      }
-    }
-    for (var i = 0u; i < B_LOADS; i++) {
-      if (lane + i * THREADS < TERMS * QUADS_N) { b_tile[lane + i * THREADS] = b[i]; }
-    }
+    store(lane, &weight_share, &x_share);
     workgroupBarrier();
     c0 += DEPTH;
     if (c0 >= C) {
@@ -187,9 +148,132 @@ fn main(
     }
   }
 
+  write(k0, pixel0, rows, columns, m, n, &sum);
+  if (MOMENTS) {
+    moments(&sum, m, n, lane);
+    let start = (params.images * K * P * Q + 63u) / 64u * 64u;
+    let at = start + 2u * (pixel0 / TILE_N * K + k0 + lane);
+    if (lane < TILE_M && k0 + lane < K && pixel0 < pixels) {
+      y[at] = tile_mean(lane);
+      y[at + 1u] = tile_squares(lane);
+    }
+  }
+}
+
+fn plan(pixel0: u32, rows: Lattice, columns: Lattice, lane: u32, own: ptr<function, Pixels>) {
+  let per_image = rows.count * columns.count;
+  let slot = lane % QUADS_N;
+  // Row and column of x that the first output of a lattice meets with its first tap; the division is exact.
+  let first_row = select(0u - PADDING, (rows.first + PADDING - rows.tap) / STRIDE, TRANSPOSED);
+  let first_column = select(0u - PADDING, (columns.first + PADDING - columns.tap) / STRIDE, TRANSPOSED);
+  let apart = select(STRIDE, 1u, TRANSPOSED);
+  for (var v = 0u; v < 4u; v++) {
+    let pixel = pixel0 + slot % THREADS_N + (4u * (slot / THREADS_N) + v) * THREADS_N;
+    let within = pixel % max(per_image, 1u);
+    let row = first_row + within / max(columns.count, 1u) * apart;
+    let column = first_column + within % max(columns.count, 1u) * apart;
+    (*own).rows[v] = select(FAR_OUTSIDE, row, pixel < params.images * per_image);
+    (*own).columns[v] = column;
+    (*own).places[v] = pixel / max(per_image, 1u) * C * H * W + row * W + column;
+  }
+}
+
+// Step 1 of the weights. Lanes lie along the weights as they stand in memory, [k, c, s] or TRANSPOSED [c, k, s]. Here and below,
+// tests that cannot fail, since sizes are multiples of the tile's, are dropped by the compiler; & makes no branch, && would.
+fn fetch_weights(step: Step, k0: u32, rows: Lattice, columns: Lattice, lane: u32, share: ptr<function, WeightShare>) {
+  let stride = select(1u, STRIDE, TRANSPOSED);
+  let apart = QUADS_M * R * S * select(C, 1u, TRANSPOSED);
+  for (var i = 0u; i < WEIGHT_LOADS; i++) {
+    let item = lane + i * THREADS;
+    let c = step.c0 + select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED);
+    let s = step.column + item % TAPS;
+    let k = k0 + select(item / TERMS, item / TAPS % QUADS_M, TRANSPOSED);
+    let filter_at = select(k * C + c, c * K + k, TRANSPOSED) * R + rows.tap + step.row * stride;
+    let at = filter_at * S + columns.tap + s * stride;
+    let is_term = ((C % DEPTH == 0u && ALL_WEIGHTS) || c < C) & (S % TAPS == 0u || s < columns.taps);
+    var four = vec4f();
+    for (var v = 0u; v < 4u; v++) {
+      let is_there = is_term & ((K % TILE_M == 0u && ALL_WEIGHTS) || k + v * QUADS_M < K);
+      four[v] = select(0.0, weight[select(0u, at + v * apart, is_there)], is_there);
+    }
+    (*share)[i] = four;
+  }
+}
+
+// Step 1 of x.
+fn fetch_x(step: Step, columns: Lattice, lane: u32, own: ptr<function, Pixels>, share: ptr<function, XShare>) {
+  let onward = select(1u, 0xffffffffu, TRANSPOSED);  // from tap to tap in x
+  for (var i = 0u; i < X_LOADS; i++) {
+    let term = lane / QUADS_N + i * (THREADS / QUADS_N);
+    let c = step.c0 + term / TAPS;
+    let s = step.column + term % TAPS;
+    let offset = c * H * W + onward * (step.row * W + s);
+    let is_term = ((C % DEPTH == 0u && ALL_X) || c < C) & (S % TAPS == 0u || s < columns.taps);
+    var four = vec4f();
+    for (var v = 0u; v < 4u; v++) {
+      let inside = ((*own).rows[v] + onward * step.row < H) & ((*own).columns[v] + onward * s < W);
+      let is_there = is_term & inside;
+      four[v] = select(0.0, x[select(0u, (*own).places[v] + offset, is_there)], is_there);
+    }
+    (*share)[i] = four;
+  }
+}
+
+// Step 2. An item of weights is that of fetch_weights; in workgroup memory both tiles have their terms outermost.
+fn store(lane: u32, weight_share: ptr<function, WeightShare>, x_share: ptr<function, XShare>) {
+  for (var i = 0u; i < WEIGHT_LOADS; i++) {
+    let item = lane + i * THREADS;
+    if (item < TERMS * QUADS_M) {
+      let d = select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED);
+      let quad = select(item / TERMS, item / TAPS % QUADS_M, TRANSPOSED);
+      let at = (d * TAPS + item % TAPS) * WEIGHT_STRIDE + quad;
+      weight_tile[min(at, TERMS * WEIGHT_STRIDE - 1u)] = (*weight_share)[i];
+    }
+  }
+  for (var i = 0u; i < X_LOADS; i++) {
+    let item = lane + i * THREADS;
+    if (item < TERMS * QUADS_N) { x_tile[min(item, TERMS * QUADS_N - 1u)] = (*x_share)[i]; }
+  }
+}
+
+// Step 3: adds TERMS products to each of the thread's sums. min() tells the compiler that reads stay inside the tiles, so that
+// it need not test each.
+fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
+  let own_m = GROUPS_M * min(m, THREADS_M - 1u);
+  let own_n = min(n, THREADS_N - 1u);
+  for (var d0 = 0u; d0 < TERMS / UNROLL; d0++) {
+    var right = array<array<vec4f, GROUPS_N>, UNROLL>();
+    for (var u = 0u; u < UNROLL; u++) {
+      let d = d0 * UNROLL + u;
+      for (var h = 0u; h < GROUPS_N; h++) { right[u][h] = x_tile[d * QUADS_N + h * THREADS_N + own_n]; }
+      for (var g = 0u; g < GROUPS_M; g++) {
+        let left = weight_tile[d * WEIGHT_STRIDE + own_m + g];
+        for (var v = 0u; v < 4u; v++) {
+          for (var h = 0u; h < GROUPS_N; h++) {
+            let i = (4u * g + v) * GROUPS_N + h;
+            (*sum)[i] = fma(vec4f(left[v]), right[u][h], (*sum)[i]);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The thread's sums into y.
+fn write(
+  k0: u32,
+  pixel0: u32,
+  rows: Lattice,
+  columns: Lattice,
+  m: u32,
+  n: u32,
+  sum: ptr<function, Sums>,
+) {
+  let stride = select(1u, STRIDE, TRANSPOSED);
+  let per_image = rows.count * columns.count;
   for (var j = 0u; j < TN; j++) {
     let pixel = pixel0 + n + j * THREADS_N;
-    if (pixel < pixels) {
+    if (pixel < params.images * per_image) {
       let within = pixel % per_image;
       let p = rows.first + within / columns.count * stride;
       let q = columns.first + within % columns.count * stride;
@@ -197,71 +281,12 @@ fn main(
         let k = k0 + i % 4u * QUADS_M + m * GROUPS_M + i / 4u;
         if (k < K) {
           let at = ((pixel / per_image * K + k) * P + p) * Q + q;
-          let value = sum[i * GROUPS_N + j / 4u][j % 4u];
+          let value = (*sum)[i * GROUPS_N + j / 4u][j % 4u];
           if (ACCUMULATE) { y[at] += value; } else { y[at] = value; }
         }
       }
     }
   }
-
-  if (MOMENTS) {
-    // Each thread's share of its channels, then one thread for a channel, in order; the second pass is around the mean. Sums are
-    // around the first value, so that nothing is lost where |mean| is much larger than the deviation.
-    let channel = k0 + lane;
-    let is_there = lane < TILE_M && channel < K && pixel0 < pixels;
-    let start = (params.images * K * P * Q + 63u) / 64u * 64u;
-    let at = start + 2u * (pixel0 / TILE_N * K + channel);
-    for (var g = 0u; g < GROUPS_M; g++) {
-      var totals = vec4f();
-      for (var v = 0u; v < 4u; v++) {
-        for (var h = 0u; h < GROUPS_N; h++) { totals[v] += dot(sum[(4u * g + v) * GROUPS_N + h], vec4f(1.0)); }
-      }
-      b_tile[(m * GROUPS_M + g) * THREADS_N + n] = totals / f32(TN);
-    }
-    workgroupBarrier();
-    if (lane < TILE_M) {
-      let first = share(lane, 0u);
-      means[lane] = first + share_sum(lane, first) / f32(THREADS_N);
-    }
-    workgroupBarrier();
-    for (var g = 0u; g < GROUPS_M; g++) {
-      var squares = vec4f();
-      for (var v = 0u; v < 4u; v++) {
-        let mean = means[v * QUADS_M + m * GROUPS_M + g];
-        for (var h = 0u; h < GROUPS_N; h++) {
-          let difference = sum[(4u * g + v) * GROUPS_N + h] - mean;
-          squares[v] += dot(difference, difference);
-        }
-      }
-      b_tile[(m * GROUPS_M + g) * THREADS_N + n] = squares;
-    }
-    workgroupBarrier();
-    if (is_there) {
-      y[at] = means[lane];
-      y[at + 1u] = share_sum(lane, 0.0);
-    }
-  }
-}
-
-// What thread i of its row has left of a channel of the tile.
-fn share(channel: u32, i: u32) -> f32 { return b_tile[channel % QUADS_M * THREADS_N + i][channel / QUADS_M]; }
-
-fn share_sum(channel: u32, shift: f32) -> f32 {
-  var total = 0.0;
-  for (var i = 0u; i < THREADS_N; i++) { total += share(channel, i) - shift; }
-  return total;
-}
-
-// Quad of channels, and channel of x, of an item of a_tile, whose tap is item % TAPS: lanes lie along the weights as they stand in
-// memory, [k, c, s] or TRANSPOSED [c, k, s].
-fn quad_of(item: u32) -> u32 {
-  if (TRANSPOSED) { return item / TAPS % QUADS_M; }
-  return item / TERMS;
-}
-
-fn channel_of(item: u32) -> u32 {
-  if (TRANSPOSED) { return item / (TAPS * QUADS_M); }
-  return item / TAPS % DEPTH;
 }
 
 fn lattice(remainder: u32, size: u32, filter_size: u32) -> Lattice {
@@ -273,10 +298,4 @@ fn lattice(remainder: u32, size: u32, filter_size: u32) -> Lattice {
 // How many numbers below `size` there are in first, first + STRIDE, …
 fn counted(first: u32, size: u32) -> u32 {
   return select(0u, (size - first + STRIDE - 1u) / STRIDE, first < size);
-}
-
-// Row (or column) of x that the i-th output of a lattice meets with its first tap: the division is exact.
-fn first_source(along: Lattice, i: u32) -> u32 {
-  if (TRANSPOSED) { return i + (along.first + PADDING - along.tap) / STRIDE; }
-  return i * STRIDE - PADDING;
 }

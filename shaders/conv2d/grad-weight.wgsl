@@ -3,9 +3,13 @@
 //   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
 //
 // over the i-th run of `pixels_per_split` of the N·P·Q output pixels (n, p, q); x outside its border is 0.
-// reduce/sum-rows adds the runs up in order, so the result has the same bits every time.
-// A workgroup computes TM·THREADS_M output channels × TN·THREADS_N of the C·R·S weights of each, DEPTH pixels a step; while
-// one step is summed the next is under way from memory.
+// reduce/sum-rows adds the runs up in order, so the result has the same bits every time. conv2d/grad-weight-patch is faster where it can be
+// used; this kernel does every filter and stride.
+// Seen as a matrix product, dy is a matrix of K × pixels, x one of pixels × (c, r, s) whose numbers are looked up when they are needed.
+// A workgroup computes TM·THREADS_M output channels × TN·THREADS_N of the C·R·S weights of each, and goes over its run DEPTH pixels a step:
+//   1. fetch: each thread one pixel's share of both, from memory into registers;
+//   2. store: into workgroup memory, where all threads see them;
+//   3. multiply, while the next step is under way from memory.
 // Dispatch: (ceil(K / tile channels), ceil(C·R·S / tile weights), splits).
 // @products TM * TN * DEPTH
 
@@ -34,12 +38,12 @@ const QUADS = TM * THREADS_M / 4u;  // output channels of a tile, four at a time
 const TILE_N = TN * THREADS_N;
 const QUADS_N = TILE_N / 4u;        // weights likewise, the four THREADS_N apart
 const GROUPS_N = TN / 4u;
-const A_LOADS = (DEPTH * QUADS + THREADS - 1u) / THREADS;
-const B_LOADS = DEPTH * QUADS_N / THREADS;
+const DY_LOADS = (DEPTH * QUADS + THREADS - 1u) / THREADS;
+const X_LOADS = DEPTH * QUADS_N / THREADS;
 const_assert DEPTH * QUADS_N % THREADS == 0u && THREADS % DEPTH == 0u;
 // Odd, so that the lanes of a store, which lie along the pixels, meet different banks.
-const A_STRIDE = QUADS + 1u;
-const B_STRIDE = QUADS_N + 1u;
+const DY_STRIDE = QUADS + 1u;
+const X_STRIDE = QUADS_N + 1u;
 const_assert QUADS % 2u == 0u && QUADS_N % 2u == 0u;
 // Each 32 threads make a patch of up to 4 × 8, whose reads of both tiles are short and shared.
 const PATCH_M = min(THREADS_M, 4u);
@@ -48,11 +52,19 @@ const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 @group(0) @binding(0) var<storage, read> x: array<f32>;               // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> dy: array<f32>;              // [N, K, P, Q]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
-struct Params { pixels: u32, pixels_per_split: u32, depth: u32 }      // N·P·Q; DEPTH once more, as a loop bound
+struct Params { pixels: u32, pixels_per_split: u32 }                  // N·P·Q; of a run
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> a_tile: array<vec4f, DEPTH * A_STRIDE>;
-var<workgroup> b_tile: array<vec4f, DEPTH * B_STRIDE>;
+var<workgroup> dy_tile: array<vec4f, DEPTH * DY_STRIDE>;
+var<workgroup> x_tile: array<vec4f, DEPTH * X_STRIDE>;
+
+// Of the weights whose x a thread fetches: c·H·W + r·W + s, and r·2¹⁶ + s, in one number to save registers; a weight past the last is far
+// outside x.
+struct Weights { places: array<u32, 4u * X_LOADS>, taps: array<u32, 4u * X_LOADS> }
+
+alias DyShare = array<vec4f, DY_LOADS>;
+alias XShare = array<vec4f, X_LOADS>;
+alias Sums = array<vec4f, TM * GROUPS_N>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -61,76 +73,21 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let n = lane % PATCH_N + lane / (PATCH_M * PATCH_N) % (THREADS_N / PATCH_N) * PATCH_N;
   let m = lane / PATCH_N % PATCH_M + lane / (PATCH_M * THREADS_N) * PATCH_M;
 
-  // What this thread fetches for all: one pixel of each step, at these weights' places.
-  let own_pixel = lane % DEPTH;
-  var place = array<u32, B_LOADS * 4u>();  // c·H·W + r·W + s
-  var tap = array<u32, B_LOADS * 4u>();    // r·2¹⁶ + s, in one number to save registers; a weight past the last is far outside x
-  for (var i = 0u; i < B_LOADS; i++) {
-    let slot = (lane + i * THREADS) / DEPTH;
-    for (var v = 0u; v < 4u; v++) {
-      let at = weight0 + slot % THREADS_N + (4u * (slot / THREADS_N) + v) * THREADS_N;
-      let r = at / S % R;
-      let s = at % S;
-      place[4u * i + v] = at / (R * S) * H * W + r * W + s;
-      tap[4u * i + v] = select(0x40004000u, (r << 16u) + s, at < C * R * S);
-    }
-  }
-
-  var sum = array<vec4f, TM * GROUPS_N>();
-  var a = array<vec4f, A_LOADS>();
-  var b = array<vec4f, B_LOADS>();
+  var weights = Weights();
+  plan(weight0, lane, &weights);
+  var dy_share = DyShare();
+  var x_share = XShare();
+  var sum = Sums();
   var first = wg.z * params.pixels_per_split;
   let end = min(params.pixels, (wg.z + 1u) * params.pixels_per_split);
-  // One trip more than steps: a trip fetches its own pixels and sums those that the trip before it fetched.
+  // One trip more than steps: a trip fetches its own pixels and multiplies those that the trip before it fetched.
   for (var trip = 0; trip < FOREVER; trip++) {
-    if (first < end) {
-      let pixel = first + own_pixel;
-      let image = pixel / (P * Q);
-      let p = pixel / Q % P;
-      let q = pixel % Q;
-      for (var i = 0u; i < A_LOADS; i++) {
-        let k = k0 + (lane + i * THREADS) / DEPTH * 4u;
-        let at = (image * K + k) * P * Q + p * Q + q;
-        for (var v = 0u; v < 4u; v++) {
-          let is_there = pixel < end && k + v < K;
-          a[i][v] = select(0.0, dy[select(0u, at + v * P * Q, is_there)], is_there);
-        }
-      }
-      let top = p * STRIDE - PADDING;  // below zero these wrap around, and so are not below H and W
-      let left = q * STRIDE - PADDING;
-      let corner = image * C * H * W + top * W + left;
-      for (var i = 0u; i < B_LOADS; i++) {
-        for (var v = 0u; v < 4u; v++) {
-          let is_there = pixel < end && top + (tap[4u * i + v] >> 16u) < H && left + (tap[4u * i + v] & 0xffffu) < W;
-          b[i][v] = select(0.0, x[select(0u, corner + place[4u * i + v], is_there)], is_there);
-        }
-      }
-    }
-    if (trip > 0) {
-      for (var d0 = 0u; d0 < params.depth; d0 += UNROLL) {
-        for (var u = 0u; u < UNROLL; u++) {
-          let d = d0 + u;
-          var right = array<vec4f, GROUPS_N>();
-          for (var h = 0u; h < GROUPS_N; h++) { right[h] = b_tile[d * B_STRIDE + h * THREADS_N + n]; }
-          for (var g = 0u; g < TM / 4u; g++) {
-            let left = a_tile[d * A_STRIDE + m * (TM / 4u) + g];
-            for (var v = 0u; v < 4u; v++) {
-              for (var h = 0u; h < GROUPS_N; h++) {
-                let i = (4u * g + v) * GROUPS_N + h;
-                sum[i] = fma(vec4f(left[v]), right[h], sum[i]);
-              }
-            }
-          }
-        }
-      }
-    }
+    let fetches = first < end;
+    if (fetches) { fetch(first + lane % DEPTH, end, k0, lane, &weights, &dy_share, &x_share); }
+    if (trip > 0) { multiply(m, n, &sum); }
     workgroupBarrier();  // the tiles of the step before have been read by all
-    if (first >= end) { break; }
-    for (var i = 0u; i < A_LOADS; i++) {
-      let quad = (lane + i * THREADS) / DEPTH;
-      if (quad < QUADS) { a_tile[own_pixel * A_STRIDE + quad] = a[i]; }
-    }
-    for (var i = 0u; i < B_LOADS; i++) { b_tile[own_pixel * B_STRIDE + (lane + i * THREADS) / DEPTH] = b[i]; }
+    if (!fetches) { break; }
+    store(lane, &dy_share, &x_share);
     workgroupBarrier();
     first += DEPTH;
   }
@@ -140,6 +97,93 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     for (var j = 0u; j < TN; j++) {
       let at = weight0 + n + j * THREADS_N;
       if (k < K && at < C * R * S) { partials[(wg.z * K + k) * C * R * S + at] = sum[i * GROUPS_N + j / 4u][j % 4u]; }
+    }
+  }
+}
+
+fn plan(weight0: u32, lane: u32, weights: ptr<function, Weights>) {
+  for (var i = 0u; i < X_LOADS; i++) {
+    let slot = (lane + i * THREADS) / DEPTH;
+    for (var v = 0u; v < 4u; v++) {
+      let at = weight0 + slot % THREADS_N + (4u * (slot / THREADS_N) + v) * THREADS_N;
+      let r = at / S % R;
+      let s = at % S;
+      (*weights).places[4u * i + v] = at / (R * S) * H * W + r * W + s;
+      (*weights).taps[4u * i + v] = select(0x40004000u, (r << 16u) + s, at < C * R * S);
+    }
+  }
+}
+
+// Step 1, of one pixel. Tests that cannot fail, since K is a multiple of the tile's channels, are dropped by the compiler; & makes
+// no branch, && would.
+fn fetch(
+  pixel: u32,
+  end: u32,
+  k0: u32,
+  lane: u32,
+  weights: ptr<function, Weights>,
+  dy_share: ptr<function, DyShare>,
+  x_share: ptr<function, XShare>,
+) {
+  let image = pixel / (P * Q);
+  let p = pixel / Q % P;
+  let q = pixel % Q;
+  for (var i = 0u; i < DY_LOADS; i++) {
+    let k = k0 + (lane + i * THREADS) / DEPTH * 4u;
+    let at = (image * K + k) * P * Q + p * Q + q;
+    var four = vec4f();
+    for (var v = 0u; v < 4u; v++) {
+      let is_channel = (K % (TM * THREADS_M) == 0u && DEPTH * QUADS % THREADS == 0u) || k + v < K;
+      let is_there = (pixel < end) & is_channel;
+      four[v] = select(0.0, dy[select(0u, at + v * P * Q, is_there)], is_there);
+    }
+    (*dy_share)[i] = four;
+  }
+  let top = p * STRIDE - PADDING;  // below zero these wrap around, and so are not below H and W
+  let left = q * STRIDE - PADDING;
+  let corner = image * C * H * W + top * W + left;
+  for (var i = 0u; i < X_LOADS; i++) {
+    var four = vec4f();
+    for (var v = 0u; v < 4u; v++) {
+      let tap = (*weights).taps[4u * i + v];
+      let is_there = (pixel < end) & (top + (tap >> 16u) < H) & (left + (tap & 0xffffu) < W);
+      four[v] = select(0.0, x[select(0u, corner + (*weights).places[4u * i + v], is_there)], is_there);
+    }
+    (*x_share)[i] = four;
+  }
+}
+
+// Step 2: both tiles have their pixels outermost.
+fn store(lane: u32, dy_share: ptr<function, DyShare>, x_share: ptr<function, XShare>) {
+  for (var i = 0u; i < DY_LOADS; i++) {
+    let quad = (lane + i * THREADS) / DEPTH;
+    if (quad < QUADS) { dy_tile[lane % DEPTH * DY_STRIDE + min(quad, QUADS - 1u)] = (*dy_share)[i]; }
+  }
+  for (var i = 0u; i < X_LOADS; i++) {
+    let quad = (lane + i * THREADS) / DEPTH;
+    x_tile[lane % DEPTH * X_STRIDE + min(quad, QUADS_N - 1u)] = (*x_share)[i];
+  }
+}
+
+// Step 3: adds DEPTH products to each of the thread's sums. min() tells the compiler that reads stay inside the tiles, so that
+// it need not test each.
+fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
+  let own_m = TM / 4u * min(m, THREADS_M - 1u);
+  let own_n = min(n, THREADS_N - 1u);
+  for (var d0 = 0u; d0 < DEPTH / UNROLL; d0++) {
+    var right = array<array<vec4f, GROUPS_N>, UNROLL>();
+    for (var u = 0u; u < UNROLL; u++) {
+      let d = d0 * UNROLL + u;
+      for (var h = 0u; h < GROUPS_N; h++) { right[u][h] = x_tile[d * X_STRIDE + h * THREADS_N + own_n]; }
+      for (var g = 0u; g < TM / 4u; g++) {
+        let left = dy_tile[d * DY_STRIDE + own_m + g];
+        for (var v = 0u; v < 4u; v++) {
+          for (var h = 0u; h < GROUPS_N; h++) {
+            let i = (4u * g + v) * GROUPS_N + h;
+            (*sum)[i] = fma(vec4f(left[v]), right[u][h], (*sum)[i]);
+          }
+        }
+      }
     }
   }
 }

@@ -19,7 +19,7 @@ const TILED = defineKernel({
   file: "conv2d/grad-weight.wgsl",
   bindings: ["x", "dy", "partials"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING"],
-  params: ["pixels", "pixels_per_split", "depth"],
+  params: ["pixels", "pixels_per_split"],
   spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL"],
 });
 
@@ -163,7 +163,7 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
       gpu.run(TILED, {
         buffers,
         overrides: { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding },
-        params: { pixels: N * P * Q, pixels_per_split: perSplit * spec.DEPTH, depth: spec.DEPTH },
+        params: { pixels: N * P * Q, pixels_per_split: perSplit * spec.DEPTH },
         spec: { ...spec, UNROLL: unrolled(gpu, spec.DEPTH) },
         workgroups: [...tiles, splits],
         cost: cost(geometry, splits),

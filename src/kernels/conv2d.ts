@@ -19,7 +19,7 @@ const TILED = defineKernel({
   file: "conv2d/forward.wgsl",
   bindings: ["x", "weight", "y"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING", "TRANSPOSED", "ACCUMULATE"],
-  params: ["images", "terms", "filter_rows", "filter_columns", "channels"],
+  params: ["images", "filter_rows", "filter_columns", "channels"],
   spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "TAPS", "UNROLL", "MOMENTS"],
 });
 
@@ -149,7 +149,8 @@ function launchTiled(gather: Gather): void {
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const gpu = buffers.y.gpu;
   const step = transposed ? stride : 1;
-  const tile = { ...tiledGather({ K, outputs: N * K * P * Q }), ...tiledStep({ C, K, S, apart: step }) };
+  const outputTile = tiledGather({ K, outputs: N * K * P * Q });
+  const tile = { ...outputTile, ...tiledStep({ C, K, S, apart: step, TN: outputTile.TN }) };
   const terms = tile.DEPTH * tile.TAPS;
   const spec = { ...tile, UNROLL: unrolled(gpu, terms), MOMENTS: `${moments !== null}` };
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
@@ -159,7 +160,7 @@ function launchTiled(gather: Gather): void {
   gpu.run(TILED, {
     buffers,
     overrides: { ...layer, TRANSPOSED: transposed, ACCUMULATE: accumulate },
-    params: { images: N, terms, filter_rows: R, filter_columns: S, channels: C },
+    params: { images: N, filter_rows: R, filter_columns: S, channels: C },
     spec,
     workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
     cost: cost(gather),

@@ -108,7 +108,7 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     // One image of 16 pixels and 4 channels: moments begin where the 64 outputs end.
     overrides: { ...convolution, H: 4, W: 4, P: 4, Q: 4, TRANSPOSED: false, ACCUMULATE: false },
     spec: { TM: 4, TN: 4, THREADS_M: 2, THREADS_N: 4, DEPTH: 2, TAPS: 1, MOMENTS: "true" },
-    params: { images: 1, terms: 2, filter_rows: 1, filter_columns: 1, channels: 3 },
+    params: { images: 1, filter_rows: 1, filter_columns: 1, channels: 3 },
     sizes: { x: 48, weight: 12, y: 72 },
     workgroups: [1, 1],
   },
@@ -137,7 +137,7 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
   "conv2d/grad-weight.wgsl": {
     overrides: convolution,
     spec: { TM: 4, TN: 4, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },
-    params: { pixels: 9, pixels_per_split: 6, depth: 2 },
+    params: { pixels: 9, pixels_per_split: 6 },
     sizes: { x: 27, dy: 36, partials: 24 },
     workgroups: [1, 1, 2],
   },

@@ -9,6 +9,7 @@ import { launchConv2d, launchConv2dGradInput } from "../../src/kernels/conv2d.ts
 import { conv2dGeometry } from "../../src/kernels/conv2d-geometry.ts";
 import { gradWeightPartials, launchConv2dGradWeight } from "../../src/kernels/conv2d-grad-weight.ts";
 import { gatherTile, gradWeightTile } from "../../src/kernels/conv2d-narrow-tiles.ts";
+import { patchTile } from "../../src/kernels/conv2d-patch.ts";
 import { tiledGather } from "../../src/kernels/conv2d-tiled.ts";
 import {
   type Conv2dSize,
@@ -116,12 +117,19 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
 
   test.each([16, 32, 64])("enough pixels for the larger tiles, %i channels", async (K) => {
     gpu.variant = variant;
-    const size = { N: 1024 / K, C: 3, H: 33, W: 32, K, R: 3, S: 3, stride: 1, padding: 1 };
-    expect(tiledGather({ ...size, outputs: 1024 * 33 * 32 }).TM).toBe(8);
+    const size = { N: 2048 / K, C: 3, H: 33, W: 32, K, R: 3, S: 3, stride: 1, padding: 1 };
+    const geometry = { ...size, P: 33, Q: 32 };
+    expect(patchTile(gpu, geometry, false)).toMatchObject({ TM: 8, ROWS: 2 });
     const all = setUp(size);
     const reference = conv2d(all.host, size);
     const bound = roundingBound({ terms: 27, scale: largest(reference) });
-    expectClose(await readFloats(forward(all)), reference, { bound, label: "y", shape: all.shapes.y });
+    const y = await readFloats(forward(all));
+    expectClose(y, reference, { bound, label: "y", shape: all.shapes.y });
+    // One image alone gets the smallest tile, and the same bits.
+    expect(patchTile(gpu, { ...geometry, N: 1 }, false)).toMatchObject({ TM: 4, ROWS: 1 });
+    const one = { ...all, shapes: { ...all.shapes, y: [1, K, 33, 32] } };
+    const x = fromArray(gpu, all.host.x.slice(0, 3 * 33 * 32), [1, 3, 33, 32]);
+    expect(await readFloats(forward({ ...one, x }))).toEqual(y.slice(0, K * 33 * 32));
   });
 
   test("a filter too long to unroll", async () => {
@@ -171,6 +179,35 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
     for (const pass of [forward, gradInput]) {
       expect(await bits(pass(part))).toEqual((await bits(pass(all))).slice(0, images * 16 * 256));
     }
+  });
+});
+
+describe("conv2d by the general wide kernels alone", () => {
+  const sizes: Conv2dSize[] = [
+    { N: 3, C: 33, H: 13, W: 17, K: 35, R: 3, S: 3, stride: 1, padding: 1 },
+    { N: 2, C: 16, H: 8, W: 8, K: 64, R: 3, S: 3, stride: 1, padding: 1 },
+    { N: 5, C: 7, H: 11, W: 6, K: 9, R: 3, S: 3, stride: 2, padding: 1 },
+    { N: 1, C: 2, H: 8, W: 6, K: 5, R: 4, S: 2, stride: 2, padding: 1 },
+  ];
+  test.each(sizes)("$C → $K, stride $stride", async (size) => {
+    gpu.variant = "wide";
+    gpu.specialized = false;
+    try {
+      await expectAll(size, "general");
+    } finally {
+      gpu.specialized = true;
+    }
+  });
+
+  test("8 × 8 outputs of a thread where there are enough", async () => {
+    gpu.variant = "wide";
+    // 1 × 1 filters of stride 2 have no kernel of their own.
+    const size = { N: 34, C: 2, H: 63, W: 63, K: 64, R: 1, S: 1, stride: 2, padding: 0 };
+    expect(tiledGather({ K: 64, outputs: 34 * 64 * 32 * 32 })).toMatchObject({ TM: 8, TN: 8 });
+    const all = setUp(size);
+    const reference = conv2d(all.host, size);
+    const bound = roundingBound({ terms: 2, scale: largest(reference) });
+    expectClose(await readFloats(forward(all)), reference, { bound, label: "y", shape: all.shapes.y });
   });
 });
 
