@@ -1,7 +1,7 @@
 /** Runs `benchUserKernel` in a process of its own, with a limit on every step: a kernel that never ends ends there. */
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { DeviceError, GhostbatchError } from "../support/errors.ts";
+import { DataError, DeviceError, GhostbatchError } from "../support/errors.ts";
 import { afterMilliseconds } from "../support/long-timeout.ts";
 import type { UserKernelOptions, UserKernelReport } from "./user-kernel.ts";
 
@@ -9,7 +9,15 @@ import type { UserKernelOptions, UserKernelReport } from "./user-kernel.ts";
 export type Message =
   | { readonly kind: "phase"; readonly phase: string }
   | { readonly kind: "report"; readonly report: UserKernelReport }
-  | { readonly kind: "error"; readonly message: string };
+  | { readonly kind: "error"; readonly message: string; readonly exitCode: number };
+
+export interface ProcessOptions {
+  /** Of one step, the compilation of the kernel among them. */
+  readonly limitSeconds: number;
+  readonly adapter?: string | undefined;
+  /** Is told what is being done. */
+  readonly onPhase: (phase: string) => void;
+}
 
 const PROGRAM = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
 /** What opening an adapter may take. */
@@ -17,78 +25,106 @@ const START_SECONDS = 60;
 /** Lines of a process that ended unexpectedly which are repeated. */
 const LAST_LINES = 3;
 
-/**
- * @param limitSeconds of one step, the compilation of the kernel among them
- * @param onPhase is told what is being done
- * @throws GhostbatchError as `benchUserKernel`
- */
-export function userKernelInProcess(
+/** One check in a process that ends behind it. @throws GhostbatchError as `benchUserKernel` */
+export async function userKernelInProcess(
   options: UserKernelOptions,
-  {
-    limitSeconds,
-    adapter,
-    onPhase,
-  }: {
-    limitSeconds: number;
-    adapter?: string | undefined;
-    onPhase: (phase: string) => void;
-  },
+  process: ProcessOptions,
 ): Promise<UserKernelReport> {
-  const words = ["bench", "kernel", options.file, "--as", options.as, "--in-this-process"];
-  words.push("--n", `${options.n}`, "--budget", `${options.budgetMs}`, "--shapes", `${options.paperCases}`);
-  if (options.entry !== undefined) words.push("--entry", options.entry);
-  if (adapter !== undefined) words.push("--adapter", adapter);
-  return new Promise((resolve, reject) => {
-    const child = fork(PROGRAM, words, { execArgv: [], stdio: ["ignore", "ignore", "pipe", "ipc"] });
-    let phase = "starting";
-    let errors = "";
-    // Opening the adapter is not the kernel's doing.
-    let cancel = afterMilliseconds(1000 * Math.max(START_SECONDS, limitSeconds), expire);
-    child.stderr?.on("data", (text) => {
-      errors = (errors + text).slice(-10_000);
-    });
-    child.on("message", (message: Message) => {
-      cancel();
-      if (message.kind === "phase") {
-        phase = message.phase;
-        onPhase(phase);
-        cancel = afterMilliseconds(1000 * limitSeconds, expire);
-      } else if (message.kind === "report") {
-        resolve(message.report);
-      } else {
-        reject(new GhostbatchError(message.message));
+  const bench = new UserKernelProcess(options, process);
+  try {
+    return await bench.check();
+  } finally {
+    bench.close();
+  }
+}
+
+/** A process that checks the same file whenever it is asked to; the adapter stays open between. */
+export class UserKernelProcess {
+  readonly #options: UserKernelOptions;
+  readonly #process: ProcessOptions;
+  #child: ChildProcess | null = null;
+
+  constructor(options: UserKernelOptions, process: ProcessOptions) {
+    this.#options = options;
+    this.#process = process;
+  }
+
+  /** Checks the file as it is now. One check at a time. @throws GhostbatchError as `benchUserKernel` */
+  check(): Promise<UserKernelReport> {
+    return new Promise((resolve, reject) => {
+      const { limitSeconds, onPhase } = this.#process;
+      const running = this.#child;
+      const child = running ?? this.#start();
+      let phase = "starting";
+      let errors = "";
+      // Opening the adapter is not the kernel's doing.
+      let cancel = afterMilliseconds(1000 * Math.max(START_SECONDS, limitSeconds), expire);
+      const onError = (text: Buffer) => {
+        errors = (errors + text).slice(-10_000);
+      };
+      const settle = (end: () => void) => {
+        cancel();
+        child.removeAllListeners();
+        child.stderr?.off("data", onError).resume();
+        end();
+      };
+      const fail = (kind: string, message: string) => {
+        this.close();
+        settle(() => resolve(failed(this.#options, kind, message)));
+      };
+      child.stderr?.on("data", onError);
+      child.on("message", (message: Message) => {
+        cancel();
+        if (message.kind === "phase") {
+          phase = message.phase;
+          onPhase(phase);
+          cancel = afterMilliseconds(1000 * limitSeconds, expire);
+        } else if (message.kind === "report") {
+          // What was done to a device may last.
+          if (message.report.problems.some(({ kind }) => kind === "device error")) this.close();
+          settle(() => resolve(message.report));
+        } else {
+          const { exitCode, message: text } = message;
+          settle(() => reject(exitCode === 2 ? new DataError(text) : new GhostbatchError(text)));
+        }
+      });
+      child.on("error", (cause) => {
+        this.close();
+        const error = new DeviceError(`${PROGRAM}: does not start: ${cause.message}`, { cause });
+        settle(() => reject(error));
+      });
+      child.on("exit", (code, signal) => {
+        const last = errors.split("\n").filter((line) => line.trim() !== "");
+        const end = signal === null ? `exit code ${code}` : signal;
+        const said = last.slice(-LAST_LINES).join(" | ");
+        fail("crashed", `the process ended with ${end} while ${phase}${said ? `: ${said}` : ""}`);
+      });
+      if (running) running.send("again");
+
+      function expire(): void {
+        fail("never ends", `no end after ${limitSeconds} s while ${phase} (--time-limit gives it longer)`);
       }
     });
-    child.on("error", (cause) =>
-      reject(new DeviceError(`${PROGRAM}: does not start: ${cause.message}`, { cause })),
-    );
-    child.on("exit", (code, signal) => {
-      cancel();
-      const last = errors.split("\n").filter((line) => line.trim() !== "");
-      const end = signal === null ? `exit code ${code}` : signal;
-      const said = last.slice(-LAST_LINES).join(" | ");
-      resolve(failed("crashed", `the process ended with ${end} while ${phase}${said ? `: ${said}` : ""}`));
-    });
+  }
 
-    function expire(): void {
-      child.kill("SIGKILL");
-      resolve(
-        failed("never ends", `no end after ${limitSeconds} s while ${phase} (--time-limit gives it longer)`),
-      );
-    }
+  /** Ends the process; the next check starts another. */
+  close(): void {
+    this.#child?.kill("SIGKILL");
+    this.#child = null;
+  }
 
-    function failed(kind: string, message: string): UserKernelReport {
-      const { file, as } = options;
-      return {
-        file,
-        as,
-        passed: false,
-        problems: [{ kind, message }],
-        casesChecked: 0,
-        casesWrong: 0,
-        rows: [],
-        notes: [],
-      };
-    }
-  });
+  #start(): ChildProcess {
+    const { file, as, entry, n, budgetMs, paperCases } = this.#options;
+    const words = ["bench", "kernel", file, "--as", as, "--in-this-process"];
+    words.push("--n", `${n}`, "--budget", `${budgetMs}`, "--shapes", `${paperCases}`);
+    if (entry !== undefined) words.push("--entry", entry);
+    if (this.#process.adapter !== undefined) words.push("--adapter", this.#process.adapter);
+    this.#child = fork(PROGRAM, words, { execArgv: [], stdio: ["ignore", "ignore", "pipe", "ipc"] });
+    return this.#child;
+  }
+}
+
+function failed({ file, as }: UserKernelOptions, kind: string, message: string): UserKernelReport {
+  const problems = [{ kind, message }];
+  return { file, as, passed: false, problems, casesChecked: 0, casesWrong: 0, rows: [], notes: [] };
 }

@@ -1,13 +1,13 @@
 // Kernels of a user's own: a right one passes, and whatever is wrong with one is told by name.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { benchUserKernel, targetOf, type UserKernelReport } from "../../src/bench/user-kernel.ts";
 import { readKernel } from "../../src/bench/user-kernel-file.ts";
-import { userKernelInProcess } from "../../src/bench/user-kernel-process.ts";
+import { UserKernelProcess } from "../../src/bench/user-kernel-process.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { DataError, UsageError } from "../../src/support/errors.ts";
@@ -58,13 +58,26 @@ function kernelFile(code: string): string {
   return path;
 }
 
-test("the example of docs/WRITING-A-KERNEL.md is right", async () => {
-  const example = fileURLToPath(new URL("../../examples/conv2d-direct.wgsl", import.meta.url));
-  const report = await check(example, "conv2d/forward");
+test.each([
+  ["conv2d-direct.wgsl", "conv2d/forward"],
+  ["matmul-direct.wgsl", "matmul/tiled"],
+])("the example %s is right", async (name, as) => {
+  const example = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
+  const report = await check(example, as);
   expect(report.problems).toEqual([]);
   expect(report.passed).toBe(true);
   expect(report.casesChecked).toBeGreaterThan(30);
   expect(report.casesWrong).toBe(0);
+});
+
+test("a product that ignores its slices is told what they are", async () => {
+  const example = readFileSync(new URL("../../examples/matmul-direct.wgsl", import.meta.url), "utf8");
+  const whole = example.replace(/, ceil\(depth.*$/m, ")").replace("(at.z + 1u) * terms", "depth");
+  const { problems } = await check(kernelFile(whole), "matmul/tiled");
+  expect(new Set(problems.map(({ kind }) => kind))).toEqual(new Set(["unwritten elements"]));
+  expect(problems[0]!.message).toMatch(
+    /elements of c were never written: c\[1, 0, 0\].*; here c is \[2, 1, 64\], partial results that reduce\/sum-rows adds up: every slice/,
+  );
 });
 
 test("a right kernel is timed beside the built-in one", async () => {
@@ -309,19 +322,31 @@ describe("races", () => {
   });
 });
 
-test("a kernel that never ends takes down a process of its own, and is told", async () => {
+test("a kernel that never ends takes down a process of its own, and is told; the file is checked again as it is then", async () => {
   const forever = `var n = 1u;
   loop { n = n * 3u + SIZE; if (n == 0u) { break; } }
   ${RIGHT.replace("x[i]", "f32(n) + x[i]")}`;
   const phases: string[] = [];
-  const report = await userKernelInProcess(
-    { file: kernelFile(biasKernel(forever)), as: "channel-bias/add", ...quick },
+  const file = kernelFile(biasKernel(forever));
+  const bench = new UserKernelProcess(
+    { file, as: "channel-bias/add", ...quick },
     { limitSeconds: 4, onPhase: (phase) => phases.push(phase) },
   );
+  const report = await bench.check();
   expect(report.passed).toBe(false);
   const message = expect.stringMatching(/^no end after 4 s while checking channel-bias\/add/);
   expect(report.problems).toEqual([{ kind: "never ends", message }]);
   expect(phases).toContain("reading");
+  try {
+    writeFileSync(file, biasKernel(RIGHT));
+    expect(await bench.check()).toMatchObject({ passed: true, casesChecked: 2 });
+    writeFileSync(file, biasKernel(RIGHT.replace("x[i]", "2.0 * x[i]")));
+    expect(await bench.check()).toMatchObject({ passed: false, casesWrong: 2 });
+    rmSync(file);
+    await expect(bench.check()).rejects.toThrow(/no such file$/);
+  } finally {
+    bench.close();
+  }
 });
 
 test("names and files that are not there", async () => {

@@ -1,9 +1,11 @@
+import { watchFile } from "node:fs";
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { jsonText } from "../../bench/output.ts";
 import { benchUserKernel, targetOf, type UserKernelReport } from "../../bench/user-kernel.ts";
 import { readKernel } from "../../bench/user-kernel-file.ts";
-import { type Message, userKernelInProcess } from "../../bench/user-kernel-process.ts";
+import { type Message, UserKernelProcess, userKernelInProcess } from "../../bench/user-kernel-process.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { GhostbatchError, messageOf } from "../../support/errors.ts";
 import {
@@ -23,6 +25,7 @@ interface KernelFlags extends BenchFlags {
   readonly shapes: number;
   readonly budget: number;
   readonly timeLimit: number;
+  readonly watch?: boolean;
   readonly inThisProcess?: boolean;
 }
 
@@ -41,11 +44,20 @@ export function benchKernelCommand(): Command {
     .addOption(whole("--shapes <cases>", "shapes of the networks that are timed", 4))
     .addOption(whole("--budget <ms>", "time for the samples of one kernel and case", 1000))
     .addOption(whole("--time-limit <seconds>", "longest that one step may take, compilation included", 60))
+    .addOption(
+      new Option(
+        "--watch",
+        `check and time again whenever the file is saved (--shapes ${QUICK.paperCases} and --budget ${QUICK.budgetMs}, unless given)`,
+      ),
+    )
     .addOption(new Option("--in-this-process", "a kernel that never ends takes it down").hideHelp());
   return withBenchOptions(command, 15).action(run);
 }
 
-async function run(file: string, flags: KernelFlags): Promise<void> {
+/** With --watch: an answer within seconds matters more than many samples. */
+const QUICK = { paperCases: 1, budgetMs: 100 };
+
+async function run(file: string, flags: KernelFlags, command: Command): Promise<void> {
   const { as, entry, n, budget: budgetMs, shapes: paperCases, timeLimit: limitSeconds, adapter } = flags;
   const options = { file, as, entry, n, budgetMs, paperCases };
   if (flags.inThisProcess) return serve(options, adapter);
@@ -53,13 +65,55 @@ async function run(file: string, flags: KernelFlags): Promise<void> {
   targetOf(as);
   readKernel(file);
   const gpu = await openForBench(flags);
-  const report = await userKernelInProcess(options, { limitSeconds, adapter, onPhase: sayPhase });
+  const inProcess = { limitSeconds, adapter, onPhase: sayPhase };
+  if (flags.watch) {
+    const isDefault = (name: string) => command.getOptionValueSource(name) === "default";
+    const quick = {
+      paperCases: isDefault("shapes") ? QUICK.paperCases : paperCases,
+      budgetMs: isDefault("budget") ? QUICK.budgetMs : budgetMs,
+    };
+    return watch(new UserKernelProcess({ ...options, ...quick }, inProcess), file, (report) =>
+      console.log(flags.json ? JSON.stringify({ adapter: gpu.adapter.name, ...report }) : describe(report)),
+    );
+  }
+  const report = await userKernelInProcess(options, inProcess);
   endPhases();
   if (flags.json) console.log(jsonText(gpu.adapter, report));
   else console.log(describe(report));
   if (report.rows.length > 0)
     await saveTable(gpu, flags, `bench kernel ${file} --as ${as}`, kernelTable(report.rows));
   if (!report.passed) process.exitCode = 1;
+}
+
+/** How often the file is looked at, ms: it may be written in place or replaced, on any file system. */
+const LOOK_MS = 100;
+
+/** Checks the file now and whenever it has changed, until the process is ended. */
+async function watch(
+  bench: UserKernelProcess,
+  file: string,
+  show: (report: UserKernelReport) => void,
+): Promise<never> {
+  let changed: () => void = () => undefined;
+  watchFile(file, { interval: LOOK_MS }, () => changed());
+  for (;;) {
+    const change = new Promise<void>((done) => {
+      changed = done;
+    });
+    const start = performance.now();
+    try {
+      const report = await bench.check();
+      endPhases();
+      show(report);
+    } catch (error) {
+      if (!(error instanceof GhostbatchError)) throw error;
+      endPhases();
+      console.error(messageOf(error));
+    }
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    console.error(`checked in ${seconds} s; waiting for ${file} to be saved (Ctrl+C ends)\n`);
+    await change;
+  }
 }
 
 /** The part that runs in the process of its own: what it finds goes to the one that started it. */
@@ -72,13 +126,27 @@ async function serve(
       if (process.send) process.send(message, () => done());
       else done(console.log(JSON.stringify(message)));
     });
+  const check = async (gpu: Gpu) => {
+    try {
+      const report = await benchUserKernel(gpu, options, (phase) => void send({ kind: "phase", phase }));
+      await send({ kind: "report", report });
+    } catch (error) {
+      await sendError(error);
+    }
+  };
+  const sendError = async (error: unknown) => {
+    if (!(error instanceof GhostbatchError)) throw error;
+    await send({ kind: "error", message: messageOf(error), exitCode: error.exitCode });
+  };
   try {
     const gpu = await openGpu({ adapter, relaunch: true });
-    const report = await benchUserKernel(gpu, options, (phase) => void send({ kind: "phase", phase }));
-    await send({ kind: "report", report });
+    await check(gpu);
+    if (!process.connected) return;
+    // Stays for further checks until the process that asks for them ends this one.
+    process.on("message", () => void check(gpu));
+    await new Promise((done) => process.once("disconnect", done));
   } catch (error) {
-    if (!(error instanceof GhostbatchError)) throw error;
-    await send({ kind: "error", message: messageOf(error) });
+    await sendError(error);
   }
 }
 
