@@ -311,6 +311,12 @@ describe("races", () => {
     expect(report.problems.map(({ kind }) => kind)).toContain("race");
   });
 
+  test("what the emulator does not follow is said", async () => {
+    const body = `one = 1.0;\n ${RIGHT.replace("x[i]", "one * x[i]")}`;
+    const { notes } = await look(body, "var<workgroup> one: f32;");
+    expect(notes).toEqual([expect.stringMatching(/^races: not looked for in one, because the emulator/)]);
+  });
+
   test("what the emulator does not run is said", async () => {
     const body =
       "let n = workgroupUniformLoad(&parts[0]); if (i < SIZE) { y[i] = x[i] + n + bias[i / HW % C]; }";
