@@ -6,12 +6,13 @@ import { provenance, saveSection } from "../bench/results.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { openGpu } from "../host/node/open-gpu.ts";
 import { environmentOf } from "../run/environment.ts";
-import { adapterOption, jsonOption, typedCommand, wholeNumber } from "./options.ts";
+import { adapterOption, jsonOption, tuningOption, typedCommand, wholeNumber } from "./options.ts";
 
 const RESULTS = fileURLToPath(new URL("../../bench/results", import.meta.url));
 
 export interface BenchFlags {
   readonly adapter?: string;
+  readonly tuning?: string;
   readonly json?: boolean;
   readonly n: number;
   readonly save?: boolean | string;
@@ -24,13 +25,14 @@ export function withBenchOptions(command: Command, n: number): Command {
       new Option("--n <count>", "times that each thing is measured").argParser(wholeNumber(3)).default(n),
     )
     .addOption(adapterOption())
+    .addOption(tuningOption())
     .addOption(jsonOption())
     .addOption(new Option("--save [folder]", "keep the table in FOLDER/ADAPTER.md (default: bench/results)"));
 }
 
 /** Opens the adapter; with a table to come, its name goes first. */
-export async function openForBench({ adapter, json }: BenchFlags): Promise<Gpu> {
-  const gpu = await openGpu({ adapter, relaunch: true });
+export async function openForBench({ adapter, tuning, json }: BenchFlags): Promise<Gpu> {
+  const gpu = await openGpu({ adapter, tuning, relaunch: true });
   if (!json) console.log(adapterLine(gpu.adapter));
   return gpu;
 }

@@ -11,6 +11,11 @@ export const adapterOption = () =>
     "--adapter <name>",
     "GPU to use: a part of its adapter's name, or software (default: the fastest that is not software)",
   );
+export const tuningOption = () =>
+  new Option(
+    "--tuning <file>",
+    "choices of kernels: off, or a file of them (default: those that `ghostbatch tune` measured on the adapter)",
+  );
 export const dataDirOption = () => new Option("--data-dir <folder>", "folder with the data set's files");
 export const runsDirOption = () =>
   new Option("--runs-dir <folder>", "folder that holds the run folders").default("runs");
@@ -110,8 +115,10 @@ export interface CheckpointFlags {
 }
 
 /** The options, as they were given, that are to hold too when a run goes on. */
-export function resumeWords(flags: CheckpointFlags & { adapter?: string; logEvery?: number }): string[] {
-  const { checkpointEvery, keepCheckpoints, onUsr2, logEvery, adapter } = flags;
+export function resumeWords(
+  flags: CheckpointFlags & { adapter?: string; tuning?: string; logEvery?: number },
+): string[] {
+  const { checkpointEvery, keepCheckpoints, onUsr2, logEvery, adapter, tuning } = flags;
   const interval = checkpointEvery && intervalText(checkpointEvery);
   const given = Object.entries({
     "--checkpoint-every": interval,
@@ -119,6 +126,7 @@ export function resumeWords(flags: CheckpointFlags & { adapter?: string; logEver
     "--on-usr2": onUsr2,
     "--log-every": logEvery,
     "--adapter": adapter,
+    "--tuning": tuning,
   });
   return given.flatMap(([option, value]) => (value === undefined ? [] : [option, String(value)]));
 }

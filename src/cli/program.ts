@@ -12,6 +12,7 @@ import { reportCommand } from "./commands/report.ts";
 import { reproduceCommand } from "./commands/reproduce.ts";
 import { sweepCommand } from "./commands/sweep.ts";
 import { trainCommand } from "./commands/train.ts";
+import { tuneCommand } from "./commands/tune.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { watchCommand } from "./commands/watch.ts";
 import { weightsCommand } from "./commands/weights.ts";
@@ -60,6 +61,7 @@ function createProgram(): Command {
 
   for (const command of [
     doctorCommand(),
+    tuneCommand(),
     trainCommand(),
     sweepCommand(),
     reproduceCommand(),

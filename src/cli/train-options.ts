@@ -12,6 +12,7 @@ import {
   dataDirOption,
   jsonOption,
   runsDirOption,
+  tuningOption,
   wholeNumber,
 } from "./options.ts";
 import { optionsOfFlags, runOptionFlags } from "./run-option-flags.ts";
@@ -19,6 +20,7 @@ import { optionsOfFlags, runOptionFlags } from "./run-option-flags.ts";
 /** Options that do not change the result, so they are not part of the specification. */
 interface HostFlags extends CheckpointFlags {
   adapter?: string;
+  tuning?: string;
   dataDir?: string;
   runsDir: string;
   name?: string;
@@ -54,6 +56,7 @@ function hostFlags(): Option[] {
     ).argParser(wholeNumber(1, LOG_ROWS)),
     new Option("--dry-run", "print parameters, memory, learning rates, steps and cost, and do not train"),
     adapterOption(),
+    tuningOption(),
     dataDirOption(),
     runsDirOption(),
     jsonOption(),

@@ -22,6 +22,7 @@ import type { ShaderSource } from "./shader.ts";
 import type { BufferView, Storage } from "./storage.ts";
 import { submitCommands } from "./submit.ts";
 import { copyView, readView, writeView } from "./transfer.ts";
+import { Tuning } from "./tuning.ts";
 import { runnableVariants, type Variant } from "./variant.ts";
 
 /** Dispatches that wait for each other before they are submitted; bounds the work in one command buffer. */
@@ -34,6 +35,8 @@ export class Gpu {
   variant: Variant;
   /** Whether launchers may choose kernels that are made for some shapes alone; not where a user's kernel stands for the general one. */
   specialized = true;
+  /** Which of their ways launchers take for a shape: their defaults, until the host has chosen. */
+  tuning = new Tuning();
   readonly pipelines: Pipelines;
   readonly memory: DeviceMemory;
   readonly failures: DeviceFailures;

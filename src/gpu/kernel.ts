@@ -67,6 +67,8 @@ export type Launch<B extends string, O extends string, P extends string, S exten
   /** Workgroups in x, y and z. */
   readonly workgroups: readonly [number, number?, number?];
   readonly cost: Cost;
+  /** Key of the question that `gpu.tuning` answered for this launch. */
+  readonly choice?: string;
 } & Named<"overrides", O, number | boolean> &
   Named<"params", P, number> &
   Named<"spec", S, number | string>;
@@ -75,6 +77,7 @@ export interface AnyLaunch {
   readonly buffers: Readonly<Record<string, BufferView>>;
   readonly workgroups: readonly [number, number?, number?];
   readonly cost: Cost;
+  readonly choice?: string;
   readonly overrides?: Readonly<Record<string, number | boolean>>;
   readonly params?: Readonly<Record<string, number>>;
   readonly spec?: Readonly<Record<string, number | string>>;

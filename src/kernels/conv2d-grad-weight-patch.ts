@@ -1,6 +1,7 @@
 /** Tiles of conv2d/grad-weight-patch.wgsl. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import { cheapest, chooseTile, layerText, remembered } from "./tile-choice.ts";
 
 /** What grad-weight-patch.wgsl takes as spec constants, the filter aside. */
 export interface GradWeightPatchTile {
@@ -27,23 +28,38 @@ const MOST_WASTE = 1.5;
 /** The tile for a weight gradient; null where conv2d/grad-weight.wgsl is the better kernel: few input channels, a filter that is large or skips pixels. */
 export function gradWeightPatchTile(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPatchTile | null {
   if (!gpu.specialized) return null;
-  const { K, Q, R, S, stride } = geometry;
+  const { C, K, R, S, stride } = geometry;
   if (stride > Math.min(R, S) || R > 7 || S > 7) return null;
+  const key = gradWeightPatchChoice(geometry);
+  const ways = remembered(key, (): (GradWeightPatchTile | typeof GENERAL)[] => {
+    const tiles = cheapest(tilesOf(geometry), (tile) => costOf(geometry, tile));
+    return tiles.length === 0 ? [] : [...tiles, GENERAL];
+  });
+  const way = chooseTile(gpu.tuning, key, ways, K * C * R * S);
+  return way === null || "general" in way ? null : way;
+}
+
+/** conv2d/grad-weight.wgsl instead. */
+const GENERAL = { general: 1 };
+
+/** The key of the choice of a `gradWeightPatchTile`. */
+export function gradWeightPatchChoice(geometry: Conv2dGeometry): string {
+  return `conv2d/grad-weight-patch N=${geometry.N} ${layerText(geometry)}`;
+}
+
+function* tilesOf(geometry: Conv2dGeometry): Generator<GradWeightPatchTile> {
+  const { K, Q, R, S } = geometry;
   // 8 output channels of a thread read workgroup memory least; of 16 channels in all they would leave a workgroup 32 threads.
   const TM = K > 16 && 8 * R * S <= MOST_SUMS ? 8 : 4;
-  if (TM * R * S > MOST_SUMS) return null;
+  if (TM * R * S > MOST_SUMS) return;
   const THREADS_M = (K <= 16 ? 16 : K <= 32 ? 32 : 64) / TM;
-  let best: GradWeightPatchTile | null = null;
-  let least = Number.POSITIVE_INFINITY;
   // Rows of 4 pixels would take half of each 32 bytes that memory gives.
   for (const THREADS_C of [8, 16, 32])
     for (const ROWS of [8, 4, 2])
       for (const COLUMNS of Q > 4 ? [16, 8] : [4]) {
         const tile = withLanes(geometry, { TM, THREADS_M, THREADS_C, ROWS, COLUMNS });
-        const cost = tile ? costOf(geometry, tile) : Number.POSITIVE_INFINITY;
-        if (cost < least) [best, least] = [tile, cost];
+        if (tile) yield tile;
       }
-  return best;
 }
 
 /** A tile with the number of threads that fetch a channel with the fewest of them idle; null where it does not fit. */

@@ -10,8 +10,8 @@ import {
   conv2dFlops,
   conv2dGeometry,
 } from "./conv2d-geometry.ts";
-import { gradWeightPatchTile } from "./conv2d-grad-weight-patch.ts";
-import { gradWeightTile } from "./conv2d-narrow-tiles.ts";
+import { gradWeightPatchChoice, gradWeightPatchTile } from "./conv2d-grad-weight-patch.ts";
+import { gradWeightChoice, gradWeightTile } from "./conv2d-narrow-tiles.ts";
 import { tiledGradWeight, unrolled } from "./conv2d-tiled.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
@@ -141,6 +141,7 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
         spec: { R, S, STRIDE: stride, ...tile },
         workgroups: [...grid, splits],
         cost: cost(geometry, splits),
+        choice: gradWeightPatchChoice(geometry),
       }),
   };
 }
@@ -167,13 +168,14 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
         spec: { ...spec, UNROLL: unrolled(gpu, spec.DEPTH) },
         workgroups: [...tiles, splits],
         cost: cost(geometry, splits),
+        choice: gradWeightPatchChoice(geometry),
       }),
   };
 }
 
 /** @returns null where no tile can be unrolled */
 function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
-  const tile = gradWeightTile(geometry);
+  const tile = gradWeightTile(geometry, gpu.tuning);
   if (tile === null) return null;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const grid = [
@@ -181,6 +183,7 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
     Math.ceil(C / tile.CHANNELS) * Math.ceil(R / tile.TAP_ROWS),
   ] as const;
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
+  const choice = gradWeightChoice(geometry);
   // Enough workgroups that the processor's cores finish together.
   const runs = { workgroups: 64, tiles: grid[0] * grid[1], least: 16 };
   const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
@@ -194,6 +197,7 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
         spec: { S, STRIDE: stride, PADDING: padding, ...tile },
         workgroups: [...grid, splits],
         cost: cost(geometry, splits),
+        choice,
       }),
   };
 }

@@ -42,7 +42,7 @@ interface Tile {
 /** Pixels of one image that a workgroup computes. */
 const TILES: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Tile> = {
   narrow: (gpu, geometry) => {
-    const tile = gatherTile(geometry, false);
+    const tile = gatherTile(geometry, false, gpu.tuning);
     return tile ? block(geometry, tile.ROWS, tile.COLUMNS) : wideTile(gpu, geometry);
   },
   wide: wideTile,

@@ -1,8 +1,11 @@
 /**
  * Tiles of the convolution kernels for 8-lane subgroups: of the tiles that the driver can unroll and compile fast, the
- * one whose estimated time is least. A tile depends on the layer alone, never on the batch, so a result does not.
+ * one whose estimated time is least, or that is measured to be the fastest of those with the least estimates. A tile depends on the
+ * layer alone, never on the batch, so a result does not.
  */
+import type { Tuning } from "../gpu/tuning.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import { cheapest, chooseTile, layerText, remembered } from "./tile-choice.ts";
 
 const LANES = 8;
 
@@ -40,10 +43,18 @@ interface GatherPass extends Conv2dGeometry {
  * The tile for a forward pass or, transposed, an input gradient; null where none can be unrolled (a filter of more than
  * 32 columns, say).
  * @param sizes  as the kernel sees them: from C channels to K channels of P × Q pixels
+ * @param tuning may choose another one of those with the least estimates
  */
-export function gatherTile(sizes: Conv2dGeometry, transposed: boolean): GatherTile | null {
+export function gatherTile(sizes: Conv2dGeometry, transposed: boolean, tuning?: Tuning): GatherTile | null {
   const pass = { ...sizes, transposed };
-  return remembered("gather", pass, () => cheapest(gatherTiles(pass), (tile) => gatherTime(pass, tile)));
+  const kind = gatherChoice(sizes, transposed);
+  const tiles = remembered(kind, () => cheapest(gatherTiles(pass), (tile) => gatherTime(pass, tile)));
+  return chooseTile(tuning, kind, tiles, sizes.N * sizes.K * sizes.P * sizes.Q);
+}
+
+/** The key of the choice of a `gatherTile`. */
+export function gatherChoice(sizes: Conv2dGeometry, transposed: boolean): string {
+  return `conv2d/forward-narrow ${layerText(sizes)}${transposed ? " transposed" : ""}`;
 }
 
 function* gatherTiles({ K, P, Q, R, stride, transposed }: GatherPass): Generator<GatherTile> {
@@ -94,11 +105,19 @@ export interface GradWeightTile {
   readonly TAP_ROWS: number;
 }
 
-/** The tile for a weight gradient; null where none can be unrolled. */
-export function gradWeightTile(geometry: Conv2dGeometry): GradWeightTile | null {
-  return remembered("weight", geometry, () =>
+/** The tile for a weight gradient; null where none can be unrolled. `tuning` as of `gatherTile`. */
+export function gradWeightTile(geometry: Conv2dGeometry, tuning?: Tuning): GradWeightTile | null {
+  const kind = gradWeightChoice(geometry);
+  const tiles = remembered(kind, () =>
     cheapest(gradWeightTiles(geometry), (tile) => gradWeightTime(geometry, tile)),
   );
+  const { K, C, R, S } = geometry;
+  return chooseTile(tuning, kind, tiles, K * C * R * S);
+}
+
+/** The key of the choice of a `gradWeightTile`. */
+export function gradWeightChoice(geometry: Conv2dGeometry): string {
+  return `conv2d/grad-weight-narrow ${layerText(geometry)}`;
 }
 
 function* gradWeightTiles({ C, K, P, Q, R }: Conv2dGeometry): Generator<GradWeightTile> {
@@ -154,22 +173,4 @@ function exchanged(count: number, taps: number, stride: number, padding: number)
 function cuts(length: number, most: number, step = 1): Set<number> {
   const parts = Array.from({ length }, (_, i) => Math.ceil(length / (length - i) / step) * step);
   return new Set(parts.filter((part) => part <= Math.max(most, step)));
-}
-
-function cheapest<T>(tiles: Iterable<T>, time: (tile: T) => number): T | null {
-  let best: T | null = null;
-  let least = Number.POSITIVE_INFINITY;
-  for (const tile of tiles) {
-    const estimate = time(tile);
-    if (estimate < least) [best, least] = [tile, estimate];
-  }
-  return best;
-}
-
-const chosen = new Map<string, unknown>();
-
-function remembered<T>(kind: string, layer: Conv2dGeometry, choose: () => T): T {
-  const key = `${kind} ${Object.values({ ...layer, N: 0 })}`;
-  if (!chosen.has(key)) chosen.set(key, choose());
-  return chosen.get(key) as T;
 }

@@ -1,6 +1,7 @@
 /** Tiles of conv2d/forward-patch.wgsl. Sums run in the same order whatever the tile. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import { chooseTile, layerText, remembered } from "./tile-choice.ts";
 
 /** What forward-patch.wgsl takes as spec constants, the filter aside. */
 export interface PatchTile {
@@ -30,28 +31,40 @@ const MOST_ON_THE_WAY = 40;
 /** Pixels computed for each pixel of the output, at most: with more, conv2d/forward.wgsl wastes less. */
 const MOST_WASTE = 1.3;
 
-const chosen = new Map<string, PatchTile | null>();
-
 /**
  * The tile for a convolution of these sizes, as the kernel sees them; null where conv2d/forward.wgsl is the better kernel: filters
  * that skip pixels or do not fit, input gradients of a stride, outputs smaller than a thread's 4 columns.
  */
 export function patchTile(gpu: Gpu, sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
   if (!gpu.specialized) return null;
-  const key = `${transposed} ${Object.values(sizes)}`;
-  let tile = chosen.get(key);
-  if (tile === undefined) {
-    tile = choose(sizes, transposed);
-    chosen.set(key, tile);
-  }
-  return tile;
-}
-
-function choose(sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
   const { N, K, P, Q, R, S, stride, padding } = sizes;
   if (transposed && (stride > 1 || padding >= Math.min(R, S))) return null;
   if (stride > Math.min(R, S) || R > 7 || S > 7) return null;
-  const micro = microTile(N * K * P * Q);
+  const key = patchChoice(sizes, transposed);
+  const ways = remembered(key, (): (PatchTile | typeof GENERAL)[] => {
+    const standard = microTile(N * K * P * Q);
+    const first = placed(sizes, standard);
+    // The default; others for each thread, with half the channels of a step; and the general kernel.
+    const others = MICRO_TILES.filter((micro) => micro.TM !== standard.TM || micro.ROWS !== standard.ROWS);
+    const tiles = [first, ...others.map((micro) => placed(sizes, micro))].filter((tile) => tile !== null);
+    const half = first && first.DEPTH % 2 === 0 ? [{ ...first, DEPTH: first.DEPTH / 2 }] : [];
+    return first ? [...tiles, ...half, GENERAL] : [];
+  });
+  const way = chooseTile(gpu.tuning, key, ways, N * K * P * Q);
+  return way === null || "general" in way ? null : way;
+}
+
+/** conv2d/forward.wgsl instead. */
+const GENERAL = { general: 1 };
+
+/** The key of the choice of a `patchTile`. */
+export function patchChoice(sizes: Conv2dGeometry, transposed: boolean): string {
+  return `conv2d/forward-patch N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}`;
+}
+
+/** The best placement of the threads of such a tile; null where none fits. */
+function placed(sizes: Conv2dGeometry, micro: Micro): PatchTile | null {
+  const { K, R, S } = sizes;
   const TILE_M = K <= 16 ? 16 : K <= 32 ? 32 : 64;
   const THREADS_M = TILE_M / micro.TM;
   let best: PatchTile | null = null;
@@ -71,13 +84,21 @@ function choose(sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
  * Channels and rows of a thread. 8 × 8 outputs read workgroup memory least; smaller ones are for layers whose outputs would
  * leave most of a large GPU without a thread.
  */
-function microTile(outputs: number): { TM: number; ROWS: number } {
-  if (outputs / 64 >= 2 * LEAST_THREADS) return { TM: 8, ROWS: 2 };
-  if (outputs / 32 >= LEAST_THREADS) return { TM: 4, ROWS: 2 };
-  return { TM: 4, ROWS: 1 };
+function microTile(outputs: number): Micro {
+  const [large, middle, small] = MICRO_TILES;
+  if (outputs / 64 >= 2 * LEAST_THREADS) return large;
+  return outputs / 32 >= LEAST_THREADS ? middle : small;
 }
 
 type Micro = Pick<PatchTile, "TM" | "ROWS">;
+
+/** The largest first. */
+const MICRO_TILES = [
+  { TM: 8, ROWS: 2 },
+  { TM: 4, ROWS: 2 },
+  { TM: 4, ROWS: 1 },
+] as const;
+
 type Placement = Pick<PatchTile, "ACROSS" | "DOWN" | "IMAGES">;
 
 /** The ways to lay `threads` threads over images, rows and columns, those first whose lanes read the longest stretches of memory. */

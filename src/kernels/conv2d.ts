@@ -10,8 +10,8 @@ import {
   conv2dGeometry,
 } from "./conv2d-geometry.ts";
 import type { MomentsLayout } from "./conv2d-moments.ts";
-import { gatherTile } from "./conv2d-narrow-tiles.ts";
-import { type PatchTile, patchTile } from "./conv2d-patch.ts";
+import { gatherChoice, gatherTile } from "./conv2d-narrow-tiles.ts";
+import { type PatchTile, patchChoice, patchTile } from "./conv2d-patch.ts";
 import { tiledGather, tiledStep, unrolled } from "./conv2d-tiled.ts";
 import { flatGrid } from "./grid.ts";
 
@@ -141,6 +141,7 @@ function launchPatch(gather: Gather, tile: PatchTile): void {
     spec: { R, S, STRIDE: stride, ...tile, MOMENTS: `${moments !== null}` },
     workgroups: [Math.ceil(K / (tile.TM * tile.THREADS_M)), ...flatGrid(tiles, 1)],
     cost: cost(gather),
+    choice: patchChoice(sizes, transposed),
   });
 }
 
@@ -164,6 +165,7 @@ function launchTiled(gather: Gather): void {
     spec,
     workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
     cost: cost(gather),
+    choice: patchChoice(sizes, transposed),
   });
 }
 
@@ -171,7 +173,7 @@ function launchTiled(gather: Gather): void {
 function launchNarrow(gather: Gather): boolean {
   const { buffers, sizes, transposed, accumulate, moments } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
-  const tile = gatherTile(sizes, transposed);
+  const tile = gatherTile(sizes, transposed, buffers.y.gpu.tuning);
   if (tile === null) return false;
   buffers.y.gpu.run(NARROW, {
     buffers,
@@ -191,6 +193,7 @@ function launchNarrow(gather: Gather): boolean {
       Math.ceil(N / tile.IMAGES),
     ],
     cost: cost(gather),
+    choice: gatherChoice(sizes, transposed),
   });
   return true;
 }

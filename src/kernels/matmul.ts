@@ -158,7 +158,11 @@ function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
   const { a, b, bias, c } = tensors;
   const { transposeA = false, transposeB = false, accumulate = false } = options;
   const { M, N, K, cost } = sizes(tensors, options);
-  const { tile, slices: wanted } = options.cut ?? chooseCut(M, N, K);
+  const choice = `matmul/tiled M=${M} N=${N} K=${K}${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}`;
+  const cuts = matmulCuts(M, N, K);
+  const { slices: wanted, ...tile } = options.cut
+    ? { ...options.cut.tile, slices: options.cut.slices }
+    : c.gpu.tuning.choose(choice, cuts, M * N);
   const steps = Math.ceil(K / wanted / tile.TILE_K);
   const slices = Math.ceil(K / (steps * tile.TILE_K));
   // A divisor of K, so that the kernel need not test single terms.
@@ -180,8 +184,9 @@ function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
     spec: { ...tile, UNROLL, PackA: packedA ? "vec4f" : "f32", PackB: packedB ? "vec4f" : "f32" },
     workgroups: [Math.ceil(N / tile.TILE_N), Math.ceil(M / tile.TILE_M), slices],
     cost: { flops: cost.flops, bytes: cost.bytes + 4 * (slices - 1) * c.size },
+    choice,
   });
-  if (slices > 1) launchSumRows({ x: partial, y: c }, { accumulate });
+  if (slices > 1) launchSumRows({ x: partial, y: c }, { accumulate, choice });
 }
 
 /**
@@ -204,6 +209,22 @@ const MOST_WASTE = 1.5;
 // a byte, three times what an H100 needs to be bound by arithmetic. Small products wait for memory anyway.
 const LEAST_TERMS = 256;
 const LEAST_TERMS_OF_SMALL = 128;
+
+/** All that are worth measuring, the default first: each tile, cut along K as far as it takes to keep a GPU busy, and half and twice as far. */
+function matmulCuts(M: number, N: number, K: number): [FlatCut, ...FlatCut[]] {
+  const flat = ({ tile, slices }: MatmulCut): FlatCut => ({ ...tile, slices });
+  const best = chooseCut(M, N, K);
+  const most = Math.max(1, Math.floor(K / LEAST_TERMS_OF_SMALL));
+  const others = MATMUL_TILES.flatMap((tile) => {
+    const busy = Math.ceil((BUSY_THREADS * tile.MICRO_M * tile.MICRO_N) / (M * N));
+    const slices = [busy, Math.ceil(busy / 2), 2 * busy].map((count) => Math.max(1, Math.min(count, most)));
+    return [...new Set(slices)].map((count) => flat({ tile, slices: count }));
+  });
+  const first = JSON.stringify(flat(best));
+  return [flat(best), ...others.filter((cut) => JSON.stringify(cut) !== first)];
+}
+
+type FlatCut = MatmulTile & { readonly slices: number };
 
 /** The largest tile that keeps a large GPU busy, cut along K if need be; else the smallest, cut as far as it pays. */
 function chooseCut(M: number, N: number, K: number): MatmulCut {

@@ -31,10 +31,11 @@ const TILES: ByVariant<{ readonly few: Tile; readonly many: Tile }> = {
  * @param x           [rows, …]
  * @param y           […], of x.size / rows numbers in all; written, or added to
  * @param accumulate  add to what y holds
+ * @param choice      of the launch that this one is part of
  */
 export function launchSumRows(
   { x, y }: { x: Tensor; y: Tensor },
-  { accumulate = false }: { accumulate?: boolean } = {},
+  { accumulate = false, choice }: { accumulate?: boolean; choice?: string } = {},
 ): void {
   const columns = y.size;
   const rows = x.size / columns;
@@ -47,5 +48,6 @@ export function launchSumRows(
     spec,
     workgroups: flatGrid(columns, spec.COLUMNS),
     cost: { flops: x.size, bytes: 4 * (x.size + (accumulate ? 2 : 1) * y.size) },
+    ...(choice !== undefined && { choice }),
   });
 }

@@ -27,13 +27,13 @@ export function environmentOf(
   command: string,
   { dataDir }: Pick<LoadOptions, "dataDir"> = {},
 ): RunEnvironment {
-  const { adapter, variant } = gpu;
+  const { adapter, variant, tuning } = gpu;
   return {
     command,
     workingDirectory: process.cwd(),
     ...(dataDir !== undefined && { dataDirectory: resolve(dataDir) }),
     git: gitState(fileURLToPath(ROOT)),
     versions: versions(),
-    adapter: { ...adapter, variant },
+    adapter: { ...adapter, variant, tuning: tuning.choices },
   };
 }

@@ -2,6 +2,7 @@
 
 import { placeDataset } from "../data/feed.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import { materialize } from "../nn/model-state.ts";
 import { stateDict } from "../nn/state-dict.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
@@ -65,30 +66,47 @@ export async function executeRun(
 ): Promise<RunSummary> {
   const setupStart = performance.now();
   const { logEvery } = options;
-  const chosen = gpu.variant;
-  gpu.variant = variantOf(from, gpu);
+  const { variant, tuning } = gpu;
+  useChoicesOf(from, gpu);
   try {
     const sequence = await createTrainers(gpu, prepared, {
       logEvery,
       slabSamples: from?.content.slabSamples,
     });
+    reportUntuned(gpu, prepared, options.report ?? console.error);
     try {
       return await trainInFolder(sequence, prepared, folder, { ...options, setupStart, from });
     } finally {
       sequence.close();
     }
   } finally {
-    gpu.variant = chosen;
+    gpu.variant = variant;
+    gpu.tuning = tuning;
   }
 }
 
 /**
- * The kernel variants of a run: those that it began with, on the same adapter, whatever has been chosen since. Variants add
- * in different orders, and a run goes on to the same bits.
+ * A run goes on with the kernel variants and tiles that it began with, on the same adapter, whatever has been chosen since: they
+ * add in different orders, and a run goes on to the same bits.
  */
-function variantOf(from: RunCheckpoint | null, gpu: Gpu): Gpu["variant"] {
+function useChoicesOf(from: RunCheckpoint | null, gpu: Gpu): void {
   const before = from?.content.adapter;
-  return before?.name === gpu.adapter.name ? (before.variant ?? gpu.variant) : gpu.variant;
+  gpu.tuning = gpu.tuning.unasked();
+  if (!before || before.name !== gpu.adapter.name) return;
+  gpu.variant = before.variant ?? gpu.variant;
+  // A checkpoint without a record of them is of a program that took the defaults.
+  gpu.tuning = new Tuning(before.tuning, { wanted: gpu.tuning.wanted });
+}
+
+/** What `ghostbatch tune` could still find out for a run. */
+function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: string) => void): void {
+  const open = tuning.open.length;
+  if (open === 0) return;
+  const { model, batchSize, ghostSize } = spec;
+  const ghosts = typeof ghostSize === "number" ? ` --ghost-size ${ghostSize}` : "";
+  report(
+    `note: ${open} shapes of kernels run with untuned tiles: \`ghostbatch tune --model ${model} --batch-size ${batchSize}${ghosts}\` measures them`,
+  );
 }
 
 /** A run under way: what its steps, its checkpoints and its end share. */
@@ -153,7 +171,7 @@ function describeCheckpoint(
     data: dataFingerprint(dataset),
     slabSamples: trainers.map(({ slabSamples }) => slabSamples),
     versions: versions(),
-    adapter: { ...gpu.adapter, variant: gpu.variant },
+    adapter: { ...gpu.adapter, variant: gpu.variant, tuning: gpu.tuning.choices },
   } as const;
   return (position) => ({
     ...sameInAll,

@@ -30,7 +30,11 @@ export const CheckpointContent = z.object({
     .min(1)
     .or(slab.transform((samples) => [samples])),
   versions: z.record(z.string(), z.string()),
-  adapter: z.looseObject({ name: z.string(), variant: z.enum(["narrow", "wide"]).optional() }),
+  adapter: z.looseObject({
+    name: z.string(),
+    variant: z.enum(["narrow", "wide"]).optional(),
+    tuning: z.record(z.string(), z.record(z.string(), z.number().or(z.string()))).optional(),
+  }),
 });
 export type CheckpointContent = z.infer<typeof CheckpointContent>;
 

@@ -194,6 +194,48 @@ describe("--resume", () => {
     expect(outcome(folderOf("other-variant"))).toBe(expected);
   });
 
+  test("goes on with the tiles of kernels that the run began with", async () => {
+    const choices = { "a kernel and its shape": { TILE: 8 } };
+    const file = join(runsDirectory, "tuning.json");
+    writeFileSync(file, JSON.stringify({ format: 1, adapter: "another", steps: [], choices }));
+    const begun = startProgram([
+      "train",
+      ...words,
+      "--name",
+      "tuned",
+      "--checkpoint-every",
+      "40",
+      "--tuning",
+      file,
+    ]);
+    while (lastCheckpoints("tuned").length === 0 && begun.child.exitCode === null) await sleep(5);
+    begun.child.kill("SIGTERM");
+    const { stderr } = await begun.ended;
+    expect(stderr).toMatch(/^warning: .*tuning.json was measured on another, and this is /m);
+    expect(stderr).toMatch(/go on with: ghostbatch train --resume .*--tuning \S+tuning.json/);
+    const before = lastCheckpoints("tuned");
+    const again = startProgram([
+      "train",
+      "--resume",
+      folderOf("tuned"),
+      "--checkpoint-every",
+      "40",
+      "--tuning",
+      "off",
+    ]);
+    while (lastCheckpoints("tuned").every((name) => before.includes(name)) && again.child.exitCode === null)
+      await sleep(5);
+    again.child.kill("SIGTERM");
+    await again.ended;
+    const kept = lastCheckpoints("tuned").filter((name) => !before.includes(name));
+    const content = readFileSync(
+      join(folderOf("tuned"), "checkpoints", kept[0]!.replace(/safetensors$/, "json")),
+      "utf8",
+    );
+    expect(JSON.parse(content).checkpoint.adapter.tuning).toEqual(choices);
+    rmSync(folderOf("tuned"), { recursive: true });
+  });
+
   test("of a run killed when it had its outcome removes what it had no time to remove", async () => {
     const program = await startRun("killed-late");
     while (!existsSync(join(folderOf("killed-late"), "summary.json"))) await sleep(1);

@@ -4,6 +4,7 @@ import { type SelfTest, selfTest } from "../../bench/self-test.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { type ListedAdapter, listAdapters } from "../../host/node/node-webgpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
+import { storedTuning, type TuningFile, tuningPath } from "../../host/node/tuning-store.ts";
 import { rememberTimes, type VariantChoice, variantChoice } from "../../host/node/variant-choice.ts";
 import { versions } from "../../run/environment.ts";
 import { formatBytes, formatQuantity } from "../../support/format.ts";
@@ -35,6 +36,7 @@ export function doctorCommand(): Command {
         adapters: await listAdapters(),
         variant: gpu.variant,
         kernels,
+        tuning: storedTuning(gpu.adapter),
         limits,
         features,
         versions: versions(),
@@ -48,6 +50,7 @@ function text(facts: {
   adapter: Gpu["adapter"];
   adapters: readonly ListedAdapter[];
   kernels: VariantChoice;
+  tuning: TuningFile | null;
   limits: Record<string, number>;
   features: string[];
   versions: Record<string, string>;
@@ -60,6 +63,7 @@ function text(facts: {
     `there are  ${facts.adapters.map(({ name, backend }) => `${name} (${backend})`).join(", ")}`,
     `kind       ${adapter.software ? "software: correct but slow, for tests and small experiments" : "hardware"}`,
     `kernels    ${kernels.variant} variants, by ${reasonText(kernels)} (${adapter.subgroupMaxSize > 0 ? lanes : "no subgroups"})`,
+    `tuning     ${tuningText(adapter, facts.tuning)}`,
     `limits     ${Object.entries(limits)
       .map(([name, value]) => `${name} ${/Size$/.test(name) ? formatBytes(value) : value}`)
       .join(", ")}`,
@@ -80,6 +84,15 @@ async function chosenVariant(gpu: Gpu, again: boolean): Promise<VariantChoice> {
   const choice = variantChoice(gpu);
   gpu.variant = choice.variant;
   return choice;
+}
+
+function tuningText(adapter: Gpu["adapter"], tuning: TuningFile | null): string {
+  if (tuning === null) return "none: `ghostbatch tune` measures which tiles of the kernels are fastest here";
+  const steps = tuning.steps.map(
+    ({ model, batch, ghostSize, date }) => `${model} at ${batch} in ghosts of ${ghostSize} (${date})`,
+  );
+  const count = Object.keys(tuning.choices).length;
+  return `${count} shapes of kernels measured, for ${steps.join(", ")}; ${tuningPath(adapter)}`;
 }
 
 function reasonText({ reason, times }: VariantChoice): string {

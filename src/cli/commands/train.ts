@@ -49,7 +49,7 @@ async function trainUnder(control: RunControl, flags: TrainFlags): Promise<void>
     printSummary(finished, path, flags);
     return;
   }
-  const session = new GpuSession({ adapter: flags.adapter });
+  const session = new GpuSession({ adapter: flags.adapter, tuning: flags.tuning });
   const outline = flags.dryRun && flags.dataDir === undefined ? outlinedData(spec) : null;
   if (outline) {
     printPlan(planTraining(await session.open(), planRun(spec, outline.facts), outline), flags);

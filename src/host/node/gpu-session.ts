@@ -1,24 +1,24 @@
 /** The GPU of a command's process: opened when it is first needed, and once more where it was lost. */
 import type { Gpu } from "../../gpu/gpu.ts";
-import { openGpu } from "./open-gpu.ts";
+import { type OpenGpuOptions, openGpu } from "./open-gpu.ts";
 
 export class GpuSession {
-  readonly #adapter: string | undefined;
+  readonly #options: OpenGpuOptions;
   readonly #onOpen: (gpu: Gpu) => void;
   #gpu: Promise<Gpu> | null = null;
 
   /** @param options.onOpen sees every device that is opened */
   constructor({
-    adapter,
     onOpen = () => undefined,
-  }: { adapter?: string | undefined; onOpen?: (gpu: Gpu) => void } = {}) {
-    this.#adapter = adapter;
+    ...options
+  }: Pick<OpenGpuOptions, "adapter" | "tuning"> & { onOpen?: (gpu: Gpu) => void } = {}) {
+    this.#options = { ...options, relaunch: true };
     this.#onOpen = onOpen;
   }
 
   /** @throws DeviceError as openGpu */
   open(): Promise<Gpu> {
-    this.#gpu ??= openGpu({ adapter: this.#adapter, relaunch: true }).then((gpu) => {
+    this.#gpu ??= openGpu(this.#options).then((gpu) => {
       this.#onOpen(gpu);
       return gpu;
     });

@@ -7,6 +7,7 @@ import { listAdapters, missingVulkanLoader, openDawn } from "./node-webgpu.ts";
 import { pollPatiently } from "./patient-polling.ts";
 import { shaderFiles } from "./shader-files.ts";
 import { relaunchOnSoftwareGpu, runningOnSoftwareNode, softwareNodePath } from "./software-gpu.ts";
+import { tuningFor } from "./tuning-store.ts";
 import { variantChoice } from "./variant-choice.ts";
 
 const SOFTWARE_NAME = /^(software|llvmpipe|lavapipe)$/i;
@@ -19,10 +20,16 @@ export interface OpenGpuOptions {
    * until it ends, where it needs that one: a command line may, a program that has begun its work may not. Default false.
    */
   readonly relaunch?: boolean;
+  /** Which choices of kernels to use: "off", or a file of them; without it those measured on the adapter (tuning-store.ts). */
+  readonly tuning?: string | undefined;
 }
 
 /** @throws DeviceError when there is no such adapter, saying which there are and what to do */
-export async function openGpu({ adapter: wanted, relaunch = false }: OpenGpuOptions = {}): Promise<Gpu> {
+export async function openGpu({
+  adapter: wanted,
+  relaunch = false,
+  tuning,
+}: OpenGpuOptions = {}): Promise<Gpu> {
   const elsewhere = !runningOnSoftwareNode() && softwareNodePath() !== null;
   if (isSoftware(wanted) && relaunch && elsewhere) return relaunchOnSoftwareGpu();
   const { adapter, cause } = await adapterNamed(wanted);
@@ -32,6 +39,7 @@ export async function openGpu({ adapter: wanted, relaunch = false }: OpenGpuOpti
     const gpu = new Gpu(await requestDevice(adapter), facts, shaderFiles);
     const { variant, reason } = variantChoice(gpu);
     gpu.variant = variant;
+    gpu.tuning = tuningFor(facts, tuning);
     if (env.debugLevel() >= 1) console.error(`device ${facts.name}, ${variant} kernels by ${reason}`);
     return gpu;
   }

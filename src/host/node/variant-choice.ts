@@ -3,17 +3,14 @@
  * does that once), else what its features suggest. Measurements are kept by adapter, driver and versions.
  */
 
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { AdapterFacts } from "../../gpu/adapter.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { runnableVariants, type Variant } from "../../gpu/variant.ts";
-import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { cacheDirectory } from "../../storage/cache-directory.ts";
-import { makeFolder } from "../../storage/folder.ts";
 import { env } from "../../support/env.ts";
 import { DataError, DeviceError, UsageError } from "../../support/errors.ts";
+import { adapterKey, readObject, writeObject } from "./adapter-cache.ts";
 
 /** Milliseconds of the same work in either variant. */
 export type VariantTimes = Readonly<Record<Variant, number>>;
@@ -55,10 +52,9 @@ function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Var
 
 /** Keeps a measurement for the next processes; where nothing can be written, for this one alone. */
 export async function rememberTimes(adapter: AdapterFacts, times: VariantTimes): Promise<void> {
-  const all = { ...read(), [keyOf(adapter)]: { narrow: times.narrow, wide: times.wide } };
+  const { narrow, wide } = times;
   try {
-    await makeFolder(cacheDirectory());
-    await writeFileAtomically(file(), JSON.stringify(all, null, 2));
+    await writeObject(file(), { ...readObject(file()), [adapterKey(adapter)]: { narrow, wide } });
   } catch (error) {
     // A cache that cannot be kept is measured again.
     if (!(error instanceof DataError)) throw error;
@@ -66,28 +62,11 @@ export async function rememberTimes(adapter: AdapterFacts, times: VariantTimes):
 }
 
 function rememberedTimes(adapter: AdapterFacts): VariantTimes | null {
-  const found = read()[keyOf(adapter)] as Partial<VariantTimes> | undefined;
+  const found = readObject(file())[adapterKey(adapter)] as Partial<VariantTimes> | undefined;
   const { narrow, wide } = found ?? {};
   return typeof narrow === "number" && typeof wide === "number" ? { narrow, wide } : null;
 }
 
 function file(): string {
   return join(cacheDirectory(), "adapters.json");
-}
-
-function read(): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(readFileSync(file(), "utf8"));
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {}; // missing or damaged: as good as empty
-  }
-}
-
-/** Drivers name their version in the adapter's description; kernels change with the program, compilers with webgpu. */
-function keyOf({ name, vendor, architecture }: AdapterFacts): string {
-  const require = createRequire(import.meta.url);
-  const versionOf = (path: string) => (require(path) as { version: string }).version;
-  const versions = [versionOf("../../../package.json"), versionOf("webgpu/package.json")];
-  return [name, vendor, architecture, ...versions].join(" / ");
 }

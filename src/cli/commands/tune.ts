@@ -1,0 +1,85 @@
+import { Command, Option } from "commander";
+import { adapterLine, jsonText, table } from "../../bench/output.ts";
+import { milliseconds } from "../../bench/sample.ts";
+import { type TuneReport, tuneStep } from "../../bench/tune/tune.ts";
+import type { Way } from "../../gpu/tuning.ts";
+import { openGpu } from "../../host/node/open-gpu.ts";
+import { keepTuning } from "../../host/node/tuning-store.ts";
+import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
+import { formatPercent } from "../../support/format.ts";
+import { endPhases, sayPhase } from "../bench-options.ts";
+import { adapterOption, jsonOption, realNumber, wholeNumber } from "../options.ts";
+
+interface TuneFlags {
+  readonly model: string;
+  readonly batchSize: number;
+  readonly ghostSize?: number;
+  readonly minutes: number;
+  readonly adapter?: string;
+  readonly json?: boolean;
+}
+
+export function tuneCommand(): Command {
+  const images = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
+  return new Command("tune")
+    .description(
+      "measure which tiles of the kernels are the fastest on this adapter, for the shapes of a network's step; train and bench use them from then on",
+    )
+    .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
+    .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
+    .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
+    .addOption(new Option("--minutes <minutes>", "time for all of it").argParser(realNumber(0.01)).default(5))
+    .addOption(adapterOption())
+    .addOption(jsonOption())
+    .action(run);
+}
+
+async function run({ model, batchSize: batch, minutes, adapter, json, ...flags }: TuneFlags): Promise<void> {
+  modelEntry(model);
+  const ghostSize = flags.ghostSize ?? batch;
+  const gpu = await openGpu({ adapter, relaunch: true });
+  if (!json) console.log(adapterLine(gpu.adapter));
+  const report = await tuneStep(gpu, { model, batch, ghostSize, minutes }, (phase, share) =>
+    sayPhase(`${formatPercent(Math.min(1, share), 0)} of ${minutes} min  ${phase}`),
+  );
+  endPhases();
+  const date = new Date().toISOString().slice(0, 10);
+  const path = await keepTuning(gpu.adapter, { model, batch, ghostSize, date }, report.choices);
+  if (json) console.log(jsonText(gpu.adapter, { model, batch, ghostSize, minutes, ...report, file: path }));
+  else console.log(`${describe(report)}\nkept in ${path}`);
+}
+
+function describe({ questions, left, step }: TuneReport): string {
+  const head = ["kernel and shape", "n", "of step", "tried", "default ms", "best ms", "ratio", "choice"];
+  const rows = questions.map(({ key, ways, winner, share, dispatches }) => {
+    const [standard, ...others] = ways;
+    const best = winner === null ? standard! : others.find(({ way }) => way === winner)!;
+    return [
+      ...[key, `${dispatches}`, formatPercent(share, 1), `${ways.length}`],
+      ...[milliseconds(standard!.ms!.median), milliseconds(best.ms!.median), best.ratio.toFixed(3)],
+      winner === null ? "default" : wayText(winner, standard!.way),
+    ];
+  });
+  const wrong = questions.flatMap(({ key, ways }) =>
+    ways.flatMap(({ way, problem }) =>
+      problem === null ? [] : [`refused: ${key} ${JSON.stringify(way)}: ${problem}`],
+    ),
+  );
+  const lines = [table(head, rows), ...wrong];
+  if (left > 0) lines.push(`${left} more were not measured: --minutes gives it longer`);
+  if (step === null) lines.push("every default stays: nothing is faster by more than 3 %");
+  else {
+    const { ratio, low, high, n } = step;
+    lines.push(
+      `step with the choices to step without: ${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}, n ${n})`,
+    );
+    if (ratio >= 1) lines.push("the step is not faster by them: every default stays");
+  }
+  return lines.join("\n");
+}
+
+/** What of the way differs from the default. */
+function wayText(way: Way, standard: Way): string {
+  const differing = Object.entries(way).filter(([name, value]) => standard[name] !== value);
+  return differing.map(([name, value]) => `${name}=${value}`).join(" ");
+}

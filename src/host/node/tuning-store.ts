@@ -1,0 +1,100 @@
+/** Choices that `ghostbatch tune` measured, a file for each adapter, driver and version of the program in the cache directory. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import type { AdapterFacts } from "../../gpu/adapter.ts";
+import { Tuning, type Way } from "../../gpu/tuning.ts";
+import { cacheDirectory } from "../../storage/cache-directory.ts";
+import { DataError, messageOf } from "../../support/errors.ts";
+import { adapterKey, writeObject } from "./adapter-cache.ts";
+
+const TunedStep = z.strictObject({
+  model: z.string(),
+  batch: z.int(),
+  ghostSize: z.int(),
+  /** Day, as 2026-11-25. */
+  date: z.string(),
+});
+export type TunedStep = z.infer<typeof TunedStep>;
+
+export const Choices = z.record(z.string(), z.record(z.string(), z.number().or(z.string())));
+
+const TuningFile = z.strictObject({
+  format: z.literal(1),
+  /** Adapter, driver and versions that it was measured on. */
+  adapter: z.string(),
+  /** The training steps whose kernels were measured. */
+  steps: z.array(TunedStep),
+  choices: Choices,
+});
+export type TuningFile = z.infer<typeof TuningFile>;
+
+/** Where an adapter's choices are kept. */
+export function tuningPath(adapter: AdapterFacts): string {
+  const hash = createHash("sha256").update(adapterKey(adapter)).digest("hex").slice(0, 12);
+  return join(cacheDirectory(), "tuning", `${hash}.json`);
+}
+
+/** What is kept for an adapter; null where it was not tuned, or the file is damaged. */
+export function storedTuning(adapter: AdapterFacts): TuningFile | null {
+  const path = tuningPath(adapter);
+  if (!existsSync(path)) return null;
+  try {
+    return readTuning(path);
+  } catch {
+    return null; // as good as none: it can be measured again
+  }
+}
+
+/**
+ * The choices for an adapter.
+ * @param wanted "off", or a file; without it what is kept for the adapter
+ * @throws DataError for a file that is missing or not one of these
+ */
+export function tuningFor(adapter: AdapterFacts, wanted: string | undefined): Tuning {
+  if (wanted === "off") return new Tuning({}, { wanted: false });
+  const file = wanted === undefined ? storedTuning(adapter) : readTuning(wanted);
+  if (wanted !== undefined && file && file.adapter !== adapterKey(adapter)) {
+    console.error(`warning: ${wanted} was measured on ${file.adapter}, and this is ${adapterKey(adapter)}`);
+  }
+  return new Tuning(file?.choices);
+}
+
+/**
+ * Adds choices to those that are kept.
+ * @returns the file
+ * @throws DataError when it cannot be written
+ */
+export async function keepTuning(
+  adapter: AdapterFacts,
+  step: TunedStep,
+  choices: Readonly<Record<string, Way>>,
+): Promise<string> {
+  const before = storedTuning(adapter);
+  const same = ({ model, batch, ghostSize }: TunedStep) =>
+    model === step.model && batch === step.batch && ghostSize === step.ghostSize;
+  const file: TuningFile = {
+    format: 1,
+    adapter: adapterKey(adapter),
+    steps: [...(before?.steps ?? []).filter((one) => !same(one)), step],
+    choices: { ...before?.choices, ...choices },
+  };
+  const path = tuningPath(adapter);
+  await writeObject(path, file);
+  return path;
+}
+
+function readTuning(path: string): TuningFile {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new DataError(`${path}: cannot be read: ${messageOf(cause)}`, { cause });
+  }
+  try {
+    return TuningFile.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new DataError(`${path}: not a file that \`ghostbatch tune\` wrote: tune again`, { cause });
+  }
+}

@@ -1,0 +1,46 @@
+/** How a launcher chooses among tiles: those with the least estimates, of which `gpu.tuning` may know the fastest. */
+import type { Tuning } from "../gpu/tuning.ts";
+import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+
+/** Tiles that are worth measuring: estimates are right to about this factor, and more tiles than these take long to compile. */
+const WORTH = 1.5;
+const MOST_WAYS = 6;
+
+/** The tiles with the least estimates, the least first; none where all are infinite. */
+export function cheapest<T>(tiles: Iterable<T>, estimate: (tile: T) => number): T[] {
+  const all = [...tiles].map((tile) => ({ tile, estimate: estimate(tile) }));
+  all.sort((a, b) => a.estimate - b.estimate);
+  const [best] = all;
+  if (!best || best.estimate === Number.POSITIVE_INFINITY) return [];
+  const near = all.filter((one) => one.estimate <= WORTH * best.estimate);
+  return near.slice(0, MOST_WAYS).map(({ tile }) => tile);
+}
+
+/** The chosen tile, by default the first; null where there are none. */
+export function chooseTile<T extends object>(
+  tuning: Tuning | undefined,
+  key: string,
+  tiles: readonly T[],
+  results: number,
+): T | null {
+  const [first, ...others] = tiles;
+  if (first === undefined) return null;
+  return tuning ? tuning.choose(key, [first, ...others], results) : first;
+}
+
+const ranked = new Map<string, readonly unknown[]>();
+
+/** What `rank` gives, made once for each key. */
+export function remembered<T>(key: string, rank: () => readonly T[]): readonly T[] {
+  let tiles = ranked.get(key);
+  if (!tiles) {
+    tiles = rank();
+    ranked.set(key, tiles);
+  }
+  return tiles as readonly T[];
+}
+
+/** A layer whatever the batch. */
+export function layerText({ C, H, W, K, R, S, stride, padding }: Conv2dGeometry): string {
+  return `C=${C} H=${H} W=${W} K=${K} R=${R} S=${S} stride=${stride} padding=${padding}`;
+}

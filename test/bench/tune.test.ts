@@ -1,0 +1,111 @@
+// `ghostbatch tune` on this adapter: a bad default is found out, a way that is wrong is refused, and a step is not slower by its choices.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { tune, tuneStep } from "../../src/bench/tune/tune.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { definedKernels } from "../../src/gpu/kernel.ts";
+import { Tuning } from "../../src/gpu/tuning.ts";
+import { adapterKey } from "../../src/host/node/adapter-cache.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { tuningFor } from "../../src/host/node/tuning-store.ts";
+import { launchConv2d } from "../../src/kernels/conv2d.ts";
+import { fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
+import "../../src/kernels/sum-rows.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tune-"));
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu({ tuning: "off" });
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Rows of x are added up by workgroups of COLUMNS × LANES lanes, the columns cut among `grid` · COLUMNS of them. */
+type SumWay = { COLUMNS: number; LANES: number; grid: number };
+
+function sumRows({ x, y }: { x: Tensor; y: Tensor }, ways: readonly [SumWay, ...SumWay[]]): void {
+  const kernel = definedKernels().find(({ file }) => file === "reduce/sum-rows.wgsl")!;
+  const { COLUMNS, LANES, grid } = gpu.tuning.choose("sum", ways, y.size);
+  gpu.run(kernel, {
+    buffers: { x, y },
+    overrides: { ACCUMULATE: false },
+    params: { rows: x.size / y.size, columns: y.size },
+    spec: { COLUMNS, LANES },
+    workgroups: [grid],
+    cost: { flops: x.size, bytes: 4 * x.size },
+    choice: "sum",
+  });
+}
+
+describe("tune", () => {
+  test("finds the good way of a launcher whose default is bad, and refuses a wrong one", async () => {
+    await gpu.lifetime(async () => {
+      const x = persistent(gpu, [2048, 512]);
+      const y = persistent(gpu, [512]);
+      const bad = { COLUMNS: 1, LANES: 1, grid: 512 };
+      const good = { COLUMNS: 64, LANES: 1, grid: 8 };
+      const wrong = { COLUMNS: 64, LANES: 1, grid: 4 };
+      const report = await tune(gpu, () => sumRows({ x, y }, [bad, good, wrong]), 0.5);
+      const [question] = report.questions;
+      expect(question).toMatchObject({ key: "sum", dispatches: 1, winner: good });
+      const refused = question!.ways.find(({ way }) => way["grid"] === 4);
+      expect(refused).toMatchObject({
+        ms: null,
+        problem: expect.stringMatching(/^25\d of 512 results differ/),
+      });
+      expect(report.choices).toEqual({ sum: good });
+      expect(report.step!.ratio).toBeLessThan(0.9);
+    });
+  });
+
+  test("a step is not slower by what was chosen, and every question of it is answered", async () => {
+    const report = await tuneStep(
+      gpu,
+      { model: "resnet8", batch: 8, ghostSize: 8, minutes: 0.4 },
+      () => undefined,
+    );
+    expect(report.questions.length).toBeGreaterThan(0);
+    const defaults = Object.fromEntries(report.questions.map(({ key, ways }) => [key, ways[0]!.way]));
+    if (report.step === null || report.step.ratio >= 1) expect(report.choices).toEqual(defaults);
+    else expect(report.choices).not.toEqual(defaults);
+    expect(gpu.tuning.choices).toEqual({});
+  });
+});
+
+test("every way of a convolution gives the results of its default", async () => {
+  await gpu.lifetime(async () => {
+    const random = (size: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(i * 12.9898) / 2);
+    const x = fromArray(gpu, random(2 * 16 * 16 * 16), [2, 16, 16, 16]);
+    const weight = fromArray(gpu, random(32 * 16 * 9), [32, 16, 3, 3]);
+    const y = persistent(gpu, [2, 32, 16, 16]);
+    const run = async (tuning: Tuning) => {
+      gpu.tuning = tuning;
+      launchConv2d({ x, weight, y }, { stride: 1, padding: 1 });
+      return readFloats(y);
+    };
+    const asked = new Tuning();
+    const expected = await run(asked);
+    const [{ key, ways }] = asked.questions as [(typeof asked.questions)[number]];
+    expect(ways.length).toBeGreaterThan(1);
+    for (const way of ways) {
+      const found = await run(new Tuning({ [key]: way }));
+      const error = Math.max(...found.map((value, i) => Math.abs(value - expected[i]!)));
+      expect(error).toBeLessThan(1e-5);
+    }
+    // What a launcher does not list any more is not taken.
+    expect(await run(new Tuning({ [key]: { nonsense: 3 } }))).toEqual(expected);
+    gpu.tuning = new Tuning();
+  });
+});
+
+test("a file of choices is taken, off takes none, and another file is refused in one line", () => {
+  const path = join(folder, "tuning.json");
+  const file = { format: 1, adapter: adapterKey(gpu.adapter), steps: [], choices: { sum: { LANES: 4 } } };
+  writeFileSync(path, JSON.stringify(file));
+  expect(tuningFor(gpu.adapter, path).choices).toEqual(file.choices);
+  expect(tuningFor(gpu.adapter, "off")).toMatchObject({ choices: {}, wanted: false });
+  writeFileSync(path, JSON.stringify({ ...file, choices: 3 }));
+  expect(() => tuningFor(gpu.adapter, path)).toThrow(`${path}: not a file that \`ghostbatch tune\` wrote`);
+  expect(() => tuningFor(gpu.adapter, join(folder, "none"))).toThrow(/cannot be read/);
+});
