@@ -17,7 +17,7 @@ const WITHOUT_GPU = [
   "test/gpu/{shaders,wgsl}.test.ts",
   "test/measure/{loss-spread,noise-scale}.test.ts",
   "test/reference/!(model).test.ts",
-  "test/run/{damaged-files,resume,run-options}.test.ts",
+  "test/run/{damaged-files,damaged-texts,resume,run-options}.test.ts",
   "test/scripts/apt-sources.test.ts",
   "test/train/{ghosts,regime}.test.ts",
   "test/verify/compare.test.ts",

@@ -1,7 +1,7 @@
 /** runs/NAME.experiment.json: which run folders make a table or a figure, and what was measured beside them. */
 import { z } from "zod";
 import { isRunName } from "../storage/run-folder.ts";
-import { DataError } from "../support/errors.ts";
+import { DataError, messageOf } from "../support/errors.ts";
 import { DATA_OF_KIND } from "./measured-data.ts";
 
 /** Runs of one setting that differ in their seed alone: a cell of a table, a curve of a figure. */
@@ -66,7 +66,7 @@ export function parseRecord(content: string, path: string): ExperimentRecord {
   try {
     value = JSON.parse(content);
   } catch (cause) {
-    throw new DataError(`${path}: expected JSON: ${(cause as Error).message}; run the experiment again`, {
+    throw new DataError(`${path}: expected JSON: ${messageOf(cause)}; run the experiment again`, {
       cause,
     });
   }

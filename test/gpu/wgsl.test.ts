@@ -182,7 +182,7 @@ test("damaged shaders throw errors of the project's own types alone", () => {
   const encoder = new TextEncoder();
   let refused = 0;
   for (const [seed, code] of [PLAIN, UNUSUAL, shaderFiles("matmul/tiled.wgsl")].entries()) {
-    for (const bytes of mutations(encoder.encode(code), { count: 300, seed })) {
+    for (const bytes of mutations(encoder.encode(code), { count: 1400, seed })) {
       try {
         const shader = parse(decoder.decode(bytes));
         specialize(shader, Object.fromEntries(shader.spec.map((name) => [name, 1])));

@@ -1,5 +1,5 @@
 // The package as it is published, and a program of a user's own beside it.
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -69,4 +69,44 @@ test("a program that imports the package trains a network of its own", async () 
   expect(code, stderr).toBe(0);
   const last = Number(/^epoch 4: ([\d.]+) %/m.exec(stdout)?.[1]);
   expect(last).toBeGreaterThan(50);
+});
+
+test("what its messages name is published with it", async () => {
+  const packed = await start("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: ROOT }).ended;
+  const [{ files }] = JSON.parse(packed.stdout) as [{ files: { path: string }[] }];
+  const paths = files.map(({ path }) => path);
+  for (const named of [
+    ...["docs/WRITING-A-KERNEL.md", "docs/OPTIONS.md", "docs/RELIABILITY.md", "docs/PAPER.md"],
+    ...["examples/conv2d-direct.wgsl", "test/golden/ops.safetensors", "bin/end-with-parent.mjs"],
+  ])
+    expect(paths).toContain(named);
+});
+
+test("without an adapter the package says what it cannot do, and a moved checkout what to run", async () => {
+  // A folder of its own: the package finds itself by where its files really are.
+  const place = join(folder, "elsewhere");
+  mkdirSync(place);
+  for (const part of ["dist", "package.json"])
+    cpSync(join(folder, "ghostbatch", part), join(place, part), { recursive: true });
+  cpSync(join(ROOT, "bin"), join(place, "bin"), { recursive: true });
+  for (const part of ["shaders", "node_modules"]) symlinkSync(join(ROOT, part), join(place, part), "dir");
+  const doctor = async () => {
+    const env = { VK_DRIVER_FILES: "/nonexistent" };
+    const ended = await start(process.execPath, [join(place, "bin/ghostbatch.mjs"), "train"], { env }).ended;
+    return [ended.code, ended.stderr];
+  };
+  expect(await doctor()).toEqual([
+    3,
+    expect.stringMatching(/no GPU adapter: .*this package cannot; or install/),
+  ]);
+  mkdirSync(join(place, "scripts"));
+  writeFileSync(join(place, "scripts", "setup.mjs"), "");
+  mkdirSync(join(place, ".software-gpu"));
+  writeFileSync(join(place, ".software-gpu", "complete.json"), '{ "folder": "/before/.software-gpu" }');
+  expect(await doctor()).toEqual([
+    3,
+    expect.stringMatching(
+      /this checkout was moved or copied: .*\/before\/.software-gpu; `npm run setup` in \S+elsewhere fits/,
+    ),
+  ]);
 });

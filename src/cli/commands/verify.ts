@@ -9,7 +9,7 @@ import { openReferenceFile, type ReferenceFile } from "../../verify/reference-fi
 import { type CaseResult, totalsOf, verifyFile } from "../../verify/verify.ts";
 import { adapterOption, jsonOption } from "../options.ts";
 
-/** The project's own reference files; a checkout has them, the published package does not. */
+/** The project's own reference files; the published package has them too. */
 const OWN_FILES = fileURLToPath(new URL("../../../test/golden/", import.meta.url));
 
 export function verifyCommand(): Command {
@@ -71,7 +71,7 @@ function ownFiles(): string[] {
   }
   if (names.length === 0) {
     throw new DataError(
-      `${OWN_FILES}: has no reference files (the published package comes without them): name some, ghostbatch verify FILE…`,
+      `${OWN_FILES}: has no reference files to compare with: name some, ghostbatch verify FILE…`,
     );
   }
   return names.sort().map((name) => join(OWN_FILES, name));

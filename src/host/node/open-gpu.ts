@@ -6,7 +6,12 @@ import { DeviceError } from "../../support/errors.ts";
 import { listAdapters, missingVulkanLoader, openDawn } from "./node-webgpu.ts";
 import { pollPatiently } from "./patient-polling.ts";
 import { shaderFiles } from "./shader-files.ts";
-import { relaunchOnSoftwareGpu, runningOnSoftwareNode, softwareNodePath } from "./software-gpu.ts";
+import {
+  relaunchOnSoftwareGpu,
+  runningOnSoftwareNode,
+  softwareGpuAdvice,
+  softwareNodePath,
+} from "./software-gpu.ts";
 import { tuningFor } from "./tuning-store.ts";
 import { variantChoice } from "./variant-choice.ts";
 
@@ -80,6 +85,8 @@ async function adapterNamed(
 async function noAdapter(wanted: string | undefined, elsewhere: boolean): Promise<string> {
   const there = (await listAdapters()).map(({ name, backend }) => `${name} (${backend})`);
   const listed = there.length > 0 ? there.join(", ") : "none";
+  if (wanted !== undefined && isSoftware(wanted) && !elsewhere)
+    return `no software adapter: ${softwareGpuAdvice()} (there are ${listed})`;
   if (wanted !== undefined) return `no adapter named ${JSON.stringify(wanted)}: there are ${listed}`;
   const driver =
     missingVulkanLoader() === null
@@ -87,5 +94,5 @@ async function noAdapter(wanted: string | undefined, elsewhere: boolean): Promis
       : "install the Vulkan loader (libvulkan.so.1, in Debian's package libvulkan1) and a GPU driver with Vulkan";
   return elsewhere
     ? `no GPU adapter in this process: run the program on the software GPU's node, ${softwareNodePath()}, or ${driver}`
-    : `no GPU adapter: \`npm run setup\` in a checkout of ghostbatch installs a software GPU; or ${driver}`;
+    : `no GPU adapter: ${softwareGpuAdvice()}; or ${driver}`;
 }

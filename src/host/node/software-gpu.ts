@@ -1,22 +1,46 @@
 // The software GPU that set-up installs into .software-gpu/ of a checkout: only a node of its own can load it, so a
 // process that needs it starts its command line anew on that node and stands in for it until it ends.
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DeviceError } from "../../support/errors.ts";
 import { spawnTethered } from "./tethered-process.ts";
 
 const FOLDER = realPath(fileURLToPath(new URL("../../../.software-gpu", import.meta.url)));
+const CHECKOUT = dirname(FOLDER);
 
 /** Signals that end or steer a run, passed on to the process that runs. */
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 
 /** The node that runs on the software GPU, or null where that is not installed, or was moved since. */
 export function softwareNodePath(): string | null {
-  const stamp = join(FOLDER, "complete.json");
   // Programs name their loader by an absolute path: a moved folder does not run until set-up has fitted it.
-  const fits = existsSync(stamp) && JSON.parse(readFileSync(stamp, "utf8")).folder === FOLDER;
-  return fits ? join(FOLDER, "bin", "node") : null;
+  return installedAt() === FOLDER ? join(FOLDER, "bin", "node") : null;
+}
+
+/**
+ * Where the software GPU could come from, for whoever has no adapter: a checkout installs it, and fits it again where it was moved
+ * or copied; the published package has none.
+ */
+export function softwareGpuAdvice(): string {
+  if (!existsSync(join(CHECKOUT, "scripts", "setup.mjs")))
+    return "a checkout of ghostbatch can install a software GPU, this package cannot";
+  const before = installedAt();
+  return before === null || before === FOLDER
+    ? `\`npm run setup\` in ${CHECKOUT} installs a software GPU`
+    : `this checkout was moved or copied: its software GPU was made for ${before}; \`npm run setup\` in ${CHECKOUT} fits it to its new place`;
+}
+
+/** The folder that it was made for; null where there is none. */
+function installedAt(): string | null {
+  try {
+    const { folder } = JSON.parse(readFileSync(join(FOLDER, "complete.json"), "utf8")) as {
+      folder?: unknown;
+    };
+    return typeof folder === "string" ? folder : null;
+  } catch {
+    return null; // not installed, or not to its end
+  }
 }
 
 /** A link to the folder stands for it: the programs in it know where it really is. */
@@ -37,7 +61,7 @@ export function runningOnSoftwareNode(): boolean {
  */
 export function relaunchOnSoftwareGpu(): Promise<never> {
   const node = softwareNodePath();
-  if (node === null) throw new DeviceError(`no software GPU in ${FOLDER}: \`npm run setup\` installs it`);
+  if (node === null) throw new DeviceError(`no software GPU: ${softwareGpuAdvice()}`);
   return new Promise((_, reject) => {
     const words = [node, ...process.execArgv, ...process.argv.slice(1)] as const;
     const child = spawnTethered([...words], ["inherit", "inherit", "inherit"]);
