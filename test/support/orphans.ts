@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
 import { builtProgram } from "./built-program.ts";
 import { limitMs } from "./limits.ts";
-import { type Program, start } from "./program.ts";
+import { type Ended, type Program, start } from "./program.ts";
 
 /** Milliseconds in which a trainer has to end when its command has. */
 const GRACE_MS = limitMs(5000);
@@ -59,18 +59,23 @@ export function startCommand(words: readonly string[]): Program {
   return start("node", [builtProgram(), ...words], { env: { DEBUG: "", NO_COLOR: "1" } });
 }
 
-/** Waits for the process that a command has started in its stead; rejects where the command ends without. */
-export async function trainerOf({ child, ended }: Program, mark: string): Promise<number> {
-  let output: string | null = null;
-  void ended.then(({ stderr }) => {
-    output = stderr;
+/** Waits for the process that a command has started in its stead; null for one that ended well and had no need of it. */
+export async function trainerOf({ child, ended }: Program, mark: string): Promise<number | null> {
+  let end: Ended | null = null;
+  void ended.then((found) => {
+    end = found;
   });
   for (;;) {
     const other = processesWith(mark).find((pid) => pid !== child.pid);
     if (other !== undefined) return other;
-    if (output !== null) throw new Error(`the command started no process of its own: ${output}`);
+    if (end !== null) return endedWell(end);
     await sleep(2);
   }
+}
+
+function endedWell({ code, stderr }: Ended): null {
+  if (code === 0) return null;
+  throw new Error(`the command started no process of its own: ${stderr}`);
 }
 
 /** Not `ended`: what holds its output open may be the orphan. */
