@@ -2,6 +2,7 @@
 //
 //   x[n,c,i,j] = (byte / 255 − mean[c]) / deviation[c]       byte of sample s = order[first + n]
 //
+// A deviation of 0 is that of a channel with one value everywhere: its x is 0, in padding too.
 // With PADDING the image is thought padded on all sides with `pad_value`, cropped at an offset of 0 to 2·PADDING in
 // each direction, and with FLIP mirrored left to right half of the time; offsets and mirror are drawn from
 // (seed, STREAM, epoch, sample), so they do not depend on batches or slabs.
@@ -63,7 +64,7 @@ fn main(
   if (PADDING == 0u && !FLIP && W % QUAD == 0u) {
     // The four bytes are one word.
     let bytes = unpack4xU8(images[(plane + i * W + j) / QUAD]);
-    for (var k = 0u; k < QUAD; k++) { x[element + k] = (f32(bytes[k]) / 255.0 - mean) / deviation; }
+    for (var k = 0u; k < QUAD; k++) { x[element + k] = normalized(bytes[k], mean, deviation); }
     return;
   }
   let bits = pcg4d(vec4u(step.seed, STREAM, step.epoch, sample));
@@ -77,6 +78,11 @@ fn main(
       let at = plane + u32(row) * W + u32(column);
       byte = (images[at / QUAD] >> (8u * (at % QUAD))) & 255u;
     }
-    x[element + k] = (f32(byte) / 255.0 - mean) / deviation;
+    x[element + k] = normalized(byte, mean, deviation);
   }
+}
+
+fn normalized(byte: u32, mean: f32, deviation: f32) -> f32 {
+  if (deviation == 0.0) { return 0.0; }
+  return (f32(byte) / 255.0 - mean) / deviation;
 }

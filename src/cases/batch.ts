@@ -23,6 +23,8 @@ export interface BatchCase extends Case {
 /** The released code's: MNIST, and ImageNet's constants, which it uses for CIFAR too. */
 const mnist = { mean: [0.5], deviation: [0.5] };
 const rgb = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+/** Blue that never varies. */
+const noBlue = { mean: [0.485, 0.456, 0.3], deviation: [0.229, 0.224, 0] };
 
 export const batchCases: readonly BatchCase[] = [
   { count: 3, N: 1, C: 1, H: 1, W: 1, padding: 0, padValue: 0, ...mnist },
@@ -31,6 +33,8 @@ export const batchCases: readonly BatchCase[] = [
   { count: 6, N: 13, C: 3, H: 7, W: 5, padding: 4, padValue: 127, flip: true, ...rgb },
   { count: 6, N: 4, C: 3, H: 6, W: 6, padding: 1, padValue: 255, ...rgb },
   { count: 6, N: 4, C: 3, H: 6, W: 6, padding: 0, padValue: 0, flip: true, ...rgb },
+  { count: 6, N: 5, C: 3, H: 4, W: 8, padding: 0, padValue: 0, ...noBlue },
+  { count: 6, N: 5, C: 3, H: 5, W: 6, padding: 2, padValue: 127, flip: true, ...noBlue },
   { count: 40, N: 33, C: 1, H: 28, W: 28, padding: 2, padValue: 0, flip: true, ...mnist },
   { count: 20, N: 17, C: 3, H: 32, W: 32, padding: 4, padValue: 127, flip: true, ...rgb },
   {

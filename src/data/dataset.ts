@@ -81,19 +81,13 @@ export function classCounts({ labels }: Pick<Split, "labels">, classes: number):
   return counts;
 }
 
-/** A deviation of a channel that never varies, so that it is normalized to 0. No channel of bytes has it: at most 1/2. */
-const DEVIATION_OF_CONSTANT = 1;
-
-/** Positions of the channels that `channelStatistics` found to have one value everywhere. */
+/** Positions of the channels that have one value everywhere: their deviation is 0, and they are normalized to 0. */
 export function constantChannels({ standardDeviation }: Normalization): number[] {
-  return standardDeviation.flatMap((deviation, channel) =>
-    deviation === DEVIATION_OF_CONSTANT ? [channel] : [],
-  );
+  return standardDeviation.flatMap((deviation, channel) => (deviation === 0 ? [channel] : []));
 }
 
 /**
- * Mean and standard deviation of each channel over all pixels of the images, as fractions of 255; the deviation of a channel
- * with one value everywhere is 1.
+ * Mean and standard deviation of each channel over all pixels of the images, as fractions of 255.
  * @param images [count, channels, height, width]
  */
 export function channelStatistics(
@@ -110,10 +104,7 @@ export function channelStatistics(
     const count = histogram.reduce((sum, n) => sum + n, 0);
     const mean = histogram.reduce((sum, n, byte) => sum + n * byte, 0) / count;
     const variance = histogram.reduce((sum, n, byte) => sum + n * (byte - mean) ** 2, 0) / count;
-    return {
-      mean: mean / 255,
-      deviation: variance === 0 ? DEVIATION_OF_CONSTANT : Math.sqrt(variance) / 255,
-    };
+    return { mean: mean / 255, deviation: Math.sqrt(variance) / 255 };
   });
   return {
     mean: moments.map(({ mean }) => mean),

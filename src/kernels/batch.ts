@@ -26,7 +26,7 @@ export interface Augmentation {
  * @param images        [samples, C, H, W] u8, or parts of it one after the other, each small enough to be bound
  * @param labels        [samples] u32
  * @param order         [samples or more] u32: sample at each position of the epoch
- * @param normalization [C, 2]: mean and standard deviation of a byte over 255
+ * @param normalization [C, 2]: mean and standard deviation of a byte over 255; a channel of deviation 0 becomes 0
  * @param x             [N, C, H, W], written
  * @param batchLabels   [N] u32, written
  * @param step          the Step uniform: seed, epoch and the batch's first position are taken from it

@@ -63,10 +63,15 @@ export interface CellChoice {
   readonly seed: number;
   /** The images that stand in for the row's data set, from images.ts; the row's own without it. */
   readonly images?: string | undefined;
+  /** Training batches on which running statistics are estimated anew for a second accuracy; none without it. */
+  readonly reestimateStatistics?: number | undefined;
 }
 
 /** The run of one cell. */
-export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice): RunSpec {
+export function cellSpec(
+  row: Row,
+  { column, scale, seed, images, reestimateStatistics }: CellChoice,
+): RunSpec {
   const { base: name, epochScale } = settingsOf(scale);
   const { small, large, ghost, warmupSteps, base } = row.scales[name];
   const warmup = Math.max(1, Math.round(warmupSteps * epochScale));
@@ -76,6 +81,7 @@ export function cellSpec(row: Row, { column, scale, seed, images }: CellChoice):
     referenceBatchSize: small,
     seed,
     epochScale,
+    reestimateStatistics,
   };
   const cures: Record<Method, RunSpecInput & { batchSize: number }> = {
     SB: { batchSize: small },

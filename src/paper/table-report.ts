@@ -1,8 +1,10 @@
 /** Cells of Tables 1 and 2 from finished runs: means over seeds, and the JSON that `reproduce … --json` prints. */
 
 import { join } from "node:path";
+import { MUCH_RETAINED } from "../run/run-warnings.ts";
 import type { FinishedRun } from "../run/runner.ts";
 import { readJson } from "../storage/run-folder.ts";
+import { formatPercent } from "../support/format.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
 import { COLUMNS, type Column, type Method, type Row } from "./columns.ts";
 import type { Scale } from "./scale.ts";
@@ -16,6 +18,14 @@ export interface Cell {
   /** Standard deviation over the seeds (n − 1 in the denominator), 0 for one. */
   readonly std: number;
   readonly n: number;
+  /** The same with running statistics re-estimated on training batches; null for runs without. */
+  readonly reestimated: {
+    readonly accuracy: readonly number[];
+    readonly mean: number;
+    readonly std: number;
+  } | null;
+  /** Share of the initial running statistics that is left at the end, of one seed; null for runs that do not tell. */
+  readonly retainedStatistics: number | null;
   /** Mean over the seeds of the best evaluation. */
   readonly best: number;
   /** Null for a method that the paper's table does not have. */
@@ -39,7 +49,8 @@ export function paperValue(row: Row, method: Method): number | null {
 export function cellOf(name: string, row: Row, column: Method, runs: readonly FinishedRun[]): Cell {
   const of = (value: (run: FinishedRun) => number) => runs.map(value);
   const accuracy = of(({ summary }) => summary.accuracy);
-  const { steps, samples, flops } = runs[0]!.summary;
+  const reestimated = runs.flatMap(({ summary }) => summary.reestimatedAccuracy ?? []);
+  const { steps, samples, flops, retainedStatistics = null } = runs[0]!.summary;
   return {
     row: name,
     column,
@@ -47,6 +58,11 @@ export function cellOf(name: string, row: Row, column: Method, runs: readonly Fi
     mean: mean(accuracy),
     std: standardDeviation(accuracy),
     n: runs.length,
+    reestimated:
+      reestimated.length === runs.length
+        ? { accuracy: reestimated, mean: mean(reestimated), std: standardDeviation(reestimated) }
+        : null,
+    retainedStatistics,
     best: mean(of(({ summary }) => summary.best)),
     paper: paperValue(row, column),
     steps,
@@ -58,6 +74,23 @@ export function cellOf(name: string, row: Row, column: Method, runs: readonly Fi
     folders: runs.map(({ folder }) => folder),
     reused: runs.every(({ reused }) => reused),
   };
+}
+
+/** What a reader must know of the running statistics of these cells, one sentence each. */
+export function statisticsNotes(cells: readonly Cell[], reestimateStatistics: number): string[] {
+  const most = Math.max(0, ...cells.map(({ retainedStatistics }) => retainedStatistics ?? 0));
+  const notes: string[] = [];
+  if (reestimateStatistics > 0)
+    notes.push(
+      `re-estimated: accuracy with running statistics replaced by their mean over ${reestimateStatistics} training batches, with weights as they are`,
+    );
+  if (most > MUCH_RETAINED)
+    notes.push(
+      "initial statistics left: the share (1 − a)^updates of mean 0 and variance 1, where running statistics begin, that is left at the end; " +
+        `above ${formatPercent(MUCH_RETAINED, 0)} differences between columns, as of +LR and +GBN, say in part how many updates there were` +
+        (reestimateStatistics > 0 ? "" : " (--reestimate-statistics adds a column without them)"),
+    );
+  return notes;
 }
 
 export async function tableJson(scale: Scale, rows: Readonly<Record<string, Row>>, cells: readonly Cell[]) {
@@ -76,8 +109,14 @@ export async function tableJson(scale: Scale, rows: Readonly<Record<string, Row>
   };
 }
 
-function cellJson({ row: _, column: __, reused: ___, distanceFirst, distanceAll, ...cell }: Cell) {
-  return { ...cell, distance_first: distanceFirst, distance_all: distanceAll };
+function cellJson(whole: Cell) {
+  const { row: _, column: __, reused: ___, distanceFirst, distanceAll, retainedStatistics, ...cell } = whole;
+  return {
+    ...cell,
+    retained_statistics: retainedStatistics,
+    distance_first: distanceFirst,
+    distance_all: distanceAll,
+  };
 }
 
 /** The adapter that a run's record names. */

@@ -35,7 +35,7 @@ export interface Crop {
  *   y[n, c, h, w] = (byte / 255 − mean[c]) / deviation[c]
  *   byte = images[order[n], c, h + top − padding, w' + left − padding],  w' = flip ? W − 1 − w : w
  *
- * and byte = padValue outside the image. (Hoffer et al. 2017, released code: pad, random crop, then flip.)
+ * and byte = padValue outside the image; a channel of deviation 0 is 0 everywhere. (Hoffer et al. 2017, released code: pad, random crop, then flip.)
  *
  * @param images  [count, C, H, W] bytes
  * @param order   [N] indices into images
@@ -57,7 +57,8 @@ export function batch(
           const column = (flip ? W - 1 - w : w) + left - padding;
           const inside = row >= 0 && row < H && column >= 0 && column < W;
           const byte = inside ? t.images[((t.order[n] * C + c) * H + row) * W + column] : padValue;
-          y[((n * C + c) * H + h) * W + w] = (byte / 255 - mean[c]) / deviation[c];
+          const distance = byte / 255 - mean[c];
+          y[((n * C + c) * H + h) * W + w] = deviation[c] === 0 ? 0 : distance / deviation[c];
         }
       }
     }

@@ -6,6 +6,8 @@ import { DataError } from "../support/errors.ts";
 const REQUIRED = ["accuracy", "best", "steps", "samples", "flops", "seconds", "ghostSize"] as const;
 /** Those that are null where they overflowed: JSON has no infinity. */
 const NULLABLE = ["distanceFirst", "distanceAll"] as const;
+/** Those that only some runs have. */
+const OPTIONAL = ["reestimatedAccuracy", "retainedStatistics"] as const;
 
 /** @throws DataError naming the file that is missing or damaged, and what is wrong with it */
 export async function readCheckedRun(path: string): Promise<RunData> {
@@ -14,6 +16,7 @@ export async function readCheckedRun(path: string): Promise<RunData> {
   const summary: Readonly<Record<string, unknown>> = run.summary;
   const damaged = [
     ...REQUIRED.filter((key) => !Number.isFinite(summary[key])),
+    ...OPTIONAL.filter((key) => key in summary && !Number.isFinite(summary[key])),
     ...NULLABLE.filter((key) => summary[key] !== null && !Number.isFinite(summary[key])),
   ];
   if (damaged.length === 0) return run;

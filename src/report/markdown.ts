@@ -1,6 +1,6 @@
 /** Tables of results in Markdown: the paper beside our numbers, and what they were made with. */
 import type { RunData } from "../storage/read-run.ts";
-import { formatCount, formatDuration, formatQuantity } from "../support/format.ts";
+import { formatCount, formatDuration, formatPercent, formatQuantity } from "../support/format.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
 import { escapeMarkdown } from "./markup.ts";
@@ -24,16 +24,50 @@ export function meanAndSpread(values: readonly number[], digits = 2): string {
   return values.length === 1 ? center : `${center} ± ${standardDeviation(values).toFixed(digits)}`;
 }
 
+/** A share of initial running statistics below this is 0.0 % as it is printed. */
+const SHOWN_SHARE = 0.0005;
+
+/** Columns that say what running statistics an accuracy is of; none where all are as published and nothing of the start is left. */
+function statisticsColumns(all: readonly RunData[]) {
+  const columns = [
+    {
+      title: "re-estimated (%)",
+      key: "reestimatedAccuracy",
+      isShown: () => true,
+      text: (values: number[]) => meanAndSpread(values),
+    },
+    {
+      title: "initial statistics left",
+      key: "retainedStatistics",
+      isShown: (share: number) => share >= SHOWN_SHARE,
+      text: (values: number[]) => formatPercent(mean(values), 1),
+    },
+  ];
+  const valuesOf = (runs: readonly RunData[], key: string) =>
+    runs.flatMap(({ summary }) => summary?.[key] ?? []);
+  const shown = columns.filter(({ key, isShown }) => valuesOf(all, key).some(isShown));
+  return {
+    head: shown.map(({ title }) => title),
+    cells: (runs: readonly RunData[]) =>
+      shown.map(({ key, text }) => {
+        const values = valuesOf(runs, key);
+        return values.length === 0 || values.length < runs.length ? "" : text(values);
+      }),
+  };
+}
+
 /** Rows of the table: each series with its accuracy, the paper's, and its price. */
 export function resultsTable(record: ExperimentRecord, series: readonly LoadedSeries[]): string[] {
   if (series.length === 0) return [];
   const isTable = record.kind.startsWith("table");
   const withPaper = series.some(({ paper }) => paper !== null);
+  const statistics = statisticsColumns(series.flatMap(({ loaded }) => loaded));
   const head = [
     isTable ? "network" : "panel",
     isTable ? "method" : "curve",
     ...(withPaper ? ["paper (%)"] : []),
     "test accuracy (%)",
+    ...statistics.head,
     "n",
     "scale",
     "‖w−w₀‖ first",
@@ -53,6 +87,7 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
       name,
       ...(withPaper ? [paper?.toFixed(2) ?? ""] : []),
       meanAndSpread(of("accuracy")),
+      ...statistics.cells(loaded),
       String(loaded.length),
       record.scale,
       meanAndSpread(of("distanceFirst")),
@@ -80,6 +115,7 @@ const CHOICES = [
   "epochScale",
   "partial",
   "runningRule",
+  "reestimateStatistics",
   "momentumReset",
   "clipNorm",
   "referenceBatchSize",
@@ -114,10 +150,12 @@ function durationOf(runs: readonly RunData[]): string {
 /** Runs by themselves, without an experiment around them: a line for each setting. */
 export function runsTable(groups: readonly RunGroup[]): string[] {
   const withPaper = groups.some(({ paper }) => paper !== null);
+  const statistics = statisticsColumns(groups.flatMap(({ loaded }) => loaded));
   const head = [
     "runs",
     ...(withPaper ? ["paper (%)"] : []),
     "test accuracy (%)",
+    ...statistics.head,
     "n",
     "best (%)",
     "scale",
@@ -137,6 +175,7 @@ export function runsTable(groups: readonly RunGroup[]): string[] {
       loaded.length === 1 ? loaded[0]!.name : name,
       ...(withPaper ? [paper?.toFixed(2) ?? ""] : []),
       meanAndSpread(of("accuracy")),
+      ...statistics.cells(loaded),
       String(loaded.length),
       meanAndSpread(of("best")),
       scale ?? "",

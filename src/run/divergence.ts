@@ -36,9 +36,10 @@ export function divergenceIn(
   options: { onNan: RunSpec["onNan"]; tally: Tally; report: MessageSink },
 ): Divergence | null {
   if (event.kind === "metrics") return divergenceOfSteps(event, options) ?? divergenceOfDistances(event);
-  const { step, loss } = event;
+  const { kind, step, loss } = event;
   if (Number.isFinite(loss)) return null;
-  const what = `the evaluation after step ${step}: the test loss is ${loss}`;
+  const evaluation = kind === "reestimated" ? "evaluation with re-estimated statistics" : "evaluation";
+  const what = `the ${evaluation} after step ${step}: the test loss is ${loss}`;
   return { what, badStep: null, readUntil: step, isInSteps: false };
 }
 

@@ -24,8 +24,8 @@ import { factsOf } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { CheckpointContent, RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
-import type { RunSpec } from "./run-spec.ts";
 import type { RunSummary } from "./run-summary.ts";
+import { retainedByStages } from "./run-warnings.ts";
 import { specHash } from "./spec-hash.ts";
 import { Tally } from "./tally.ts";
 import { dataOptions, trainerOptions } from "./trainer-options.ts";
@@ -112,7 +112,7 @@ function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: st
 /** A run under way: what its steps, its checkpoints and its end share. */
 interface Execution {
   readonly sequence: TrainerSequence;
-  readonly spec: RunSpec;
+  readonly prepared: PreparedRun;
   readonly folder: RunFolder<MetricColumn>;
   readonly tally: Tally;
   readonly checkpointer: Checkpointer;
@@ -136,7 +136,6 @@ async function trainInFolder(
   }: ExecuteOptions & { setupStart: number; from: RunCheckpoint | null },
 ): Promise<RunSummary> {
   const { gpu, keeper } = sequence;
-  const { spec } = prepared;
   if (from) keeper.restore(from.tensors, from.path);
   await folder.requireHeld();
   await folder.rewind(from?.content.metrics ?? null);
@@ -147,7 +146,7 @@ async function trainInFolder(
   const describe = describeCheckpoint(sequence, prepared, folder, tally);
   const checkpointer = new Checkpointer(folder, sequence, { options: checkpoints, describe });
   await checkpointer.begin(from);
-  const run = { sequence, spec, folder, tally, checkpointer, control, onProgress, report, from };
+  const run = { sequence, prepared, folder, tally, checkpointer, control, onProgress, report, from };
   try {
     await trainToEnd(run);
     return await finish(run, setupSeconds);
@@ -183,7 +182,8 @@ function describeCheckpoint(
 
 /** @throws StoppedError or DivergenceError where the run ends before its last step */
 async function trainToEnd(run: Execution): Promise<void> {
-  const { sequence, spec, folder, tally, checkpointer, control, report, from } = run;
+  const { sequence, folder, tally, checkpointer, control, report, from } = run;
+  const { spec } = run.prepared;
   let divergence: Divergence | null = null;
   let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
   const afterStep = async (position: Position) => {
@@ -232,19 +232,21 @@ async function finish(run: Execution, setupSeconds: number): Promise<RunSummary>
   return summary;
 }
 
-function summaryOf({ sequence, tally }: Execution, setupSeconds: number): RunSummary {
+function summaryOf({ sequence, prepared, tally }: Execution, setupSeconds: number): RunSummary {
   const { trainers, totalSteps, flops, gpu } = sequence;
-  const { seconds, testLoss, skippedSteps, distance, best } = tally;
+  const { seconds, testLoss, skippedSteps, distance, best, reestimatedAccuracy } = tally;
   const samples = sequence.samplesAt(totalSteps);
   const { plan, options } = trainers[0]!;
   const accuracies = tally.evaluations.map(({ accuracy }) => accuracy);
   return {
     accuracy: accuracies.at(-1)!,
+    ...(reestimatedAccuracy !== null && { reestimatedAccuracy }),
     best: best!.accuracy,
     bestStep: best!.step,
     lastFive: mean(accuracies.slice(-5)),
     testLoss,
     steps: totalSteps,
+    retainedStatistics: retainedByStages(batchStages(prepared, factsOf(prepared.dataset))),
     skippedSteps,
     samples,
     flops,

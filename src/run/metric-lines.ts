@@ -1,4 +1,4 @@
-/** What a run leaves in its metrics files: a line for each step and each evaluation. */
+/** What a run leaves in its metrics files: a line for each step and each evaluation; one of kind `reestimated` is that of the option. */
 import type { RunFolder } from "../storage/run-folder.ts";
 import type { TrainEvent } from "../train/trainer.ts";
 
@@ -27,10 +27,10 @@ export function writeEvent(
   event: TrainEvent,
   imagesPerSecond: number,
 ): void {
-  if (event.kind === "evaluation") {
-    const { step, epoch, loss, accuracy, accuracyTop5 } = event;
+  if (event.kind !== "metrics") {
+    const { kind, step, epoch, loss, accuracy, accuracyTop5 } = event;
     folder.append({
-      kind: "evaluation",
+      kind,
       step,
       epoch,
       testLoss: loss,

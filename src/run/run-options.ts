@@ -123,7 +123,7 @@ const BATCHES = {
   reestimateStatistics: {
     value: whole(0),
     unit: "batches",
-    help: "before the last evaluation, replace the running statistics by their mean over so many training batches; 0 for never",
+    help: "after the last evaluation, replace the running statistics by their mean over so many training batches and evaluate once more; 0 for never",
     default: 0, // as published
   },
 } as const satisfies Record<string, RunOption>;

@@ -9,7 +9,10 @@ const measured = z
 
 /** What a finished run says; percentages are of the test split. */
 export const RunSummary = z.looseObject({
+  /** At the end, with the running statistics that training has left. */
   accuracy: z.number(),
+  /** The same with running statistics re-estimated on training batches (--reestimate-statistics); the run's weights have those. */
+  reestimatedAccuracy: z.number().optional(),
   best: z.number(),
   /** Steps done at the best evaluation. */
   bestStep: count,
@@ -17,6 +20,8 @@ export const RunSummary = z.looseObject({
   lastFive: z.number(),
   testLoss: measured,
   steps: count,
+  /** Share of the initial running statistics (mean 0, variance 1) that is left after the last step; older runs do not tell. */
+  retainedStatistics: z.number().optional(),
   /** Steps that changed nothing because their loss or gradient was not finite (--on-nan skip). */
   skippedSteps: count,
   /** Training samples seen. */

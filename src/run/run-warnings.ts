@@ -8,7 +8,7 @@ import type { PreparedRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
 /** Share of the initial running statistics from which on accuracy measures in good part how far they have come. */
-const MUCH_RETAINED = 0.05;
+export const MUCH_RETAINED = 0.05;
 
 /**
  * The weight that mean 0 and variance 1, which running statistics begin with, still have after the last step:

@@ -23,6 +23,8 @@ export class Tally {
   readonly evaluations: { readonly step: number; readonly accuracy: number }[];
   /** Mean cross-entropy of the last evaluation. */
   testLoss: number;
+  /** Accuracy with running statistics estimated anew; null without. Not kept with checkpoints: it is found after all of them. */
+  reestimatedAccuracy: number | null = null;
   /** Mean cross-entropy of the last step that was read back. */
   loss = Number.NaN;
   distance: { readonly distanceFirst: number; readonly distanceAll: number };
@@ -49,6 +51,8 @@ export class Tally {
       this.loss = event.steps.at(-1)!.loss;
       const { distanceFirst, distanceAll } = event.distances.at(-1) ?? this.distance;
       this.distance = { distanceFirst, distanceAll };
+    } else if (event.kind === "reestimated") {
+      this.reestimatedAccuracy = event.accuracy;
     } else {
       this.testLoss = event.loss;
       this.evaluations.push({ step: event.step, accuracy: event.accuracy });

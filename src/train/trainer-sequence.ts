@@ -77,8 +77,10 @@ export class TrainerSequence {
   /** As `run` of a trainer: from a position to the end of the last stage. */
   async *run(from: Position, afterStep: AfterStep): AsyncGenerator<TrainEvent> {
     let goesOn = true;
-    for (const { trainer, firstStep, lastStep, firstEpoch } of this.#stages) {
-      if (from.step >= lastStep) continue;
+    for (const stage of this.#stages) {
+      const { trainer, firstStep, lastStep, firstEpoch } = stage;
+      // The last stage may have something to do after its last step.
+      if (from.step >= lastStep && stage !== this.#stages.at(-1)) continue;
       const start = from.step > firstStep ? positionPlus(from, -firstStep) : START;
       const afterOwnStep = async (position: Position) => {
         goesOn = await afterStep(positionPlus(position, firstStep));
@@ -157,7 +159,7 @@ function eventPlus(event: TrainEvent, steps: number, epochs: number): TrainEvent
   const later = <At extends { step: number; epoch: number }>(at: At) => {
     return { ...at, step: at.step + steps, epoch: at.epoch + epochs };
   };
-  if (event.kind === "evaluation") return later(event);
+  if (event.kind !== "metrics") return later(event);
   const distances = event.distances.map((distance) => ({ ...distance, step: distance.step + steps }));
   return { ...event, steps: event.steps.map(later), distances };
 }

@@ -44,7 +44,10 @@ export interface TrainOptions extends StepInputOptions {
   readonly slabSamples?: number | undefined;
   /** "skip" leaves out the update of a step whose loss or gradient norm is NaN or infinite. */
   readonly onNan?: OnNan;
-  /** Training batches over which running statistics are averaged anew before the last evaluation; 0, the default, for none. */
+  /**
+   * Training batches over which running statistics are averaged anew after the last evaluation, for one more; 0, the default,
+   * for neither.
+   */
   readonly reestimateStatistics?: number;
   /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
   readonly gradientNoise?: number;
@@ -58,7 +61,9 @@ export type TrainEvent =
       /** How many parameters and running statistics are NaN or infinite after the last of the steps. */
       readonly nonFinite: number;
     }
-  | ({ readonly kind: "evaluation"; readonly step: number; readonly epoch: number } & Evaluation);
+  | ({ readonly kind: "evaluation"; readonly step: number; readonly epoch: number } & Evaluation)
+  /** After the last step, with running statistics estimated anew. */
+  | ({ readonly kind: "reestimated"; readonly step: number; readonly epoch: number } & Evaluation);
 
 /** What trainers that take turns need only once. */
 export interface SharedMemory {
@@ -182,7 +187,8 @@ export class Trainer {
 
   /**
    * Runs the steps from a position, or a number of steps done, to the end of the regime; yields metrics at log points
-   * and evaluations.
+   * and evaluations. Running statistics are estimated anew after everything else, from the end of the regime too: no
+   * position is behind that.
    */
   async *run(from: Position | number = START, afterStep: AfterStep = () => true): AsyncGenerator<TrainEvent> {
     const start = typeof from === "number" ? { step: from, read: from, distanceSteps: [] } : from;
@@ -213,7 +219,6 @@ export class Trainer {
       } else {
         await pacer.stepSubmitted();
       }
-      if (done === totalSteps) await this.#statistics?.reestimate(this.#inputs, totalSteps);
       if (isEvaluationPoint(schedule, done)) {
         yield {
           kind: "evaluation",
@@ -224,6 +229,14 @@ export class Trainer {
       }
       if (!(await afterStep({ step: done, read, distanceSteps: [...distanceSteps] }))) return;
     }
+    if (this.#statistics === null) return;
+    await this.#statistics.reestimate(this.#inputs, totalSteps);
+    yield {
+      kind: "reestimated",
+      step: totalSteps,
+      epoch: totalSteps / stepsPerEpoch,
+      ...(await this.#evaluator.run()),
+    };
   }
 
   evaluate(): Promise<Evaluation> {

@@ -61,7 +61,7 @@ export const dataPasses: readonly Pass[] = [
             tensor: tensors.x,
             reference,
             bound: (values) => {
-              const scale = largest(values) + largest(mean) / Math.min(...deviation);
+              const scale = largest(values) + largest(mean) / Math.min(...deviation.filter((d) => d > 0));
               return roundingBound({ terms: 1, factor: 8, scale });
             },
           },

@@ -3,13 +3,13 @@ import { Command, Option } from "commander";
 import { COLUMNS, cellSpec, columnTitle, METHODS, type Method, type Row } from "../../paper/columns.ts";
 import { type Images, imagesFor } from "../../paper/images.ts";
 import { describeScale, type Scale } from "../../paper/scale.ts";
-import { type Cell, cellOf, paperValue, tableJson } from "../../paper/table-report.ts";
+import { type Cell, cellOf, paperValue, statisticsNotes, tableJson } from "../../paper/table-report.ts";
 import { ROWS } from "../../paper/table1.ts";
 import { LARGE_BATCHES, TABLE2_ROWS } from "../../paper/table2.ts";
 import type { FinishedRun } from "../../run/runner.ts";
 import { DataError } from "../../support/errors.ts";
-import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
-import { listOf, scaleOption, seedsOption } from "../options.ts";
+import { formatCount, formatDuration, formatPercent, formatQuantity } from "../../support/format.ts";
+import { listOf, scaleOption, seedsOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
   carryOut,
@@ -27,6 +27,7 @@ interface TableFlags extends RequestFlags {
   batch?: string;
   scale: Scale;
   seeds: number[];
+  reestimateStatistics: number;
 }
 
 export function table1Command(): Command {
@@ -40,7 +41,8 @@ export function table1Command(): Command {
     )
     .addOption(columnsOption())
     .addOption(scaleOption())
-    .addOption(seedsOption());
+    .addOption(seedsOption())
+    .addOption(reestimateOption());
   return addRequestOptions(command).action((flags: TableFlags) => runTable("table1", ROWS, flags));
 }
 
@@ -50,7 +52,8 @@ export function table2Command(): Command {
     .addOption(new Option("--batch <size>", "large batch (default: both)").choices(LARGE_BATCHES.map(String)))
     .addOption(columnsOption())
     .addOption(scaleOption())
-    .addOption(seedsOption());
+    .addOption(seedsOption())
+    .addOption(reestimateOption());
   return addRequestOptions(command).action((flags: TableFlags) => {
     const rows = flags.batch === undefined ? undefined : [`alexnet-${flags.batch}`];
     return runTable("table2", TABLE2_ROWS, { ...flags, ...(rows && { rows }) });
@@ -66,12 +69,21 @@ function columnsOption(): Option {
     .default([...COLUMNS], COLUMNS.join());
 }
 
+function reestimateOption(): Option {
+  return new Option(
+    "--reestimate-statistics <batches>",
+    "a second accuracy of every cell, with running statistics re-estimated on so many training batches; 0 for none, as published",
+  )
+    .argParser(wholeNumber(0))
+    .default(0);
+}
+
 async function runTable(
   kind: "table1" | "table2",
   table: Readonly<Record<string, Row>>,
   flags: TableFlags,
 ): Promise<void> {
-  const { columns, scale, seeds, dataDir } = flags;
+  const { columns, scale, seeds, dataDir, reestimateStatistics } = flags;
   const names = flags.rows ?? Object.keys(table);
   const available: { name: string; row: Row; images: Images }[] = [];
   const missing: { name: string; reason: string }[] = [];
@@ -98,7 +110,7 @@ async function runTable(
       (seed): RequestedRun => ({
         title: `${row.network} ${columnTitle(column)} seed ${seed}`,
         label: `${kind}-${name}-${column}-${scale}`,
-        spec: cellSpec(row, { column, scale, seed, images: images.dataset }),
+        spec: cellSpec(row, { column, scale, seed, images: images.dataset, reestimateStatistics }),
       }),
     ),
   );
@@ -109,13 +121,15 @@ async function runTable(
   const runs = await carryOut(session, requests, flags);
   const runsOf = (index: number): FinishedRun[] =>
     runs.slice(index * seeds.length, (index + 1) * seeds.length);
+  const results = cells.map(({ name, row, column }, i) => cellOf(name, row, column, runsOf(i)));
   const notes = [
     ...available.map(({ row, images }) => rowNote(row, scale, images)),
     ...missing.map(({ name, reason }) => `row ${name} was left out: ${reason}`),
+    ...statisticsNotes(results, reestimateStatistics),
   ];
   await writeRecord(flags.runsDir, {
     kind,
-    id: `${kind}-${scale}`,
+    id: `${kind}-${scale}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`,
     title: `${kind === "table1" ? "Table 1" : "Table 2"}: ${describeScale(scale)}`,
     scale: String(scale),
     notes,
@@ -127,7 +141,6 @@ async function runTable(
       runs: folderNames(runsOf(i)),
     })),
   });
-  const results = cells.map(({ name, row, column }, i) => cellOf(name, row, column, runsOf(i)));
   if (flags.json) {
     console.log(JSON.stringify(await tableJson(scale, table, results), null, 2));
     return;
@@ -135,6 +148,9 @@ async function runTable(
   printTable(kind, table, scale, results);
   for (const note of notes) console.log(note);
 }
+
+/** A share of initial running statistics below this is 0.0 % as it is printed. */
+const SHOWN_SHARE = 0.0005;
 
 function rowNote(row: Row, scale: Scale, { note }: Images): string {
   const parts = [...(scale === "small" ? [row.reduced] : []), ...(note === null ? [] : [note])];
@@ -152,38 +168,7 @@ function printTable(
     console.log(
       `\n${kind === "table1" ? "Table 1" : "Table 2"}, ${network} on ${dataset}: ${describeScale(scale)}; test accuracy in percent`,
     );
-    const table = new Table({
-      head: [
-        "method",
-        "accuracy",
-        "best",
-        "paper (full scale)",
-        "‖w−w₀‖ first",
-        "‖w−w₀‖ all",
-        "steps",
-        "samples",
-        "FLOP",
-        "time",
-      ],
-      style: { head: [], border: [] },
-      colAligns: ["left", ...new Array<"right">(9).fill("right")],
-    });
-    for (const cell of cells.filter(({ row }) => row === name)) {
-      const spread = cell.n > 1 ? ` ± ${cell.std.toFixed(2)} (n=${cell.n})` : "";
-      table.push([
-        columnTitle(cell.column),
-        `${cell.mean.toFixed(2)}${spread}`,
-        cell.best.toFixed(2),
-        cell.paper?.toFixed(2) ?? "",
-        cell.distanceFirst.toFixed(2),
-        cell.distanceAll.toFixed(2),
-        formatCount(cell.steps),
-        formatCount(cell.samples),
-        formatQuantity(cell.flops, "FLOP"),
-        formatDuration(cell.seconds) + (cell.reused ? " *" : ""),
-      ]);
-    }
-    console.log(table.toString());
+    console.log(cellsTable(cells.filter(({ row }) => row === name)));
   }
   if (cells.some(({ reused }) => reused)) console.log("* finished before and not run again");
   console.log(
@@ -192,4 +177,51 @@ function printTable(
       .map((folder) => `  ${folder}`)
       .join("\n")}`,
   );
+}
+
+/** One row of the paper's table, a line for each method. */
+function cellsTable(cells: readonly Cell[]): string {
+  const withReestimated = cells.some(({ reestimated }) => reestimated !== null);
+  const withRetained = cells.some(({ retainedStatistics }) => (retainedStatistics ?? 0) >= SHOWN_SHARE);
+  const head = [
+    "method",
+    "accuracy",
+    ...(withReestimated ? ["re-estimated"] : []),
+    ...(withRetained ? ["initial statistics left"] : []),
+    "best",
+    "paper (full scale)",
+    "‖w−w₀‖ first",
+    "‖w−w₀‖ all",
+    "steps",
+    "samples",
+    "FLOP",
+    "time",
+  ];
+  const table = new Table({
+    head,
+    style: { head: [], border: [] },
+    colAligns: ["left", ...new Array<"right">(head.length - 1).fill("right")],
+  });
+  for (const cell of cells) {
+    const { reestimated, retainedStatistics } = cell;
+    table.push([
+      columnTitle(cell.column),
+      meanAndSpread(cell, cell.n),
+      ...(withReestimated ? [reestimated ? meanAndSpread(reestimated, cell.n) : ""] : []),
+      ...(withRetained ? [retainedStatistics === null ? "" : formatPercent(retainedStatistics, 1)] : []),
+      cell.best.toFixed(2),
+      cell.paper?.toFixed(2) ?? "",
+      cell.distanceFirst.toFixed(2),
+      cell.distanceAll.toFixed(2),
+      formatCount(cell.steps),
+      formatCount(cell.samples),
+      formatQuantity(cell.flops, "FLOP"),
+      formatDuration(cell.seconds) + (cell.reused ? " *" : ""),
+    ]);
+  }
+  return table.toString();
+}
+
+function meanAndSpread({ mean, std }: { mean: number; std: number }, n: number): string {
+  return `${mean.toFixed(2)}${n > 1 ? ` ± ${std.toFixed(2)} (n=${n})` : ""}`;
 }

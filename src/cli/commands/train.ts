@@ -122,6 +122,7 @@ function printSummary(summary: RunSummary, folder: string, { json }: TrainFlags)
 function describeSummary(summary: RunSummary, folder: string): string {
   const {
     accuracy,
+    reestimatedAccuracy,
     best,
     testLoss,
     steps,
@@ -134,6 +135,9 @@ function describeSummary(summary: RunSummary, folder: string): string {
   } = summary;
   return [
     `test accuracy ${accuracy.toFixed(2)} % (best ${best.toFixed(2)} %), test loss ${testLoss.toFixed(4)}`,
+    ...(reestimatedAccuracy === undefined
+      ? []
+      : [`with re-estimated running statistics ${reestimatedAccuracy.toFixed(2)} %`]),
     `${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")} in ${formatDuration(seconds)}: ${formatQuantity(imagesPerSecond, "images/s")}`,
     `distance from the start: ${distanceAll.toFixed(3)}, of the first parameter alone ${distanceFirst.toFixed(3)}`,
     `ghosts of ${summary.ghostSize} images, ${summary.dispatchesPerStep} dispatches a step`,
