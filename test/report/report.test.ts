@@ -38,6 +38,27 @@ describe("tables", () => {
     expect(charts.map(({ name }) => name)).toEqual(["accuracy"]);
   });
 
+  test("what is left of the initial running statistics, and accuracy without it, stand beside each cell", async () => {
+    for (const seed of [0, 1]) {
+      makeRun({
+        name: `lr-${seed}`,
+        seed,
+        summary: { retainedStatistics: 0.43, reestimatedAccuracy: 96 + seed },
+      });
+      makeRun({ name: `gbn-${seed}`, seed, summary: { retainedStatistics: 1e-9, reestimatedAccuracy: 97 } });
+    }
+    const cells = record("table1", [series("+LR", ["lr-0", "lr-1"]), series("+GBN", ["gbn-0", "gbn-1"])]);
+    const { markdown } = await reportExperiment(cells, pathOf);
+    expect(markdown).toContain("| test accuracy (%) | re-estimated (%) | initial statistics left | n |");
+    expect(markdown).toContain("| +LR | 94.80 ± 0.71 | 96.50 ± 0.71 | 43.0 % | 2 |");
+    expect(markdown).toContain("| +GBN | 94.80 ± 0.71 | 97.00 ± 0.00 | 0.0 % | 2 |");
+    const single = await reportRuns([pathOf("lr-0")]);
+    expect(single.markdown).toContain("| 94.30 | 96.00 | 43.0 % | 1 |");
+    makeRun({ name: "damaged-summary", summary: { reestimatedAccuracy: "96" } });
+    const damaged = reportExperiment(record("table1", [series("+LR", ["damaged-summary"])]), pathOf);
+    await expect(damaged).rejects.toThrow(/summary\.json: is damaged: .*reestimatedAccuracy is "96"/);
+  });
+
   test("runs that differ in a choice are not averaged", async () => {
     makeRun({ name: "other-batch", batchSize: 64, seed: 1 });
     const { markdown, problems } = await reportExperiment(

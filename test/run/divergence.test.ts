@@ -6,11 +6,13 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { divergenceIn } from "../../src/run/divergence.ts";
+import { prepareRun } from "../../src/run/prepare.ts";
 import { RunControl } from "../../src/run/run-control.ts";
+import { completeSpec } from "../../src/run/run-spec.ts";
 import { Tally } from "../../src/run/tally.ts";
 import { DivergenceError } from "../../src/support/errors.ts";
 import { Trainer } from "../../src/train/trainer.ts";
-import { FolderRuns } from "../support/folder-runs.ts";
+import { FolderRuns, SPEC } from "../support/folder-runs.ts";
 import { smallRun } from "../support/small-run.ts";
 
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-divergence-"));
@@ -45,6 +47,18 @@ describe("numbers that are not finite", () => {
       "last-1.safetensors",
     ]);
     expect(readdirSync(path)).not.toContain("summary.json");
+  });
+
+  test("of the data are said to be that", async () => {
+    const prepared = await prepareRun(completeSpec(SPEC));
+    const normalization = { mean: [Number.NaN], standardDeviation: [0.5] };
+    const dataset = { ...prepared.dataset, normalization };
+    const { done } = await runs.startPrepared("nan-of-data", { ...prepared, dataset });
+    const message = await done.catch((error: unknown) => (error as Error).message);
+    expect(message).toMatch(
+      /^step 1: the loss is NaN .*; first produced in step 1 by batch\/gather\.wgsl \(x, images .*\); the images are not finite once they are normalized/,
+    );
+    expect(message).not.toMatch(/learning rate|clip norm/);
   });
 
   test("are found from the start where there is no checkpoint", async () => {

@@ -52,9 +52,18 @@ export class FolderRuns {
     options: ExecuteOptions = {},
     session = this.session,
   ): Promise<StartedRun> {
+    return this.startPrepared(name, await prepareRun(completeSpec({ ...SPEC, ...given })), options, session);
+  }
+
+  /** The same of a run whose data may be the test's own. */
+  async startPrepared(
+    name: string,
+    prepared: PreparedRun,
+    options: ExecuteOptions = {},
+    session = this.session,
+  ): Promise<StartedRun> {
     const { runsDirectory, report } = this;
     this.lines.length = 0;
-    const prepared = await prepareRun(completeSpec({ ...SPEC, ...given }));
     const configuration = prepared.spec;
     const folder = await RunFolder.claim({
       runsDirectory,

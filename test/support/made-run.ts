@@ -17,6 +17,8 @@ export interface MadeRun {
   readonly adapter?: string;
   /** More of the configuration. */
   readonly configuration?: object;
+  /** More of the summary. */
+  readonly summary?: object;
 }
 
 /** A run's folder as training leaves it: d = scale · (1 + ln t), error falling to 5 %. */
@@ -33,6 +35,7 @@ export function makeRun(
     grownFrom = Number.POSITIVE_INFINITY,
     adapter = "test <adapter>",
     configuration = {},
+    summary: more = {},
   }: MadeRun,
 ): string {
   const path = join(folder, name);
@@ -93,6 +96,7 @@ export function makeRun(
     distanceFirst: 6,
     distanceAll: 12,
     ghostSize: batchSize,
+    ...more,
   };
   if (finished) writeFileSync(join(path, "summary.json"), JSON.stringify(summary));
   return path;

@@ -17,6 +17,8 @@ export interface SmallRun {
 }
 
 export interface SmallRunOptions {
+  /** Training samples of other data than its own. */
+  readonly samples?: number;
   readonly batchSize?: number;
   readonly ghostSize?: number;
   readonly partial?: PartialPolicy;
@@ -33,7 +35,12 @@ const dataset = syntheticDataset(IMAGES);
 
 export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
   const { batchSize = 64, ghostSize = 16, partial = "exact", maxSteps = 7, seed = 5 } = options;
-  const epoch = planEpoch({ samples: IMAGES.train, batchSize, ghostSize, policy: partial });
+  const epoch = planEpoch({
+    samples: options.samples ?? IMAGES.train,
+    batchSize,
+    ghostSize,
+    policy: partial,
+  });
   const regime = planRegime({
     base: { ...BASE_REGIMES["f1-small"], epochs: maxSteps }, // so that maxSteps alone ends the run
     batchSize,

@@ -1,10 +1,21 @@
 // Running statistics estimated anew before the last evaluation: nothing is left of their beginning, and nothing else changes.
 
-import { beforeAll, expect, test } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
+import type { ImageDataset } from "../../src/data/dataset.ts";
+import { placeDataset } from "../../src/data/feed.ts";
+import type { StreamedDataset } from "../../src/data/streamed.ts";
+import { openImagenet } from "../../src/datasets/imagenet.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { F1 } from "../../src/models/f1.ts";
+import { materialize } from "../../src/nn/model-state.ts";
 import { readFloats } from "../../src/tensor/tensor.ts";
+import type { Position } from "../../src/train/checkpoint.ts";
 import { Trainer } from "../../src/train/trainer.ts";
+import { pngBytes, writeFiles } from "../support/image-files.ts";
 import { smallRun } from "../support/small-run.ts";
 
 let gpu: Gpu;
@@ -51,4 +62,61 @@ test("is independent of what running statistics were, and near one batch's own",
   // Other ghosts of the same images.
   expect(difference(anew.running, own.running)).toBeLessThan(0.1);
   expect(difference(mean.running, own.running)).toBeLessThan(0.1);
+});
+
+/** Running statistics after `steps` steps from images that are streamed, or are in memory; stopped once on the way where asked. */
+async function ofImages(dataset: ImageDataset | StreamedDataset, { stopAt = 0 } = {}) {
+  const { options } = smallRun(gpu, {
+    batchSize: 6,
+    ghostSize: 3,
+    samples: dataset.train.count,
+    maxSteps: 5,
+  });
+  const model = new F1({ inputs: 3 * SIDE * SIDE, classes: 3, width: 8, hidden: 1 });
+  const state = materialize(gpu, model, { seed: 1, maximumGhosts: options.epoch.maximumGhosts });
+  const train = { ...options, augmentation: false, reestimateStatistics: 4 };
+  let from: Position | number = 0;
+  for (const last of stopAt > 0 ? [stopAt, Number.POSITIVE_INFINITY] : [Number.POSITIVE_INFINITY]) {
+    const window = { train: 6, test: 6 };
+    const data = await placeDataset(gpu, dataset, { seed: 1, augmentation: false, window });
+    const trainer = await Trainer.create(gpu, state, data, train);
+    const kinds: string[] = [];
+    for await (const { kind } of trainer.run(from, (position) => {
+      from = position;
+      return position.step < last;
+    }))
+      kinds.push(kind);
+    trainer.close();
+    expect(kinds.at(-1) === "reestimated").toBe(last > 5);
+  }
+  const { runningMean, runningVariance } = state.normState!;
+  return [...(await readFloats(runningMean)), ...(await readFloats(runningVariance))];
+}
+
+const SIDE = 8;
+
+test("streamed images give the bits of images in memory, whole and stopped on the way", async () => {
+  const root = mkdtempSync(join(tmpdir(), "ghostbatch-estimator-"));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  // Epochs of two batches, of 6 and 5: the estimate begins in the middle of one and reaches into the next.
+  const image = (n: number) => pngBytes(SIDE, SIDE, (x, y) => [(37 * x * (n + 1)) % 256, 31 * y, 23 * n]);
+  const files = Array.from({ length: 11 }, (_, n) => [`train/n${n % 3}/${n}.JPEG`, image(n)]);
+  writeFiles(root, { ...Object.fromEntries(files), "val/n0/x.JPEG": image(11) });
+  const streamed = openImagenet(root, { resize: SIDE, crop: SIDE });
+  const inMemory = async (part: "train" | "test") => {
+    const source = await streamed[part].open({ seed: 1, augmentation: false });
+    const samples = Uint32Array.from({ length: source.count }, (_, i) => i);
+    const { images } = await source.next(0, samples);
+    source.close();
+    return { count: source.count, images, labels: streamed[part].labels };
+  };
+  const expected = await ofImages({
+    ...streamed,
+    train: await inMemory("train"),
+    test: await inMemory("test"),
+  });
+  expect(expected.every(Number.isFinite)).toBe(true);
+  expect(await ofImages(streamed)).toEqual(expected);
+  expect(await ofImages(streamed, { stopAt: 3 })).toEqual(expected);
+  expect(await ofImages(streamed, { stopAt: 5 })).toEqual(expected);
 });
