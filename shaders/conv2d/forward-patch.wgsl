@@ -17,6 +17,7 @@
 // what lies outside the image is never stored, and its place in the patch stays 0, as workgroup memory begins.
 // MOMENTS also leaves mean and Σ (y − mean)² of each channel over the tile's part of each image: lib/conv2d-moments.wgsl.
 // Dispatch: (ceil(K / tile channels), a, b) with a·b ≥ tiles down · tiles across · ceil(images / IMAGES).
+// @products TM * 4 * ROWS * R * S * DEPTH
 
 // @import lib/loop.wgsl
 // @import lib/conv2d-moments.wgsl

@@ -12,6 +12,7 @@
 //   2. store: into workgroup memory, where all threads see them;
 //   3. multiply.
 // Dispatch: (ceil(K / (TM·THREADS_M)), ceil(C / THREADS_C), splits).
+// @products TM * R * S * ROWS * COLUMNS
 
 // @import lib/loop.wgsl
 

@@ -55,11 +55,11 @@ export function countInstructions(instructions: readonly Instruction[]): Counts 
 }
 
 /**
- * Clamps beyond one for each load and store of memory. Those can be the kernel's own, for what lies beyond an edge; others keep an
- * index of workgroup memory in bounds that the compiler could not prove to be there, and cost as much as arithmetic.
+ * Clamps beyond one for each number that is fetched into workgroup memory, or is written. Others keep the index of a read of
+ * workgroup memory in bounds, which the compiler could not prove to be there: there is one beside every few multiply-adds.
  */
 export function needlessClamps({ clamps, kinds }: Counts): number {
-  return Math.max(0, clamps - (kinds.load ?? 0) - (kinds.store ?? 0));
+  return Math.max(0, clamps - (kinds.load ?? 0) - (kinds.store ?? 0) - (kinds["shared store"] ?? 0));
 }
 
 /** `a` + `factor` · `b`. */

@@ -24,7 +24,7 @@ export function describeStatic(report: StaticReport): string {
   const scratch = kernels.filter(({ scratchBytes, spills }) => scratchBytes > 0 || spills > 0).length;
   const clamped = kernels.filter(({ hotLoop }) => hotLoop && needlessClamps(hotLoop.counts) > 0).length;
   lines.push(
-    `of ${kernels.length} pipelines ${scratch} use scratch memory, ${clamped} clamp indices of workgroup memory in the hot loop`,
+    `of ${kernels.length} pipelines ${scratch} use scratch memory, ${clamped} clamp what the hot loop reads from workgroup memory`,
   );
   return `${lines.join("\n")}\n`;
 }
