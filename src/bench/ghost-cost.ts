@@ -7,9 +7,10 @@
  *   fused       relu within normalize and within the gradients; layers without pixels in one pass
  *   sequential  the fused kernels once for each ghost, as implementations that loop over chunks do
  */
-import type { Command } from "../gpu/command.ts";
+import type { Command, PreparedCommand } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Cost } from "../gpu/kernel.ts";
+import { hasTimestamps, timeTogether } from "../gpu/profiler.ts";
 import { attainableMs, copyCommand, type Roofline, roofline } from "../gpu/roofline.ts";
 import { launchRelu, launchReluGrad } from "../kernels/elementwise.ts";
 import {
@@ -31,6 +32,8 @@ import { type Summary, summarize } from "./sample.ts";
 
 export const GHOST_VARIANTS = ["unfused", "fused", "sequential"] as const;
 export type GhostVariant = (typeof GHOST_VARIANTS)[number];
+/** What the variants are compared with: a kernel that copies a tensor of the layer's size. */
+export const COPY = "copy";
 
 /** C, H, W of the three stages of the CIFAR residual networks and of F1's layers. */
 export const GHOST_SHAPES: readonly (readonly [number, number, number])[] = [
@@ -41,17 +44,20 @@ export const GHOST_SHAPES: readonly (readonly [number, number, number])[] = [
 ];
 
 export interface GhostRow {
-  /** "16×32×32" */
-  readonly shape: string;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
   readonly batch: number;
+  /** Of the copy: the batch. */
   readonly ghostSize: number;
-  readonly variant: GhostVariant;
+  readonly variant: GhostVariant | typeof COPY;
+  /** Of the copy: forward, and it counts for both. */
   readonly direction: "forward" | "backward";
   readonly dispatches: number;
   /** Bytes that the dispatches read and write, each tensor once a pass. */
   readonly bytes: number;
   readonly bytesPerElement: number;
-  /** Wall time of the whole pass as one submission, ms. */
+  /** Time of the whole pass: by the GPU's clock where it has timestamps, else of one among many in a submission, ms. */
   readonly ms: Summary;
   /** What the roofline and the time of an empty dispatch allow, ms. */
   readonly modelMs: number;
@@ -87,7 +93,7 @@ export async function* benchGhostCost(gpu: Gpu, options: GhostCostOptions): Asyn
 
 interface Prepared {
   readonly ghostSize: number;
-  readonly variant: GhostVariant;
+  readonly variant: GhostRow["variant"];
   readonly direction: "forward" | "backward";
   readonly commands: readonly Command[];
   readonly times: number[];
@@ -108,38 +114,25 @@ async function benchShape(
       for (const direction of ["forward", "backward"] as const) {
         const launch = () => GHOST_LAUNCHES[variant][direction](layer, statistics, ghostSize);
         const commands = captureCommands(gpu, gpu.variant, launch);
-        const ready = commands.map((command) => gpu.prepare(command));
-        const run = async () => {
-          const start = performance.now();
-          gpu.submit(ready, `${variant} ${direction}`);
-          await gpu.settle();
-          return performance.now() - start;
-        };
-        await run(); // compiles; forward before backward, which reads its statistics
+        // Forward before backward, which reads its statistics.
+        const run = await timerOf(gpu, commands);
         all.push({ ghostSize, variant, direction, commands, times: [], run });
       }
     }
   }
-  const copying = copyCommand(gpu, layer.x, layer.scratch);
-  const copy = [gpu.prepare(copying)];
-  const copyTimes: number[] = [];
-  for (let round = 0; round < n; round++) {
-    const start = performance.now();
-    gpu.submit(copy, "copy");
-    await gpu.settle();
-    if (round > 0) copyTimes.push(performance.now() - start); // the first one compiles
-    for (const one of all) one.times.push(await one.run());
-  }
-  const copyRate = copying.launch.cost.bytes / summarize(copyTimes).median;
+  const copying = [copyCommand(gpu, layer.x, layer.scratch)];
+  const copy: Prepared = {
+    ...{ ghostSize: batch, variant: COPY, direction: "forward", commands: copying, times: [] },
+    run: await timerOf(gpu, copying),
+  };
+  all.unshift(copy);
+  for (let round = 0; round < n; round++) for (const one of all) one.times.push(await one.run());
+  const copyRate = total(copying).bytes / summarize(copy.times).median;
   return all.map(({ ghostSize, variant, direction, commands, times }) => {
     const cost = total(commands);
     const ms = summarize(times);
     return {
-      shape: `${C}×${H}×${W}`,
-      batch,
-      ghostSize,
-      variant,
-      direction,
+      ...{ channels: C, height: H, width: W, batch, ghostSize, variant, direction },
       dispatches: commands.length,
       bytes: cost.bytes,
       bytesPerElement: cost.bytes / layer.x.size,
@@ -149,6 +142,34 @@ async function benchShape(
       copyShare: cost.bytes / ms.median / copyRate,
     };
   });
+}
+
+/** A submission that is timed by the clock takes at least this long, so that the way to the GPU and back does not count, ms. */
+const SUBMISSION_MS = 20;
+
+/** How long the commands take, each time it is called, ms; they are compiled, and warm. */
+async function timerOf(gpu: Gpu, commands: readonly Command[]): Promise<() => Promise<number>> {
+  const ready = commands.map((command) => gpu.prepare(command));
+  const timeOf = async (submitted: readonly PreparedCommand[]) => {
+    const start = performance.now();
+    gpu.submit(submitted, "pass");
+    await gpu.settle();
+    return performance.now() - start;
+  };
+  await timeOf(ready); // the first run compiles on some drivers
+  if (hasTimestamps(gpu)) return () => timeTogether(gpu, ready);
+  const passes = Math.max(1, Math.ceil(SUBMISSION_MS / (await timeOf(ready))));
+  const together = Array.from({ length: passes }, () => ready).flat();
+  return async () => (await timeOf(together)) / passes;
+}
+
+/** "16×32×32" */
+export function shapeText({
+  channels,
+  height,
+  width,
+}: Pick<GhostRow, "channels" | "height" | "width">): string {
+  return `${channels}×${height}×${width}`;
 }
 
 export interface Layer {
@@ -260,13 +281,8 @@ async function emptyDispatch(gpu: Gpu): Promise<number> {
   const DISPATCHES = 64;
   const x = fromArray(gpu, new Float32Array(64), [64]);
   const [command] = captureCommands(gpu, gpu.variant, () => launchRelu({ x, y: persistent(gpu, [64]) }));
-  const ready = new Array(DISPATCHES).fill(gpu.prepare(command!));
-  const time = async () => {
-    const start = performance.now();
-    gpu.submit(ready, "empty dispatches");
-    await gpu.settle();
-    return (performance.now() - start) / DISPATCHES;
-  };
+  const run = await timerOf(gpu, new Array<Command>(DISPATCHES).fill(command!));
+  const time = async () => (await run()) / DISPATCHES;
   await time();
   return Math.min(await time(), await time(), await time());
 }

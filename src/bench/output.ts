@@ -27,16 +27,27 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), rule, ...rows.map(line)].join("\n");
 }
 
-/** Comma-separated values; texts are quoted where they need it. */
+/** Digits of a number in a table for programs: more than any measurement has. */
+const PRECISION = 6;
+
+/** Comma-separated values, each row with its adapter; texts are quoted where they need it. */
 export function csv(
   adapter: Pick<AdapterFacts, "name" | "software">,
   rows: readonly Readonly<Record<string, string | number>>[],
 ): string {
-  const columns = Object.keys(rows[0] ?? {});
+  const { name, software } = adapter;
+  const whole = rows.map((row) => ({ adapter: name, software: `${software}`, ...row }));
+  const columns = Object.keys(whole[0] ?? {});
+  const text = (value: string | number) =>
+    typeof value === "number" && !Number.isInteger(value)
+      ? `${Number(value.toPrecision(PRECISION))}`
+      : `${value}`;
   const cell = (value: string | number) =>
-    /[",\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value}`;
-  const lines = rows.map((row) => columns.map((column) => cell(row[column]!)).join(","));
-  return [`# ${adapterLine(adapter)}`, columns.join(","), ...lines, ""].join("\n");
+    /[",\n]/.test(text(value)) ? `"${text(value).replaceAll('"', '""')}"` : text(value);
+  const lines = whole.map((row: Readonly<Record<string, string | number>>) =>
+    columns.map((column) => cell(row[column]!)).join(","),
+  );
+  return [columns.join(","), ...lines, ""].join("\n");
 }
 
 /** A number with three digits, without an exponent where that is readable. */

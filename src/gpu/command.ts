@@ -41,6 +41,8 @@ export interface Timestamps {
   readonly querySet: GPUQuerySet;
   /** Query of the first command. */
   readonly first: number;
+  /** All commands in one pass, with two queries in all. */
+  readonly together?: boolean;
 }
 
 /**
@@ -55,7 +57,11 @@ export function encodeCommands(
 ): GPUCommandBuffer {
   const encoder = device.createCommandEncoder({ label });
   if (timestamps === null) encodePass(encoder.beginComputePass(), commands);
-  else {
+  else if (timestamps.together) {
+    const { querySet, first } = timestamps;
+    const timestampWrites = { querySet, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 };
+    encodePass(encoder.beginComputePass({ timestampWrites }), commands);
+  } else {
     const { querySet, first } = timestamps;
     for (const [index, command] of commands.entries()) {
       const beginningOfPassWriteIndex = first + 2 * index;

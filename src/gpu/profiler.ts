@@ -66,23 +66,33 @@ async function byTimestamps(gpu: Gpu, prepared: readonly PreparedCommand[]): Pro
   return times;
 }
 
+/**
+ * The time of several commands in one compute pass, as a step runs them, ms.
+ * @throws what WebGPU throws where the adapter has no timestamps (see `hasTimestamps`)
+ */
+export async function timeTogether(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number> {
+  const [ms] = await submitTimed(gpu, prepared, true)();
+  return ms!;
+}
+
 /** Submits the commands of one query set; what it returns waits for their times. */
-function submitTimed(gpu: Gpu, part: readonly PreparedCommand[]): () => Promise<number[]> {
+function submitTimed(gpu: Gpu, part: readonly PreparedCommand[], together = false): () => Promise<number[]> {
   const { device } = gpu;
-  const querySet = device.createQuerySet({ type: "timestamp", count: part.length * 2 });
-  const bytes = part.length * 16;
+  const passes = together ? 1 : part.length;
+  const querySet = device.createQuerySet({ type: "timestamp", count: passes * 2 });
+  const bytes = passes * 16;
   const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
   const staging = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
-  gpu.submit(part, "profile", { querySet, first: 0 });
+  gpu.submit(part, "profile", { querySet, first: 0, together });
   const encoder = device.createCommandEncoder({ label: "profile" });
-  encoder.resolveQuerySet(querySet, 0, part.length * 2, resolved, 0);
+  encoder.resolveQuerySet(querySet, 0, passes * 2, resolved, 0);
   encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
   device.queue.submit([encoder.finish()]);
   return async () => {
     try {
       await staging.mapAsync(0x1);
       const stamps = new BigUint64Array(staging.getMappedRange());
-      return part.map((_, i) => Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6);
+      return Array.from({ length: passes }, (_, i) => Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6);
     } finally {
       for (const object of [querySet, resolved, staging]) object.destroy();
     }

@@ -15,7 +15,7 @@ export function submitCommands(
   label: string,
   timestamps: Timestamps | null = null,
 ): void {
-  if (env.debugLevel() >= 5) {
+  if (env.debugLevel() >= 5 && !timestamps?.together) {
     for (const [index, command] of commands.entries()) submitAlone(gpu, command, index, timestamps);
     return;
   }

@@ -13,6 +13,7 @@ import {
   type GhostRow,
   ghostLayer,
   ghostSizesUpTo,
+  shapeText,
 } from "../../src/bench/ghost-cost.ts";
 import { benchKernels, type KernelResult } from "../../src/bench/kernels.ts";
 import { csv, jsonText, table } from "../../src/bench/output.ts";
@@ -124,11 +125,14 @@ describe("bench gbn", () => {
       n: 3,
     };
     const rows = await everyRow(benchGhostCost(gpu, options));
-    expect(rows.length).toBe(2 * 2 * 3 * 2);
+    expect(rows.length).toBe(2 * (1 + 2 * 3 * 2));
+    expect(rows.filter(({ variant }) => variant === "copy").map(({ copyShare }) => copyShare)).toEqual([
+      1, 1,
+    ]);
     const of = (shape: string, variant: string, direction: string, ghostSize = 8) =>
       rows.find(
         (row) =>
-          row.shape === shape &&
+          shapeText(row) === shape &&
           row.variant === variant &&
           row.direction === direction &&
           row.ghostSize === ghostSize,
@@ -227,9 +231,9 @@ describe("what is written", () => {
     expect(json.split("\n")[0]).toBe('{"adapter": "llvmpipe, \\"x\\"", "software": true,');
     expect(JSON.parse(json)).toEqual({ adapter: software.name, software: true, rows: [1] });
     expect(JSON.parse(jsonText(software, {}))).toEqual({ adapter: software.name, software: true });
-    const lines = csv(software, [{ name: "a, b", ms: 1.5 }]).split("\n");
-    expect(lines[0]).toMatch(/^# SOFTWARE ADAPTER/);
-    expect(lines.slice(1)).toEqual(["name,ms", '"a, b",1.5', ""]);
+    const lines = csv(software, [{ name: "a, b", ms: 1 / 3, count: 4096 }]).split("\n");
+    expect(lines[0]).toBe("adapter,software,name,ms,count");
+    expect(lines.slice(1)).toEqual(['"llvmpipe, ""x""",true,"a, b",0.333333,4096', ""]);
     expect(table(["a", "b"], [["x", "1"]])).toBe("| a | b |\n|---|--:|\n| x | 1 |");
   });
 

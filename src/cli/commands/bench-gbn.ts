@@ -1,6 +1,13 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { benchGhostCost, GHOST_SHAPES, type GhostRow, ghostSizesUpTo } from "../../bench/ghost-cost.ts";
+import {
+  benchGhostCost,
+  COPY,
+  GHOST_SHAPES,
+  type GhostRow,
+  ghostSizesUpTo,
+  shapeText,
+} from "../../bench/ghost-cost.ts";
 import { ghostFigure } from "../../bench/ghost-figure.ts";
 import { adapterLine, csv, digits, jsonText, table } from "../../bench/output.ts";
 import { summaryText } from "../../bench/sample.ts";
@@ -17,7 +24,7 @@ import { wholeNumber } from "../options.ts";
 const BATCH = { hardware: 4096, software: 256 };
 
 interface GhostFlags extends BenchFlags {
-  readonly batch?: number;
+  readonly batchSize?: number;
   readonly out?: string;
 }
 
@@ -26,7 +33,7 @@ export function benchGhostCommand(): Command {
     .description("what the ghost size costs: unfused, fused and ghost by ghost, beside the roofline's model")
     .addOption(
       new Option(
-        "--batch <images>",
+        "--batch-size <images>",
         `a power of two (default: ${BATCH.hardware}; ${BATCH.software} on a software adapter)`,
       ).argParser(wholeNumber(8)),
     )
@@ -37,10 +44,10 @@ export function benchGhostCommand(): Command {
 }
 
 async function run(flags: GhostFlags): Promise<void> {
-  const { batch: wanted } = flags;
+  const { batchSize: wanted } = flags;
   if (wanted !== undefined && !Number.isInteger(Math.log2(wanted))) {
     throw new UsageError(
-      `--batch ${wanted}: expected a power of two, which every ghost size 8, 16, 32, … divides`,
+      `--batch-size ${wanted}: expected a power of two, which every ghost size 8, 16, 32, … divides`,
     );
   }
   const gpu = await openForBench(flags);
@@ -55,7 +62,7 @@ async function run(flags: GhostFlags): Promise<void> {
   const verdicts = verdictsOf(rows, batch);
   const result = { batch, roofline: limits, rows, verdicts };
   if (flags.json) console.log(jsonText(gpu.adapter, result));
-  else console.log(`\n${verdicts.map(({ text }) => text).join("\n")}`);
+  else console.log(`\n${[ABOVE_COPY, ...verdicts.map(({ text }) => text)].join("\n")}`);
   if (flags.out !== undefined) {
     const figure = ghostFigure(gpu.adapter, rows);
     await makeFolder(flags.out);
@@ -69,9 +76,14 @@ async function run(flags: GhostFlags): Promise<void> {
     gpu,
     flags,
     "bench gbn",
-    `${ghostTable(rows)}\n\n${verdicts.map(({ text }) => `- ${text}`).join("\n")}`,
+    `${ghostTable(rows)}\n\n${ABOVE_COPY}\n\n${verdicts.map(({ text }) => `- ${text}`).join("\n")}`,
   );
 }
+
+/** How to read a share above 1. */
+const ABOVE_COPY =
+  "Of copy: the bytes that a pass must move, by the time that the copy needs for as many. It is above 100 % where a later " +
+  "dispatch of the pass finds in a cache what an earlier one has left there, which the copy never does.";
 
 function ghostTable(rows: readonly GhostRow[]): string {
   const head = [
@@ -87,14 +99,14 @@ function ghostTable(rows: readonly GhostRow[]): string {
     "of copy",
   ];
   const cells = rows.map((row) => {
-    const { shape, variant, direction, ms } = row;
+    const { variant, direction, ms } = row;
     const counts = [row.ghostSize, row.dispatches].map(String);
     const rates = [row.modelMs, row.gigabytesPerSecond].map(digits);
     const bytes = digits(row.bytesPerElement);
     return [
-      shape,
+      shapeText(row),
       variant,
-      direction,
+      variant === COPY ? "" : direction,
       ...counts,
       bytes,
       summaryText(ms),
@@ -115,11 +127,11 @@ function verdictsOf(rows: readonly GhostRow[], batch: number) {
     rows.find(
       (row) =>
         row.variant === "fused" &&
-        row.shape === shape &&
+        shapeText(row) === shape &&
         row.direction === direction &&
         row.ghostSize === ghostSize,
     )!;
-  return [...new Set(rows.map(({ shape }) => shape))].flatMap((shape) =>
+  return [...new Set(rows.map(shapeText))].flatMap((shape) =>
     (["forward", "backward"] as const).map((direction) => {
       const [ghost, whole] = [of(shape, direction, size), of(shape, direction, batch)];
       const ratio = ghost.ms.median / whole.ms.median;
@@ -130,8 +142,16 @@ function verdictsOf(rows: readonly GhostRow[], batch: number) {
   );
 }
 
-function flat({ ms, ...row }: GhostRow): Record<string, string | number> {
-  return { ...row, n: ms.n, medianMs: ms.median, lowMs: ms.low, highMs: ms.high };
+/** Columns for programs, named as in Python. */
+function flat(row: GhostRow): Record<string, string | number> {
+  const { ms } = row;
+  return {
+    ...{ channels: row.channels, height: row.height, width: row.width },
+    ...{ batch_size: row.batch, ghost_size: row.ghostSize, variant: row.variant, direction: row.direction },
+    ...{ dispatches: row.dispatches, bytes: row.bytes, bytes_per_element: row.bytesPerElement },
+    ...{ n: ms.n, median_ms: ms.median, low_ms: ms.low, high_ms: ms.high, model_ms: row.modelMs },
+    ...{ gigabytes_per_second: row.gigabytesPerSecond, copy_share: row.copyShare },
+  };
 }
 
 async function write(folder: string, name: string, text: string): Promise<void> {

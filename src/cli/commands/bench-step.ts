@@ -16,7 +16,7 @@ import { wholeNumber } from "../options.ts";
 
 interface StepFlags extends BenchFlags {
   readonly model: string;
-  readonly batch: number;
+  readonly batchSize: number;
   readonly ghostSize?: number;
   readonly trace?: string;
 }
@@ -26,7 +26,7 @@ export function benchStepCommand(): Command {
   const command = new Command("step")
     .description("one training step: GPU and CPU time, dispatches, bytes, rates, the share of each op")
     .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
-    .addOption(images("--batch <images>", "images in a batch").makeOptionMandatory())
+    .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
     .addOption(
       new Option("--trace <file>", "write the step as a Chrome trace, for chrome://tracing and Perfetto"),
@@ -35,7 +35,7 @@ export function benchStepCommand(): Command {
 }
 
 async function run(flags: StepFlags): Promise<void> {
-  const { model, batch, ghostSize = batch, n, trace } = flags;
+  const { model, batchSize: batch, ghostSize = batch, n, trace } = flags;
   modelEntry(model);
   const gpu = await openForBench(flags);
   const report = await benchStep(gpu, { model, batch, ghostSize, n });
@@ -52,7 +52,7 @@ async function run(flags: StepFlags): Promise<void> {
   await saveTable(
     gpu,
     flags,
-    `bench step --model ${model} --batch ${batch} --ghost-size ${ghostSize}`,
+    `bench step --model ${model} --batch-size ${batch} --ghost-size ${ghostSize}`,
     describe(report),
   );
 }
