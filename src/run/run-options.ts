@@ -15,8 +15,8 @@ interface Chosen {
   readonly baseRegime: BaseRegimeName;
 }
 
-/** Of f1: weights of 4 TiB between two layers of this width, more than any GPU holds. */
-const MOST_UNITS = 2 ** 20;
+/** The weights between two layers of this width, 2^52, are still counted exactly: what is too large is told by its bytes. */
+const MOST_UNITS = 2 ** 26;
 /** A network of so many layers takes some seconds to plan; one a thousand times as deep would not end. */
 const MOST_LAYERS = 10_000;
 
