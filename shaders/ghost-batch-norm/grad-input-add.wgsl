@@ -2,10 +2,9 @@
 //
 //   dx = gamma · r · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)        sums over the sample's own ghost, M its number of values
 //   dresidual = dy'
-//   dgamma[c] = Σ_g Σdy'x̂      dbeta[c] = Σ_g Σdy'
 //
 // with dy' = dy where y > 0 if there was a relu, else dy. The relu's sign is read from y, since x alone does not tell it.
-// The gradients of gamma and beta are added up by the workgroups of the first ghost, over ghosts and splits in order.
+// The gradients of gamma and beta are sums over the rows of `sums` (reduce/sum-segments.wgsl).
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
 
@@ -28,7 +27,6 @@ struct Params {
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
-  accumulate: u32,     // 1: dgamma += and dbeta +=, as the slabs of one batch do
   eps: f32,
 }
 
@@ -37,12 +35,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> y: array<Element>;                 // [N, C, HW]
 @group(0) @binding(3) var<storage, read> statistics: array<vec2f>;      // [rows, total_channels] of (mean, variance)
 @group(0) @binding(4) var<storage, read> gamma: array<f32>;                 // [C]
-@group(0) @binding(5) var<storage, read> sums: array<vec2f>;            // [G, C, SPLITS] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(5) var<storage, read> sums: array<vec2f>;            // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
 @group(0) @binding(6) var<storage, read_write> dx: array<Element>;          // [N, C, HW]
 @group(0) @binding(7) var<storage, read_write> dresidual: array<Element>;   // [N, C, HW]
-@group(0) @binding(8) var<storage, read_write> dgamma: array<f32>;          // [C]
-@group(0) @binding(9) var<storage, read_write> dbeta: array<f32>;           // [C]
-@group(0) @binding(10) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
@@ -86,21 +82,12 @@ fn main(
       write(origin + offset(i), terms);
     }
   }
-  if (g == 0u && group.z == 0u && lane == 0u) {
-    var total = vec2f();
-    for (var k = 0u; k < params.ghosts; k++) {
-      total += group_sums(k, c);
-    }
-    if (params.accumulate != 0u) { total += vec2f(dbeta[c], dgamma[c]); }
-    dbeta[c] = total.x;
-    dgamma[c] = total.y;
-  }
 }
 
 fn group_sums(g: u32, c: u32) -> vec2f {
-  var total = sums[(g * C + c) * SPLITS];
+  var total = sums[g * SPLITS * C + c];
   for (var split = 1u; split < SPLITS; split++) {
-    total += sums[(g * C + c) * SPLITS + split];
+    total += sums[(g * SPLITS + split) * C + c];
   }
   return total;
 }

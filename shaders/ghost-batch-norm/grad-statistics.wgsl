@@ -34,7 +34,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
 @group(0) @binding(4) var<storage, read> gamma: array<f32>;               // [C]
 @group(0) @binding(5) var<storage, read> beta: array<f32>;                // [C]
-@group(0) @binding(6) var<storage, read_write> sums: array<vec2f>;    // [G, C, SPLITS] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(6) var<storage, read_write> sums: array<vec2f>;    // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
   let weights = vec4f(f32(WIDTH) / 4.0);
   let pair = workgroup_sum_pair(vec2f(dot(vec4f(total.gradients), weights), dot(vec4f(r * total.products), weights)), lane);
-  if (lane == 0u) { sums[(g * C + c) * SPLITS + group.z] = pair; }
+  if (lane == 0u) { sums[(g * SPLITS + group.z) * C + c] = pair; }
 }
 
 struct Sums {

@@ -32,6 +32,11 @@ export function captureCommands(
       gpu.writeOnce({ storage, byteOffset: 0, byteLength }, new Uint32Array(byteLength / 4).fill(POISON));
       return storage;
     },
+    constant: (data, label) => {
+      const storage = gpu.allocatePersistent(data.byteLength, label);
+      gpu.writeOnce({ storage, byteOffset: 0, byteLength: data.byteLength }, data);
+      return storage;
+    },
     refuse: () => {}, // thrown where it is asked for, and nothing here waits for a promise
   };
   try {

@@ -22,6 +22,7 @@ import {
 import {
   launchBackward,
   launchGradInput,
+  launchGradParameters,
   launchGradStatistics,
   sumsShape,
 } from "../kernels/ghost-batch-norm-gradients.ts";
@@ -260,6 +261,7 @@ export const GHOST_LAUNCHES: Record<GhostVariant, { forward: Launch; backward: L
       const { y: _, ...rest } = layer;
       launchGradStatistics({ ...rest, dy, statistics, sums }, options);
       launchGradInput({ ...rest, dy, statistics, sums }, { ...options, ...written });
+      launchGradParameters({ ...rest, sums }, written, "pairs");
     },
   },
   fused: { forward: forwardFused, backward: backwardFused },

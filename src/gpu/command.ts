@@ -32,6 +32,8 @@ export interface PreparedCommand {
 export interface Recorder {
   append(command: Command): void;
   allocate(bytes: number, label: string): Storage;
+  /** Memory with contents that never change. */
+  constant(data: Uint32Array<ArrayBuffer>, label: string): Storage;
   /** Notes what cannot be recorded: the recording fails with it, even where the caller does not wait for its promise. */
   refuse(error: Error): void;
 }

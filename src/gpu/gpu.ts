@@ -186,6 +186,15 @@ export class Gpu {
     return this.recorder.allocate(bytes, label);
   }
 
+  /** Memory that kernels only read: of the recording when one is open, which fills it once; else as of `allocate`. */
+  constant(data: Uint32Array<ArrayBuffer>, label: string): Storage {
+    this.#requireOpen();
+    if (this.recorder) return this.recorder.constant(data, label);
+    const storage = this.memory.allocate(data.byteLength, label);
+    this.write({ storage, byteOffset: 0, byteLength: data.byteLength }, data);
+    return storage;
+  }
+
   /** Memory that outlives every scope and recording: parameters, data sets, counters. */
   allocatePersistent(bytes: number, label: string, usage: "storage" | "uniform" = "storage"): Storage {
     this.#requireOpen();

@@ -35,6 +35,7 @@ interface Recorded {
   readonly commands: readonly Command[];
   readonly plan: Plan;
   readonly slotOf: ReadonlyMap<Storage, number>;
+  readonly constants: ReadonlyMap<Storage, Uint32Array<ArrayBuffer>>;
 }
 
 /** Buffers that several recordings share: their steps run one after the other, so their scratch may overlap. */
@@ -163,6 +164,10 @@ export async function record(gpu: Gpu, arena: Arena, label: string, body: Body):
   await gpu.pipelines.compile(recorded.commands);
   const buffers = arena.assign(recorded.plan.slots);
   for (const [storage, slot] of recorded.slotOf) storage.buffer = buffers[slot]!;
+  for (const [storage, data] of recorded.constants) {
+    storage.buffer = gpu.memory.createPersistent(data.byteLength, "storage", storage.label);
+    gpu.write({ storage, byteOffset: 0, byteLength: data.byteLength }, data);
+  }
   const prepared = recorded.commands.map((command) => gpu.prepare(command));
   return new Recording(gpu, label, recorded, prepared);
 }
@@ -172,12 +177,18 @@ function capture(gpu: Gpu, body: Body): Recorded {
   gpu.flush(); // what was dispatched before belongs to no step
   const commands: Command[] = [];
   const storages = new Set<Storage>();
+  const constants = new Map<Storage, Uint32Array<ArrayBuffer>>();
   const refused: Error[] = [];
   gpu.recorder = {
     append: (command) => void commands.push(command),
     allocate: (bytes, label) => {
       const storage = new Storage(aligned(bytes), label, true, null);
       storages.add(storage);
+      return storage;
+    },
+    constant: (data, label) => {
+      const storage = new Storage(data.byteLength, label, false, null);
+      constants.set(storage, data);
       return storage;
     },
     refuse: (error) => void refused.push(error),
@@ -209,6 +220,7 @@ function capture(gpu: Gpu, body: Body): Recorded {
   return {
     commands,
     slotOf,
+    constants,
     plan: { dispatches: commands.length, bytes: total, slots, cost: { flops, bytes }, flopsByOperation },
   };
 }

@@ -63,6 +63,20 @@ export function gradWeightPartials(
 }
 
 /**
+ * The partial sums of `launchConv2dGradWeight`, in one dispatch.
+ *
+ * @param partials [splits, …] of `gradWeightPartials(…)`, written
+ * @param weight   the weight's shape, [K, C, R, S]
+ */
+export function launchConv2dGradWeightPartials(
+  { x, dy, partials }: { x: Tensor; dy: Tensor; partials: Tensor },
+  weight: readonly number[],
+  options: Conv2dOptions,
+): void {
+  plan(x.gpu, conv2dGeometry(x.shape, weight, options)).run({ x, dy, partials });
+}
+
+/**
  * dweight[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n, c, p·stride + r − padding, q·stride + s − padding], in two dispatches.
  *
  * @param x           [N, C, H, W]

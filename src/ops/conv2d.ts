@@ -1,6 +1,6 @@
 import { launchConv2d, launchConv2dGradInput } from "../kernels/conv2d.ts";
 import { type Conv2dOptions, conv2dGeometry } from "../kernels/conv2d-geometry.ts";
-import { gradWeightPartials, launchConv2dGradWeight } from "../kernels/conv2d-grad-weight.ts";
+import { gradWeightPartials, launchConv2dGradWeightPartials } from "../kernels/conv2d-grad-weight.ts";
 import { momentsLayout } from "../kernels/conv2d-moments.ts";
 import type { Moments } from "../kernels/ghost-batch-norm.ts";
 import { empty, slice, type Tensor } from "../tensor/tensor.ts";
@@ -67,13 +67,15 @@ export function momentsOf(y: Tensor, pays: (tiles: number) => boolean = () => tr
 }
 
 function recordBackward(x: Tensor, weight: Tensor, y: Tensor, options: Conv2dOptions): void {
-  differentiable("conv2d", [x, weight], y, (dy, destination) => {
+  differentiable("conv2d", [x, weight], y, (dy, destination, sums) => {
     const dweight = destination(weight);
     if (dweight) {
       const { tensor, accumulate } = dweight;
-      const { elements } = gradWeightPartials(x.gpu, x.shape, weight.shape, options);
-      const partials = empty(x.gpu, [Math.max(1, elements)], "f32", "conv2d partials");
-      launchConv2dGradWeight({ x, dy, partials, dweight: tensor }, { ...options, accumulate });
+      const { splits, elements } = gradWeightPartials(x.gpu, x.shape, weight.shape, options);
+      const whole = splits === 1 && !accumulate;
+      const partials = whole ? tensor : sums.scratch(x.gpu, [elements], "conv2d partials");
+      launchConv2dGradWeightPartials({ x, dy, partials }, weight.shape, options);
+      if (!whole) sums.add({ partials, rows: splits }, dweight);
     }
     const dx = destination(x);
     if (dx) launchConv2dGradInput({ dy, weight, dx: dx.tensor }, { ...options, accumulate: dx.accumulate });

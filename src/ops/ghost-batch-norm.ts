@@ -1,11 +1,17 @@
 import { type Ghosts, launchForward, partialsShape } from "../kernels/ghost-batch-norm.ts";
 import { mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
-import { launchBackward, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
+import {
+  launchBackwardPasses,
+  rowsOfSums,
+  type SumRows,
+  sumsShape,
+} from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
 import { dims, expectShape, leadingDims, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { momentsOf } from "./conv2d.ts";
-import { differentiable } from "./tape.ts";
+import type { DeferredSums } from "./deferred-sums.ts";
+import { type DestinationOf, differentiable } from "./tape.ts";
 
 export interface GhostBatchNormOptions {
   /** How the samples of x are cut into ghosts, and the row of `statistics` that the first of them has. */
@@ -68,37 +74,47 @@ export function ghostBatchNorm(
   const place = { ghosts, firstChannel, eps, relu };
   launchForward({ x, gamma, beta, statistics, y, residual, partials, moments }, place);
 
-  const backward = (dy: Tensor, destination: Parameters<Parameters<typeof differentiable>[3]>[1]) => {
+  const backward: Backward = (dy, destination, sums) => {
     const dx = destination(x) ?? { tensor: empty(gpu, x.shape), accumulate: false };
-    const own = () => ({ tensor: empty(gpu, [C]), accumulate: false });
-    let [dgamma, dbeta] = [destination(gamma) ?? own(), destination(beta) ?? own()];
-    // The kernels add to both or to neither: where one is used elsewhere too, the tape adds.
-    if (dgamma.accumulate !== dbeta.accumulate) [dgamma, dbeta] = [own(), own()];
     const dresidual =
       residual && (destination(residual) ?? { tensor: empty(gpu, x.shape), accumulate: false });
-    const sums = empty(gpu, sumsShape(x, ghosts), "f32", "gradient sums");
-    const saved = residual && dresidual ? { residual: { y, dresidual: dresidual.tensor } } : {};
-    const written = { dx: dx.tensor, dgamma: dgamma.tensor, dbeta: dbeta.tensor };
-    launchBackward(
-      { x, dy, statistics, gamma, beta, sums, ...saved, ...written },
-      {
-        ...place,
-        accumulate: dx.accumulate,
-        accumulateResidual: dresidual?.accumulate ?? false,
-        accumulateParameters: dgamma.accumulate,
-      },
-    );
-    return [dx.tensor, dgamma.tensor, dbeta.tensor, dresidual?.tensor ?? null] as const;
+    const t = {
+      x,
+      dy,
+      statistics,
+      gamma,
+      beta,
+      dx: dx.tensor,
+      sums: sums.scratch(gpu, sumsShape(x, ghosts), "gradient sums"),
+      ...(dresidual && { residual: { y, dresidual: dresidual.tensor } }),
+    };
+    const accumulated = { accumulate: dx.accumulate, accumulateResidual: dresidual?.accumulate ?? false };
+    launchBackwardPasses(t, { ...place, ...accumulated });
+    const rows = rowsOfSums(t);
+    const parameter = (of: Tensor, sum: SumRows) => {
+      const gradient = destination(of);
+      if (gradient) sums.add({ ...sum, partials: t.sums }, gradient);
+      return gradient?.tensor ?? null;
+    };
+    const [dgamma, dbeta] = [parameter(gamma, rows.dgamma), parameter(beta, rows.dbeta)];
+    if (rows.dx && !dx.accumulate) sums.leaveColumns(dx.tensor, { ...rows.dx, partials: t.sums });
+    return [dx.tensor, dgamma, dbeta, dresidual?.tensor ?? null];
   };
   if (residual) differentiable("ghostBatchNorm", [x, gamma, beta, residual], y, backward);
   else {
-    differentiable("ghostBatchNorm", [x, gamma, beta], y, (dy, destination) => {
-      const [dx, dgamma, dbeta] = backward(dy, destination);
+    differentiable("ghostBatchNorm", [x, gamma, beta], y, (...given) => {
+      const [dx, dgamma, dbeta] = backward(...given);
       return [dx, dgamma, dbeta];
     });
   }
   return y;
 }
+
+type Backward = (
+  dy: Tensor,
+  destination: DestinationOf,
+  sums: DeferredSums,
+) => readonly [Tensor, Tensor | null, Tensor | null, Tensor | null];
 
 /** Past the end of a buffer WebGPU reads and writes something harmless: there would be no error, only wrong numbers. */
 function expectRoom(

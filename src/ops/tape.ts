@@ -12,11 +12,14 @@
 import { launchAdd } from "../kernels/elementwise.ts";
 import { launchSumRows } from "../kernels/sum-rows.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import { DeferredSums } from "./deferred-sums.ts";
 
 /** Where an op writes the gradient of one input: `accumulate` adds to what is there. */
 export interface Destination {
   readonly tensor: Tensor;
   readonly accumulate: boolean;
+  /** A parameter's place, which nothing reads before the backward pass is through. */
+  readonly ofParameter: boolean;
 }
 
 /** Gives the destination of an input's gradient, or null when it needs none. */
@@ -28,7 +31,11 @@ interface Entry {
   readonly op: string;
   readonly inputs: readonly Tensor[];
   readonly output: Tensor;
-  readonly backward: (dy: Tensor, destination: DestinationOf) => readonly (Tensor | null)[];
+  readonly backward: (
+    dy: Tensor,
+    destination: DestinationOf,
+    sums: DeferredSums,
+  ) => readonly (Tensor | null)[];
 }
 
 /** The tape that ops push to. Ops are synchronous, so one variable is enough; `record` sets and restores it. */
@@ -38,6 +45,7 @@ export class Tape {
   readonly #entries: Entry[] = [];
   readonly #gradients = new Map<Tensor, { tensor: Tensor; owned: boolean }>();
   readonly #written = new Set<Tensor>();
+  readonly #sums = new DeferredSums();
   readonly #accumulate: boolean;
 
   /** @param accumulate adds to the parameters' gradients from the start: slabs after the first of a batch */
@@ -68,13 +76,18 @@ export class Tape {
       this.#gradients.delete(entry.output);
       if (!gradient) continue;
       const issued = new Map<Tensor, Tensor>();
-      const results = entry.backward(gradient.tensor, (input) => this.#destination(input, issued));
+      const results = entry.backward(
+        gradient.tensor,
+        (input) => this.#destination(input, issued),
+        this.#sums,
+      );
       const given = entry.inputs.map((input, index) => [input, results[index]] as const);
       const written = ([input, result]: (typeof given)[number]) => result && issued.get(input) === result;
       for (const [input, result] of given.filter(written)) this.#keep(input, result!);
       for (const [input, result] of given.filter((one) => !written(one)))
         if (result) this.#add(input, result);
     }
+    this.#sums.flush();
   }
 
   /** The gradient of a tensor that no op made: an input that was marked as requiring one. */
@@ -88,10 +101,14 @@ export class Tape {
     const known = this.#gradients.get(input);
     const fresh = () => empty(input.gpu, input.shape, "f32", "gradient");
     // Issued already, or shared so far: the tape adds the two afterwards.
-    if (issued.has(input) || known?.owned === false) return { tensor: fresh(), accumulate: false };
+    if (issued.has(input) || known?.owned === false)
+      return { tensor: fresh(), accumulate: false, ofParameter: false };
     const tensor = input.gradient ?? known?.tensor ?? fresh();
+    if (known) this.#sums.forgetColumns(tensor);
+    if (input.gradient) this.#sums.settle(tensor);
     issued.set(input, tensor);
-    return { tensor, accumulate: input.gradient ? this.#holdsGradient(input) : known !== undefined };
+    const accumulate = input.gradient ? this.#holdsGradient(input) : known !== undefined;
+    return { tensor, accumulate, ofParameter: input.gradient !== null };
   }
 
   /** Whether the gradient of a parameter is there to be added to. */
@@ -109,6 +126,7 @@ export class Tape {
   #add(input: Tensor, gradient: Tensor): void {
     if (!input.requiresGradient) return;
     if (input.gradient) {
+      this.#sums.settle(input.gradient);
       // One row, whose sum is itself.
       launchSumRows({ x: gradient, y: input.gradient }, { accumulate: this.#holdsGradient(input) });
       this.#written.add(input);
@@ -129,13 +147,14 @@ export class Tape {
  * Says how an op is differentiated. Does nothing when no tape records or no input needs a gradient.
  *
  * @param backward gets dy and `destination`; returns one gradient per input, null where none is needed. A gradient
- *   is either the tensor of the input's destination, written, or one that already exists (dy itself, a view of it).
+ *   is either the tensor of the input's destination, written, or one that already exists (dy itself, a view of it). What reaches
+ *   its destination by `sums` is there when the backward pass is through.
  */
 export function differentiable<const I extends readonly Tensor[]>(
   op: string,
   inputs: I,
   output: Tensor,
-  backward: (dy: Tensor, destination: DestinationOf) => Gradients<I>,
+  backward: (dy: Tensor, destination: DestinationOf, sums: DeferredSums) => Gradients<I>,
 ): void {
   if (!recording || !inputs.some((input) => input.requiresGradient)) return;
   output.requiresGradient = true;

@@ -60,6 +60,15 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 27, y: 3 },
     workgroups: [2],
   },
+  "reduce/sum-segments.wgsl": {
+    overrides: {},
+    spec: { COLUMNS: 2, LANES: 4 },
+    params: { segments: 2 },
+    sizes: { x: 37, segments: 16, y: 5 },
+    // Two matrices, 9 × 3 and 5 × 2: first workgroup, where it begins, rows, columns, strides, where sums go, whether they add.
+    words: { segments: [0, 0, 9, 3, 3, 1, 0, 0, 2, 27, 5, 2, 2, 1, 3, 0] },
+    workgroups: [3],
+  },
   "ghost-batch-norm/statistics.wgsl": {
     overrides: { C: 2, HW: 4, SPLITS: 1, WG_SIZE: 4, PIXELS: 1 },
     params: ghosts,
@@ -86,9 +95,9 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
   },
   "ghost-batch-norm/backward-dense.wgsl": {
     overrides: { ...dense, ACCUMULATE: false },
-    params: { ...denseGhosts, span: 2, accumulate: 0 },
-    sizes: { x: 132, dy: 132, gamma: 12, beta: 12, statistics: 48, sums: 48, dx: 132, dgamma: 12, dbeta: 12 },
-    workgroups: [2, 1],
+    params: denseGhosts,
+    sizes: { x: 132, dy: 132, gamma: 12, beta: 12, statistics: 48, sums: 72, dx: 132 },
+    workgroups: [2, 2],
   },
   "matmul/tiled.wgsl": {
     overrides: {

@@ -12,6 +12,7 @@ import {
 import {
   launchBackward,
   launchGradInput,
+  launchGradParameters,
   launchGradStatistics,
   sumsShape,
 } from "../../src/kernels/ghost-batch-norm-gradients.ts";
@@ -241,6 +242,7 @@ async function checkBackward({
       } else {
         launchGradStatistics(residual ? { ...t, y } : t, options);
         launchGradInput(all, options);
+        launchGradParameters(all, options, "pairs");
       }
       return { dx, dresidual, dgamma, dbeta };
     };

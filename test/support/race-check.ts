@@ -16,6 +16,8 @@ export interface RaceCase {
   /** Length of each storage binding in 32-bit words. */
   readonly sizes: Readonly<Record<string, number>>;
   readonly workgroups: readonly number[];
+  /** Contents of bindings whose integers steer the kernel. */
+  readonly words?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface RaceResult {
@@ -63,6 +65,7 @@ export function findRaces(file: string, one: RaceCase, withoutBarrier?: number):
     if (kind === "read_write") outputs.set(name, data);
     // Whole numbers are read as places, and 0 is one in every array.
     else if (new RegExp(`\\b${name}\\s*:\\s*array<u32>`).test(code)) data.fill(0);
+    if (one.words?.[name]) new Uint32Array(data.buffer).set(one.words[name]);
     buffers[index] = data.buffer;
   }
   // The emulator tells the console what it cannot compute, which leaves the addresses, all that matters here, as they are.

@@ -1,0 +1,50 @@
+// What a training step of the paper's networks takes of the GPU: dispatches, and bindings that a browser gives.
+
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { recordStep } from "../../src/bench/step.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { runnableVariants, type Variant } from "../../src/gpu/variant.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+
+let gpu: Gpu;
+let own: Variant;
+beforeAll(async () => {
+  gpu = await openGpu();
+  own = gpu.variant;
+});
+afterEach(() => {
+  gpu.variant = own;
+});
+
+/** Storage buffers that every WebGPU adapter binds to a shader (limits of the specification). */
+const DEFAULT_STORAGE_BUFFERS = 8;
+
+function step(variant: Variant, model: string, ghostSize: number) {
+  return gpu.lifetime(async () => {
+    gpu.variant = variant;
+    const { recording } = await recordStep(gpu, { model, batch: 128, ghostSize });
+    const files = recording.dispatches.map(({ command }) => command.kernel.file);
+    const buffers = recording.dispatches.map(({ command: { kernel } }) => {
+      const kinds = gpu.pipelines.shader(kernel).bindings.map(({ kind }) => kind);
+      return kinds.filter((kind) => kind !== "uniform").length;
+    });
+    return { files, buffers };
+  });
+}
+
+test.each(["f1", "c1", "resnet8"])("%s binds as many storage buffers as a browser gives", async (model) => {
+  for (const variant of runnableVariants(gpu)) {
+    const { files, buffers } = await step(variant, model, 32);
+    const tooMany = files.filter((_, i) => buffers[i]! > DEFAULT_STORAGE_BUFFERS);
+    expect([variant, ...tooMany]).toEqual([variant]);
+    expect(Math.max(...buffers)).toBeGreaterThan(4); // they were counted
+  }
+});
+
+test("dispatches do not depend on ghosts, and one adds up the gradients of all layers", async () => {
+  for (const model of ["f1", "resnet8"]) {
+    const [one, four] = [await step(own, model, 128), await step(own, model, 32)];
+    expect(four.files.length).toBe(one.files.length);
+    expect(one.files.filter((file) => file === "reduce/sum-segments.wgsl").length).toBe(1);
+  }
+});
