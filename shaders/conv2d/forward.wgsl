@@ -23,6 +23,7 @@
 // TRANSPOSED pixels are taken by their remainder (p mod STRIDE, q mod STRIDE): all of one tile use the same taps,
 // and with TAPS 1 no step multiplies by the zeros between.
 // Dispatch: (ceil(K / tile channels) · remainders, a, b) with a·b ≥ ceil(pixels of a remainder / tile pixels).
+// @products TM * TN * DEPTH * TAPS
 
 // @import lib/loop.wgsl
 // @import lib/conv2d-moments.wgsl

@@ -20,7 +20,8 @@ fn moments(sum: ptr<function, Sums>, m: u32, n: u32, lane: u32) {
   workgroupBarrier();
   for (var item = lane; item < TILE_M * IMAGES; item += THREADS) {
     // Around the first share, so that nothing is lost where |mean| is much larger than the deviation.
-    let first = share(item, 0u);
+    let channel = item % TILE_M;
+    let first = weight_tile[channel % QUADS_M * THREADS_N + item / TILE_M * NEIGHBOURS][channel / QUADS_M];
     means[item] = first + share_sum(item, first) / f32(NEIGHBOURS);
   }
   workgroupBarrier();
@@ -41,14 +42,12 @@ fn moments(sum: ptr<function, Sums>, m: u32, n: u32, lane: u32) {
 fn tile_mean(item: u32) -> f32 { return means[item]; }
 fn tile_squares(item: u32) -> f32 { return share_sum(item, 0.0); }
 
+// The sum of what the threads of an image have left of a channel, each less `shift`. The min() is for the compiler, which then need not
+// test every read.
 fn share_sum(item: u32, shift: f32) -> f32 {
-  var total = 0.0;
-  for (var i = 0u; i < NEIGHBOURS; i++) { total += share(item, i) - shift; }
-  return total;
-}
-
-// What the i-th thread of an image has left of a channel.
-fn share(item: u32, i: u32) -> f32 {
   let channel = item % TILE_M;
-  return weight_tile[channel % QUADS_M * THREADS_N + item / TILE_M * NEIGHBOURS + i][channel / QUADS_M];
+  let first = channel % QUADS_M * THREADS_N + min(item / TILE_M, IMAGES - 1u) * NEIGHBOURS;
+  var total = 0.0;
+  for (var i = 0u; i < NEIGHBOURS; i++) { total += weight_tile[first + i][channel / QUADS_M] - shift; }
+  return total;
 }

@@ -164,24 +164,29 @@ fn quad_of_b(at: u32) -> vec4f {
   return values;
 }
 
-// Step 2.
+// Step 2. quad() and quad_k() once more, in terms whose remainders tell the compiler that what it writes stays inside the tiles: it does not
+// look into functions.
 fn store(thread: u32, fetched: ptr<function, Fetched>) {
   for (var i = 0u; i < BLOCKS; i++) {
     let block = thread + i * THREADS;
-    if (block < BLOCKS_A) {
-      for (var j = 0u; j < 4u; j++) { tile_a[(4u * quad_k(block) + j) * QUADS_M + min(quad(block), QUADS_M - 1u)] = (*fetched)[i][j]; }
-    } else {
-      let of_b = block - BLOCKS_A;
-      for (var j = 0u; j < 4u; j++) { tile_b[(4u * quad_k(of_b) + j) * QUADS_N + min(quad(of_b), QUADS_N - 1u)] = (*fetched)[i][j]; }
+    let of_b = block - BLOCKS_A;
+    for (var j = 0u; j < 4u; j++) {
+      if (block < BLOCKS_A) {
+        let m = block % 8u + block / (8u * QUADS_K) % (QUADS_M / 8u) * 8u;
+        tile_a[(4u * (block / 8u % QUADS_K) + j) * QUADS_M + m] = (*fetched)[i][j];
+      } else {
+        let n = of_b % 8u + of_b / (8u * QUADS_K) % (QUADS_N / 8u) * 8u;
+        tile_b[(4u * (of_b / 8u % QUADS_K) + j) * QUADS_N + n] = (*fetched)[i][j];
+      }
     }
   }
 }
 
-// Step 3: adds a step's products, or the first `terms` of them, to each of the thread's sums. The min() tell the compiler that reads stay
-// inside the tiles.
+// Step 3: adds a step's products, or the first `terms` of them, to each of the thread's sums. The remainders tell the compiler that
+// reads stay inside the tiles.
 fn multiply(thread_m: u32, thread_n: u32, terms: u32, sum: ptr<function, Sums>) {
-  let own_m = min(thread_m, THREADS_M - 1u);
-  let own_n = min(thread_n, THREADS_N - 1u);
+  let own_m = thread_m % THREADS_M;
+  let own_n = thread_n % THREADS_N;
   for (var k0 = 0u; k0 < TILE_K / UNROLL; k0++) {
     if (k0 * UNROLL >= terms) { break; }
     var right = array<array<vec4f, GROUPS_N>, UNROLL>();
