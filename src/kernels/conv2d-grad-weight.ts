@@ -129,8 +129,11 @@ function split(
   return { perSplit, splits: Math.ceil(count / perSplit) };
 }
 
-/** Several workgroups for each of the 132 multiprocessors of an H100. */
-const WIDE_WORKGROUPS = 1024;
+/**
+ * Workgroups of each wide kernel: several for each of the 132 multiprocessors of an H100. One of the patch kernel does
+ * the work of several of the general one's; half as many runs are half as many partial sums.
+ */
+const WORKGROUPS = { patch: 512, tiled: 1024 };
 
 /** Pixels of a run, at the least: below, writing and adding up partial sums costs more than making them. */
 const LEAST_PIXELS = 256;
@@ -143,7 +146,7 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   const grid = [Math.ceil(K / (tile.TM * tile.THREADS_M)), Math.ceil(C / tile.THREADS_C)] as const;
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
   const least = Math.ceil(LEAST_PIXELS / (tile.ROWS * tile.COLUMNS));
-  const runs = { workgroups: WIDE_WORKGROUPS, tiles: grid[0] * grid[1], least };
+  const runs = { workgroups: WORKGROUPS.patch, tiles: grid[0] * grid[1], least };
   const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
   return {
     splits,
@@ -170,7 +173,7 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
   ] as const;
   const steps = Math.ceil((N * P * Q) / spec.DEPTH);
   const least = LEAST_PIXELS / spec.DEPTH;
-  const runs = { workgroups: WIDE_WORKGROUPS, tiles: tiles[0] * tiles[1], least };
+  const runs = { workgroups: WORKGROUPS.tiled, tiles: tiles[0] * tiles[1], least };
   const { perSplit, splits } = split(steps, runs, weightSize(geometry));
   return {
     splits,
