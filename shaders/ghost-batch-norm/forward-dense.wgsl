@@ -13,6 +13,7 @@ override C: u32;              // channels, a multiple of 4
 override RELU: bool;
 override COLUMNS: u32 = 8u;   // lanes side by side
 override ROWS: u32 = 32u;     // lanes that share the samples of a ghost, a power of two
+override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
 override QUADS: u32 = C / 4u;
 
 struct Params {
@@ -33,6 +34,7 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 
 alias Element = vec4f;
+alias Shift = vec4f;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
@@ -55,23 +57,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   var sum = Element();
   var squares = Element();
   let trips = part.samples / (ROWS * ROW);
-  for (var block = 0u; block < trips; block += BLOCK) {
-    var block_sum = Element();
-    var block_squares = Element();
-    let block_end = min(trips, block + BLOCK);
-    for (var trip = block; trip < block_end; trip++) {
-      var trip_sum = Element();
-      var trip_squares = Element();
-      for (var j = 0u; j < ROW; j++) {
-        let d = x[origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS] - shift;
-        trip_sum += d;
-        trip_squares = fma(d, d, trip_squares);
-      }
-      block_sum += trip_sum;
-      block_squares += trip_squares;
+  if (BLOCKED) {
+    for (var block = 0u; block < trips; block += BLOCK) {
+      let some = sums_of(origin, lane.y, shift, block, min(trips, block + BLOCK));
+      sum += some.d;
+      squares += some.squares;
     }
-    sum += block_sum;
-    squares += block_squares;
+  } else {
+    let all = sums_of(origin, lane.y, shift, 0u, trips);
+    sum = all.d;
+    squares = all.squares;
   }
   for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
     let d = x[origin + n * QUADS] - shift;
@@ -101,6 +96,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
     write(origin + n * QUADS, mean, scale, offset);
   }
+}
+
+struct Sums {
+  d: Element,
+  squares: Element,
+}
+
+// Of a lane's samples in the trips from `first` to before `end`.
+fn sums_of(origin: u32, row: u32, shift: Element, first: u32, end: u32) -> Sums {
+  var sums = Sums();
+  for (var trip = first; trip < end; trip++) {
+    var sum = Element();
+    var squares = Element();
+    for (var j = 0u; j < ROW; j++) {
+      let d = x[origin + ((trip * ROW + j) * ROWS + row) * QUADS] - shift;
+      sum += d;
+      squares = fma(d, d, squares);
+    }
+    sums.d += sum;
+    sums.squares += squares;
+  }
+  return sums;
 }
 
 fn write(i: u32, mean: Element, scale: Element, offset: Element) {

@@ -11,6 +11,7 @@
 override C: u32;             // channels
 override TILES: u32;         // tiles of one image
 override PIXELS: u32;        // values of a channel in one tile
+override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
 override COLUMNS: u32 = 8u;  // lanes side by side
 override ROWS: u32 = 16u;    // lanes that share the tiles of a ghost, a power of two
 
@@ -28,6 +29,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 alias Element = f32;
+alias Shift = f32;
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/shift.wgsl
 // @import lib/rows-sum.wgsl
@@ -46,20 +48,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
     moments[origin + third_place(tiles) * C].x,
   );
 
-  var sum = vec4f();  // Σd, Σd², Σ squares
-  for (var block = lane.y; block < tiles; block += BLOCK * ROWS) {
-    var block_sum = vec4f();
-    let block_end = min(tiles, block + BLOCK * ROWS);
-    for (var t = block; t < block_end; t += ROWS) {
-      let tile = moments[origin + t * C];
-      let d = tile.x - shift;
-      block_sum += vec4f(d, d * d, tile.y, 0.0);
+  var sum = vec4f();
+  if (BLOCKED) {
+    for (var block = lane.y; block < tiles; block += BLOCK * ROWS) {
+      sum += sums_of(origin, shift, block, min(tiles, block + BLOCK * ROWS));
     }
-    sum += block_sum;
+  } else {
+    sum = sums_of(origin, shift, lane.y, tiles);
   }
   let whole = rows_sum(Rows(sum, vec4f()), lane).a / f32(tiles);
   if (lane.y == 0u && own < C) {
     let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
     statistics[row + c] = vec2f(shift + whole.x, whole.z / f32(PIXELS) + variance_of(whole.xy));
   }
+}
+
+// Σd, Σd², Σ squares of every ROWS-th tile from `first` to before `end`.
+fn sums_of(origin: u32, shift: f32, first: u32, end: u32) -> vec4f {
+  var sum = vec4f();
+  for (var t = first; t < end; t += ROWS) {
+    let tile = moments[origin + t * C];
+    let d = tile.x - shift;
+    sum += vec4f(d, d * d, tile.y, 0.0);
+  }
+  return sum;
 }

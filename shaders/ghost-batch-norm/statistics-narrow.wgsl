@@ -12,6 +12,8 @@ enable subgroups;
 
 override C: u32;            // channels
 override HW: u32;           // values in one channel of one sample
+override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
+alias Shift = f32;
 alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;      // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -42,32 +44,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
-  let shift = inner_mean(vec4f(middle_of(
-    x[origin + offset(first_place(count))],
-    x[origin + offset(second_place(count))],
-    x[origin + offset(third_place(count))],
-  )));
+  let shift = middle_of(
+    vec4f(x[origin + offset(first_place(count))]).x,
+    vec4f(x[origin + offset(second_place(count))]).x,
+    vec4f(x[origin + offset(third_place(count))]).x,
+  );
 
   var sum = Element();
   var squares = Element();
   let trips = count / (LANES * ROW);
-  for (var block = 0u; block < trips; block += BLOCK) {
-    var block_sum = Element();
-    var block_squares = Element();
-    let block_end = min(trips, block + BLOCK);
-    for (var trip = block; trip < block_end; trip++) {
-      var trip_sum = Element();
-      var trip_squares = Element();
-      for (var j = 0u; j < ROW; j++) {
-        let d = x[origin + offset((trip * ROW + j) * LANES + lane)] - shift;
-        trip_sum += d;
-        trip_squares = fma(d, d, trip_squares);
-      }
-      block_sum += trip_sum;
-      block_squares += trip_squares;
+  if (BLOCKED) {
+    for (var block = 0u; block < trips; block += BLOCK) {
+      let some = sums_of(origin, lane, shift, block, min(trips, block + BLOCK));
+      sum += some.d;
+      squares += some.squares;
     }
-    sum += block_sum;
-    squares += block_squares;
+  } else {
+    let all = sums_of(origin, lane, shift, 0u, trips);
+    sum = all.d;
+    squares = all.squares;
   }
   for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
     let d = x[origin + offset(i)] - shift;
@@ -83,6 +78,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
     statistics[row + c] = vec2f(shift + m1, variance_of(vec2f(m1, m2)));
   }
+}
+
+struct Sums {
+  d: Element,
+  squares: Element,
+}
+
+// Of a lane's loads in the trips from `first` to before `end`.
+fn sums_of(origin: u32, lane: u32, shift: f32, first: u32, end: u32) -> Sums {
+  var sums = Sums();
+  for (var trip = first; trip < end; trip++) {
+    var sum = Element();
+    var squares = Element();
+    for (var j = 0u; j < ROW; j++) {
+      let d = x[origin + offset((trip * ROW + j) * LANES + lane)] - shift;
+      sum += d;
+      squares = fma(d, d, squares);
+    }
+    sums.d += sum;
+    sums.squares += squares;
+  }
+  return sums;
 }
 
 // Where the i-th Element of a channel of a ghost stands, from the first one.

@@ -14,6 +14,7 @@ override C: u32;               // channels
 override HW: u32;              // values in one channel of one sample
 override SPLITS: u32 = 1u;     // workgroups that share a group
 override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
+alias Shift = f32;
 alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;         // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -47,11 +48,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let share = (count + SPLITS - 1u) / SPLITS;
   let start = min(count, group.z * share);
   let end = min(count, start + share);
-  let shift = inner_mean(vec4f(middle_of(
-    x[origin + offset(first_place(count))],
-    x[origin + offset(second_place(count))],
-    x[origin + offset(third_place(count))],
-  )));
+  let shift = middle_of(
+    vec4f(x[origin + offset(first_place(count))]).x,
+    vec4f(x[origin + offset(second_place(count))]).x,
+    vec4f(x[origin + offset(third_place(count))]).x,
+  );
 
   var sum = Element();
   var squares = Element();

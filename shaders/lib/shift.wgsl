@@ -4,7 +4,7 @@
 // (shift − mean)² + variance, so the shift must be near the mean. One value alone may be the one that is far from all others; the
 // middle one of three, well apart, is not, wherever that one stands.
 // A sum that holds one large square loses the small ones added to it, so sums of BLOCK trips are added up apart.
-// The importing file declares `alias Element`: f32, or vec4f where four values travel together.
+// The importing file declares `alias Shift`: f32, or vec4f for four channels side by side.
 // Source: Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", section 3 (shifted data).
 
 const BLOCK: u32 = 256u;  // trips of a loop whose sums are added up before they join the total
@@ -14,13 +14,6 @@ fn first_place(n: u32) -> u32 { return n / 8u; }
 fn second_place(n: u32) -> u32 { return n / 2u + n / 16u; }
 fn third_place(n: u32) -> u32 { return n - 1u - n / 11u; }
 
-fn middle_of(a: Element, b: Element, c: Element) -> Element {
+fn middle_of(a: Shift, b: Shift, c: Shift) -> Shift {
   return max(min(a, b), min(max(a, b), c));
-}
-
-// Of four values of one channel, the mean of the two in the middle; of four copies of a value, that value.
-fn inner_mean(v: vec4f) -> f32 {
-  let low = min(v.xy, v.zw);
-  let high = max(v.xy, v.zw);
-  return 0.5 * (max(low.x, low.y) + min(high.x, high.y));
 }

@@ -70,6 +70,14 @@ export function largestGhost({ ghostSize, ghosts, total }: Ghosts): number {
   return Math.max(ghosts > 1 ? ghostSize : 0, total - (ghosts - 1) * ghostSize);
 }
 
+/** Trips of a lane whose sums are added up before they join the total: BLOCK in lib/shift.wgsl. */
+const BLOCK = 256;
+
+/** Whether sums over so many trips of a lane are added up in blocks; fewer are one block, for which one loop is enough. */
+export function isBlocked(trips: number): boolean {
+  return trips > BLOCK;
+}
+
 /**
  * Workgroups that share the statistics of one group, as of `reductionSplits`; more than 1 in full-batch norm alone.
  *

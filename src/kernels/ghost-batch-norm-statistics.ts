@@ -5,6 +5,7 @@ import { leadingDims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   type Ghosts,
+  isBlocked,
   largestGhost,
   mergeTiles,
   type NormPlace,
@@ -26,7 +27,7 @@ const STATISTICS = defineKernel({
 const STATISTICS_NARROW = defineKernel({
   file: "ghost-batch-norm/statistics-narrow.wgsl",
   bindings: ["x", "statistics"],
-  overrides: ["C", "HW"],
+  overrides: ["C", "HW", "BLOCKED"],
   params: PLACE,
   spec: ["Element", "WIDTH"],
 });
@@ -41,7 +42,7 @@ const COMBINE = defineKernel({
 const MERGE = defineKernel({
   file: "ghost-batch-norm/statistics-merge.wgsl",
   bindings: ["moments", "statistics"],
-  overrides: ["C", "TILES", "PIXELS", "COLUMNS", "ROWS"],
+  overrides: ["C", "TILES", "PIXELS", "BLOCKED", "COLUMNS", "ROWS"],
   params: PLACE,
 });
 
@@ -78,13 +79,18 @@ const STATISTICS_LAUNCHERS: ByVariant<LaunchStatistics> = {
   wide: launchWideStatistics,
 };
 
+/** Elements that the lanes of statistics-narrow read in one trip: LANES · ROW. */
+const NARROW_TRIP = 64;
+
 function launchNarrowStatistics(...[{ x, statistics }, place]: Parameters<LaunchStatistics>): void {
   const { C, HW } = normSize(x);
+  const spec = element(HW);
+  const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
   x.gpu.run(STATISTICS_NARROW, {
     buffers: { x, statistics },
-    overrides: { C, HW },
+    overrides: { C, HW, BLOCKED: isBlocked(elements / NARROW_TRIP) },
     params: placeParams(place, statistics),
-    spec: element(HW),
+    spec,
     workgroups: [C, place.ghosts.ghosts],
     cost: { flops: 4 * x.size, bytes: 4 * x.size },
   });
@@ -133,10 +139,11 @@ export function launchMergedStatistics(t: { moments: Moments; statistics: Tensor
   const { tensor: moments, pixels: PIXELS } = t.moments;
   const [, TILES, C] = leadingDims("ghostBatchNorm: moments", moments.shape, 3);
   const { gpu } = moments;
-  const { COLUMNS, ROWS } = mergeTiles(gpu, largestGhost(place.ghosts) * TILES);
+  const tiles = largestGhost(place.ghosts) * TILES;
+  const { COLUMNS, ROWS } = mergeTiles(gpu, tiles);
   gpu.run(MERGE, {
     buffers: { moments, statistics: t.statistics },
-    overrides: { C, TILES, PIXELS, COLUMNS, ROWS },
+    overrides: { C, TILES, PIXELS, BLOCKED: isBlocked(tiles / ROWS), COLUMNS, ROWS },
     params: placeParams(place, t.statistics),
     workgroups: [Math.ceil(C / COLUMNS), place.ghosts.ghosts],
     cost: { flops: 2.5 * moments.size, bytes: 4 * moments.size },

@@ -12,6 +12,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import {
   denseTiles,
   elementwiseTiles,
+  isBlocked,
   isDense,
   largestGhost,
   type NormOptions,
@@ -49,7 +50,7 @@ const NORMALIZE_DENSE = defineKernel({
 const FORWARD_DENSE = defineKernel({
   file: "ghost-batch-norm/forward-dense.wgsl",
   bindings: ["x", "gamma", "beta", "statistics", "y"],
-  overrides: ["C", "RELU", "COLUMNS", "ROWS"],
+  overrides: ["C", "RELU", "COLUMNS", "ROWS", "BLOCKED"],
   params: [...PLACE, "eps"],
 });
 
@@ -155,6 +156,9 @@ function normalize(
   });
 }
 
+/** Samples of a lane of forward-dense in one trip: ROW. */
+const DENSE_TRIP = 4;
+
 /**
  * Statistics, then normalization, in the fewest dispatches and passes: one dispatch for a layer without pixels, else two.
  * Arguments as for `launchStatistics` and `launchNormalize`.
@@ -184,9 +188,10 @@ export function launchForward(
     return;
   }
   const { COLUMNS, ROWS } = denseTiles(x.gpu, C, options.ghosts);
+  const BLOCKED = isBlocked(largestGhost(options.ghosts) / (ROWS * DENSE_TRIP));
   x.gpu.run(FORWARD_DENSE, {
     buffers: { x, gamma, beta, statistics, y },
-    overrides: { C, RELU: options.relu, COLUMNS, ROWS },
+    overrides: { C, RELU: options.relu, COLUMNS, ROWS, BLOCKED },
     params: { ...placeParams(options, statistics), eps: options.eps },
     workgroups: [Math.ceil(C / (4 * COLUMNS)), options.ghosts.ghosts],
     cost: { flops: 7 * x.size, bytes: 8 * x.size },
