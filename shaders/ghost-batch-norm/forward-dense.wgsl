@@ -34,11 +34,11 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 
 alias Element = vec4f;
-alias Shift = vec4f;
 const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 // @import lib/rows-sum.wgsl
+alias Shift = vec4f;
 // @import lib/shift.wgsl
 
 @compute @workgroup_size(COLUMNS, ROWS)

@@ -29,8 +29,8 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 alias Element = f32;
-alias Shift = f32;
 // @import lib/ghost-batch-norm.wgsl
+alias Shift = f32;
 // @import lib/shift.wgsl
 // @import lib/rows-sum.wgsl
 

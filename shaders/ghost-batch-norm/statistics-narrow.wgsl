@@ -13,7 +13,6 @@ enable subgroups;
 override C: u32;            // channels
 override HW: u32;           // values in one channel of one sample
 override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
-alias Shift = f32;
 alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
 const WIDTH: u32 = 4u;      // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -34,6 +33,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+alias Shift = f32;
 // @import lib/shift.wgsl
 
 @compute @workgroup_size(LANES)
