@@ -1,10 +1,21 @@
 import { watchFile } from "node:fs";
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
-import { jsonText } from "../../bench/output.ts";
-import { benchUserKernel, targetOf, type UserKernelReport } from "../../bench/user-kernel.ts";
+import { jsonText, table } from "../../bench/output.ts";
+import {
+  benchUserKernel,
+  targetOf,
+  type UserKernelOptions,
+  type UserKernelReport,
+} from "../../bench/user-kernel.ts";
 import { readKernel } from "../../bench/user-kernel-file.ts";
-import { type Message, UserKernelProcess, userKernelInProcess } from "../../bench/user-kernel-process.ts";
+import {
+  type Message,
+  type ProcessOptions,
+  UserKernelProcess,
+  userKernelInProcess,
+} from "../../bench/user-kernel-process.ts";
+import { specCandidates, specLines, tuneUserKernel, valuesText } from "../../bench/user-kernel-tune.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { GhostbatchError, messageOf } from "../../support/errors.ts";
@@ -26,6 +37,7 @@ interface KernelFlags extends BenchFlags {
   readonly budget: number;
   readonly timeLimit: number;
   readonly watch?: boolean;
+  readonly tune?: boolean;
   readonly inThisProcess?: boolean;
 }
 
@@ -50,6 +62,12 @@ export function benchKernelCommand(): Command {
         `check and time again whenever the file is saved (--shapes ${QUICK.paperCases} and --budget ${QUICK.budgetMs}, unless given)`,
       ),
     )
+    .addOption(
+      new Option(
+        "--tune",
+        "try all values that the file lists behind its constants, as in `const TM: u32 = 4u; // @spec 4, 8`",
+      ).conflicts("watch"),
+    )
     .addOption(new Option("--in-this-process", "a kernel that never ends takes it down").hideHelp());
   return withBenchOptions(command, 15).action(run);
 }
@@ -63,7 +81,8 @@ async function run(file: string, flags: KernelFlags, command: Command): Promise<
   if (flags.inThisProcess) return serve(options, adapter);
   // A wrong name and a file that cannot be read are told before anything is opened.
   targetOf(as);
-  readKernel(file);
+  const code = readKernel(file);
+  if (flags.tune) specCandidates(file, code);
   const gpu = await openForBench(flags);
   const inProcess = { limitSeconds, adapter, onPhase: sayPhase };
   if (flags.watch) {
@@ -76,6 +95,7 @@ async function run(file: string, flags: KernelFlags, command: Command): Promise<
       console.log(flags.json ? JSON.stringify({ adapter: gpu.adapter.name, ...report }) : describe(report)),
     );
   }
+  if (flags.tune) return tune(gpu, options, code, inProcess, flags);
   const report = await userKernelInProcess(options, inProcess);
   endPhases();
   if (flags.json) console.log(jsonText(gpu.adapter, report));
@@ -83,6 +103,35 @@ async function run(file: string, flags: KernelFlags, command: Command): Promise<
   if (report.rows.length > 0)
     await saveTable(gpu, flags, `bench kernel ${file} --as ${as}`, kernelTable(report.rows));
   if (!report.passed) process.exitCode = 1;
+}
+
+async function tune(
+  gpu: Gpu,
+  options: UserKernelOptions,
+  code: string,
+  inProcess: ProcessOptions,
+  flags: KernelFlags,
+): Promise<void> {
+  const candidates = await tuneUserKernel(options, code, inProcess);
+  endPhases();
+  const right = candidates.filter(({ ratio }) => ratio !== null).sort((a, b) => a.ratio! - b.ratio!);
+  const [best] = right;
+  if (!best) process.exitCode = 1;
+  const lines = best ? specLines(code, best.values) : [];
+  if (flags.json)
+    return console.log(jsonText(gpu.adapter, { candidates, best: best?.values ?? null, lines }));
+  const rows = [...right, ...candidates.filter(({ ratio }) => ratio === null)].map(
+    ({ values, ratio, report }) => [
+      valuesText(values),
+      ratio === null ? "" : ratio.toFixed(3),
+      ratio === null
+        ? `${report.problems[0]?.kind ?? "not timed"}: ${report.problems[0]?.message ?? ""}`
+        : "right",
+    ],
+  );
+  console.log(`${table(["values", "time / fastest built-in", "checked"], rows)}\n`);
+  if (best) console.log(`best: ${valuesText(best.values)}\n\n${lines.join("\n")}`);
+  else console.log("no values make a kernel that is right");
 }
 
 /** How often the file is looked at, ms: it may be written in place or replaced, on any file system. */
