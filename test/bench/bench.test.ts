@@ -139,8 +139,11 @@ describe("bench gbn", () => {
       )!;
     expect(of("4×4×4", "unfused", "forward").bytesPerElement).toBe(20); // statistics 4, normalize 8, relu 8
     expect(of("4×4×4", "fused", "forward").bytesPerElement).toBe(12);
-    expect(of("4×4×4", "unfused", "backward").bytesPerElement).toBe(32); // relu 12, sums 8, dx 12
-    expect(of("4×4×4", "fused", "backward").bytesPerElement).toBe(20);
+    // relu 12, sums 8, dx 12, and some numbers for each channel
+    expect(of("4×4×4", "unfused", "backward").bytesPerElement).toBeCloseTo(32, 0);
+    // The narrow kernel finds x and dy in a cache the second time: 12. The wide ones read them twice.
+    const fused = gpu.variant === "narrow" ? 12 : 20;
+    expect(of("4×4×4", "fused", "backward").bytesPerElement).toBeCloseTo(fused, 0);
     expect(of("32×1×1", "fused", "forward").bytesPerElement).toBe(8); // one pass
     expect(of("4×4×4", "sequential", "forward").dispatches).toBe(
       4 * of("4×4×4", "fused", "forward").dispatches,
