@@ -19,13 +19,8 @@ import {
   launchStatistics,
   partialsShape,
 } from "../kernels/ghost-batch-norm.ts";
-import {
-  launchBackward,
-  launchGradInput,
-  launchGradParameters,
-  launchGradStatistics,
-  sumsShape,
-} from "../kernels/ghost-batch-norm-gradients.ts";
+import { launchBackward, launchGradParameters } from "../kernels/ghost-batch-norm-backward.ts";
+import { launchGradInput, launchGradStatistics, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { empty, fromArray, persistent, slice, type Tensor } from "../tensor/tensor.ts";
 import { captureCommands } from "./capture.ts";
 import { numbers } from "./pass.ts";

@@ -1,11 +1,7 @@
 import { type Ghosts, launchForward, partialsShape } from "../kernels/ghost-batch-norm.ts";
+import { launchBackwardPasses, rowsOfSums, type SumRows } from "../kernels/ghost-batch-norm-backward.ts";
 import { mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
-import {
-  launchBackwardPasses,
-  rowsOfSums,
-  type SumRows,
-  sumsShape,
-} from "../kernels/ghost-batch-norm-gradients.ts";
+import { sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
 import { dims, expectShape, leadingDims, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";

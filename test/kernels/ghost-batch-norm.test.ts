@@ -9,10 +9,9 @@ import {
   launchStatistics,
   partialsShape,
 } from "../../src/kernels/ghost-batch-norm.ts";
+import { launchBackward, launchGradParameters } from "../../src/kernels/ghost-batch-norm-backward.ts";
 import {
-  launchBackward,
   launchGradInput,
-  launchGradParameters,
   launchGradStatistics,
   sumsShape,
 } from "../../src/kernels/ghost-batch-norm-gradients.ts";

@@ -7,7 +7,8 @@ import { caseLabel } from "../../cases/label.ts";
 import { runningStatisticsCases } from "../../cases/running-statistics.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { launchForward, launchRunningStatistics, partialsShape } from "../../kernels/ghost-batch-norm.ts";
-import { launchBackward, sumsShape } from "../../kernels/ghost-batch-norm-gradients.ts";
+import { launchBackward } from "../../kernels/ghost-batch-norm-backward.ts";
+import { sumsShape } from "../../kernels/ghost-batch-norm-gradients.ts";
 import { largest, roundingBound } from "../../reference/close.ts";
 import {
   type GhostBatchNormSize,

@@ -1,0 +1,151 @@
+/** Backward of ghost batch norm in the fewest dispatches, and the gradients of gamma and beta; formulas in ghost-batch-norm-gradients.ts. */
+import { defineKernel } from "../gpu/kernel.ts";
+import type { ByVariant } from "../gpu/variant.ts";
+import { leadingDims } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { denseTiles, isDense, normSize, PLACE, placeParams } from "./ghost-batch-norm-geometry.ts";
+import { type GradientOptions, launchGradInput, launchGradStatistics } from "./ghost-batch-norm-gradients.ts";
+import { element } from "./reduction-tiles.ts";
+import { launchSumSegments } from "./sum-segments.ts";
+
+const BACKWARD_NARROW = defineKernel({
+  file: "ghost-batch-norm/backward-narrow.wgsl",
+  bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx"],
+  overrides: ["C", "HW", "RELU", "ACCUMULATE"],
+  params: [...PLACE, "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const BACKWARD_ADD_NARROW = defineKernel({
+  file: "ghost-batch-norm/backward-add-narrow.wgsl",
+  bindings: ["x", "dy", "y", "statistics", "gamma", "sums", "dx", "dresidual"],
+  overrides: ["C", "HW", "RELU", "ACCUMULATE", "ACCUMULATE_RESIDUAL"],
+  params: [...PLACE, "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const BACKWARD_DENSE = defineKernel({
+  file: "ghost-batch-norm/backward-dense.wgsl",
+  bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx"],
+  overrides: ["C", "RELU", "ACCUMULATE", "COLUMNS", "ROWS"],
+  params: [...PLACE, "eps"],
+});
+
+/** Where the rows of `sums` lie whose sum is a gradient. */
+export interface SumRows {
+  readonly rows: number;
+  /** Numbers before the first. */
+  readonly offset: number;
+  readonly rowStride: number;
+  readonly columnStride: number;
+}
+
+/** What wrote `sums`: `launchGradStatistics` pairs, the kernel for layers without pixels planes of [C]. */
+type SumsLayout = "pairs" | "planes";
+
+function layoutOf({ x, residual }: { x: Tensor; residual?: unknown }): SumsLayout {
+  const { C, HW } = normSize(x);
+  return isDense(C, HW) && !residual ? "planes" : "pairs";
+}
+
+/** Where dgamma and dbeta are in `sums` behind `launchBackwardPasses`, and of a layer without pixels Σ dx over the samples. */
+export function rowsOfSums(
+  t: { x: Tensor; sums: Tensor; residual?: unknown },
+  layout: SumsLayout = layoutOf(t),
+): {
+  readonly dbeta: SumRows;
+  readonly dgamma: SumRows;
+  readonly dx: SumRows | null;
+} {
+  const { C } = normSize(t.x);
+  const [ghosts, splits] = leadingDims("ghostBatchNorm: sums", t.sums.shape, 2);
+  if (layout === "planes") {
+    const plane = (index: number) => ({ rows: ghosts, offset: index * C, rowStride: 3 * C, columnStride: 1 });
+    return { dbeta: plane(0), dgamma: plane(1), dx: plane(2) };
+  }
+  const half = (offset: number) => ({ rows: ghosts * splits, offset, rowStride: 2 * C, columnStride: 2 });
+  return { dbeta: half(0), dgamma: half(1), dx: null };
+}
+
+/** Groups up to which two passes with more workgroups are faster: one workgroup has a group, and a processor's cores want several. */
+const FEW_GROUPS: ByVariant<number> = { narrow: 8, wide: Number.POSITIVE_INFINITY };
+
+/**
+ * dx, dresidual and `sums` in the fewest dispatches: one for a layer without pixels and on narrow adapters, else two. dgamma and
+ * dbeta are sums over rows of `sums` (`rowsOfSums`), which the layers of a network can leave to one dispatch for all of them.
+ * Arguments as for `launchGradStatistics` and `launchGradInput`.
+ */
+export function launchBackwardPasses(
+  t: Parameters<typeof launchGradInput>[0],
+  options: GradientOptions,
+): void {
+  const { x, residual } = t;
+  const { C } = normSize(x);
+  if (layoutOf(t) === "planes") launchDense(t, options);
+  else if (C * options.ghosts.ghosts > FEW_GROUPS[x.gpu.variant]) launchNarrow(t, options);
+  else {
+    launchGradStatistics({ ...t, y: residual?.y }, options);
+    launchGradInput(t, options);
+  }
+}
+
+/** As `launchBackwardPasses`, then dgamma and dbeta [C], written or added to. */
+export function launchBackward(
+  t: Parameters<typeof launchGradInput>[0] & { dgamma: Tensor; dbeta: Tensor },
+  options: GradientOptions,
+): void {
+  launchBackwardPasses(t, options);
+  launchGradParameters(t, options);
+}
+
+/** dgamma and dbeta [C], written or added to, from `sums`; `layout` where it is not what `launchBackwardPasses` leaves. */
+export function launchGradParameters(
+  t: { x: Tensor; sums: Tensor; residual?: unknown; dgamma: Tensor; dbeta: Tensor },
+  { accumulateParameters: accumulate = false }: { accumulateParameters?: boolean },
+  layout: SumsLayout = layoutOf(t),
+): void {
+  const { dgamma, dbeta } = rowsOfSums(t, layout);
+  launchSumSegments(t.sums, [
+    { ...dgamma, y: t.dgamma, accumulate },
+    { ...dbeta, y: t.dbeta, accumulate },
+  ]);
+}
+
+function launchDense(t: Parameters<typeof launchGradInput>[0], options: GradientOptions): void {
+  const { x, dy, statistics, gamma, beta, sums, dx } = t;
+  const { C } = normSize(x);
+  const { COLUMNS, ROWS } = denseTiles(x.gpu, C, options.ghosts);
+  x.gpu.run(BACKWARD_DENSE, {
+    buffers: { x, dy, statistics, gamma, beta, sums, dx },
+    overrides: { C, RELU: options.relu, ACCUMULATE: options.accumulate, COLUMNS, ROWS },
+    params: { ...placeParams(options, statistics), eps: options.eps },
+    workgroups: [Math.ceil(C / (4 * COLUMNS)), options.ghosts.ghosts],
+    cost: { flops: (options.relu ? 16 : 10) * x.size, bytes: (options.accumulate ? 16 : 12) * x.size },
+  });
+}
+
+function launchNarrow(t: Parameters<typeof launchGradInput>[0], options: GradientOptions): void {
+  const { x, dy, statistics, gamma, beta, sums, residual, dx } = t;
+  const { relu: RELU, accumulate: ACCUMULATE, accumulateResidual = false } = options;
+  const { C, HW } = normSize(x);
+  const overrides = { C, HW, RELU, ACCUMULATE };
+  const params = { ...placeParams(options, statistics), eps: options.eps };
+  const spec = element(HW);
+  const workgroups = [C, options.ghosts.ghosts] as const;
+  if (!residual) {
+    const buffers = { x, dy, statistics, gamma, beta, sums, dx };
+    const cost = { flops: (RELU ? 15 : 9) * x.size, bytes: (ACCUMULATE ? 16 : 12) * x.size };
+    x.gpu.run(BACKWARD_NARROW, { buffers, overrides, params, spec, workgroups, cost });
+    return;
+  }
+  const { y, dresidual } = residual;
+  const tensors = 4 + (RELU ? 1 : 0) + (ACCUMULATE ? 1 : 0) + (accumulateResidual ? 1 : 0);
+  x.gpu.run(BACKWARD_ADD_NARROW, {
+    buffers: { x, dy, y, statistics, gamma, sums, dx, dresidual },
+    overrides: { ...overrides, ACCUMULATE_RESIDUAL: accumulateResidual },
+    params,
+    spec,
+    workgroups,
+    cost: { flops: 9 * x.size, bytes: 4 * tensors * x.size },
+  });
+}
