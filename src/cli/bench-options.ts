@@ -22,12 +22,12 @@ export interface BenchFlags {
 export function withBenchOptions(command: Command, n: number): Command {
   return command
     .addOption(
-      new Option("--n <count>", "times that each thing is measured").argParser(wholeNumber(3)).default(n),
+      new Option("--n <count>", "number of measurements of each result").argParser(wholeNumber(3)).default(n),
     )
     .addOption(adapterOption())
     .addOption(tuningOption())
     .addOption(jsonOption())
-    .addOption(new Option("--save [folder]", "keep the table in FOLDER/ADAPTER.md (default: bench/results)"));
+    .addOption(new Option("--save [folder]", "save the table in FOLDER/ADAPTER.md (default: bench/results)"));
 }
 
 /** Opens the adapter; with a table to come, its name goes first. */

@@ -9,16 +9,16 @@ import type { OnUsr2 } from "./signals.ts";
 export const adapterOption = () =>
   new Option(
     "--adapter <name>",
-    "GPU to use: a part of its adapter's name, or software (default: the fastest that is not software)",
+    "GPU to use: part of its adapter's name, or software (default: the fastest hardware adapter)",
   );
 export const tuningOption = () =>
   new Option(
     "--tuning <file>",
-    "choices of kernels: off, or a file of them (default: those that `ghostbatch tune` measured on the adapter)",
+    "kernel tiles to use: a file from `ghostbatch tune`, or off for the defaults (default: those that `ghostbatch tune` chose on this adapter)",
   );
 export const dataDirOption = () => new Option("--data-dir <folder>", "folder with the data set's files");
 export const runsDirOption = () =>
-  new Option("--runs-dir <folder>", "folder that holds the run folders").default("runs");
+  new Option("--runs-dir <folder>", "folder that contains the run folders").default("runs");
 export const jsonOption = () => new Option("--json", "print the result as JSON on standard output");
 
 /** A whole number of at least `minimum` and at most `maximum`. */
@@ -64,14 +64,14 @@ export function listOf<T extends string>(choices: readonly T[]) {
 /** A run that is named twice is one run: it must not count as two. */
 export function requireDistinct(items: readonly (string | number)[]): void {
   const twice = items.find((item, i) => items.indexOf(item) !== i);
-  if (twice !== undefined) throw new InvalidArgumentError(`${twice} is named twice.`);
+  if (twice !== undefined) throw new InvalidArgumentError(`${twice} is listed twice.`);
 }
 
 /** How large an experiment is run. */
 export const scaleOption = () =>
   new Option(
     "--scale <scale>",
-    "small: minutes on a CPU; full: the paper's; a fraction such as 0.1: of the paper's epochs",
+    "small: minutes on a CPU; full: the paper's setting; a fraction such as 0.1: that part of the paper's epochs",
   )
     .argParser((text: string) => {
       try {
@@ -104,7 +104,7 @@ export const checkpointOptions = () => [
   ).argParser(wholeNumber(1)),
   new Option(
     "--on-usr2 <action>",
-    "whether to end the run after the checkpoint that SIGUSR2 asks for, or to go on training (default: stop)",
+    "whether to end the run or continue training after the checkpoint that SIGUSR2 requests (default: stop)",
   ).choices(["stop", "continue"]),
 ];
 

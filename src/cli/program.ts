@@ -18,8 +18,8 @@ import { watchCommand } from "./commands/watch.ts";
 import { weightsCommand } from "./commands/weights.ts";
 
 const EXIT_CODES = [
-  "Exit codes: 0 done, 1 failed or diverged, 2 wrong input or refused by the disk, 3 no adapter or device lost,",
-  "130, 143, 129, 140 stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR2, with a checkpoint of a run that was under way.",
+  "Exit codes: 0 done, 1 failed or diverged, 2 wrong input or a failed write, 3 no adapter or device lost,",
+  "130, 143, 129, 140 stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR2, with a checkpoint if a run was in progress.",
 ].join("\n");
 
 /**
@@ -53,7 +53,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 function createProgram(): Command {
   const program = new Command("ghostbatch")
     .description(
-      "A from-scratch WebGPU training engine, and on it 'Train longer, generalize better' (Hoffer et al. 2017)",
+      "A from-scratch WebGPU training engine that reproduces 'Train longer, generalize better' (Hoffer et al. 2017)",
     )
     .version(versions().ghostbatch!)
     .showSuggestionAfterError()

@@ -53,7 +53,7 @@ export function addRequestOptions(command: Command): Command {
   for (const option of options) command.addOption(option);
   return command
     .option("--dry-run", "print steps, learning rates and cost of every run; train nothing")
-    .addHelpText("after", `\n${signalHelp("the same command goes on")}`);
+    .addHelpText("after", `\n${signalHelp("the same command continues")}`);
 }
 
 export function openSession({ adapter }: Pick<RequestFlags, "adapter">): GpuSession {
@@ -112,7 +112,7 @@ export async function dryRun(
   const distinct = distinctCosts(costs);
   const total = distinct.reduce((sum, { flops }) => sum + flops, 0);
   console.log(
-    `${distinct.length} different runs, ${formatQuantity(total, "FLOP")} in all, evaluation excluded`,
+    `${distinct.length} different runs, ${formatQuantity(total, "FLOP")} in total, evaluation excluded`,
   );
 }
 
@@ -214,6 +214,6 @@ async function announceCost(
       `${formatQuantity(
         sum(({ flops }) => flops),
         "FLOP",
-      )}, ${Number.isNaN(seconds) ? "time not known for images that are streamed" : `about ${formatDuration(seconds)} by a measured step, evaluation excluded`}`,
+      )}, ${Number.isNaN(seconds) ? "time unknown for streamed images" : `about ${formatDuration(seconds)} based on a measured step, evaluation excluded`}`,
   );
 }

@@ -17,9 +17,9 @@ export const STOPPING: readonly NodeJS.Signals[] = [
 /** @param goOn how a stopped run is continued */
 export const signalHelp = (goOn: string): string =>
   [
-    "SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal), SIGUSR2: a checkpoint after the step under way, then exit 130, 143,",
-    `129, 140; ${goOn}. Before there is a run to keep they end the process at once, as the system does.`,
-    "A second SIGINT exits at once. With --on-usr2 continue, SIGUSR2 takes a checkpoint and the run goes on.",
+    "SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal) and SIGUSR2 save a checkpoint after the current step, then exit 130, 143,",
+    `129, 140; ${goOn}. Before the run has started they end the process at once.`,
+    "A second SIGINT exits at once. With --on-usr2 continue, SIGUSR2 saves a checkpoint and the run continues.",
   ].join("\n");
 
 export type OnUsr2 = "stop" | "continue";
@@ -37,7 +37,7 @@ export async function withSignals<T>(
   const stop = (signal: NodeJS.Signals) => {
     if (signal === "SIGINT" && ++interrupts > 1) process.exit(exitCodeOf(signal));
     control.requestStop({ by: signal, exitCode: exitCodeOf(signal) });
-    console.error(`${signal}: stopping after the step under way`);
+    console.error(`${signal}: stopping after the current step`);
   };
   const handlers = STOPPING.map((signal): [NodeJS.Signals, (signal: NodeJS.Signals) => void] => [
     signal,

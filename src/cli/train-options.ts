@@ -42,19 +42,19 @@ function hostFlags(): Option[] {
   return [
     new Option(
       "--config <file>",
-      "YAML file of the options above, e.g. a run folder's config.yaml; flags override it",
+      "YAML file with the options above, e.g. config.yaml of a run folder; flags override it",
     ),
     new Option("--name <name>", "name of the run folder (default: made from the options)"),
     new Option(
       "--resume [folder]",
-      "continue an unfinished run: this folder, else that of --name, else the newest in --runs-dir",
+      "continue an unfinished run: FOLDER, or the run of --name, or the newest in --runs-dir",
     ),
     ...checkpointOptions(),
     new Option(
       "--log-every <steps>",
       `steps between reading the metrics back from the GPU, at most ${LOG_ROWS} (default: 64)`,
     ).argParser(wholeNumber(1, LOG_ROWS)),
-    new Option("--dry-run", "print parameters, memory, learning rates, steps and cost, and do not train"),
+    new Option("--dry-run", "print parameters, memory, learning rates, steps and cost without training"),
     adapterOption(),
     tuningOption(),
     dataDirOption(),
@@ -92,14 +92,14 @@ export function requireConsistent(
   if (lrReferenceBatch !== undefined && learningRateRule === "none" && regime === "original") {
     refuse(
       `--lr-reference-batch ${lrReferenceBatch}`,
-      "nothing refers to it with --lr-rule none and --regime original",
+      "it has no effect with --lr-rule none and --regime original",
     );
   }
   if (warmupSteps && learningRateRule === "none") {
-    refuse(`--warmup-steps ${warmupSteps}`, "a warm-up leads to the rate of --lr-rule, which is none");
+    refuse(`--warmup-steps ${warmupSteps}`, "a warm-up needs --lr-rule sqrt or linear");
   }
   if (dataDir !== undefined && /^synthetic\b/.test(dataset))
     refuse(`--data-dir ${dataDir}`, "the data set synthetic has no files");
   if (typeof resume === "string" && name !== undefined)
-    refuse(`--name ${name}`, `--resume ${resume} names the run`);
+    refuse(`--name ${name}`, `--resume ${resume} already names the run`);
 }

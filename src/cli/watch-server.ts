@@ -43,7 +43,7 @@ const LAST_PORT = 65_535;
 /** @throws UsageError when the port or the address cannot be had */
 export async function startWatch({ runsDirectory, host, port }: WatchOptions): Promise<WatchServer> {
   if (port > LAST_PORT)
-    throw new UsageError(`watch: --port ${port}: expected 0 to ${LAST_PORT}, 0 for a free one`);
+    throw new UsageError(`watch: --port ${port}: expected 0 to ${LAST_PORT}, 0 for any free port`);
   const app = new Hono();
   let names: ReadonlySet<string> = new Set();
   app.use("*", async (context, next) => {
@@ -95,10 +95,10 @@ export async function startWatch({ runsDirectory, host, port }: WatchOptions): P
     warnings: [
       ...(isLoopback(host)
         ? []
-        : [`${host} is not the loopback address: whoever reaches it can read the runs`]),
+        : [`${host} is not a loopback address: anyone who can reach it can read the runs`]),
       ...(existsSync(runsDirectory)
         ? []
-        : [`there is no folder ${runsDirectory} yet: its runs are shown once there are some`]),
+        : [`the folder ${runsDirectory} does not exist yet; runs will appear once there are some`]),
     ],
     close: () =>
       new Promise((resolve) => {
@@ -137,8 +137,8 @@ function listen(app: Hono, hostname: string, port: number) {
     server.on("error", (cause: NodeJS.ErrnoException) => {
       const reason =
         cause.code === "EADDRINUSE"
-          ? "is in use: choose another --port, or 0 for a free one"
-          : `cannot be listened on: ${cause.message}`;
+          ? "is in use: choose another --port, or 0 for any free port"
+          : `cannot listen: ${cause.message}`;
       reject(new UsageError(`watch: ${hostname} port ${port} ${reason}`, { cause }));
     });
   });

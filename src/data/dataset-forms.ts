@@ -28,7 +28,7 @@ interface DatasetForm {
 
 /** The text of a `normalization` option. */
 const NORMALIZATION_HELP =
-  "released: ImageNet's mean and deviation, as the authors (default); per-channel: those of its own training images";
+  "released: ImageNet's mean and standard deviation, as in the released code (default); per-channel: those of its training images";
 
 const FORMS = {
   mnist: {
@@ -39,13 +39,13 @@ const FORMS = {
   },
   cifar10: {
     form: "cifar10",
-    about: "CIFAR-10, 32×32 (ghostbatch data cifar10 fetches it)",
+    about: "CIFAR-10, 32×32 (`ghostbatch data cifar10` fetches it)",
     options: { normalization: NORMALIZATION_HELP },
     outline: () => cifarFacts(CIFAR_LAYOUTS.cifar10),
   },
   cifar100: {
     form: "cifar100",
-    about: "CIFAR-100, 32×32 (ghostbatch data cifar100 fetches it)",
+    about: "CIFAR-100, 32×32 (`ghostbatch data cifar100` fetches it)",
     options: { labels: "fine (default) or coarse", normalization: NORMALIZATION_HELP },
     outline: (name) => cifarFacts(CIFAR_LAYOUTS.cifar100, { labels: labelsOf(name) }),
   },
@@ -53,26 +53,26 @@ const FORMS = {
     form: "folder:PATH",
     about: "JPEG or PNG files in PATH/train/CLASS and PATH/test/CLASS (or val), or in PATH/CLASS",
     options: {
-      size: "N or HEIGHTxWIDTH, pixels that images are scaled and cropped to (default: theirs, if all are the same)",
-      test: "fraction of each class for testing, where there is no test or val folder",
-      seed: "which images those are (default: 0)",
+      size: "N or HEIGHTxWIDTH: scale and crop images to this size in pixels (default: their size, if all are the same)",
+      test: "fraction of each class to use for testing, if there is no test or val folder",
+      seed: "seed of the choice of test images (default: 0)",
       normalization: NORMALIZATION_HELP,
     },
     outline: () => null,
   },
   imagenet: {
     form: "imagenet",
-    about: "photographs in DATA-DIR/train/CLASS and DATA-DIR/val/CLASS, read while training",
+    about: "photographs in DATA-DIR/train/CLASS and DATA-DIR/val/CLASS, read during training",
     options: {
       resize: "pixels of the shorter side after scaling (default: 256)",
-      crop: "pixels of a side of the square cut out (default: 224)",
+      crop: "side of the square crop in pixels (default: 224)",
     },
     streamed: true,
     outline: (name) => imagenetFacts(geometryOf(name)),
   },
   synthetic: {
     form: "synthetic[:CxHxW:CLASSES[:TRAIN:TEST]]",
-    about: "made-up images with a rule that can be learned (default: 1x28x28:10:8192:2048)",
+    about: "generated images with a pattern for each class (default: 1x28x28:10:8192:2048)",
     options: {},
     outline: (name) => syntheticFacts(syntheticOptions(name.argument)),
   },

@@ -25,7 +25,7 @@ export type Measurement = (point: MeasuredPoint, options: MeasurementOptions) =>
 
 export const MEASUREMENTS: Readonly<Record<string, { about: string; measure: Measurement }>> = {
   ratio: {
-    about: "mean over deviation of the gradient, ρ(B), and its median over coordinates",
+    about: "ratio of the gradient's mean to its standard deviation, ρ(B), and its median over coordinates",
     measure: measureRatio,
   },
   covariance: {
@@ -40,7 +40,10 @@ export const MEASUREMENTS: Readonly<Record<string, { about: string; measure: Mea
     about: "Keskar's sharpness in the full space, in 100 dimensions, and scale-free",
     measure: sharpness,
   },
-  directions: { about: "the loss along random directions, plain and scaled by tensor", measure: directions },
+  directions: {
+    about: "the loss along random directions, unscaled and scaled by tensor",
+    measure: directions,
+  },
 };
 
 /** Bytes that the tensors of one batch may take. */

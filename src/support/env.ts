@@ -18,20 +18,20 @@ function define(name: string, meaning: string): () => string | undefined {
 
 const debug = define(
   "DEBUG",
-  "1 device, compilation and the stack of an error, 2 also a line per replayed dispatch with its time and rates, 3 also allocations, 4 also overrides in the lines of compilation, 5 also a submit for every dispatch, so that an error names its kernel; or `allocations`, those alone",
+  "1: device, compilations and stack traces; 2: also a line per replayed dispatch with its time and rates; 3: also allocations; 4: also overrides in the compilation lines; 5: submit every dispatch separately, so that an error names its kernel; `allocations`: only allocations",
 );
 const variant = define(
   "GHOSTBATCH_VARIANT",
-  "narrow or wide: overrides the choice of kernel variants, which `doctor` shows; narrow needs subgroups of 8 lanes",
+  "narrow or wide: the kernel variants to use instead of those that `doctor` shows; narrow needs subgroups of 8 lanes",
 );
 const cache = define(
   "GHOSTBATCH_CACHE",
-  "folder of decoded images and of what was measured (default: ghostbatch in XDG_CACHE_HOME or ~/.cache)",
+  "folder for decoded images and measurements of the adapter (default: ghostbatch in XDG_CACHE_HOME or ~/.cache)",
 );
-const xdgCache = define("XDG_CACHE_HOME", "the system's folder of caches");
+const xdgCache = define("XDG_CACHE_HOME", "the system's cache folder");
 const decodeThreads = define(
   "UV_THREADPOOL_SIZE",
-  "threads that decode images, a setting of Node (default: 4): the number of cores for streamed data sets",
+  "Node's number of threads, which decode images (default: 4); set it to the number of cores for streamed data sets",
 );
 
 export const env = {

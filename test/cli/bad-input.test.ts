@@ -78,7 +78,7 @@ describe("options", () => {
   test.each([
     [
       ["--lr-reference-batch", "64"],
-      /--lr-reference-batch 64: nothing refers to it with --lr-rule none and --regime original/,
+      /--lr-reference-batch 64: it has no effect with --lr-rule none and --regime original/,
     ],
     [["--warmup-steps", "5"], /--warmup-steps 5: .*--lr-rule, which is none/],
     [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],

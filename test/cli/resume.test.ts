@@ -249,7 +249,7 @@ describe("--resume", () => {
     writeFileSync(join(folderOf("killed-late"), "lock-1.json"), '{"released":true}\n');
     const again = await runProgram(["train", "--resume", folderOf("killed-late")]);
     requireDone(again);
-    expect(again.stderr).toContain("has finished already");
+    expect(again.stderr).toContain("has already finished");
     expect(outcome(folderOf("killed-late"))).toBe(expected);
     const names = readdirSync(folderOf("killed-late"));
     expect(names.filter((name) => /^lock|tmp$/.test(name))).toEqual([]);
@@ -276,7 +276,7 @@ describe("--resume", () => {
     expect(outcome(folderOf("older"))).toBe(expected);
     const again = await runProgram(["train", "--resume", folderOf("older"), "--json"]);
     expect(again.code).toBe(0);
-    expect(again.stderr).toContain("has finished already");
+    expect(again.stderr).toContain("has already finished");
     expect(JSON.parse(again.stdout)).toMatchObject({ folder: folderOf("older"), steps: 1200 });
   });
 

@@ -144,7 +144,7 @@ describe("answers", () => {
     );
     const absent = await startWatch({ runsDirectory: join(root, "absent"), host, port: 0 });
     await absent.close();
-    expect(absent.warnings).toEqual([expect.stringMatching(/there is no folder .*absent yet/)]);
+    expect(absent.warnings).toEqual([expect.stringMatching(/the folder .*absent does not exist yet/)]);
     expect(server.warnings).toEqual([]);
   });
 

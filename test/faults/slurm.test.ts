@@ -86,7 +86,7 @@ test(
     run("sbatch", "--parsable", script);
     while (run("squeue", "--noheader").trim() !== "") await sleep(500);
     expect(readFileSync(join(there, "array.sweep", `${NAMES[0]}.log`), "utf8")).toContain(
-      "has finished already",
+      "has already finished",
     );
   },
   limitMs(900_000),

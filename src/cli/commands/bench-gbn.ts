@@ -30,7 +30,9 @@ interface GhostFlags extends BenchFlags {
 
 export function benchGhostCommand(): Command {
   const command = new Command("gbn")
-    .description("what the ghost size costs: unfused, fused and ghost by ghost, beside the roofline's model")
+    .description(
+      "cost of ghost batch norm by ghost size: unfused, fused and ghost by ghost, beside a roofline model",
+    )
     .addOption(
       new Option(
         "--batch-size <images>",
@@ -47,7 +49,7 @@ async function run(flags: GhostFlags): Promise<void> {
   const { batchSize: wanted } = flags;
   if (wanted !== undefined && !Number.isInteger(Math.log2(wanted))) {
     throw new UsageError(
-      `--batch-size ${wanted}: expected a power of two, which every ghost size 8, 16, 32, … divides`,
+      `--batch-size ${wanted}: expected a power of two, so that the ghost sizes 8, 16, 32, … divide it`,
     );
   }
   const gpu = await openForBench(flags);
@@ -82,8 +84,8 @@ async function run(flags: GhostFlags): Promise<void> {
 
 /** How to read a share above 1. */
 const ABOVE_COPY =
-  "Of copy: the bytes that a pass must move, by the time that the copy needs for as many. It is above 100 % where a later " +
-  "dispatch of the pass finds in a cache what an earlier one has left there, which the copy never does.";
+  "Of copy: the time of a copy of the bytes that the pass must move, divided by the time of the pass. It exceeds 100 % if a later " +
+  "dispatch of the pass finds data in a cache that an earlier one wrote; the copy never does.";
 
 function ghostTable(rows: readonly GhostRow[]): string {
   const head = [

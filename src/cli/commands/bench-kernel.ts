@@ -46,16 +46,19 @@ export function benchKernelCommand(): Command {
     new Option(flags, text).argParser(wholeNumber(0)).default(value);
   const command = new Command("kernel")
     .description(
-      "a kernel of your own in the place of a built-in one: checked, then timed beside it (docs/WRITING-A-KERNEL.md)",
+      "check your own kernel in place of a built-in one, then time both (docs/WRITING-A-KERNEL.md)",
     )
     .argument("<file>", "the .wgsl file")
     .addOption(
-      new Option("--as <kernel>", "what it stands for, such as conv2d/forward").makeOptionMandatory(),
+      new Option(
+        "--as <kernel>",
+        "the built-in kernel that it replaces, such as conv2d/forward",
+      ).makeOptionMandatory(),
     )
-    .addOption(new Option("--entry <name>", "the @compute function to run, where the file has several"))
-    .addOption(whole("--shapes <cases>", "shapes of the networks that are timed", 4))
-    .addOption(whole("--budget <ms>", "time for the samples of one kernel and case", 1000))
-    .addOption(whole("--time-limit <seconds>", "longest that one step may take, compilation included", 60))
+    .addOption(new Option("--entry <name>", "the @compute function to run, if the file has several"))
+    .addOption(whole("--shapes <cases>", "number of the networks' shapes to time", 4))
+    .addOption(whole("--budget <ms>", "time for measuring one kernel on one case", 1000))
+    .addOption(whole("--time-limit <seconds>", "time limit of one phase, compilation included", 60))
     .addOption(
       new Option(
         "--watch",
@@ -131,7 +134,7 @@ async function tune(
   );
   console.log(`${table(["values", "time / fastest built-in", "checked"], rows)}\n`);
   if (best) console.log(`best: ${valuesText(best.values)}\n\n${lines.join("\n")}`);
-  else console.log("no values make a kernel that is right");
+  else console.log("no values give a correct kernel");
 }
 
 /** How often the file is looked at, ms: it may be written in place or replaced, on any file system. */
@@ -160,7 +163,7 @@ async function watch(
       console.error(messageOf(error));
     }
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    console.error(`checked in ${seconds} s; waiting for ${file} to be saved (Ctrl+C ends)\n`);
+    console.error(`checked in ${seconds} s; waiting for ${file} to be saved (Ctrl-C to stop)\n`);
     await change;
   }
 }
@@ -211,7 +214,7 @@ function describe({
 }: UserKernelReport): string {
   const lines = [`${resolve(file)} as ${as}`];
   if (casesChecked > 0)
-    lines.push(`${casesChecked - casesWrong} of ${casesChecked} cases right, against float64`);
+    lines.push(`${casesChecked - casesWrong} of ${casesChecked} cases correct, compared with float64`);
   for (const { kind, message } of problems) lines.push(`${kind.toUpperCase()}: ${message}`);
   if (passed) lines.push("no reads or writes out of bounds, the same bits in every run");
   lines.push(...notes.map((note) => `note: ${note}`));

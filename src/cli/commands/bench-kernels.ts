@@ -17,13 +17,11 @@ interface KernelsFlags extends BenchFlags {
 
 export function benchKernelsCommand(): Command {
   const command = new Command("kernels")
-    .description(
-      "every kernel and variant on the networks' shapes and on awkward ones; a wrong one is not timed",
-    )
+    .description("check and time every kernel and variant on the networks' shapes and on awkward ones")
     .argument("[ops...]", "ops or passes, such as conv2d or matmul/tiled (default: all)")
-    .addOption(count("--awkward <cases>", "awkward cases of each pass", 4))
-    .addOption(count("--shapes <cases>", "shapes of the networks of each pass", 8))
-    .addOption(count("--budget <ms>", "time for the samples of one kernel and case", 1000));
+    .addOption(count("--awkward <cases>", "number of awkward cases of each pass", 4))
+    .addOption(count("--shapes <cases>", "number of the networks' shapes of each pass", 8))
+    .addOption(count("--budget <ms>", "time for measuring one kernel on one case", 1000));
   return withBenchOptions(command, 15).action(run);
 }
 
@@ -61,7 +59,8 @@ async function run(ops: string[], flags: KernelsFlags): Promise<void> {
     }
   }
   const unknown = ops.length > 0 ? [] : notBenchmarked();
-  if (unknown.length > 0) say(`without a pass in src/bench/passes, not looked at: ${unknown.join(", ")}`);
+  if (unknown.length > 0)
+    say(`not timed, because src/bench/passes has no pass for it: ${unknown.join(", ")}`);
   if (flags.json)
     console.log(jsonText(gpu.adapter, { roofline: limits, rows, wrong, notBenchmarked: unknown }));
   await saveTable(gpu, flags, `bench kernels${ops.length > 0 ? ` ${ops.join(" ")}` : ""}`, kernelTable(rows));

@@ -21,10 +21,12 @@ interface PeerFlags extends BenchFlags {
 
 export function benchPeersCommand(): Command {
   const command = new Command("peers")
-    .description(`this engine beside ${Object.values(ENGINES).join(" and ")} on the same adapter, in rounds`)
-    .addOption(new Option("--cases <text>", "only cases whose name has this text, e.g. conv or F1"))
+    .description(
+      `compare this engine with ${Object.values(ENGINES).join(" and ")} on the same adapter, in rounds`,
+    )
+    .addOption(new Option("--cases <text>", "only cases whose name contains this text, e.g. conv or F1"))
     .addOption(
-      new Option("--time-limit <seconds>", "longest that an engine may take to compile or run a case")
+      new Option("--time-limit <seconds>", "time limit for an engine to compile or run a case")
         .argParser(wholeNumber(1))
         .default(1200),
     );

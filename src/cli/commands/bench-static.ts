@@ -31,7 +31,7 @@ export function benchStaticCommand(): Command {
   const names = FAMILIES.map(({ name }) => name);
   return new Command("static")
     .description(
-      "what the compilers of real GPUs make of the kernels, without such a GPU: of a network's step, or of a kernel of your own (docs/WRITING-A-KERNEL.md)",
+      "compile the kernels of a network's step, or your own kernel, for AMD and NVIDIA GPUs that you need not have, and print bounds (docs/WRITING-A-KERNEL.md)",
     )
     .addArgument(new Argument("[file]", "a .wgsl file of your own, with --as"))
     .addOption(
@@ -43,9 +43,9 @@ export function benchStaticCommand(): Command {
     .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`))
     .addOption(images("--batch-size <images>", "images in a batch"))
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
-    .addOption(new Option("--as <kernel>", "what FILE stands for, such as conv2d/forward"))
+    .addOption(new Option("--as <kernel>", "the built-in kernel that FILE replaces, such as conv2d/forward"))
     .addOption(
-      new Option("--shapes <cases>", "shapes of the networks that FILE is compiled for")
+      new Option("--shapes <cases>", "number of the networks' shapes to compile FILE for")
         .argParser(wholeNumber(1))
         .default(4),
     )
@@ -77,7 +77,8 @@ function subjectOf(
   { model, batchSize, ghostSize, as, shapes }: StaticFlags,
 ): StaticSubject {
   if (file !== undefined) {
-    if (as === undefined) throw new UsageError(`${file}: --as must say which kernel it stands for`);
+    if (as === undefined)
+      throw new UsageError(`${file}: name the built-in kernel that it replaces with --as`);
     if (model !== undefined) throw new UsageError("expected a FILE or --model, got both");
     targetOf(as);
     return { kind: "kernel", file, as, cases: shapes };

@@ -24,7 +24,7 @@ interface StepFlags extends BenchFlags {
 export function benchStepCommand(): Command {
   const images = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
   const command = new Command("step")
-    .description("one training step: GPU and CPU time, dispatches, bytes, rates, the share of each op")
+    .description("time one training step: GPU and CPU time, dispatches, bytes, rates, share of each op")
     .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
     .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))

@@ -8,7 +8,7 @@ import { benchStepCommand } from "./bench-step.ts";
 
 export function benchCommand(): Command {
   return new Command("bench")
-    .description("how fast kernels and training steps are on this machine's adapter")
+    .description("measure the speed of kernels and training steps")
     .addCommand(benchKernelsCommand())
     .addCommand(benchKernelCommand())
     .addCommand(benchGhostCommand())

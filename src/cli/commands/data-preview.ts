@@ -18,12 +18,12 @@ interface PreviewFlags {
 
 export function previewCommand(): Command {
   return new Command("preview")
-    .description("a PNG sheet of training samples as the network sees them, augmented and labelled")
-    .argument("<dataset>", "as for train --dataset")
+    .description("draw training samples as the network sees them, augmented and labelled, on a PNG sheet")
+    .argument("<dataset>", "data set, as for train --dataset")
     .addOption(new Option("--out <file>", "PNG file (default: preview-DATASET.png)"))
     .addOption(new Option("--count <images>", "images on the sheet").argParser(wholeNumber(1)).default(64))
     .addOption(new Option("--seed <number>", "seed of the run").argParser(wholeNumber(0)).default(123))
-    .addOption(new Option("--epoch <number>", "epoch, from 0 on").argParser(wholeNumber(0)).default(0))
+    .addOption(new Option("--epoch <number>", "epoch, counted from 0").argParser(wholeNumber(0)).default(0))
     .addOption(dataDirOption())
     .addOption(adapterOption())
     .addHelpText("after", `\nData sets:\n${datasetHelp()}`)

@@ -11,7 +11,7 @@ import { previewCommand } from "./data-preview.ts";
 
 export function dataCommand(): Command {
   return new Command("data")
-    .description("fetches data sets, checks them, and shows what the network sees of them")
+    .description("fetch and check data sets, and show what the network sees")
     .addCommand(mnistCommand())
     .addCommand(cifarCommand(CIFAR_LAYOUTS.cifar10))
     .addCommand(cifarCommand(CIFAR_LAYOUTS.cifar100))
@@ -21,7 +21,7 @@ export function dataCommand(): Command {
 
 function mnistCommand(): Command {
   return new Command("mnist")
-    .description("MNIST: files, checksums, class counts")
+    .description("show MNIST's files, checksums and class counts")
     .addOption(dataDirOption())
     .addOption(jsonOption())
     .action(({ dataDir, json }: { dataDir?: string; json?: boolean }) => {
@@ -41,7 +41,7 @@ interface CifarFlags {
 function cifarCommand(layout: CifarLayout): Command {
   const { variant, title, folder, archive } = layout;
   return new Command(variant)
-    .description(`${title}: fetches the binary files unless they are there, and checks them`)
+    .description(`fetch ${title}'s binary files if they are missing, and check them`)
     .addOption(dataDirOption().default(DEFAULT_DATA_DIRECTORY))
     .addOption(
       new Option("--from <source>", `folder, archive or address to take them from (default: ${archive.url})`),
@@ -49,13 +49,13 @@ function cifarCommand(layout: CifarLayout): Command {
     .addOption(
       new Option(
         "--sha256 <checksum>",
-        "of another archive than the official one, or none to take whatever is there",
+        "checksum of an unofficial archive, or none to skip the check",
       ).argParser(checksum),
     )
     .addOption(jsonOption())
     .addHelpText(
       "after",
-      `\nThe files go to ${folder} in the data folder. A transfer that breaks off goes on where it stopped.`,
+      `\nThe files go to ${folder} in the data folder. An interrupted download continues where it stopped.`,
     )
     .action((flags: CifarFlags) => fetchAndDescribe(layout, flags));
 }
@@ -77,7 +77,7 @@ async function fetchAndDescribe(layout: CifarLayout, { json, ...options }: Cifar
   if (options.sha256 !== "none" && !description.files.every(({ matches }) => matches)) {
     process.exitCode = 2;
     console.error(
-      `warning: files differ from the official ones; --from ${layout.archive.url} fetches them anew, --sha256 none takes them as they are`,
+      `warning: files differ from the official ones; --from ${layout.archive.url} fetches them again, --sha256 none accepts them`,
     );
   }
   print(`${layout.title} in ${description.folder}`, description, json);

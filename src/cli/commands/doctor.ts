@@ -21,7 +21,7 @@ const LIMITS = [
 
 export function doctorCommand(): Command {
   return new Command("doctor")
-    .description("the adapter, its limits and features, and a self-test of about a second")
+    .description("show the adapter, its limits and features; run a self-test of about a second")
     .addOption(adapterOption())
     .addOption(new Option("--measure", "measure the kernel variants again"))
     .addOption(jsonOption())
@@ -71,7 +71,7 @@ function text(facts: {
     `versions   ${Object.entries(facts.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(", ")}`,
-    `self-test  ${found.checked} passes of a training step are right; matrix multiplication at ${formatQuantity(found.gflops * 1e9, "FLOP/s")}`,
+    `self-test  ${found.checked} passes of a training step are correct; matrix multiplication at ${formatQuantity(found.gflops * 1e9, "FLOP/s")}`,
   ].join("\n");
 }
 
@@ -87,7 +87,7 @@ async function chosenVariant(gpu: Gpu, again: boolean): Promise<VariantChoice> {
 }
 
 function tuningText(adapter: Gpu["adapter"], tuning: TuningFile | null): string {
-  if (tuning === null) return "none: `ghostbatch tune` measures which tiles of the kernels are fastest here";
+  if (tuning === null) return "none; `ghostbatch tune` finds the fastest kernel tiles on this adapter";
   const steps = tuning.steps.map(
     ({ model, batch, ghostSize, date }) => `${model} at ${batch} in ghosts of ${ghostSize} (${date})`,
   );

@@ -41,14 +41,14 @@ export function measureCommand(): Command {
   const about = Object.entries(MEASUREMENTS).map(([name, entry]) => `  ${name.padEnd(12)} ${entry.about}`);
   const command = new Command("measure")
     .description(
-      "what the paper argues with and did not measure, at the weights of a run or after some epochs",
+      "measure quantities behind the paper's argument, at the weights of a run or after some epochs",
     )
     .addArgument(new Argument("<what>", "the measurement").choices(names))
     .argument("[runs...]", "run folders, for ledger")
     .addOption(
       new Option(
         "--run <folder>",
-        "a finished run, at its final weights (default: a fresh model after --epochs)",
+        "measure at the final weights of this finished run (default: a new model after --epochs)",
       ),
     )
     .addOption(
@@ -59,32 +59,40 @@ export function measureCommand(): Command {
     )
     .addOption(scaleOption())
     .addOption(
-      new Option("--epochs <number>", "epochs of the small batch before measuring; 0: at the start")
+      new Option(
+        "--epochs <number>",
+        "epochs to train with the small batch before measuring; 0 measures the initial weights",
+      )
         .argParser(realNumber(0))
         .default(1),
     )
     .addOption(
-      new Option("--seed <number>", "of the model and of what is drawn").argParser(wholeNumber(0)).default(0),
+      new Option("--seed <number>", "seed of the model and of the random draws")
+        .argParser(wholeNumber(0))
+        .default(0),
     )
     .addOption(
-      new Option("--draws <count>", "batches, rounds or directions").argParser(wholeNumber(8)).default(24),
+      new Option("--draws <count>", "number of batches, rounds or directions")
+        .argParser(wholeNumber(8))
+        .default(24),
     )
     .addOption(
-      new Option("--target <percent>", "ledger: the test accuracy to be reached").argParser(realNumber(0)),
+      new Option("--target <percent>", "ledger: the test accuracy to reach").argParser(realNumber(0)),
     );
   for (const option of [adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
     command.addOption(option);
   return command
     .addHelpText(
       "after",
-      `\nMeasurements:\n${about.join("\n")}\n  ${"ledger".padEnd(12)} samples, steps, FLOP and seconds of runs to a target accuracy`,
+      `\nMeasurements:\n${about.join("\n")}\n  ${"ledger".padEnd(12)} samples, steps, FLOP and seconds that runs need to reach a target accuracy`,
     )
     .action(measure);
 }
 
 async function measure(what: string, runs: string[], flags: MeasureFlags): Promise<void> {
   if (what === "ledger") return ledger(runs, flags);
-  if (runs.length > 0) throw new UsageError(`measure ${what}: takes one run, by --run`);
+  if (runs.length > 0)
+    throw new UsageError(`measure ${what}: expected no run folders; give one run with --run`);
   const session = openSession(flags);
   const gpu = await session.open();
   const { model, scale, seed, epochs, dataDir } = flags;

@@ -24,14 +24,14 @@ interface ReportFlags {
 export function reportCommand(): Command {
   return new Command("report")
     .description(
-      "tables and figures of runs or of an experiment: Markdown, SVG, PNG and one HTML page; needs no GPU",
+      "write tables and figures of runs or an experiment: Markdown, SVG, PNG and one HTML page; needs no GPU",
     )
     .argument("[runs...]", "run folders")
     .addOption(
-      new Option("--experiment <id>", "an experiment, as figure2 or figure2-f1-small, of --runs-dir"),
+      new Option("--experiment <id>", "an experiment in --runs-dir, such as figure2 or figure2-f1-small"),
     )
     .addOption(runsDirOption())
-    .addOption(new Option("--out <folder>", "where to write (default: reports/ID)"))
+    .addOption(new Option("--out <folder>", "output folder (default: reports/ID)"))
     .action(report);
 }
 
@@ -48,19 +48,20 @@ async function report(folders: string[], { experiment, runsDir, out }: ReportFla
   if (chosen.length === 0) {
     const help =
       known.length === 0
-        ? `${runsDir} has none: run one with \`ghostbatch reproduce\` or \`measure\``
+        ? `${runsDir} contains none; run one with \`ghostbatch reproduce\` or \`measure\``
         : suggestion(experiment, known);
     throw new UsageError(`report: there is no experiment ${JSON.stringify(experiment)}: ${help}`);
   }
   if (chosen.length > 1 && !chosen.includes(experiment)) {
     throw new UsageError(
-      `report: ${experiment} is one of ${chosen.join(", ")}: they differ in scale or network, name one`,
+      `report: ${experiment} is one of ${chosen.join(", ")}, which differ in scale or network; name one`,
     );
   }
   const name = chosen.includes(experiment) ? experiment : chosen[0]!;
   const path = join(runsDir, `${name}${RECORD_SUFFIX}`);
   const record = parseRecord(readTextFile(path), path);
-  if (record.id !== name) throw new DataError(`${path}: the record of ${record.id}: give it that name`);
+  if (record.id !== name)
+    throw new DataError(`${path}: contains the record of ${record.id}; rename the file to match`);
   await writeReport(await reportExperiment(record, (run) => join(runsDir, run)), out);
 }
 

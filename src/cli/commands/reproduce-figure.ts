@@ -39,8 +39,8 @@ interface Figure4Flags extends RowFlags {
 const ABOUT: Readonly<Record<Figure, string>> = {
   figure1: "Figure 1: training and validation error against epoch for six batch sizes",
   figure2:
-    "Figure 2: distance from the start against iteration, without and with the cures, and which law fits it",
-  figure3: "Figure 3: validation error against iteration, the regime stretched for large batches",
+    "Figure 2: distance from the start against iteration, without and with the remedies, and fitted growth laws",
+  figure3: "Figure 3: validation error against iteration, with regime adaptation for large batches",
 };
 
 export function figureCommands(): Command[] {
@@ -59,7 +59,7 @@ function figureCommand(figure: Figure): Command {
 function rowOption(): Option {
   return new Option(
     "--model <row>",
-    `row of Table 1 whose network and data are used: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`,
+    `row of Table 1 that network and data are taken from: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`,
   ).choices(Object.keys(ROWS));
 }
 
@@ -145,14 +145,14 @@ function figure4Command(): Command {
     .addOption(rowOption())
     .addOption(scaleOption())
     .addOption(
-      new Option("--seed <number>", "of the first weights and of the directions")
+      new Option("--seed <number>", "seed of the initial weights and of the directions")
         .argParser(wholeNumber(0))
         .default(0),
     )
     .addOption(
       new Option(
         "--directions <count>",
-        "random directions for each range (default: 200 at small scale, 1000)",
+        "random directions per range (default: 200 at small scale, else 1000)",
       ).argParser(wholeNumber(10)),
     );
   return addRequestOptions(command).action(runFigure4);
@@ -168,7 +168,7 @@ async function runFigure4(flags: Figure4Flags): Promise<void> {
   const load = loadOptions(flags);
   const cost = await figure4Cost(gpu, choice, { directions, load });
   console.error(
-    `to do: the loss at ${formatCount(cost.losses)} points, each on ${formatCount(cost.samples)} images: ${formatQuantity(cost.flops, "FLOP")}`,
+    `to compute: the loss at ${formatCount(cost.losses)} points, each on ${formatCount(cost.samples)} images: ${formatQuantity(cost.flops, "FLOP")}`,
   );
   if (flags.dryRun) return;
   const onProgress = (text: string) => console.error(text);

@@ -32,7 +32,9 @@ interface TableFlags extends RequestFlags {
 
 export function table1Command(): Command {
   const command = new Command("table1")
-    .description("Table 1: accuracy of small batch, large batch and the large batch with its cures")
+    .description(
+      "Table 1: accuracy of the small batch, the large batch, and the large batch with the remedies",
+    )
     .addOption(
       new Option(
         "--rows <names>",
@@ -63,7 +65,7 @@ export function table2Command(): Command {
 function columnsOption(): Option {
   return new Option(
     "--columns <names>",
-    `methods, separated by commas: ${COLUMNS.join(", ")}, and beyond the paper LINEAR (rule with warm-up), NOISE (multiplicative), GROWTH (of the batch)`,
+    `methods, separated by commas: ${COLUMNS.join(", ")}, and beyond the paper LINEAR (linear rule with warm-up), NOISE (multiplicative noise), GROWTH (growing batch)`,
   )
     .argParser(listOf(METHODS))
     .default([...COLUMNS], COLUMNS.join());
@@ -72,7 +74,7 @@ function columnsOption(): Option {
 function reestimateOption(): Option {
   return new Option(
     "--reestimate-statistics <batches>",
-    "a second accuracy of every cell, with running statistics re-estimated on so many training batches; 0 for none, as published",
+    "add a second accuracy to every cell, with running statistics re-estimated on this many training batches; 0, as published: none",
   )
     .argParser(wholeNumber(0))
     .default(0);
@@ -114,8 +116,8 @@ async function runTable(
       }),
     ),
   );
-  for (const { name, reason } of missing) console.error(`row ${name} is left out: ${reason}`);
-  if (requests.length === 0) throw new DataError("none of the rows has images");
+  for (const { name, reason } of missing) console.error(`skipping row ${name}: ${reason}`);
+  if (requests.length === 0) throw new DataError("found no images for any of the rows");
   const session = openSession(flags);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);
@@ -124,7 +126,7 @@ async function runTable(
   const results = cells.map(({ name, row, column }, i) => cellOf(name, row, column, runsOf(i)));
   const notes = [
     ...available.map(({ row, images }) => rowNote(row, scale, images)),
-    ...missing.map(({ name, reason }) => `row ${name} was left out: ${reason}`),
+    ...missing.map(({ name, reason }) => `row ${name} was skipped: ${reason}`),
     ...statisticsNotes(results, reestimateStatistics),
   ];
   await writeRecord(flags.runsDir, {
@@ -170,7 +172,7 @@ function printTable(
     );
     console.log(cellsTable(cells.filter(({ row }) => row === name)));
   }
-  if (cells.some(({ reused }) => reused)) console.log("* finished before and not run again");
+  if (cells.some(({ reused }) => reused)) console.log("* finished earlier, not run again");
   console.log(
     `run folders:\n${cells
       .flatMap(({ folders }) => folders)

@@ -46,25 +46,28 @@ A grid is a YAML file: a name, the options of all runs (docs/OPTIONS.md), and op
     learningRate: [0.05, 0.1, 0.2]
     seed: [0, 1, 2]
 
-Each run has its folder, and its log in <runs-dir>/<name>.sweep/. Run the same command again to skip finished runs and continue
-the others. Exit code 1 when a run has failed. SIGINT, SIGTERM, SIGHUP, SIGUSR2: a checkpoint of every run, then exit 130, 143,
-129, 140; a second SIGINT ends them at once.`;
+Each run has its own folder; its log is in <runs-dir>/<name>.sweep/. Run the same command again to skip finished runs and continue
+the others. The exit code is 1 if a run failed. SIGINT, SIGTERM, SIGHUP and SIGUSR2 save a checkpoint of every run, then exit 130,
+143, 129, 140; a second SIGINT ends the runs at once.`;
 
 export function sweepCommand(): Command {
   const command = new Command("sweep")
-    .description("train every run of a grid, as processes on this machine or as a Slurm job array")
+    .description("train every run of a grid, as local processes or a Slurm job array")
     .argument("<grid>", "YAML file");
   const options = [
-    new Option("--jobs <count>", "how many runs to train at a time").argParser(wholeNumber(1)).default(1),
+    new Option("--jobs <count>", "number of runs to train at the same time")
+      .argParser(wholeNumber(1))
+      .default(1),
     new Option(
       "--time-limit <time>",
-      "time (30s, 5m, 2h) after which a run takes a checkpoint and ends",
+      "time (30s, 5m, 2h) after which a run saves a checkpoint and ends",
     ).argParser(duration),
-    new Option("--emit <system>", "write a script that runs the grid there instead of running it").choices([
-      "slurm",
-    ]),
-    new Option("--status", "show what is done, running and failed, and run nothing"),
-    new Option("--checkpoint-every <interval>", "as for train").argParser((text) => {
+    new Option(
+      "--emit <system>",
+      "write a script that runs the grid on this system, and run nothing",
+    ).choices(["slurm"]),
+    new Option("--status", "show which runs are done, running or failed, and run nothing"),
+    new Option("--checkpoint-every <interval>", "checkpoint interval, as for train").argParser((text) => {
       checkpointInterval(text);
       return text; // each run is given it as it is
     }),

@@ -25,10 +25,10 @@ import { loadOptions } from "../transfer-line.ts";
 
 export function trainCommand(): Command {
   const command = new Command("train").description(
-    "train one network; the run folder keeps everything about it",
+    "train one network and record everything in its run folder",
   );
   for (const option of trainFlags()) command.addOption(option);
-  return command.addHelpText("after", `\n${signalHelp("go on with --resume")}`).action(train);
+  return command.addHelpText("after", `\n${signalHelp("continue with --resume")}`).action(train);
 }
 
 function train(flags: TrainFlags): Promise<void> {
@@ -44,7 +44,7 @@ async function trainUnder(control: RunControl, flags: TrainFlags): Promise<void>
   requireConsistent(flags, spec);
   if (path !== null) requireSameOptions(spec, given, writtenOption);
   if (path !== null && finished) {
-    console.error(`${path} has finished already`);
+    console.error(`${path} has already finished`);
     await tidyFinishedRun(path);
     printSummary(finished, path, flags);
     return;
@@ -139,10 +139,12 @@ function describeSummary(summary: RunSummary, folder: string): string {
       ? []
       : [`with re-estimated running statistics ${reestimatedAccuracy.toFixed(2)} %`]),
     `${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")} in ${formatDuration(seconds)}: ${formatQuantity(imagesPerSecond, "images/s")}`,
-    `distance from the start: ${distanceAll.toFixed(3)}, of the first parameter alone ${distanceFirst.toFixed(3)}`,
-    `ghosts of ${summary.ghostSize} images, ${summary.dispatchesPerStep} dispatches a step`,
+    `distance from the start: ${distanceAll.toFixed(3)}, of the first parameter only ${distanceFirst.toFixed(3)}`,
+    `ghosts of ${summary.ghostSize} images, ${summary.dispatchesPerStep} dispatches per step`,
     ...(summary.skippedSteps > 0
-      ? [`${formatCount(summary.skippedSteps)} steps were skipped: NaN or infinity in loss or gradient`]
+      ? [
+          `${formatCount(summary.skippedSteps)} steps were skipped because loss or gradient was NaN or infinite`,
+        ]
       : []),
     `run folder ${folder}`,
   ].join("\n");

@@ -23,12 +23,12 @@ export function tuneCommand(): Command {
   const images = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
   return new Command("tune")
     .description(
-      "measure which tiles of the kernels are the fastest on this adapter, for the shapes of a network's step; train and bench use them from then on",
+      "find the fastest kernel tiles on this adapter for the shapes of a network's step; train and bench use them from then on",
     )
     .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
     .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
-    .addOption(new Option("--minutes <minutes>", "time for all of it").argParser(realNumber(0.01)).default(5))
+    .addOption(new Option("--minutes <minutes>", "total time").argParser(realNumber(0.01)).default(5))
     .addOption(adapterOption())
     .addOption(jsonOption())
     .action(run);
@@ -66,14 +66,14 @@ function describe({ questions, left, step }: TuneReport): string {
     ),
   );
   const lines = [table(head, rows), ...wrong];
-  if (left > 0) lines.push(`${left} more were not measured: --minutes gives it longer`);
-  if (step === null) lines.push("every default stays: nothing is faster by more than 3 %");
+  if (left > 0) lines.push(`${left} more were not measured; allow more time with --minutes`);
+  if (step === null) lines.push("the defaults stay: nothing is more than 3 % faster");
   else {
     const { ratio, low, high, n } = step;
     lines.push(
-      `step with the choices to step without: ${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}, n ${n})`,
+      `time of the step with the choices, relative to the defaults: ${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}, n ${n})`,
     );
-    if (ratio >= 1) lines.push("the step is not faster by them: every default stays");
+    if (ratio >= 1) lines.push("the defaults stay: the step is not faster with the choices");
   }
   return lines.join("\n");
 }

@@ -14,8 +14,8 @@ const OWN_FILES = fileURLToPath(new URL("../../../test/golden/", import.meta.url
 
 export function verifyCommand(): Command {
   return new Command("verify")
-    .description("checks the engine on this machine's adapter against results of PyTorch in float64")
-    .argument("[files...]", "reference files, .safetensors with their cases (default: the project's own)")
+    .description("compare the engine on this machine's adapter with PyTorch's float64 results")
+    .argument("[files...]", "reference files (.safetensors; default: the project's own)")
     .addOption(adapterOption())
     .addOption(jsonOption())
     .action(verify);
@@ -70,9 +70,7 @@ function ownFiles(): string[] {
     // No such folder is as good as an empty one.
   }
   if (names.length === 0) {
-    throw new DataError(
-      `${OWN_FILES}: has no reference files to compare with: name some, ghostbatch verify FILE…`,
-    );
+    throw new DataError(`${OWN_FILES}: contains no reference files; name some: ghostbatch verify FILE…`);
   }
   return names.sort().map((name) => join(OWN_FILES, name));
 }
@@ -89,8 +87,9 @@ function lineOf({ status, name, details, tensors, absent = [], reason }: CaseRes
     `${count}, worst ${worst.tensor} ${worst.error.toExponential(1)} (tolerance ${tolerance.toExponential(1)})`,
   ];
   const loose = tensors.filter(({ rounding }) => rounding !== undefined).length;
-  if (loose > 0) parts.push(`${loose} exceed theirs by no more than rounding moves this run`);
-  if (absent.length > 0) parts.push(`the file leaves out ${absent.length} final values`);
+  if (loose > 0)
+    parts.push(`${loose} exceed their tolerance, but by no more than the effect of rounding on this run`);
+  if (absent.length > 0) parts.push(`the file lacks ${absent.length} final values`);
   return start + parts.join("; ");
 }
 

@@ -11,7 +11,9 @@ import { loadOptions } from "../transfer-line.ts";
 
 export function weightsCommand(): Command {
   return new Command("weights")
-    .description("weights to and from PyTorch: safetensors files with the names of the authors' models")
+    .description(
+      "convert weights to and from PyTorch: safetensors files with the names of the authors' models",
+    )
     .addCommand(exportCommand())
     .addCommand(importCommand());
 }
@@ -19,9 +21,9 @@ export function weightsCommand(): Command {
 function exportCommand(): Command {
   return new Command("export")
     .description("write a run's weights for PyTorch's load_state_dict")
-    .argument("<run>", "run folder, or a weights file of one")
+    .argument("<run>", "run folder, or its weights file")
     .requiredOption("--out <file>", "safetensors file to write")
-    .option("--aliases", "also under the second names (feats.…) that the authors' residual networks ask for")
+    .option("--aliases", "also write the second names (feats.…) that the authors' residual networks require")
     .action(async (run: string, { out, aliases = false }: { out: string; aliases?: boolean }) => {
       const count = await exportWeights(run, out, { aliases });
       console.log(`${out}: ${formatCount(count)} tensors`);
@@ -30,14 +32,14 @@ function exportCommand(): Command {
 
 function importCommand(): Command {
   return new Command("import")
-    .description("load weights into a network, evaluate it, and write them as this engine holds them")
+    .description("load weights into a network, evaluate it, and write them in this engine's format")
     .argument("<file>", "safetensors file from PyTorch, or a run folder")
     .option(
       "--run <folder>",
       "take network and data set from this run (default: the file's own folder, if it is a run's)",
     )
-    .option("--model <name>", "network, where there is no run to take it from")
-    .option("--dataset <name>", "data set to evaluate on, where there is no run (default: mnist)")
+    .option("--model <name>", "network, if there is no run")
+    .option("--dataset <name>", "data set to evaluate on, if there is no run (default: mnist)")
     .option("--out <file>", "safetensors file to write")
     .addOption(dataDirOption())
     .addOption(adapterOption())
@@ -68,7 +70,7 @@ async function runImport(
   }
   const { parameters, tensors, evaluation } = imported;
   console.log(
-    `${spec.model}: ${formatCount(parameters)} parameters in ${formatCount(tensors)} tensors, all as the model's`,
+    `${spec.model}: ${formatCount(parameters)} parameters in ${formatCount(tensors)} tensors, all matching the model's`,
   );
   console.log(
     `test accuracy ${evaluation.accuracy.toFixed(2)} %, loss ${evaluation.loss.toFixed(4)} on ${formatCount(evaluation.samples)} images of ${spec.dataset}`,
