@@ -1,5 +1,6 @@
 // The layers of src/, lowest first: a file may import from its own folder and from every folder of an earlier line. Folders
-// on one line do not know each other. Prints every import that goes another way, and every folder that the list does not have.
+// on one line do not know each other. Prints every import that goes another way, every folder that the list does not have, and every
+// circle of files, of imports of types too.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,22 +33,68 @@ const INDEPENDENT = { reference: [], cases: ["reference"], support: [] };
 const SOURCE = resolve(fileURLToPath(new URL("../src", import.meta.url)));
 const level = new Map(LAYERS.flatMap((folders, index) => folders.map((folder) => [folder, index])));
 
-const complaints = [];
+/** @type {Map<string, string[]>} file → the files of src/ that it imports */
+const imports = new Map();
 for (const file of readdirSync(SOURCE, { recursive: true, encoding: "utf8" })) {
-  if (!file.endsWith(".ts") || !file.includes("/")) continue; // src/index.ts and src/node.ts are the package's entries
-  const from = folderOf(file);
-  if (!level.has(from)) complaints.push(`src/${file}: its folder is not in the list of layers`);
-  for (const [, specifier] of readFileSync(join(SOURCE, file), "utf8").matchAll(
-    /(?:from|import\()\s*"(\.[^"]+)"/g,
-  )) {
-    const to = folderOf(normalize(join(dirname(file), specifier)));
-    if (to !== from && level.has(to) && level.has(from) && !mayImport(from, to)) {
-      complaints.push(`src/${file}: imports ${specifier}: ${from} is not above ${to}`);
-    }
-  }
+  if (file.endsWith(".ts")) imports.set(file, importsOf(file));
 }
+const complaints = [...imports].flatMap(([file, targets]) => wrongWays(file, targets));
+const circle = findCircle();
+if (circle !== null) complaints.push(`circle of imports: ${circle.map((file) => `src/${file}`).join(" → ")}`);
 for (const complaint of complaints) console.error(complaint);
 if (complaints.length > 0) process.exitCode = 1;
+
+/** @param {string} file */
+function importsOf(file) {
+  const text = readFileSync(join(SOURCE, file), "utf8");
+  const specifiers = [...text.matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)].map((match) => String(match[1]));
+  return specifiers.map((specifier) => normalize(join(dirname(file), specifier)));
+}
+
+/**
+ * @param {string} file
+ * @param {string[]} targets
+ */
+function wrongWays(file, targets) {
+  if (!file.includes("/")) return []; // src/index.ts and src/node.ts are the package's entries
+  const from = folderOf(file);
+  if (!level.has(from)) return [`src/${file}: its folder is not in the list of layers`];
+  return targets
+    .filter(
+      (target) =>
+        level.has(folderOf(target)) && folderOf(target) !== from && !mayImport(from, folderOf(target)),
+    )
+    .map((target) => `src/${file}: imports src/${target}: ${from} is not above ${folderOf(target)}`);
+}
+
+/** One circle of files, its first file again at the end, or null. */
+function findCircle() {
+  /** @type {Set<string>} */
+  const done = new Set();
+  /** @type {string[]} */
+  const path = [];
+  /**
+   * @param {string} file
+   * @returns {string[] | null}
+   */
+  const visit = (file) => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+    if (done.has(file)) return null;
+    path.push(file);
+    for (const target of imports.get(file) ?? []) {
+      const found = visit(target);
+      if (found !== null) return found;
+    }
+    path.pop();
+    done.add(file);
+    return null;
+  };
+  for (const file of imports.keys()) {
+    const found = visit(file);
+    if (found !== null) return found;
+  }
+  return null;
+}
 
 /** @param {string} path within src/ */
 function folderOf(path) {

@@ -8,7 +8,7 @@ import { aligned } from "../gpu/storage.ts";
 import { launchSumSegments, type SumSegment } from "../kernels/sum-segments.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { empty, slice, type Tensor } from "../tensor/tensor.ts";
-import type { Destination } from "./tape.ts";
+import type { Destination } from "./destination.ts";
 
 /** Bytes of partial sums that wait at most, what a large activation takes: with more, there are several dispatches. */
 const MOST_BYTES = 2 ** 26;

@@ -7,7 +7,8 @@ import { dims, expectShape, leadingDims, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { momentsOf } from "./conv2d.ts";
 import type { DeferredSums } from "./deferred-sums.ts";
-import { type DestinationOf, differentiable } from "./tape.ts";
+import type { DestinationOf } from "./destination.ts";
+import { differentiable } from "./tape.ts";
 
 export interface GhostBatchNormOptions {
   /** How the samples of x are cut into ghosts, and the row of `statistics` that the first of them has. */
