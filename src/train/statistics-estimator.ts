@@ -52,9 +52,10 @@ export class StatisticsEstimator {
    *   running = 1/n · Σ_b mean over the ghosts of b of (mean, unbiased variance)
    *
    * as a running mean, whose b-th batch has weight 1/b.
+   *
+   * @param inputs that stand at `firstStep`: its epoch has begun, or begins with it
    */
   async reestimate(inputs: StepInputs, firstStep: number): Promise<void> {
-    inputs.beginAt(firstStep);
     for (let b = 1; b <= this.#batches; b++) {
       const { isLast } = await inputs.write(firstStep + b - 1);
       (isLast ? this.#last : this.#largest).replay();

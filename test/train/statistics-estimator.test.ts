@@ -38,11 +38,22 @@ async function trained(reestimateStatistics: number, momentum: number) {
   for await (const _ of trainer.run()) {
     // Only what is left at the end counts.
   }
-  const { runningMean, runningVariance } = state.normState!;
+  const { runningMean, runningVariance, statistics } = state.normState!;
   return {
     values: await readFloats(state.values),
     running: [...(await readFloats(runningMean)), ...(await readFloats(runningVariance))],
+    lastBatch: meanOverGhosts(await readFloats(statistics), runningMean.size),
   };
+}
+
+/** Means, then unbiased variances, of each channel over the three ghosts of 50. @param statistics [3, channels, 2] */
+function meanOverGhosts(statistics: Float32Array, channels: number): number[] {
+  const of = (kind: 0 | 1) =>
+    Array.from({ length: channels }, (_, c) => {
+      const ghosts = [0, 1, 2].map((g) => statistics[2 * (g * channels + c) + kind]!);
+      return (ghosts[0]! + ghosts[1]! + ghosts[2]!) / 3;
+    });
+  return [...of(0), ...of(1).map((variance) => (variance * 50) / 49)];
 }
 
 /** Largest difference, in units of the largest value. */
@@ -64,7 +75,20 @@ test("is independent of what running statistics were, and near one batch's own",
   expect(difference(mean.running, own.running)).toBeLessThan(0.1);
 });
 
-/** Running statistics after `steps` steps from images that are streamed, or are in memory; stopped once on the way where asked. */
+test("is the mean over ghosts and batches", async () => {
+  // What n batches leave behind are the statistics of the n-th.
+  const batches = [await trained(1, 0.1), await trained(2, 0.1), await trained(3, 0.1)];
+  for (const n of [1, 2, 3]) {
+    const { running } = batches[n - 1]!;
+    const expected = running.map((_, i) =>
+      batches.slice(0, n).reduce((sum, b) => sum + b.lastBatch[i]! / n, 0),
+    );
+    expect(difference(running, expected), `${n} batches`).toBeLessThan(1e-6);
+  }
+  expect(difference(batches[1]!.lastBatch, batches[0]!.lastBatch)).toBeGreaterThan(1e-4);
+});
+
+/** Running statistics after five steps from images that are streamed, or are in memory; stopped once on the way where asked. */
 async function ofImages(dataset: ImageDataset | StreamedDataset, { stopAt = 0 } = {}) {
   const { options } = smallRun(gpu, {
     batchSize: 6,
