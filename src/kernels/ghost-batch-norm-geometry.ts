@@ -157,6 +157,17 @@ function wideMergeTiles(gpu: Gpu, tiles: number): LaneTile {
  */
 const MOST_MERGED_TILES: ByVariant<number> = { narrow: Number.POSITIVE_INFINITY, wide: 64 };
 
+/**
+ * Tiles of a group that each workgroup which normalizes part of it merges by itself, at most: eight loads for each of 256 lanes. Narrow
+ * adapters are slow at sums over lanes, so they merge in a dispatch of its own, with lanes along the channels.
+ */
+const MOST_FOLDED_TILES: ByVariant<number> = { narrow: 0, wide: 2048 };
+
+/** Whether the moments of tiles are merged in the dispatch that normalizes x; `tiles` of one image. */
+export function foldPays(gpu: Gpu, ghosts: Ghosts, tiles: number): boolean {
+  return largestGhost(ghosts) * tiles <= MOST_FOLDED_TILES[gpu.variant];
+}
+
 /** Whether statistics come faster from the moments of tiles than from x; `tiles` of one image. */
 export function mergePays(gpu: Gpu, ghosts: Ghosts, tiles: number): boolean {
   const all = largestGhost(ghosts) * tiles;

@@ -12,6 +12,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import {
   denseTiles,
   elementwiseTiles,
+  foldPays,
   isBlocked,
   isDense,
   largestGhost,
@@ -37,6 +38,14 @@ const NORMALIZE = defineKernel({
   bindings: ["x", "mean", "variance", "gamma", "beta", "residual", "y"],
   overrides: ["C", "HW", "RELU", "RESIDUAL", "WG_SIZE", "ROW"],
   params: [...PLACE, "stride", "variance_offset", "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const NORMALIZE_MERGED = defineKernel({
+  file: "ghost-batch-norm/normalize-merged.wgsl",
+  bindings: ["x", "moments", "gamma", "beta", "residual", "statistics", "y"],
+  overrides: ["C", "HW", "RELU", "RESIDUAL", "TILES", "TILE_PIXELS", "WG_SIZE", "ROW"],
+  params: [...PLACE, "eps"],
   spec: ["Element", "WIDTH"],
 });
 
@@ -156,6 +165,45 @@ function normalize(
   });
 }
 
+/**
+ * `launchMergedStatistics`, then `launchNormalize`, in one dispatch: each workgroup merges the moments of its channel and ghost.
+ *
+ * @param t.statistics [rows, totalChannels, 2], the rows and columns of this slab and layer are written
+ */
+export function launchNormalizeMerged(
+  t: {
+    x: Tensor;
+    gamma: Tensor;
+    beta: Tensor;
+    residual?: Tensor | undefined;
+    statistics: Tensor;
+    moments: Moments;
+    y: Tensor;
+  },
+  { relu: RELU, ...place }: NormOptions,
+): void {
+  const { x, gamma, beta, residual, statistics, y } = t;
+  const { tensor: moments, pixels: TILE_PIXELS } = t.moments;
+  const { C, HW } = normSize(x);
+  const { ghosts } = place;
+  const TILES = moments.shape[1]!;
+  const spec = element(HW);
+  const elements = (largestGhost(ghosts) * HW) / spec.WIDTH;
+  const { WG_SIZE, ROW, parts } = elementwiseTiles(x.gpu, C * ghosts.ghosts, elements, 8);
+  const tensors = residual ? 3 : 2;
+  x.gpu.run(NORMALIZE_MERGED, {
+    buffers: { x, moments, gamma, beta, residual: residual ?? x, statistics, y },
+    overrides: { C, HW, RELU, RESIDUAL: residual !== undefined, TILES, TILE_PIXELS, WG_SIZE, ROW },
+    params: { ...placeParams(place, statistics), eps: place.eps },
+    spec,
+    workgroups: [C, ghosts.ghosts, parts],
+    cost: {
+      flops: (tensors + 1) * x.size + 2.5 * moments.size,
+      bytes: 4 * (tensors * x.size + moments.size),
+    },
+  });
+}
+
 /** Samples of a lane of forward-dense in one trip: ROW. */
 const DENSE_TRIP = 4;
 
@@ -182,6 +230,10 @@ export function launchForward(
   const { C, HW } = normSize(x);
   if (!isDense(C, HW) || t.residual) {
     const { moments } = t;
+    if (moments && foldPays(x.gpu, options.ghosts, moments.tensor.shape[1]!)) {
+      launchNormalizeMerged({ ...t, moments }, options);
+      return;
+    }
     if (moments) launchMergedStatistics({ moments, statistics }, options);
     else launchStatistics(t, options);
     launchNormalize(t, options);

@@ -1,8 +1,9 @@
 // What a training step of the paper's networks takes of the GPU: dispatches, and bindings that a browser gives.
 
 import { afterEach, beforeAll, expect, test } from "vitest";
-import { recordStep } from "../../src/bench/step.ts";
+import { prepareStep, recordStep } from "../../src/bench/step.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { planRecording } from "../../src/gpu/recording.ts";
 import { runnableVariants, type Variant } from "../../src/gpu/variant.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 
@@ -46,5 +47,13 @@ test("dispatches do not depend on ghosts, and one adds up the gradients of all l
     const [one, four] = [await step(own, model, 128), await step(own, model, 32)];
     expect(four.files.length).toBe(one.files.length);
     expect(one.files.filter((file) => file === "reduce/sum-segments.wgsl").length).toBe(1);
+  }
+});
+
+test.each([128, 32])("ResNet44 with ghosts of %i takes at most 290 dispatches", (ghostSize) => {
+  for (const variant of runnableVariants(gpu)) {
+    gpu.variant = variant;
+    const { body } = prepareStep(gpu, { model: "resnet44", batch: 128, ghostSize });
+    expect(planRecording(gpu, body).dispatches, variant).toBeLessThanOrEqual(290);
   }
 });

@@ -87,6 +87,15 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 56, dy: 56, y: 56, statistics: 8, gamma: 2, beta: 2, sums: 8 },
     workgroups: [2, 2],
   },
+  "ghost-batch-norm/normalize-merged.wgsl": {
+    overrides: {
+      ...{ C: 2, HW: 8, RELU: true, RESIDUAL: false, TILES: 2, TILE_PIXELS: 4 },
+      ...{ WG_SIZE: 2, ROW: 1, PIXELS: 2, COLUMNS: 1, ROWS: 2 },
+    },
+    params: ghosts,
+    sizes: { x: 112, moments: 56, gamma: 2, beta: 2, residual: 112, statistics: 8, y: 112 },
+    workgroups: [2, 2, 1],
+  },
   "ghost-batch-norm/forward-dense.wgsl": {
     overrides: dense,
     params: denseGhosts,

@@ -6,7 +6,11 @@ import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchConv2d } from "../../src/kernels/conv2d.ts";
 import { conv2dGeometry } from "../../src/kernels/conv2d-geometry.ts";
 import { momentsLayout } from "../../src/kernels/conv2d-moments.ts";
-import { launchMergedStatistics } from "../../src/kernels/ghost-batch-norm.ts";
+import {
+  launchMergedStatistics,
+  launchNormalize,
+  launchNormalizeMerged,
+} from "../../src/kernels/ghost-batch-norm.ts";
 import { mergePays, mergeTiles } from "../../src/kernels/ghost-batch-norm-geometry.ts";
 import { ghostStatistics } from "../../src/reference/ghost-batch-norm.ts";
 import { randomData } from "../../src/reference/random-data.ts";
@@ -44,7 +48,12 @@ const label = ({ N, C, size, K, stride, ghostSize, ghosts, mean }: Case) =>
 const FIRST_GHOST = 1;
 const FIRST_CHANNEL = 3;
 
-describe.each(["narrow", "wide"] as const)("moments of tiles, %s", (variant) => {
+const WAYS = (["narrow", "wide"] as const).flatMap((variant) => [
+  { variant, merge: "by itself" },
+  { variant, merge: "as it normalizes" },
+]);
+
+describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, merge }) => {
   test.each(CASES.map((one) => [label(one), one] as const))("%s", async (name, one) => {
     gpu.variant = variant;
     const { N, C, size, K, stride, ghostSize, ghosts, mean } = one;
@@ -78,7 +87,15 @@ describe.each(["narrow", "wide"] as const)("moments of tiles, %s", (variant) => 
       firstChannel: FIRST_CHANNEL,
     };
     const moments = { tensor: slice(whole, offset, [N, tiles, K, 2]), pixels };
-    launchMergedStatistics({ moments, statistics }, place);
+    const [gamma, beta] = [fromArray(gpu, data.normals(K)), fromArray(gpu, data.normals(K))];
+    const normalized = fromArray(gpu, new Float32Array(y.size).fill(Number.NaN), y.shape);
+    if (merge === "as it normalizes") {
+      const t = { x: y, gamma, beta, statistics, moments, y: normalized };
+      launchNormalizeMerged(t, { ...place, eps: 1e-5, relu: true });
+      const again = empty(gpu, y.shape);
+      launchNormalize({ x: y, gamma, beta, statistics, y: again }, { ...place, eps: 1e-5, relu: true });
+      expect(await readFloats(normalized)).toEqual(await readFloats(again));
+    } else launchMergedStatistics({ moments, statistics }, place);
     const found = await readFloats(statistics);
     const reference = ghostStatistics(output, { N, C: K, HW: P * Q, ghostSize, ghosts });
     for (let g = 0; g <= ghosts; g++) {
