@@ -20,7 +20,7 @@ const RESERVED = new Set([
   "private",
 ]);
 
-/** The code without comments and assertions, its overrides as constants, and in the spellings that the emulator knows. */
+/** The code without comments, assertions and directives, its overrides as constants, and in the spellings that the emulator knows. */
 export function emulatable(
   shader: ShaderFile,
   { overrides = {}, spec = {} }: Pick<AnyLaunch, "overrides" | "spec">,
@@ -28,12 +28,12 @@ export function emulatable(
   const file = read(shader.path, specialize(shader, spec));
   const { tokens, comments, source } = file;
   const declarations = readDeclarations(file);
-  const { values, variables, functions, assertions } = declarations;
+  const { values, variables, functions } = declarations;
   const replacements: Replacement[] = [];
   const replace = ([from, to]: readonly [number, number], text: string) =>
     void replacements.push({ start: tokens[from]!.start, end: tokens[to - 1]!.end, text });
   for (const { start, end } of comments) replacements.push({ start, end, text: " " });
-  for (const range of assertions) replace(range, "");
+  for (const range of withoutEffect(file)) replace(range, "");
   // Workgroup memory whose length is an override has none there before overrides are set.
   for (const { keyword, name, type, value, tokens: range } of values) {
     if (keyword !== "override") continue;
@@ -66,6 +66,22 @@ export function emulatable(
   );
 }
 
+/** Assertions, wherever they stand, and directives that change no result. */
+function withoutEffect({ tokens, closing }: WgslTokens): [from: number, to: number][] {
+  return tokens.flatMap(({ text }, index): [number, number][] => {
+    const first = index === 0 || tokens[index - 1]!.text === ";";
+    if (text !== "const_assert" && !(first && (text === "requires" || text === "diagnostic"))) return [];
+    let end = index;
+    while (end < tokens.length && tokens[end]!.text !== ";") end = (closing.get(end) ?? end) + 1;
+    return [[index, Math.min(end + 1, tokens.length)]];
+  });
+}
+
+/** A function's name as the emulator takes it: those that JavaScript gives all objects mean something else there. */
+export function emulatedName(name: string): string {
+  return name in {} || RESERVED.has(name) ? `${name}_` : name;
+}
+
 function workgroupSize(
   file: WgslTokens,
   declarations: Declarations,
@@ -90,8 +106,10 @@ function respelled({ tokens, closing }: WgslTokens): Replacement[] {
   }
   const text = (index: number) => tokens[index]?.text;
   return tokens.flatMap((token, index): Replacement[] => {
-    if (token.kind === "identifier" && RESERVED.has(token.text) && !spaces.has(index))
-      return [{ ...token, text: `${token.text}_` }];
+    if (token.kind === "identifier" && (token.text in {} || (RESERVED.has(token.text) && !spaces.has(index))))
+      return [{ ...token, text: emulatedName(token.text) }];
+    // A value that is dropped has a name there.
+    if (token.text === "_" && text(index + 1) === "=") return [{ ...token, text: `let dropped_${index}` }];
     // A list has no comma at its end there.
     if (token.text === "," && (text(index + 1) === ")" || text(index + 1) === ">"))
       return [{ ...token, text: "" }];

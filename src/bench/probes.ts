@@ -1,4 +1,4 @@
-/** What a right answer does not show: reads and writes beyond the end of a buffer, and results that differ from run to run. */
+/** What a right answer does not show: reads and writes beyond an end, reads of outputs, and results that differ from run to run. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { AnyKernel } from "../gpu/kernel.ts";
@@ -10,13 +10,19 @@ import type { PreparedPass } from "./pass.ts";
 import { POISON } from "./poison.ts";
 
 export interface ProbeFinding {
-  readonly kind: "reads out of bounds" | "writes out of bounds" | "differs from run to run";
+  readonly kind:
+    | "reads out of bounds"
+    | "writes out of bounds"
+    | "differs from run to run"
+    | "reads before it writes";
   readonly message: string;
 }
 
 export interface ProbeCase {
   readonly label: string;
   readonly shader: ShaderFile;
+  /** Whether its results are right. */
+  readonly right: boolean;
   /** Prepares the pass anew and gives its commands. */
   prepare(): Promise<{ prepared: PreparedPass; commands: Command[] }>;
 }
@@ -25,6 +31,8 @@ export interface ProbeCase {
 const RUNS = 7;
 /** What stands beyond the end of a buffer in turn: 0, 1e30 (a sum that takes it in is far off), NaN (even times 0). */
 const FILLERS = [0, 0x7149f2ca, 0x7fc00000] as const;
+/** What stands in outputs before a run, in turn: ±1e30, which neither a sum nor a maximum nor a minimum leaves out. */
+const OLD_NUMBERS = [0x7149f2ca, 0xf149f2ca] as const;
 /** Numbers beyond the end: as many again, within these limits. */
 const PADDING = { least: 256, most: 2 ** 18 };
 
@@ -33,6 +41,9 @@ export async function probe(gpu: Gpu, kernel: AnyKernel["file"], one: ProbeCase)
   const differing = await gpu.lifetime(() => repeatRuns(gpu, one));
   if (differing) return [differing]; // the comparisons below would say no more than this
   const findings: ProbeFinding[] = [];
+  // What is not written at all shows what stood there.
+  const before = one.right ? await readsBeforeItWrites(gpu, one) : null;
+  if (before) findings.push(before);
   for (const { name, kind } of one.shader.bindings) {
     if (kind === "uniform") continue;
     const finding =
@@ -59,6 +70,49 @@ async function repeatRuns(gpu: Gpu, one: ProbeCase): Promise<ProbeFinding | null
     }
   }
   return null;
+}
+
+/** With other numbers in the outputs before it runs: results that change were made of them. */
+async function readsBeforeItWrites(gpu: Gpu, one: ProbeCase): Promise<ProbeFinding | null> {
+  const run = (old: number | null) =>
+    gpu.lifetime(async () => {
+      const { prepared, commands } = await one.prepare();
+      if (old !== null) await leaveOldNumbers(gpu, one.shader, commands, old);
+      const results = await runCommands(gpu, commands, prepared.outputs);
+      return { names: prepared.outputs.map(({ name }) => name), words: results.map(wordsOf) };
+    });
+  const first = await run(null);
+  for (const old of OLD_NUMBERS) {
+    const other = await run(old);
+    for (const [i, words] of other.words.entries()) {
+      const count = differences(words, first.words[i]!);
+      if (count === 0) continue;
+      const message = `${count} of ${words.length} elements of ${first.names[i]} change with what stood in the outputs before (${one.label}): read there only what the kernel itself has written`;
+      return { kind: "reads before it writes", message };
+    }
+  }
+  return null;
+}
+
+/** Puts a number in the place of every mark in the outputs of a file's dispatches, which have not run yet. */
+export async function leaveOldNumbers(
+  gpu: Gpu,
+  { path, bindings }: ShaderFile,
+  commands: readonly Command[],
+  old: number = OLD_NUMBERS[0],
+): Promise<void> {
+  const outputs = bindings.filter(({ kind }) => kind === "read_write");
+  for (const { kernel, launch } of commands) {
+    if (kernel.file !== path) continue;
+    for (const { name } of outputs) {
+      const view = launch.buffers[name] as BufferView;
+      const words = new Uint32Array(await gpu.read(view));
+      gpu.write(
+        view,
+        words.map((word) => (word === POISON ? old : word)),
+      );
+    }
+  }
 }
 
 /** With another content beyond the end of one input: results that change were made of it. */
@@ -142,7 +196,8 @@ function withPadding(
   return { command: { ...command, launch }, tail: { ...tail, gradient: null, requiresGradient: false } };
 }
 
-function differences(one: Uint32Array, other: Uint32Array): number {
+/** How many words are not the same. */
+export function differences(one: Uint32Array, other: Uint32Array): number {
   let count = 0;
   for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) count++;
   return count;

@@ -1,16 +1,25 @@
 /** The user's file: read before anything is opened, and under a name that no built-in file has. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ShaderSource } from "../gpu/shader.ts";
 import { shaderFiles } from "../host/node/shader-files.ts";
 import { DataError, ShaderError } from "../support/errors.ts";
 
-/** @throws DataError for a file that is missing, not readable, empty, or not UTF-8 */
+/** Bytes: far more than a kernel takes. */
+const MOST = 16 * 2 ** 20;
+
+/** @throws DataError for a file that is missing, not readable, no file but a pipe, too large, empty, or not UTF-8 */
 export function readKernel(path: string): string {
   let bytes: Uint8Array;
   try {
+    const found = statSync(path);
+    if (!found.isFile() && !found.isDirectory())
+      throw new DataError(`${path}: a pipe or a device, which cannot be read twice; expected a .wgsl file`);
+    if (found.size > MOST)
+      throw new DataError(`${path}: ${found.size} bytes; expected a kernel of ${MOST} at most`);
     bytes = readFileSync(path);
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     throw new DataError(`${path}: ${reason(cause as NodeJS.ErrnoException)}`, { cause });
   }
   if (bytes.length === 0) throw new DataError(`${path}: empty; expected a kernel in WGSL`);

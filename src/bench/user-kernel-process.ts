@@ -55,7 +55,7 @@ export class UserKernelProcess {
       const { limitSeconds, onPhase } = this.#process;
       const running = this.#child;
       const child = running ?? this.#start();
-      let phase = "starting";
+      let phase = running ? "reading" : "starting";
       let errors = "";
       // Opening the adapter is not the kernel's doing.
       let cancel = afterMilliseconds(1000 * Math.max(START_SECONDS, limitSeconds), expire);
@@ -66,14 +66,23 @@ export class UserKernelProcess {
         cancel();
         child.removeAllListeners();
         child.stderr?.off("data", onError).resume();
+        // One that ends between two checks is replaced at the next.
+        for (const event of ["exit", "error"]) child.on(event, () => this.#forget(child));
         end();
       };
       const fail = (kind: string, message: string) => {
         this.close();
         settle(() => resolve(failed(this.#options, kind, message)));
       };
+      const notStarted = () => {
+        this.close();
+        const seconds = Math.max(START_SECONDS, limitSeconds);
+        settle(() => reject(new DeviceError(`the adapter was not open after ${seconds} s`)));
+      };
       child.stderr?.on("data", onError);
+      let heard = false;
       child.on("message", (message: Message) => {
+        heard = true;
         cancel();
         if (message.kind === "phase") {
           phase = message.phase;
@@ -94,15 +103,19 @@ export class UserKernelProcess {
         settle(() => reject(error));
       });
       child.on("exit", (code, signal) => {
-        const last = errors.split("\n").filter((line) => line.trim() !== "");
-        const end = signal === null ? `exit code ${code}` : signal;
-        const said = last.slice(-LAST_LINES).join(" | ");
-        fail("crashed", `the process ended with ${end} while ${phase}${said ? `: ${said}` : ""}`);
+        this.#forget(child);
+        if (running && !heard) return settle(() => resolve(this.check())); // it had ended before
+        fail(
+          "crashed",
+          `the process ended with ${signal ?? `exit code ${code}`} while ${phase}${lastWords(errors)}`,
+        );
       });
       if (running) running.send("again");
 
       function expire(): void {
-        fail("never ends", `no end after ${limitSeconds} s while ${phase} (--time-limit gives it longer)`);
+        if (phase === "starting") notStarted();
+        else
+          fail("never ends", `no end after ${limitSeconds} s while ${phase} (--time-limit gives it longer)`);
       }
     });
   }
@@ -111,6 +124,10 @@ export class UserKernelProcess {
   close(): void {
     this.#child?.kill("SIGKILL");
     this.#child = null;
+  }
+
+  #forget(child: ChildProcess): void {
+    if (this.#child === child) this.#child = null;
   }
 
   #start(): ChildProcess {
@@ -122,6 +139,11 @@ export class UserKernelProcess {
     this.#child = fork(PROGRAM, words, { execArgv: [], stdio: ["ignore", "ignore", "pipe", "ipc"] });
     return this.#child;
   }
+}
+
+function lastWords(errors: string): string {
+  const lines = errors.split("\n").filter((line) => line.trim() !== "");
+  return lines.length === 0 ? "" : `: ${lines.slice(-LAST_LINES).join(" | ")}`;
 }
 
 function failed({ file, as }: UserKernelOptions, kind: string, message: string): UserKernelReport {

@@ -14,16 +14,9 @@ import { DeviceError, messageOf, ShaderError, ShaderInterfaceError, UsageError }
 import { opOf, PASSES } from "./passes/index.ts";
 import { lookForRaces } from "./races.ts";
 import { chooseEntryPoint, interfaceProblems } from "./substitute.ts";
-import {
-  type Bench,
-  checkAndTime,
-  checkCases,
-  type Problem,
-  probeCase,
-  type Target,
-  type UserKernelRow,
-} from "./user-kernel-cases.ts";
+import { type Bench, checkCases, type Problem, probeCase, type Target } from "./user-kernel-cases.ts";
 import { readKernel, userSource } from "./user-kernel-file.ts";
+import { checkAndTime, type UserKernelRow } from "./user-kernel-timed.ts";
 
 export interface UserKernelOptions {
   /** The .wgsl file. */
@@ -97,16 +90,22 @@ export async function benchUserKernel(
     if (problems.length > 0) notes.push("not timed: only a kernel without problems is");
     return report({ ...counts, rows });
   } catch (error) {
-    problems.push(problemOf(error));
+    problems.push(problemOf(file, error));
     return report(counts);
   }
 }
 
 /** What a user's kernel did to the device or the compiler. @throws whatever is not of that kind */
-function problemOf(error: unknown): Problem {
+function problemOf(file: string, error: unknown): Problem {
   const message = messageOf(error);
   if (error instanceof ShaderInterfaceError) return { kind: "wrong interface", message };
   if (error instanceof ShaderError) return { kind: "does not compile", message };
+  const [, bytes, binding, needed] =
+    /bound with size (\d+) at group 0, binding (\d+) is too small.* at least (\d+) bytes/.exec(message) ?? [];
+  if (needed !== undefined) {
+    const what = `binding ${binding} is declared with a fixed size of ${needed} bytes, this case has ${bytes}`;
+    return { kind: "wrong interface", message: `${file}: ${what}: leave the length of its array out` };
+  }
   if (error instanceof DeviceError) return { kind: "device error", message };
   throw error;
 }

@@ -64,7 +64,9 @@ export class Pipelines {
     const pipeline = this.#device.createComputePipeline(descriptor);
     const scope = this.#device.popErrorScope();
     // The module first: its message has the line, the pipeline's only says that the module is invalid.
-    this.#onError(checked.then(async () => failIf(await scope, key)));
+    this.#onError(
+      checked.then(async () => failIf(await scope, (text) => pipelineMessage(shader, key, text))),
+    );
     const entry = { pipeline, layout: layout.group, shader };
     this.#pipelines.set(key, entry);
     this.#onCreate(kernel, key);
@@ -81,7 +83,7 @@ export class Pipelines {
         const { shader, layout, descriptor, checked } = this.#describe(kernel, launch, key);
         await checked;
         const pipeline = await this.#device.createComputePipelineAsync(descriptor).catch((cause: Error) => {
-          throw new ShaderError(`${key}: ${messageOf(cause)}`, { cause });
+          throw new ShaderError(pipelineMessage(shader, key, cause.message), { cause });
         });
         this.#pipelines.set(key, { pipeline, layout: layout.group, shader });
         this.#onCreate(kernel, key);
@@ -140,7 +142,7 @@ export class Pipelines {
         pipeline: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [group] }),
       };
       const scope = this.#device.popErrorScope();
-      this.#onError(scope.then((error) => failIf(error, shader.path)));
+      this.#onError(scope.then((error) => failIf(error, (text) => `${shader.path}: ${text}`)));
       this.#layouts.set(key, layout);
     }
     return layout;
@@ -149,6 +151,12 @@ export class Pipelines {
   /** WebGPU guarantees 8 storage buffers; some gradients of batch norm need more. */
   #requireBindings({ path, bindings }: ShaderFile): void {
     const needed = bindings.filter(({ kind }) => kind !== "uniform").length;
+    const numbers = this.#device.limits.maxBindingsPerBindGroup;
+    const beyond = bindings.find(({ number }) => number >= numbers);
+    if (beyond)
+      throw new ShaderError(
+        `${path}: ${beyond.name} has binding ${beyond.number}; the largest is ${numbers - 1}`,
+      );
     const limit = this.#device.limits.maxStorageBuffersPerShaderStage;
     if (needed > limit) {
       throw new ShaderError(
@@ -172,6 +180,13 @@ async function checkModule(shader: ShaderFile, module: GPUShaderModule): Promise
   if (error) throw new ShaderError(shader.source.compilerMessage(error));
 }
 
-function failIf(error: GPUError | null, key: string): void {
-  if (error) throw new ShaderError(`${key}: ${messageOf(error.message)}`);
+function failIf(error: GPUError | null, tell: (text: string) => string): void {
+  if (error) throw new ShaderError(messageOf(tell(error.message)));
+}
+
+/** What Dawn has against a pipeline: with the line of the file where it names one, without the list of what it was doing. */
+function pipelineMessage(shader: ShaderFile, key: string, text: string): string {
+  const [, line, column, message] = /:(\d+):(\d+) error: (.*)/.exec(text) ?? [];
+  if (message === undefined) return `${key}: ${messageOf(text.replace(/ - While [\s\S]*$/, "").trim())}`;
+  return shader.source.compilerMessage({ lineNum: Number(line), linePos: Number(column), message });
 }

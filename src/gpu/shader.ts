@@ -164,7 +164,7 @@ function paramFields(source: WgslSource, { variables, structs, values }: Declara
 }
 
 /** What a type's name stands for where it is an alias. */
-function aliased(type: string, values: readonly DeclaredValue[]): string {
+export function aliased(type: string, values: readonly DeclaredValue[]): string {
   const seen = new Set<string>();
   for (let name = type; ; ) {
     const alias = values.find((value) => value.keyword === "alias" && value.name === name);

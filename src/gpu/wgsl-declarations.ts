@@ -60,7 +60,6 @@ export interface Declarations {
   readonly variables: readonly DeclaredVariable[];
   readonly structs: readonly DeclaredStruct[];
   readonly functions: readonly DeclaredFunction[];
-  readonly assertions: readonly TokenRange[];
 }
 
 /** @throws ShaderError for a number in an attribute that cannot be told from the file */
@@ -76,7 +75,6 @@ class Reader {
   readonly #variables: Omit<DeclaredVariable, "group" | "binding">[] = [];
   readonly #structs: DeclaredStruct[] = [];
   readonly #functions: DeclaredFunction[] = [];
-  readonly #assertions: TokenRange[] = [];
   readonly #ids: { value: DeclaredValue; attributes: Attributes }[] = [];
   #at = 0;
 
@@ -99,7 +97,6 @@ class Reader {
       })),
       structs: this.#structs,
       functions: this.#functions,
-      assertions: this.#assertions,
     };
   }
 
@@ -115,14 +112,9 @@ class Reader {
     else if (keyword === "var") this.#variable(attributes);
     else if (keyword === "struct") this.#struct();
     else if (keyword === "fn") this.#function(first, attributes);
-    else if (keyword === "const_assert") this.#assertion(first);
+    else if (keyword === "const_assert") this.#at = this.#behindSemicolon();
     // A lone semicolon, or what the compiler will complain of.
     else this.#at = (this.#file.closing.get(start) ?? start) + 1;
-  }
-
-  #assertion(first: number): void {
-    this.#at = this.#behindSemicolon();
-    this.#assertions.push([first, this.#at]);
   }
 
   #text(index: number): string | undefined {

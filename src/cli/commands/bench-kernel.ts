@@ -1,4 +1,3 @@
-import { watchFile } from "node:fs";
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { jsonText, table } from "../../bench/output.ts";
@@ -16,6 +15,7 @@ import {
   userKernelInProcess,
 } from "../../bench/user-kernel-process.ts";
 import { specCandidates, specLines, tuneUserKernel, valuesText } from "../../bench/user-kernel-tune.ts";
+import { whenSaved } from "../../bench/when-saved.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { GhostbatchError, messageOf } from "../../support/errors.ts";
@@ -137,21 +137,13 @@ async function tune(
   else console.log("no values give a correct kernel");
 }
 
-/** How often the file is looked at, ms: it may be written in place or replaced, on any file system. */
-const LOOK_MS = 100;
-
-/** Checks the file now and whenever it has changed, until the process is ended. */
-async function watch(
+/** Checks the file now and whenever it has been saved, until the process is ended. */
+function watch(
   bench: UserKernelProcess,
   file: string,
   show: (report: UserKernelReport) => void,
-): Promise<never> {
-  let changed: () => void = () => undefined;
-  watchFile(file, { interval: LOOK_MS }, () => changed());
-  for (;;) {
-    const change = new Promise<void>((done) => {
-      changed = done;
-    });
+): Promise<void> {
+  return whenSaved(file, async () => {
     const start = performance.now();
     try {
       const report = await bench.check();
@@ -164,8 +156,7 @@ async function watch(
     }
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     console.error(`checked in ${seconds} s; waiting for ${file} to be saved (Ctrl-C to stop)\n`);
-    await change;
-  }
+  });
 }
 
 /** The part that runs in the process of its own: what it finds goes to the one that started it. */

@@ -6,8 +6,10 @@ import { ShaderError } from "../../support/errors.ts";
 const ROOT = new URL("../../../shaders/", import.meta.url);
 
 export const shaderFiles: ShaderSource = (path) => {
+  const place = new URL(path, ROOT);
   try {
-    return readFileSync(new URL(path, ROOT), "utf8");
+    if (!place.href.startsWith(ROOT.href)) throw new Error("outside of shaders/");
+    return readFileSync(place, "utf8");
   } catch (cause) {
     throw new ShaderError(`${path}: there is no such shader under shaders/`, { cause });
   }
