@@ -1,38 +1,40 @@
 /** Something done now and whenever a file has been saved. */
-import { unwatchFile, watchFile } from "node:fs";
+import { statSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** How often the file is looked at, ms: it may be written in place or replaced, on any file system. */
-const LOOK_MS = 100;
+const LOOK_MS = 50;
 
 export interface WhenSavedOptions {
   readonly lookMs?: number;
-  /** Ends it, behind what is under way. */
+  /** Ends it, after what is under way. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Calls `work` now, and once more whenever the file has changed since the last call began: one call at a time, and what is
- * saved during a call is seen by the next.
+ * Calls `work` now, and once more whenever the file has changed since the last call began: one call at a time. What is saved
+ * during a call is seen by the next; a file that is being written is waited for.
  */
 export async function whenSaved(
   file: string,
   work: () => Promise<void>,
   { lookMs = LOOK_MS, signal }: WhenSavedOptions = {},
 ): Promise<void> {
-  let changed: () => void = () => undefined;
-  const notice = () => changed();
-  watchFile(file, { interval: lookMs }, notice);
-  signal?.addEventListener("abort", notice);
+  while (!signal?.aborted) {
+    const before = versionOf(file);
+    await work();
+    while (!signal?.aborted && versionOf(file) === before) await sleep(lookMs);
+    for (let last = ""; !signal?.aborted && last !== versionOf(file); await sleep(lookMs))
+      last = versionOf(file);
+  }
+}
+
+/** Another text whenever the file is another, or is not there. */
+function versionOf(file: string): string {
   try {
-    while (!signal?.aborted) {
-      const change = new Promise<void>((done) => {
-        changed = done;
-      });
-      await work();
-      if (!signal?.aborted) await change;
-    }
-  } finally {
-    unwatchFile(file, notice);
-    signal?.removeEventListener("abort", notice);
+    const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
+    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+  } catch {
+    return "none";
   }
 }
