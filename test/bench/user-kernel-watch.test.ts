@@ -49,7 +49,7 @@ test("the command checks again in the process that is open, and goes on after a 
     stream.on("data", (text: string) => {
       shown += text;
       // The two streams are read in any order.
-      if (shown.includes("waiting for") && /cases right|no such file/.test(shown)) checked(shown);
+      if (shown.includes("waiting for") && /cases correct|no such file/.test(shown)) checked(shown);
     });
   const next = () => {
     shown = "";
@@ -59,16 +59,16 @@ test("the command checks again in the process that is open, and goes on after a 
     });
   };
   try {
-    expect(await next()).toMatch(/2 of 2 cases right/);
+    expect(await next()).toMatch(/2 of 2 cases correct/);
     const wrong = next();
     writeFileSync(file, biasKernel(WRONG));
-    expect(await wrong).toMatch(/0 of 2 cases right/);
+    expect(await wrong).toMatch(/0 of 2 cases correct/);
     const gone = next();
     rmSync(file);
     expect(await gone).toMatch(/: no such file\n/);
     const right = next();
     writeFileSync(file, biasKernel(RIGHT));
-    expect(await right).toMatch(/2 of 2 cases right/);
+    expect(await right).toMatch(/2 of 2 cases correct/);
   } finally {
     child.kill("SIGINT");
   }
