@@ -1,8 +1,9 @@
 /** Launcher of the matrix product and the transposes that linear layers and their gradients need. */
+import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
-import { dims } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import { type MatmulCut, matmulCuts } from "./matmul-cuts.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
 const TILED = defineKernel({
@@ -51,21 +52,6 @@ export interface MatmulOptions {
   readonly cut?: MatmulCut;
 }
 
-/** Rows and columns of C that a workgroup and a thread compute, and terms that are in workgroup memory at a time. */
-export interface MatmulTile {
-  readonly TILE_M: number;
-  readonly TILE_N: number;
-  readonly TILE_K: number;
-  readonly MICRO_M: number;
-  readonly MICRO_N: number;
-}
-
-export interface MatmulCut {
-  readonly tile: MatmulTile;
-  /** Stretches of K that are summed by themselves, at most. */
-  readonly slices: number;
-}
-
 /**
  * c[m, n] = Σ_k op(a)[m, k] · op(b)[k, n]  (+ bias[n])  (+ c[m, n]), summed in a fixed order.
  *
@@ -85,10 +71,37 @@ const LAUNCHERS: ByVariant<(tensors: MatmulTensors, options: MatmulOptions) => v
   wide: launchWide,
 };
 
+/**
+ * Slices of K that a product is cut into where its partial sums wait to be added up with others, as those of weight gradients do. 1: there
+ * are none.
+ *
+ * @param size M, N, K
+ */
+export function matmulSlices(
+  gpu: Gpu,
+  size: readonly [number, number, number],
+  options: MatmulOptions = {},
+): number {
+  return gpu.variant === "narrow" ? 1 : slicedCut(gpu, size, options).slices;
+}
+
+/**
+ * The partial sums of a product, one for each slice of K: `matmulSlices` of them.
+ *
+ * @param t.c [slices, M, N], or [M, N] for one slice; written, or added to where there is one slice
+ */
+export function launchMatmulSlices(t: Omit<MatmulTensors, "bias">, options: MatmulOptions = {}): void {
+  if (t.c.gpu.variant === "narrow") launchNarrow(t, options);
+  else {
+    const { M, N, K } = sizes(t, options);
+    runTiled(t, t.c, options, slicedCut(t.c.gpu, [M, N, K], options));
+  }
+}
+
 function sizes({ a, b, c, bias }: MatmulTensors, { transposeA = false, accumulate = false }: MatmulOptions) {
-  const [M, N] = dims("matmul: c", c.shape, 2);
+  const [M, N] = [c.shape.at(-2)!, c.shape.at(-1)!];
   const K = a.shape[transposeA ? 0 : 1]!;
-  const bytes = 4 * (a.size + b.size + (bias?.size ?? 0) + (accumulate ? 2 : 1) * c.size);
+  const bytes = 4 * (a.size + b.size + (bias?.size ?? 0) + (accumulate ? 2 : 1) * M * N);
   return { M, N, K, cost: { flops: 2 * M * N * K, bytes } };
 }
 
@@ -155,23 +168,60 @@ function launchNarrow(tensors: MatmulTensors, options: MatmulOptions): void {
 }
 
 function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
-  const { a, b, bias, c } = tensors;
+  const { c } = tensors;
+  const { M, N, K } = sizes(tensors, options);
+  const choice = choiceOf([M, N, K], options);
+  const cut = inSteps(K, options.cut ?? chosen(c.gpu, choice, [M, N, K]));
+  const { slices } = cut;
+  const target = slices > 1 ? empty(c.gpu, [slices, M, N], "f32", "matmul partial sums") : c;
+  runTiled(tensors, target, options, { ...cut, choice });
+  if (slices > 1) launchSumRows({ x: target, y: c }, { accumulate: options.accumulate ?? false, choice });
+}
+
+/** A cut whose slices are whole steps of the kernel, all but the last of the same length. */
+interface SteppedCut extends MatmulCut {
+  /** Steps of TILE_K terms in a slice. */
+  readonly steps: number;
+}
+
+function inSteps(K: number, { tile, slices }: MatmulCut): SteppedCut {
+  const steps = Math.ceil(K / slices / tile.TILE_K);
+  return { tile, steps, slices: Math.ceil(K / (steps * tile.TILE_K)) };
+}
+
+function choiceOf(
+  [M, N, K]: readonly number[],
+  { transposeA = false, transposeB = false }: MatmulOptions,
+): string {
+  return `matmul/tiled M=${M} N=${N} K=${K}${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}`;
+}
+
+function chosen(gpu: Gpu, choice: string, [M, N, K]: readonly [number, number, number]): MatmulCut {
+  const { slices, ...tile } = gpu.tuning.choose(choice, matmulCuts(M, N, K), M * N);
+  return { tile, slices };
+}
+
+function slicedCut(gpu: Gpu, size: readonly [number, number, number], options: MatmulOptions) {
+  const choice = choiceOf(size, options);
+  return { ...inSteps(size[2], options.cut ?? chosen(gpu, choice, size)), choice };
+}
+
+/** @param target c, or its partial sums */
+function runTiled(
+  tensors: MatmulTensors,
+  target: Tensor,
+  options: MatmulOptions,
+  { tile, slices, steps, choice }: SteppedCut & { readonly choice: string },
+): void {
+  const { a, b, bias } = tensors;
   const { transposeA = false, transposeB = false, accumulate = false } = options;
   const { M, N, K, cost } = sizes(tensors, options);
-  const choice = `matmul/tiled M=${M} N=${N} K=${K}${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}`;
-  const cuts = matmulCuts(M, N, K);
-  const { slices: wanted, ...tile } = options.cut
-    ? { ...options.cut.tile, slices: options.cut.slices }
-    : c.gpu.tuning.choose(choice, cuts, M * N);
-  const steps = Math.ceil(K / wanted / tile.TILE_K);
-  const slices = Math.ceil(K / (steps * tile.TILE_K));
   // A divisor of K, so that the kernel need not test single terms.
   const UNROLL = K % 4 === 0 ? 4 : K % 2 === 0 ? 2 : 1;
   const packedA = (transposeA ? M : K) % 4 === 0;
   const packedB = (transposeB ? K : N) % 4 === 0;
-  const partial = slices > 1 ? empty(c.gpu, [slices, M, N], "f32", "matmul partial sums") : c;
-  c.gpu.run(TILED, {
-    buffers: { a, b, bias: bias ?? b, c: partial },
+  target.gpu.run(TILED, {
+    buffers: { a, b, bias: bias ?? b, c: target },
     overrides: {
       TRANSPOSE_A: transposeA,
       TRANSPOSE_B: transposeB,
@@ -183,62 +233,7 @@ function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
     params: { rows: M, columns: N, depth: K, steps },
     spec: { ...tile, UNROLL, PackA: packedA ? "vec4f" : "f32", PackB: packedB ? "vec4f" : "f32" },
     workgroups: [Math.ceil(N / tile.TILE_N), Math.ceil(M / tile.TILE_M), slices],
-    cost: { flops: cost.flops, bytes: cost.bytes + 4 * (slices - 1) * c.size },
+    cost: { flops: cost.flops, bytes: cost.bytes + 4 * (slices - 1) * M * N },
     choice,
   });
-  if (slices > 1) launchSumRows({ x: partial, y: c }, { accumulate, choice });
-}
-
-/**
- * Tiles, the largest first. An 8 × 8 micro-tile does the most arithmetic per read of workgroup memory; 4 × 4 is for
- * products that would leave most of a GPU idle otherwise.
- */
-export const MATMUL_TILES: readonly MatmulTile[] = [
-  { TILE_M: 128, TILE_N: 128, TILE_K: 16, MICRO_M: 8, MICRO_N: 8 },
-  { TILE_M: 64, TILE_N: 64, TILE_K: 16, MICRO_M: 8, MICRO_N: 8 },
-  { TILE_M: 32, TILE_N: 32, TILE_K: 32, MICRO_M: 4, MICRO_N: 4 },
-];
-
-// Threads that keep a large GPU busy: two warps of 32 for each of the 4 schedulers of 128 multiprocessors (H100: 132).
-const BUSY_THREADS = 32768;
-
-// How much larger than C its tiles may be before smaller tiles are better.
-const MOST_WASTE = 1.5;
-
-// Terms of a slice, at the least. Partial sums cost 8 bytes each to write and read: at 256 terms that is 64 operations
-// a byte, three times what an H100 needs to be bound by arithmetic. Small products wait for memory anyway.
-const LEAST_TERMS = 256;
-const LEAST_TERMS_OF_SMALL = 128;
-
-/** All that are worth measuring, the default first: each tile, cut along K as far as it takes to keep a GPU busy, and half and twice as far. */
-function matmulCuts(M: number, N: number, K: number): [FlatCut, ...FlatCut[]] {
-  const flat = ({ tile, slices }: MatmulCut): FlatCut => ({ ...tile, slices });
-  const best = chooseCut(M, N, K);
-  const most = Math.max(1, Math.floor(K / LEAST_TERMS_OF_SMALL));
-  const others = MATMUL_TILES.flatMap((tile) => {
-    const busy = Math.ceil((BUSY_THREADS * tile.MICRO_M * tile.MICRO_N) / (M * N));
-    const slices = [busy, Math.ceil(busy / 2), 2 * busy].map((count) => Math.max(1, Math.min(count, most)));
-    return [...new Set(slices)].map((count) => flat({ tile, slices: count }));
-  });
-  const first = JSON.stringify(flat(best));
-  return [flat(best), ...others.filter((cut) => JSON.stringify(cut) !== first)];
-}
-
-type FlatCut = MatmulTile & { readonly slices: number };
-
-/** The largest tile that keeps a large GPU busy, cut along K if need be; else the smallest, cut as far as it pays. */
-function chooseCut(M: number, N: number, K: number): MatmulCut {
-  const slicesFor = ({ MICRO_M, MICRO_N }: MatmulTile) =>
-    Math.ceil((BUSY_THREADS * MICRO_M * MICRO_N) / (M * N));
-  for (const tile of MATMUL_TILES) {
-    const { TILE_M, TILE_N } = tile;
-    const tiled = Math.ceil(M / TILE_M) * TILE_M * Math.ceil(N / TILE_N) * TILE_N;
-    const slices = slicesFor(tile);
-    if (tiled <= MOST_WASTE * M * N && slices <= Math.max(1, K / LEAST_TERMS)) return { tile, slices };
-  }
-  const smallest = MATMUL_TILES.at(-1)!;
-  return {
-    tile: smallest,
-    slices: Math.max(1, Math.min(slicesFor(smallest), Math.floor(K / LEAST_TERMS_OF_SMALL))),
-  };
 }

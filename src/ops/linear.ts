@@ -1,4 +1,4 @@
-import { launchMatmul } from "../kernels/matmul.ts";
+import { launchMatmul, launchMatmulSlices, matmulSlices } from "../kernels/matmul.ts";
 import { launchSumRows } from "../kernels/sum-rows.ts";
 import { dims, expectShape } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
@@ -29,8 +29,15 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   differentiable("linear", inputs, y, (dy, destination, sums) => {
     const dweight = destination(weight);
     if (dweight) {
-      const { tensor: c, accumulate } = dweight;
-      launchMatmul({ a: dy, b: x, c }, { transposeA: true, transposeB: false, accumulate });
+      const { tensor, accumulate } = dweight;
+      const form = { transposeA: true, transposeB: false };
+      const slices = matmulSlices(x.gpu, [O, I, N], form);
+      if (slices === 1) launchMatmulSlices({ a: dy, b: x, c: tensor }, { ...form, accumulate });
+      else {
+        const partials = sums.scratch(x.gpu, [slices, O, I], "linear partials");
+        launchMatmulSlices({ a: dy, b: x, c: partials }, form);
+        sums.add({ partials, rows: slices }, dweight);
+      }
     }
     const dbias = bias && destination(bias);
     if (dbias) {

@@ -3,7 +3,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
-import { launchMatmul, MATMUL_TILES, type MatmulCut } from "../../src/kernels/matmul.ts";
+import { launchMatmul } from "../../src/kernels/matmul.ts";
+import { MATMUL_TILES, type MatmulCut } from "../../src/kernels/matmul-cuts.ts";
 import { launchSumRows } from "../../src/kernels/sum-rows.ts";
 import { matmul } from "../../src/reference/matmul.ts";
 import { randomData } from "../../src/reference/random-data.ts";

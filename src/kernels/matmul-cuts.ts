@@ -1,0 +1,71 @@
+/** How a product is cut on a wide GPU: tiles of C, and slices of its sums. */
+
+/** Rows and columns of C that a workgroup and a thread compute, and terms that are in workgroup memory at a time. */
+export interface MatmulTile {
+  readonly TILE_M: number;
+  readonly TILE_N: number;
+  readonly TILE_K: number;
+  readonly MICRO_M: number;
+  readonly MICRO_N: number;
+}
+
+export interface MatmulCut {
+  readonly tile: MatmulTile;
+  /** Stretches of K that are summed by themselves, at most. */
+  readonly slices: number;
+}
+
+/**
+ * Tiles, the largest first. An 8 × 8 micro-tile does the most arithmetic per read of workgroup memory; 4 × 4 is for
+ * products that would leave most of a GPU idle otherwise.
+ */
+export const MATMUL_TILES: readonly MatmulTile[] = [
+  { TILE_M: 128, TILE_N: 128, TILE_K: 16, MICRO_M: 8, MICRO_N: 8 },
+  { TILE_M: 64, TILE_N: 64, TILE_K: 16, MICRO_M: 8, MICRO_N: 8 },
+  { TILE_M: 32, TILE_N: 32, TILE_K: 32, MICRO_M: 4, MICRO_N: 4 },
+];
+
+// Threads that keep a large GPU busy: two warps of 32 for each of the 4 schedulers of 128 multiprocessors (H100: 132).
+const BUSY_THREADS = 32768;
+
+// How much larger than C its tiles may be before smaller tiles are better.
+const MOST_WASTE = 1.5;
+
+// Terms of a slice, at the least. Partial sums cost 8 bytes each to write and read: at 256 terms that is 64 operations
+// a byte, three times what an H100 needs to be bound by arithmetic. Small products wait for memory anyway.
+const LEAST_TERMS = 256;
+const LEAST_TERMS_OF_SMALL = 128;
+
+/** All that are worth measuring, the default first: each tile, cut along K as far as it takes to keep a GPU busy, and half and twice as far. */
+export function matmulCuts(M: number, N: number, K: number): [FlatCut, ...FlatCut[]] {
+  const flat = ({ tile, slices }: MatmulCut): FlatCut => ({ ...tile, slices });
+  const best = chooseCut(M, N, K);
+  const most = Math.max(1, Math.floor(K / LEAST_TERMS_OF_SMALL));
+  const others = MATMUL_TILES.flatMap((tile) => {
+    const busy = Math.ceil((BUSY_THREADS * tile.MICRO_M * tile.MICRO_N) / (M * N));
+    const slices = [busy, Math.ceil(busy / 2), 2 * busy].map((count) => Math.max(1, Math.min(count, most)));
+    return [...new Set(slices)].map((count) => flat({ tile, slices: count }));
+  });
+  const first = JSON.stringify(flat(best));
+  return [flat(best), ...others.filter((cut) => JSON.stringify(cut) !== first)];
+}
+
+/** As a list of numbers, which is what a tuning keeps. */
+type FlatCut = MatmulTile & { readonly slices: number };
+
+/** The largest tile that keeps a large GPU busy, cut along K if need be; else the smallest, cut as far as it pays. */
+function chooseCut(M: number, N: number, K: number): MatmulCut {
+  const slicesFor = ({ MICRO_M, MICRO_N }: MatmulTile) =>
+    Math.ceil((BUSY_THREADS * MICRO_M * MICRO_N) / (M * N));
+  for (const tile of MATMUL_TILES) {
+    const { TILE_M, TILE_N } = tile;
+    const tiled = Math.ceil(M / TILE_M) * TILE_M * Math.ceil(N / TILE_N) * TILE_N;
+    const slices = slicesFor(tile);
+    if (tiled <= MOST_WASTE * M * N && slices <= Math.max(1, K / LEAST_TERMS)) return { tile, slices };
+  }
+  const smallest = MATMUL_TILES.at(-1)!;
+  return {
+    tile: smallest,
+    slices: Math.max(1, Math.min(slicesFor(smallest), Math.floor(K / LEAST_TERMS_OF_SMALL))),
+  };
+}
