@@ -135,11 +135,25 @@ function pointedAt({ tokens: { tokens }, declarations: { variables } }: ShaderFi
     );
 }
 
-/** What the file uses that the emulator passes over in silence. */
-function beyondEmulation({ tokens }: ShaderFile): string | undefined {
-  return tokens.tokens.find(
+/** What the file uses that the emulator passes over in silence, or gets wrong. */
+function beyondEmulation({ tokens: { tokens }, declarations }: ShaderFile): string | undefined {
+  const word = tokens.find(
     ({ text }) => /^(subgroup|quad)[A-Z]/.test(text) || text === "workgroupUniformLoad" || text === "enable",
-  )?.text;
+  );
+  if (word) return word.text;
+  // All lanes share them there.
+  const ownOfLane = declarations.variables.find(({ space }) => space === "private");
+  if (ownOfLane) return `private variables such as ${ownOfLane.name}`;
+  // What the inner one returns gets lost there.
+  const helpers = declarations.functions.filter(({ stage }) => stage === null);
+  for (const { name, body } of helpers) {
+    const inner = tokens.slice(...body).find((token, i) => {
+      const called = tokens[body[0] + i + 1]?.text === "(";
+      return called && helpers.some((helper) => helper.name === token.text);
+    });
+    if (inner) return `functions that call functions, as ${name} calls ${inner.text}`;
+  }
+  return undefined;
 }
 
 interface EmulatedDispatch {

@@ -78,6 +78,21 @@ describe("races", () => {
     ]);
   });
 
+  test.each([
+    ["private variables such as own", "var<private> own: u32;", "own = lane;", "own"],
+    [
+      "functions that call functions, as outer calls inner",
+      "fn inner(a: u32) -> u32 { return a ^ 1u; } fn outer(a: u32) -> u32 { return inner(a) ^ 1u; }",
+      "",
+      "outer(lane)",
+    ],
+  ])("no race is made up where the emulator is wrong: %s", async (what, head, before, place) => {
+    const body = `${before} parts[${place}] = 1.0;\n ${RIGHT.replace("x[i]", `parts[${place}] * x[i]`)}`;
+    const report = await look(body, `${SHARED} ${head}`);
+    expect(report.problems).toEqual([]);
+    expect(report.notes).toEqual([`races: not looked for, because the emulator does not know ${what}`]);
+  });
+
   test("an emulation that takes too long ends, and is said", async () => {
     const code = biasKernel(RIGHT).replace(
       "let i =",
