@@ -14,13 +14,14 @@ const MOCKING = ["test/datasets/streamed.test.ts", "test/storage/{folder,metrics
 const WITHOUT_GPU = [
   "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
   "test/cli/{progress,watch}.test.ts",
-  "test/gpu/{shaders,wgsl}.test.ts",
+  "test/gpu/{adapter,shaders,wgsl}.test.ts",
   "test/measure/{loss-spread,noise-scale}.test.ts",
   "test/reference/!(model).test.ts",
   "test/run/{damaged-files,damaged-texts,resume,run-options}.test.ts",
   "test/scripts/apt-sources.test.ts",
   "test/train/{ghosts,regime}.test.ts",
   "test/verify/compare.test.ts",
+  "test/web/settings.test.ts",
 ];
 
 export default defineConfig({

@@ -25,7 +25,7 @@ const LAYERS = [
   ["measure", "sweep"],
   ["paper"],
   ["bench", "verify"],
-  ["cli"],
+  ["cli", "web"],
 ];
 /** What each of these imports, and nothing else: a reference that used the code it checks would check nothing. */
 const INDEPENDENT = { reference: [], cases: ["reference"], support: [] };

@@ -8,6 +8,7 @@ import { benchCommand } from "./commands/bench.ts";
 import { dataCommand } from "./commands/data.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { measureCommand } from "./commands/measure.ts";
+import { playgroundCommand } from "./commands/playground.ts";
 import { reportCommand } from "./commands/report.ts";
 import { reproduceCommand } from "./commands/reproduce.ts";
 import { sweepCommand } from "./commands/sweep.ts";
@@ -68,6 +69,7 @@ function createProgram(): Command {
     measureCommand(),
     reportCommand(),
     watchCommand(),
+    playgroundCommand(),
     verifyCommand(),
     benchCommand(),
     dataCommand(),

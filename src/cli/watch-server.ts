@@ -1,35 +1,21 @@
-/**
- * The page that `watch` serves: runs and their metrics, read from the run folders, so that training does not know of it.
- * It answers GET alone, to a Host that it is known by and an Origin that is its own: another page in the same browser
- * cannot read it, nor can a name that was made to point here.
- */
+/** The page that `watch` serves: runs and their metrics, read from the run folders, so that training does not know of it. */
 import { existsSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
-import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { serve } from "@hono/node-server";
-import { Hono } from "hono";
+import type { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import { readPackageFile } from "../storage/package-file.ts";
 import { listRuns, type MetricNumbers, parseMetricLine } from "../storage/read-run.ts";
 import { readSummary } from "../storage/run-folder.ts";
-import { UsageError } from "../support/errors.ts";
+import { isLoopback, type LocalServer, type ServerPlace, startLocalServer } from "./local-server.ts";
 import { WATCH_PAGE } from "./watch-page.ts";
 
-export interface WatchOptions {
+export interface WatchOptions extends ServerPlace {
   readonly runsDirectory: string;
-  /** Address that is listened on; the loopback one unless asked otherwise by name. */
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
 }
 
-export interface WatchServer {
-  readonly url: string;
-  /** Every address that the page can be opened at; the first is `url`. */
-  readonly urls: readonly string[];
+export interface WatchServer extends LocalServer {
   readonly warnings: readonly string[];
-  close(): Promise<void>;
 }
 
 /** Milliseconds between looks at the folders. */
@@ -37,29 +23,30 @@ const INTERVAL = 1000;
 /** Points of one run that are kept for the page: more than a chart is wide. */
 const KEPT_POINTS = 2000;
 
-/** The largest TCP port. */
-const LAST_PORT = 65_535;
+const POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:";
 
 /** @throws UsageError when the port or the address cannot be had */
-export async function startWatch({ runsDirectory, host, port }: WatchOptions): Promise<WatchServer> {
-  if (port > LAST_PORT)
-    throw new UsageError(`watch: --port ${port}: expected 0 to ${LAST_PORT}, 0 for any free port`);
-  const app = new Hono();
-  let names: ReadonlySet<string> = new Set();
-  app.use("*", async (context, next) => {
-    if (context.req.method !== "GET") return context.text("only GET", 405);
-    if (!names.has(context.req.header("host")?.toLowerCase() ?? "")) return context.text("unknown host", 403);
-    const origin = context.req.header("origin")?.toLowerCase();
-    if (origin !== undefined && !names.has(origin.replace(/^http:\/\//, "")))
-      return context.text("unknown origin", 403);
-    await next();
-    context.header(
-      "Content-Security-Policy",
-      "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:",
-    );
-    context.header("X-Content-Type-Options", "nosniff");
-    context.header("Cache-Control", "no-store");
+export async function startWatch({ runsDirectory, ...place }: WatchOptions): Promise<WatchServer> {
+  const server = await startLocalServer("watch", place, {
+    policy: POLICY,
+    addRoutes: (app) => addRoutes(app, runsDirectory),
   });
+  const { host } = place;
+  return {
+    ...server,
+    warnings: [
+      ...(isLoopback(host)
+        ? []
+        : [`${host} is not a loopback address: anyone who can reach it can read the runs`]),
+      ...(existsSync(runsDirectory)
+        ? []
+        : [`the folder ${runsDirectory} does not exist yet; runs will appear once there are some`]),
+    ],
+  };
+}
+
+function addRoutes(app: Hono, runsDirectory: string): void {
   app.get("/", (context) => context.html(WATCH_PAGE));
   app.get("/uplot.js", async (context) => {
     return context.body(await readPackageFile("uplot", "dist/uPlot.iife.min.js"), 200, {
@@ -86,62 +73,6 @@ export async function startWatch({ runsDirectory, host, port }: WatchOptions): P
       }
     }),
   );
-  const { server, address } = await listen(app, host, port);
-  const urls = namesOf(host).map((name) => `http://${name.includes(":") ? `[${name}]` : name}:${address}/`);
-  names = new Set(urls.map((url) => new URL(url).host));
-  return {
-    url: urls[0]!,
-    urls,
-    warnings: [
-      ...(isLoopback(host)
-        ? []
-        : [`${host} is not a loopback address: anyone who can reach it can read the runs`]),
-      ...(existsSync(runsDirectory)
-        ? []
-        : [`the folder ${runsDirectory} does not exist yet; runs will appear once there are some`]),
-    ],
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        if ("closeAllConnections" in server) server.closeAllConnections();
-      }),
-  };
-}
-
-/** Addresses that stand for all of this machine's. */
-const WILDCARDS = ["0.0.0.0", "::"];
-
-/**
- * What a browser may call the address that is listened on: itself, and localhost where that is the loopback; of a wildcard, all
- * that this machine has. Never a name from elsewhere: a page of another site could have had it point here.
- */
-export function namesOf(host: string): string[] {
-  if (isLoopback(host)) return [...new Set([host, "localhost"])];
-  if (!WILDCARDS.includes(host)) return [host];
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  // A link-local address needs the name of an interface behind it, which no Host header carries.
-  const reachable = own.filter(({ family, scopeid }) => family === "IPv4" || (host === "::" && !scopeid));
-  const names = ["localhost", ...reachable.map(({ address }) => address), hostname().toLowerCase()];
-  return [...new Set([...names, host])];
-}
-
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-function listen(app: Hono, hostname: string, port: number) {
-  return new Promise<{ server: ReturnType<typeof serve>; address: number }>((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname, port }, ({ port: address }) =>
-      resolve({ server, address }),
-    );
-    server.on("error", (cause: NodeJS.ErrnoException) => {
-      const reason =
-        cause.code === "EADDRINUSE"
-          ? "is in use: choose another --port, or 0 for any free port"
-          : `cannot listen: ${cause.message}`;
-      reject(new UsageError(`watch: ${hostname} port ${port} ${reason}`, { cause }));
-    });
-  });
 }
 
 interface RunState {

@@ -24,16 +24,19 @@ export const USEFUL_FEATURES = [
   "chromium-experimental-subgroup-matrix",
 ];
 
-const SOFTWARE = /llvmpipe|lavapipe|swiftshader|software rasterizer|basic render/i;
+const SOFTWARE = /^software$|llvmpipe|lavapipe|swiftshader|software rasterizer|basic render/i;
 
 export function adapterFacts(info: GPUAdapterInfo): AdapterFacts {
   const { vendor, architecture, description, device } = info;
+  // A browser may leave all empty but the architecture; isFallbackAdapter is its own word for software.
+  const software =
+    info.isFallbackAdapter || [architecture, description, device].some((text) => SOFTWARE.test(text));
   return {
     name: description || device || `${vendor} ${architecture}`.trim() || "unknown adapter",
     vendor,
     architecture,
     description,
-    software: architecture === "software" || SOFTWARE.test(`${description} ${device}`),
+    software,
     subgroupMinSize: info.subgroupMinSize ?? 0,
     subgroupMaxSize: info.subgroupMaxSize ?? 0,
   };

@@ -13,7 +13,8 @@ import { request } from "node:http";
 import { hostname, networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { isLoopback, MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
+import { isLoopback } from "../../src/cli/local-server.ts";
+import { MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
 

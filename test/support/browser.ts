@@ -22,12 +22,26 @@ export interface OpenedPage {
   close(): Promise<void>;
 }
 
-export async function openBrowser({ width = 1200, height = 800 } = {}): Promise<OpenedPage> {
+export interface BrowserOptions {
+  /** Pixels of the window. */
+  readonly width?: number;
+  readonly height?: number;
+  /** With SwiftShader, Chromium's software adapter; without it pages find no adapter. */
+  readonly webGpu?: boolean;
+  readonly colorScheme?: "light" | "dark";
+}
+
+export async function openBrowser({
+  width = 1200,
+  height = 800,
+  webGpu = false,
+  colorScheme = "light",
+}: BrowserOptions = {}): Promise<OpenedPage> {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
-    args: ["--headless", "--no-sandbox", "--disable-gpu"],
+    args: ["--headless", "--no-sandbox", webGpu ? "--enable-unsafe-webgpu" : "--disable-gpu"],
   });
-  const page = await browser.newPage({ viewport: { width, height } });
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme });
   const errors: string[] = [];
   const requests: string[] = [];
   page.on("console", (message) => {

@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { untilInterrupted } from "../local-server.ts";
 import { runsDirOption, wholeNumber } from "../options.ts";
 import { startWatch } from "../watch-server.ts";
 
@@ -19,10 +20,7 @@ export function watchCommand(): Command {
       const server = await startWatch({ runsDirectory: runsDir, host, port });
       for (const warning of server.warnings) console.error(`warning: ${warning}`);
       console.log(`watching ${runsDir} at ${server.urls.join(" ")} (Ctrl-C to stop)`);
-      await new Promise<void>((resolve) => {
-        process.once("SIGINT", resolve);
-        process.once("SIGTERM", resolve);
-      });
+      await untilInterrupted();
       await server.close();
     });
 }

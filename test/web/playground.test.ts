@@ -1,0 +1,171 @@
+// The playground in a real headless Chromium, on its software adapter.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LocalServer } from "../../src/cli/local-server.ts";
+import { playgroundFiles, type SiteFiles } from "../../src/cli/playground-files.ts";
+import { startPlayground, writeSite } from "../../src/cli/playground-server.ts";
+import { UsageError } from "../../src/support/errors.ts";
+import type { Tracks } from "../../src/web/tracks.ts";
+import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { limitMs } from "../support/limits.ts";
+import { runProgram } from "../support/program.ts";
+
+/** Chromium's software adapter as a driver for Node. */
+const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
+const hasChromium = existsSync(CHROMIUM);
+if (!hasChromium)
+  console.error(`test/web: SKIPPED: no Chromium at ${CHROMIUM}: install Debian's package chromium`);
+
+/** Compiling takes a software adapter most of a minute. */
+const LIMIT = limitMs(600_000);
+
+const root = mkdtempSync(join(tmpdir(), "ghostbatch-playground-"));
+let files: SiteFiles;
+let server: LocalServer;
+beforeAll(async () => {
+  files = await playgroundFiles();
+  server = await startPlayground(files, { host: "127.0.0.1", port: 0 });
+}, LIMIT);
+afterAll(async () => {
+  await server.close();
+  rmSync(root, { recursive: true });
+});
+
+interface Results {
+  readonly adapter: { readonly name: string; readonly software: boolean };
+  readonly runs: readonly {
+    readonly method: string;
+    readonly command: string;
+    readonly steps: number;
+    readonly tracks: Tracks;
+  }[];
+}
+
+/** Runs the race of an address to its end, and gives what the page then offers for download. */
+async function runRace(page: Page, hash: string): Promise<Results> {
+  await page.goto(`${server.url}#${hash}`);
+  await page.getByRole("button", { name: "Start the race" }).click();
+  await page.locator('body[data-race="finished"]').waitFor({ timeout: LIMIT });
+  expect(await page.locator("#notice").isHidden(), await page.locator("#notice").innerText()).toBe(true);
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("link", { name: "Results as JSON" }).click(),
+  ]);
+  return JSON.parse(readFileSync(await download.path(), "utf8")) as Results;
+}
+
+describe("files", () => {
+  test("page and worker of the race are below 150 KB compressed, the images at 1.5 MB", () => {
+    const race = [...files].filter(
+      ([path]) => /\.(html|css|js)$/.test(path) && !path.includes("bench-worker"),
+    );
+    const bytes = race.reduce((sum, [, content]) => sum + gzipSync(content, { level: 9 }).length, 0);
+    expect(bytes).toBeLessThan(150 * 1024);
+    expect(files.get("mnist.gz")!.length).toBeLessThan(1.5e6);
+  });
+
+  test("no file names an absolute address of its own", () => {
+    const page = Buffer.from(files.get("index.html")!).toString();
+    expect(page).toMatch(/src="\.\/assets\//);
+    expect(page).not.toMatch(/(src|href)="\//);
+  });
+
+  test("a site goes into an empty folder or over an earlier build, and never over other files", async () => {
+    const folder = join(root, "site");
+    await writeSite(files, folder);
+    await writeSite(files, folder);
+    expect(readdirSync(folder).sort()).toEqual(["assets", "index.html", "mnist.gz"]);
+    await expect(writeSite(files, root)).rejects.toThrow(UsageError);
+  });
+});
+
+describe.skipIf(!hasChromium)("in Chromium", () => {
+  test("8 steps of the small batch are the very bits of the command that the page shows, in Node on the same adapter", {
+    timeout: LIMIT,
+  }, async () => {
+    const { page, errors, requests, close } = await openBrowser({ webGpu: true });
+    try {
+      const { adapter, runs } = await runRace(page, "methods=SB&steps=8");
+      const { command, tracks } = runs[0]!;
+      expect(adapter).toMatchObject({ software: true });
+      expect(await page.locator("#commands").innerText()).toBe(command);
+      expect(requests.filter((url) => !/^(data|blob):/.test(url) && !url.startsWith(server.url))).toEqual([]);
+      expect(errors).toEqual([]);
+
+      const words = [...command.split(" ").slice(1), "--runs-dir", root, "--name", "in-node"];
+      const env = { VK_DRIVER_FILES: SWIFTSHADER };
+      const { code, stderr } = await runProgram(words, { env });
+      expect(code, stderr).toBe(0);
+      const lines = readFileSync(join(root, "in-node", "metrics.jsonl"), "utf8")
+        .trim()
+        .split("\n");
+      const rows = lines.map((line) => JSON.parse(line) as Record<string, number | string>);
+      const columnOf = (name: string) =>
+        rows.map((row) => row[name]).filter((value) => typeof value === "number");
+      expect(tracks.loss.values).toEqual(columnOf("loss"));
+      expect(tracks.loss.values).toHaveLength(8);
+      expect(tracks.distance.values).toEqual(columnOf("distanceAll"));
+      expect(tracks.accuracy.values).toEqual(columnOf("testAccuracy"));
+    } finally {
+      await close();
+    }
+  });
+
+  test("all five methods take their first steps by turns", { timeout: LIMIT }, async () => {
+    const { page, errors, close } = await openBrowser({ webGpu: true, width: 390 });
+    try {
+      const { runs } = await runRace(page, "batch=128&width=32&steps=2");
+      expect(runs.map(({ method, steps }) => [method, steps])).toEqual(
+        ["SB", "LB", "+LR", "+GBN", "+RA"].map((method) => [method, 2]),
+      );
+      const first = (method: string) => runs.find((run) => run.method === method)!.tracks.loss.values[0];
+      // One first batch under plain batch norm has one loss, whatever the rate; ghosts and a smaller batch have others.
+      expect(first("+LR")).toBe(first("LB"));
+      expect(first("+RA")).toBe(first("+GBN"));
+      expect(new Set([first("SB"), first("LB"), first("+GBN")]).size).toBe(3);
+      expect(await page.locator("#results tbody tr").count()).toBe(5);
+      expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(390);
+      expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  });
+
+  test("without an adapter the page says so and plays the recorded race", { timeout: LIMIT }, async () => {
+    const { page, errors, close } = await openBrowser();
+    try {
+      await page.goto(server.url);
+      const notice = page.getByRole("alert");
+      await notice.waitFor();
+      expect(await notice.innerText()).toMatch(/WebGPU/);
+      await page.getByText("The recorded race has ended.").waitFor({ timeout: limitMs(60_000) });
+      expect(await page.locator("#source").innerText()).toMatch(
+        /^Recorded, not computed here: .* on llvmpipe/,
+      );
+      expect(await page.locator("#results tbody").innerText()).toMatch(/1,536 of 1,536/);
+      expect(await page.getByRole("img", { name: /Test accuracy.*SB 9\d.*\+RA 9\d/ }).count()).toBe(1);
+      expect(errors).toEqual([]);
+    } finally {
+      await close();
+    }
+  });
+
+  const own = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ family, internal }) => family === "IPv4" && !internal);
+  test.skipIf(!own)("at an insecure address the page says that it is one", { timeout: LIMIT }, async () => {
+    const outside = await startPlayground(files, { host: own!.address, port: 0 });
+    const { page, close } = await openBrowser({ webGpu: true });
+    try {
+      await page.goto(outside.url);
+      await page.getByText(/secure addresses alone/).waitFor();
+    } finally {
+      await close();
+      await outside.close();
+    }
+  });
+});
