@@ -126,11 +126,11 @@ function pointsOf(column: Column, trainer: Trainer, event: TrainEvent): FromRace
     value,
   });
   const points =
-    event.kind === "evaluation"
-      ? { accuracy: [point(event.step, event.accuracy)] }
-      : {
+    event.kind === "metrics"
+      ? {
           loss: event.steps.map(({ step, loss }) => point(step, loss)),
           distance: event.distances.map(({ step, distanceAll }) => point(step, distanceAll)),
-        };
+        }
+      : { accuracy: [point(event.step, event.accuracy)] };
   return { kind: "points", column, points };
 }
