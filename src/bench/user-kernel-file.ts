@@ -1,9 +1,6 @@
-/** The user's file: read before anything is opened, and under a name that no built-in file has. */
+/** The user's file: read before anything is opened. */
 import { readFileSync, statSync } from "node:fs";
-import { resolve } from "node:path";
-import type { ShaderSource } from "../gpu/shader.ts";
-import { shaderFiles } from "../host/node/shader-files.ts";
-import { DataError, ShaderError } from "../support/errors.ts";
+import { DataError } from "../support/errors.ts";
 
 /** Bytes: far more than a kernel takes. */
 const MOST = 16 * 2 ** 20;
@@ -37,20 +34,4 @@ function reason({ code, message }: NodeJS.ErrnoException): string {
   if (code === "ENOENT") return "no such file";
   if (code === "EISDIR") return "a folder; expected a .wgsl file";
   return `cannot be read: ${message}`;
-}
-
-/** The user's file as a source of shaders, and its path there: never that of a file under shaders/. */
-export function userSource(path: string, code: string): { own: string; source: ShaderSource } {
-  const own = isBuiltIn(path) ? resolve(path) : path;
-  return { own, source: (wanted) => (wanted === own ? code : shaderFiles(wanted)) };
-}
-
-function isBuiltIn(path: string): boolean {
-  try {
-    shaderFiles(path);
-    return true;
-  } catch (error) {
-    if (error instanceof ShaderError) return false;
-    throw error;
-  }
 }

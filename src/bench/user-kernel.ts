@@ -7,19 +7,17 @@
 import { Gpu } from "../gpu/gpu.ts";
 import { definedKernels } from "../gpu/kernel.ts";
 import { roofline } from "../gpu/roofline.ts";
-import { parseShader } from "../gpu/shader.ts";
+import { parseShader, type ShaderSource } from "../gpu/shader.ts";
 import type { Variant } from "../gpu/variant.ts";
-import { shaderFiles } from "../host/node/shader-files.ts";
 import { DeviceError, messageOf, ShaderError, ShaderInterfaceError, UsageError } from "../support/errors.ts";
 import { opOf, PASSES } from "./passes/index.ts";
 import { lookForRaces } from "./races.ts";
 import { chooseEntryPoint, interfaceProblems } from "./substitute.ts";
 import { type Bench, checkCases, type Problem, probeCase, type Target } from "./user-kernel-cases.ts";
-import { readKernel, userSource } from "./user-kernel-file.ts";
 import { checkAndTime, type UserKernelRow } from "./user-kernel-timed.ts";
 
 export interface UserKernelOptions {
-  /** The .wgsl file. */
+  /** The .wgsl file, or what messages call the kernel. */
   readonly file: string;
   /** Name of the pass or the kernel that it stands for. */
   readonly as: string;
@@ -45,22 +43,28 @@ export interface UserKernelReport {
   readonly notes: readonly string[];
 }
 
+export interface UserKernelContext {
+  /** Text of the kernel. */
+  readonly code: string;
+  /** The built-in shaders. */
+  readonly shaders: ShaderSource;
+  /** Is told what is being done now, before it is. */
+  readonly onPhase: (phase: string) => void;
+}
+
 /** Problems of one kind that are listed; more are counted. */
 const LISTED = 4;
 
-/**
- * @param onPhase is told what is being done now, before it is
- * @throws DataError for a file that cannot be read, UsageError for an unknown `as` or `entry`
- */
+/** @throws UsageError for an unknown `as` or `entry` */
 export async function benchUserKernel(
   opened: Gpu,
   options: UserKernelOptions,
-  onPhase: (phase: string) => void,
+  { code, shaders, onPhase }: UserKernelContext,
 ): Promise<UserKernelReport> {
   const { file, as } = options;
   const target = targetOf(as);
   onPhase("reading");
-  const { own, source } = userSource(file, readKernel(file));
+  const { own, source } = userSource(file, code, shaders);
   const gpu = new Gpu(opened.device, opened.adapter, source);
   const problems: Problem[] = [];
   const notes: string[] = [];
@@ -73,7 +77,7 @@ export async function benchUserKernel(
   try {
     const shader = parseShader(own, source);
     const entryPoint = chooseEntryPoint(shader, options.entry);
-    problems.push(...interfaceProblems(shader, parseShader(target.kernel, shaderFiles)));
+    problems.push(...interfaceProblems(shader, parseShader(target.kernel, shaders)));
     if (problems.length > 0) return report();
 
     const bench: Bench = { gpu, shader, entryPoint, target, onPhase };
@@ -92,6 +96,26 @@ export async function benchUserKernel(
   } catch (error) {
     problems.push(problemOf(file, error));
     return report(counts);
+  }
+}
+
+/** The user's kernel as a source of shaders, and its path there: never that of a file under shaders/. */
+function userSource(
+  path: string,
+  code: string,
+  shaders: ShaderSource,
+): { own: string; source: ShaderSource } {
+  const own = isBuiltIn(path, shaders) ? `./${path}` : path;
+  return { own, source: (wanted) => (wanted === own ? code : shaders(wanted)) };
+}
+
+function isBuiltIn(path: string, shaders: ShaderSource): boolean {
+  try {
+    shaders(path);
+    return true;
+  } catch (error) {
+    if (error instanceof ShaderError) return false;
+    throw error;
   }
 }
 
@@ -125,12 +149,16 @@ export function targetOf(as: string): Target {
       ? name.replace("grad-input", "forward").concat(".wgsl")
       : null;
   const passes = own.length > 0 ? own : ofOp.length > 0 ? ofOp : PASSES;
-  if (kernel === null) {
-    const known = [...new Set(files.filter((path) => PASSES.some((pass) => opOf(pass.name) === opOf(path))))];
-    const list = known.map((path) => path.replace(/\.wgsl$/, "")).sort();
-    throw new UsageError(`--as ${as}: there is no such kernel; there are ${list.join(", ")}`);
-  }
+  if (kernel === null)
+    throw new UsageError(`--as ${as}: there is no such kernel; there are ${replaceableKernels().join(", ")}`);
   return { kernel, variant, passes };
+}
+
+/** Kernels that a user's own can stand for, as `as` names them. */
+export function replaceableKernels(): string[] {
+  const files = new Set(definedKernels().map(({ file }) => file));
+  const known = [...files].filter((path) => PASSES.some((pass) => opOf(pass.name) === opOf(path)));
+  return known.map((path) => path.replace(/\.wgsl$/, "")).sort();
 }
 
 /** A few of each kind, and how many more there are. */

@@ -43,6 +43,7 @@ export class RacePanel {
 
   start(): void {
     this.reset();
+    byId("notice", HTMLElement).hidden = true;
     this.#race = new LiveRace(this.#settings, (message) => this.#take(message));
     this.#setButtons("running");
   }

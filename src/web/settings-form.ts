@@ -46,11 +46,12 @@ export function setUpForm(onChange: (settings: Settings) => void): void {
     methods.append(element("label", { title: METHOD_NAMES[column] }, box, swatch, columnTitle(column)));
   }
   const read = () => {
+    const { tab } = settingsOf(location.hash);
     const axis = document.querySelector<HTMLInputElement>('input[name="axis"]:checked')?.value ?? "steps";
     const given = new FormData(form);
     const chosen = given.getAll("methods");
     given.delete("methods");
-    const entries = [...given, ["axis", axis], ["methods", chosen.join(",")]];
+    const entries = [...given, ["tab", tab], ["axis", axis], ["methods", chosen.join(",")]];
     onChange(settingsOf(entries.map(([key, value]) => `${key}=${value}`).join("&")));
   };
   form.addEventListener("change", read);

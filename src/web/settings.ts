@@ -3,6 +3,7 @@ import { COLUMNS, type Column, cellSpec } from "../paper/columns.ts";
 import { ROWS } from "../paper/table1.ts";
 import type { RunSpec } from "../run/run-spec.ts";
 
+export const TABS = ["race", "bench"] as const;
 export const AXES = ["steps", "samples"] as const;
 export const RULES = ["none", "sqrt", "linear"] as const;
 export const REGIMES = ["adapted", "ceil", "iteration-matched"] as const;
@@ -11,6 +12,7 @@ export const GHOST_SIZES = [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096] as c
 export const WIDTHS = [32, 64, 128, 256, 512] as const;
 
 export interface Settings {
+  readonly tab: (typeof TABS)[number];
   readonly axis: (typeof AXES)[number];
   readonly methods: readonly Column[];
   /** Images of the large batch. */
@@ -32,6 +34,7 @@ export interface Settings {
 export const F1 = ROWS["f1"]!;
 
 export const DEFAULTS: Settings = {
+  tab: "race",
   axis: "steps",
   methods: COLUMNS,
   batch: F1.scales.small.large,
@@ -57,6 +60,7 @@ export function settingsOf(hash: string): Settings {
   const methods = COLUMNS.filter((column) => named.includes(column));
   const batch = numberOf("batch", among(BATCH_SIZES));
   return {
+    tab: oneOf("tab", TABS),
     axis: oneOf("axis", AXES),
     methods: methods.length > 0 ? methods : DEFAULTS.methods,
     batch,

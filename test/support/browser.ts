@@ -39,6 +39,8 @@ export async function openBrowser({
 }: BrowserOptions = {}): Promise<OpenedPage> {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
+    // The driver that the tests' own process uses is not for the browser's GPU.
+    env: { ...process.env, VK_DRIVER_FILES: undefined },
     args: ["--headless", "--no-sandbox", webGpu ? "--enable-unsafe-webgpu" : "--disable-gpu"],
   });
   const page = await browser.newPage({ viewport: { width, height }, colorScheme });

@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { benchUserKernel, type UserKernelReport } from "../../src/bench/user-kernel.ts";
+import { readKernel } from "../../src/bench/user-kernel-file.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { shaderFiles } from "../../src/host/node/shader-files.ts";
 
 export const folder = mkdtempSync(join(tmpdir(), "kernels-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -20,7 +22,8 @@ export async function check(
   options: typeof quick & { entry?: string } = quick,
 ): Promise<UserKernelReport> {
   gpu ??= openGpu();
-  return benchUserKernel(await gpu, { file, as, ...options }, () => undefined);
+  const context = { code: readKernel(file), shaders: shaderFiles, onPhase: () => undefined };
+  return benchUserKernel(await gpu, { file, as, ...options }, context);
 }
 
 /** y = x + bias[c], a value a lane; `body` is what a lane does with its i. */

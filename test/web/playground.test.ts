@@ -49,7 +49,7 @@ interface Results {
 async function runRace(page: Page, hash: string): Promise<Results> {
   await page.goto(`${server.url}#${hash}`);
   await page.getByRole("button", { name: "Start the race" }).click();
-  await page.locator('body[data-race="finished"]').waitFor({ timeout: LIMIT });
+  await page.locator('body[data-race="finished"], #notice:not([hidden])').first().waitFor({ timeout: LIMIT });
   expect(await page.locator("#notice").isHidden(), await page.locator("#notice").innerText()).toBe(true);
   const [download] = await Promise.all([
     page.waitForEvent("download"),
@@ -152,6 +152,45 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     } finally {
       await close();
     }
+  });
+
+  describe("the bench tab", () => {
+    /** Puts a kernel in the place of channel-bias/add and waits for what the page says of it. */
+    async function checkKernel(page: Page, code: string): Promise<string> {
+      await page.locator("#own-as").selectOption("channel-bias/add");
+      await page.locator("#own-code").fill(code);
+      await page.getByRole("button", { name: "Check and time it" }).click();
+      await page.locator('body[data-bench="busy"]').waitFor();
+      await page.locator('body[data-bench="idle"]').waitFor({ timeout: LIMIT });
+      return page.locator("#own-report").innerText();
+    }
+
+    test("tells what is wrong with a pasted kernel, ends one that does not end, and goes on", {
+      timeout: LIMIT,
+    }, async () => {
+      const { page, errors, close } = await openBrowser({ webGpu: true });
+      try {
+        await page.goto(`${server.url}#tab=bench`);
+        await page.locator("#own-as").selectOption("channel-bias/add");
+        await page.getByRole("button", { name: "Show the built-in kernel" }).click();
+        await expect.poll(() => page.locator("#own-code").inputValue()).toContain("// channel-bias/add");
+        const right = await page.locator("#own-code").inputValue();
+
+        expect(await checkKernel(page, right)).toMatch(/Right as channel-bias\/add/);
+        expect(await checkKernel(page, right.replace(/(y\[\w+\] = )/, "$1missing + "))).toMatch(
+          /does not compile: .*your-kernel\.wgsl:\d+:\d+: unresolved value 'missing'/,
+        );
+        expect(await checkKernel(page, right.replace(/(y\[\w+\] = )/, "$11.0 + "))).toMatch(
+          /Not right .*: 0 of/,
+        );
+        const endless = right.replace(/(y\[\w+\] = )/, "while (bias[0] < 1e30) {}\n  $1");
+        expect(await checkKernel(page, endless)).toMatch(/no end after \d+ s|device lost/);
+        expect(await page.getByRole("tab", { name: "Race" }).isEnabled()).toBe(true);
+        expect(errors).toEqual([]);
+      } finally {
+        await close();
+      }
+    });
   });
 
   const own = Object.values(networkInterfaces())

@@ -8,6 +8,7 @@ import { completeSpec, type RunSpec } from "../../src/run/run-spec.ts";
 import { DEFAULTS, F1, hashOf, raceSpec, type Settings, settingsOf } from "../../src/web/settings.ts";
 
 const OTHERS: Settings = {
+  tab: "bench",
   axis: "samples",
   methods: ["SB", "RA"],
   batch: 512,

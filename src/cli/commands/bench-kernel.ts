@@ -18,6 +18,7 @@ import { specCandidates, specLines, tuneUserKernel, valuesText } from "../../ben
 import { whenSaved } from "../../bench/when-saved.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
+import { shaderFiles } from "../../host/node/shader-files.ts";
 import { GhostbatchError, messageOf } from "../../support/errors.ts";
 import {
   type BenchFlags,
@@ -171,7 +172,11 @@ async function serve(
     });
   const check = async (gpu: Gpu) => {
     try {
-      const report = await benchUserKernel(gpu, options, (phase) => void send({ kind: "phase", phase }));
+      const report = await benchUserKernel(gpu, options, {
+        code: readKernel(options.file),
+        shaders: shaderFiles,
+        onPhase: (phase) => void send({ kind: "phase", phase }),
+      });
       await send({ kind: "report", report });
     } catch (error) {
       await sendError(error);
