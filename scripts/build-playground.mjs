@@ -1,4 +1,5 @@
 // Builds the page of `ghostbatch playground` with vite: node scripts/build-playground.mjs FOLDER
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
@@ -19,8 +20,8 @@ await build({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
-  worker: { format: "es", plugins: () => [refuseNode()] },
-  plugins: [refuseNode()],
+  worker: { format: "es", plugins: () => [refuseNode(), bareShaders()] },
+  plugins: [refuseNode(), bareShaders()],
 });
 
 /** A module of Node, or one that only Node's side needs, would be bundled as an empty one: it is an error instead. */
@@ -32,6 +33,20 @@ function refuseNode() {
       if (/^(node:|zod$|webgpu$)/.test(id))
         throw new Error(`${importer}: imports ${id}, which a page cannot have`);
       return null;
+    },
+  };
+}
+
+/** `FILE.wgsl?bare`: the text of a shader without its comments, but for those with a meaning; lines stay where they are. */
+function bareShaders() {
+  const suffix = "?bare";
+  return {
+    name: "bare-shaders",
+    enforce: /** @type {const} */ ("pre"),
+    load(/** @type {string} */ id) {
+      if (!id.endsWith(`.wgsl${suffix}`)) return null;
+      const text = readFileSync(id.slice(0, -suffix.length), "utf8");
+      return `export default ${JSON.stringify(text.replaceAll(/[ \t]*\/\/(?!\s*@).*$/gm, ""))}`;
     },
   };
 }

@@ -33,7 +33,7 @@ await watchView.page.goto(server.url);
 // The run with the most to show: the small batch of the experiment, if it has one.
 const names = await listRuns(runsDirectory);
 const shown = names.find((name) => /SB|b32/.test(name)) ?? names[0];
-await watchView.page.getByRole("button", { name: shown }).first().click();
+await watchView.page.getByRole("checkbox", { name: shown }).first().check();
 await watchView.page.locator("body[data-points]").waitFor();
 await watchView.page.screenshot({ path: join(folder, "watch.png") });
 await watchView.close();

@@ -22,6 +22,8 @@ export interface WatchServer extends LocalServer {
 const INTERVAL = 1000;
 /** Points of one run that are kept for the page: more than a chart is wide. */
 const KEPT_POINTS = 2000;
+/** Runs of one page at most; more curves in a chart cannot be told apart. */
+const MOST_RUNS = 32;
 
 const POLICY =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:";
@@ -61,14 +63,20 @@ function addRoutes(app: Hono, runsDirectory: string): void {
   app.get("/runs", async (context) => context.json(await overview(runsDirectory)));
   app.get("/events", (context) =>
     streamSSE(context, async (stream) => {
-      const asked = context.req.query("run");
+      const asked = new Set(context.req.queries("run"));
       // A name is one of the list or nothing: no path can be made of it.
-      const run = (await listRuns(runsDirectory)).find((name) => name === asked);
-      const tail = run === undefined ? null : new MetricTail(join(runsDirectory, run, "metrics.jsonl"));
+      const runs = (await listRuns(runsDirectory)).filter((name) => asked.has(name)).slice(0, MOST_RUNS);
+      const tails = runs.map((run) => ({
+        run,
+        tail: new MetricTail(join(runsDirectory, run, "metrics.jsonl")),
+      }));
       while (!stream.aborted && !stream.closed) {
         await stream.writeSSE({ event: "runs", data: JSON.stringify(await overview(runsDirectory)) });
-        const rows = (await tail?.read()) ?? [];
-        if (rows.length > 0) await stream.writeSSE({ event: "metrics", data: JSON.stringify(rows) });
+        for (const { run, tail } of tails) {
+          const rows = await tail.read();
+          if (rows.length > 0)
+            await stream.writeSSE({ event: "metrics", data: JSON.stringify({ run, rows }) });
+        }
         await stream.sleep(INTERVAL);
       }
     }),

@@ -66,6 +66,7 @@ export class BenchPanel {
   }
 
   #begin(message: Parameters<BenchSession["send"]>[0]): void {
+    byId("own-report", HTMLElement).replaceChildren();
     this.#setBusy(true);
     this.#open().send(message);
   }

@@ -4,9 +4,9 @@ import { opOf, PASSES, passesOf } from "../bench/passes/index.ts";
 import { benchUserKernel, replaceableKernels, targetOf } from "../bench/user-kernel.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { roofline } from "../gpu/roofline.ts";
+import { annotatedShaders } from "../host/browser/annotated-shader-bundle.ts";
 import { MissingGpuError } from "../host/browser/missing-gpu.ts";
 import { openGpu } from "../host/browser/open-gpu.ts";
-import { bundledShaders } from "../host/browser/shader-bundle.ts";
 import { messageOf } from "../support/errors.ts";
 import type { FromBench, ToBench } from "./bench-messages.ts";
 
@@ -29,7 +29,7 @@ async function answer(message: ToBench): Promise<void> {
   try {
     if (message.kind === "source") {
       const { kernel } = targetOf(message.as);
-      return say({ kind: "source", as: message.as, code: bundledShaders(kernel) });
+      return say({ kind: "source", as: message.as, code: annotatedShaders(kernel) });
     }
     opened ??= open();
     const gpu = await opened;
@@ -46,7 +46,7 @@ async function answer(message: ToBench): Promise<void> {
 
 async function open(): Promise<Gpu> {
   say({ kind: "phase", phase: "opening the GPU" });
-  const gpu = await openGpu();
+  const gpu = await openGpu(annotatedShaders);
   say({ kind: "adapter", adapter: gpu.adapter });
   say({ kind: "phase", phase: "measuring bandwidth and arithmetic" });
   say({ kind: "roofline", roofline: await roofline(gpu) });
@@ -73,6 +73,6 @@ async function checkOwnKernel(
   const onPhase = (phase: string) => say({ kind: "phase", phase });
   say({
     kind: "report",
-    report: await benchUserKernel(gpu, options, { code, shaders: bundledShaders, onPhase }),
+    report: await benchUserKernel(gpu, options, { code, shaders: annotatedShaders, onPhase }),
   });
 }

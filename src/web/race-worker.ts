@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { fetchMnist } from "../host/browser/fetch-mnist.ts";
 import { MissingGpuError } from "../host/browser/missing-gpu.ts";
 import { openGpu } from "../host/browser/open-gpu.ts";
+import { bundledShaders } from "../host/browser/shader-bundle.ts";
 import { messageOf } from "../support/errors.ts";
 import type { FromRace, ToRace } from "./messages.ts";
 import { race } from "./race.ts";
@@ -50,7 +51,7 @@ async function run(settings: Settings, images: string): Promise<void> {
 
 async function open(images: string): Promise<{ gpu: Gpu; dataset: ImageDataset }> {
   say({ kind: "phase", text: "Opening the GPU" });
-  const gpu = await openGpu();
+  const gpu = await openGpu(bundledShaders);
   say({ kind: "adapter", adapter: gpu.adapter });
   say({ kind: "phase", text: "Fetching MNIST, 1.5 MB" });
   return { gpu, dataset: await fetchMnist(images) };

@@ -177,22 +177,31 @@ test("a file that grows is read on from where it ended, lines whole, and again a
 });
 
 test.skipIf(!existsSync(CHROMIUM))(
-  "in a browser it draws the chosen run and what is added to it, and logs nothing",
+  "in a browser it draws chosen runs side by side and what is added to them, and logs nothing",
   async () => {
-    const { page, errors, requests, close } = await openBrowser();
+    const { page, errors, requests, close } = await openBrowser({ width: 390, height: 844 });
     try {
       await page.goto(server.url);
-      await page.getByRole("button", { name: "going-on" }).click();
-      // The page's own policy forbids to evaluate text in it, as waitForFunction would.
+      const boxes = page.getByRole("checkbox");
+      await expect.poll(() => boxes.count(), { timeout: limitMs(30_000) }).toBe(2);
+      // The newest run is chosen at first; the page's own policy forbids to evaluate text in it, as waitForFunction would.
       const points = async () => Number(await page.locator("body").getAttribute("data-points"));
-      await expect.poll(points, { timeout: limitMs(30_000) }).toBe(50);
+      for (const name of ["going-on", "done"]) await page.getByRole("checkbox", { name }).setChecked(true);
+      await expect.poll(points, { timeout: limitMs(30_000) }).toBe(150);
       expect(await page.locator(".uplot").count()).toBe(5);
       appendFileSync(
         join(runs, "going-on", "metrics.jsonl"),
         Array.from({ length: 10 }, (_, i) => line(51 + i)).join(""),
       );
+      await expect.poll(points, { timeout: limitMs(30_000) }).toBe(160);
+      const status = await page.locator("#status").textContent();
+      expect(status).toContain("going-on: step 60");
+      expect(status).toContain("done: step 100");
+      // Nothing is wider than a phone.
+      for (const chart of await page.locator(".uplot").all())
+        expect((await chart.boundingBox())!.width).toBeLessThan(391);
+      await page.getByRole("checkbox", { name: "done" }).setChecked(false);
       await expect.poll(points, { timeout: limitMs(30_000) }).toBe(60);
-      expect(await page.locator("#status").textContent()).toContain("going-on: step 60");
       expect(errors).toEqual([]);
       expect(requests.filter((url) => !url.startsWith(server.url) && !url.startsWith("data:"))).toEqual([]);
     } finally {

@@ -1,17 +1,10 @@
-/** Shaders as part of the bundle: vite puts the text of every file under shaders/ into the program that imports this. */
+/**
+ * Shaders as part of the bundle: vite puts the text of every file under shaders/ into the program that imports this. Without
+ * comments (scripts/build-playground.mjs) they are half as long; lines keep their numbers.
+ */
 import type { ShaderSource } from "../../gpu/shader.ts";
-import { ShaderError } from "../../support/errors.ts";
+import { shadersOf } from "./shader-texts.ts";
 
-const ROOT = "../../../shaders/";
-
-const texts: Readonly<Record<string, string>> = import.meta.glob("../../../shaders/**/*.wgsl", {
-  query: "?raw",
-  import: "default",
-  eager: true,
-});
-
-export const bundledShaders: ShaderSource = (path) => {
-  const text = texts[`${ROOT}${path}`];
-  if (text === undefined) throw new ShaderError(`${path}: there is no such shader under shaders/`);
-  return text;
-};
+export const bundledShaders: ShaderSource = shadersOf(
+  import.meta.glob("../../../shaders/**/*.wgsl", { query: "?bare", import: "default", eager: true }),
+);
