@@ -23,6 +23,8 @@ interface BenchResults {
 
 export class BenchPanel {
   #session: BenchSession | null = null;
+  /** What is, or was last, under way. */
+  #isOwnKernel = false;
   readonly #results: BenchResults = {
     adapter: null,
     roofline: null,
@@ -66,7 +68,8 @@ export class BenchPanel {
   }
 
   #begin(message: Parameters<BenchSession["send"]>[0]): void {
-    byId("own-report", HTMLElement).replaceChildren();
+    this.#isOwnKernel = message.kind === "own kernel";
+    if (this.#isOwnKernel) byId("own-report", HTMLElement).replaceChildren();
     this.#setBusy(true);
     this.#open().send(message);
   }
@@ -130,7 +133,8 @@ export class BenchPanel {
       case "error":
         // The device may be lost: the next request gets another one.
         this.#stop(message.message);
-        byId("own-report", HTMLElement).replaceChildren(element("p", {}, message.message));
+        if (this.#isOwnKernel)
+          byId("own-report", HTMLElement).replaceChildren(element("p", {}, message.message));
     }
     this.#offerDownload();
   }
@@ -165,11 +169,16 @@ function nameOf({ kernel, variant }: KernelRow): string {
   return variant === "both" ? kernel : `${kernel} (${variant})`;
 }
 
+/** Three digits, whatever the size. */
+function rate(value: number): string {
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+}
+
 function rowOf(row: UserKernelRow): HTMLTableRowElement {
   const numbers = [
     summaryText(row.ms),
-    row.gflops.toFixed(1),
-    row.gigabytesPerSecond.toFixed(1),
+    rate(row.gflops),
+    rate(row.gigabytesPerSecond),
     `${(100 * row.roofline).toFixed(0)} %`,
   ];
   return element(
