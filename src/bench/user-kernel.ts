@@ -109,7 +109,9 @@ function userSource(
   return { own, source: (wanted) => (wanted === own ? code : shaders(wanted)) };
 }
 
+/** Paths under shaders/ begin with a folder's name: no absolute path does, nor one from the working directory on. */
 function isBuiltIn(path: string, shaders: ShaderSource): boolean {
+  if (!/^\w[\w-]*\//.test(path)) return false;
   try {
     shaders(path);
     return true;
