@@ -2,7 +2,7 @@
 import type { KernelRow } from "../bench/kernels.ts";
 import { milliseconds, summaryText } from "../bench/sample.ts";
 import type { UserKernelReport } from "../bench/user-kernel.ts";
-import type { UserKernelRow } from "../bench/user-kernel-cases.ts";
+import type { UserKernelRow } from "../bench/user-kernel-timed.ts";
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import type { Roofline } from "../gpu/roofline.ts";
 import type { FromBench } from "./bench-messages.ts";

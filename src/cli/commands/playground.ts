@@ -12,7 +12,9 @@ interface PlaygroundFlags {
 
 export function playgroundCommand(): Command {
   return new Command("playground")
-    .description("serve a page that trains the paper's five methods in the browser, on the GPU of whoever opens it")
+    .description(
+      "serve a page that trains the paper's five methods in the browser, on the GPU of whoever opens it",
+    )
     .addOption(
       new Option("--port <number>", "port; 0 for any free port").argParser(wholeNumber(0)).default(6231),
     )
