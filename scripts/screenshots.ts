@@ -7,7 +7,6 @@ import { startWatch } from "../src/cli/watch-server.ts";
 import { parseRecord, RECORD_SUFFIX } from "../src/report/experiment-record.ts";
 import { reportPage } from "../src/report/page.ts";
 import { reportExperiment } from "../src/report/report.ts";
-import { listRuns } from "../src/storage/read-run.ts";
 import { openBrowser } from "../test/support/browser.ts";
 
 const [runsDirectory, experiment, folder = "docs/images"] = process.argv.slice(2);
@@ -30,10 +29,8 @@ await reportView.close();
 const server = await startWatch({ runsDirectory, host: "127.0.0.1", port: 0 });
 const watchView = await openBrowser({ width: 1450, height: 900 });
 await watchView.page.goto(server.url);
-// The run with the most to show: the small batch of the experiment, if it has one.
-const names = await listRuns(runsDirectory);
-const shown = names.find((name) => /SB|b32/.test(name)) ?? names[0];
-await watchView.page.getByRole("checkbox", { name: shown }).first().check();
+await watchView.page.getByRole("checkbox").first().waitFor();
+for (const box of await watchView.page.getByRole("checkbox").all()) await box.setChecked(true);
 await watchView.page.locator("body[data-points]").waitFor();
 await watchView.page.screenshot({ path: join(folder, "watch.png") });
 await watchView.close();
