@@ -8,10 +8,12 @@
 //      neighbours read the vec4 beside it (no bank conflicts, no padding);
 //   3. multiply, while the next step is under way from memory.
 // No number fetched is tested: what lies beyond an edge of C goes into sums that are not written, and terms beyond the last are not multiplied.
+// Where C has few tiles, TEAMS teams of threads share one: each multiplies its part of the terms of every step, and in the end the teams add
+// up their sums in workgroup memory, in a fixed order.
 // An 8 × 8 micro-tile does 64 multiply-adds per 4 vec4 read, where arithmetic and workgroup memory of a GPU balance.
 // Shapes are params, not overrides: one pipeline serves all.
 // Dispatch: (columns / TILE_N, rows / TILE_M, slices), rounded up; each matrix below 2³² numbers.
-// @products MICRO_M * MICRO_N * TILE_K
+// @products MICRO_M * MICRO_N * TILE_K / TEAMS
 
 // @import lib/loop.wgsl
 
@@ -28,11 +30,14 @@ const TILE_N: u32 = 64u;       // @spec
 const TILE_K: u32 = 16u;       // @spec
 const MICRO_M: u32 = 8u;       // @spec  rows of a thread, a multiple of 4
 const MICRO_N: u32 = 8u;       // @spec  columns of a thread, a multiple of 4
+const TEAMS: u32 = 1u;         // @spec  teams of threads, a power of two
 const UNROLL: u32 = 1u;        // @spec  terms that are written out one after another, a divisor of the depth
 
 const THREADS_M: u32 = TILE_M / MICRO_M;
 const THREADS_N: u32 = TILE_N / MICRO_N;
-const THREADS: u32 = THREADS_M * THREADS_N;
+const TEAM: u32 = THREADS_M * THREADS_N;  // threads of a team
+const THREADS: u32 = TEAM * TEAMS;
+const TEAM_K: u32 = TILE_K / TEAMS;       // terms of a team in a step
 const QUADS_M: u32 = TILE_M / 4u;
 const QUADS_N: u32 = TILE_N / 4u;
 const QUADS_K: u32 = TILE_K / 4u;
@@ -41,8 +46,10 @@ const GROUPS_N: u32 = MICRO_N / 4u;
 // The tiles are fetched in blocks of 4 × 4, the same number by each thread.
 const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS: u32 = (BLOCKS_A + QUADS_N * QUADS_K) / THREADS;
-const_assert BLOCKS * THREADS == BLOCKS_A + QUADS_N * QUADS_K && TILE_K % UNROLL == 0u;
+const_assert BLOCKS * THREADS == BLOCKS_A + QUADS_N * QUADS_K && TEAM_K % UNROLL == 0u && TEAM_K * TEAMS == TILE_K;
 const_assert THREADS_M % 4u == 0u && THREADS_N % 8u == 0u && QUADS_M % 8u == 0u && QUADS_N % 8u == 0u;
+const WAITING: u32 = TEAMS / 2u * TEAM;   // threads whose sums are in tile_a at a time
+const_assert WAITING * MICRO_M * GROUPS_N <= TILE_K * QUADS_M;
 
 @group(0) @binding(0) var<storage, read> a: array<PackA>;      // op(A) [rows, depth]
 @group(0) @binding(1) var<storage, read> b: array<PackB>;      // op(B) [depth, columns]
@@ -67,9 +74,12 @@ alias Sums = array<array<vec4f, GROUPS_N>, MICRO_M>;
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let m0 = workgroup.y * TILE_M;
   let n0 = workgroup.x * TILE_N;
+  // One team is known as one when the file is compiled.
+  let team = select(thread / TEAM, 0u, TEAMS == 1u);
+  let member = select(thread % TEAM, thread, TEAMS == 1u);
   // Each 32 threads make a patch of 8 × 4, whose reads of both tiles are short and shared.
-  let thread_n = thread % 8u + thread / 32u % (THREADS_N / 8u) * 8u;
-  let thread_m = thread / 8u % 4u + thread / (4u * THREADS_N) * 4u;
+  let thread_n = member % 8u + member / 32u % (THREADS_N / 8u) * 8u;
+  let thread_m = member / 8u % 4u + member / (4u * THREADS_N) * 4u;
   let steps = params.steps;
   let first = workgroup.z * u32(steps) * TILE_K;
 
@@ -82,10 +92,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (step > steps) { break; }
     let k0 = first + u32(step) * TILE_K;
     if (step < steps) { fetch(k0, thread, &places, &fetched); }
-    if (step > 0) { multiply(thread_m, thread_n, params.depth + TILE_K - min(k0, params.depth + TILE_K), &sum); }
+    if (step > 0) {
+      multiply(team, thread_m, thread_n, params.depth + TILE_K - min(k0, params.depth + TILE_K), &sum);
+    }
     workgroupBarrier();
     if (step < steps) { store(thread, &fetched); }
     workgroupBarrier();
+  }
+  if (TEAMS > 1u) {
+    add_up(team, member, &sum);
+    if (team > 0u) { return; }
   }
 
   for (var r = 0u; r < MICRO_M; r++) {
@@ -182,13 +198,14 @@ fn store(thread: u32, fetched: ptr<function, Fetched>) {
   }
 }
 
-// Step 3: adds a step's products, or the first `terms` of them, to each of the thread's sums. The remainders tell the compiler that
-// reads stay inside the tiles.
-fn multiply(thread_m: u32, thread_n: u32, terms: u32, sum: ptr<function, Sums>) {
-  let own_m = thread_m % THREADS_M;
-  let own_n = thread_n % THREADS_N;
-  for (var k0 = 0u; k0 < TILE_K / UNROLL; k0++) {
-    if (k0 * UNROLL >= terms) { break; }
+// Step 3: adds a team's products of a step, or of its first `terms` terms, to each of the thread's sums. The remainders tell the compiler
+// that reads stay inside the tiles.
+fn multiply(team: u32, thread_m: u32, thread_n: u32, terms: u32, sum: ptr<function, Sums>) {
+  let first = team % TEAMS * TEAM_K;
+  let own_m = first * QUADS_M + thread_m % THREADS_M;
+  let own_n = first * QUADS_N + thread_n % THREADS_N;
+  for (var k0 = 0u; k0 < TEAM_K / UNROLL; k0++) {
+    if (first + k0 * UNROLL >= terms) { break; }
     var right = array<array<vec4f, GROUPS_N>, UNROLL>();
     for (var u = 0u; u < UNROLL; u++) {
       let k = k0 * UNROLL + u;
@@ -202,5 +219,24 @@ fn multiply(thread_m: u32, thread_n: u32, terms: u32, sum: ptr<function, Sums>) 
         }
       }
     }
+  }
+}
+
+// Adds up the sums of all teams, those of the second half to those of the first until one team has all. tile_a is not read any more.
+fn add_up(team: u32, member: u32, sum: ptr<function, Sums>) {
+  for (var half = TEAMS / 2u; half > 0u; half /= 2u) {
+    let place = team % half * TEAM + member;
+    if (team >= half && team < 2u * half) {
+      for (var r = 0u; r < MICRO_M; r++) {
+        for (var h = 0u; h < GROUPS_N; h++) { tile_a[(r * GROUPS_N + h) * WAITING + place] = (*sum)[r][h]; }
+      }
+    }
+    workgroupBarrier();
+    if (team < half) {
+      for (var r = 0u; r < MICRO_M; r++) {
+        for (var h = 0u; h < GROUPS_N; h++) { (*sum)[r][h] += tile_a[(r * GROUPS_N + h) * WAITING + place]; }
+      }
+    }
+    workgroupBarrier();
   }
 }

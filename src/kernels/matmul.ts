@@ -11,7 +11,7 @@ const TILED = defineKernel({
   bindings: ["a", "b", "bias", "c"],
   overrides: ["TRANSPOSE_A", "TRANSPOSE_B", "PACKED_A", "PACKED_B", "BIAS", "ACCUMULATE"],
   params: ["rows", "columns", "depth", "steps"],
-  spec: ["PackA", "PackB", "TILE_M", "TILE_N", "TILE_K", "MICRO_M", "MICRO_N", "UNROLL"],
+  spec: ["PackA", "PackB", "TILE_M", "TILE_N", "TILE_K", "MICRO_M", "MICRO_N", "TEAMS", "UNROLL"],
 });
 
 const TILED_NARROW = defineKernel({
@@ -82,7 +82,7 @@ export function matmulSlices(
   size: readonly [number, number, number],
   options: MatmulOptions = {},
 ): number {
-  return gpu.variant === "narrow" ? 1 : slicedCut(gpu, size, options).slices;
+  return gpu.variant === "narrow" ? 1 : chosen(gpu, size, options, { summedLater: true }).slices;
 }
 
 /**
@@ -94,7 +94,7 @@ export function launchMatmulSlices(t: Omit<MatmulTensors, "bias">, options: Matm
   if (t.c.gpu.variant === "narrow") launchNarrow(t, options);
   else {
     const { M, N, K } = sizes(t, options);
-    runTiled(t, t.c, options, slicedCut(t.c.gpu, [M, N, K], options));
+    runTiled(t, t.c, options, chosen(t.c.gpu, [M, N, K], options, { summedLater: true }));
   }
 }
 
@@ -170,11 +170,10 @@ function launchNarrow(tensors: MatmulTensors, options: MatmulOptions): void {
 function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
   const { c } = tensors;
   const { M, N, K } = sizes(tensors, options);
-  const choice = choiceOf([M, N, K], options);
-  const cut = inSteps(K, options.cut ?? chosen(c.gpu, choice, [M, N, K]));
-  const { slices } = cut;
+  const cut = chosen(c.gpu, [M, N, K], options, { summedLater: false });
+  const { slices, choice } = cut;
   const target = slices > 1 ? empty(c.gpu, [slices, M, N], "f32", "matmul partial sums") : c;
-  runTiled(tensors, target, options, { ...cut, choice });
+  runTiled(tensors, target, options, cut);
   if (slices > 1) launchSumRows({ x: target, y: c }, { accumulate: options.accumulate ?? false, choice });
 }
 
@@ -189,21 +188,20 @@ function inSteps(K: number, { tile, slices }: MatmulCut): SteppedCut {
   return { tile, steps, slices: Math.ceil(K / (steps * tile.TILE_K)) };
 }
 
-function choiceOf(
-  [M, N, K]: readonly number[],
-  { transposeA = false, transposeB = false }: MatmulOptions,
-): string {
-  return `matmul/tiled M=${M} N=${N} K=${K}${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}`;
-}
-
-function chosen(gpu: Gpu, choice: string, [M, N, K]: readonly [number, number, number]): MatmulCut {
-  const { slices, ...tile } = gpu.tuning.choose(choice, matmulCuts(M, N, K), M * N);
-  return { tile, slices };
-}
-
-function slicedCut(gpu: Gpu, size: readonly [number, number, number], options: MatmulOptions) {
-  const choice = choiceOf(size, options);
-  return { ...inSteps(size[2], options.cut ?? chosen(gpu, choice, size)), choice };
+/** The cut that is chosen for a product, and the name of the choice. */
+function chosen(
+  gpu: Gpu,
+  size: readonly [number, number, number],
+  { transposeA = false, transposeB = false, cut }: MatmulOptions,
+  { summedLater }: { readonly summedLater: boolean },
+) {
+  const [M, N, K] = size;
+  const form = `${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}${summedLater ? " summed later" : ""}`;
+  const choice = `matmul/tiled M=${M} N=${N} K=${K}${form}`;
+  const { slices, ...tile } = cut
+    ? { ...cut.tile, slices: cut.slices }
+    : gpu.tuning.choose(choice, matmulCuts(size, { summedLater }), M * N);
+  return { ...inSteps(K, { tile, slices }), choice };
 }
 
 /** @param target c, or its partial sums */

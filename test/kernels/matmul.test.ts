@@ -123,7 +123,7 @@ describe.each(VARIANTS)("matmul, %s", (variant) => {
   });
 });
 
-describe.each(MATMUL_TILES)("matmul, tile of $TILE_M × $TILE_N", (tile) => {
+describe.each(MATMUL_TILES)("matmul, tile of $TILE_M × $TILE_N, $TEAMS teams", (tile) => {
   test.each([
     ["NT", "biased", [150, 140, 100], 3], // packed rows; the last slice is shorter
     ["TN", "accumulated", [150, 140, 37], 2], // rows of A that are no whole vec4
