@@ -49,7 +49,10 @@ export function dispatchSize(
   if (grid.some((side) => !Number.isInteger(side) || side < 1))
     fail(comment.start, `makes a grid of ${grid.join(" × ")}; sides are whole numbers from 1 (use ceil)`);
   if (grid.some((side) => side > mostGroups))
-    fail(comment.start, `a grid of ${grid.join(" × ")} workgroups, each side must be 1 to ${mostGroups}`);
+    fail(
+      comment.start,
+      `a grid of ${grid.join(" × ")} workgroups: each side must be from 1 to ${mostGroups}`,
+    );
   return grid;
 }
 

@@ -109,14 +109,14 @@ export function formOf(text: string): { name: DatasetName; key: DatasetKey; form
   if (!isKey(name.name)) {
     const known = Object.keys(FORMS);
     throw new UsageError(
-      `data set: there is no ${JSON.stringify(name.name)}: ${suggestion(name.name, known)}`,
+      `data set: unknown name ${JSON.stringify(name.name)}: ${suggestion(name.name, known)}`,
     );
   }
   const key = name.name;
   const form: DatasetForm = FORMS[key];
   requireKnownOptions(name, Object.keys(form.options));
   if (name.argument !== null && !form.form.includes(":")) {
-    throw new UsageError(`data set ${text}: ${name.name} is written without a colon`);
+    throw new UsageError(`data set ${text}: write ${name.name} without a colon`);
   }
   return { name, key, form };
 }

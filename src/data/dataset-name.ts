@@ -44,8 +44,8 @@ function lastOption(text: string): RegExpExecArray | null {
 export function requireKnownOptions({ text, name, options }: DatasetName, known: readonly string[]): void {
   for (const key of options.keys()) {
     if (known.includes(key)) continue;
-    if (known.length === 0) throw new UsageError(`data set ${text}: ${name} has no options, found ${key}`);
-    throw new UsageError(`data set ${text}: ${name} has no option ${key}: ${suggestion(key, known)}`);
+    if (known.length === 0) throw new UsageError(`data set ${text}: ${name} takes no options, found ${key}`);
+    throw new UsageError(`data set ${text}: unknown option ${key}: ${suggestion(key, known)}`);
   }
 }
 
@@ -58,9 +58,7 @@ export function choiceOption<T extends string>(
   const value = options.get(key) ?? choices[0];
   const choice = choices.find((candidate) => candidate === value);
   if (choice !== undefined) return choice;
-  throw new UsageError(
-    `data set ${text}: ${key}=${value} is not one of its values: ${suggestion(value, choices)}`,
-  );
+  throw new UsageError(`data set ${text}: ${key}=${value}: unknown value: ${suggestion(value, choices)}`);
 }
 
 /** A whole number of at least `minimum`, or null without the option. @throws UsageError for anything else */

@@ -47,7 +47,7 @@ export function parseIdxHeader(
   }
   if (fileBytes < offset) {
     throw new DataError(
-      `${path}: byte ${fileBytes}: expected a header of ${offset} bytes, the file ends here`,
+      `${path}: byte ${fileBytes}: expected a header of ${offset} bytes, but the file ends here`,
     );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, offset);
@@ -56,7 +56,7 @@ export function parseIdxHeader(
   const expected = offset + shape.reduce((product, size) => product * size, 1);
   if (expected !== fileBytes) {
     throw new DataError(
-      `${path}: byte 4: the header says ${shape.join(" × ")} values, a file of ${expected} bytes; the file has ${fileBytes} ` +
+      `${path}: byte 4: the header announces ${shape.join(" × ")} values, a file of ${expected} bytes, but the file has ${fileBytes} ` +
         `(${fileBytes < expected ? "truncated" : "too long"}: fetch it again)`,
     );
   }

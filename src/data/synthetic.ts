@@ -63,7 +63,7 @@ export function syntheticFacts(options: SyntheticOptions): DatasetOutline {
   const bytes = (train + test + classes) * channels * height * width;
   if (!(bytes <= MOST_BYTES))
     throw new UsageError(
-      `synthetic data: ${train + test} images and the patterns of ${classes} classes, ${channels}x${height}x${width} each, take ${formatBytes(bytes)}: ${formatBytes(MOST_BYTES)} is the most`,
+      `synthetic data: ${train + test} images and the patterns of ${classes} classes, ${channels}x${height}x${width} each, need ${formatBytes(bytes)}; at most ${formatBytes(MOST_BYTES)} are allowed`,
     );
   if (classes > 2 ** 16)
     throw new UsageError(`synthetic data: classes: expected at most 65536, got ${classes}`);

@@ -39,7 +39,7 @@ export async function extractFiles({ archive, folder, wanted }: ExtractOptions):
         entry.resume();
         continue;
       }
-      if (found.has(name)) throw new DataError(`${archive}: has two files named ${name}`);
+      if (found.has(name)) throw new DataError(`${archive}: contains two files named ${name}`);
       requireFile(entry.header, name, size, archive);
       await pipeline(entry, createWriteStream(join(folder, name), { flags: "wx", flush: true }));
       found.add(name);
@@ -59,7 +59,7 @@ function requireInside(path: string, archive: string): string {
   const absolute = parts[0] === "" || /^[a-z]:/i.test(path);
   if (absolute || parts.includes("..")) {
     throw new DataError(
-      `${archive}: entry ${JSON.stringify(path)} would land outside the folder it is unpacked in; nothing was taken from the archive`,
+      `${archive}: entry ${JSON.stringify(path)} would be unpacked outside the target folder; nothing was unpacked`,
     );
   }
   return parts.filter((part) => part !== "").at(-1) ?? "";
@@ -81,7 +81,9 @@ async function isGzip(path: string): Promise<boolean> {
   try {
     const { buffer } = await file.read(new Uint8Array(6), 0, 6, 0);
     if (buffer[0] === 0xfd && buffer[1] === 0x37) {
-      throw new DataError(`${path}: packed by xz, which is not read here: unpack it with \`xz -d\``);
+      throw new DataError(
+        `${path}: compressed with xz, which is not supported; decompress it with \`xz -d\``,
+      );
     }
     return buffer[0] === 0x1f && buffer[1] === 0x8b;
   } catch (cause) {
@@ -95,7 +97,7 @@ function readable(cause: unknown, archive: string): Error {
   if (cause instanceof Error && "syscall" in cause) return fileError(cause, "be unpacked", archive);
   if (cause instanceof DataError) return cause;
   return new DataError(
-    `${archive}: not a whole tar archive (truncated or damaged: fetch it again): ${messageOf(cause)}`,
+    `${archive}: not a complete tar archive (truncated or damaged: fetch it again): ${messageOf(cause)}`,
     {
       cause,
     },

@@ -20,7 +20,7 @@ export function readFully(file: number, target: Uint8Array, path: string): void 
     const count = readSync(file, target, done, Math.min(target.length - done, 2 ** 30), done);
     if (count === 0) {
       throw new DataError(
-        `${path}: byte ${done}: the file ends here, expected ${target.length - done} bytes more`,
+        `${path}: byte ${done}: the file ends here, expected ${target.length - done} more bytes`,
       );
     }
     done += count;

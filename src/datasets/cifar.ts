@@ -84,7 +84,7 @@ export function describeCifar(layout: CifarLayout, options: CifarOptions = {}): 
 export function findCifarFolder(layout: CifarLayout, dataDir = DEFAULT_DATA_DIRECTORY): string {
   const missing = missingCifarFile(layout, dataDir);
   if (missing === null) return folderWithFiles(layout, dataDir);
-  throw new DataError(`${missing}: ${layout.title}'s file is not there: ${remedy(layout, dataDir)}`);
+  throw new DataError(`${missing}: ${layout.title}'s file is missing: ${remedy(layout, dataDir)}`);
 }
 
 /** The path of the first file that is missing, or null. */
@@ -107,8 +107,8 @@ function remedy(layout: CifarLayout, dataDir: string): string {
   const archive = join(dataDir, layout.archive.name);
   if (existsSync(archive)) return `unpack ${archive} with \`${command} --from ${archive}\``;
   const python = join(dataDir, layout.pythonFolder);
-  const note = existsSync(python) ? ` (${python} is the version for Python; the binary one is needed)` : "";
-  return `\`${command}\` fetches it, or takes it from a folder or an archive with --from${note}`;
+  const note = existsSync(python) ? ` (${python}is the Python version; the binary version is needed)` : "";
+  return `\`${command}\` fetches it, or reads it from a folder or an archive with --from${note}`;
 }
 
 function readSplit(

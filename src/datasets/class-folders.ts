@@ -57,9 +57,7 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
   const evaluation = EVALUATION_FOLDERS.find((name) => folders.includes(name));
   if (!folders.includes("train")) {
     if (evaluation !== undefined) {
-      throw new DataError(
-        `${join(root, "train")}: there is no such folder, but there is ${join(root, evaluation)}`,
-      );
+      throw new DataError(`${join(root, "train")}: no such folder, but ${join(root, evaluation)} exists`);
     }
     return divide(root, listSplit(root, null, folders, options), options);
   }
@@ -67,7 +65,7 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
   if (evaluation === undefined) return divide(root, train, options);
   if (testFraction !== null) {
     throw new UsageError(
-      `${root}: has a ${evaluation} folder, so the option test=${testFraction} has no use: leave it out`,
+      `${root}: has a ${evaluation} folder, so the option test=${testFraction} has no effect: omit it`,
     );
   }
   const classes = foldersIn(root, join(root, evaluation));
@@ -76,7 +74,7 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
   const unknown = classes.find((name) => !numberOf.has(name.normalize()));
   if (unknown !== undefined) {
     throw new DataError(
-      `${join(root, evaluation, unknown)}: a class that only ${evaluation} has: expected a folder ${join(root, "train", unknown)} too`,
+      `${join(root, evaluation, unknown)}: this class exists only in ${evaluation}; expected a folder ${join(root, "train", unknown)} too`,
     );
   }
   const test = listSplit(root, evaluation, classes, options);
@@ -105,7 +103,7 @@ function listSplit(
     throw new DataError(`${folder}: expected a folder for each class, found ${describeFiles(folder)}`);
   }
   if (classNames.length > 2 ** 16) {
-    throw new DataError(`${folder}: ${classNames.length} classes are more than the 65536 there can be`);
+    throw new DataError(`${folder}: ${classNames.length} classes, but at most 65536 are supported`);
   }
   requireDistinct(folder, classNames);
   const names: string[] = [];
@@ -129,7 +127,7 @@ function listSplit(
   if (leftOut.length > 0) {
     const shown = leftOut.slice(0, SHOWN).map((path) => relative(root, path));
     onWarning?.(
-      `${folder}: ${leftOut.length} images are passed over, which are neither JPEG nor PNG by their names, or do not lie directly in the folder of a class: ${shown.join(", ")}${leftOut.length > SHOWN ? ", …" : ""}`,
+      `${folder}: ${leftOut.length} images are skipped, because their names are not those of JPEG or PNG files or they are not directly in a class folder: ${shown.join(", ")}${leftOut.length > SHOWN ? ", …" : ""}`,
     );
   }
   return { classNames, files: { root, names, labels: Uint16Array.from(labels) } };
@@ -143,7 +141,7 @@ function divide(
 ): ClassFolders {
   if (testFraction === null) {
     throw new UsageError(
-      `${root}: has no test or val folder: say which part of the images is for testing, e.g. folder:${root},test=0.2`,
+      `${root}: no test or val folder; set the fraction of images for testing, e.g. folder:${root},test=0.2`,
     );
   }
   const isTest = new Uint8Array(files.names.length);
@@ -153,7 +151,7 @@ function divide(
     while (files.labels[start + count] === label) count++;
     if (count < 2) {
       throw new DataError(
-        `${join(root, files.names[start])}: the only image of its class, so it cannot be both for training and for testing`,
+        `${join(root, files.names[start])}: the only image of its class; it cannot be used for both training and testing`,
       );
     }
     const taken = Math.min(Math.max(Math.round(count * testFraction), 1), count - 1);
@@ -189,7 +187,7 @@ function requireDistinct(folder: string, classNames: readonly string[]): void {
     const same = seen.get(name.normalize());
     if (same !== undefined)
       throw new DataError(
-        `${folder}: two classes are called ${name}: the names differ only in how accents are spelt (Unicode NFC and NFD): put their images into one folder`,
+        `${folder}: two classes are called ${name}: the names differ only in the encoding of accents (Unicode NFC and NFD); put their images in one folder`,
       );
     seen.set(name.normalize(), name);
   }

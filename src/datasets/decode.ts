@@ -115,7 +115,7 @@ async function loadSharp(): Promise<typeof SharpFactory> {
     return (await import("sharp")).default;
   } catch (cause) {
     throw new DataError(
-      `decoding images needs the npm package sharp, which is optional and not installed or not fit for this system: npm install sharp (${messageOf(cause)})`,
+      `decoding images needs the optional npm package sharp, which is not installed or does not work on this system: npm install sharp (${messageOf(cause)})`,
       { cause },
     );
   }

@@ -81,8 +81,8 @@ export async function requireSha256(
   if (found === expected.toLowerCase()) return;
   await onWrong?.();
   throw new DataError(
-    `${shownAs}: expected SHA-256 ${expected}, found ${found}: it is damaged or another file` +
-      `${onWrong ? " and was deleted, so that the next try starts anew" : ""} (--sha256 none takes it all the same)`,
+    `${shownAs}: expected SHA-256 ${expected}, found ${found}: the file is damaged or not the expected one` +
+      `${onWrong ? " and was deleted, so the next try starts over" : ""} (--sha256 none accepts it anyway)`,
   );
 }
 
@@ -154,10 +154,10 @@ async function transfer(part: PartialFile, options: DownloadOptions): Promise<vo
       stalled.reset();
       onProgress?.({ bytes: start + bytes, total });
     });
-    if (total !== null && start + end < total) throw new Interruption("the connection closed early");
+    if (total !== null && start + end < total) throw new Interruption("the connection closed too early");
     if (total !== null && start + end > total) {
       await part.remove();
-      throw new Interruption("more bytes came than the server had announced");
+      throw new Interruption("the server sent more bytes than it announced");
     }
   } catch (cause) {
     if (cause instanceof GhostbatchError || cause instanceof Interruption) throw cause;
@@ -184,14 +184,14 @@ async function placeOf(
   await response.body?.cancel();
   // Nothing lies beyond what is there: it is whole, or longer than the file and of no use.
   if (response.status === 416 && Number(range?.[2]) === offset) return { start: offset, total: offset };
-  const what = `the server answers ${response.status} ${response.statusText}`.trimEnd();
+  const what = `the server answered ${response.status} ${response.statusText}`.trimEnd();
   if (response.status === 416 || response.status === 206) {
     await part.remove();
-    throw new Interruption(`${what} for another range than was asked for`);
+    throw new Interruption(`${what} for a different range than requested`);
   }
   const mayPass = response.status >= 500 || response.status === 429 || response.status === 408;
   if (mayPass) throw new Interruption(what);
-  throw new DataError(`${url}: ${what}: give another address, a folder or an archive with --from`);
+  throw new DataError(`${url}: ${what}: name another address, a folder or an archive with --from`);
 }
 
 /** A strong name of the file's version, fit for If-Range. */
@@ -221,8 +221,8 @@ async function append(path: string, { body }: Response, onBytes: (bytes: number)
 function brokenOff({ url }: DownloadOptions, part: string, arrived: number, cause: Interruption): DataError {
   const kept =
     arrived > 0
-      ? `${formatBytes(arrived)} have arrived and are kept in ${part}: the same command goes on from there`
-      : "nothing has arrived: where there is no network, give a folder or an archive with --from";
+      ? `${formatBytes(arrived)} have arrived and are kept in ${part}; the same command continues from there`
+      : "nothing has arrived; without a network, name a folder or an archive with --from";
   return new DataError(`${url}: ${cause.message}; ${kept}`, { cause });
 }
 
@@ -259,7 +259,7 @@ class Stall {
 
   #start(): NodeJS.Timeout {
     return setTimeout(() => {
-      this.reason = `nothing came for ${this.#seconds} s`;
+      this.reason = `no data for ${this.#seconds} s`;
       this.#controller.abort();
     }, 1000 * this.#seconds);
   }

@@ -66,7 +66,7 @@ export async function fetchCifar(layout: CifarLayout, options: FetchOptions = {}
 /** What is wrong with the files in the data folder, naming the first of them; null when nothing is. */
 function faultIn(layout: CifarLayout, dataDir: string): string | null {
   const missing = missingCifarFile(layout, dataDir);
-  if (missing !== null) return `${missing}: ${layout.title}'s file is not there`;
+  if (missing !== null) return `${missing}: ${layout.title}'s file is missing`;
   try {
     loadCifar(layout, { dataDir });
     return null;
@@ -95,7 +95,7 @@ async function takeLocal(
   const folder = findCifarFolder(layout, from);
   if (options.sha256 !== undefined && options.sha256 !== "none") {
     throw new UsageError(
-      `--sha256 is of an archive; ${folder} has the files themselves: leave it out, or say none`,
+      `--sha256 is the checksum of an archive, but ${folder} contains the files themselves: omit it, or set it to none`,
     );
   }
   await checkFiles(layout, folder, folder, options);

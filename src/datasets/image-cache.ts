@@ -49,7 +49,7 @@ export function cacheKey(
   for (const name of names) {
     const path = join(root, name);
     const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) throw new DataError(`${path}: is gone, or a link to nothing`);
+    if (stat === undefined) throw new DataError(`${path}: no longer there, or a broken link`);
     listing.update(`${JSON.stringify(name)} ${stat.size} ${stat.mtimeMs}\n`);
   }
   return {

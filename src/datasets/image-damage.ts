@@ -14,8 +14,8 @@ const KINDS: readonly (readonly [number, readonly string[], string])[] = [
   [0, ["\xff\x0a", "\0\0\0\x0cJXL "], "a JPEG XL image"],
   [0, ["\0\0\0\x0cjP  ", "\xff\x4f\xff\x51"], "a JPEG 2000 image"],
   [0, ["version https://git-lfs"], "a pointer of git-lfs (`git lfs pull` fetches the file)"],
-  [0, ["<!", "<html", "<HTML", "<?xml", "<svg"], "a page of HTML or XML"],
-  [0, ["\x1f\x8b"], "a file packed by gzip"],
+  [0, ["<!", "<html", "<HTML", "<?xml", "<svg"], "an HTML or XML page"],
+  [0, ["\x1f\x8b"], "a gzip file"],
 ];
 
 /** Null where nothing is seen to be wrong, or the file cannot be read. */
@@ -40,11 +40,11 @@ export function imageDamage(path: string): string | null {
 
 function damageOf(start: string, end: string): string | null {
   const [, , kind] = KINDS.find(([at, heads]) => heads.some((head) => start.startsWith(head, at))) ?? [];
-  if (kind !== undefined) return `it is ${kind}; JPEG and PNG are read`;
+  if (kind !== undefined) return `it is ${kind}; only JPEG and PNG are supported`;
   // A PNG ends with the chunk IEND, a JPEG with the marker FF D9; something else may follow.
   if (start.startsWith("\x89PNG"))
-    return end.includes("IEND") ? null : "the PNG is cut short: its end is missing";
+    return end.includes("IEND") ? null : "the PNG is incomplete: its end is missing";
   if (start.startsWith("\xff\xd8"))
-    return end.includes("\xff\xd9") ? null : "the JPEG is cut short: its end is missing";
-  return "it begins neither as a JPEG nor as a PNG";
+    return end.includes("\xff\xd9") ? null : "the JPEG is incomplete: its end is missing";
+  return "it does not start like a JPEG or a PNG";
 }

@@ -99,7 +99,7 @@ async function decodedImages(
     await writeCache(key, decoded);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    onWarning?.(`the decoded images are not kept, the next start decodes them again: ${messageOf(error)}`);
+    onWarning?.(`cannot cache the decoded images; the next start decodes them again: ${messageOf(error)}`);
   }
   return decoded;
 }
@@ -133,15 +133,15 @@ function requireFit(root: string, count: number, { height, width }: Pick<Pixels,
   const bytes = count * 3 * height * width;
   if (bytes <= MAXIMUM_BYTES) return;
   throw new DataError(
-    `${root}: ${count} images of ${height} × ${width} take ${formatBytes(bytes)}, more than the ${formatBytes(MAXIMUM_BYTES)} ` +
-      `that are kept in memory: choose a smaller size=, or stream them with --dataset imagenet --data-dir ${root}`,
+    `${root}: ${count} images of ${height} × ${width} need ${formatBytes(bytes)}, more than the ${formatBytes(MAXIMUM_BYTES)} ` +
+      `that can be kept in memory: choose a smaller size=, or stream them with --dataset imagenet --data-dir ${root}`,
   );
 }
 
 function otherSize(paths: readonly string[], index: number, found: Pixels, first: Pixels): DataError {
   const text = ({ height, width }: Pixels) => `${height} × ${width}`;
   return new DataError(
-    `${paths[index]}: has ${text(found)} pixels (height × width), and ${paths[0]} has ${text(first)}: ` +
-      `say the size that all are brought to, e.g. folder:PATH,size=${Math.min(first.height, first.width)}`,
+    `${paths[index]}: has ${text(found)} pixels (height × width), but ${paths[0]} has ${text(first)}: ` +
+      `set the size to scale all images to, e.g. folder:PATH,size=${Math.min(first.height, first.width)}`,
   );
 }

@@ -21,7 +21,9 @@ export function openImagenet(
   onWarning?: MessageSink,
 ): StreamedDataset {
   if (dataDir === undefined) {
-    throw new UsageError("imagenet: name the folder that has train/CLASS/ and val/CLASS/ with --data-dir");
+    throw new UsageError(
+      "imagenet: name the folder that contains train/CLASS/ and val/CLASS/ with --data-dir",
+    );
   }
   const { classNames, train, test } = listClassFolders(dataDir, { onWarning });
   const cores = availableParallelism();

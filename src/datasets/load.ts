@@ -70,7 +70,7 @@ export async function loadDataset(text: string, options: LoadOptions = {}): Prom
   const { name, key } = formOf(text);
   const loader = LOADERS[key];
   if ("load" in loader) return loader.load(name, options);
-  throw new UsageError(`data set ${text}: is streamed, and cannot be kept in memory`);
+  throw new UsageError(`data set ${text}: it is streamed and cannot be kept in memory`);
 }
 
 /** Opens a data set that is streamed. @throws as `loadDataset` */
@@ -78,12 +78,12 @@ export function openDataset(text: string, options: LoadOptions = {}): StreamedDa
   const { name, key } = formOf(text);
   const loader = LOADERS[key];
   if ("open" in loader) return loader.open(name, options);
-  throw new UsageError(`data set ${text}: is kept in memory, not streamed`);
+  throw new UsageError(`data set ${text}: it is kept in memory, not streamed`);
 }
 
 function requireArgument({ text, argument }: DatasetName, form: string): string {
   if (argument) return argument;
-  throw new UsageError(`data set ${text}: is written ${form}`);
+  throw new UsageError(`data set ${text}: write it as ${form}`);
 }
 
 function placeOf(path: string, { baseDirectory = "." }: LoadOptions): string {

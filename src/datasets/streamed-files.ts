@@ -18,7 +18,7 @@ import {
 export function streamedSplit(files: ImageFiles, geometry: StreamGeometry): StreamedSplit {
   const { resize, crop } = geometry;
   if (crop > resize) {
-    throw new UsageError(`a crop of ${crop} pixels does not fit into images whose shorter side is ${resize}`);
+    throw new UsageError(`a crop of ${crop} pixels does not fit in images whose shorter side is ${resize}`);
   }
   return {
     count: files.names.length,

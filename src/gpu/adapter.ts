@@ -65,7 +65,7 @@ export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "ghostbatch" });
   } catch (cause) {
     throw new DeviceError(
-      `${adapterFacts(adapter.info).name}: the device was refused: ${(cause as Error).message}`,
+      `${adapterFacts(adapter.info).name}: the adapter refused to create a device: ${(cause as Error).message}`,
       { cause },
     );
   }

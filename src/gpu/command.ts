@@ -15,7 +15,7 @@ export function requireGrid({ kernel, launch }: Command, limits: GPUSupportedLim
   const grid = launch.workgroups.map((side) => side ?? 1);
   if (grid.every((side) => Number.isInteger(side) && side >= 1 && side <= most)) return;
   throw new DeviceError(
-    `${kernel.file}: a grid of ${grid.join(" × ")} workgroups, each side must be 1 to ${most}`,
+    `${kernel.file}: a grid of ${grid.join(" × ")} workgroups: each side must be from 1 to ${most}`,
   );
 }
 

@@ -141,7 +141,7 @@ export class Gpu {
       const buffer = view.storage.buffer;
       if (!buffer)
         throw new DeviceError(
-          `${kernel.file}: ${name} (${view.storage.label}) belongs to a recording and has no memory here`,
+          `${kernel.file}: ${name} (${view.storage.label}) belongs to a recording and has no memory outside it`,
         );
       return {
         binding,
@@ -284,7 +284,7 @@ export class Gpu {
   #refuseWhileRecording(what: string, { storage }: BufferView): void {
     if (!this.recorder) return;
     const error = new DeviceError(
-      `${what} ${storage.label}: not possible inside record(), which keeps dispatches only; do it before recording or between replays`,
+      `${what} ${storage.label}: not possible inside record(), which records only dispatches; do it before recording or between replays`,
     );
     this.recorder.refuse(error);
     throw error;
@@ -296,5 +296,5 @@ export class Gpu {
 }
 
 function closedError({ name }: AdapterFacts): DeviceError {
-  return new DeviceError(`the device of ${name} was closed: open another one`);
+  return new DeviceError(`the device of ${name} is closed; open a new one`);
 }

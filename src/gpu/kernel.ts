@@ -99,12 +99,12 @@ export function checkKernel(kernel: AnyKernel, shader: ShaderFile): void {
   }
   const overrides = new Map(shader.overrides.map((override) => [override.name, override]));
   for (const name of kernel.overrides) {
-    if (!overrides.has(name)) throw new ShaderError(`${kernel.file}: has no override ${name}`);
+    if (!overrides.has(name)) throw new ShaderError(`${kernel.file}: override ${name} does not exist`);
   }
   for (const { name, hasDefault } of shader.overrides) {
     if (!hasDefault && !kernel.overrides.includes(name)) {
       throw new ShaderError(
-        `${kernel.file}: override ${name} has no default and the kernel does not name it`,
+        `${kernel.file}: override ${name} has no default, and the kernel does not set it`,
       );
     }
   }

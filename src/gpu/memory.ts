@@ -154,7 +154,7 @@ export class DeviceMemory {
     const limit = this.#device.limits.maxStorageBufferBindingSize;
     if (bytes > limit) {
       throw new CapacityError(
-        `${label}: needs ${formatBytes(bytes)}, but ${this.#adapterName} binds at most ${formatBytes(limit)} (take smaller slabs or ghosts, or an adapter with larger limits)`,
+        `${label}: needs ${formatBytes(bytes)}, but ${this.#adapterName} binds at most ${formatBytes(limit)} (use smaller slabs or ghosts, or an adapter with larger limits)`,
       );
     }
   }
@@ -164,7 +164,7 @@ export class DeviceMemory {
     const { maxBufferSize } = this.#device.limits;
     if (bytes > maxBufferSize) {
       throw new CapacityError(
-        `${label}: needs ${formatBytes(bytes)}, a buffer of ${this.#adapterName} holds ${formatBytes(maxBufferSize)}`,
+        `${label}: needs ${formatBytes(bytes)}, but a buffer of ${this.#adapterName} holds at most ${formatBytes(maxBufferSize)}`,
       );
     }
     const total = this.allocatedBytes;
@@ -172,12 +172,12 @@ export class DeviceMemory {
       "out-of-memory",
       () => this.#device.createBuffer({ size: bytes, usage: USAGE[usage], label }),
       () =>
-        `${label}: out of GPU memory: ${formatBytes(bytes)} do not fit beside the ${formatBytes(total)} in use; allow a step less (--memory, in MiB), take a smaller ghost or model, or end what else uses ${this.#adapterName}`,
+        `${label}: out of GPU memory: ${formatBytes(bytes)} do not fit beside the ${formatBytes(total)} in use; allow less memory per step (--memory, in MiB), use a smaller ghost or model, or stop other programs that use ${this.#adapterName}`,
     );
     this.createdBuffers++;
     this.allocatedBytes += bytes;
     if (env.debugAllocations())
-      console.error(`allocate ${label} ${formatBytes(bytes)}, ${formatBytes(this.allocatedBytes)} in all`);
+      console.error(`allocate ${label} ${formatBytes(bytes)}, ${formatBytes(this.allocatedBytes)} in total`);
     return buffer;
   }
 }

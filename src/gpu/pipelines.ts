@@ -160,8 +160,8 @@ export class Pipelines {
     const limit = this.#device.limits.maxStorageBuffersPerShaderStage;
     if (needed > limit) {
       throw new ShaderError(
-        `${path}: binds ${needed} storage buffers, this adapter has at most ${limit} in a shader ` +
-          "(maxStorageBuffersPerShaderStage): take another adapter",
+        `${path}: binds ${needed} storage buffers, but this adapter allows at most ${limit} in a shader ` +
+          "(maxStorageBuffersPerShaderStage): use another adapter",
       );
     }
   }

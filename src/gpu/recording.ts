@@ -173,7 +173,7 @@ export async function record(gpu: Gpu, arena: Arena, label: string, body: Body):
 }
 
 function capture(gpu: Gpu, body: Body): Recorded {
-  if (gpu.recorder) throw new DeviceError("a recording is already open: recordings do not nest");
+  if (gpu.recorder) throw new DeviceError("a recording is already open: recordings cannot be nested");
   gpu.flush(); // what was dispatched before belongs to no step
   const commands: Command[] = [];
   const storages = new Set<Storage>();
@@ -198,7 +198,7 @@ function capture(gpu: Gpu, body: Body): Recorded {
     const returned: unknown = body();
     if (returned instanceof Promise) {
       returned.catch(() => {}); // what is refused in it is thrown below
-      refused.push(new DeviceError("record: its body returns a promise; a step is recorded synchronously"));
+      refused.push(new DeviceError("record: the body returned a promise; record a step synchronously"));
     }
     results = new Set(([returned ?? []].flat() as BufferView[]).map((view) => view.storage));
     gpu.flush();

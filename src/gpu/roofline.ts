@@ -114,7 +114,7 @@ async function best(gpu: Gpu, command: Command): Promise<number> {
   const times = await timeDispatches(gpu, new Array(REPEATS).fill(prepared));
   const least = Math.min(...times.filter((ms) => ms > 0));
   if (!Number.isFinite(least)) {
-    throw new DeviceError(`${command.kernel.file}: ${gpu.adapter.name} measures no time for it`);
+    throw new DeviceError(`${command.kernel.file}: ${gpu.adapter.name} measured no time for it`);
   }
   return least;
 }

@@ -133,8 +133,8 @@ function bindingsOf(source: WgslSource, variables: readonly DeclaredVariable[]):
       throw new ShaderInterfaceError(`${source.place(start)}: ${what}`);
     };
     if (space !== "storage" && space !== "uniform")
-      refuse(`${name} is a ${type}: ghostbatch binds storage buffers and the uniform params, nothing else`);
-    if (group !== 0) refuse(`${name} is in group ${group}: ghostbatch binds group 0 alone`);
+      refuse(`${name} is a ${type}: ghostbatch binds only storage buffers and the uniform params`);
+    if (group !== 0) refuse(`${name} is in group ${group}: ghostbatch binds only group 0`);
     const other = bindings.get(binding);
     if (other) refuse(`${name} and ${other.name} both have binding ${binding}`);
     const kind = space === "uniform" ? "uniform" : access === "read_write" ? "read_write" : "read";

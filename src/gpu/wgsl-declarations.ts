@@ -259,7 +259,7 @@ class ConstantValues {
     const { source, tokens } = this.#file;
     return source.fail(
       tokens[index]?.start ?? source.code.length,
-      `@${attribute}: ${message}; write the number itself`,
+      `@${attribute}: ${message}; write the number directly`,
     );
   }
 }

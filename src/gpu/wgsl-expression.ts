@@ -64,7 +64,7 @@ export function evaluateList(
     if (take("-")) return -operand();
     if (take("(")) return inside(sum);
     const token = at < to ? tokens[at]! : rules.fail(at, "ends too early");
-    if (token.kind === "symbol") rules.fail(at, `does not understand ${JSON.stringify(token.text)}`);
+    if (token.kind === "symbol") rules.fail(at, `unexpected ${JSON.stringify(token.text)}`);
     if (token.kind === "number") {
       at++;
       return numberOf(token.text);
@@ -93,7 +93,7 @@ export function evaluateList(
     return values;
   };
   const values = list();
-  if (at < to) rules.fail(at, `does not understand ${JSON.stringify(text())}`);
+  if (at < to) rules.fail(at, `unexpected ${JSON.stringify(text())}`);
   return values;
 }
 

@@ -39,11 +39,11 @@ export function conv2dGeometry(
   const [N, C, H, W] = dims("conv2d: x", x, 4);
   const [K, weightC, R, S] = dims("conv2d: weight", weight, 4);
   if (weightC !== C) {
-    throw new ShapeError(`conv2d: x has ${C} channels, but weight [${weight.join(", ")}] takes ${weightC}`);
+    throw new ShapeError(`conv2d: x has ${C} channels, but weight [${weight.join(", ")}] expects ${weightC}`);
   }
   if (!Number.isInteger(stride) || stride < 1 || !Number.isInteger(padding) || padding < 0) {
     throw new ShapeError(
-      `conv2d: stride ${stride} must be a whole number from 1 and padding ${padding} one from 0`,
+      `conv2d: stride ${stride} must be a whole number of at least 1, and padding ${padding} one of at least 0`,
     );
   }
   if (R > H + 2 * padding || S > W + 2 * padding) {

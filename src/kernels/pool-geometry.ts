@@ -23,7 +23,7 @@ export function pooledLength(length: number, { kernel, stride, padding = 0 }: Po
   }
   if (2 * padding > kernel) {
     throw new ShapeError(
-      `pooling: padding ${padding} is more than half a window of ${kernel}: windows would be empty`,
+      `pooling: padding ${padding} is more than half a window of ${kernel}: some windows would be empty`,
     );
   }
   return Math.floor((length + 2 * padding - kernel) / stride) + 1;

@@ -62,7 +62,7 @@ export class AlexNet extends Module {
   /** [N, channels, 224, 224] images to [N, classes] logits. */
   forward(x: Tensor, mode: Mode): Tensor {
     if (x.shape[2] !== 224 || x.shape[3] !== 224) {
-      throw new UsageError(`alexnet takes images of 224×224 pixels, these have ${x.shape[2]}×${x.shape[3]}`);
+      throw new UsageError(`alexnet needs images of 224×224 pixels, these have ${x.shape[2]}×${x.shape[3]}`);
     }
     return this.classifier.forward(flatten(this.features.forward(x, mode)), mode);
   }

@@ -12,7 +12,7 @@ export function createModel(name: string, image: ImageFacts, options: ModelOptio
   for (const option of Object.keys(given) as (keyof ModelOptions)[]) {
     if (!entry.options.includes(option)) {
       throw new UsageError(
-        `model ${name}: has no option ${option}; it has ${entry.options.join(", ") || "none"}`,
+        `model ${name}: unknown option ${option}; its options are ${entry.options.join(", ") || "none"}`,
       );
     }
   }

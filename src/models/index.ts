@@ -104,6 +104,8 @@ export function modelEntry(name: string): ModelEntry {
           ? MODELS[name]
           : undefined;
   if (!entry)
-    throw new UsageError(`model: there is no ${JSON.stringify(name)}; there are ${MODEL_NAMES.join(", ")}`);
+    throw new UsageError(
+      `model: unknown name ${JSON.stringify(name)}; expected one of ${MODEL_NAMES.join(", ")}`,
+    );
   return entry;
 }

@@ -64,7 +64,7 @@ export class Vgg extends Module {
   /** [N, channels, 32, 32] images to [N, classes] logits. */
   forward(x: Tensor, mode: Mode): Tensor {
     if (x.shape[2] !== 32 || x.shape[3] !== 32) {
-      throw new UsageError(`vgg takes images of 32×32 pixels, these have ${x.shape[2]}×${x.shape[3]}`);
+      throw new UsageError(`vgg needs images of 32×32 pixels, these have ${x.shape[2]}×${x.shape[3]}`);
     }
     return this.classifier.forward(flatten(this.features.forward(x, mode)), mode);
   }

@@ -86,7 +86,7 @@ function requireRoom(gpu: Gpu, size: number, parameters: number): void {
   if (needed <= available) return;
   gpu.memory.refuse(
     new CapacityError(
-      `model: its ${formatCount(parameters)} parameters need ${formatBytes(needed)} in one buffer, ${adapter.name} has ` +
+      `model: its ${formatCount(parameters)} parameters need ${formatBytes(needed)} in one buffer, but ${adapter.name} allows ` +
         `${formatBytes(available)}: a model of up to ${formatCount(available / ELEMENT_BYTES.f32)} parameters fits`,
     ),
   );
@@ -119,7 +119,7 @@ export function updateRunningStatistics(
   if (rule === "paper-literal" && others.length > 0) {
     throw new UsageError(
       `running statistics by ${rule}: expected one eps for all batch norms, got ${[eps, ...others].join(", ")}: ` +
-        "give every GhostBatchNorm the same, or take another rule",
+        "use the same eps in every GhostBatchNorm, or another rule",
     );
   }
   const pixels = new Uint32Array(normState.channels);

@@ -69,11 +69,11 @@ export async function loadStateDict(
     const tensor = tensors.get(name);
     if (!tensor)
       throw new DataError(
-        `${source}: has no ${name} [${shape.join(", ")}], which the model needs; it has ${someOf(unused)}`,
+        `${source}: ${name} [${shape.join(", ")}] is missing, which the model needs; found ${someOf(unused)}`,
       );
     if (tensor.shape.join() !== shape.join() || tensor.data.length !== sizeOf(shape)) {
       throw new DataError(
-        `${source}: ${name} is [${tensor.shape.join(", ")}], the model's is [${shape.join(", ")}]`,
+        `${source}: ${name} is [${tensor.shape.join(", ")}], but the model's is [${shape.join(", ")}]`,
       );
     }
     unused.delete(name);
@@ -92,7 +92,7 @@ export async function loadStateDict(
     gpu.write(normState.runningVariance, variance);
   }
   if (unused.size > 0)
-    throw new DataError(`${source}: holds ${[...unused].join(", ")}, which the model does not have`);
+    throw new DataError(`${source}: contains ${[...unused].join(", ")}, which the model does not have`);
   markStart(state);
 }
 

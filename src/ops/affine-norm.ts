@@ -34,8 +34,8 @@ export function affineNorm(
   // Past the end of a buffer WebGPU reads something harmless: there would be no error, only wrong numbers.
   if (firstChannel + gamma.size > runningMean.size) {
     throw new ShapeError(
-      `affineNorm: runningMean ${shapeText(runningMean.shape)} holds ${runningMean.size} channels, the layer has ` +
-        `${gamma.size} from ${firstChannel} on: give running statistics of at least ${firstChannel + gamma.size} channels`,
+      `affineNorm: runningMean ${shapeText(runningMean.shape)} has ${runningMean.size} channels, but the layer has ` +
+        `${gamma.size} from ${firstChannel} on: pass running statistics of at least ${firstChannel + gamma.size} channels`,
     );
   }
   const y = empty(x.gpu, x.shape, "f32", "affine norm");

@@ -56,11 +56,11 @@ export function ghostBatchNorm(
   if (residual) expectShape("ghostBatchNorm: residual", residual.shape, x.shape);
   expectRoom(statistics, ghosts, { first: firstChannel, count: C });
   if (ghosts.total !== N)
-    throw new ShapeError(`ghostBatchNorm: the ghosts hold ${ghosts.total} samples, x has ${N}`);
+    throw new ShapeError(`ghostBatchNorm: the ghosts have ${ghosts.total} samples, but x has ${N}`);
   const last = N - (ghosts.ghosts - 1) * ghosts.ghostSize;
   if (last < 1 || (Math.min(ghosts.ghosts > 1 ? ghosts.ghostSize : last, last) * x.size) / (N * C) < 2) {
     throw new ShapeError(
-      `ghostBatchNorm: ${ghosts.ghosts} ghosts of ${ghosts.ghostSize} leave one of ${last} samples, too few for a variance`,
+      `ghostBatchNorm: ${ghosts.ghosts} ghosts of ${ghosts.ghostSize} leave a ghost of ${last} samples, too few for a variance`,
     );
   }
 
@@ -124,14 +124,14 @@ function expectRoom(
   const last = firstGhost + ghosts;
   if (last > rows) {
     throw new ShapeError(
-      `ghostBatchNorm: statistics ${shapeText(statistics.shape)} hold ${rows} ghosts, the batch's ghosts ${firstGhost} to ` +
+      `ghostBatchNorm: statistics ${shapeText(statistics.shape)} have room for ${rows} ghosts, but the batch's ghosts ${firstGhost} to ` +
         `${last - 1} need ${last}: materialize the model with maximumGhosts of at least ${last}`,
     );
   }
   if (channels.first + channels.count > columns) {
     throw new ShapeError(
-      `ghostBatchNorm: statistics ${shapeText(statistics.shape)} hold ${columns} channels, the layer has ${channels.count} ` +
-        `from ${channels.first} on: give statistics of at least ${channels.first + channels.count} channels`,
+      `ghostBatchNorm: statistics ${shapeText(statistics.shape)} have ${columns} channels, but the layer has ${channels.count} ` +
+        `from ${channels.first} on: pass statistics of at least ${channels.first + channels.count} channels`,
     );
   }
 }

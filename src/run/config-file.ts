@@ -51,7 +51,7 @@ export function readYaml<T>(path: string, read: (data: unknown) => T): T {
   if (problem) {
     const what =
       problem.code === "MULTIPLE_DOCS"
-        ? "expected one document, found another after ---: put it into a file of its own"
+        ? "expected one document, found another after ---: put it in a separate file"
         : messageOf(problem);
     throw new UsageError(`${path}:${lines.linePos(problem.pos[0]).line}: ${what}`);
   }

@@ -110,11 +110,11 @@ export async function divergenceError(
   const { origin, ofData } =
     problem === null
       ? await originOf(sequence, checkpoint, fields)
-      : { origin: "where it began was not looked for", ofData: false };
+      : { origin: "its origin was not searched for", ofData: false };
   const none = problem ?? "there was no checkpoint yet";
   const kept = checkpoint ? `the last good checkpoint is ${checkpoint.path}` : none;
   const advice = ofData
-    ? "the images are not finite once they are normalized (look at their values, means and deviations)"
+    ? "the images are not finite after normalization (check their values, means and standard deviations)"
     : "the run has diverged (try a smaller learning rate, or a clip norm)";
   return new DivergenceError(`${what}; ${origin}; ${advice}; ${kept}`);
 }
@@ -140,18 +140,18 @@ async function originOf(
     control,
   }: { divergence: Divergence; report: MessageSink; control: RunControl },
 ): Promise<Origin> {
-  if (!isInSteps) return notOfData("every parameter is finite, and what is computed from them overflows");
+  if (!isInSteps) return notOfData("every parameter is finite, but a computation with them overflows");
   const givenUp = () => control.stop !== null;
   const from = checkpoint?.content.position.step ?? 0;
   if (!givenUp())
     report(
-      `${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find where it began`,
+      `${what}: replaying from ${checkpoint ? `the checkpoint of step ${from}` : "the start"} to find its origin`,
     );
   const restore = () =>
     checkpoint ? sequence.keeper.restore(checkpoint.tensors, checkpoint.path) : sequence.keeper.restart();
   const source = await findNonFinite(sequence, { restore, from, to: readUntil, badStep, givenUp });
   if (source) return { origin: whereFrom(source), ofData: source.kernel.startsWith(DATA_KERNELS) };
-  if (givenUp()) return notOfData(`where it began was not looked for: ${control.stop!.by}`);
+  if (givenUp()) return notOfData(`its origin was not searched for: ${control.stop!.by}`);
   return notOfData("replaying the steps did not reproduce it, which suggests a device fault");
 }
 

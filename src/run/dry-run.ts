@@ -192,7 +192,7 @@ export function describePlan(plan: TrainingPlan): string {
     `parameters   ${formatCount(plan.parameters)}`,
     `memory       ${formatBytes(memoryOf(plan))}: ${formatBytes(plan.stepBytes)} tensors of a step or an evaluation, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.copyBytes)} copies for checkpoints, ${formatBytes(plan.dataBytes)} images`,
     `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches per step`,
-    `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} an image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in all`,
+    `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} per image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in total`,
     `statistics   ${formatNumber(100 * plan.retainedStatistics)} % of the initial running statistics is left after the last step`,
     ...plan.refused.map((reason) => `does not fit ${reason}`),
     ...plan.learningRates,

@@ -105,7 +105,7 @@ function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: st
   const { model, batchSize, ghostSize } = spec;
   const ghosts = typeof ghostSize === "number" ? ` --ghost-size ${ghostSize}` : "";
   report(
-    `note: ${open} shapes of kernels run with untuned tiles: \`ghostbatch tune --model ${model} --batch-size ${batchSize}${ghosts}\` measures them`,
+    `note: ${open} kernel shapes run with untuned tiles: \`ghostbatch tune --model ${model} --batch-size ${batchSize}${ghosts}\` measures them`,
   );
 }
 
@@ -295,7 +295,7 @@ async function unlessRefused(done: Promise<unknown>, report: MessageSink): Promi
 function stopped({ sequence, control, folder }: Execution, step: number): StoppedError {
   const { by, exitCode } = control.stop!;
   return new StoppedError(
-    `stopped by ${by} after step ${step} of ${sequence.totalSteps}; go on with: ${control.resumeCommand(folder.path)}`,
+    `stopped by ${by} after step ${step} of ${sequence.totalSteps}; continue with: ${control.resumeCommand(folder.path)}`,
     exitCode,
   );
 }

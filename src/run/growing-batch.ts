@@ -41,7 +41,7 @@ function requireAlone({ learningRateRule, regime, constantRate }: RunSpec): void
     "--constant-rate": constantRate,
   });
   for (const [option, given] of others) {
-    if (given) throw new UsageError(`--batch-growth: replaces the cuts of the rate; leave out ${option}`);
+    if (given) throw new UsageError(`--batch-growth: it replaces the rate cuts; omit ${option}`);
   }
 }
 

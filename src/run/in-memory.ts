@@ -6,6 +6,6 @@ import { UsageError } from "../support/errors.ts";
 export function inMemory(dataset: ImageDataset | StreamedDataset, what: string): ImageDataset {
   if ("images" in dataset.train) return dataset as ImageDataset;
   throw new UsageError(
-    `${what} needs all images in memory, and ${dataset.name} is streamed: take a part of them, by folder:PATH,size=224`,
+    `${what} needs all images in memory, and ${dataset.name} is streamed: use a part of it, as folder:PATH,size=224`,
   );
 }

@@ -50,7 +50,7 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
   const ghostSize = ghostSizeOf(spec);
   if (ghostSize > batchSize) {
     throw new UsageError(
-      `--ghost-size ${ghostSize}: a ghost batch is part of a batch, and --batch-size is ${batchSize}`,
+      `--ghost-size ${ghostSize}: a ghost batch cannot be larger than the batch; --batch-size is ${batchSize}`,
     );
   }
   const samples = facts.count;
@@ -86,7 +86,7 @@ const MOST_GHOSTS = 65_535;
 function requireGhosts({ maximumGhosts: ghosts }: EpochPlan, ghostSize: number): void {
   if (ghosts <= MOST_GHOSTS) return;
   throw new UsageError(
-    `--ghost-size ${ghostSize}: makes ${formatCount(ghosts)} ghost batches of a batch, and a GPU takes at most ` +
+    `--ghost-size ${ghostSize}: gives ${formatCount(ghosts)} ghost batches per batch, but a GPU allows at most ` +
       `${formatCount(MOST_GHOSTS)}: use a larger ghost size or a smaller --batch-size`,
   );
 }

@@ -63,7 +63,7 @@ function readMap(
     if (key === null) throw new OptionError(unknownOption(word), path);
     const other = words.get(key);
     if (other !== undefined)
-      throw new OptionError(`says the same option as ${other}: keep one of them`, path);
+      throw new OptionError(`sets the same option as ${other}: keep one of them`, path);
     words.set(key, word);
     options[key] = readEntry(key, value, path);
   }

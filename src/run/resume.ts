@@ -41,10 +41,10 @@ export async function newestUnfinishedRun(
       if ((await readSummary(path)) === null && !(await isLocked(path))) newest = { path, written };
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      report(`warning: ${error.message}: this run is left out`);
+      report(`warning: ${error.message}: skipping this run`);
     }
   }
-  if (!newest) throw new UsageError(`--resume: there is no unfinished run in ${runsDirectory}`);
+  if (!newest) throw new UsageError(`--resume: no unfinished run in ${runsDirectory}`);
   return newest.path;
 }
 
@@ -169,7 +169,7 @@ async function reportLostBest(
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     report(
-      `warning: ${messageOf(error)}: the weights of the best evaluation so far, after step ${best.step}, are lost; the run goes on`,
+      `warning: ${messageOf(error)}: the weights of the best evaluation so far, after step ${best.step}, are lost; the run continues`,
     );
     // What is damaged must not pass for good weights when the run has finished.
     await files.prune(await files.list("last"));
@@ -180,7 +180,7 @@ function requireSameData({ path, content }: RunCheckpoint, { dataset }: Prepared
   const found = dataFingerprint(dataset);
   if (found === content.data) return;
   throw new DataError(
-    `${path}: the run began with other training data (${content.data}) than ${dataset.name} is here (${found}): check --data-dir`,
+    `${path}: the run started with different training data (${content.data}) than ${dataset.name} here (${found}): check --data-dir`,
   );
 }
 
@@ -199,7 +199,7 @@ function reportDifferences(
     { adapter: (adapter as { name?: string } | null)?.name, ...versions },
   )) {
     report(
-      `warning: the run began with ${key} ${value}: the last bits of its result may differ from an undisturbed run's`,
+      `warning: the run started with ${key} ${value}: the last bits of its result may differ from those of an undisturbed run`,
     );
   }
 }

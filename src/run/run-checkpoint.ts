@@ -104,6 +104,6 @@ function otherSpecification(path: string, kept: unknown, spec: RunSpec): UsageEr
     return text(was) === text(is) ? [] : [`${key} is ${text(is)}, and was ${text(was)}`];
   });
   return new UsageError(
-    `${path}: belongs to a run of another specification than config.yaml: ${differences.join("; ") || `the numbers of base regime ${spec.baseRegime} were others`}; put config.yaml back, or start a new run`,
+    `${path}: belongs to a run with different options from config.yaml: ${differences.join("; ") || `the numbers of base regime ${spec.baseRegime} were others`}; restore config.yaml, or start a new run`,
   );
 }

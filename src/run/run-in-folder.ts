@@ -37,12 +37,12 @@ export async function runInFolder(
         session.forget();
         if (losses === LOSSES)
           throw new DeviceError(
-            `${error.message}; this was the second time, so the run stops: go on with: ${control.resumeCommand(folder.path)}`,
+            `${error.message}; this was the second time, so the run stops; continue with: ${control.resumeCommand(folder.path)}`,
             { cause: error },
           );
         checkpoint = await loadCheckpoint(folder.path, prepared.spec, { report });
         const where = checkpoint ? `the checkpoint of step ${checkpoint.content.position.step}` : "the start";
-        report(`${error.message}; going on from ${where} on a new device`);
+        report(`${error.message}; continuing from ${where} on a new device`);
       }
     }
   } finally {

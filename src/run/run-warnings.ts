@@ -45,7 +45,7 @@ export function runWarnings(run: PreparedRun): string[] {
   const warnings = new Set([...(epoch.full?.warnings ?? []), ...epoch.last.warnings]);
   for (const channel of constantChannels(dataset.normalization)) {
     warnings.add(
-      `${dataset.name}: channel ${channel} (from 0) has one value in all training images: it is normalized to 0`,
+      `${dataset.name}: channel ${channel} (counted from 0) has the same value in all training images; it is normalized to 0`,
     );
   }
   const retained = retainedByStages(batchStages(run, factsOf(dataset)));
@@ -57,6 +57,6 @@ export function runWarnings(run: PreparedRun): string[] {
 function describeRetained(retained: number): string {
   return (
     `${formatNumber(100 * retained)} % of the initial running statistics (mean 0, variance 1) is left after the last step: ` +
-    "the test accuracy says in part how few updates they had; train longer, raise --running-momentum, or give --reestimate-statistics"
+    "the test accuracy partly reflects how few updates they had; train longer, raise --running-momentum, or use --reestimate-statistics"
   );
 }

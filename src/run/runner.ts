@@ -75,7 +75,7 @@ export async function finishedRun(
     const folder = join(runsDirectory, name);
     const summary = await summaryOf(folder).catch((error: unknown) => {
       if (name === own || !(error instanceof DataError)) throw error;
-      report(`warning: ${error.message}: this run is left out`);
+      report(`warning: ${error.message}: skipping this run`);
       return null;
     });
     if (summary) return { folder, summary, reused: true };

@@ -22,7 +22,7 @@ export function weightsFile(source: string): string {
   if (existsSync(inFolder)) return inFolder;
   if (source.endsWith(".safetensors") && existsSync(source)) return source;
   throw new DataError(
-    `${source}: holds no weights.safetensors: expected a finished run's folder or a safetensors file`,
+    `${source}: weights.safetensors is missing: expected a finished run's folder or a safetensors file`,
   );
 }
 

@@ -58,7 +58,7 @@ export class AppendedFile {
   requireLineEnd(bytes: number): void {
     if (bytes === 0 || (bytes <= this.bytes && this.#read(bytes - 1, 1)[0] === 10)) return; // "\n"
     throw new DataError(
-      `${this.path}: expected a line that ends at byte ${bytes}, in ${this.bytes} bytes there is none`,
+      `${this.path}: expected a line that ends at byte ${bytes}, found none in ${this.bytes} bytes`,
     );
   }
 
@@ -124,7 +124,7 @@ export class AppendedFile {
     // Lines may have been appended meanwhile.
     if (found >= bytes && found <= this.bytes) return;
     throw new DataError(
-      `${this.path}: expected the ${this.bytes} bytes that this process has written, found ${found}: something else writes it, so this process stops`,
+      `${this.path}: expected the ${this.bytes} bytes that this process has written, found ${found}: another process is writing this file, so this one stops`,
     );
   }
 

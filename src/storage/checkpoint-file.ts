@@ -121,7 +121,7 @@ export class CheckpointFolder {
     const { tensors: expected, ...content } = await this.#record(name);
     const file = this.#file(name, "safetensors");
     if ((await fileSha256(file)) !== expected) {
-      throw new DataError(`${file}: damaged: its SHA-256 is not the one in ${path}`);
+      throw new DataError(`${file}: damaged: its SHA-256 does not match ${path}`);
     }
     return { step: name.step, path: file, content, tensors: (await readSafetensors(file)).tensors };
   }
@@ -150,7 +150,7 @@ export class CheckpointFolder {
     }
     if (complaints.length === 0) return null;
     throw new DataError(
-      `no checkpoint can be used: ${complaints.join("; ")}: put the files back, or delete the run's folder to begin again`,
+      `no usable checkpoint: ${complaints.join("; ")}: restore the files, or delete the run's folder to start over`,
     );
   }
 
@@ -243,7 +243,7 @@ function checkedBody(text: string, path: string): Record<string, unknown> & { te
   }
   const body = record?.checkpoint;
   if (typeof body !== "object" || body === null || sha256(JSON.stringify(body)) !== record?.checksum) {
-    throw new DataError(`${path}: damaged: its content is not that of its checksum`);
+    throw new DataError(`${path}: damaged: its content does not match its checksum`);
   }
   return body as Record<string, unknown> & { tensors: unknown };
 }

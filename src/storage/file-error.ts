@@ -2,18 +2,18 @@ import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
 
 const REASONS: Record<string, string> = {
   ENOSPC: "the disk is full: free some space or choose another folder",
-  EDQUOT: "the disk quota is used up: free some space or choose another folder",
+  EDQUOT: "the disk quota is exceeded: free some space or choose another folder",
   EROFS: "the file system is read-only: choose another folder",
   EACCES: "permission denied: change the permissions or choose another folder",
-  EPERM: "the system does not permit it: change the permissions or choose another folder",
-  ENOENT: "there is no such file or folder",
-  ENOTDIR: "a part of the path is a file, not a folder",
+  EPERM: "the system does not allow it: change the permissions or choose another folder",
+  ENOENT: "no such file or folder",
+  ENOTDIR: "part of the path is a file, not a folder",
   EISDIR: "it is a folder, not a file",
-  EEXIST: "it exists already",
+  EEXIST: "it already exists",
   ENAMETOOLONG: "the name is too long",
   EMFILE: "too many files are open: raise the limit (ulimit -n)",
   ENFILE: "too many files are open on this machine",
-  EIO: "the disk reports an input/output error",
+  EIO: "the disk reported an input/output error",
   ESTALE: "the network file system lost the file",
 };
 

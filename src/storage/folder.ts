@@ -40,9 +40,7 @@ async function makeOne(path: string): Promise<boolean> {
     if (errorCode(cause) !== "EEXIST") throw cause;
     const found = await stat(path).catch(() => null);
     if (found?.isDirectory()) return false;
-    throw new DataError(
-      `${path}: expected a folder, found ${found === null ? "a link to nothing" : "a file"}`,
-    );
+    throw new DataError(`${path}: expected a folder, found ${found === null ? "a broken link" : "a file"}`);
   }
 }
 

@@ -105,7 +105,7 @@ export class MetricsLog<Column extends string = string> {
     for (const key of Object.keys(row)) {
       if (!this.#columns.includes(key as Column)) {
         throw new GhostbatchError(
-          `metrics: column ${key} was not declared, only ${this.#columns.join(", ")}`,
+          `metrics: column ${key} was not declared; the columns are ${this.#columns.join(", ")}`,
         );
       }
     }

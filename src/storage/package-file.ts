@@ -12,7 +12,7 @@ export function packageFile(name: string, file: string): string {
   const found = paths.map((path) => join(path, name, file)).find((path) => existsSync(path));
   if (found !== undefined) return found;
   throw new DataError(
-    `${join("node_modules", name, file)}: is not installed: run \`npm run setup\` in a checkout, \`npm install\` where ghostbatch is a package (looked from ${dirname(paths[0] ?? ".")})`,
+    `${join("node_modules", name, file)}: not installed: run \`npm run setup\` in a checkout, or \`npm install\` where ghostbatch is a package (searched from ${dirname(paths[0] ?? ".")})`,
   );
 }
 

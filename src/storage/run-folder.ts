@@ -251,7 +251,7 @@ async function readRecord(path: string, report: MessageSink): Promise<{ readonly
     throw new DataError(`${path}: expected named values, found ${JSON.stringify(record)}`);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    report(`warning: ${messageOf(error)}: it begins anew, the run does not depend on it`);
+    report(`warning: ${messageOf(error)}: starting a new file; the run does not depend on it`);
     return {};
   }
 }
@@ -261,7 +261,7 @@ function environmentOf(environment: RunEnvironment): object {
 }
 
 function taken(path: string): UsageError {
-  return new UsageError(`run folder ${path} exists already: choose another --name, or move it away`);
+  return new UsageError(`run folder ${path} already exists: choose another --name, or move it`);
 }
 
 function json(value: object): string {

@@ -86,7 +86,7 @@ export class RunLock {
   requireNotLost(): void {
     if (!this.#isLost) return;
     throw new DataError(
-      `${this.#folder}: the lock is gone: another process took this run over, this one stops`,
+      `${this.#folder}: the lock is gone: another process has taken over this run, so this one stops`,
     );
   }
 
@@ -195,7 +195,7 @@ async function requireDead(folder: string, generation: number, probe: string): P
   if (silence >= SILENCE) return;
   const seconds = Math.ceil((SILENCE - silence) / 1000);
   throw new UsageError(
-    `run folder ${folder}: ${who} may still be using it; unless it shows a sign of life, it can be resumed in ${seconds} s, or at once if you delete ${path}`,
+    `run folder ${folder}: ${who} may still be using it; without a sign of life from it, the run can be resumed in ${seconds} s, or at once if you delete ${path}`,
   );
 }
 

@@ -172,7 +172,7 @@ function parseEntry(
   const bytes = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype as Dtype]);
   if (bytes !== end - begin) {
     throw new DataError(
-      `${where}: ${dtype} [${shape.join(", ")}] takes ${bytes} bytes, but its data_offsets hold ${end - begin}`,
+      `${where}: ${dtype} [${shape.join(", ")}] takes ${bytes} bytes, but its data_offsets span ${end - begin}`,
     );
   }
   return { dtype: dtype as Dtype, shape, offset: dataStart + begin, bytes };
@@ -198,7 +198,7 @@ function requireCovered(
   }
   if (covered !== fileBytes) {
     throw new DataError(
-      `${path}: byte ${covered}: ${fileBytes - covered} bytes after the last tensor belong to none`,
+      `${path}: byte ${covered}: ${fileBytes - covered} bytes after the last tensor belong to no tensor`,
     );
   }
 }

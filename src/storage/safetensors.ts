@@ -63,7 +63,7 @@ export async function openSafetensors(path: string): Promise<OpenTensorFile> {
     );
     const read = async (name: string) => {
       const entry = tensors.get(name);
-      if (entry === undefined) throw new DataError(`${path}: there is no tensor ${JSON.stringify(name)}`);
+      if (entry === undefined) throw new DataError(`${path}: no tensor ${JSON.stringify(name)}`);
       return decodeTensor(entry, await readRange(file, { path, ...entry }));
     };
     return { tensors, metadata, read, close: () => file.close() };
@@ -122,7 +122,7 @@ export function encodeSafetensors(
     }
     if (size !== data.length) {
       throw new DataError(
-        `safetensors: tensor ${name}: shape [${shape.join(", ")}] does not hold ${data.length} values`,
+        `safetensors: tensor ${name}: shape [${shape.join(", ")}] does not match its ${data.length} values`,
       );
     }
     header.set(name, { dtype, shape, data_offsets: [end, end + data.byteLength] });
@@ -203,7 +203,7 @@ async function readRange(
     const { bytesRead } = await file.read(target, done, Math.min(bytes - done, 2 ** 30), offset + done);
     if (bytesRead === 0)
       throw new DataError(
-        `${path}: byte ${offset + done}: the file ends here, expected ${bytes - done} bytes more`,
+        `${path}: byte ${offset + done}: the file ends here, expected ${bytes - done} more bytes`,
       );
     done += bytesRead;
   }

@@ -45,7 +45,8 @@ export function fitLine(x: readonly number[], y: readonly number[]): Line {
     xy += (value - centerX) * (y[i]! - centerY);
     yy += (y[i]! - centerY) ** 2;
   }
-  if (!(xx > 0)) throw new GhostbatchError(`a line needs two different abscissas, got ${x.length} points`);
+  if (!(xx > 0))
+    throw new GhostbatchError(`fitting a line needs two different x values, got ${x.length} points`);
   const slope = xy / xx;
   const residual = Math.max(0, yy - slope * xy);
   return {

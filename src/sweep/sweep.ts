@@ -89,7 +89,7 @@ export class Sweep {
       if (await overtime)
         writeSync(
           log,
-          `error: time limit of ${formatDuration(timeLimit!)} reached; it goes on when the sweep is started again\n`,
+          `error: time limit of ${formatDuration(timeLimit!)} reached; it continues when the sweep is started again\n`,
         );
     } finally {
       closeSync(log);

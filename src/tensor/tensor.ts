@@ -80,7 +80,7 @@ export function fromArray(
 ): Tensor {
   if (data.length !== sizeOf(shape)) {
     throw new ShapeError(
-      `${label}: ${data.length} values do not fill the shape [${shape.join(", ")}] of ${sizeOf(shape)}`,
+      `${label}: ${data.length} values do not fit the shape [${shape.join(", ")}], which has ${sizeOf(shape)}`,
     );
   }
   const dtype: DataType =
@@ -104,7 +104,7 @@ export function slice(source: Tensor, offset: number, shape: readonly number[]):
   const bytes = offset * ELEMENT_BYTES[source.dtype];
   if (offset + sizeOf(shape) > source.size) {
     throw new ShapeError(
-      `slice: elements ${offset} to ${offset + sizeOf(shape)} lie outside the ${source.size} of ${source.storage.label}`,
+      `slice: elements ${offset} to ${offset + sizeOf(shape)} are outside the ${source.size} elements of ${source.storage.label}`,
     );
   }
   if (bytes % OFFSET_ALIGNMENT !== 0)
@@ -116,7 +116,7 @@ export function slice(source: Tensor, offset: number, shape: readonly number[]):
 export function view(source: Tensor, shape: readonly number[]): Tensor {
   if (sizeOf(shape) !== source.size) {
     throw new ShapeError(
-      `view: [${source.shape.join(", ")}] has ${source.size} elements, [${shape.join(", ")}] ${sizeOf(shape)}`,
+      `view: [${source.shape.join(", ")}] has ${source.size} elements, but [${shape.join(", ")}] has ${sizeOf(shape)}`,
     );
   }
   return tensor(source.gpu, source.storage, source.byteOffset, shape, source.dtype);

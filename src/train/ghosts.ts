@@ -65,7 +65,7 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   requireWhole("pixels", pixels);
   if (options.samples > batchSize) {
     throw new UsageError(
-      `ghosts: a batch of ${options.samples} samples is over the batch size of ${batchSize}`,
+      `ghosts: a batch of ${options.samples} samples is larger than the batch size of ${batchSize}`,
     );
   }
   if (policy === "drop" && options.samples < batchSize) {
@@ -78,7 +78,7 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   let { ghostSize } = options;
   if (ghostSize > batchSize) {
     warnings.push(
-      `a ghost size of ${ghostSize} is over the batch size: using ${batchSize}, plain batch norm`,
+      `the ghost size of ${ghostSize} is larger than the batch size: using ${batchSize}, plain batch norm`,
     );
     ghostSize = batchSize;
   }
@@ -87,7 +87,7 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   if (samples < fewest || ghostSize < fewest) {
     const what = ghostSize < fewest ? `a ghost size of ${ghostSize}` : `a batch of ${samples}`;
     throw new UsageError(
-      `ghosts: ${what} leaves batch norm one value per channel, which has no variance; ` +
+      `ghosts: ${what} leaves batch norm only one value per channel, which has no variance; ` +
         `use a larger ghost size, another batch size, or the policy drop or wrap`,
     );
   }
@@ -96,7 +96,7 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   const size = Math.min(Math.max(asked, fewest), samples);
   if (asked < fewest) {
     warnings.push(
-      `${samples} samples in pieces of ${asked} leave one value per channel: using pieces of ${size}`,
+      `${samples} splitting ${samples} samples into pieces of ${asked} leaves one value per channel: using pieces of ${size}`,
     );
   }
   const remainder = samples % size;
@@ -107,7 +107,7 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   if (merged) {
     warnings.push(
       `a last ghost of ${remainder} of ${formatCount(samples)} samples is too small for batch norm: ` +
-        `the ghost before it takes it in and has ${size + remainder}`,
+        `it is merged with the ghost before it, which then has ${size + remainder}`,
     );
   }
   const ghosts = whole + (remainder > 0 && standsAlone ? 1 : 0);
@@ -168,7 +168,7 @@ export function stepsPerEpoch(options: Pick<PartitionOptions, "samples" | "batch
   const steps = policy === "drop" ? Math.floor(batches) : Math.ceil(batches);
   if (steps === 0) {
     throw new UsageError(
-      `batches: ${samples} samples make no batch of ${batchSize}, and the policy drop keeps no other`,
+      `batches: ${samples} samples do not fill a batch of ${batchSize}, and the policy drop discards partial batches`,
     );
   }
   return steps;
@@ -212,6 +212,6 @@ export function slabs(layout: GhostLayout, slabSamples: number): Slab[] {
   }
   const largest = Math.max(last, ghosts > 1 ? ghostSize : 0);
   throw new UsageError(
-    `slabs: a ghost of ${largest} samples does not fit into a slab of at most ${slabSamples}; use a smaller ghost size`,
+    `slabs: a ghost of ${largest} samples does not fit in a slab of at most ${slabSamples}; use a smaller ghost size`,
   );
 }

@@ -47,7 +47,7 @@ export function chooseEvaluationBatch(
     refused = refusal(bytes);
   }
   throw new CapacityError(
-    `evaluating one sample ${refused} and ${formatBytes(memoryBytes)} are allowed: take a smaller model, or allow more (--memory, in MiB)`,
+    `evaluating one sample ${refused} and ${formatBytes(memoryBytes)} are allowed: use a smaller model, or allow more (--memory, in MiB)`,
   );
 }
 
@@ -57,10 +57,10 @@ function largestGhost(layout: GhostLayout, memoryBytes: number, bytesOf: PlanByt
     const single = { ...layout, ghostSize: size, ghosts: 1, last: size, total: size };
     const bytes = bytesOrRefusal(() => bytesOf(single, size));
     if (typeof bytes === "number" && bytes <= memoryBytes) {
-      return `a ghost of ${size} needs ${formatBytes(bytes)} (--ghost-size ${size}), or allow more (--memory, in MiB)`;
+      return `use --ghost-size ${size}, which needs ${formatBytes(bytes)}, or allow more (--memory, in MiB)`;
     }
   }
-  return "no ghost would fit: take a smaller model, or allow more (--memory, in MiB)";
+  return "no ghost size fits: use a smaller model, or allow more (--memory, in MiB)";
 }
 
 function bytesOrRefusal(bytesOf: () => number): number | CapacityError {

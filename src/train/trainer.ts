@@ -135,7 +135,7 @@ export class Trainer {
     const { epoch, running, augmentation, memoryBytes, onNan, gradientNoise, logEvery } = options;
     if (logEvery > LOG_ROWS)
       throw new UsageError(
-        `log interval ${logEvery}: at most ${LOG_ROWS} steps, the rows of the log on the GPU`,
+        `log interval ${logEvery}: at most ${LOG_ROWS} steps, because the log on the GPU has that many rows`,
       );
     const inputs = new StepInputs(gpu, data, options);
     const distance = persistent(gpu, [2], { label: "distance" });

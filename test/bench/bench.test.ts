@@ -217,9 +217,9 @@ describe("grids of a user's kernel", () => {
     ["(1, N)", /k\.wgsl:2:18: @dispatch: there is no N; there are P, K/],
     ["(P, K", /expected \(x, y, z\)/],
     ["(ceil(P)", /expected \(x, y, z\)/],
-    ["(P, 101)", /k\.wgsl:2:1: @dispatch: a grid of 5 × 101 × 1 workgroups, each side must be 1 to 100/],
+    ["(P, 101)", /k\.wgsl:2:1: @dispatch: a grid of 5 × 101 × 1 workgroups: each side must be from 1 to 100/],
     ["(P % 0)", /makes a grid of NaN/],
-    ["(P $ K)", /does not understand "\$"/],
+    ["(P $ K)", /unexpected "\$"/],
     ["(1, 2, 3, 4)", /one to three numbers/],
   ])("%s", (line, message) => {
     expect(() => gridOf(line)).toThrow(message);

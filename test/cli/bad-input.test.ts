@@ -71,7 +71,7 @@ describe("options", () => {
   test("a ghost size that leaves a ghost of one value", async () => {
     await expectRefused(
       [...LITTLE, "--batch-size", "64", "--ghost-size", "1"],
-      /ghost size of 1 leaves batch norm one value per channel/,
+      /ghost size of 1 leaves batch norm only one value per channel/,
     );
   });
 
@@ -123,7 +123,7 @@ describe("a configuration file", () => {
   });
 
   test("that is not there", async () => {
-    await expectRefused(["--config", join(folder, "none.yaml")], /none\.yaml: .*there is no such file/);
+    await expectRefused(["--config", join(folder, "none.yaml")], /none\.yaml: .*no such file/);
   });
 });
 
@@ -149,7 +149,7 @@ describe("data", () => {
     [
       "truncated",
       { "train-images-idx3-ubyte": images.subarray(0, 1000) },
-      /train-images-idx3-ubyte: byte 4: .*2368 bytes; the file has 1000 .*truncated/,
+      /train-images-idx3-ubyte: byte 4: .*2368 bytes, but the file has 1000 .*truncated/,
     ],
     [
       "foreign",
@@ -177,7 +177,7 @@ describe("what only the adapter or the disk can tell", () => {
     writeFileSync(join(runs, "mine", "notes.txt"), "precious");
     expectOneError(
       await ghostbatch(["train", ...LITTLE, "--runs-dir", runs, "--name", "mine"]),
-      /mine exists already: choose another --name/,
+      /mine already exists: choose another --name/,
     );
     expect([readdirSync(runs), readdirSync(join(runs, "mine"))]).toEqual([["mine"], ["notes.txt"]]);
   });

@@ -182,7 +182,7 @@ test("an adapter that is not there: exit code 3", async () => {
   const { code, stderr } = await ghostbatch(["doctor", "--adapter", "no such adapter"]);
   expect([code, stderr]).toEqual([
     3,
-    expect.stringMatching(/^error: no adapter named "no such adapter": there are .*\(vulkan|metal|d3d/),
+    expect.stringMatching(/^error: no adapter matches "no such adapter"; available: .*\(vulkan|metal|d3d/),
   ]);
 });
 

@@ -25,7 +25,7 @@ test("it is named in a warning, and the run ends with finite numbers", async () 
   const { code, stderr, stdout } = await runProgram(["train", "--dataset", data, ...network, ...place]);
   expect({ code, stderr, stdout }).toMatchObject({ code: 0 });
   expect(stderr).toMatch(
-    /^warning: .*: channel 2 \(from 0\) has one value in all training images: it is normalized to 0$/m,
+    /^warning: .*: channel 2 \(counted from 0\) has the same value in all training images; it is normalized to 0$/m,
   );
   expect(stderr).not.toMatch(/channel [01] \(|NaN/);
   const rows = readFileSync(join(folder, "run", "metrics.jsonl"), "utf8")

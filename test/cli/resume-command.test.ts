@@ -34,7 +34,7 @@ test.each([
     await firstStep(program, join(runsDirectory, name));
     program.child.kill("SIGTERM");
     const { stderr } = await program.ended;
-    const printed = stderr.match(/go on with: ghostbatch (.*)$/m)?.[1];
+    const printed = stderr.match(/continue with: ghostbatch (.*)$/m)?.[1];
     expect(printed, stderr).toBe(`train --resume ${join(runsDirectory, name)} ${kept}`);
     const again = await runProgram(printed!.split(" "), { cwd: runsDirectory });
     requireDone(again);

@@ -72,7 +72,7 @@ describe("signals", () => {
       expect(ended).toMatchObject({ code, signal: null });
       const step = Number(
         ended.stderr.match(
-          /stopped by SIG\w+ after step (\d+) of 1200; go on with: ghostbatch train --resume \S+ --checkpoint-every 40$/m,
+          /stopped by SIG\w+ after step (\d+) of 1200; continue with: ghostbatch train --resume \S+ --checkpoint-every 40$/m,
         )![1],
       );
       expect(lastCheckpoints(name)).toContain(`last-${step}.safetensors`);
@@ -164,7 +164,7 @@ describe("--resume", () => {
     const missing = await ghostbatch(["train", "--resume", join(runsDirectory, "nothing")]);
     expect([missing.code, missing.stderr]).toEqual([
       2,
-      `error: --resume ${join(runsDirectory, "nothing")}: there is no such folder\n`,
+      `error: --resume ${join(runsDirectory, "nothing")}: no such folder\n`,
     ]);
     const nothing = join(runsDirectory, "no-run");
     mkdirSync(nothing);
@@ -179,7 +179,7 @@ describe("--resume", () => {
     const empty = await ghostbatch(["train", "--resume", "--runs-dir", join(runsDirectory, "none")]);
     expect([empty.code, empty.stderr]).toEqual([
       2,
-      `error: --resume: there is no unfinished run in ${join(runsDirectory, "none")}\n`,
+      `error: --resume: no unfinished run in ${join(runsDirectory, "none")}\n`,
     ]);
   });
 
@@ -212,7 +212,7 @@ describe("--resume", () => {
     begun.child.kill("SIGTERM");
     const { stderr } = await begun.ended;
     expect(stderr).toMatch(/^warning: .*tuning.json was measured on another, and this is /m);
-    expect(stderr).toMatch(/go on with: ghostbatch train --resume .*--tuning \S+tuning.json/);
+    expect(stderr).toMatch(/continue with: ghostbatch train --resume .*--tuning \S+tuning.json/);
     const before = lastCheckpoints("tuned");
     const again = startProgram([
       "train",

@@ -113,7 +113,7 @@ test(
       expect(limited.code).toBe(1);
       expect(limited.statuses[0]).toMatchObject({
         state: "failed",
-        why: `error: time limit of ${formatDuration(limit)} reached; it goes on when the sweep is started again`,
+        why: `error: time limit of ${formatDuration(limit)} reached; it continues when the sweep is started again`,
       });
       step = limited.statuses[0]!.step;
     }
@@ -123,10 +123,10 @@ test(
     again.child.kill("SIGTERM");
     const ended = await again.ended;
     expect(ended.code).toBe(143);
-    expect(ended.stderr).toMatch(/stopped by SIGTERM; go on with: ghostbatch sweep/);
+    expect(ended.stderr).toMatch(/stopped by SIGTERM; continue with: ghostbatch sweep/);
     const [status] = (await sweep(path, "--status")).statuses;
     expect(status!.state).toBe("stopped");
-    expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of \d+; go on with:/);
+    expect(status!.why).toMatch(/^stopped by SIGTERM after step \d+ of \d+; continue with:/);
     expect(status!.step).toBeGreaterThanOrEqual(step);
   },
   limitMs(360_000),
@@ -145,7 +145,7 @@ test("of two sweeps at once each run has one, and the other leaves its log alone
   const ended = await other.ended;
   expect(ended.code).toBe(140);
   expect(ended.stderr).toMatch(
-    /stopped by SIGUSR2; go on with: ghostbatch sweep .*shared\.yaml --runs-dir \S+ --json$/m,
+    /stopped by SIGUSR2; continue with: ghostbatch sweep .*shared\.yaml --runs-dir \S+ --json$/m,
   );
   expect(JSON.parse(ended.stdout)).toMatchObject([{ state: "stopped", step: expect.any(Number) }]);
   expect(readdirSync(join(run, "checkpoints")).length).toBeGreaterThan(0);
@@ -159,7 +159,7 @@ test("what would end every run is refused before there is a folder, and --status
     [["--checkpoint-every", "banana"], /--checkpoint-every .*'banana'/],
     [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],
     [["--emit", "slurm", "--time-limit", "45s"], /--time-limit 45s: .*3m is the least/],
-    [["--adapter", "no such adapter"], /no adapter named "no such adapter"/],
+    [["--adapter", "no such adapter"], /no adapter matches "no such adapter"/],
   ] as const) {
     const { code, stderr } = await ghostbatch(["sweep", path, "--runs-dir", folder, ...words]);
     expect([code, stderr]).toEqual([words[0] === "--adapter" ? 3 : 2, expect.stringMatching(message)]);

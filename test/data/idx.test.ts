@@ -56,7 +56,7 @@ describe("a file that is something else is refused with path, offset, expected a
     [
       "truncated",
       labels.slice(0, 12),
-      /header says 7 values, a file of 15 bytes; the file has 12 \(truncated/,
+      /header announces 7 values, a file of 15 bytes, but the file has 12 \(truncated/,
     ],
     ["too long", Uint8Array.from([...labels, 0]), /the file has 16 \(too long/],
     ["a size of 2^32−1", Uint8Array.from([0, 0, 8, 1, 255, 255, 255, 255]), /header says 4294967295 values/],

@@ -123,7 +123,7 @@ describe("CIFAR-10", () => {
     onTestFinished(() => renameSync(`${path}.away`, path));
     refused(
       () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: root }),
-      /cifar-10-batches-bin\/data_batch_4\.bin: CIFAR-10's file is not there: `ghostbatch data cifar10 --data-dir .*--from/,
+      /cifar-10-batches-bin\/data_batch_4\.bin: CIFAR-10's file is missing: `ghostbatch data cifar10 --data-dir .*--from/,
     );
   });
 
@@ -136,7 +136,7 @@ describe("CIFAR-10", () => {
     mkdirSync(join(empty, "cifar-10-batches-py"), { recursive: true });
     refused(
       () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }),
-      /cifar-10-batches-py is the version for Python/,
+      /cifar-10-batches-py is the Python version/,
     );
     writeFileSync(join(empty, "cifar-10-binary.tar.gz"), "");
     refused(

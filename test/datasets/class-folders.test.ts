@@ -60,7 +60,7 @@ describe("train and test folders", () => {
     [
       "a class that only the test split has",
       ["train/a/1.jpg", "val/a/1.jpg", "val/zebra/1.jpg"],
-      /val\/zebra: a class that only val has: expected a folder .*train\/zebra/,
+      /val\/zebra: this class exists only in val; expected a folder .*train\/zebra/,
     ],
     [
       "an empty class folder",
@@ -82,7 +82,7 @@ describe("train and test folders", () => {
       ["train/a/1.jpg", "val/0001.JPEG", "val/0002.JPEG"],
       /val: expected a folder for each class, found 0001\.JPEG, 0002\.JPEG/,
     ],
-    ["no train folder", ["val/a/1.jpg"], /train: there is no such folder, but there is .*val/],
+    ["no train folder", ["val/a/1.jpg"], /train: no such folder, but .*val exists/],
   ])("%s", (_, names, message) => {
     refused(() => listClassFolders(folderOf(...names)), DataError, message);
   });
@@ -104,7 +104,7 @@ describe("class folders alone", () => {
     refused(
       () => listClassFolders(folderOf(...names)),
       UsageError,
-      /no test or val folder: say .*folder:.*,test=0\.2/,
+      /no test or val folder; set .*folder:.*,test=0\.2/,
     );
     refused(
       () => listClassFolders(folderOf("train/a/1.jpg", "train/a/2.jpg")),
@@ -169,7 +169,7 @@ describe("what is left out or has an unusual name", () => {
     const { train } = listClassFolders(root, { onWarning: (text) => warnings.push(text) });
     expect(train.names).toHaveLength(5);
     expect(warnings).toEqual([
-      expect.stringMatching(/^.*train: 6 images are passed over, .*: train\/10\.jpg, .*, …$/),
+      expect.stringMatching(/^.*train: 6 images are skipped, .*: train\/10\.jpg, .*, …$/),
     ]);
   });
 
@@ -182,7 +182,7 @@ describe("what is left out or has an unusual name", () => {
       () =>
         listClassFolders(folderOf(`train/${composed}/1.png`, `train/${decomposed}/1.png`, "test/b/1.png")),
       DataError,
-      /differ only in how accents are spelt/,
+      /differ only in the encoding of accents/,
     );
   });
 

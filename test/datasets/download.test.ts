@@ -63,7 +63,7 @@ test.each([
   const whole = options(server, { attempts: 1 });
   await refused(
     download(whole),
-    /127\.0\.0\.1.*have arrived and are kept in .*file\.tar\.gz\.part: the same command goes on/,
+    /127\.0\.0\.1.*have arrived and are kept in .*file\.tar\.gz\.part; the same command continues/,
   );
   expectNotThere(whole);
   server.serve(CONTENT, etag === undefined ? {} : { etag });
@@ -89,7 +89,7 @@ test("a server that does not send parts is tried so often, and the start is fetc
     etag: '"one"',
   });
   const whole = options(server);
-  await refused(download(whole), /the same command goes on from there/);
+  await refused(download(whole), /the same command continues from there/);
   expectNotThere(whole);
   server.serve(CONTENT, { ranges: false, etag: '"one"' });
   await download(whole);
@@ -145,7 +145,7 @@ test("a busy server is asked again, a missing page is not", async () => {
   const missing = options(server);
   await refused(
     download(missing),
-    /the server answers 404 Not Found: give another address, a folder or an archive with --from/,
+    /the server answered 404 Not Found: name another address, a folder or an archive with --from/,
   );
   expect(server.requested).toHaveLength(4);
   expectNotThere(missing);
@@ -154,13 +154,13 @@ test("a busy server is asked again, a missing page is not", async () => {
 test("a server that falls silent is given up, and nobody there is told", async () => {
   const server = await fileServer(CONTENT, { stallsAfter: 1000, etag: '"one"' });
   const whole = options(server, { stallSeconds: 0.5, attempts: 1 });
-  await refused(download(whole), /nothing came for 0\.5 s; 1000 B have arrived/);
+  await refused(download(whole), /no data for 0\.5 s; 1000 B have arrived/);
   const gone = createServer().listen(0, "127.0.0.1");
   await once(gone, "listening");
   const { port } = gone.address() as AddressInfo;
   gone.close();
   await refused(
     download(options({ url: `http://127.0.0.1:${port}/x`, received: () => undefined }, { attempts: 2 })),
-    /ECONNREFUSED.*; nothing has arrived: where there is no network, give a folder or an archive/,
+    /ECONNREFUSED.*; nothing has arrived; without a network, name a folder or an archive/,
   );
 });

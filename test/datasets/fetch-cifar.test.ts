@@ -92,7 +92,7 @@ test("from an address, over transfers that break off: checked, unpacked, and not
   rmSync(join(dataDir, FOLDER, names[0]!));
   await refused(
     fetchCifar(offline, { dataDir }),
-    /data_batch_1\.bin: CIFAR-10's file is not there; fetching it: /,
+    /data_batch_1\.bin: CIFAR-10's file is missing; fetching it: /,
   );
 });
 
@@ -117,7 +117,7 @@ test("a transfer that stays broken off leaves no file under the name of one", as
     "cifar-10-binary.tar.gz.part",
     "cifar-10-binary.tar.gz.part.json",
   ]);
-  expect(() => loadCifar(layout, { dataDir })).toThrow(/data_batch_1\.bin: CIFAR-10's file is not there/);
+  expect(() => loadCifar(layout, { dataDir })).toThrow(/data_batch_1\.bin: CIFAR-10's file is missing/);
   server.serve(archive, { etag: '"one"' });
   await run();
   expect(server.requested.at(-1)).toBe("bytes=10000-");
@@ -149,7 +149,7 @@ test("from a folder with the files or with their archive: what is missing, short
   const source = join(dataDir, "source");
   mkdirSync(source);
   const run = (options: FetchOptions = {}) => fetchCifar(layout, { dataDir, from: source, ...options });
-  await refused(run(), /source\/cifar-10-batches-bin\/data_batch_1\.bin: CIFAR-10's file is not there/);
+  await refused(run(), /source\/cifar-10-batches-bin\/data_batch_1\.bin: CIFAR-10's file is missing/);
   for (const [name, bytes] of files) writeFileSync(join(source, name), bytes);
   const changed = join(source, "data_batch_2.bin");
   const original = files.get("data_batch_2.bin")!;
@@ -168,5 +168,5 @@ test("from a folder with the files or with their archive: what is missing, short
   await run({ dataDir: second, from: second });
   expectInstalled(second);
   const nowhere = join(dataDir, "nowhere");
-  await refused(run({ from: nowhere }), /--from .*nowhere: cannot read: there is no such file or folder/);
+  await refused(run({ from: nowhere }), /--from .*nowhere: cannot read: no such file or folder/);
 });

@@ -275,7 +275,7 @@ describe("the cache", () => {
     });
     expect(data.train.count).toBe(2);
     expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toMatch(/not kept, the next start decodes them again: .*file/);
+    expect(warnings[0]).toMatch(/cannot cache the decoded images; the next start decodes them again: .*file/);
   });
 });
 
@@ -291,16 +291,16 @@ test("what is no whole JPEG or PNG is said to be what it is", async () => {
   const base = sharp({ create: { width: 8, height: 8, channels: 3, background: "#c86432" } });
   const jpeg = await base.clone().jpeg().toBuffer();
   for (const [content, reason] of [
-    [png.subarray(0, png.length - 20), /the PNG is cut short/],
-    [jpeg.subarray(0, jpeg.length / 2), /the JPEG is cut short/],
+    [png.subarray(0, png.length - 20), /the PNG is incomplete/],
+    [jpeg.subarray(0, jpeg.length / 2), /the JPEG is incomplete/],
     [await base.clone().webp().toBuffer(), /it is a WebP image/],
     [await base.clone().gif().toBuffer(), /it is a GIF image/],
     [await base.clone().tiff().toBuffer(), /it is a TIFF image/],
     [await base.clone().avif().toBuffer(), /it is an AVIF image/],
     [bytes(""), /the file is empty/],
-    [bytes("<html>404</html>"), /a page of HTML/],
+    [bytes("<html>404</html>"), /an HTML or XML page/],
     [bytes("version https://git-lfs.github.com/spec/v1\n"), /git-lfs/],
-    [bytes("anything else"), /begins neither as a JPEG nor as a PNG/],
+    [bytes("anything else"), /does not start like a JPEG or a PNG/],
   ] as const)
     await refused(load(folderOf({ ...GOOD, "train/a/1.png": content })), reason);
 });
@@ -317,7 +317,7 @@ test("images that are left out are told, of each split once", async () => {
   const data = await load(folderOf({ ...GOOD, ...others }), { onWarning: (text) => warnings.push(text) });
   expect(data.train.count).toBe(3);
   expect(warnings).toEqual([
-    expect.stringMatching(/train: 2 images are passed over/),
-    expect.stringMatching(/test: 1 images are passed over/),
+    expect.stringMatching(/train: 2 images are skipped/),
+    expect.stringMatching(/test: 1 images are skipped/),
   ]);
 });

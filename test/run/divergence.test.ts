@@ -41,7 +41,7 @@ describe("numbers that are not finite", () => {
       /^step 2: the loss is \S+ and the gradient norm (NaN|Infinity); first produced in step 2 by \S+\.wgsl, layer \S+ \(\w+, .+\]\); the run has diverged/,
     );
     expect(message).toMatch(/the last good checkpoint is .*last-1\.safetensors$/);
-    expect(lines[0]).toMatch(/replaying from the checkpoint of step 1 to find where it began$/);
+    expect(lines[0]).toMatch(/replaying from the checkpoint of step 1 to find its origin$/);
     expect(readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("last"))).toEqual([
       "last-1.json",
       "last-1.safetensors",
@@ -56,7 +56,7 @@ describe("numbers that are not finite", () => {
     const { done } = await runs.startPrepared("nan-of-data", { ...prepared, dataset });
     const message = await done.catch((error: unknown) => (error as Error).message);
     expect(message).toMatch(
-      /^step 1: the loss is NaN .*; first produced in step 1 by batch\/gather\.wgsl \(x, images .*\); the images are not finite once they are normalized/,
+      /^step 1: the loss is NaN .*; first produced in step 1 by batch\/gather\.wgsl \(x, images .*\); the images are not finite after normalization/,
     );
     expect(message).not.toMatch(/learning rate|clip norm/);
   });
@@ -151,7 +151,7 @@ describe("numbers that are not finite", () => {
     );
     await expect(done).rejects.toThrow(DivergenceError);
     await expect(done).rejects.toThrow(
-      /^after step \d: parameters, .* are NaN or infinite; where it began was not looked for: test; the run has diverged/,
+      /^after step \d: parameters, .* are NaN or infinite; its origin was not searched for: test; the run has diverged/,
     );
     expect(lines).toEqual([]);
   });
@@ -160,7 +160,7 @@ describe("numbers that are not finite", () => {
     const control = new RunControl();
     const report = () => control.requestStop({ by: "test", exitCode: 99 });
     const { done } = await runs.start("impatient", diverging, { control, report });
-    await expect(done).rejects.toThrow(/^step 2: the loss is .*; where it began was not looked for: test; /);
+    await expect(done).rejects.toThrow(/^step 2: the loss is .*; its origin was not searched for: test; /);
   });
 
   test("are what is told, whatever the state of the checkpoints", async () => {
@@ -175,7 +175,7 @@ describe("numbers that are not finite", () => {
     );
     await expect(done).rejects.toThrow(DivergenceError);
     await expect(done).rejects.toThrow(
-      /^step 2: the loss is .*; where it began was not looked for; the run has diverged .*; no checkpoint can be used: .*last-1\.(json|safetensors): damaged/,
+      /^step 2: the loss is .*; its origin was not searched for; the run has diverged .*; no usable checkpoint: .*last-1\.(json|safetensors): damaged/,
     );
   });
 });

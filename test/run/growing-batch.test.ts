@@ -114,7 +114,9 @@ test("a device that is lost in a later stage: lines after the checkpoint are tak
   const { session: on, onProgress } = losing([215]);
   const { path, done } = await runs.start("lost", GROWING, { onProgress, logEvery: 1 }, on);
   await done;
-  expect(lines).toEqual([expect.stringMatching(/going on from the checkpoint of step \d+ on a new device$/)]);
+  expect(lines).toEqual([
+    expect.stringMatching(/continuing from the checkpoint of step \d+ on a new device$/),
+  ]);
   expect(outcome(path)).toBe(expected);
 });
 
@@ -205,6 +207,6 @@ test.each([
 ] as const)("%s beside it is refused", async (option, given) => {
   const prepared = await prepareRun(completeSpec({ ...GROWING, ...given }));
   expect(() => batchStages(prepared, factsOf(prepared.dataset))).toThrow(
-    `--batch-growth: replaces the cuts of the rate; leave out ${option}`,
+    `--batch-growth: it replaces the rate cuts; omit ${option}`,
   );
 });

@@ -34,7 +34,7 @@ describe("iteration-matched takes the small batch's steps", () => {
 test("more ghosts than one side of a grid holds are refused by option", () => {
   const facts = { height: 1, width: 1, count: 200_000 };
   expect(() => planned({ batchSize: 131_072, ghostSize: 2 }, facts)).toThrow(
-    "--ghost-size 2: makes 65,536 ghost batches of a batch, and a GPU takes at most 65,535",
+    "--ghost-size 2: gives 65,536 ghost batches per batch, but a GPU allows at most 65,535",
   );
   expect(() => planned({ batchSize: 131_070, ghostSize: 2 }, facts)).not.toThrow();
 });

@@ -75,6 +75,6 @@ test("a damaged outcome of another experiment is left out, and told", async () =
   expect(await finishedRun(spec, "cell", runsDirectory, report)).toBeNull();
   await expect(newestUnfinishedRun(runsDirectory, report)).rejects.toThrow(UsageError);
   expect(lines).toHaveLength(2);
-  for (const line of lines) expect(line).toMatch(/^warning: .*summary\.json: .*: this run is left out$/);
+  for (const line of lines) expect(line).toMatch(/^warning: .*summary\.json: .*: skipping this run$/);
   rmSync(runsDirectory, { recursive: true });
 });

@@ -54,7 +54,7 @@ describe("a lost device", () => {
     await done;
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(
-      /^device lost after (sgd\/momentum|non-finite\/count)\.wgsl: .*; going on from the checkpoint of step \d+ on a new device$/,
+      /^device lost after (sgd\/momentum|non-finite\/count)\.wgsl: .*; continuing from the checkpoint of step \d+ on a new device$/,
     );
     expect(outcome(path)).toBe(expected);
   });
@@ -64,7 +64,7 @@ describe("a lost device", () => {
     const run = await runs.start("lost-twice", {}, { onProgress }, on);
     await expect(run.done).rejects.toThrow(DeviceError);
     await expect(run.done).rejects.toThrow(
-      /^device lost after .*; this was the second time, so the run stops: go on with: .*--resume/,
+      /^device lost after .*; this was the second time, so the run stops; continue with: .*--resume/,
     );
     await runs.goOn(run);
     expect(outcome(run.path)).toBe(expected);
@@ -79,7 +79,7 @@ describe("a lost device", () => {
       on,
     );
     await done;
-    expect(lines[0]).toMatch(/going on from the start on a new device$/);
+    expect(lines[0]).toMatch(/continuing from the start on a new device$/);
     expect(outcome(path)).toBe(expected);
   });
 });
@@ -98,7 +98,7 @@ describe("a run that is asked to stop", () => {
       expect(error).toBeInstanceOf(StoppedError);
       expect(error).toMatchObject({
         exitCode: 99,
-        message: expect.stringMatching(/^stopped by test after step \d+ of 300; go on with: .*stopped$/),
+        message: expect.stringMatching(/^stopped by test after step \d+ of 300; continue with: .*stopped$/),
       });
     }
     await runs.goOn(run!);
@@ -171,7 +171,7 @@ describe("going on", () => {
     const other = await prepareRun(completeSpec({ ...SPEC, dataset: "synthetic:1x7x7:4:160:40" }));
     const prepared = { ...run.prepared, dataset: other.dataset };
     await expect(runs.goOn({ ...run, prepared })).rejects.toThrow(
-      /the run began with other training data .* check --data-dir/,
+      /the run started with different training data .* check --data-dir/,
     );
     lines.length = 0;
     await runs.goOn(run);
@@ -211,7 +211,7 @@ describe("going on", () => {
     const whole = readFileSync(metrics);
     truncateSync(metrics, 1);
     await expect(runs.goOn(run)).rejects.toThrow(
-      /no checkpoint can be used: .*its metrics are gone: .*metrics\.jsonl: expected a line that ends at byte .*delete the run's folder/,
+      /no usable checkpoint: .*its metrics are gone: .*metrics\.jsonl: expected a line that ends at byte .*delete the run's folder/,
     );
     writeFileSync(metrics, whole.subarray(0, lengthBefore));
     await runs.goOn(run);
@@ -225,7 +225,7 @@ describe("going on", () => {
     const run = await stoppedRun("edited");
     const spec = { ...run.prepared.spec, batchSize: 25 };
     await expect(runs.goOn({ ...run, prepared: { ...run.prepared, spec } })).rejects.toThrow(
-      /last-\d+\.safetensors: belongs to a run of another specification than config\.yaml: batchSize is 25, and was 50; put config\.yaml back/,
+      /last-\d+\.safetensors: belongs to a run with different options from config\.yaml: batchSize is 25, and was 50; restore config\.yaml/,
     );
   });
 

@@ -97,7 +97,7 @@ test("without an adapter the package says what it cannot do, and a moved checkou
   };
   expect(await doctor()).toEqual([
     3,
-    expect.stringMatching(/no GPU adapter: .*this package cannot; or install/),
+    expect.stringMatching(/no GPU adapter: .*the package cannot; or install/),
   ]);
   mkdirSync(join(place, "scripts"));
   writeFileSync(join(place, "scripts", "setup.mjs"), "");

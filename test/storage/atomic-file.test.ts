@@ -75,7 +75,7 @@ test.each([
 
 test("a missing folder is named with the file that was to be written", async () => {
   await expect(writeFileAtomically(join(folder, "missing", "file"), "x")).rejects.toThrow(
-    /missing.file: cannot write: there is no such/,
+    /missing.file: cannot write: no such/,
   );
 });
 

@@ -86,12 +86,12 @@ test("with none left, an error names the files", async () => {
   for (const step of [3, 4]) flip(join(files.path, `last-${step}.safetensors`), 900);
   await expect(newest()).rejects.toThrow(DataError);
   await expect(newest()).rejects.toThrow(
-    /no checkpoint can be used: .*last-4\.safetensors: damaged.*; .*last-3\.safetensors: damaged.*: put the files back/,
+    /no usable checkpoint: .*last-4\.safetensors: damaged.*; .*last-3\.safetensors: damaged.*: restore the files/,
   );
   // Tensors without JSON are none that a killed process has left.
   for (const step of [3, 4]) rmSync(join(files.path, `last-${step}.json`));
   await expect(newest()).rejects.toThrow(
-    /no checkpoint can be used: .*last-4\.json: cannot read: there is no such file.*; .*last-3\.json: /,
+    /no usable checkpoint: .*last-4\.json: cannot read: no such file.*; .*last-3\.json: /,
   );
 });
 
@@ -108,7 +108,7 @@ test("one killed between its two names is completed, and by its own tensors alon
   const tensors = join(files.path, "last-3.safetensors");
   renameSync(tensors, `${tensors}.${SUFFIX}`);
   writeFileSync(`${tensors}.${SUFFIX.replace("0", "1")}`, "of another attempt");
-  await expect(newest()).rejects.toThrow(/last-3\.safetensors: cannot read: there is no such file/);
+  await expect(newest()).rejects.toThrow(/last-3\.safetensors: cannot read: no such file/);
   await files.completeInterrupted();
   expect((await newest())!.step).toBe(3);
   await files.sweep();

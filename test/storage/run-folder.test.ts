@@ -62,7 +62,7 @@ test("a run leaves its configuration, environment, metrics and summary", async (
 test("a column that was not declared is an error, and no line is written", async () => {
   const run = await claim("columns");
   expect(() => run.append({ step: 1, accuracy: 1 } as never)).toThrow(
-    /column accuracy was not declared, only step, loss, note/,
+    /column accuracy was not declared; the columns are step, loss, note/,
   );
   expect(readFileSync(run.file("metrics.jsonl"), "utf8")).toBe("");
   await run.close();
@@ -77,7 +77,7 @@ describe("claiming", () => {
       if (outcome.status === "rejected") expect(outcome.reason).toBeInstanceOf(UsageError);
     }
     expect(readdirSync(runsDirectory)).toEqual(["same"]);
-    await expect(claim("same")).rejects.toThrow(/run folder .*same exists already: choose another --name/);
+    await expect(claim("same")).rejects.toThrow(/run folder .*same already exists: choose another --name/);
   });
 
   test.each(["", ".", "..", "a/b", "a\\b", ".hidden", "a\n", "../up", "x".repeat(101)])(
@@ -131,7 +131,7 @@ describe("going on with an unfinished run", () => {
     abandon(path, { birth: "another boot" });
     const next = await resume(path);
     // The one that was taken for dead notices before it replaces a file.
-    await expect(run.settle()).rejects.toThrow(/the lock is gone: another process took this run over/);
+    await expect(run.settle()).rejects.toThrow(/the lock is gone: another process has taken over this run/);
     await expect(run.finish({})).rejects.toThrow(DataError);
     expect(await readSummary(path)).toBeNull();
     await next.settle();
@@ -154,7 +154,7 @@ describe("going on with an unfinished run", () => {
     mkdirSync(join(runsDirectory, "photos"), { recursive: true });
     writeFileSync(join(runsDirectory, "photos", "holiday"), "");
     await expect(resume(join(runsDirectory, "photos"))).rejects.toThrow(
-      /metrics\.jsonl: cannot open: there is no such file/,
+      /metrics\.jsonl: cannot open: no such file/,
     );
     await expect(resume(join(runsDirectory, "nothing"))).rejects.toThrow(DataError);
     const { path } = await claim("run");

@@ -175,7 +175,7 @@ describe("a damaged or foreign file is refused with what is wrong", () => {
     [
       "a size that does not fit",
       file(`{"a":${f32("[2]", "[0,4]")}}`, 4),
-      /F32 \[2\] takes 8 bytes, but its data_offsets hold 4/,
+      /F32 \[2\] takes 8 bytes, but its data_offsets span 4/,
     ],
     ["overlap", file(`{"a":${f32("[2]", "[0,8]")},"b":${f32("[1]", "[4,8]")}}`, 8), /tensor "b" .* overlaps/],
     ["a hole", file(`{"a":${f32("[1]", "[0,4]")},"b":${f32("[1]", "[8,12]")}}`, 12), /hole of 4 bytes/],
@@ -201,7 +201,7 @@ describe("a damaged or foreign file is refused with what is wrong", () => {
     truncateSync(path, 2 ** 42);
     await expect(readSafetensors(path)).rejects.toThrow(/2 to 100000000 in a file of 4398046511104/);
     await expect(readSafetensors(join(folder, "missing"))).rejects.toThrow(
-      /missing: cannot read: there is no such file/,
+      /missing: cannot read: no such file/,
     );
     await expect(readSafetensors(folder)).rejects.toThrow(DataError);
   });
@@ -212,7 +212,7 @@ test("names that a file cannot hold, and shapes that do not fit, are not written
   expect(() => encodeSafetensors([["__metadata__", { shape: [2], data }]])).toThrow(/__metadata__" is taken/);
   expect(() => encodeSafetensors([...TENSORS, ["step", { shape: [2], data }]])).toThrow(/"step" is taken/);
   expect(() => encodeSafetensors([["a", { shape: [3], data }]])).toThrow(
-    /shape \[3\] does not hold 2 values/,
+    /shape \[3\] does not match its 2 values/,
   );
   const path = join(folder, "refused.safetensors");
   await expect(writeSafetensors(path, [["a", { shape: [3], data }]])).rejects.toThrow(DataError);

@@ -41,9 +41,11 @@ test("a process that was taken for dead adds no line to what the next one writes
   expect(readFileSync(next.file("metrics.jsonl"), "utf8").split("\n")).toHaveLength(3);
   await next.settle();
   await expect(old.rewind(null)).resolves.toBeUndefined(); // its own files, which have no name any more
-  await expect(old.write("weights.safetensors", "old")).rejects.toThrow(/another process took this run over/);
+  await expect(old.write("weights.safetensors", "old")).rejects.toThrow(
+    /another process has taken over this run/,
+  );
   // From now on it knows.
-  expect(() => old.append({ step: 4 })).toThrow(/another process took this run over/);
+  expect(() => old.append({ step: 4 })).toThrow(/another process has taken over this run/);
   await old.close();
   expect(readdirSync(next.path).filter((name) => name.startsWith("lock"))).toEqual(["lock-2.json"]);
   await next.finish({ accuracy: 1 });
@@ -71,7 +73,7 @@ test("a process that was taken for dead learns that with its next sign of life",
           return (error as Error).message;
         }
       })
-      .toMatch(/another process took this run over/);
+      .toMatch(/another process has taken over this run/);
     await next.close();
   } finally {
     vi.useRealTimers();
@@ -83,7 +85,7 @@ test("a line that something else has added is noticed before a file is replaced"
   run.append({ step: 1 });
   appendFileSync(run.file("metrics.jsonl"), '{"step":2}\n');
   await expect(run.settle()).rejects.toThrow(
-    /metrics\.jsonl: expected the \d+ bytes that this process has written, found \d+: something else writes it/,
+    /metrics\.jsonl: expected the \d+ bytes that this process has written, found \d+: another process is writing this file/,
   );
   await run.close();
 });

@@ -22,7 +22,7 @@ test("what is no file is said at once, and a file that is too large before it is
     ["folder", /folder: expected a file, found a folder/],
     ["pipe", /pipe: expected a file, found a pipe/],
     ["large", /large: expected at most 256 MiB, found 1\.00 TiB/],
-    ["missing", /missing: cannot read: there is no such file/],
+    ["missing", /missing: cannot read: no such file/],
   ] as const) {
     expect(() => readTextFile(join(root, name))).toThrow(DataError);
     expect(() => readTextFile(join(root, name))).toThrow(message);

@@ -134,7 +134,7 @@ test("a ghost as large as the batch, or larger, is plain batch norm", () => {
     const clamped = partition(100, 100, 128, { policy });
     expect(shape(clamped)).toBe("1×100");
     expect(clamped.warnings).toEqual([
-      "a ghost size of 128 is over the batch size: using 100, plain batch norm",
+      "the ghost size of 128 is larger than the batch size: using 100, plain batch norm",
     ]);
   }
 });
@@ -159,7 +159,7 @@ describe("epochs", () => {
     expect([one.stepsPerEpoch, shape(one.last), one.full]).toEqual([1, "32×128", one.last]);
     expect(epoch(1000, "exact").full).toBeNull();
     expect(shape(epoch(1000, "exact").last)).toBe("7×128+104");
-    expect(() => epoch(1000, "drop")).toThrow(/1000 samples make no batch of 4096/);
+    expect(() => epoch(1000, "drop")).toThrow(/1000 samples do not fill a batch of 4096/);
     expect(stepsPerEpoch({ samples: 60_000, batchSize: 128, policy: "authors" })).toBe(469);
   });
 });
@@ -169,9 +169,9 @@ test("sizes that make no partition are refused by name", () => {
     expect(run).toThrow(UsageError);
     expect(run).toThrow(message);
   };
-  refused(() => partition(1, 128, 128), /a batch of 1 leaves batch norm one value/);
-  refused(() => partition(128, 128, 1), /a ghost size of 1 leaves batch norm one value/);
-  refused(() => partition(129, 128, 32), /129 samples is over the batch size of 128/);
+  refused(() => partition(1, 128, 128), /a batch of 1 leaves batch norm only one value/);
+  refused(() => partition(128, 128, 1), /a ghost size of 1 leaves batch norm only one value/);
+  refused(() => partition(129, 128, 32), /129 samples is larger than the batch size of 128/);
   refused(() => partition(127, 128, 32, { policy: "drop" }), /drop/);
   refused(() => partition(128, 0, 32), /batch size: .* got 0/);
   refused(() => partition(128, 128, Number.NaN), /ghost size: .* got NaN/);
@@ -193,7 +193,7 @@ describe("slabs", () => {
     const merged = partition(7, 384, 128); // 3 and 4
     expect(shapes(merged, 7)).toEqual(["1×3+4"]);
     expect(slabs(merged, 4).map(({ total }) => total)).toEqual([3, 4]);
-    expect(() => slabs(merged, 3)).toThrow(/a ghost of 4 samples does not fit into a slab of at most 3/);
+    expect(() => slabs(merged, 3)).toThrow(/a ghost of 4 samples does not fit in a slab of at most 3/);
   });
 
   test("cover the batch in order and keep each sample's weight", () => {

@@ -120,7 +120,7 @@ describe("a file that makes no sense is refused in one line", () => {
       /foreign.safetensors: byte 0: expected the length of a safetensors header/,
     );
     await expect(verify(gpu, join(folder, "nowhere.safetensors"))).rejects.toThrow(
-      /nowhere.safetensors: cannot read: there is no such file/,
+      /nowhere.safetensors: cannot read: no such file/,
     );
   });
 });

@@ -115,7 +115,7 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
   print(statuses, json);
   const { stopped } = running;
   if (stopped !== null)
-    throw new StoppedError(`stopped by ${stopped}; go on with: ${typedCommand()}`, exitCodeOf(stopped));
+    throw new StoppedError(`stopped by ${stopped}; continue with: ${typedCommand()}`, exitCodeOf(stopped));
   if (statuses.some(({ state }) => state !== "done")) process.exitCode = 1;
 }
 

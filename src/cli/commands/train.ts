@@ -105,7 +105,7 @@ async function folderToResume({ resume, name, runsDir }: TrainFlags): Promise<st
   if (typeof resume === "string") {
     if (!existsSync(join(resume, "config.yaml")))
       throw new UsageError(
-        `--resume ${resume}: ${existsSync(resume) ? "not a run folder: config.yaml is missing" : "there is no such folder"}`,
+        `--resume ${resume}: ${existsSync(resume) ? "not a run folder: config.yaml is missing" : "no such folder"}`,
       );
     return resume;
   }

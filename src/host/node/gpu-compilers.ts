@@ -32,7 +32,7 @@ export async function installCompilers(say: MessageSink): Promise<void> {
   if (installedCompilers().length === 2) return;
   if (!existsSync(INSTALLER)) {
     throw new DeviceError(
-      "the compilers of GPUs belong to a checkout of ghostbatch, and this is the package: run it in a checkout",
+      "the GPU compilers can only be installed in a checkout of ghostbatch, and this is the package; run it in a checkout",
     );
   }
   const child = spawn(process.execPath, [INSTALLER], { stdio: ["ignore", "pipe", "pipe"] });
@@ -41,7 +41,7 @@ export async function installCompilers(say: MessageSink): Promise<void> {
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
   const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
   if (code !== 0) {
-    throw new DeviceError(`the compilers of GPUs cannot be installed: ${errors.trim().split("\n").at(-1)}`);
+    throw new DeviceError(`cannot install the GPU compilers: ${errors.trim().split("\n").at(-1)}`);
   }
 }
 

@@ -79,6 +79,6 @@ async function loadDawn(): Promise<typeof import("webgpu")> {
     return await import("webgpu");
   } catch (cause) {
     const system = `${process.platform} ${process.arch}, Node ${process.version}`;
-    throw new DeviceError(`WebGPU does not load on ${system}: ${messageOf(cause)}`, { cause });
+    throw new DeviceError(`WebGPU cannot be loaded on ${system}: ${messageOf(cause)}`, { cause });
   }
 }

@@ -86,13 +86,13 @@ async function noAdapter(wanted: string | undefined, elsewhere: boolean): Promis
   const there = (await listAdapters()).map(({ name, backend }) => `${name} (${backend})`);
   const listed = there.length > 0 ? there.join(", ") : "none";
   if (wanted !== undefined && isSoftware(wanted) && !elsewhere)
-    return `no software adapter: ${softwareGpuAdvice()} (there are ${listed})`;
-  if (wanted !== undefined) return `no adapter named ${JSON.stringify(wanted)}: there are ${listed}`;
+    return `no software adapter: ${softwareGpuAdvice()} (available: ${listed})`;
+  if (wanted !== undefined) return `no adapter matches ${JSON.stringify(wanted)}; available: ${listed}`;
   const driver =
     missingVulkanLoader() === null
       ? "install a driver with Vulkan, Metal or D3D12"
       : "install the Vulkan loader (libvulkan.so.1, in Debian's package libvulkan1) and a GPU driver with Vulkan";
   return elsewhere
-    ? `no GPU adapter in this process: run the program on the software GPU's node, ${softwareNodePath()}, or ${driver}`
+    ? `no GPU adapter in this process: run the program with the software GPU's node, ${softwareNodePath()}, or ${driver}`
     : `no GPU adapter: ${softwareGpuAdvice()}; or ${driver}`;
 }

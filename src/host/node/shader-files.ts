@@ -11,6 +11,6 @@ export const shaderFiles: ShaderSource = (path) => {
     if (!place.href.startsWith(ROOT.href)) throw new Error("outside of shaders/");
     return readFileSync(place, "utf8");
   } catch (cause) {
-    throw new ShaderError(`${path}: there is no such shader under shaders/`, { cause });
+    throw new ShaderError(`${path}: no such shader in shaders/`, { cause });
   }
 };

@@ -24,11 +24,11 @@ export function softwareNodePath(): string | null {
  */
 export function softwareGpuAdvice(): string {
   if (!existsSync(join(CHECKOUT, "scripts", "setup.mjs")))
-    return "a checkout of ghostbatch can install a software GPU, this package cannot";
+    return "a checkout of ghostbatch can install a software GPU; the package cannot";
   const before = installedAt();
   return before === null || before === FOLDER
     ? `\`npm run setup\` in ${CHECKOUT} installs a software GPU`
-    : `this checkout was moved or copied: its software GPU was made for ${before}; \`npm run setup\` in ${CHECKOUT} fits it to its new place`;
+    : `this checkout was moved or copied: its software GPU was installed in ${before}; run \`npm run setup\` in ${CHECKOUT} to adapt it`;
 }
 
 /** The folder that it was made for; null where there is none. */
@@ -89,7 +89,7 @@ export function relaunchOnSoftwareGpu(): Promise<never> {
     process.on("SIGCONT", forward);
 
     child.on("error", (cause) =>
-      reject(new DeviceError(`${node} does not start: ${cause.message}`, { cause })),
+      reject(new DeviceError(`${node} cannot be started: ${cause.message}`, { cause })),
     );
     child.on("exit", (code, signal) => {
       if (signal === null) process.exit(code ?? 1);

@@ -56,7 +56,9 @@ export function tuningFor(adapter: AdapterFacts, wanted: string | undefined): Tu
   if (wanted === "off") return new Tuning({}, { wanted: false });
   const file = wanted === undefined ? storedTuning(adapter) : readTuning(wanted);
   if (wanted !== undefined && file && file.adapter !== adapterKey(adapter)) {
-    console.error(`warning: ${wanted} was measured on ${file.adapter}, and this is ${adapterKey(adapter)}`);
+    console.error(
+      `warning: ${wanted} was measured on ${file.adapter}, but this adapter is ${adapterKey(adapter)}`,
+    );
   }
   return new Tuning(file?.choices);
 }
@@ -95,6 +97,6 @@ function readTuning(path: string): TuningFile {
   try {
     return TuningFile.parse(JSON.parse(text));
   } catch (cause) {
-    throw new DataError(`${path}: not a file that \`ghostbatch tune\` wrote: tune again`, { cause });
+    throw new DataError(`${path}: not written by \`ghostbatch tune\`; run it again`, { cause });
   }
 }

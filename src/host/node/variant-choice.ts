@@ -45,8 +45,8 @@ function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Var
   const { name, subgroupMinSize, subgroupMaxSize } = adapter;
   const lanes = subgroupMaxSize > 0 ? `${subgroupMinSize} to ${subgroupMaxSize} lanes` : "no subgroups";
   throw new DeviceError(
-    `GHOSTBATCH_VARIANT=${value}: the narrow kernels need subgroups of exactly 8 lanes, ${name} has ${lanes}: ` +
-      "leave it out, or set it to wide",
+    `GHOSTBATCH_VARIANT=${value}: the narrow kernels need subgroups of exactly 8 lanes, but ${name} has ${lanes}: ` +
+      "omit it, or set it to wide",
   );
 }
 
