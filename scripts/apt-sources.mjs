@@ -38,7 +38,7 @@ export async function systemArchive() {
   const [source] = serving.sort((a, b) => rank(b) - rank(a));
   if (source) return { source, distribution, codename };
   const found = `none of the ${sources.length} entries in apt's sources is one`;
-  throw new SetupError(`expected an archive of ${distribution} ${codename} in apt's sources, and ${found}`);
+  throw new SetupError(`expected an archive of ${distribution} ${codename} in apt's sources, but ${found}`);
 }
 
 /** All entries for binary packages, of one-line (.list) and deb822 (.sources) files. */

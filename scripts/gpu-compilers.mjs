@@ -36,11 +36,12 @@ for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
 
 try {
   const lock = join(ROOT, ".cache", "gpu-compilers.lock");
-  const onWait = (/** @type {string} */ holder) => say(`waiting for process ${holder}, which installs them`);
+  const onWait = (/** @type {string} */ holder) =>
+    say(`waiting for process ${holder}, which is installing them`);
   await withLock(lock, { signal: interruption.signal, onWait }, () => install(interruption.signal));
 } catch (error) {
   if (interruption.signal.aborted) {
-    say("interrupted; what was half done is removed");
+    say("interrupted; partial files are removed");
   } else if (error instanceof SetupError) {
     console.error([error.message, ...error.advice].join("; "));
     process.exitCode = 1;
@@ -51,7 +52,7 @@ try {
 
 /** @param {AbortSignal} signal */
 async function install(signal) {
-  requireLinux("the compilers of GPUs are installed");
+  requireLinux("the GPU compilers can be installed");
   const compiler = await findCompiler(signal);
   const stamp = readStamp();
   // What was installed without a C compiler is installed anew once there is one.
@@ -59,7 +60,7 @@ async function install(signal) {
   const work = workFolder(ROOT, "gpu-compilers");
   const made = join(work, "made");
   try {
-    say("fetching the compilers of AMD and NVIDIA GPUs (Mesa, about 150 MB) into .gpu-compilers/");
+    say("fetching the compilers for AMD and NVIDIA GPUs (Mesa, about 150 MB) into .gpu-compilers/");
     const { unpacked, suite, mesa } = await unpackMesa({ packages: PACKAGES, alone: HEADERS }, work, signal);
     collectLibraries(
       ["libvulkan.so.1", ...Object.values(DRIVERS), ...STAND_INS],
@@ -70,7 +71,7 @@ async function install(signal) {
       writeFileSync(join(made, `${vendor}.json`), driverManifest(driver));
     }
     if (compiler) await compileLayer(compiler, unpacked, join(made, "layer"), signal);
-    else say("no C compiler here, which NVIDIA's part needs: AMD's alone is installed");
+    else say("found no C compiler, which NVIDIA's part needs: only AMD's is installed");
     const text = JSON.stringify({ recipe: RECIPE, suite, mesa, nvidia: compiler !== null });
     writeFileSync(join(made, "complete.json"), `${text}\n`);
     rmSync(FOLDER, { recursive: true, force: true });

@@ -20,7 +20,7 @@ const LIBRARY_FOLDERS = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "us
  */
 export function requireLinux(what) {
   if (process.platform === "linux" && process.arch === "x64") return;
-  throw new SetupError(`${what} on x86-64 Linux only, and this is ${process.arch} ${process.platform}`);
+  throw new SetupError(`${what} only on x86-64 Linux, but this is ${process.arch} ${process.platform}`);
 }
 
 /**

@@ -14,9 +14,9 @@ import { installSoftwareGpu, softwareNode } from "./software-gpu.mjs";
 const ROOT = resolve(fileURLToPath(new URL("..", import.meta.url)));
 // The lowest version that every package of the lock file runs on.
 const OLDEST_NODE = [20, 19];
-const SLOW = "results are correct, but it computes on the CPU and is slow";
+const SLOW = "results are correct, but it runs on the CPU and is slow";
 const NVIDIA_WITHOUT_VULKAN =
-  "there is an NVIDIA GPU that Vulkan does not reach: it needs libvulkan1 and the Vulkan part of its driver" +
+  "found an NVIDIA GPU that Vulkan cannot reach: it needs libvulkan1 and the Vulkan part of its driver" +
   " (in a container NVIDIA_DRIVER_CAPABILITIES with graphics)";
 
 const interruption = new AbortController();
@@ -31,7 +31,7 @@ try {
   await setUp();
 } catch (error) {
   if (interruption.signal.aborted) {
-    say("interrupted; what was half done is removed");
+    say("interrupted; partial files are removed");
   } else if (error instanceof SetupError) {
     console.error([`setup: ${error.message}`, ...error.advice.map((line) => `  ${line}`)].join("\n"));
     process.exitCode = 1;
@@ -43,7 +43,7 @@ try {
 async function setUp() {
   const [major, minor] = process.versions.node.split(".").map(Number);
   if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])) {
-    throw new SetupError(`this is Node ${process.version}, and ${OLDEST_NODE.join(".")} or newer is needed`);
+    throw new SetupError(`found Node ${process.version}, but ${OLDEST_NODE.join(".")} or newer is needed`);
   }
   await onceFor(
     () => packagesAreCurrent(ROOT),
@@ -71,7 +71,7 @@ async function setUp() {
 async function onceFor(isDone, work) {
   if (isDone()) return;
   const onWait = (/** @type {string} */ holder) =>
-    say(`waiting for another set-up to end (process ${holder})`);
+    say(`waiting for another setup to finish (process ${holder})`);
   await withLock(
     join(ROOT, ".cache", "setup.lock"),
     { signal: interruption.signal, onWait },

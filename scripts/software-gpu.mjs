@@ -53,7 +53,7 @@ export async function installSoftwareGpu(root, { signal, say }) {
     return;
   }
   try {
-    requireLinux("a software GPU is installed");
+    requireLinux("a software GPU can be installed");
     await installAnew(root, folder, { signal, say });
   } catch (error) {
     if (error instanceof SetupError) throw new SetupError(error.message, [...error.advice, ...advice()]);
@@ -121,14 +121,14 @@ async function prove(made) {
   };
   const { adapter, said } = await probeAdapter(command, env);
   if (!adapter)
-    throw new SetupError("the software GPU was unpacked, but no adapter comes up on it", said.split("\n"));
+    throw new SetupError("the software GPU was unpacked, but it offers no adapter", said.split("\n"));
 }
 
 /** What a person can do where nothing here works. */
 function advice() {
   const lines = {
     linux: [
-      "Install a Vulkan driver yourself, then run this again:",
+      "Install a Vulkan driver, then run this again:",
       "  a GPU: its vendor's driver with its Vulkan part, and the Vulkan loader (libvulkan1)",
       "  no GPU, Debian 13 or Ubuntu 24.04 and newer: sudo apt install libvulkan1 mesa-vulkan-drivers",
       "  no GPU, Debian 12: the same packages from bookworm-backports; its own Mesa 22 is too old",

@@ -14,7 +14,7 @@ if (!args.some((arg) => arg.startsWith("--project"))) args.unshift("--project", 
 const { adapter } = await probeAdapter();
 const node = adapter ? process.execPath : softwareNode(root);
 if (node === null) {
-  console.error("test: no GPU and no software GPU here: run `npm run setup`");
+  console.error("test: found no GPU and no software GPU: run `npm run setup`");
   process.exit(1);
 }
 console.log(`test: on ${adapter?.name ?? "the software GPU"}`);

@@ -47,7 +47,10 @@ export function dispatchSize(
   if (more.length > 0) fail(comment.start, "expected one to three numbers");
   const grid = [x!, y, z] as const;
   if (grid.some((side) => !Number.isInteger(side) || side < 1))
-    fail(comment.start, `makes a grid of ${grid.join(" × ")}; sides are whole numbers from 1 (use ceil)`);
+    fail(
+      comment.start,
+      `gives a grid of ${grid.join(" × ")}; sides must be whole numbers of at least 1 (use ceil)`,
+    );
   if (grid.some((side) => side > mostGroups))
     fail(
       comment.start,

@@ -4,7 +4,7 @@ import type { AdapterFacts } from "../gpu/adapter.ts";
 /** What a reader must know before any number. */
 export function adapterLine({ name, software }: Pick<AdapterFacts, "name" | "software">): string {
   return software
-    ? `SOFTWARE ADAPTER, the CPU computes: no time here is a GPU's; ${name}`
+    ? `SOFTWARE ADAPTER: the CPU computes, so these are not a GPU's times; ${name}`
     : `adapter: ${name}`;
 }
 

@@ -48,7 +48,7 @@ export function installPeers(onInstall: () => void): void {
   if (existsSync(`${FOLDER}/node_modules/@jax-js/jax`)) return;
   if (!existsSync(`${FOLDER}/package.json`)) {
     throw new DataError(
-      `${FOLDER}: bench peers needs a checkout of the repository; the package comes without it`,
+      `${FOLDER}: bench peers needs a checkout of the repository; the package does not contain it`,
     );
   }
   onInstall();

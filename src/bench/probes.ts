@@ -65,7 +65,7 @@ async function repeatRuns(gpu: Gpu, one: ProbeCase): Promise<ProbeFinding | null
       const count = differences(result, first[i]!);
       if (count === 0) continue;
       const { name } = prepared.outputs[i]!;
-      const message = `${count} of ${result.length} elements of ${name} changed in run ${run + 1} of the same input (${one.label}): a race, or memory read before it is written`;
+      const message = `${count} of ${result.length} elements of ${name} changed in run ${run + 1} with the same input (${one.label}): a race, or memory read before it is written`;
       return { kind: "differs from run to run", message };
     }
   }

@@ -17,7 +17,7 @@ export function summarize(times: readonly number[]): Summary {
   if (times.length === 0) throw new RangeError("no times to sum up");
   const median = quantile(times, 0.5);
   if (!(median > 0 && Number.isFinite(median)))
-    throw new DeviceError(`a median time of ${median} ms: the clock of this adapter cannot be used`);
+    throw new DeviceError(`a median time of ${median} ms: the clock of this adapter is unusable`);
   return {
     n: times.length,
     median,

@@ -75,6 +75,6 @@ async function productRate(gpu: Gpu): Promise<number> {
 
 function wrong(what: string): DeviceError {
   return new DeviceError(
-    `self-test: ${what}: the adapter or its driver computes wrongly; try another driver, or GHOSTBATCH_VARIANT`,
+    `self-test: ${what}: the adapter or its driver gives wrong results; try another driver, or set GHOSTBATCH_VARIANT`,
   );
 }

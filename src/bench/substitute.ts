@@ -53,7 +53,7 @@ export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): Interf
     if (wanted.some((binding) => binding.name === name)) continue;
     const given = wanted.map((binding) => binding.name).join(", ");
     const uniform = kind === "uniform" ? "; the uniform is called params" : "";
-    complain("wrong interface", `binds ${name}, which it is not given (${given}${uniform})`, name);
+    complain("wrong interface", `binds ${name}, which is not available (${given}${uniform})`, name);
   }
   const overrides = new Set(file.overrides.map(({ name }) => name));
   for (const { name, hasDefault } of builtIn.overrides) {
@@ -73,7 +73,7 @@ export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): Interf
     if (!fields.has(name)) {
       complain(
         "wrong interface",
-        `params has ${name}; there are only ${[...fields].join(", ") || "none"}`,
+        `params has ${name}; the only fields are ${[...fields].join(", ") || "none"}`,
         name,
       );
     }

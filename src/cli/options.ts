@@ -51,9 +51,7 @@ export function listOf<T extends string>(choices: readonly T[]) {
     const chosen = text.split(",").map((part) => {
       const choice = choices.find((candidate) => candidate.toLowerCase() === part.trim().toLowerCase());
       if (choice === undefined)
-        throw new InvalidArgumentError(
-          `There is no ${JSON.stringify(part)}; there are ${choices.join(", ")}.`,
-        );
+        throw new InvalidArgumentError(`Unknown ${JSON.stringify(part)}; expected ${choices.join(", ")}.`);
       return choice;
     });
     requireDistinct(chosen);

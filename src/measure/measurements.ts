@@ -102,8 +102,8 @@ async function measureNoiseScale(
   const { scale, interval, squaredGradient, trace } = result;
   const text =
     scale === null
-      ? "undetermined: the estimate of ‖g‖² without noise is not above 0; more --draws"
-      : `${scale.toFixed(0)} samples${interval ? `, 95 % interval ${interval.low.toFixed(0)} to ${interval.high.toFixed(0)}` : ", its interval undetermined: more --draws"}`;
+      ? "undetermined: the estimate of ‖g‖² without noise is not above 0; use more --draws"
+      : `${scale.toFixed(0)} samples${interval ? `, 95 % interval ${interval.low.toFixed(0)} to ${interval.high.toFixed(0)}` : ", its interval undetermined: use more --draws"}`;
   return {
     data: { ...result, small: ghost, large, rounds },
     lines: [
@@ -111,7 +111,7 @@ async function measureNoiseScale(
       `‖g‖² ${squaredGradient.toExponential(2)}, tr C of one sample ${trace.toExponential(2)}`,
     ],
     notes: [
-      `${draws} rounds of ${BATCHES_PER_ROUND} batches of ${ghost}; noise of ghost gradients: with batch norm a single sample has none`,
+      `${draws} rounds of ${BATCHES_PER_ROUND} batches of ${ghost}; noise of the gradients of ghosts, because with batch norm a single sample has no gradient of its own`,
     ],
   };
 }
@@ -153,10 +153,10 @@ async function measureRatio(
   ];
   const lines =
     scale === null
-      ? ["undetermined: the mean of the gradient is not told from 0; more --draws"]
+      ? ["undetermined: the mean of the gradient cannot be distinguished from 0; use more --draws"]
       : ratios.map(
           ({ batchSize, ratio, measured }) =>
-            `batch ${batchSize}: ‖E[Δw]‖ / √tr cov = ${ratio!.toFixed(3)}${ratio! >= 0.1 ? "" : ", the mean is far below the deviation"}` +
+            `batch ${batchSize}: ‖E[Δw]‖ / √tr cov = ${ratio!.toFixed(3)}${ratio! >= 0.1 ? "" : ", the mean is far below the standard deviation"}` +
             `${measured ? "" : ", by √(B / B_simple), not measured"}`,
         );
   const { observed, floor, corrected } = moments.medianRatio;
@@ -164,7 +164,7 @@ async function measureRatio(
     data: { ghostSize: ghost, batches: moments.count, scale, ratios, medianRatio: moments.medianRatio },
     lines: [
       ...lines,
-      `median over coordinates of |mean| / deviation, batches of ${ghost}: ${corrected.toFixed(3)} (observed ${observed.toFixed(3)}, of which ${floor.toFixed(3)} is the scatter of ${moments.count} batches)`,
+      `median over coordinates of |mean| / deviation, batches of ${ghost}: ${corrected.toFixed(3)} (observed ${observed.toFixed(3)}, of which ${floor.toFixed(3)} is the sampling noise of ${moments.count} batches)`,
     ],
     notes: [`${moments.count} batches of ${ghost}`],
   };

@@ -68,8 +68,8 @@ export async function measureFigure4(
       );
     }
     const notes = [
-      `loss on the same ${batchSize} training images at every point, in ghosts of ${ghostSize} normalized by their own statistics`,
-      `${directions} directions of norm 1 for each range`,
+      `loss on the same ${batchSize} training images at every point, in ghosts of ${ghostSize}, each normalized with its own statistics`,
+      `${directions} directions of norm 1 per range`,
     ];
     return { measurements, notes };
   });

@@ -41,7 +41,7 @@ export function figureRuns(figure: Figure, choice: FigureChoice): FigureRun[] {
 /** What the caption must say of the setting. */
 export function figureNotes(figure: Figure, { row, scale }: Pick<FigureChoice, "row" | "scale">): string[] {
   const { small } = setting(row, scale);
-  const reduced = scale === "small" ? `; Table 1 has it with ${row.reduced}` : "";
+  const reduced = scale === "small" ? `; Table 1 uses it with ${row.reduced}` : "";
   const plateau = `the first learning rate throughout, ${scale === "small" ? SMALL_PLATEAU_EPOCHS : PLATEAU_EPOCHS} epochs for every batch size`;
   return [
     `${row.network} on ${row.dataset}, ${describeScale(scale)}${reduced}; small batch and ghosts of ${small}`,

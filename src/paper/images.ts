@@ -29,7 +29,7 @@ export function imagesFor(row: Row, scale: Scale, dataDir: string | undefined): 
       return { dataset: "imagenet", note: scale === "small" ? `on images of ${folder}` : null };
     }
     throw new DataError(
-      `${row.network}: no images in ${folder}: name ImageNet's folder, with train/CLASS/ and val/CLASS/, by --data-dir`,
+      `${row.network}: no images in ${folder}: name ImageNet's folder, with train/CLASS/ and val/CLASS/, with --data-dir`,
     );
   }
   const variants: CifarVariant[] =
@@ -46,7 +46,7 @@ export function imagesFor(row: Row, scale: Scale, dataDir: string | undefined): 
   }
   throw new DataError(
     `${row.network}: no images in ${folder}: fetch them with \`ghostbatch data ${asked}\`, or name a folder of ` +
-      `train/CLASS/*.jpg and test/CLASS/*.jpg by --data-dir, or leave the row out with --rows`,
+      `train/CLASS/*.jpg and test/CLASS/*.jpg with --data-dir, or omit the row with --rows`,
   );
 }
 

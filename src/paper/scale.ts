@@ -17,7 +17,7 @@ export function parseScale(text: string): Scale {
 export function describeScale(scale: Scale): string {
   if (scale === "full") return "the paper's scale";
   if (scale === "small") return "a small-scale run, not the paper's setting";
-  return `the paper's setting with every epoch of the regime times ${scale}`;
+  return `the paper's setting, with the epochs of the regime multiplied by ${scale}`;
 }
 
 /** The settings that a fraction of the paper's experiment starts from, and what it changes in them. */

@@ -82,12 +82,12 @@ export function statisticsNotes(cells: readonly Cell[], reestimateStatistics: nu
   const notes: string[] = [];
   if (reestimateStatistics > 0)
     notes.push(
-      `re-estimated: accuracy with running statistics replaced by their mean over ${reestimateStatistics} training batches, with weights as they are`,
+      `re-estimated: accuracy with running statistics replaced by their mean over ${reestimateStatistics} training batches, with the same weights`,
     );
   if (most > MUCH_RETAINED)
     notes.push(
-      "initial statistics left: the share (1 − a)^updates of mean 0 and variance 1, where running statistics begin, that is left at the end; " +
-        `above ${formatPercent(MUCH_RETAINED, 0)} differences between columns, as of +LR and +GBN, say in part how many updates there were` +
+      "initial statistics left: the share (1 − a)^updates of the initial running statistics, mean 0 and variance 1, that is left at the end; " +
+        `above ${formatPercent(MUCH_RETAINED, 0)}, differences between columns such as +LR and +GBN partly reflect the number of updates` +
         (reestimateStatistics > 0 ? "" : " (--reestimate-statistics adds a column without them)"),
     );
   return notes;

@@ -22,6 +22,6 @@ export async function readCheckedRun(path: string): Promise<RunData> {
   if (damaged.length === 0) return run;
   const found = damaged.map((key) => `${key} is ${JSON.stringify(summary[key]) ?? "missing"}`).join(", ");
   throw new DataError(
-    `${path}/summary.json: is damaged: expected numbers, found that ${found}; delete the folder to run it again`,
+    `${path}/summary.json: damaged: expected numbers, but ${found}; delete the folder to run it again`,
   );
 }

@@ -9,7 +9,7 @@ export function describeDirections(measurements: readonly Omit<DirectionData, "b
         `${kind} directions to ${range}: loss ${startLoss.toFixed(4)}, gradient norm ${gradientNorm.toPrecision(3)}; ` +
         `spread grows as d^${exponent.toFixed(2)}${errorText(exponentError?.toFixed(2))}, fitted slope ${slope.toExponential(2)}, Taylor ${taylorSlope.toExponential(2)}, ` +
         (leavesTaylorAt === null
-          ? "not told from it over the whole range"
+          ? "not distinguishable from it over the whole range"
           : `left by more than 15 % from ${leavesTaylorAt.toPrecision(2)} on`) +
         (curvature === undefined
           ? ""

@@ -104,7 +104,7 @@ export function compareLaws(curves: readonly DistanceCurve[], { seed = 0 } = {})
   if (first === undefined) throw new DataError("a fit of the distance needs at least one run");
   const { step } = first;
   if (curves.some((curve) => curve.step.join() !== step.join())) {
-    throw new DataError("a fit of the distance over seeds needs runs that were measured at the same steps");
+    throw new DataError("a fit of the distance over seeds needs runs measured at the same steps");
   }
   const average = (chosen: readonly DistanceCurve[]) =>
     step.map((_, i) => mean(chosen.map(({ distance }) => distance[i]!)));
@@ -191,7 +191,7 @@ function requirePoints({ step, distance }: DistanceCurve): void {
   }
   if (step.length < FEWEST_POINTS) {
     throw new DataError(
-      `a fit of the distance needs ${FEWEST_POINTS} points, there are ${step.length}: train for longer`,
+      `a fit of the distance needs ${FEWEST_POINTS} points, found ${step.length}: train longer`,
     );
   }
 }

@@ -47,7 +47,7 @@ export function distances(record: ExperimentRecord, loaded: readonly LoadedSerie
       })),
     );
     const title =
-      panel === "a" ? "(a) without the cures" : "(b) learning rate × √(B / small batch), ghost batch norm";
+      panel === "a" ? "(a) without the remedies" : "(b) learning rate × √(B / small batch), ghost batch norm";
     const spec = curves([...data, ...fits, ...(overlay.drawn ? published : [])], {
       title,
       x: { title: "iteration", log: true },
@@ -56,7 +56,7 @@ export function distances(record: ExperimentRecord, loaded: readonly LoadedSerie
       legend: "batch / small batch",
       ordered: true,
     });
-    const caption = `${bandsOf(own, "Bands")} Dotted: the law of least AICc, over the steps that it is fitted to. ${overlay.caption}`;
+    const caption = `${bandsOf(own, "Bands")} Dotted: the law with the lowest AICc, over the steps it was fitted to. ${overlay.caption}`;
     return { name: `distance-${panel}`, title, spec, caption };
   });
   return { charts, text: fitTable(series) };
@@ -127,14 +127,14 @@ function fitTable(series: readonly FittedSeries[]): string[] {
   });
   const seeds =
     most > 1
-      ? "95 % intervals by a moving-block bootstrap over points, nested in a draw of seeds"
-      : "95 % intervals by a moving-block bootstrap over the points of the one run; they do not say how seeds differ";
+      ? "95 % intervals from a moving-block bootstrap over points, nested in a resampling of seeds"
+      : "95 % intervals from a moving-block bootstrap over the points of one run; they do not cover differences between seeds";
   return [
-    `Laws of the distance d of the first parameter, from the end of the second epoch on, 12 points a decade; ${seeds}. Laws within 2 of the least AICc are not told apart.`,
+    `Laws of the distance d of the first parameter, from the end of the second epoch on, 12 points per decade; ${seeds}. Laws within 2 of the lowest AICc cannot be distinguished.`,
     "",
     ...markdownTable(head, rows),
     "",
-    "Equilibrium: “end / a” is the last distance over the level of the saturating law, “late / early slope” the slope in ln t over the last third of the fitted ln t, over that of the rest. Near 1 and near 0 the distance has come to rest: whether by weight decay or because the weights have found their place, only runs with `--weight-decay 0` tell.",
+    "Equilibrium: “end / a” is the last distance divided by the level of the saturating law; “late / early slope” is the slope in ln t over the last third of the fitted ln t divided by the slope over the rest. Values near 1 and near 0 mean that the distance has stopped growing. Whether weight decay is the reason, only runs with `--weight-decay 0` can show.",
   ];
 }
 

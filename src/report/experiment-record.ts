@@ -84,6 +84,6 @@ function notARecord(place: string, { issues }: z.ZodError): DataError {
   const { path, message } = issues[0]!;
   const where = path.length === 0 ? "" : `${path.join(".")}: `;
   return new DataError(
-    `${place}: is not the record of an experiment in format 1: ${where}${message}; run the experiment again`,
+    `${place}: not an experiment record in format 1: ${where}${message}; run the experiment again`,
   );
 }

@@ -49,7 +49,7 @@ function accuracies(record: ExperimentRecord, series: readonly LoadedSeries[]): 
     categories: distinct("name"),
     groups: distinct("group"),
   });
-  const caption = `${bandsOf(series, "Error bars")} The axis of each network is its own and does not begin at 0.`;
+  const caption = `${bandsOf(series, "Error bars")} Each network has its own axis, which does not start at 0.`;
   const chart = { name: "accuracy", title: record.title, spec, caption };
   return { charts: data.length === 0 ? [] : [chart], text: [] };
 }

@@ -32,10 +32,10 @@ export async function readLedger(folders: readonly string[], target: number): Pr
     try {
       const run = await readCheckedRun(folder);
       entries.push(ledgerOf(run, target));
-      if (run.summary === null) problems.push(`${folder}: has not finished: it may still reach the target`);
+      if (run.summary === null) problems.push(`${folder}: not finished; it may still reach the target`);
     } catch (error) {
       if (!(error instanceof GhostbatchError)) throw error;
-      problems.push(`${messageOf(error)}; the run is left out`);
+      problems.push(`${messageOf(error)}; skipping this run`);
     }
   }
   return { entries, problems };

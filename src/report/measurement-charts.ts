@@ -58,7 +58,7 @@ export function directions(record: ExperimentRecord, measurements: readonly Dire
       dashes: [SOLID, DASHES[2], DASHES[1], DASHES[3]],
     });
     const count = bins.reduce((sum, { points }) => sum + points, 0);
-    const caption = `Each point is the root mean square over the directions whose distance falls in its bin, ${formatCount(count)} in all. ${withPublished ? "" : (overlay?.caption ?? "")}`;
+    const caption = `Each point is the root mean square over the directions whose distance falls in its bin, ${formatCount(count)} in total. ${withPublished ? "" : (overlay?.caption ?? "")}`;
     return { name: `directions-${i + 1}-${kind}-${range}`, title, spec, caption: caption.trim() };
   });
   return { charts, text: directionTable(measurements) };
@@ -130,9 +130,9 @@ function directionTable(measurements: readonly DirectionData[]): string[] {
       rows,
     ),
     "",
-    "The loss is taken on the same samples at every point and has no noise but rounding: a floor is what float32 leaves of a difference of losses, and there is none where the spread bends over at long range.",
+    "The loss is computed on the same samples at every point, so its only noise is rounding. A floor at short range is the float32 rounding of a difference of losses; the bend at long range is not a floor.",
     "",
-    "Near w₀ every differentiable loss has an exponent of 1, whatever α is: only where the spread leaves the Taylor line does it say anything.",
+    "Near w₀ every differentiable loss has an exponent of 1, whatever α is. Only where the spread leaves the Taylor line does it say anything about α.",
   ];
 }
 
@@ -165,7 +165,7 @@ export function covariance(data: readonly CovarianceData[]): Illustration {
     },
   );
   const known = data.some(({ points }) => points.some(({ scaledError }) => scaledError !== undefined));
-  const caption = `${known ? "Error bars: ± 1 standard error." : "The record has no standard errors of single points; those of the slopes are below."} Dashed: M · tr of the smallest batch, which independent gradients would keep.`;
+  const caption = `${known ? "Error bars: ± 1 standard error." : "The record has no standard errors of the points; those of the slopes are below."} Dashed: M · tr of the smallest batch, which stays constant for independent gradients.`;
   const rows = data.flatMap((curve) =>
     curve.points.map(({ batchSize, trace, scaled, scaledError }) => [
       nameOf(curve),
@@ -194,8 +194,8 @@ export function gradientRatio({ ghostSize, scale, ratios, medianRatio }: RatioDa
       ...markdownTable(["batch size B", "ρ(B) = ‖E[Δw]‖ / √tr cov(Δw)"], rows),
       "",
       scale === null
-        ? "Undetermined: the mean of the gradient is not told from 0; more `--draws`."
-        : `ρ(B) = √(B / B_simple) with B_simple = ${scale.toFixed(0)} samples, where mean and deviation are alike (ρ = 1). The paper's E[Δw] ≪ deviation holds for batches far below it.`,
+        ? "Undetermined: the mean of the gradient cannot be distinguished from 0; use more `--draws`."
+        : `ρ(B) = √(B / B_simple) with B_simple = ${scale.toFixed(0)} samples, where mean and standard deviation are equal (ρ = 1). The paper's E[Δw] ≪ deviation holds for batches far below it.`,
       "",
       `Median over coordinates of |mean| / deviation, batches of ${ghostSize}: ${medianRatio.toFixed(3)}.`,
     ],
@@ -204,7 +204,7 @@ export function gradientRatio({ ghostSize, scale, ratios, medianRatio }: RatioDa
 
 export function noiseScale(data: NoiseScaleData): Illustration {
   const { scale, interval, squaredGradient, trace, small, large, rounds } = data;
-  const undetermined = "undetermined: more --draws";
+  const undetermined = "undetermined: use more --draws";
   const text = markdownTable(
     ["B_simple (samples)", "95 % interval", "‖g‖²", "tr C of one sample", "batches compared", "rounds"],
     [
@@ -234,7 +234,7 @@ export function sharpness(data: readonly SharpnessData[]): Illustration {
     text: [
       ...markdownTable(["space", "ε", "sharpness φ (%)", "loss f(x)", "highest loss found"], rows),
       "",
-      "φ = 100 · (max f(x + A y) − f(x)) / (1 + f(x)) over the box |y| ≤ ε·(|A⁺x| + 1) (Keskar et al. 2017); scale-free: |y| ≤ ε·|x|. What ascent found is a lower bound.",
+      "φ = 100 · (max f(x + A y) − f(x)) / (1 + f(x)) over the box |y| ≤ ε·(|A⁺x| + 1) (Keskar et al. 2017); scale-free: |y| ≤ ε·|x|. The value found by ascent is a lower bound.",
     ],
   };
 }

@@ -39,7 +39,7 @@ export async function reportPage({ title, markdown, charts }: Report): Promise<s
     )
     .join("\n");
   const moving = charts.some(({ spec }) => JSON.stringify(spec).includes('"bind":"scales"'))
-    ? "Drag to move a chart, scroll over it to zoom, double-click to see all of it; rest"
+    ? "Drag to move a chart, scroll over it to zoom, double-click to reset it; rest"
     : "Rest";
   return `<!doctype html>
 <html lang="en">

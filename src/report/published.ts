@@ -124,6 +124,6 @@ export function overlayOf(
     drawn,
     caption: drawn
       ? "Dashed: the published curves."
-      : "The published curves are of ResNet44 on CIFAR-10 at full scale and are not drawn over anything else.",
+      : "The published curves are of ResNet44 on CIFAR-10 at full scale, so they are drawn only over such runs.",
   };
 }

@@ -33,7 +33,7 @@ export async function reportExperiment(
     const differing = difference(runs);
     if (differing !== null) {
       problems.push(
-        `${entry.group} ${entry.name}: the runs are not averaged: ${differing}; the first stands alone`.trim(),
+        `${entry.group} ${entry.name}: the runs are not averaged: ${differing}; showing only the first`.trim(),
       );
     }
     const loaded = differing === null ? runs : runs.slice(0, 1);
@@ -77,7 +77,7 @@ export async function reportRuns(
   const problems: string[] = [];
   // The same folder named twice is one run.
   const runs = await finishedRuns([...new Set(folders)], problems);
-  if (runs.length === 0) throw new DataError(`none of the runs can be shown: ${problems.join("; ")}`);
+  if (runs.length === 0) throw new DataError(`cannot show any of the runs: ${problems.join("; ")}`);
   const groups = groupRuns(runs, records);
   for (const { name, loaded } of groups) {
     problems.push(...warningsOf(loaded).map((text) => `${name}: ${text}`));
@@ -86,7 +86,7 @@ export async function reportRuns(
   const illustration = withFileNames(illustrateRuns(groups));
   const facts = [
     ...(groups.length > 1
-      ? [`runs that differ in the seed alone are averaged; the others differ in: ${differencesOf(runs)}`]
+      ? [`runs that differ only in the seed are averaged; the others differ in: ${differencesOf(runs)}`]
       : []),
     `adapter: ${adaptersOf(runs).join("; ")}`,
     `choices: ${choicesOf(runs).join("; ")}`,
@@ -107,10 +107,10 @@ async function finishedRuns(paths: readonly string[], problems: string[]): Promi
     try {
       const run = await readCheckedRun(path);
       if (run.summary !== null) runs.push(run);
-      else problems.push(`${path}: has not finished and is left out`);
+      else problems.push(`${path}: not finished; skipping this run`);
     } catch (error) {
       if (!(error instanceof GhostbatchError)) throw error;
-      problems.push(`${messageOf(error)}; the run is left out`);
+      problems.push(`${messageOf(error)}; skipping this run`);
     }
   }
   return runs;
@@ -154,8 +154,7 @@ function compose(
   { charts, text }: Illustration,
   problems: readonly string[],
 ): string {
-  const warnings =
-    problems.length === 0 ? [] : ["", "**Left out, or to be known**", "", ...problems.map(item)];
+  const warnings = problems.length === 0 ? [] : ["", "**Skipped runs and notes**", "", ...problems.map(item)];
   // Two spaces end a line in Markdown.
   const images = charts.flatMap(({ name, title: chartTitle, caption }) => [
     "",

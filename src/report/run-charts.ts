@@ -40,7 +40,7 @@ export function illustrateRuns(groups: readonly RunGroup[]): Illustration {
       "test accuracy (%)",
     ),
     ...chart(
-      { name: "learning-rate", title: "Learning rate", caption: "As each step used it." },
+      { name: "learning-rate", title: "Learning rate", caption: "The value that each step used." },
       of(({ training }) => thinned(training), "learningRate"),
       "learning rate",
       { y: { log: true } },

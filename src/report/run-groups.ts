@@ -33,14 +33,14 @@ export function adapterWarning(runs: readonly RunData[]): string | null {
   const adapters = adaptersOf(runs);
   if (adapters.length < 2) return null;
   const named = runs.map((run) => `${run.name} on ${adaptersOf([run])[0]}`).join(", ");
-  return `runs of different adapters are averaged, whose results differ by rounding and whose times are not comparable: ${named}`;
+  return `the averaged runs are from different adapters; their results differ by rounding and their times are not comparable: ${named}`;
 }
 
 /** A warning where a seed occurs twice: such runs are the same run again, and their spread is none over seeds. */
 export function seedWarning(runs: readonly RunData[]): string | null {
   const seeds = runs.map(({ configuration }) => configuration["seed"]);
   const twice = seeds.find((seed, i) => seeds.indexOf(seed) < i);
-  return twice === undefined ? null : `seed ${twice} occurs more than once: n counts runs and not seeds`;
+  return twice === undefined ? null : `seed ${twice} occurs more than once: n counts runs, not seeds`;
 }
 
 export function adaptersOf(runs: readonly RunData[]): string[] {

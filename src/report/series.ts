@@ -69,8 +69,7 @@ export function toData(name: string, points: readonly CurvePoint[]): Datum[] {
 export function bandsOf(series: readonly { readonly loaded: readonly RunData[] }[], bands: string): string {
   const counts = series.map(({ loaded }) => loaded.length).filter((n) => n > 0);
   const [fewest, most] = [Math.min(...counts), Math.max(...counts)];
-  if (counts.length === 0 || most === 1)
-    return "One seed each, so nothing is known of the spread over seeds.";
+  if (counts.length === 0 || most === 1) return "One seed each, so the spread over seeds is unknown.";
   const n = fewest === most ? `${most}` : `${fewest} to ${most}`;
   return `${bands}: mean ± 1 standard deviation over n = ${n} seeds.`;
 }

@@ -30,7 +30,7 @@ const DATA = {
   subset: {
     value: subsetSizes(),
     unit: "train,test",
-    help: "use only so many training and test images, chosen by a fixed permutation",
+    help: "use only this many training and test images, chosen by a fixed permutation",
     default: null,
     defaultText: "all",
   },
@@ -95,35 +95,35 @@ const BATCHES = {
       authors: "split every batch into equal pieces and average their means, as the released code does",
       exact:
         "keep ghosts of the given size; a remainder is a smaller ghost, or joins the last one if it is too small",
-      drop: "discard a partial last batch, else as exact",
-      wrap: "fill the last batch with the first images of the next epoch, else as exact",
+      drop: "discard a partial last batch; otherwise as exact",
+      wrap: "fill the last batch with the first images of the next epoch; otherwise as exact",
     }),
     unit: "policy",
-    help: "what to do where images do not divide evenly into batches and ghosts",
+    help: "what to do if images do not divide evenly into batches and ghosts",
     default: "exact",
   },
   runningRule: {
     value: choice({
-      sequential: "take in one ghost after the other, as the released code does",
-      mean: "take in the mean over the ghosts once, with the weight of all of them",
-      full: "the same with the statistics of the whole batch",
+      sequential: "update with one ghost after the other, as the released code does",
+      mean: "update once with the mean over the ghosts, with the weight of all of them",
+      full: "as mean, with the statistics of the whole batch",
       composer: "sequential, with the momentum divided by the number of ghosts",
       "paper-literal": "Algorithm 1 of the paper as printed, which is biased",
     }),
     unit: "rule",
-    help: "how running statistics follow those of the ghosts",
+    help: "how the running statistics are updated from those of the ghosts",
     default: "mean",
   },
   runningMomentum: {
     value: real({ above: 0, most: 1 }),
     unit: "fraction",
-    help: "weight of a ghost's statistics in the running ones",
+    help: "weight of a ghost's statistics in the running statistics",
     default: 0.1, // PyTorch's default, used by the authors
   },
   reestimateStatistics: {
     value: whole(0),
     unit: "batches",
-    help: "after the last evaluation, replace the running statistics by their mean over so many training batches and evaluate once more; 0 for never",
+    help: "after the last evaluation, replace the running statistics by their mean over this many training batches and evaluate again; 0 for never",
     default: 0, // as published
   },
 } as const satisfies Record<string, RunOption>;
@@ -237,14 +237,14 @@ const OPTIMIZATION = {
   maxSteps: {
     value: whole(1),
     unit: "steps",
-    help: "stop after so many steps",
+    help: "stop after this many steps",
     defaultText: "the regime's end",
   },
 } as const satisfies Record<string, RunOption>;
 
 const EXECUTION = {
   onNan: {
-    value: choice({ stop: "end the run with an error", skip: "leave out that step" }),
+    value: choice({ stop: "end the run with an error", skip: "skip that step" }),
     unit: "action",
     help: "what to do when a loss or gradient is NaN or infinite",
     default: "stop",

@@ -101,5 +101,5 @@ function parsed(path: string, parser: (text: string) => unknown): unknown {
     throw new DataError(`${path}: is damaged: ${messageOf(cause)}`, { cause });
   }
   if (value !== null && typeof value === "object") return value;
-  throw new DataError(`${path}: is damaged: expected named values, found ${JSON.stringify(value)}`);
+  throw new DataError(`${path}: damaged: expected named values, found ${JSON.stringify(value)}`);
 }

@@ -20,7 +20,7 @@ export function closest(word: string, candidates: readonly string[]): string | n
 /** The end of a message about an unknown word: the closest candidate, and all of them. */
 export function suggestion(word: string, candidates: readonly string[]): string {
   const near = closest(word, candidates);
-  return `${near === null ? "" : `did you mean ${near}? `}There are ${candidates.join(", ")}`;
+  return `${near === null ? "" : `did you mean ${near}? `}Expected one of ${candidates.join(", ")}`;
 }
 
 /** Changes that turn `a` into `b` (optimal string alignment distance; Damerau 1964). */

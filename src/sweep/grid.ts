@@ -41,7 +41,7 @@ export function readGrid(path: string): Grid {
   const axes = Object.entries(grid);
   const count = axes.reduce((product, [, values]) => product * values.length, 1);
   if (count > MOST_RUNS)
-    throw new UsageError(`${path}: the grid has ${count} runs; ${MOST_RUNS} is the most`);
+    throw new UsageError(`${path}: the grid has ${count} runs; at most ${MOST_RUNS} are allowed`);
   const runs = combinations(axes).map((chosen): GridRun => {
     const spec = completeSpec({ ...base, ...chosen });
     return { name: runName(name, chosen, spec), spec };

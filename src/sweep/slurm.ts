@@ -62,7 +62,7 @@ export function slurmScript(
   const minutes = timeLimit === null ? null : Math.ceil(timeLimit / 60);
   if (minutes !== null && minutes < LEAST) {
     throw new UsageError(
-      `--time-limit ${timeLimit}s: Slurm counts in minutes and gives its notice of ${NOTICE} s up to ${RESOLUTION} s early: ${LEAST}m is the least`,
+      `--time-limit ${timeLimit}s: Slurm counts in minutes and signals ${NOTICE} s before the limit, up to ${RESOLUTION} s early; the minimum is ${LEAST}m`,
     );
   }
   const lines = [
@@ -74,9 +74,9 @@ export function slurmScript(
     "#SBATCH --requeue",
     "#SBATCH --open-mode=append",
     "#SBATCH --output=/dev/null",
-    "# Where relative paths of data sets begin.",
+    "# Relative paths of data sets start here.",
     `#SBATCH --chdir=${shellCommand([directory])}`,
-    "# Further #SBATCH lines of your cluster belong here, e.g. --partition and --gres=gpu:1.",
+    "# Add further #SBATCH lines for your cluster here, e.g. --partition and --gres=gpu:1.",
     "",
     "case $SLURM_ARRAY_TASK_ID in",
     ...runs.map((run, task) => {
@@ -92,13 +92,13 @@ export function slurmScript(
     'for signal in USR2 TERM; do trap "[ -z \\$run ] || kill -$signal \\$run" $signal; done',
     `"\${command[@]}" &`,
     "run=$!",
-    "# A trap ends `wait` before the run has ended.",
+    "# A trap interrupts `wait` before the run ends.",
     "wait $run; code=$?",
     "while kill -0 $run 2>/dev/null; do wait $run; code=$?; done",
-    "# 140: SIGUSR2 has ended it. With a new checkpoint it goes on in another turn.",
+    "# 140: SIGUSR2 ended it. With a new checkpoint the task is requeued and continues.",
     "[ $code -eq 140 ] || exit $code",
     'if [ "$(taken)" = "$before" ]; then',
-    '  echo "error: SIGUSR2 came before a step was done: the task needs a longer --time-limit"',
+    '  echo "error: SIGUSR2 arrived before the first step was done: use a longer --time-limit"',
     "  exit 1",
     "fi",
     `scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}"`,

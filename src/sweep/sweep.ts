@@ -79,7 +79,7 @@ export class Sweep {
       const child = spawnTethered([program, ...commandOf(run)], ["ignore", log, log]);
       this.#children.add(child);
       const ended = new Promise<string>((resolve) => {
-        child.on("error", ({ message }) => resolve(`error: ${program} does not start: ${message}`));
+        child.on("error", ({ message }) => resolve(`error: cannot start ${program}: ${message}`));
         child.on("exit", (_, signal) => resolve(signal === null ? "" : this.#endedBy(signal)));
       });
       const overtime = timeLimit === null ? null : this.#endAfter(child, timeLimit, ended);

@@ -55,7 +55,7 @@ export async function forwardAndBackward<N extends string>(
     const output = tape.record(() => forward(inputs));
     if (output.shape.join() !== upstream.shape.join()) {
       throw reference.error(
-        `output is [${upstream.shape.join(", ")}], the operation's is [${output.shape.join(", ")}]`,
+        `output is [${upstream.shape.join(", ")}], but the operation's is [${output.shape.join(", ")}]`,
       );
     }
     tape.backward(output, dy);

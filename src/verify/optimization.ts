@@ -57,7 +57,8 @@ const Sgd = z.object({
 export const checkSgd: OperationCheck = async (gpu, reference) => {
   const { rates, momentum, weight_decay, clip_norm } = reference.attributes(Sgd);
   const names = reference.tensors.filter((name) => reference.tensors.includes(`grad_${name}.0`));
-  if (names.length === 0) throw reference.error("has no parameter: no tensor p with a gradient grad_p.0");
+  if (names.length === 0)
+    throw reference.error("has no parameter: found no tensor p with a gradient grad_p.0");
   const start = pack(await all(names, (name) => reference.floats(name)));
   const size = start.data.length;
   const value = fromArray(gpu, start.data);

@@ -150,7 +150,7 @@ export async function openReferenceFile(path: string): Promise<ReferenceFile> {
 function casesOf(path: string, file: OpenTensorFile): ReferenceCase[] {
   const text = file.metadata.get("cases");
   if (text === undefined)
-    throw new DataError(`${path}: is no reference file: its __metadata__ has no "cases"`);
+    throw new DataError(`${path}: not a reference file: its __metadata__ has no "cases"`);
   let list: unknown;
   try {
     list = JSON.parse(text);

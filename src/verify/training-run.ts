@@ -78,7 +78,7 @@ function modelOf(reference: ReferenceCase, { options, batch }: RunSettings): Mod
   const { depth, ...rest } = options;
   const named = reference.name.match(/^resnet(\d+)$/)?.[1]; // a residual network has its depth in its name
   if (depth !== undefined && named !== undefined && depth !== Number(named)) {
-    throw reference.error(`options.depth is ${depth}, the name says ${named}`);
+    throw reference.error(`options.depth is ${depth}, but the name says ${named}`);
   }
   return createModel(reference.name, image, (named === undefined ? options : rest) as ModelOptions);
 }

@@ -85,7 +85,7 @@ describe("bench kernels", () => {
   test("an op that is not there", () => {
     expect(() => passesOf(["softmax"])).toThrow(UsageError);
     expect(() => passesOf(["softmax"])).toThrow(
-      /there is no op or pass "softmax"; ops are .*softmax-cross-entropy/,
+      /unknown op or pass "softmax"; the ops are .*softmax-cross-entropy/,
     );
   });
 });
@@ -213,12 +213,12 @@ describe("grids of a user's kernel", () => {
     expect(gridOf(line)).toEqual(grid);
   });
   test.each([
-    ["(P / 2)", /k\.wgsl:2:1: @dispatch: makes a grid of 2\.5 × 1 × 1.*use ceil/],
+    ["(P / 2)", /k\.wgsl:2:1: @dispatch: gives a grid of 2\.5 × 1 × 1.*use ceil/],
     ["(1, N)", /k\.wgsl:2:18: @dispatch: there is no N; there are P, K/],
     ["(P, K", /expected \(x, y, z\)/],
     ["(ceil(P)", /expected \(x, y, z\)/],
     ["(P, 101)", /k\.wgsl:2:1: @dispatch: a grid of 5 × 101 × 1 workgroups: each side must be from 1 to 100/],
-    ["(P % 0)", /makes a grid of NaN/],
+    ["(P % 0)", /gives a grid of NaN/],
     ["(P $ K)", /unexpected "\$"/],
     ["(1, 2, 3, 4)", /one to three numbers/],
   ])("%s", (line, message) => {

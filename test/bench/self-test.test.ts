@@ -13,6 +13,6 @@ test("an adapter that computes rightly passes; one that errs is named with the p
   });
   doubling.variant = gpu.variant;
   await expect(selfTest(doubling)).rejects.toThrow(
-    /^self-test: conv2d\/grad-weight, (narrow|wide) kernels, .*values of dweight are off; worst dweight\[.*: the adapter or its driver computes wrongly/,
+    /^self-test: conv2d\/grad-weight, (narrow|wide) kernels, .*values of dweight are off; worst dweight\[.*: the adapter or its driver gives wrong results/,
   );
 });

@@ -158,7 +158,7 @@ test("what would end every run is refused before there is a folder, and --status
   for (const [words, message] of [
     [["--checkpoint-every", "banana"], /--checkpoint-every .*'banana'/],
     [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],
-    [["--emit", "slurm", "--time-limit", "45s"], /--time-limit 45s: .*3m is the least/],
+    [["--emit", "slurm", "--time-limit", "45s"], /--time-limit 45s: .*the minimum is 3m/],
     [["--adapter", "no such adapter"], /no adapter matches "no such adapter"/],
   ] as const) {
     const { code, stderr } = await ghostbatch(["sweep", path, "--runs-dir", folder, ...words]);

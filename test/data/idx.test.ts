@@ -59,7 +59,11 @@ describe("a file that is something else is refused with path, offset, expected a
       /header announces 7 values, a file of 15 bytes, but the file has 12 \(truncated/,
     ],
     ["too long", Uint8Array.from([...labels, 0]), /the file has 16 \(too long/],
-    ["a size of 2^32−1", Uint8Array.from([0, 0, 8, 1, 255, 255, 255, 255]), /header says 4294967295 values/],
+    [
+      "a size of 2^32−1",
+      Uint8Array.from([0, 0, 8, 1, 255, 255, 255, 255]),
+      /header announces 4294967295 values/,
+    ],
   ])("%s", (name, bytes, message) => {
     const path = join(folder, name);
     refused(() => readIdx(written(name, bytes), 1), message);

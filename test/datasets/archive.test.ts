@@ -94,7 +94,7 @@ test("damage is told", async () => {
     ],
     [(await tar(GOOD)).subarray(0, 700), /not a complete tar archive/],
     [Buffer.from("<html>no such page</html>".repeat(50)), /not a complete tar archive/],
-    [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), /packed by xz/],
+    [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), /compressed with xz/],
   ];
   for (const [bytes, message] of damaged) {
     const { outcome } = await extracted(bytes);

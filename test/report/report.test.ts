@@ -56,7 +56,7 @@ describe("tables", () => {
     expect(single.markdown).toContain("| 94.30 | 96.00 | 43.0 % | 1 |");
     makeRun({ name: "damaged-summary", summary: { reestimatedAccuracy: "96" } });
     const damaged = reportExperiment(record("table1", [series("+LR", ["damaged-summary"])]), pathOf);
-    await expect(damaged).rejects.toThrow(/summary\.json: is damaged: .*reestimatedAccuracy is "96"/);
+    await expect(damaged).rejects.toThrow(/summary\.json: damaged: .*reestimatedAccuracy is "96"/);
   });
 
   test("runs that differ in a choice are not averaged", async () => {
@@ -115,13 +115,13 @@ describe("tables", () => {
     const runs = ["seed-0", "unfinished", "damaged", "absent"];
     const { problems } = await reportExperiment(record("table1", [series("SB", runs)]), pathOf);
     expect(problems).toHaveLength(3);
-    expect(problems[0]).toMatch(/unfinished: has not finished/);
-    expect(problems[1]).toMatch(/damaged.*summary\.json: is damaged/);
-    expect(problems[2]).toMatch(/absent.*left out/);
+    expect(problems[0]).toMatch(/unfinished: not finished/);
+    expect(problems[1]).toMatch(/damaged.*summary\.json: damaged/);
+    expect(problems[2]).toMatch(/absent.*skipping/);
     await expect(reportExperiment(record("table1", [series("SB", ["absent"])]), pathOf)).rejects.toThrow(
       /none of its runs has finished/,
     );
-    await expect(reportRuns([pathOf("absent")])).rejects.toThrow(/none of the runs can be shown/);
+    await expect(reportRuns([pathOf("absent")])).rejects.toThrow(/cannot show any of the runs/);
   });
 
   test("a summary without its numbers is damaged: the run is named and left out of the mean", async () => {
@@ -132,10 +132,10 @@ describe("tables", () => {
     const runs = ["seed-0", "empty", "accuracy-alone"];
     const { markdown, problems } = await reportExperiment(record("table1", [series("SB", runs)]), pathOf);
     expect(markdown).toContain("| 94.30 | 1 |");
-    expect(problems[0]).toMatch(/empty\/summary\.json: is damaged: .*accuracy is missing.*left out/);
-    expect(problems[1]).toMatch(/accuracy-alone\/summary\.json: is damaged: .*found that best is missing/);
+    expect(problems[0]).toMatch(/empty\/summary\.json: damaged: .*accuracy is missing.*skipping/);
+    expect(problems[1]).toMatch(/accuracy-alone\/summary\.json: damaged: .*but best is missing/);
     expect((await reportRuns(["seed-0", "empty"].map(pathOf))).problems).toHaveLength(1);
-    await expect(reportRuns([pathOf("accuracy-alone")])).rejects.toThrow(/none of the runs can be shown/);
+    await expect(reportRuns([pathOf("accuracy-alone")])).rejects.toThrow(/cannot show any of the runs/);
   });
 
   test("a record that is none is an error that names its file and what is wrong", () => {
@@ -143,8 +143,8 @@ describe("tables", () => {
     const parse = (value: unknown) => () => parseRecord(JSON.stringify(value), "x.experiment.json");
     expect(parse(whole)).not.toThrow();
     expect(() => parseRecord("{", "x.experiment.json")).toThrow(/x\.experiment\.json: expected JSON/);
-    expect(parse({})).toThrow(/is not the record/);
-    expect(parse({ ...whole, data: null })).toThrow(/x\.experiment\.json: data: is not the record/);
+    expect(parse({})).toThrow(/not an experiment record/);
+    expect(parse({ ...whole, data: null })).toThrow(/x\.experiment\.json: data: not an experiment record/);
     expect(parse({ ...whole, data: [{}] })).toThrow(/data: .*0\.kind/);
     expect(parse({ ...whole, series: [{ name: "SB" }] })).toThrow(/series\.0\.group/);
     const { runs: _, ...withoutRuns } = series("SB", []);
@@ -181,9 +181,9 @@ describe("charts", () => {
     expect(charts.map(({ name }) => name)).toEqual(["distance-a", "distance-b"]);
     // d = 1 + ln t without noise: the law itself, and a ΔAICc of 0 for it alone.
     expect(markdown).toMatch(/\(a\) b=16 \| 1 \| log \| 0\.0, \d+\.\d, .* \| 1\.00 \[1\.00, 1\.00\]/);
-    expect(markdown).toMatch(/\(a\) b=32 \| 1 \| a fit of the distance needs 6 points, there are \d/);
-    expect(markdown).toContain("they do not say how seeds differ");
-    expect(markdown).not.toContain("nested in a draw of seeds");
+    expect(markdown).toMatch(/\(a\) b=32 \| 1 \| a fit of the distance needs 6 points, found \d/);
+    expect(markdown).toContain("they do not cover differences between seeds");
+    expect(markdown).not.toContain("nested in a resampling of seeds");
     const fit = values(charts[0]!).filter(({ source }) => source === "fit");
     expect(fit.length).toBeGreaterThan(10);
     for (const { x, y } of fit) expect(y).toBeCloseTo(1 + Math.log(x), 6);
@@ -229,7 +229,7 @@ describe("charts", () => {
       const { charts } = await reportExperiment(whole, pathOf);
       const [chart] = charts;
       expect(values(chart!).some(({ source }) => source.startsWith("published"))).toBe(expected);
-      expect(chart!.caption.includes("not drawn over anything else")).toBe(!expected);
+      expect(chart!.caption.includes("drawn only over such runs")).toBe(!expected);
     }
   });
 

@@ -60,7 +60,7 @@ test("a file that may not take its place leaves the old one and no temporary one
 
 test.each([
   ["write", "ENOSPC", /cannot write: the disk is full: .* \(ENOSPC\)$/],
-  ["sync", "EIO", /cannot write: the disk reports an input\/output error \(EIO\)$/],
+  ["sync", "EIO", /cannot write: the disk reported an input\/output error \(EIO\)$/],
   ["write", "EROFS", /cannot write: the file system is read-only/],
 ] as const)("a failing %s (%s) leaves the old file and no temporary one", async (method, code, message) => {
   const path = join(folder, "checkpoint");

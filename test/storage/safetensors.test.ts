@@ -110,7 +110,7 @@ test("one tensor is read without the others; a Buffer's pool is not the tensor's
   expect((await opened.read("labels")).data).toEqual(Int32Array.of(-1, 2 ** 31 - 1));
   await expect(opened.read("absent")).rejects.toThrow(/no tensor "absent"/);
   truncateSync(path, statSync(path).size - 1);
-  await expect(opened.read("flags")).rejects.toThrow(/the file ends here, expected 1 bytes more/);
+  await expect(opened.read("flags")).rejects.toThrow(/the file ends here, expected 1 more bytes/);
   await opened.close();
 
   const pooled = Buffer.from(whole(encodeSafetensors(TENSORS)));

@@ -114,7 +114,7 @@ test("a run whose record of its processes is damaged goes on, and that is told",
   const lines: string[] = [];
   await (await resume(run.path, { report: (line) => lines.push(line) })).close();
   expect(lines).toEqual([
-    expect.stringMatching(/^warning: .*environment\.json: expected JSON: .*begins anew/),
+    expect.stringMatching(/^warning: .*environment\.json: expected JSON: .*starting a new file/),
   ]);
   expect(JSON.parse(readFileSync(run.file("environment.json"), "utf8"))).toMatchObject({
     resumed: [environment],

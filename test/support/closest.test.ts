@@ -17,6 +17,6 @@ test.each([
 });
 
 test("a suggestion names the closest, and all", () => {
-  expect(suggestion("mnits", NAMES)).toBe(`did you mean mnist? There are ${NAMES.join(", ")}`);
-  expect(suggestion("svhn", NAMES)).toBe(`There are ${NAMES.join(", ")}`);
+  expect(suggestion("mnits", NAMES)).toBe(`did you mean mnist? Expected one of ${NAMES.join(", ")}`);
+  expect(suggestion("svhn", NAMES)).toBe(`Expected one of ${NAMES.join(", ")}`);
 });

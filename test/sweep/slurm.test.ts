@@ -58,7 +58,7 @@ test("a task goes on in another turn where it has a new checkpoint, and fails wh
     [1, false],
   ]);
   expect(log()).toMatch(
-    /ready\nready\nerror: SIGUSR2 came before a step was done: .* longer --time-limit\n$/,
+    /ready\nready\nerror: SIGUSR2 arrived before the first step was done: .* longer --time-limit\n$/,
   );
 });
 
@@ -77,7 +77,7 @@ test.each([45, 60, 120])(
   "a time limit of %i s, which may be over when its notice comes, is refused",
   async (seconds) => {
     await expect(runTask("exit 0", seconds)).rejects.toThrow(UsageError);
-    await expect(runTask("exit 0", seconds)).rejects.toThrow(/--time-limit \d+s: .*3m is the least/);
+    await expect(runTask("exit 0", seconds)).rejects.toThrow(/--time-limit \d+s: .*the minimum is 3m/);
     expect((await (await runTask("exit 0", 121)).ended).code).toBe(0);
   },
 );

@@ -44,7 +44,7 @@ describe("a file that makes no sense is refused in one line", () => {
         "an output of another shape",
         [relu],
         { ...sameShapes, output: vector, grad_output: vector },
-        /output is \[3\], the operation's is \[2, 3\]/,
+        /output is \[3\], but the operation's is \[2, 3\]/,
       ],
       [
         "a gradient of another shape",
@@ -114,7 +114,7 @@ describe("a file that makes no sense is refused in one line", () => {
     await writeSafetensors(weights, [["x", x]]);
     await writeFile(foreign, "this is not a safetensors file");
     await expect(verify(gpu, weights)).rejects.toThrow(
-      /weights.safetensors: is no reference file: its __metadata__ has no "cases"/,
+      /weights.safetensors: not a reference file: its __metadata__ has no "cases"/,
     );
     await expect(verify(gpu, foreign)).rejects.toThrow(
       /foreign.safetensors: byte 0: expected the length of a safetensors header/,

@@ -35,7 +35,7 @@ export function passesOf(names: readonly string[]): readonly Pass[] {
   if (unknown !== undefined) {
     const ops = [...new Set(PASSES.map(({ name }) => opOf(name)))].sort();
     throw new UsageError(
-      `bench: there is no op or pass ${JSON.stringify(unknown)}; ops are ${ops.join(", ")}`,
+      `bench: unknown op or pass ${JSON.stringify(unknown)}; the ops are ${ops.join(", ")}`,
     );
   }
   return names.length === 0
