@@ -107,7 +107,7 @@ function remedy(layout: CifarLayout, dataDir: string): string {
   const archive = join(dataDir, layout.archive.name);
   if (existsSync(archive)) return `unpack ${archive} with \`${command} --from ${archive}\``;
   const python = join(dataDir, layout.pythonFolder);
-  const note = existsSync(python) ? ` (${python}is the Python version; the binary version is needed)` : "";
+  const note = existsSync(python) ? ` (${python} is the Python version; the binary version is needed)` : "";
   return `\`${command}\` fetches it, or reads it from a folder or an archive with --from${note}`;
 }
 

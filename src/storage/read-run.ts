@@ -98,7 +98,7 @@ function parsed(path: string, parser: (text: string) => unknown): unknown {
   try {
     value = parser(content);
   } catch (cause) {
-    throw new DataError(`${path}: is damaged: ${messageOf(cause)}`, { cause });
+    throw new DataError(`${path}: damaged: ${messageOf(cause)}`, { cause });
   }
   if (value !== null && typeof value === "object") return value;
   throw new DataError(`${path}: damaged: expected named values, found ${JSON.stringify(value)}`);

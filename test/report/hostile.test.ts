@@ -113,7 +113,7 @@ test("a record that is a folder, a pipe's place of a folder, and an --out on a f
   writeFileSync(join(root, "file"), "");
   for (const [out, why] of [
     [join(root, "file"), /file: expected a folder, found a file/],
-    [join(root, "file", "in"), /a part of the path is a file/],
+    [join(root, "file", "in"), /part of the path is a file/],
     ["/proc/none/in", /cannot create the folder/],
   ] as const) {
     const { code, stderr } = await report("table1-test", out);

@@ -18,7 +18,7 @@ test("a line and its error", () => {
   const rough = fitLine([0, 1, 2, 3], [1, 3, 3.5, 5.5]);
   expect(rough.slope).toBeCloseTo(1.4, 12);
   expect(rough.slopeError).toBeCloseTo(Math.sqrt(0.45 / 2 / 5), 12);
-  expect(() => fitLine([2, 2], [1, 3])).toThrow(/two different abscissas/);
+  expect(() => fitLine([2, 2], [1, 3])).toThrow(/two different x values/);
 });
 
 test("rank correlation with ties", () => {
