@@ -86,7 +86,7 @@ test.each([
     const error: unknown = await done.catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(StoppedError);
     const step = Number(
-      (error as Error).message.match(/^stopped by test after step (\d+) of 226; go on/)![1],
+      (error as Error).message.match(/^stopped by test after step (\d+) of 226; continue with/)![1],
     );
     expect(step - at).toBeOneOf([0, 1]);
     expect(readdirSync(join(run.path, "checkpoints"))).toContain(`last-${step}.json`);
@@ -104,7 +104,7 @@ test("stopped between read-backs of a later stage: the metrics of its steps are 
     if (step === 208 && ++told === 2) setImmediate(() => control.requestStop({ by: "test", exitCode: 99 }));
   };
   const run = await runs.start("stopped-unread", GROWING, { control, onProgress, logEvery: 1000 });
-  await expect(run.done).rejects.toThrow(/^stopped by test after step 2(09|1[0-8]) of 226; go on/);
+  await expect(run.done).rejects.toThrow(/^stopped by test after step 2(09|1[0-8]) of 226; continue with/);
   expect(metricsOf(run.path).at(-1)!.step).toBe(208);
   await runs.goOn(run);
   expect(outcome(run.path)).toBe(expected);

@@ -176,7 +176,7 @@ describe("going on", () => {
     lines.length = 0;
     await runs.goOn(run);
     // The test says that its adapter is called "test".
-    expect(lines.some((line) => /^warning: the run began with adapter .*the last bits/.test(line))).toBe(
+    expect(lines.some((line) => /^warning: the run started with adapter .*the last bits/.test(line))).toBe(
       true,
     );
     expect(outcome(run.path)).toBe(expected);
