@@ -109,7 +109,7 @@ test("what a file lacks, has too much of, or shapes otherwise is named", async (
     return loadStateDict(state, tensors, "w.safetensors");
   };
   await expect(load((t) => t.delete("layers.3.bias"))).rejects.toThrow(
-    "w.safetensors: has no layers.3.bias [20], which the model needs",
+    "w.safetensors: layers.3.bias [20] is missing, which the model needs",
   );
   await expect(load((t) => t.set("fc.weight", good.get("layers.0.bias")!))).rejects.toThrow(
     "holds fc.weight, which the model does not have",

@@ -106,7 +106,7 @@ test("without an adapter the package says what it cannot do, and a moved checkou
   expect(await doctor()).toEqual([
     3,
     expect.stringMatching(
-      /this checkout was moved or copied: .*\/before\/.software-gpu; `npm run setup` in \S+elsewhere fits/,
+      /this checkout was moved or copied: .*\/before\/.software-gpu; run `npm run setup` in \S+elsewhere to adapt it/,
     ),
   ]);
 });
