@@ -20,7 +20,7 @@ describe("what is wrong is told by name", () => {
       whole.replace("storage, read>", "storage, read_write>"),
       /binds x as read_write, not as read/,
     ],
-    ["wrong interface", biasKernel(RIGHT, params), /\.wgsl:8:17: params has count; there are only none/],
+    ["wrong interface", biasKernel(RIGHT, params), /\.wgsl:8:17: params has count; the only fields are none/],
     [
       "wrong interface",
       biasKernel(RIGHT, "override N: u32;"),
@@ -39,12 +39,12 @@ describe("what is wrong is told by name", () => {
     [
       "wrong interface",
       whole.replace("ceil(SIZE / 64)", "SIZE / 64"),
-      /\.wgsl:1:1: @dispatch: makes a grid of .* \(use ceil\)/,
+      /\.wgsl:1:1: @dispatch: gives a grid of .* \(use ceil\)/,
     ],
     [
       "wrong interface",
       whole.replace("@group(0) @binding(1)", "@group(1) @binding(0)"),
-      /\.wgsl:6:42: bias is in group 1: ghostbatch binds group 0 alone/,
+      /\.wgsl:6:42: bias is in group 1: ghostbatch binds only group 0/,
     ],
     [
       "wrong interface",
@@ -150,7 +150,7 @@ describe("a kernel that is right on small shapes is not vouched for on large one
     const report = await check(kernelFile(biasKernel(RIGHT)), "channel-bias/add", timed);
     expect(report).toMatchObject({ passed: false, rows: [], casesWrong: 0 });
     expect(report.problems[0]!.message).toMatch(
-      /a grid of 131072 × 1 × 1 workgroups, each side must be 1 to 65535$/,
+      /a grid of 131072 × 1 × 1 workgroups: each side must be from 1 to 65535$/,
     );
   });
 
