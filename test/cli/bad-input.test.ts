@@ -80,7 +80,7 @@ describe("options", () => {
       ["--lr-reference-batch", "64"],
       /--lr-reference-batch 64: it has no effect with --lr-rule none and --regime original/,
     ],
-    [["--warmup-steps", "5"], /--warmup-steps 5: .*--lr-rule, which is none/],
+    [["--warmup-steps", "5"], /--warmup-steps 5: .*--lr-rule sqrt or linear/],
     [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],
     [["--variant", "keskar"], /'--variant .*This option is now called --topology/],
     [["--partial", "exakt"], /'--partial .*Expected one of authors, exact, .*did you mean exact\?/],
@@ -186,7 +186,7 @@ describe("what only the adapter or the disk can tell", () => {
     const file = newPath("file");
     writeFileSync(file, "");
     const outcome = await ghostbatch(["train", ...LITTLE, "--runs-dir", join(file, "runs"), "--name", "x"]);
-    expectOneError(outcome, /x: cannot create the run folder: a part of the path is a file, not a folder/);
+    expectOneError(outcome, /runs: cannot create the folder: part of the path is a file, not a folder/);
   });
 
   test.each([
@@ -197,7 +197,7 @@ describe("what only the adapter or the disk can tell", () => {
     "a model too large for the adapter, of width %s: needed and available bytes, and what would fit",
     async (width, need) => {
       const message = new RegExp(
-        `model: its ${need} in one buffer, .* has [\\d.]+ [MG]iB: a model of up to [\\d,]+ parameters fits`,
+        `model: its ${need} in one buffer, but .* allows [\\d.]+ [MG]iB: a model of up to [\\d,]+ parameters fits`,
       );
       await expectRefused(["--dataset", "synthetic", "--width", width], message);
       const dry = await ghostbatch(["train", "--dry-run", "--dataset", "synthetic", "--width", width]);
@@ -208,7 +208,7 @@ describe("what only the adapter or the disk can tell", () => {
   test("a step that needs more than the memory allowed", async () => {
     await expectRefused(
       ["--dataset", "synthetic", "--batch-size", "4096", "--memory", "1"],
-      /one ghost of 4096 at a time needs [\d.]+ MiB and 1\.00 MiB are allowed: a ghost of \d+ needs [\d.]+ [KM]iB \(--ghost-size \d+\), or allow more/,
+      /one ghost of 4096 at a time needs [\d.]+ MiB and 1\.00 MiB are allowed: use --ghost-size \d+, which needs [\d.]+ [KM]iB, or allow more/,
     );
   });
 });

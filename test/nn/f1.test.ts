@@ -112,7 +112,7 @@ test("what a file lacks, has too much of, or shapes otherwise is named", async (
     "w.safetensors: layers.3.bias [20] is missing, which the model needs",
   );
   await expect(load((t) => t.set("fc.weight", good.get("layers.0.bias")!))).rejects.toThrow(
-    "holds fc.weight, which the model does not have",
+    "contains fc.weight, which the model does not have",
   );
   const wide = load((t) => t.set("layers.6.weight", { shape: [20, 4], data: new Float32Array(80) }));
   await expect(wide).rejects.toThrow("layers.6.weight is [20, 4], but the model's is [4, 20]");
