@@ -4,9 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { builtProgram } from "../support/built-program.ts";
 import { ghostbatch, type Outcome } from "../support/command-line.ts";
-import { runProgram, start } from "../support/program.ts";
+import { BIN, runProgram, start } from "../support/program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-bad-input-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -230,7 +229,7 @@ describe("a full disk", () => {
 
   test("is told, and holds nothing afterwards", async ({ skip }) => {
     if (!canMount) skip("mounting a small file system takes rights that this process does not have");
-    const train = `"${process.execPath}" "${builtProgram()}" train ${LITTLE.join(" ")} --runs-dir "${folder}/runs" --name full`;
+    const train = `"${process.execPath}" "${BIN}" train ${LITTLE.join(" ")} --runs-dir "${folder}/runs" --name full`;
     const { code, stdout, stderr } = await start(
       "unshare",
       inside(`{ ${train}; code=$?; ls -A "${folder}/runs"; exit $code; }`),

@@ -3,8 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { builtProgram } from "../support/built-program.ts";
-import { type Ended, start } from "../support/program.ts";
+import { BIN, type Ended, start } from "../support/program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-output-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -13,7 +12,7 @@ const OPTIONS = "--dataset synthetic:1x7x7:4:150:40 --width 16 --hidden 2 --batc
 
 /** A command line of a shell, in which `train` is the program. */
 function shell(line: string): Promise<Ended> {
-  const program = `ghostbatch() { "${process.execPath}" "${builtProgram()}" "$@"; }`;
+  const program = `ghostbatch() { "${process.execPath}" "${BIN}" "$@"; }`;
   return start("sh", ["-c", `${program}; ${line}`], { cwd: folder, env: { DEBUG: "" } }).ended;
 }
 

@@ -2,9 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
-import { builtProgram } from "./built-program.ts";
 import { limitMs } from "./limits.ts";
-import { type Ended, type Program, start } from "./program.ts";
+import { BIN, type Ended, type Program, start } from "./program.ts";
 
 /** Milliseconds in which a trainer has to end when its command has. */
 const GRACE_MS = limitMs(5000);
@@ -56,7 +55,7 @@ export async function killCommands(of: KilledCommands): Promise<OrphanReport> {
 
 /** The command line on the node of PATH, as users start it: where that has no GPU, it stands in for a process that has. */
 export function startCommand(words: readonly string[]): Program {
-  return start("node", [builtProgram(), ...words], { env: { DEBUG: "", NO_COLOR: "1" } });
+  return start("node", [BIN, ...words], { env: { DEBUG: "", NO_COLOR: "1" } });
 }
 
 /** Waits for the process that a command has started in its stead; null for one that ended well and had no need of it. */

@@ -1,9 +1,8 @@
 // Processes of their own: the command line on the node that runs the tests, which has the GPU they use, and any other program.
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { builtProgram } from "./built-program.ts";
 
-/** The command line of the checkout, which runs the TypeScript itself. */
+/** The command line of the checkout, always of the present sources. */
 export const BIN = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
 
 export interface Ended {
@@ -47,7 +46,7 @@ export function start(program: string, args: readonly string[], { env, ...option
 
 /** Starts the command line with these arguments. */
 export function startProgram(args: readonly string[], { env, ...options }: Options = {}): Program {
-  return start(process.execPath, [builtProgram(), ...args], {
+  return start(process.execPath, [BIN, ...args], {
     ...options,
     env: { DEBUG: "", NO_COLOR: "1", ...env },
   });

@@ -5,8 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { missingVulkanLoader } from "../../../src/host/node/node-webgpu.ts";
 import { softwareNodePath } from "../../../src/host/node/software-gpu.ts";
-import { builtProgram } from "../../support/built-program.ts";
-import { type Ended, runProgram, start } from "../../support/program.ts";
+import { BIN, type Ended, runProgram, start } from "../../support/program.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const NOISY = fileURLToPath(new URL("../../support/noisy-program.ts", import.meta.url));
@@ -66,7 +65,7 @@ test("a command that opens the GPU says nothing on standard error, relaunched or
   expect(await runProgram(["doctor"])).toMatchObject({ code: 0, stderr: "" });
   if (softwareNodePath() === null) return; // it computes on a GPU, and no process starts another
   // The node of PATH, which does not reach the software GPU.
-  const { code, stderr } = await start("node", [builtProgram(), "doctor"], {
+  const { code, stderr } = await start("node", [BIN, "doctor"], {
     env: { DEBUG: "", NO_COLOR: "1" },
   }).ended;
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });

@@ -1,0 +1,92 @@
+// The command line of a checkout as one JavaScript file: it starts in a quarter of the processor time that translating each
+// source file takes. Always that of the present sources; kept in .cache/program/.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const KEPT = join(ROOT, ".cache", "program");
+/** Hours after which a program that is not of the present sources is removed: one that has just started may still read it. */
+const KEPT_HOURS = 1;
+/** Pure JavaScript of many files. All other packages are loaded as they are: some have native parts or files of their own. */
+const INCLUDED_PACKAGES = /^(zod|hono|@hono\/node-server)(\/|$)/;
+
+/**
+ * Path of the program that the sources of src/ make; builds it where that has not been done.
+ * @returns null where the folder of the checkout cannot be written
+ */
+export async function currentProgram() {
+  const folder = join(KEPT, stateOfSources());
+  const program = join(folder, "main.mjs");
+  if (existsSync(program)) return program;
+  // Several processes may build at once: each in its own place, and the first to finish gives the result.
+  const made = `${folder}.${process.pid}`;
+  try {
+    removeOldPrograms();
+    mkdirSync(made, { recursive: true });
+  } catch {
+    return null;
+  }
+  try {
+    await build(join(made, "main.mjs"));
+    renameSync(made, folder);
+  } catch (error) {
+    rmSync(made, { recursive: true, force: true });
+    if (!existsSync(program)) throw error;
+  }
+  return program;
+}
+
+/** @param {string} outfile */
+async function build(outfile) {
+  const esbuild = await import("esbuild");
+  await esbuild.build({
+    entryPoints: [join(ROOT, "src/cli/main.ts")],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: `node${process.versions.node}`,
+    format: "esm",
+    sourcemap: "linked",
+    sourcesContent: false,
+    logLevel: "error",
+    plugins: [{ name: "checkout", setup: asInCheckout }],
+  });
+}
+
+/** @param {import("esbuild").PluginBuild} build */
+function asInCheckout(build) {
+  build.onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
+    kind === "entry-point" || INCLUDED_PACKAGES.test(path) ? undefined : { path, external: true },
+  );
+  // Files are found from the place of the source file, not from that of the program.
+  build.onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
+    contents: readFileSync(path, "utf8").replaceAll(
+      "import.meta.url",
+      JSON.stringify(pathToFileURL(path).href),
+    ),
+    loader: "ts",
+  }));
+}
+
+/** Changes with every file that the program is made of, and with the place of the checkout, which the program names. */
+function stateOfSources() {
+  const hash = createHash("sha256").update(`${ROOT} ${process.versions.node}\n`);
+  const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).sort();
+  const settings = ["package-lock.json", "tsconfig.json", "scripts/program.mjs"];
+  for (const file of [...sources.map((path) => join("src", path)), ...settings]) {
+    const { mtimeMs, size } = statSync(join(ROOT, file));
+    hash.update(`${file} ${mtimeMs} ${size}\n`);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+function removeOldPrograms() {
+  if (!existsSync(KEPT)) return;
+  for (const name of readdirSync(KEPT)) {
+    const path = join(KEPT, name);
+    const hours = (Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)) / 3_600_000;
+    if (hours > KEPT_HOURS) rmSync(path, { recursive: true, force: true });
+  }
+}
