@@ -30,6 +30,7 @@ export default defineConfig({
     // The first dispatch of a kernel compiles it, which takes a software GPU up to some seconds.
     testTimeout: limitMs(120_000),
     hookTimeout: limitMs(120_000),
+    setupFiles: "./test/support/same-bytes.ts",
     reporters: ["default", "./test/support/plain-summary.ts"],
     projects: [
       inParallel("cpu", {

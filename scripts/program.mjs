@@ -29,7 +29,7 @@ export async function currentProgram() {
     return null;
   }
   try {
-    await build(join(made, "main.mjs"));
+    await buildProgram(join(ROOT, "src/cli/main.ts"), join(made, "main.mjs"));
     renameSync(made, folder);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
@@ -38,11 +38,15 @@ export async function currentProgram() {
   return program;
 }
 
-/** @param {string} outfile */
-async function build(outfile) {
+/**
+ * Writes a program of the checkout as one JavaScript file.
+ * @param {string} source path of its TypeScript
+ * @param {string} outfile in the checkout, where its packages are found
+ */
+export async function buildProgram(source, outfile) {
   const esbuild = await import("esbuild");
   await esbuild.build({
-    entryPoints: [join(ROOT, "src/cli/main.ts")],
+    entryPoints: [source],
     outfile,
     bundle: true,
     platform: "node",

@@ -1,14 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { missingVulkanLoader } from "../../../src/host/node/node-webgpu.ts";
 import { softwareNodePath } from "../../../src/host/node/software-gpu.ts";
+import { builtProgram } from "../../support/built-program.ts";
 import { BIN, type Ended, runProgram, start } from "../../support/program.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
-const NOISY = fileURLToPath(new URL("../../support/noisy-program.ts", import.meta.url));
+const NOISY = await builtProgram("noisy-program");
 const MEANWHILE = `Warning: vkCreateDevice failed with VK_ERROR_INITIALIZATION_FAILED
     at CheckVkSuccessImpl (/some/where/dawn/src/dawn/native/vulkan/VulkanError.cpp:106)
 
@@ -17,7 +17,7 @@ own line, meanwhile
 `;
 
 function noisy(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  return start(process.execPath, ["--import", "tsx", NOISY, ...args], { env: { DEBUG: "", ...env } }).ended;
+  return start(process.execPath, [NOISY, ...args], { env: { DEBUG: "", ...env } }).ended;
 }
 
 describe.skipIf(process.platform !== "linux")("lines of libraries on standard error", () => {
@@ -41,7 +41,7 @@ describe.skipIf(process.platform !== "linux")("lines of libraries on standard er
   test("one file for both outputs holds all of both", () => {
     const path = join(temporaryFolder(), "log");
     const file = openSync(path, "w");
-    spawnSync(process.execPath, ["--import", "tsx", NOISY], {
+    spawnSync(process.execPath, [NOISY], {
       stdio: ["ignore", file, file],
       env: { ...process.env, DEBUG: "" },
     });

@@ -3,12 +3,12 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { softwareNodePath } from "../../../src/host/node/software-gpu.ts";
+import { builtProgram } from "../../support/built-program.ts";
 import { killCommands } from "../../support/orphans.ts";
 
-const PROGRAM = fileURLToPath(new URL("../../support/relaunched-program.ts", import.meta.url));
+const PROGRAM = await builtProgram("relaunched-program");
 
 describe.skipIf(softwareNodePath() === null)("a program relaunched on the software GPU", () => {
   test("passes each signal on once, and leaves with the exit code of the relaunched one", async () => {
@@ -35,7 +35,7 @@ describe.skipIf(softwareNodePath() === null)("a program relaunched on the softwa
     const mark = `killed-relaunched-${process.pid}`;
     try {
       const report = await killCommands({
-        words: ["--import", "tsx", PROGRAM, "wait", mark],
+        words: [PROGRAM, "wait", mark],
         mark,
         count: 6,
         seed: 5,
@@ -60,7 +60,7 @@ interface Started {
 
 /** Starts the program on the node of PATH, and waits until it runs anew. */
 async function start(task: "count" | "wait"): Promise<Started> {
-  const program = spawn("node", ["--import", "tsx", PROGRAM, task], { stdio: ["ignore", "pipe", "inherit"] });
+  const program = spawn("node", [PROGRAM, task], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(program, "exit");
   const [line] = await once(program.stdout, "data");
   const relaunched = Number(/^pid (\d+)/.exec(String(line))?.[1]);
