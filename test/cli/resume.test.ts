@@ -211,7 +211,7 @@ describe("--resume", () => {
     while (lastCheckpoints("tuned").length === 0 && begun.child.exitCode === null) await sleep(5);
     begun.child.kill("SIGTERM");
     const { stderr } = await begun.ended;
-    expect(stderr).toMatch(/^warning: .*tuning.json was measured on another, and this is /m);
+    expect(stderr).toMatch(/^warning: .*tuning.json was measured on another, but this adapter is /m);
     expect(stderr).toMatch(/continue with: ghostbatch train --resume .*--tuning \S+tuning.json/);
     const before = lastCheckpoints("tuned");
     const again = startProgram([

@@ -67,7 +67,7 @@ test.each([
   ["grid: {seed: []}", /bad\.yaml:2: grid\.seed/],
   ["base: {learnrat: 3}", /bad\.yaml:2: base\.learnrat: unknown option/],
   ["grid: {seed: [1, 1]}", /two runs of the grid are the same: bad-seed=1/],
-  ["grid: {model: [nothing]}", /there is no "nothing"/],
+  ["grid: {model: [nothing]}", /unknown name "nothing"/],
 ])("a grid that says %s is refused with its line", (text, message) => {
   const path = grid("bad", text);
   expect(() => readGrid(path)).toThrow(UsageError);
