@@ -3,9 +3,16 @@ import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import { leadingDims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { denseTiles, isDense, normSize, PLACE, placeParams } from "./ghost-batch-norm-geometry.ts";
+import {
+  denseTiles,
+  isDense,
+  largestGhost,
+  normSize,
+  PLACE,
+  placeParams,
+} from "./ghost-batch-norm-geometry.ts";
 import { type GradientOptions, launchGradInput, launchGradStatistics } from "./ghost-batch-norm-gradients.ts";
-import { element } from "./reduction-tiles.ts";
+import { element, reductionLanes } from "./reduction-tiles.ts";
 import { launchSumSegments } from "./sum-segments.ts";
 
 const BACKWARD_NARROW = defineKernel({
@@ -20,6 +27,14 @@ const BACKWARD_ADD_NARROW = defineKernel({
   file: "ghost-batch-norm/backward-add-narrow.wgsl",
   bindings: ["x", "dy", "y", "statistics", "gamma", "sums", "dx", "dresidual"],
   overrides: ["C", "HW", "RELU", "ACCUMULATE", "ACCUMULATE_RESIDUAL"],
+  params: [...PLACE, "eps"],
+  spec: ["Element", "WIDTH"],
+});
+
+const GRAD_STATISTICS_ADD = defineKernel({
+  file: "ghost-batch-norm/grad-statistics-add.wgsl",
+  bindings: ["x", "dy", "y", "statistics", "sums", "dresidual"],
+  overrides: ["C", "HW", "RELU", "SPLITS", "WG_SIZE"],
   params: [...PLACE, "eps"],
   spec: ["Element", "WIDTH"],
 });
@@ -83,10 +98,36 @@ export function launchBackwardPasses(
   const { C } = normSize(x);
   if (layoutOf(t) === "planes") launchDense(t, options);
   else if (C * options.ghosts.ghosts > FEW_GROUPS[x.gpu.variant]) launchNarrow(t, options);
-  else {
+  else if (x.gpu.variant === "wide" && residual && !options.accumulateResidual) {
+    const { residual: _, ...rest } = t;
+    launchGradStatisticsAdd({ ...t, residual }, options);
+    launchGradInput({ ...rest, dy: residual.dresidual }, { ...options, relu: false });
+  } else {
     launchGradStatistics({ ...t, y: residual?.y }, options);
     launchGradInput(t, options);
   }
+}
+
+/** `launchGradStatistics`, and dresidual = dy' on the way, which is what `launchGradInput` then needs of dy and y. */
+function launchGradStatisticsAdd(
+  t: Parameters<typeof launchGradInput>[0] & { residual: { y: Tensor; dresidual: Tensor } },
+  options: GradientOptions,
+): void {
+  const { x, dy, statistics, sums, residual } = t;
+  const { relu: RELU, ghosts } = options;
+  const { C, HW } = normSize(x);
+  const spec = element(HW);
+  const SPLITS = sums.shape[1]!;
+  const elements = (largestGhost(ghosts) * HW) / spec.WIDTH;
+  const WG_SIZE = reductionLanes(x.gpu, C * ghosts.ghosts * SPLITS, elements / SPLITS);
+  x.gpu.run(GRAD_STATISTICS_ADD, {
+    buffers: { x, dy, y: residual.y, statistics, sums, dresidual: residual.dresidual },
+    overrides: { C, HW, RELU, SPLITS, WG_SIZE },
+    params: { ...placeParams(options, statistics), eps: options.eps },
+    spec,
+    workgroups: [C, ghosts.ghosts, SPLITS],
+    cost: { flops: 4 * x.size, bytes: (RELU ? 16 : 12) * x.size },
+  });
 }
 
 /** As `launchBackwardPasses`, then dgamma and dbeta [C], written or added to. */

@@ -87,6 +87,12 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 56, dy: 56, y: 56, statistics: 8, gamma: 2, beta: 2, sums: 8 },
     workgroups: [2, 2],
   },
+  "ghost-batch-norm/grad-statistics-add.wgsl": {
+    overrides: { C: 2, HW: 4, RELU: true, SPLITS: 1, WG_SIZE: 4, PIXELS: 1 },
+    params: ghosts,
+    sizes: { x: 56, dy: 56, y: 56, statistics: 8, sums: 8, dresidual: 56 },
+    workgroups: [2, 2],
+  },
   "ghost-batch-norm/normalize-merged.wgsl": {
     overrides: {
       ...{ C: 2, HW: 8, RELU: true, RESIDUAL: false, TILES: 2, TILE_PIXELS: 4 },

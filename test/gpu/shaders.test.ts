@@ -53,6 +53,7 @@ describe("races", () => {
     "reduce/sum-of-squares.wgsl": 2,
     "ghost-batch-norm/statistics.wgsl": 2,
     "ghost-batch-norm/grad-statistics.wgsl": 2,
+    "ghost-batch-norm/grad-statistics-add.wgsl": 2,
     "ghost-batch-norm/forward-dense.wgsl": 2,
     "ghost-batch-norm/statistics-merge.wgsl": 2,
     "ghost-batch-norm/normalize-merged.wgsl": 2,

@@ -1,0 +1,85 @@
+// ghost-batch-norm/grad-statistics-add: grad-statistics.wgsl for a layer that adds a residual before its relu.
+//
+//   sums[g,c] = (Σ dy', Σ dy'·x̂)      over n ∈ ghost g, p ∈ [0, HW);   x̂ = (x − mean) / √(variance + eps)
+//   dresidual = dy'
+//
+// with dy' = dy where y > 0 if there was a relu, else dy. The pass after this one reads dresidual in place of dy and y.
+// A group too large for one workgroup is cut into SPLITS, each with sums of its own, which grad-input adds up.
+// Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
+// Dispatch: (C, G, SPLITS).
+
+override C: u32;               // channels
+override HW: u32;              // values in one channel of one sample
+override RELU: bool;
+override SPLITS: u32 = 1u;     // workgroups that share a group
+override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
+alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
+const WIDTH: u32 = 4u;         // @spec  values in an Element
+override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
+const ROW: u32 = 4u;           // loads of a lane in flight together
+
+struct Params {
+  ghost_size: u32,      // samples in a ghost
+  ghosts: u32,         // G
+  total: u32,          // N: the last ghost runs to here
+  first_ghost: u32,     // row of `statistics` that ghost 0 reads
+  first_channel: u32,   // column of `statistics` that channel 0 reads
+  total_channels: u32,  // columns of `statistics`
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;               // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Element>;              // [N, C, HW]
+@group(0) @binding(2) var<storage, read> y: array<Element>;               // [N, C, HW], read with RELU
+@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
+@group(0) @binding(4) var<storage, read_write> sums: array<vec2f>;    // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(5) var<storage, read_write> dresidual: array<Element>;  // [N, C, HW]
+@group(0) @binding(6) var<uniform> params: Params;
+
+// @import lib/ghost-batch-norm.wgsl
+// @import lib/relu.wgsl
+// @import lib/workgroup-sum-pair.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let lane = local.x;
+  let c = group.x;
+  let g = group.y;
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let count = part.samples * PIXELS;
+  let share = (count + SPLITS - 1u) / SPLITS;
+  let end = min(count, (group.z + 1u) * share);
+  let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
+  let mean = Element(statistics[row + c].x);
+  let r = inverse_deviation(Element(statistics[row + c].y), params.eps);
+
+  var total = Sums();
+  var i = group.z * share + lane;
+  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
+    for (var j = 0u; j < ROW; j++) {
+      total = add(total, origin, i + j * WG_SIZE, mean);
+    }
+  }
+  for (; i < end; i += WG_SIZE) {
+    total = add(total, origin, i, mean);
+  }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  let weights = vec4f(f32(WIDTH) / 4.0);
+  let pair = workgroup_sum_pair(vec2f(dot(vec4f(total.gradients), weights), dot(vec4f(r * total.products), weights)), lane);
+  if (lane == 0u) { sums[(g * SPLITS + group.z) * C + c] = pair; }
+}
+
+struct Sums {
+  gradients: Element,  // Σ dy'
+  products: Element,   // Σ dy'·(x − mean)
+}
+
+// With the i-th Element of a channel of a ghost, whose first one stands at `origin`.
+fn add(sums: Sums, origin: u32, i: u32, mean: Element) -> Sums {
+  let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
+  var gradient = dy[at];
+  if (RELU) { gradient = through_relu(gradient, y[at]); }
+  dresidual[at] = gradient;
+  return Sums(sums.gradients + gradient, fma(gradient, x[at] - mean, sums.products));
+}
