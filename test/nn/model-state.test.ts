@@ -45,6 +45,8 @@ test("running statistics are averaged with the layers' own eps", async () => {
 test("a rule that needs eps refuses layers that differ in it, others do not", () => {
   const state = stateOf(1e-5, 1e-3);
   expect(() => updateRunningStatistics(state, GHOSTS, LITERAL)).toThrow(UsageError);
-  expect(() => updateRunningStatistics(state, GHOSTS, LITERAL)).toThrow("got 0.00001, 0.001: give every");
+  expect(() => updateRunningStatistics(state, GHOSTS, LITERAL)).toThrow(
+    "got 0.00001, 0.001: use the same eps",
+  );
   expect(() => updateRunningStatistics(state, GHOSTS, { ...LITERAL, rule: "mean" })).not.toThrow();
 });

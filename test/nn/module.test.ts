@@ -33,7 +33,7 @@ test("a convolution computes moments only where a norm comes next", () => {
       ([{ file }, { spec }]) => `${file} ${spec?.["MOMENTS"] ?? ""}`,
     );
     dispatched.mockRestore();
-    return launches.filter((launch) => /forward|statistics/.test(launch)).join();
+    return launches.filter((launch) => /forward|statistics|normalize-merged/.test(launch)).join();
   };
   expect(kernels((x) => convolution.forward(x))).toMatch(/^conv2d\/forward\S* false$/);
   expect(kernels((x) => relu(convolution.forward(x)))).toMatch(/^conv2d\/forward\S* false$/);
@@ -65,7 +65,9 @@ test.each([
     const files = dispatched.mock.calls.map(([{ file }]) => file);
     dispatched.mockRestore();
     const training = mode.kind === "train" ? 1 : 0;
-    expect(files.filter((file) => /statistics-merge/.test(file)).length).toBe(training * merged);
+    expect(files.filter((file) => /statistics-merge|normalize-merged/.test(file)).length).toBe(
+      training * merged,
+    );
     expect(files.filter((file) => /statistics(-narrow)?\.wgsl/.test(file)).length).toBe(
       training * (1 - merged),
     );
