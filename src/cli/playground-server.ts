@@ -1,8 +1,9 @@
 /** Serves the playground's files, and writes them as a static site. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
 import { fileError } from "../storage/file-error.ts";
+import { makeFolder } from "../storage/folder.ts";
 import { UsageError } from "../support/errors.ts";
 import { type LocalServer, type ServerPlace, startLocalServer } from "./local-server.ts";
 import type { SiteFiles } from "./playground-files.ts";
@@ -39,22 +40,24 @@ const MARK = '<meta name="generator" content="ghostbatch playground">';
  * @throws UsageError for a folder of something else
  */
 export async function writeSite(files: SiteFiles, folder: string): Promise<void> {
-  if (existsSync(folder) && readdirSync(folder).length > 0) {
-    const page = join(folder, "index.html");
-    if (!existsSync(page) || !readFileSync(page, "utf8").includes(MARK)) {
-      throw new UsageError(
-        `playground: --build ${folder}: expected a new or empty folder, or an earlier build; found other files: name another folder`,
-      );
-    }
-  }
   try {
+    requireReplaceable(folder);
     // Scripts carry their hash in their names: those of an earlier build would stay.
     await rm(join(folder, "assets"), { recursive: true, force: true });
     for (const [path, content] of files) {
-      await mkdir(dirname(join(folder, path)), { recursive: true });
+      await makeFolder(dirname(join(folder, path)));
       await writeFile(join(folder, path), content);
     }
   } catch (cause) {
     throw fileError(cause, "write", folder);
   }
+}
+
+function requireReplaceable(folder: string): void {
+  if (!existsSync(folder) || readdirSync(folder).length === 0) return;
+  const page = join(folder, "index.html");
+  if (existsSync(page) && readFileSync(page, "utf8").includes(MARK)) return;
+  throw new UsageError(
+    `playground: --build ${folder}: expected a new or empty folder, or an earlier build; found other files: name another folder`,
+  );
 }
