@@ -106,6 +106,6 @@ test("a file of choices is taken, off takes none, and another file is refused in
   expect(tuningFor(gpu.adapter, path).choices).toEqual(file.choices);
   expect(tuningFor(gpu.adapter, "off")).toMatchObject({ choices: {}, wanted: false });
   writeFileSync(path, JSON.stringify({ ...file, choices: 3 }));
-  expect(() => tuningFor(gpu.adapter, path)).toThrow(`${path}: not a file that \`ghostbatch tune\` wrote`);
+  expect(() => tuningFor(gpu.adapter, path)).toThrow(`${path}: not written by \`ghostbatch tune\``);
   expect(() => tuningFor(gpu.adapter, join(folder, "none"))).toThrow(/cannot be read/);
 });

@@ -76,7 +76,7 @@ describe("what is wrong is told by name", () => {
     [
       "does not compile",
       `// @import ${fileURLToPath(import.meta.url)}\n${whole}`,
-      /\.wgsl:1:1: @import: .*: there is no such shader under shaders\/$/,
+      /\.wgsl:1:1: @import: .*: no such shader in shaders\/$/,
     ],
   ])("%s", async (kind, code, message) => {
     const report = await small(code);

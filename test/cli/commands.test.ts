@@ -152,7 +152,7 @@ test("train --dry-run: parameters, learning rates and cost, and nothing trained"
       "24,000 1600 end",
     ]),
   );
-  expect(stdout).toMatch(/24,000 steps, 96,000,000 images, 76\d TFLOP in all/); // 7.93 MFLOP an image
+  expect(stdout).toMatch(/24,000 steps, 96,000,000 images, 76\d TFLOP in total/); // 7.93 MFLOP an image
   expect(existsSync(join(runs, "dry"))).toBe(false);
 });
 
