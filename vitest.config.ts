@@ -42,8 +42,7 @@ export default defineConfig({
       oneAtATime("gpu", {
         include: ["test/**/*.test.ts"],
         exclude: [...configDefaults.exclude, ...Object.values(SLOW), ...WITHOUT_GPU],
-        // Dawn and the modules are loaded once for all files; each opens a device of its own.
-        isolate: false,
+        // A process for each file: one that opened the devices of all of them grew to 5.5 GB, and ended with a crash.
       }),
       // Training runs of minutes, and processes that are killed on purpose: each by its own name.
       oneAtATime("reproduction", {

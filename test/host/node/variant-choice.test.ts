@@ -31,7 +31,7 @@ test("the choice of variants: by features, by what was measured, by the user", a
   const real = new Gpu(gpu.device, { ...measured, subgroupMinSize: 32, subgroupMaxSize: 32 }, shaderFiles);
   expect(() => variantChoice(real)).toThrow(DeviceError);
   expect(() => variantChoice(real)).toThrow(
-    "need subgroups of exactly 8 lanes, some adapter has 32 to 32 lanes",
+    "need subgroups of exactly 8 lanes, but some adapter has 32 to 32 lanes",
   );
   vi.stubEnv("GHOSTBATCH_VARIANT", "Wide");
   expect(() => variantChoice(real)).toThrow(
