@@ -76,18 +76,24 @@ async function covariance(
   };
 }
 
+/** Gradients of batches that are one ghost each. */
+function singleGhostProbe({ state, data, spec, ghostSize }: MeasuredPoint): Promise<GradientProbe> {
+  return GradientProbe.create(state, data, {
+    batchSize: ghostSize,
+    ghostSize,
+    memoryBytes: memoryOf(spec),
+  });
+}
+
 /** Small batches of one round of the noise scale: the large batch is so many times larger. */
 const BATCHES_PER_ROUND = 8;
 
 async function measureNoiseScale(
-  { state, data, spec, ghostSize: ghost }: MeasuredPoint,
+  point: MeasuredPoint,
   { draws, seed }: MeasurementOptions,
 ): Promise<Measured> {
-  const probe = await GradientProbe.create(state, data, {
-    batchSize: ghost,
-    ghostSize: ghost,
-    memoryBytes: memoryOf(spec),
-  });
+  const { state, data, ghostSize: ghost } = point;
+  const probe = await singleGhostProbe(point);
   const rounds = [];
   for (let round = 0; round < draws; round++) {
     const moments = new GradientMoments(state.gradients.size);
@@ -121,15 +127,9 @@ const GROUP = 4;
 /** Small batches in the large one of the paper, 4096 / 128. */
 const LARGE = 32;
 
-async function measureRatio(
-  { state, data, spec, ghostSize: ghost }: MeasuredPoint,
-  { draws, seed }: MeasurementOptions,
-): Promise<Measured> {
-  const probe = await GradientProbe.create(state, data, {
-    batchSize: ghost,
-    ghostSize: ghost,
-    memoryBytes: memoryOf(spec),
-  });
+async function measureRatio(point: MeasuredPoint, { draws, seed }: MeasurementOptions): Promise<Measured> {
+  const { state, data, ghostSize: ghost } = point;
+  const probe = await singleGhostProbe(point);
   const moments = new GradientMoments(state.gradients.size);
   // The mean of four ghosts is a batch of four: the ratio of that is measured too, not computed.
   const grouped = new GradientMoments(state.gradients.size);

@@ -8,12 +8,10 @@ import { differentiable } from "./tape.ts";
 
 /**
  * y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r − padding, q·stride + s − padding] · weight[k,c,r,s], x outside its
- * border 0.
+ * border 0. A batch norm that comes next can have the moments of y from the same dispatch: see `momentsOf`.
  *
  * @param x      [N, C, H, W]
  * @param weight [K, C, R, S]
- * Where a batch norm is what comes next, it can have the moments of y from the same dispatch: see `momentsOf`.
- *
  * @returns y [N, K, P, Q], P = ⌊(H + 2·padding − R) / stride⌋ + 1 and Q likewise
  * @throws ShapeError when the channels differ or the filter is larger than the padded image
  */
