@@ -3,15 +3,16 @@
 // Dispatch: one lane per Element, folded into x and y.
 
 override WG_SIZE: u32 = 64u;
-alias Element = vec4f;  // @spec  f32 where the size is no multiple of 4
+alias Element = vec4f;  // @spec  f32 where the size is not a multiple of 4
+alias Stored = vec4f;   // @spec  an Element in memory: f16 in mixed precision
 
 struct Params {
   count: u32,  // Elements
 }
 
-@group(0) @binding(0) var<storage, read> a: array<Element>;         // [count]
-@group(0) @binding(1) var<storage, read> b: array<Element>;         // [count]
-@group(0) @binding(2) var<storage, read_write> y: array<Element>;   // [count]
+@group(0) @binding(0) var<storage, read> a: array<Stored>;          // [count]
+@group(0) @binding(1) var<storage, read> b: array<Stored>;          // [count]
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;    // [count]
 @group(0) @binding(3) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
@@ -24,5 +25,5 @@ fn main(
 ) {
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
-  y[i] = a[i] + b[i];
+  y[i] = Stored(Element(a[i]) + Element(b[i]));
 }

@@ -4,15 +4,16 @@
 
 override ACCUMULATE: bool;  // dx += instead of dx =
 override WG_SIZE: u32 = 64u;
-alias Element = vec4f;  // @spec  f32 where the size is no multiple of 4
+alias Element = vec4f;  // @spec  f32 where the size is not a multiple of 4
+alias Stored = vec4f;   // @spec  an Element in memory: f16 in mixed precision
 
 struct Params {
   count: u32,  // Elements
 }
 
-@group(0) @binding(0) var<storage, read> y: array<Element>;         // [count]
-@group(0) @binding(1) var<storage, read> dy: array<Element>;        // [count]
-@group(0) @binding(2) var<storage, read_write> dx: array<Element>;  // [count]
+@group(0) @binding(0) var<storage, read> y: array<Stored>;          // [count]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;         // [count]
+@group(0) @binding(2) var<storage, read_write> dx: array<Stored>;   // [count]
 @group(0) @binding(3) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
@@ -26,7 +27,7 @@ fn main(
 ) {
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
-  var gradient = through_relu(dy[i], y[i]);
-  if (ACCUMULATE) { gradient += dx[i]; }
-  dx[i] = gradient;
+  var gradient = through_relu(Element(dy[i]), Element(y[i]));
+  if (ACCUMULATE) { gradient += Element(dx[i]); }
+  dx[i] = Stored(gradient);
 }

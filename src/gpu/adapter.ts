@@ -13,8 +13,8 @@ export interface AdapterFacts {
 }
 
 /**
- * Features that are asked for where the adapter has them: subgroups for the narrow kernels, timestamps for the profiler,
- * and the others for what a user's own kernel in `bench kernel` may enable.
+ * Features that are asked for where the adapter has them: f16 for mixed precision, subgroups for the narrow kernels, timestamps
+ * for the profiler, and the others for what a user's own kernel in `bench kernel` may enable.
  */
 export const USEFUL_FEATURES = [
   "shader-f16",

@@ -1,7 +1,14 @@
 /** Shader modules, bind-group layouts and compute pipelines, each made once per distinct key. */
 import { messageOf, ShaderError } from "../support/errors.ts";
 import { type AnyKernel, type AnyLaunch, checkKernel } from "./kernel.ts";
-import { type BindingKind, parseShader, type ShaderFile, type ShaderSource, specialize } from "./shader.ts";
+import {
+  type BindingKind,
+  featuresOf,
+  parseShader,
+  type ShaderFile,
+  type ShaderSource,
+  specialize,
+} from "./shader.ts";
 
 export interface PipelineEntry {
   readonly pipeline: GPUComputePipeline;
@@ -41,13 +48,7 @@ export class Pipelines {
     let shader = this.#shaders.get(kernel.file);
     if (!shader) {
       shader = parseShader(kernel.file, this.#source);
-      for (const feature of shader.features) {
-        if (!this.#device.features.has(feature)) {
-          throw new ShaderError(
-            `${kernel.file}: needs the feature "${feature}", which this adapter does not have`,
-          );
-        }
-      }
+      this.#requireFeatures(shader, shader.features);
       this.#shaders.set(kernel.file, shader);
     }
     checkKernel(kernel, shader);
@@ -111,6 +112,7 @@ export class Pipelines {
     const key = `${shader.path} ${JSON.stringify(spec)}`;
     let entry = this.#modules.get(key);
     if (!entry) {
+      this.#requireFeatures(shader, featuresOf(shader, spec));
       this.#device.pushErrorScope("validation");
       const module = this.#device.createShaderModule({ label: key, code: specialize(shader, spec) });
       const scope = this.#device.popErrorScope();
@@ -120,6 +122,12 @@ export class Pipelines {
       this.#modules.set(key, entry);
     }
     return entry;
+  }
+
+  #requireFeatures({ path }: ShaderFile, features: readonly string[]): void {
+    const missing = features.find((feature) => !this.#device.features.has(feature));
+    if (missing !== undefined)
+      throw new ShaderError(`${path}: needs the feature "${missing}", which this adapter does not have`);
   }
 
   /** Explicit layouts: "auto" would drop bindings that a variant does not use. */

@@ -189,7 +189,10 @@ function specValues(
   });
 }
 
-/** The code with the values of its `// @spec` lines replaced; every name must be one of the file's. */
+/**
+ * The code with the values of its `// @spec` lines replaced; every name must be one of the file's. Where a value is a type of
+ * f16, `enable f16;` stands at the beginning of the first line, so that line numbers stay the file's own.
+ */
 export function specialize(shader: ShaderFile, values: Readonly<Record<string, number | string>>): string {
   for (const name of Object.keys(values)) {
     if (!shader.spec.includes(name)) {
@@ -206,5 +209,21 @@ export function specialize(shader: ShaderFile, values: Readonly<Record<string, n
     const suffix = typeof value === "number" && last.kind === "number" && last.text.endsWith("u") ? "u" : "";
     return [{ start: first.start, end: last.end, text: `${value}${suffix}` }];
   });
-  return replaced(shader.code, replacements);
+  const code = replaced(shader.code, replacements);
+  return needsFloat16(values) ? `enable f16; ${code}` : code;
+}
+
+/** WGSL's types of f16: the scalar, and vectors by their short and long names. */
+const FLOAT16 = /\b(f16|vec[234]h)\b/;
+
+function needsFloat16(values: Readonly<Record<string, number | string>>): boolean {
+  return Object.values(values).some((value) => typeof value === "string" && FLOAT16.test(value));
+}
+
+/** WebGPU features that the code needs: those of the file, and that of f16 where values of `// @spec` lines ask for it. */
+export function featuresOf(
+  shader: ShaderFile,
+  values: Readonly<Record<string, number | string>>,
+): readonly string[] {
+  return needsFloat16(values) ? [...new Set([...shader.features, featureOf("f16")])] : shader.features;
 }

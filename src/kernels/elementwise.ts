@@ -1,19 +1,20 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { element, floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const ADD = defineKernel({
   file: "elementwise/add.wgsl",
   bindings: ["a", "b", "y"],
   params: ["count"],
-  spec: ["Element"],
+  spec: ["Element", "Stored"],
 });
 
 const RELU = defineKernel({
   file: "elementwise/relu.wgsl",
   bindings: ["x", "y"],
   params: ["count"],
-  spec: ["Element"],
+  spec: ["Element", "Stored"],
 });
 
 const RELU_GRAD = defineKernel({
@@ -21,22 +22,22 @@ const RELU_GRAD = defineKernel({
   bindings: ["y", "dy", "dx"],
   overrides: ["ACCUMULATE"],
   params: ["count"],
-  spec: ["Element"],
+  spec: ["Element", "Stored"],
 });
 
-/** y = a + b, all of one size. */
+/** y = a + b, all of one size and type. */
 export function launchAdd(t: { a: Tensor; b: Tensor; y: Tensor }): void {
   const { size } = t.y;
-  t.y.gpu.run(ADD, { buffers: t, ...elements(size), cost: { flops: size, bytes: 12 * size } });
+  t.y.gpu.run(ADD, { buffers: t, ...elements("add", t), cost: { flops: size, bytes: bytesOf(t) } });
 }
 
-/** y = max(x, 0), NaN where x is; both of one size. */
+/** y = max(x, 0), NaN where x is; both of one size and type. */
 export function launchRelu(t: { x: Tensor; y: Tensor }): void {
   const { size } = t.y;
-  t.y.gpu.run(RELU, { buffers: t, ...elements(size), cost: { flops: size, bytes: 8 * size } });
+  t.y.gpu.run(RELU, { buffers: t, ...elements("relu", t), cost: { flops: size, bytes: bytesOf(t) } });
 }
 
-/** dx = dy where y > 0 or NaN, else 0, written or added to; all of one size. */
+/** dx = dy where y > 0 or NaN, else 0, written or added to; all of one size and type. */
 export function launchReluGrad(
   t: { y: Tensor; dy: Tensor; dx: Tensor },
   { accumulate }: { accumulate: boolean },
@@ -45,14 +46,19 @@ export function launchReluGrad(
   t.y.gpu.run(RELU_GRAD, {
     buffers: t,
     overrides: { ACCUMULATE: accumulate },
-    ...elements(size),
-    cost: { flops: size, bytes: (accumulate ? 16 : 12) * size },
+    ...elements("relu gradient", t),
+    cost: { flops: size, bytes: bytesOf(t) + (accumulate ? t.dx.byteLength : 0) },
   });
 }
 
 /** Four values to a lane where the size allows it. */
-function elements(size: number) {
-  const count = size % 4 === 0 ? size / 4 : size;
-  const Element = size % 4 === 0 ? "vec4f" : "f32";
-  return { params: { count }, spec: { Element }, workgroups: flatGrid(count) };
+function elements(what: string, tensors: Readonly<Record<string, Tensor>> & { readonly y: Tensor }) {
+  const { WIDTH, ...spec } = element(tensors.y.size, floatType(what, tensors));
+  const count = tensors.y.size / WIDTH;
+  return { params: { count }, spec, workgroups: flatGrid(count) };
+}
+
+/** Of all of them, once. */
+function bytesOf(tensors: Readonly<Record<string, Tensor>>): number {
+  return Object.values(tensors).reduce((sum, { byteLength }) => sum + byteLength, 0);
 }

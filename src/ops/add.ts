@@ -6,7 +6,7 @@ import { differentiable } from "./tape.ts";
 /** y = a + b, both of one shape. Its gradient is dy for both: shared, so the tape never adds to it in place. */
 export function add(a: Tensor, b: Tensor): Tensor {
   expectShape("add: b", b.shape, a.shape);
-  const y = empty(a.gpu, a.shape, "f32", "add");
+  const y = empty(a.gpu, a.shape, a.dtype, "add");
   launchAdd({ a, b, y });
   differentiable("add", [a, b], y, (dy) => [dy, dy]);
   return y;

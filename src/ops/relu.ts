@@ -4,7 +4,7 @@ import { differentiable } from "./tape.ts";
 
 /** y = max(x, 0), of any shape; the gradient at 0 is 0, and NaN stays NaN, as in PyTorch. */
 export function relu(x: Tensor): Tensor {
-  const y = empty(x.gpu, x.shape, "f32", "relu");
+  const y = empty(x.gpu, x.shape, x.dtype, "relu");
   launchRelu({ x, y });
   differentiable("relu", [x], y, (dy, destination) => {
     const dx = destination(x);

@@ -89,7 +89,7 @@ export class Tape {
   #destination(input: Tensor, issued: Map<Tensor, Tensor>): Destination | null {
     if (!input.requiresGradient) return null;
     const known = this.#gradients.get(input);
-    const fresh = () => empty(input.gpu, input.shape, "f32", "gradient");
+    const fresh = () => empty(input.gpu, input.shape, input.dtype, "gradient");
     // Issued already, or shared so far: the tape adds the two afterwards.
     if (issued.has(input) || known?.owned === false)
       return { tensor: fresh(), accumulate: false, ofParameter: false };
@@ -127,7 +127,7 @@ export class Tape {
       this.#gradients.set(input, { tensor: gradient, owned: false });
       return;
     }
-    const sum = empty(input.gpu, input.shape, "f32", "gradient");
+    const sum = empty(input.gpu, input.shape, input.dtype, "gradient");
     launchAdd({ a: known.tensor, b: gradient, y: sum });
     this.#gradients.set(input, { tensor: sum, owned: true });
   }

@@ -2,9 +2,12 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { type BufferView, OFFSET_ALIGNMENT, type Storage } from "../gpu/storage.ts";
 import { ShapeError } from "../support/errors.ts";
+import { float16Bits, fromFloat16Bits } from "../support/float16.ts";
 import { sizeOf } from "./shape.ts";
 
-export type DataType = "f32" | "u32" | "i32" | "u8";
+export type DataType = "f32" | "f16" | "u32" | "i32" | "u8";
+/** The types that numbers of a network are stored in. Arithmetic is f32 in either. */
+export type FloatType = "f32" | "f16";
 export type NumberArray =
   | Float32Array<ArrayBuffer>
   | Uint32Array<ArrayBuffer>
@@ -12,7 +15,7 @@ export type NumberArray =
   | Uint8Array<ArrayBuffer>;
 
 /** Bytes of one element. u8 tensors are read by kernels as packed u32. */
-export const ELEMENT_BYTES: Record<DataType, number> = { f32: 4, u32: 4, i32: 4, u8: 1 };
+export const ELEMENT_BYTES: Record<DataType, number> = { f32: 4, f16: 2, u32: 4, i32: 4, u8: 1 };
 
 export interface Tensor extends BufferView {
   readonly gpu: Gpu;
@@ -71,12 +74,18 @@ export function persistent(
   return tensor(gpu, gpu.allocatePersistent(bytes, `${label} [${shape.join(", ")}]`, usage), 0, shape, dtype);
 }
 
-/** A persistent tensor holding `data`. @throws ShapeError when the shape has another number of elements */
+/**
+ * A persistent tensor holding `data`.
+ *
+ * @param stored  the type in which a Float32Array is stored; "f16" rounds to the nearest, ties to even
+ * @throws ShapeError when the shape has another number of elements
+ */
 export function fromArray(
   gpu: Gpu,
   data: NumberArray,
   shape: readonly number[] = [data.length],
   label = "tensor",
+  stored: FloatType = "f32",
 ): Tensor {
   if (data.length !== sizeOf(shape)) {
     throw new ShapeError(
@@ -85,14 +94,14 @@ export function fromArray(
   }
   const dtype: DataType =
     data instanceof Float32Array
-      ? "f32"
+      ? stored
       : data instanceof Uint32Array
         ? "u32"
         : data instanceof Int32Array
           ? "i32"
           : "u8";
   const result = persistent(gpu, shape, { dtype, label });
-  gpu.write(result, data);
+  gpu.write(result, dtype === "f16" ? float16Bits(data as Float32Array<ArrayBuffer>) : data);
   return result;
 }
 
@@ -124,13 +133,16 @@ export function view(source: Tensor, shape: readonly number[]): Tensor {
 
 const ARRAYS = { f32: Float32Array, u32: Uint32Array, i32: Int32Array, u8: Uint8Array };
 
-/** The elements, once all work before is done. */
+/** The elements, once all work before is done; those of an f16 tensor as float32. */
 export async function readTensor(source: Tensor): Promise<NumberArray> {
+  if (source.dtype === "f16")
+    return fromFloat16Bits(new Uint16Array(await source.gpu.read(source), 0, source.size));
   return new ARRAYS[source.dtype](await source.gpu.read(source), 0, source.size);
 }
 
-/** As `readTensor`, for a tensor known to be f32. */
+/** As `readTensor`, for a tensor known to be f32 or f16. @throws ShapeError where it is neither */
 export async function readFloats(source: Tensor): Promise<Float32Array<ArrayBuffer>> {
-  if (source.dtype !== "f32") throw new ShapeError(`${source.storage.label}: is ${source.dtype}, not f32`);
+  if (source.dtype !== "f32" && source.dtype !== "f16")
+    throw new ShapeError(`${source.storage.label}: is ${source.dtype}, expected f32 or f16`);
   return (await readTensor(source)) as Float32Array<ArrayBuffer>;
 }

@@ -1,7 +1,7 @@
 // WGSL as the engine reads it: any valid spelling of the same declarations is the same kernel.
 
 import { expect, test } from "vitest";
-import { parseShader, type ShaderFile, specialize } from "../../src/gpu/shader.ts";
+import { featuresOf, parseShader, type ShaderFile, specialize } from "../../src/gpu/shader.ts";
 import { numberOf } from "../../src/gpu/wgsl-expression.ts";
 import { WgslSource } from "../../src/gpu/wgsl-source.ts";
 import { tokenize } from "../../src/gpu/wgsl-tokens.ts";
@@ -173,6 +173,23 @@ test("imports are found in line comments alone, each once; spec values are repla
   const code = specialize(shader, { B: 7, U: "vec4f" });
   expect(code).toContain("const B = 7\n\n;  // @spec\nalias T = f32; // @special\nalias U = vec4f; // @spec");
   expect(() => specialize(shader, { A: 1 })).toThrow('own.wgsl: has no "// @spec" line for A (it has B, U)');
+});
+
+test("a type of f16 for a spec value enables it, on the first line, and needs its feature", () => {
+  const shader = parse("// its name\nalias Stored = f32; // @spec\nconst f16s = 1u; // @spec");
+  const enabled = specialize(shader, { Stored: "f16" });
+  expect(enabled).toBe("enable f16; // its name\nalias Stored = f16; // @spec\nconst f16s = 1u; // @spec");
+  for (const type of ["vec4h", "vec4<f16>"])
+    expect(featuresOf(shader, { Stored: type })).toEqual(["shader-f16"]);
+  for (const [name, value] of [
+    ["Stored", "vec4f"],
+    ["f16s", 16],
+  ] as const) {
+    const values = { [name]: value };
+    expect(specialize(shader, values)).not.toContain("enable");
+    expect(featuresOf(shader, values)).toEqual([]);
+  }
+  expect(featuresOf(parse(PLAIN), { TILE: "f16" })).toEqual(["shader-f16"]);
 });
 
 test("damaged shaders throw errors of the project's own types alone", () => {

@@ -1,6 +1,6 @@
-// add on the GPU, alone and with a relu behind it, against the reference.
+// add on the GPU, alone and with a relu behind it, against the reference, in either type.
 
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { addCases } from "../../src/cases/add.ts";
 import { caseLabel } from "../../src/cases/label.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -13,12 +13,16 @@ import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 import {
+  asStored,
   differentiate,
   intermediate,
   isAffordable,
   PATTERN,
   poisonAllocations,
   repeated,
+  runsIn,
+  STORED,
+  storingBound,
 } from "../support/op-run.ts";
 
 let gpu: Gpu;
@@ -29,33 +33,40 @@ beforeAll(async () => {
 
 const cases = addCases.filter((one) => isAffordable(one, { bytes: 4 * sizeOf(one.shape) }));
 
-test.each(cases.map((one) => [caseLabel(one), one] as const))("add %s", async (label, one) => {
-  const { shape } = one;
-  const size = sizeOf(shape);
-  const data = randomData(size);
-  // Two patterns of unlike lengths, so that no mistaken index meets the same pair of values.
-  const host = {
-    a: repeated(data.normals(PATTERN), size),
-    b: repeated(data.normals(PATTERN - 8), size),
-    dy: repeated(data.normals(PATTERN - 2), size),
-  };
-  const [a, b] = [intermediate(gpu, host.a, shape), intermediate(gpu, host.b, shape)];
-  const body = () => (one.relu ? relu(add(a, b)) : add(a, b));
-  const { y, tape } = differentiate(body, fromArray(gpu, host.dy, shape));
-  const expected = reference(host, one);
-  const bound = roundingBound({ terms: 1, scale: largest(expected), factor: 1 }); // a single rounding
-  expectClose(await readFloats(y), expected, { bound, label: `${label} y`, shape });
-  const gradient = addGradient({ y: expected, dy: host.dy }, one);
-  for (const [name, input] of Object.entries({ a, b })) {
-    expectClose(await readFloats(tape.gradientOf(input)!), gradient, {
-      bound: 0,
-      label: `${label} d${name}`,
-      shape,
-    });
-  }
+describe.each(STORED)("in %s", (type) => {
+  const inType = cases.filter((one) => runsIn(type, one, sizeOf(one.shape)));
+
+  test.each(inType.map((one) => [caseLabel(one), one] as const))("add %s", async (label, one) => {
+    const { shape } = one;
+    const size = sizeOf(shape);
+    const data = randomData(size);
+    const stored = (length: number) => repeated(asStored(data.normals(length), type), size);
+    // Two patterns of unlike lengths, so that no mistaken index meets the same pair of values.
+    const host = { a: stored(PATTERN), b: stored(PATTERN - 8), dy: stored(PATTERN - 2) };
+    const [a, b] = [intermediate(gpu, host.a, shape, type), intermediate(gpu, host.b, shape, type)];
+    const body = () => (one.relu ? relu(add(a, b)) : add(a, b));
+    const { y, tape } = differentiate(body, fromArray(gpu, host.dy, shape, "dy", type));
+    const expected = reference(host, one);
+    const rounding = roundingBound({ terms: 1, scale: largest(expected), factor: 1 }); // a single one
+    const bound = rounding + storingBound(expected, type);
+    expectClose(await readFloats(y), expected, { bound, label: `${label} y`, shape });
+    const gradient = addGradient({ y: expected, dy: host.dy }, one);
+    for (const [name, input] of Object.entries({ a, b })) {
+      expectClose(await readFloats(tape.gradientOf(input)!), gradient, {
+        bound: 0,
+        label: `${label} d${name}`,
+        shape,
+      });
+    }
+  });
 });
 
 test("shapes that do not fit are named", () => {
   const of = (...shape: number[]) => fromArray(gpu, new Float32Array(sizeOf(shape)), shape);
   expect(() => add(of(2, 3), of(3, 2))).toThrow("add: b: expected [2, 3], got [3, 2]");
+});
+
+test("types that differ are named", () => {
+  const [a, b] = (["f16", "f32"] as const).map((type) => fromArray(gpu, new Float32Array(4), [4], "x", type));
+  expect(() => add(a!, b!)).toThrow("add: a is f16 and b is f32, expected one type for both");
 });

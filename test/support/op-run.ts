@@ -4,14 +4,41 @@ import { assert, vi } from "vitest";
 import type { Case } from "../../src/cases/paper.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Tape } from "../../src/ops/tape.ts";
+import { float16Step, roundToFloat16 } from "../../src/support/float16.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
-import { fromArray, type NumberArray, readTensor, type Tensor } from "../../src/tensor/tensor.ts";
+import {
+  type FloatType,
+  fromArray,
+  type NumberArray,
+  readTensor,
+  type Tensor,
+} from "../../src/tensor/tensor.ts";
+import { largest } from "./close.ts";
 
 export { PATTERN, repeated } from "../../src/reference/random-data.ts";
 
 export const VARIANTS = ["narrow", "wide"] as const;
 
-const QUIET_NAN = 0x7fc00000;
+/** The types that activations are stored in. */
+export const STORED = ["f32", "f16"] as const;
+
+/** Whether a case runs in f16 too: the text is that of f32, and the largest cases are for the grid. */
+export function runsIn(type: FloatType, one: Case, size: number): boolean {
+  return type === "f32" || (!one.paper && size < 2 ** 16);
+}
+
+/** What the GPU holds of `values`: references compute from these. */
+export function asStored(values: Float32Array<ArrayBuffer>, type: FloatType): Float32Array<ArrayBuffer> {
+  return type === "f16" ? values.map(roundToFloat16) : values;
+}
+
+/** The error of storing results: none in f32, whose rounding the arithmetic's bound holds; half a step of the largest in f16. */
+export function storingBound(results: ArrayLike<number>, type: FloatType): number {
+  return type === "f16" ? float16Step(largest(results)) / 2 : 0;
+}
+
+/** NaN as one number of f32, and as two of f16. */
+const QUIET_NAN = 0x7fff7fff;
 
 /** From now on all memory that ops take is full of NaN: an element that a kernel leaves out fails every comparison. */
 export function poisonAllocations(gpu: Gpu): void {
@@ -27,8 +54,13 @@ export function poisonAllocations(gpu: Gpu): void {
 }
 
 /** A tensor in the middle of a network: the tape makes its gradient. */
-export function intermediate(gpu: Gpu, data: NumberArray, shape: readonly number[]): Tensor {
-  const tensor = fromArray(gpu, data, shape);
+export function intermediate(
+  gpu: Gpu,
+  data: NumberArray,
+  shape: readonly number[],
+  stored: FloatType = "f32",
+): Tensor {
+  const tensor = fromArray(gpu, data, shape, "tensor", stored);
   tensor.requiresGradient = true;
   return tensor;
 }
