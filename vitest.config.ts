@@ -13,7 +13,7 @@ const MOCKING = ["test/datasets/streamed.test.ts", "test/storage/{folder,metrics
 /** Tests that open no GPU. */
 const WITHOUT_GPU = [
   "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
-  "test/cli/{progress,watch}.test.ts",
+  "test/cli/{progress,watch,without-gpu}.test.ts",
   "test/gpu/{adapter,shaders,wgsl}.test.ts",
   "test/measure/{loss-spread,noise-scale}.test.ts",
   "test/reference/!(model).test.ts",

@@ -1,8 +1,9 @@
 /** Options that several verbs share, and how their values are read. */
 import { InvalidArgumentError, Option } from "commander";
+import { ASSUMED_ADAPTERS, DEFAULT_ASSUMED } from "../gpu/assumed-gpu.ts";
 import { parseScale } from "../paper/scale.ts";
 import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../run/checkpointer.ts";
-import { messageOf } from "../support/errors.ts";
+import { messageOf, UsageError } from "../support/errors.ts";
 import { shellCommand } from "../support/shell-words.ts";
 import type { OnUsr2 } from "./signals.ts";
 
@@ -10,6 +11,11 @@ export const adapterOption = () =>
   new Option(
     "--adapter <name>",
     "GPU to use: part of its adapter's name, or software (default: the fastest hardware adapter)",
+  );
+export const assumeLimitsOption = () =>
+  new Option(
+    "--assume-limits <name>",
+    `with --dry-run: plan for a GPU that is not here: ${Object.keys(ASSUMED_ADAPTERS).join(", ")}, or a file that \`ghostbatch doctor --json\` wrote there (default: the GPU here, or ${DEFAULT_ASSUMED} if there is none)`,
   );
 export const tuningOption = () =>
   new Option(
@@ -127,6 +133,24 @@ export function resumeWords(
     "--tuning": tuning,
   });
   return given.flatMap(([option, value]) => (value === undefined ? [] : [option, String(value)]));
+}
+
+export interface PlanFlags {
+  adapter?: string;
+  assumeLimits?: string;
+  dryRun?: boolean;
+}
+
+/** How a GPU session serves a verb that may only plan. @throws UsageError for limits that would have no effect */
+export function planOptions({ adapter, assumeLimits: limits, dryRun }: PlanFlags) {
+  if (limits === undefined) return { adapter, planWith: dryRun ? {} : undefined };
+  if (!dryRun)
+    throw new UsageError(`--assume-limits ${limits}: needs --dry-run: training needs the GPU itself`);
+  if (adapter !== undefined)
+    throw new UsageError(
+      `--assume-limits ${limits}: --adapter ${adapter} already names a GPU: omit one of them`,
+    );
+  return { planWith: { limits } };
 }
 
 /** Flags over defaults. */

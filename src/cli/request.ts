@@ -18,11 +18,14 @@ import { removeAbandonedFiles } from "../storage/leftovers.ts";
 import { formatCount, formatDuration, formatNumber, formatQuantity } from "../support/format.ts";
 import {
   adapterOption,
+  assumeLimitsOption,
   type CheckpointFlags,
   checkpointOptions,
   checkpointsOf,
   dataDirOption,
   jsonOption,
+  type PlanFlags,
+  planOptions,
   resumeWords,
   runsDirOption,
   typedCommand,
@@ -39,12 +42,10 @@ export interface RequestedRun {
   readonly spec: RunSpec;
 }
 
-export interface RequestFlags extends CheckpointFlags {
-  adapter?: string;
+export interface RequestFlags extends CheckpointFlags, PlanFlags {
   dataDir?: string;
   runsDir: string;
   json?: boolean;
-  dryRun?: boolean;
 }
 
 /** Options of every verb that makes runs by a list. */
@@ -53,18 +54,19 @@ export function addRequestOptions(command: Command): Command {
   for (const option of options) command.addOption(option);
   return command
     .option("--dry-run", "print steps, learning rates and cost of every run; train nothing")
+    .addOption(assumeLimitsOption())
     .addHelpText("after", `\n${signalHelp("the same command continues")}`);
 }
 
-export function openSession({ adapter }: Pick<RequestFlags, "adapter">): GpuSession {
-  return new GpuSession({ adapter, onOpen: announce });
+export function openSession(flags: PlanFlags): GpuSession {
+  return new GpuSession({ ...planOptions(flags), onOpen: announce });
 }
 
 /** Prints steps, rates and cost of runs. */
 export async function dryRun(
   session: GpuSession,
   runs: readonly RequestedRun[],
-  flags: RequestFlags,
+  flags: Pick<RequestFlags, "dataDir" | "json">,
 ): Promise<void> {
   const costs = await costsOf(
     await session.open(),
@@ -160,7 +162,7 @@ async function runMissing(
 }
 
 /** Cells of one specification, as the small batch of both rows of Table 2, are one run. */
-function distinctCosts(costs: readonly RunCost[]): RunCost[] {
+export function distinctCosts(costs: readonly RunCost[]): RunCost[] {
   return [...new Map(costs.map((cost) => [specHash(cost.spec), cost])).values()];
 }
 
@@ -186,7 +188,7 @@ function announce({ adapter: { name, software } }: Gpu): void {
   console.error(`adapter: ${name}${software ? " (software: correct but slow)" : ""}`);
 }
 
-/** One step of the cheapest run of each network is timed; what it does per second holds for the others of that network. */
+/** What is to be done, and how long it takes here: see `expectedSeconds`. */
 async function announceCost(
   gpu: Gpu,
   missing: readonly RequestedRun[],
@@ -195,6 +197,27 @@ async function announceCost(
 ): Promise<void> {
   const specs = missing.map(({ spec }) => spec);
   const costs = distinctCosts(await costsOf(gpu, specs, load));
+  const seconds = await expectedSeconds(gpu, costs, load);
+  const time = Number.isNaN(seconds)
+    ? "time unknown for streamed images"
+    : `about ${formatDuration(seconds)} based on a measured step, evaluation excluded`;
+  console.error(`${describeCosts(costs, done)}, ${time}`);
+}
+
+/** @param done runs that are there already */
+export function describeCosts(costs: readonly RunCost[], done: number): string {
+  const sum = (value: (cost: RunCost) => number) => costs.reduce((total, cost) => total + value(cost), 0);
+  const [steps, samples, flops] = [
+    sum((cost) => cost.steps),
+    sum((cost) => cost.samples),
+    sum((cost) => cost.flops),
+  ];
+  const kept = done > 0 ? `, ${done} finished before` : "";
+  return `to do: ${costs.length} runs${kept}: ${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")}`;
+}
+
+/** One step of the cheapest run of each network is timed; what it does per second holds for the others of that network. */
+async function expectedSeconds(gpu: Gpu, costs: readonly RunCost[], load: LoadOptions): Promise<number> {
   const networks = new Map<string, RunCost[]>();
   for (const cost of costs) {
     const { model, width, hidden } = cost.spec;
@@ -207,13 +230,5 @@ async function announceCost(
     const rate = await measureRate(gpu, smallest.spec, load);
     seconds += group.reduce((sum, { flops }) => sum + flops, 0) / (rate ?? Number.NaN);
   }
-  const sum = (value: (cost: RunCost) => number) => costs.reduce((total, cost) => total + value(cost), 0);
-  const kept = done > 0 ? `, ${done} finished before` : "";
-  console.error(
-    `to do: ${costs.length} runs${kept}: ${formatCount(sum(({ steps }) => steps))} steps, ${formatCount(sum(({ samples }) => samples))} images, ` +
-      `${formatQuantity(
-        sum(({ flops }) => flops),
-        "FLOP",
-      )}, ${Number.isNaN(seconds) ? "time unknown for streamed images" : `about ${formatDuration(seconds)} based on a measured step, evaluation excluded`}`,
-  );
+  return seconds;
 }

@@ -7,10 +7,12 @@ import { UsageError } from "../support/errors.ts";
 import { LOG_ROWS } from "../train/trainer.ts";
 import {
   adapterOption,
+  assumeLimitsOption,
   type CheckpointFlags,
   checkpointOptions,
   dataDirOption,
   jsonOption,
+  type PlanFlags,
   runsDirOption,
   tuningOption,
   wholeNumber,
@@ -18,8 +20,7 @@ import {
 import { optionsOfFlags, runOptionFlags } from "./run-option-flags.ts";
 
 /** Options that do not change the result, so they are not part of the specification. */
-interface HostFlags extends CheckpointFlags {
-  adapter?: string;
+interface HostFlags extends CheckpointFlags, PlanFlags {
   tuning?: string;
   dataDir?: string;
   runsDir: string;
@@ -27,7 +28,6 @@ interface HostFlags extends CheckpointFlags {
   config?: string;
   resume?: string | true;
   logEvery?: number;
-  dryRun?: boolean;
   json?: boolean;
 }
 
@@ -46,8 +46,8 @@ function hostFlags(): Option[] {
     ),
     new Option("--name <name>", "name of the run folder (default: made from the options)"),
     new Option(
-      "--resume [folder]",
-      "continue an unfinished run: FOLDER, or the run of --name, or the newest in --runs-dir",
+      "--resume [run]",
+      "continue an unfinished run: its folder or its name in --runs-dir; without one, the run of --name, or the newest in --runs-dir",
     ),
     ...checkpointOptions(),
     new Option(
@@ -55,6 +55,7 @@ function hostFlags(): Option[] {
       `steps between reading the metrics back from the GPU, at most ${LOG_ROWS} (default: 64)`,
     ).argParser(wholeNumber(1, LOG_ROWS)),
     new Option("--dry-run", "print parameters, memory, learning rates, steps and cost without training"),
+    assumeLimitsOption(),
     adapterOption(),
     tuningOption(),
     dataDirOption(),

@@ -14,12 +14,21 @@ export interface Images {
   readonly note: string | null;
 }
 
+export interface ImageChoice {
+  readonly scale: Scale;
+  /** Of --data-dir. */
+  readonly dataDir: string | undefined;
+  /** What the caller's user can do instead of getting images, e.g. "omit the row with --rows". */
+  readonly otherwise?: string | undefined;
+}
+
 /**
  * The row's own data set where its files are, else a folder of class folders; at small scale a CIFAR-100 row makes do with
  * CIFAR-10.
  * @throws DataError saying what to do where there are no images for the row
  */
-export function imagesFor(row: Row, scale: Scale, dataDir: string | undefined): Images {
+export function imagesFor(row: Row, { scale, dataDir, otherwise }: ImageChoice): Images {
+  const instead = otherwise === undefined ? "" : `, or ${otherwise}`;
   const own = row.scales[settingsOf(scale).base].base.dataset;
   const asked = row.scales.full.base.dataset;
   if (own === "mnist") return { dataset: own, note: null };
@@ -29,7 +38,7 @@ export function imagesFor(row: Row, scale: Scale, dataDir: string | undefined): 
       return { dataset: "imagenet", note: scale === "small" ? `on images of ${folder}` : null };
     }
     throw new DataError(
-      `${row.network}: no images in ${folder}: name ImageNet's folder, with train/CLASS/ and val/CLASS/, with --data-dir`,
+      `${row.network}: no images in ${folder}: name ImageNet's folder, with train/CLASS/ and val/CLASS/, with --data-dir${instead}`,
     );
   }
   const variants: CifarVariant[] =
@@ -46,7 +55,7 @@ export function imagesFor(row: Row, scale: Scale, dataDir: string | undefined): 
   }
   throw new DataError(
     `${row.network}: no images in ${folder}: fetch them with \`ghostbatch data ${asked}\`, or name a folder of ` +
-      `train/CLASS/*.jpg and test/CLASS/*.jpg with --data-dir, or omit the row with --rows`,
+      `train/CLASS/*.jpg and test/CLASS/*.jpg with --data-dir${instead}`,
   );
 }
 

@@ -159,6 +159,7 @@ export async function runOnce(
   return startRun(session, ready, existsSync(path) ? { unfinished: path } : { runsDirectory, name }, options);
 }
 
-function runName(spec: RunSpec, label: string): string {
+/** The name of the folder of a run that is made by its label: it carries the specification's hash. */
+export function runName(spec: RunSpec, label: string): string {
   return `${label}-seed${spec.seed}-${specHash(spec)}`;
 }

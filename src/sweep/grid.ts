@@ -83,9 +83,9 @@ function combinations(axes: readonly (readonly [string, readonly unknown[]])[]):
   );
 }
 
-/** grid-batchSize=64,seed=1, or with a hash where that is no name of a folder. */
+/** grid-batchSize_64-seed_1, or with a hash where that is not a folder's name of letters, digits and any of . _ - */
 function runName(grid: string, chosen: Readonly<Record<string, unknown>>, spec: RunSpec): string {
-  const text = Object.entries(chosen).map(([key, value]) => `${key}=${value}`);
-  const name = [grid, ...(text.length > 0 ? [text.join()] : [])].join("-");
-  return /^[\w.+=@,-]{1,100}$/.test(name) ? name : `${grid}-${specHash(spec)}`;
+  const parts = Object.entries(chosen).map(([key, value]) => `${key}_${String(value).replace("e+", "e")}`);
+  const name = [grid, ...parts].join("-");
+  return /^[\w.-]{1,100}$/.test(name) ? name : `${grid}-${specHash(spec)}`;
 }

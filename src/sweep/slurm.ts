@@ -6,11 +6,22 @@ import { shellCommand } from "../support/shell-words.ts";
 import type { Grid, GridRun } from "./grid.ts";
 import type { SweepFolder } from "./sweep-folder.ts";
 
-export interface SlurmOptions {
-  /** Tasks at a time. */
-  readonly jobs: number;
-  /** Seconds that one task may take before it is queued again; null for the partition's own limit. */
-  readonly timeLimit: number | null;
+/** What each task asks the cluster for. */
+export interface SlurmResources {
+  /** Tasks at a time; undefined for as many as the cluster gives. */
+  readonly jobs?: number | undefined;
+  /** Seconds that one task may take before it is queued again; undefined for the partition's own limit. */
+  readonly timeLimit?: number | undefined;
+  readonly partition?: string | undefined;
+  /** Generic resources, e.g. gpu:1. */
+  readonly gres?: string | undefined;
+  /** Memory of the host, e.g. 16G. */
+  readonly mem?: string | undefined;
+  /** Further options of sbatch, as one writes them after #SBATCH. */
+  readonly sbatch?: readonly string[] | undefined;
+}
+
+export interface SlurmOptions extends SlurmResources {
   /** The folder that tasks run in, absolute. */
   readonly directory: string;
   /** The whole command line of a run. */
@@ -36,10 +47,13 @@ export function slurmArrays(grid: Grid): Grid[] {
   }));
 }
 
-/** A shell script that submits arrays one behind the other, so that no more tasks run at a time than each allows. */
-export function submitScript(scripts: readonly string[]): string {
+/**
+ * A shell script that submits arrays.
+ * @param inTurn one behind the other, so that no more tasks run at a time than each allows
+ */
+export function submitScript(scripts: readonly string[], inTurn: boolean): string {
   const lines = scripts.map((script, i) => {
-    const after = i === 0 ? "" : `--dependency=afterany:"\${array%%;*}" `;
+    const after = i === 0 || !inTurn ? "" : `--dependency=afterany:"\${array%%;*}" `;
     return `array=$(sbatch --parsable ${after}${shellCommand([script])})\necho "$array"`;
   });
   return `#!/bin/sh\nset -e\n${lines.join("\n")}\n`;
@@ -52,32 +66,23 @@ export function submitScript(scripts: readonly string[]): string {
  * end at once.
  * @throws UsageError for a time limit that leaves no time to train
  */
-export function slurmScript(
-  grid: Grid,
-  folder: SweepFolder,
-  { jobs, timeLimit, directory, commandOf }: SlurmOptions,
-): string {
+export function slurmScript(grid: Grid, folder: SweepFolder, options: SlurmOptions): string {
   const { runs } = grid;
-  // Slurm counts in minutes.
-  const minutes = timeLimit === null ? null : Math.ceil(timeLimit / 60);
-  if (minutes !== null && minutes < LEAST) {
-    throw new UsageError(
-      `--time-limit ${timeLimit}s: Slurm counts in minutes and signals ${NOTICE} s before the limit, up to ${RESOLUTION} s early; the minimum is ${LEAST}m`,
-    );
-  }
+  const { commandOf } = options;
   const lines = [
     "#!/bin/bash",
     `#SBATCH --job-name=${grid.name}`,
-    `#SBATCH --array=0-${runs.length - 1}%${jobs}`,
-    ...(minutes === null ? [] : [`#SBATCH --time=${minutes}`]),
+    ...requests(runs.length, options),
     `#SBATCH --signal=B:USR2@${NOTICE}`,
     "#SBATCH --requeue",
     "#SBATCH --open-mode=append",
-    "#SBATCH --output=/dev/null",
+    "# What Slurm says of a task; what the run says is in its own log.",
+    // sbatch(1): %% is a percent sign in a file name.
+    `#SBATCH --output=${shellCommand([join(folder.path.replaceAll("%", "%%"), "slurm-%A_%a.out")])}`,
     "# Relative paths of data sets start here.",
-    `#SBATCH --chdir=${shellCommand([directory])}`,
-    "# Add further #SBATCH lines for your cluster here, e.g. --partition and --gres=gpu:1.",
+    `#SBATCH --chdir=${shellCommand([options.directory])}`,
     "",
+    `output=${shellCommand([folder.path])}/slurm-"\${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID".out`,
     "case $SLURM_ARRAY_TASK_ID in",
     ...runs.map((run, task) => {
       const checkpoints = join(runFolderPath(folder.runsDirectory, run.name), "checkpoints");
@@ -85,6 +90,7 @@ export function slurmScript(
       return `${task}) ${places}; command=(${shellCommand(commandOf(run))}) ;;`;
     }),
     "esac",
+    'echo "log of this task: $log"',
     'exec >>"$log" 2>&1',
     'taken() { ls "$checkpoints" 2>/dev/null | grep "^last-.*json$"; }',
     "before=$(taken)",
@@ -96,6 +102,7 @@ export function slurmScript(
     "wait $run; code=$?",
     "while kill -0 $run 2>/dev/null; do wait $run; code=$?; done",
     "# 140: SIGUSR2 ended it. With a new checkpoint the task is requeued and continues.",
+    '[ $code -ne 0 ] || rm -f "$output"',
     "[ $code -eq 140 ] || exit $code",
     'if [ "$(taken)" = "$before" ]; then',
     '  echo "error: SIGUSR2 arrived before the first step was done: use a longer --time-limit"',
@@ -105,4 +112,29 @@ export function slurmScript(
     "exit $code",
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** The lines that say what a task needs. @throws UsageError for a time limit that leaves no time to train */
+function requests(
+  tasks: number,
+  { jobs, timeLimit, partition, gres, mem, sbatch = [] }: SlurmResources,
+): string[] {
+  // Slurm counts in minutes.
+  const minutes = timeLimit === undefined ? undefined : Math.ceil(timeLimit / 60);
+  if (minutes !== undefined && minutes < LEAST) {
+    throw new UsageError(
+      `--time-limit ${timeLimit}s: Slurm counts in minutes and signals ${NOTICE} s before the limit, up to ${RESOLUTION} s early; the minimum is ${LEAST}m`,
+    );
+  }
+  const given = {
+    array: `0-${tasks - 1}${jobs === undefined ? "" : `%${jobs}`}`,
+    time: minutes,
+    partition,
+    gres,
+    mem,
+  };
+  const lines = Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}=${value}`],
+  );
+  return [...lines, ...sbatch].map((line) => `#SBATCH ${line}`);
 }

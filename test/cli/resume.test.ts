@@ -168,6 +168,10 @@ describe("--resume", () => {
     ]);
     const nothing = join(runsDirectory, "no-run");
     mkdirSync(nothing);
+    const unknown = await ghostbatch(["train", "--resume", "nobody", "--runs-dir", runsDirectory]);
+    expect(unknown.stderr).toBe(
+      `error: --resume nobody: no such folder, and no run of that name in ${runsDirectory}\n`,
+    );
     const without = await ghostbatch(["train", "--resume", nothing, "--log-every", "1024"]);
     expect([without.code, without.stderr]).toEqual([
       2,
@@ -274,7 +278,7 @@ describe("--resume", () => {
     const second = await runProgram(["train", "--resume", "--runs-dir", runsDirectory]);
     requireDone(second);
     expect(outcome(folderOf("older"))).toBe(expected);
-    const again = await runProgram(["train", "--resume", folderOf("older"), "--json"]);
+    const again = await runProgram(["train", "--resume", "older", "--runs-dir", runsDirectory, "--json"]);
     expect(again.code).toBe(0);
     expect(again.stderr).toContain("has already finished");
     expect(JSON.parse(again.stdout)).toMatchObject({ folder: folderOf("older"), steps: 1200 });

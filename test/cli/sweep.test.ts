@@ -48,7 +48,7 @@ test("a grid is every combination, each with a name that says which", () => {
   const { runs } = readGrid(path);
   expect(runs).toHaveLength(12);
   expect(new Set(runs.map(({ name }) => name)).size).toBe(12);
-  expect(runs[0]!.name).toBe("letters-batchSize=32,seed=0,subset=null");
+  expect(runs[0]!.name).toBe("letters-batchSize_32-seed_0-subset_null");
   expect(runs[1]!.name).toMatch(/^letters-[0-9a-f]{12}$/); // an object is no part of a name
   expect(runs[11]!.spec).toMatchObject({
     dataset: "synthetic",
@@ -66,7 +66,7 @@ test.each([
   ["grid: {batchsize: [32]}", /bad\.yaml:2: grid\.batchsize: unknown option; did you mean batchSize\?/],
   ["grid: {seed: []}", /bad\.yaml:2: grid\.seed/],
   ["base: {learnrat: 3}", /bad\.yaml:2: base\.learnrat: unknown option/],
-  ["grid: {seed: [1, 1]}", /two runs of the grid are the same: bad-seed=1/],
+  ["grid: {seed: [1, 1]}", /two runs of the grid are the same: bad-seed_1/],
   ["grid: {model: [nothing]}", /unknown name "nothing"/],
 ])("a grid that says %s is refused with its line", (text, message) => {
   const path = grid("bad", text);
@@ -82,15 +82,15 @@ test(
     const first = await sweep(path, "--jobs", "2", "--time-limit", "600h");
     expect(first.code).toBe(1);
     expect(first.statuses.map(({ name, state }) => [name, state])).toEqual([
-      ["rates-learningRate=1e+30", "failed"],
-      ["rates-learningRate=0.1", "done"],
-      ["rates-learningRate=0.05", "done"],
+      ["rates-learningRate_1e30", "failed"],
+      ["rates-learningRate_0.1", "done"],
+      ["rates-learningRate_0.05", "done"],
     ]);
     expect(first.statuses[0]!.why).toMatch(
       /^error: step 2: the loss is .* first produced in step 2 by .*the run has diverged/,
     );
     expect(first.statuses[1]!.summary).toMatchObject({ steps: 60 });
-    const summary = join(folder, "rates-learningRate=0.1", "summary.json");
+    const summary = join(folder, "rates-learningRate_0.1", "summary.json");
     const before = statSync(summary).mtimeMs;
     const second = await sweep(path);
     expect(second.code).toBe(1);
@@ -119,7 +119,7 @@ test(
     }
     expect(step).toBeGreaterThan(0);
     const again = startProgram(["sweep", path, "--runs-dir", folder]);
-    await firstStep(again, join(folder, "long-seed=1"));
+    await firstStep(again, join(folder, "long-seed_1"));
     again.child.kill("SIGTERM");
     const ended = await again.ended;
     expect(ended.code).toBe(143);
@@ -139,7 +139,7 @@ test("of two sweeps at once each run has one, and the other leaves its log alone
   expect(first.ended.code).toBe(1);
   expect(JSON.parse(first.ended.stdout)).toMatchObject([{ state: "running" }]);
   const other = both.find((program) => program !== first.program)!;
-  const run = join(folder, "shared-seed=1");
+  const run = join(folder, "shared-seed_1");
   await firstStep(other, run);
   other.child.kill("SIGUSR2");
   const ended = await other.ended;
@@ -149,7 +149,7 @@ test("of two sweeps at once each run has one, and the other leaves its log alone
   );
   expect(JSON.parse(ended.stdout)).toMatchObject([{ state: "stopped", step: expect.any(Number) }]);
   expect(readdirSync(join(run, "checkpoints")).length).toBeGreaterThan(0);
-  expect(readFileSync(join(folder, "shared.sweep", "shared-seed=1.log"), "utf8")).not.toMatch(/^error/m);
+  expect(readFileSync(join(folder, "shared.sweep", "shared-seed_1.log"), "utf8")).not.toMatch(/^error/m);
 });
 
 test("what would end every run is refused before there is a folder, and --status makes none", async () => {

@@ -37,7 +37,7 @@ test("a sweep killed with -9 takes its trainers along", async () => {
     "name: swept\nbase: {dataset: 'synthetic:1x7x7:4:150:40', width: 16, hidden: 2, epochs: 100000}\ngrid: {seed: [1, 2]}\n",
   );
   const sweep = start("node", [BIN, "sweep", grid, "--jobs", "2", "--runs-dir", runsDirectory]);
-  const trainers = () => processesWith("swept-seed=");
+  const trainers = () => processesWith("swept-seed_");
   await expect.poll(() => trainers().length, { timeout: 60_000 }).toBeGreaterThanOrEqual(2);
   sweep.child.kill("SIGKILL");
   await expect.poll(trainers, { timeout: 5000 }).toEqual([]);

@@ -31,7 +31,7 @@ name: array
 base: {dataset: "synthetic:1x28x28:10:550:100", width: 32, hidden: 2, batchSize: 100, ghostSize: 20, epochs: 100000, maxSteps: 6000, evaluateEvery: 100}
 grid: {seed: [1, 2]}
 `;
-const NAMES = ["array-seed=1", "array-seed=2"];
+const NAMES = ["array-seed_1", "array-seed_2"];
 
 test(
   "Slurm: tasks that are interrupted go on where they stopped",

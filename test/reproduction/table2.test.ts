@@ -29,7 +29,7 @@ function images(): string {
 test("AlexNet: the rate's rule moves the first step by √(B / B_S), ghosts change it, ghosts of the whole batch do not", async () => {
   const row = TABLE2_ROWS["alexnet-4096"]!;
   const dataDir = images();
-  const { dataset } = imagesFor(row, "small", dataDir);
+  const { dataset } = imagesFor(row, { scale: "small", dataDir });
   const session = new GpuSession();
   // Without the clipping, which would make every step as long as its rate.
   const run = async (column: Column, changes: Partial<RunSpec> = {}) => {

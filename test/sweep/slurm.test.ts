@@ -20,12 +20,12 @@ mkdirSync(bin);
 writeFileSync(join(bin, "scontrol"), `#!/bin/sh\necho "$@" >>'${requeued}'\n`);
 chmodSync(join(bin, "scontrol"), 0o755);
 
-const grid = { name: "array", runs: [{ name: "array-seed=1", spec: completeSpec({ seed: 1 }) }] };
+const grid = { name: "array", runs: [{ name: "array-seed_1", spec: completeSpec({ seed: 1 }) }] };
 const folder = new SweepFolder(directory, grid);
-const checkpoints = join(directory, "array-seed=1", "checkpoints");
+const checkpoints = join(directory, "array-seed_1", "checkpoints");
 
 /** Runs task 0, whose run is these commands of a shell. */
-async function runTask(commands: string, timeLimit: number | null = null) {
+async function runTask(commands: string, timeLimit?: number) {
   rmSync(requeued, { force: true });
   const commandOf = () => ["sh", "-c", commands];
   const script = join(directory, "submit.sbatch");
@@ -94,17 +94,18 @@ test("more runs than an array may have are several arrays, one behind the other"
   const names = arrays.flatMap(({ runs }) => runs.map(({ name }) => name));
   expect(new Set(names).size).toBe(2500);
   const big = new SweepFolder(directory, arrays[0]!);
-  const options = { jobs: 7, timeLimit: null, directory, commandOf: () => ["true"] };
+  const options = { jobs: 7, directory, commandOf: () => ["true"] };
   const script = slurmScript(arrays[2]!, big, options);
   expect(script).toContain("#SBATCH --array=0-499%7\n");
-  expect(script).toContain(`\n499) log='${join(big.path, "big-seed=2499.log")}'`);
+  expect(script).toContain(`\n499) log='${join(big.path, "big-seed_2499.log")}'`);
 
   // As sbatch answers on a cluster with a name; the second is refused.
   const submitted = join(directory, "submitted");
   const refusing = `[ $(wc -l <'${submitted}') -lt 2 ] || exit 1; echo "$(wc -l <'${submitted}');cluster"`;
   writeFileSync(join(bin, "sbatch"), `#!/bin/sh\necho "$@" >>'${submitted}'\n${refusing}\n`, { mode: 0o755 });
   const env = { PATH: `${bin}${delimiter}${process.env.PATH}` };
-  const { code, stdout } = await start("sh", ["-c", submitScript(["a b", "second", "third"])], { env }).ended;
+  const { code, stdout } = await start("sh", ["-c", submitScript(["a b", "second", "third"], true)], { env })
+    .ended;
   expect([code, stdout]).toEqual([1, "1;cluster\n"]);
   expect(readFileSync(submitted, "utf8")).toBe("--parsable a b\n--parsable --dependency=afterany:1 second\n");
 });

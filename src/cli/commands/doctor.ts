@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { measureVariants } from "../../bench/choose-variant.ts";
 import { type SelfTest, selfTest } from "../../bench/self-test.ts";
+import { LIMIT_NAMES } from "../../gpu/assumed-gpu.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { type ListedAdapter, listAdapters } from "../../host/node/node-webgpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
@@ -9,15 +10,6 @@ import { rememberTimes, type VariantChoice, variantChoice } from "../../host/nod
 import { versions } from "../../run/environment.ts";
 import { formatBytes, formatQuantity } from "../../support/format.ts";
 import { adapterOption, jsonOption } from "../options.ts";
-
-/** Limits that decide what fits and how it is cut. */
-const LIMITS = [
-  "maxStorageBufferBindingSize",
-  "maxBufferSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-] as const;
 
 export function doctorCommand(): Command {
   return new Command("doctor")
@@ -28,7 +20,7 @@ export function doctorCommand(): Command {
     .action(async ({ adapter, measure, json }: { adapter?: string; measure?: boolean; json?: boolean }) => {
       const gpu = await openGpu({ adapter, relaunch: true });
       const kernels = await chosenVariant(gpu, measure ?? false);
-      const limits = Object.fromEntries(LIMITS.map((name) => [name, gpu.device.limits[name]]));
+      const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, gpu.device.limits[name]]));
       const features = [...gpu.device.features].sort();
       const tested = await selfTest(gpu);
       const facts = {

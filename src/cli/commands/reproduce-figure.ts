@@ -8,6 +8,8 @@ import { ROWS } from "../../paper/table1.ts";
 import { describeDirections } from "../../report/describe-measurement.ts";
 import type { FinishedRun } from "../../run/runner.ts";
 import { formatCount, formatQuantity } from "../../support/format.ts";
+import { emitRequests } from "../emit-requests.ts";
+import { addEmitOptions, type EmitFlags, requireEmit } from "../emit-slurm.ts";
 import { scaleOption, seedsOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
@@ -27,7 +29,7 @@ interface RowFlags extends RequestFlags {
   scale: Scale;
 }
 
-interface FigureFlags extends RowFlags {
+interface FigureFlags extends RowFlags, EmitFlags {
   seeds: number[];
 }
 
@@ -53,7 +55,8 @@ function figureCommand(figure: Figure): Command {
     .addOption(rowOption())
     .addOption(scaleOption())
     .addOption(seedsOption());
-  return addRequestOptions(command).action((flags: FigureFlags) => runFigure(figure, flags));
+  addEmitOptions(addRequestOptions(command), { local: false });
+  return command.action((flags: FigureFlags) => runFigure(figure, flags));
 }
 
 function rowOption(): Option {
@@ -63,6 +66,9 @@ function rowOption(): Option {
   ).choices(Object.keys(ROWS));
 }
 
+/** What else one can do where a row has no images. */
+const OTHER_ROW = "choose another network with --model";
+
 function chosenRow({ model, scale }: RowFlags): { name: string; row: Row } {
   const name = model ?? (scale === "small" ? "f1" : "resnet44");
   return { name, row: ROWS[name]! };
@@ -71,7 +77,7 @@ function chosenRow({ model, scale }: RowFlags): { name: string; row: Row } {
 /** What a dry run shows is the paper's own data set, whether its files are there or not. */
 function plannedImages(row: Row, { dryRun: planned, scale, dataDir }: RowFlags): Images {
   if (planned && scale !== "small") return { dataset: row.scales.full.base.dataset, note: null };
-  return imagesFor(row, scale, dataDir);
+  return imagesFor(row, { scale, dataDir, otherwise: OTHER_ROW });
 }
 
 function imageNotes({ network }: Row, { note }: Images): string[] {
@@ -80,6 +86,7 @@ function imageNotes({ network }: Row, { note }: Images): string[] {
 
 async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
   const { scale, seeds } = flags;
+  requireEmit(flags, { local: false });
   const { name, row } = chosenRow(flags);
   const images = plannedImages(row, flags);
   // One list for each seed, all with the same curves in the same order.
@@ -93,6 +100,8 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
       }),
     ),
   );
+  const id = `${figure}-${name}-${scale}`;
+  if (flags.emit !== undefined) return emitRequests(id, requests, flags);
   const session = openSession(flags);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);
@@ -100,7 +109,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
   const ofCurve = (index: number): FinishedRun[] => seeds.map((_, i) => runs[i * curves.length + index]!);
   const path = await writeRecord(flags.runsDir, {
     kind: figure,
-    id: `${figure}-${name}-${scale}`,
+    id,
     title: FIGURE_TITLES[figure],
     scale: String(scale),
     notes: [...figureNotes(figure, { row, scale }), ...imageNotes(row, images)],
@@ -132,9 +141,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
         `distance ${list(({ distanceFirst }) => distanceFirst)} (first parameter), ${list(({ distanceAll }) => distanceAll)} (all)`,
     );
   }
-  console.log(
-    `the figure: ghostbatch report --experiment ${figure}-${name}-${scale} --runs-dir ${flags.runsDir}`,
-  );
+  console.log(`the figure: ghostbatch report --experiment ${id} --runs-dir ${flags.runsDir}`);
 }
 
 function figure4Command(): Command {

@@ -9,6 +9,8 @@ import { LARGE_BATCHES, TABLE2_ROWS } from "../../paper/table2.ts";
 import type { FinishedRun } from "../../run/runner.ts";
 import { DataError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatPercent, formatQuantity } from "../../support/format.ts";
+import { emitRequests } from "../emit-requests.ts";
+import { addEmitOptions, type EmitFlags, requireEmit } from "../emit-slurm.ts";
 import { listOf, scaleOption, seedsOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
@@ -21,7 +23,7 @@ import {
   writeRecord,
 } from "../request.ts";
 
-interface TableFlags extends RequestFlags {
+interface TableFlags extends RequestFlags, EmitFlags {
   rows?: string[];
   columns: Method[];
   batch?: string;
@@ -45,7 +47,7 @@ export function table1Command(): Command {
     .addOption(scaleOption())
     .addOption(seedsOption())
     .addOption(reestimateOption());
-  return addRequestOptions(command).action((flags: TableFlags) => runTable("table1", ROWS, flags));
+  return withOptions(command).action((flags: TableFlags) => runTable("table1", ROWS, flags));
 }
 
 export function table2Command(): Command {
@@ -56,10 +58,14 @@ export function table2Command(): Command {
     .addOption(scaleOption())
     .addOption(seedsOption())
     .addOption(reestimateOption());
-  return addRequestOptions(command).action((flags: TableFlags) => {
+  return withOptions(command).action((flags: TableFlags) => {
     const rows = flags.batch === undefined ? undefined : [`alexnet-${flags.batch}`];
     return runTable("table2", TABLE2_ROWS, { ...flags, ...(rows && { rows }) });
   });
+}
+
+function withOptions(command: Command): Command {
+  return addEmitOptions(addRequestOptions(command), { local: false });
 }
 
 function columnsOption(): Option {
@@ -86,7 +92,9 @@ async function runTable(
   flags: TableFlags,
 ): Promise<void> {
   const { columns, scale, seeds, dataDir, reestimateStatistics } = flags;
+  requireEmit(flags, { local: false });
   const names = flags.rows ?? Object.keys(table);
+  const otherwise = kind === "table1" ? "omit the row with --rows" : undefined;
   const available: { name: string; row: Row; images: Images }[] = [];
   const missing: { name: string; reason: string }[] = [];
   for (const name of names) {
@@ -96,7 +104,7 @@ async function runTable(
       const images =
         flags.dryRun && scale !== "small"
           ? { dataset: row.scales.full.base.dataset, note: null }
-          : imagesFor(row, scale, dataDir);
+          : imagesFor(row, { scale, dataDir, otherwise });
       available.push({ name, row, images });
     } catch (error) {
       // A row that was asked for by name has to be run; of all rows, those without images are told at the end.
@@ -118,6 +126,8 @@ async function runTable(
   );
   for (const { name, reason } of missing) console.error(`skipping row ${name}: ${reason}`);
   if (requests.length === 0) throw new DataError("found no images for any of the rows");
+  const id = `${kind}-${scale}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`;
+  if (flags.emit !== undefined) return emitRequests(id, requests, flags);
   const session = openSession(flags);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);
@@ -131,7 +141,7 @@ async function runTable(
   ];
   await writeRecord(flags.runsDir, {
     kind,
-    id: `${kind}-${scale}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`,
+    id,
     title: `${kind === "table1" ? "Table 1" : "Table 2"}: ${describeScale(scale)}`,
     scale: String(scale),
     notes,

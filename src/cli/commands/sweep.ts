@@ -1,37 +1,39 @@
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { requireAdapter } from "../../host/node/open-gpu.ts";
-import { outlinedData } from "../../run/dry-run.ts";
-import { planRun } from "../../run/plan-run.ts";
-import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { StoppedError } from "../../support/errors.ts";
 import { formatCount, formatDuration } from "../../support/format.ts";
-import { shellCommand } from "../../support/shell-words.ts";
-import { type Grid, type GridRun, readGrid } from "../../sweep/grid.ts";
-import { slurmArrays, slurmScript, submitScript } from "../../sweep/slurm.ts";
+import { type GridRun, readGrid } from "../../sweep/grid.ts";
 import { Sweep } from "../../sweep/sweep.ts";
 import { type RunStatus, SweepFolder } from "../../sweep/sweep-folder.ts";
 import {
+  addEmitOptions,
+  type EmitFlags,
+  emitSlurm,
+  requireEmit,
+  requirePlannable,
+  trainWords,
+} from "../emit-slurm.ts";
+import {
   adapterOption,
+  assumeLimitsOption,
   checkpointInterval,
   dataDirOption,
   duration,
   jsonOption,
+  type PlanFlags,
   runsDirOption,
   typedCommand,
   wholeNumber,
 } from "../options.ts";
+import { dryRun, openSession } from "../request.ts";
 import { exitCodeOf, STOPPING } from "../signals.ts";
 import { requireConsistent } from "../train-options.ts";
 
-interface SweepFlags {
-  jobs: number;
-  timeLimit?: number;
-  emit?: "slurm";
+interface SweepFlags extends EmitFlags, PlanFlags {
   status?: boolean;
   checkpointEvery?: string;
-  adapter?: string;
   dataDir?: string;
   runsDir: string;
   json?: boolean;
@@ -55,30 +57,29 @@ export function sweepCommand(): Command {
     .description("train every run of a grid, as local processes or a Slurm job array")
     .argument("<grid>", "YAML file");
   const options = [
-    new Option("--jobs <count>", "number of runs to train at the same time")
-      .argParser(wholeNumber(1))
-      .default(1),
+    new Option(
+      "--jobs <count>",
+      "number of runs to train at the same time (default: 1; with --emit: all)",
+    ).argParser(wholeNumber(1)),
     new Option(
       "--time-limit <time>",
       "time (30s, 5m, 2h) after which a run saves a checkpoint and ends",
     ).argParser(duration),
-    new Option(
-      "--emit <system>",
-      "write a script that runs the grid on this system, and run nothing",
-    ).choices(["slurm"]),
+    new Option("--dry-run", "print steps, learning rates and cost of every run; train nothing"),
     new Option("--status", "show which runs are done, running or failed, and run nothing"),
     new Option("--checkpoint-every <interval>", "checkpoint interval, as for train").argParser((text) => {
       checkpointInterval(text);
       return text; // each run is given it as it is
     }),
   ];
-  for (const option of [...options, adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
-    command.addOption(option);
-  return command.addHelpText("after", HELP).action(sweep);
+  const shared = [assumeLimitsOption(), adapterOption(), dataDirOption(), runsDirOption(), jsonOption()];
+  for (const option of [...options, ...shared]) command.addOption(option);
+  return addEmitOptions(command, { local: true }).addHelpText("after", HELP).action(sweep);
 }
 
 async function sweep(path: string, flags: SweepFlags): Promise<void> {
-  const { jobs, timeLimit = null, json } = flags;
+  const { timeLimit = null, json } = flags;
+  requireEmit(flags, { local: true });
   const grid = readGrid(path);
   const folder = new SweepFolder(resolve(flags.runsDir), grid);
   if (flags.status) {
@@ -87,7 +88,19 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
   }
   // What would end every run is told before any begins.
   for (const run of grid.runs) requireTrainable(flags, run);
-  const words = trainWords(folder, flags);
+  const { adapter, checkpointEvery } = flags;
+  const given = Object.entries({ "--adapter": adapter, "--checkpoint-every": checkpointEvery });
+  const words = trainWords(
+    folder,
+    flags,
+    given.flatMap(([option, value]) => (value === undefined ? [] : [option, value])),
+  );
+  const session = openSession(flags);
+  if (flags.dryRun) {
+    const requests = grid.runs.map(({ name, spec }) => ({ title: name, label: name, spec }));
+    await dryRun(session, requests, flags);
+    return;
+  }
   if (flags.emit === "slurm") {
     await emitSlurm(grid, folder, flags, words);
     return;
@@ -101,7 +114,7 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
     console.error(`[${ended}/${total}] ${status.name}: ${inWords(status)}`);
   };
   const running = new Sweep(folder, {
-    jobs,
+    jobs: flags.jobs ?? 1,
     timeLimit,
     program: process.execPath,
     commandOf: words,
@@ -119,63 +132,10 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
   if (statuses.some(({ state }) => state !== "done")) process.exitCode = 1;
 }
 
-/** Scripts of arrays of as many tasks as Slurm takes, and one that submits them where they are several. */
-async function emitSlurm(
-  grid: Grid,
-  folder: SweepFolder,
-  { jobs, timeLimit }: SweepFlags,
-  words: (run: GridRun) => string[],
-): Promise<void> {
-  const commandOf = (run: GridRun) => [process.execPath, ...words(run)];
-  const options = { jobs, timeLimit: timeLimit ?? null, directory: process.cwd(), commandOf };
-  const arrays = slurmArrays(grid);
-  const scripts = arrays.map((part, i) => ({
-    path: join(folder.path, arrays.length === 1 ? "submit.sbatch" : `submit-${i + 1}.sbatch`),
-    text: slurmScript(part, folder, options),
-  }));
-  await folder.create(grid.runs);
-  for (const { path, text } of scripts) await writeFileAtomically(path, text);
-  let command = `sbatch ${shellCommand([scripts[0]!.path])}`;
-  if (scripts.length > 1) {
-    const all = join(folder.path, "submit.sh");
-    await writeFileAtomically(all, submitScript(scripts.map(({ path }) => path)));
-    command = `sh ${shellCommand([all])}`;
-  }
-  const parts = scripts.length === 1 ? "" : `, in ${scripts.length} arrays`;
-  console.log(`${formatCount(grid.runs.length)} runs${parts}: submit them with\n${command}`);
-}
-
 /** @throws what `train` throws of a run before it reads any data, in the same words */
-function requireTrainable(flags: SweepFlags, { spec }: GridRun): void {
-  requireConsistent(flags, spec);
-  const outline = outlinedData(spec);
-  if (outline !== null) planRun(spec, outline.facts);
-}
-
-/** The command line of a run after the name of Node. */
-function trainWords(
-  folder: SweepFolder,
-  { adapter, dataDir, checkpointEvery }: SweepFlags,
-): (run: GridRun) => string[] {
-  const common = [
-    ...(adapter === undefined ? [] : ["--adapter", adapter]),
-    ...(dataDir === undefined ? [] : ["--data-dir", resolve(dataDir)]),
-    ...(checkpointEvery === undefined ? [] : ["--checkpoint-every", checkpointEvery]),
-    "--runs-dir",
-    folder.runsDirectory,
-  ];
-  // With a name, --resume begins a run where it has not been begun.
-  return (run) => [
-    ...process.execArgv,
-    resolve(process.argv[1]!),
-    "train",
-    "--config",
-    folder.configOf(run),
-    "--name",
-    run.name,
-    "--resume",
-    ...common,
-  ];
+function requireTrainable(flags: SweepFlags, run: GridRun): void {
+  requireConsistent(flags, run.spec);
+  requirePlannable(run);
 }
 
 function inWords({ state, why, summary, step }: RunStatus): string {

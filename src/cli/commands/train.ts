@@ -14,10 +14,10 @@ import { completeSpec } from "../../run/run-spec.ts";
 import type { RunSummary } from "../../run/run-summary.ts";
 import { type ReadyRun, readyRun, startRun } from "../../run/runner.ts";
 import { specHash } from "../../run/spec-hash.ts";
-import { runFolderPath } from "../../storage/run-folder.ts";
+import { isRunName, runFolderPath } from "../../storage/run-folder.ts";
 import { UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
-import { checkpointsOf, resumeWords, typedCommand } from "../options.ts";
+import { checkpointsOf, planOptions, resumeWords, typedCommand } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { signalHelp, withSignals } from "../signals.ts";
 import { givenOptions, requireConsistent, type TrainFlags, trainFlags } from "../train-options.ts";
@@ -49,7 +49,7 @@ async function trainUnder(control: RunControl, flags: TrainFlags): Promise<void>
     printSummary(finished, path, flags);
     return;
   }
-  const session = new GpuSession({ adapter: flags.adapter, tuning: flags.tuning });
+  const session = new GpuSession({ ...planOptions(flags), tuning: flags.tuning });
   const outline = flags.dryRun && flags.dataDir === undefined ? outlinedData(spec) : null;
   if (outline) {
     printPlan(planTraining(await session.open(), planRun(spec, outline.facts), outline), flags);
@@ -102,17 +102,24 @@ function printPlan(plan: TrainingPlan, { json }: TrainFlags): void {
 /** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */
 async function folderToResume({ resume, name, runsDir }: TrainFlags): Promise<string | null> {
   if (resume === undefined) return null;
-  if (typeof resume === "string") {
-    if (!existsSync(join(resume, "config.yaml")))
-      throw new UsageError(
-        `--resume ${resume}: ${existsSync(resume) ? "not a run folder: config.yaml is missing" : "no such folder"}`,
-      );
-    return resume;
-  }
+  if (typeof resume === "string") return runToResume(resume, runsDir);
   if (name === undefined) return newestUnfinishedRun(runsDir);
   // With a name: that run, begun where it has not been. So one command line does for every start of a job.
   const path = runFolderPath(runsDir, name);
   return existsSync(path) ? path : null;
+}
+
+/** A run by its folder, or by its name in --runs-dir. @throws UsageError where neither is a run folder */
+function runToResume(resume: string, runsDir: string): string {
+  const places = [resume, ...(isRunName(resume) ? [join(runsDir, resume)] : [])];
+  const run = places.find((place) => existsSync(join(place, "config.yaml")));
+  if (run !== undefined) return run;
+  const other = places.find((place) => existsSync(place));
+  const none =
+    places.length === 1 ? "no such folder" : `no such folder, and no run of that name in ${runsDir}`;
+  throw new UsageError(
+    `--resume ${resume}: ${other === undefined ? none : "not a run folder: config.yaml is missing"}`,
+  );
 }
 
 function printSummary(summary: RunSummary, folder: string, { json }: TrainFlags): void {

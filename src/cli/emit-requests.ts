@@ -1,0 +1,53 @@
+/** --emit slurm of an experiment: those of its runs that are not finished, as a job array. */
+import { resolve } from "node:path";
+import { DEFAULT_ASSUMED } from "../gpu/assumed-gpu.ts";
+import { costsOf } from "../run/cost.ts";
+import { finishedRun, runName } from "../run/runner.ts";
+import { specHash } from "../run/spec-hash.ts";
+import { UsageError } from "../support/errors.ts";
+import { SweepFolder } from "../sweep/sweep-folder.ts";
+import { type EmitFlags, emitSlurm, requirePlannable, trainWords } from "./emit-slurm.ts";
+import { resumeWords } from "./options.ts";
+import {
+  describeCosts,
+  distinctCosts,
+  openSession,
+  type RequestedRun,
+  type RequestFlags,
+} from "./request.ts";
+import { loadOptions } from "./transfer-line.ts";
+
+/**
+ * Writes the script and the configurations into runs/<id>.sweep/. Its runs have the names that the experiment itself gives
+ * them, so the same command without --emit finds them when they have finished.
+ * @param id of the experiment's record
+ */
+export async function emitRequests(
+  id: string,
+  requests: readonly RequestedRun[],
+  flags: RequestFlags & EmitFlags,
+): Promise<void> {
+  const { runsDir, onUsr2, assumeLimits = DEFAULT_ASSUMED } = flags;
+  if (onUsr2 === "continue")
+    throw new UsageError(
+      "--on-usr2 continue: with --emit slurm, SIGUSR2 says that a run's time is over: omit it",
+    );
+  const finished = await Promise.all(requests.map(({ spec, label }) => finishedRun(spec, label, runsDir)));
+  const missing = requests.filter((_, i) => finished[i] === null);
+  const distinct = [...new Map(missing.map((request) => [specHash(request.spec), request])).values()];
+  if (distinct.length === 0) {
+    console.log("all runs have finished: the same command without --emit shows the result");
+    return;
+  }
+  const runs = distinct.map(({ spec, label }) => ({ name: runName(spec, label), spec }));
+  for (const run of runs) requirePlannable(run);
+  const planning = { adapter: undefined, dryRun: true, assumeLimits };
+  const gpu = await openSession(planning).open();
+  const specs = runs.map(({ spec }) => spec);
+  const costs = distinctCosts(await costsOf(gpu, specs, loadOptions(flags)));
+  console.error(describeCosts(costs, requests.length - missing.length));
+  const grid = { name: id, runs };
+  const folder = new SweepFolder(resolve(runsDir), grid);
+  await emitSlurm(grid, folder, flags, trainWords(folder, flags, resumeWords(flags)));
+  console.log("when they have finished, the same command without --emit shows the result");
+}

@@ -1,0 +1,128 @@
+/** --emit slurm: the scripts that train a list of runs as a job array, and the options that say what each task needs. */
+import { join, resolve } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { LoadOptions } from "../datasets/load.ts";
+import { outlinedData } from "../run/dry-run.ts";
+import { planRun } from "../run/plan-run.ts";
+import { writeFileAtomically } from "../storage/atomic-file.ts";
+import { UsageError } from "../support/errors.ts";
+import { formatCount } from "../support/format.ts";
+import { shellCommand } from "../support/shell-words.ts";
+import type { Grid, GridRun } from "../sweep/grid.ts";
+import { type SlurmResources, slurmArrays, slurmScript, submitScript } from "../sweep/slurm.ts";
+import type { SweepFolder } from "../sweep/sweep-folder.ts";
+import { duration, wholeNumber } from "./options.ts";
+
+export interface EmitFlags extends SlurmResources {
+  emit?: "slurm";
+}
+
+/** --emit, and the resources that Slurm alone is asked for. */
+function emitOptions(): Option[] {
+  return [
+    new Option(
+      "--emit <system>",
+      "write a script that trains the runs on this system, and train nothing",
+    ).choices(["slurm"]),
+    new Option("--partition <name>", "with --emit: partition to submit to").argParser(oneLine),
+    new Option("--gres <list>", "with --emit: generic resources of each run, e.g. gpu:1").argParser(oneLine),
+    new Option("--mem <amount>", "with --emit: host memory of each run, e.g. 16G").argParser(oneLine),
+    new Option(
+      "--sbatch <option>",
+      "with --emit: further option of sbatch, e.g. --sbatch=--account=NAME; may be repeated",
+    ).argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), oneLine(text)]),
+  ];
+}
+
+/** Adds all options of --emit; of a verb that runs nothing by itself at the same time, those for runs at once and time too. */
+export function addEmitOptions(command: Command, { local }: { local: boolean }): Command {
+  const options = local
+    ? emitOptions()
+    : [
+        ...emitOptions(),
+        new Option(
+          "--time-limit <time>",
+          "with --emit: time (2h) after which a run saves a checkpoint and is queued again (default: the partition's)",
+        ).argParser(duration),
+        new Option(
+          "--jobs <count>",
+          "with --emit: number of runs to train at the same time (default: all)",
+        ).argParser(wholeNumber(1)),
+      ];
+  for (const option of options) command.addOption(option);
+  return command;
+}
+
+/** @throws UsageError for an option that has an effect only with --emit */
+export function requireEmit(flags: EmitFlags, { local }: { local: boolean }): void {
+  if (flags.emit !== undefined) return;
+  const { partition, gres, mem, sbatch, jobs, timeLimit } = flags;
+  const given = { partition, gres, mem, sbatch, ...(!local && { jobs, "time-limit": timeLimit }) };
+  const name = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+  if (name !== undefined) throw new UsageError(`--${name}: needs --emit slurm`);
+}
+
+/** Writes scripts of arrays of as many tasks as Slurm takes, and one that submits them if there are several; tells how to submit. */
+export async function emitSlurm(
+  grid: Grid,
+  folder: SweepFolder,
+  resources: SlurmResources,
+  words: (run: GridRun) => string[],
+): Promise<void> {
+  const commandOf = (run: GridRun) => [process.execPath, ...words(run)];
+  const options = { ...resources, directory: process.cwd(), commandOf };
+  const arrays = slurmArrays(grid);
+  const scripts = arrays.map((part, i) => ({
+    path: join(folder.path, arrays.length === 1 ? "submit.sbatch" : `submit-${i + 1}.sbatch`),
+    text: slurmScript(part, folder, options),
+  }));
+  await folder.create(grid.runs);
+  for (const { path, text } of scripts) await writeFileAtomically(path, text);
+  let command = `sbatch ${shellCommand([scripts[0]!.path])}`;
+  if (scripts.length > 1) {
+    const all = join(folder.path, "submit.sh");
+    const paths = scripts.map(({ path }) => path);
+    await writeFileAtomically(all, submitScript(paths, resources.jobs !== undefined));
+    command = `sh ${shellCommand([all])}`;
+  }
+  const parts = scripts.length === 1 ? "" : `, in ${scripts.length} arrays`;
+  console.log(`${formatCount(grid.runs.length)} runs${parts}: submit them with\n${command}`);
+}
+
+/** The command line of a run after the name of Node. @param more options of `train` that all runs are given */
+export function trainWords(
+  folder: SweepFolder,
+  { dataDir }: Pick<LoadOptions, "dataDir">,
+  more: readonly string[],
+): (run: GridRun) => string[] {
+  const common = [
+    ...more,
+    ...(dataDir === undefined ? [] : ["--data-dir", resolve(dataDir)]),
+    "--runs-dir",
+    folder.runsDirectory,
+  ];
+  // With a name, --resume begins a run where it has not been begun.
+  return (run) => [
+    ...process.execArgv,
+    resolve(process.argv[1]!),
+    "train",
+    "--config",
+    folder.configOf(run),
+    "--name",
+    run.name,
+    "--resume",
+    ...common,
+  ];
+}
+
+/** @throws what `train` throws of a run before it reads any data, in the same words */
+export function requirePlannable({ spec }: GridRun): void {
+  const outline = outlinedData(spec);
+  if (outline !== null) planRun(spec, outline.facts);
+}
+
+/** A value that stands in one line of the script. */
+function oneLine(text: string): string {
+  if (text.trim() === "" || /\s*\n/.test(text)) throw new InvalidArgumentError("Expected one line.");
+  return text;
+}
