@@ -7,7 +7,7 @@
  */
 import { env } from "../support/env.ts";
 import { DeviceError } from "../support/errors.ts";
-import type { Command, PreparedCommand } from "./command.ts";
+import { type Command, encodeCommands, type PreparedCommand } from "./command.ts";
 import { printDispatches, printUntimedDispatches } from "./dispatch-lines.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
@@ -111,6 +111,18 @@ export class Recording {
       this.#gpu.submit(this.#prepared, this.label);
       printUntimedDispatches(this.#commands.map(describeDispatch), this.#gpu.adapter.name);
     }
+  }
+
+  /** Encodes the step ahead of its time; the function that is returned submits it, once, as `replay` would. */
+  encode(): () => void {
+    if (env.debugLevel() >= 2) return () => this.replay();
+    const gpu = this.#gpu;
+    const encoded = encodeCommands(gpu.device, this.#prepared, this.label);
+    return () => {
+      gpu.flush();
+      gpu.failures.lastKernel = this.#prepared.at(-1)?.file ?? gpu.failures.lastKernel;
+      gpu.device.queue.submit([encoded]);
+    };
   }
 
   /** The dispatches of the step, each with how to run it by itself: what a search for the one that goes wrong needs. */

@@ -10,7 +10,8 @@ import { formatBytes, formatCount, formatNumber, formatQuantity } from "../suppo
 import type { Tensor } from "../tensor/tensor.ts";
 import { samplesOfSteps } from "../train/ghosts.ts";
 import { learningRateTable } from "../train/regime.ts";
-import { chooseEvaluationBatch, chooseSlab } from "../train/slab-size.ts";
+import { chooseEvaluationBatch } from "../train/slab-size.ts";
+import { slabOfEpoch } from "../train/step-recordings.ts";
 import { batchStages } from "./growing-batch.ts";
 import { outlineStep } from "./outlined-step.ts";
 import { type DataFacts, factsOf, type PlannedRun, planRun } from "./plan-run.ts";
@@ -98,15 +99,18 @@ export function planTraining(
 ): TrainingPlan {
   const { spec, model } = run;
   const stages = batchStages(run, facts);
-  const layouts = stages.map(({ epoch }) => epoch.largest);
-  const layout = layouts.reduce((a, b) => (b.total > a.total ? b : a));
+  const epochs = stages.map(({ epoch }) => epoch);
+  const epoch = epochs.reduce((a, b) => (b.largest.total > a.largest.total ? b : a));
+  const layout = epoch.largest;
+  const { shards } = spec;
   const options = trainerOptions(run);
   const { result: planned, refused } = gpu.planOnly(() =>
     orFailure(() => {
       const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
       const { state, plan, planEvaluation } = outlined;
-      const slabSamples = chooseSlab(
-        layout,
+      const slabSamples = slabOfEpoch(
+        epoch,
+        shards,
         options.memoryBytes,
         (ghosts, samples) => plan(ghosts, samples).bytes,
       );
@@ -115,7 +119,7 @@ export function planTraining(
         options.memoryBytes,
         (samples) => planEvaluation(samples).bytes,
       );
-      const step = plan(layout, slabSamples);
+      const step = plan(layout, slabSamples, shards);
       return { state, slabSamples, step, stepBytes: arenaBytes([step, planEvaluation(evaluationBatch)]) };
     }),
   );

@@ -71,6 +71,21 @@ export function whole(least: number, most = Number.MAX_SAFE_INTEGER): OptionValu
   };
 }
 
+/** 1, 2, 4, … up to `most`. */
+export function powerOfTwo(most: number): OptionValue<number> {
+  const number = whole(1, most);
+  const expected = `a power of two from 1 to ${most}`;
+  const checked = (value: number | Refusal, given: unknown) =>
+    typeof value === "number" && Number.isInteger(Math.log2(value)) ? value : refuse(expected, given);
+  return {
+    expected,
+    hasRange: true,
+    read: (value) => checked(number.read(value), value),
+    parse: (text) => checked(number.parse(text), text),
+    write: String,
+  };
+}
+
 interface Range {
   readonly least?: number;
   readonly above?: number;

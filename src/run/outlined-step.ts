@@ -4,20 +4,23 @@ import { NO_AUGMENTATION } from "../data/dataset.ts";
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Plan, planRecording } from "../gpu/recording.ts";
+import { SHARD_ROW } from "../kernels/shards.ts";
 import { type ModelState, materialize } from "../nn/model-state.ts";
 import { persistent } from "../tensor/tensor.ts";
 import type { GhostLayout } from "../train/ghosts.ts";
+import { shardedStep } from "../train/shards.ts";
 import type { TrainOptions } from "../train/trainer.ts";
-import { evaluationStep, gatherTraining, trainingStep } from "../train/training-step.ts";
+import { evaluationStep, gatherTraining } from "../train/training-step.ts";
 import type { DataFacts, PlannedRun } from "./plan-run.ts";
 
 export interface OutlinedStep {
   readonly state: ModelState;
   /**
    * @param slabSamples samples that go through the network at a time, at most
+   * @param shards groups of ghosts with a gradient of their own; 1 by default
    * @throws CapacityError when a tensor is larger than the adapter can bind
    */
-  plan(layout: GhostLayout, slabSamples: number): Plan;
+  plan(layout: GhostLayout, slabSamples: number, shards?: number): Plan;
   /** The same for one batch of an evaluation. */
   planEvaluation(samples: number): Plan;
 }
@@ -45,10 +48,12 @@ export function outlineStep(
   const input = gatherTraining(state, data, tensors, augmentation);
   return {
     state,
-    plan: (layout, slabSamples) =>
-      planRecording(gpu, () =>
-        trainingStep(state, tensors, layout, { slabSamples, running, input, gradientNoise, onNan }),
-      ),
+    plan: (layout, slabSamples, count = 1) =>
+      planRecording(gpu, () => {
+        const metrics = persistent(gpu, [count, SHARD_ROW]);
+        const options = { slabSamples, running, input, gradientNoise, onNan, count };
+        shardedStep(state, { ...tensors, metrics }, layout, options);
+      }),
     planEvaluation: (samples) => planRecording(gpu, () => evaluationStep(state, data, tensors, samples)),
   };
 }

@@ -7,7 +7,16 @@
 import { DATASET_FORMS } from "../data/dataset-forms.ts";
 import { MODEL_NAMES, modelEntry } from "../models/index.ts";
 import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
-import { choice, onOff, type RunOption, real, subsetSizes, text, whole } from "./option-values.ts";
+import {
+  choice,
+  onOff,
+  powerOfTwo,
+  type RunOption,
+  real,
+  subsetSizes,
+  text,
+  whole,
+} from "./option-values.ts";
 
 /** Options that the defaults of others follow from. */
 interface Chosen {
@@ -254,6 +263,13 @@ const EXECUTION = {
     unit: "MiB",
     help: "GPU memory for the tensors of one step; a batch that needs more is computed in slabs, whose sums round differently",
     default: 2048, // what a small GPU has to spare
+  },
+  shards: {
+    value: powerOfTwo(4096), // more than the GPUs of any machine room
+    unit: "number",
+    help: "groups of ghost batches whose gradients are added in a fixed order: runs on any number of ranks that divides it have the same bits",
+    default: 1,
+    defaultText: "the number of ranks, 1 without a launcher",
   },
   seed: {
     value: whole(0, 0xffffffff),

@@ -27,6 +27,7 @@ export function trainerOptions({ spec, regime, epoch }: PlannedRun, logEvery = L
     logEvery,
     memoryBytes: spec.memory * 2 ** 20,
     onNan: spec.onNan,
+    shards: spec.shards,
   };
 }
 

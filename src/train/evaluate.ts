@@ -3,6 +3,8 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { type Arena, planRecording, type Recording, record } from "../gpu/recording.ts";
 import type { ModelState } from "../nn/model-state.ts";
 import { fromArray, persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
+import { ALONE, type Communicator } from "./communicator.ts";
+import { type ShardRange, WHOLE } from "./shards.ts";
 import { chooseEvaluationBatch } from "./slab-size.ts";
 import { StepUniform } from "./step-uniform.ts";
 import { evaluationStep } from "./training-step.ts";
@@ -22,26 +24,41 @@ interface EvaluationBatch {
   readonly samples: number;
 }
 
-/** The test split through the network with running statistics; does not depend on batch or ghost size. */
+/** Numbers of the log, a row of metrics. */
+const ROW = 8;
+
+/**
+ * The test split through the network with running statistics; does not depend on batch or ghost size. Its batches are in as
+ * many shards as those of training: each rank takes its own, and their metrics are added in order.
+ */
 export class Evaluator {
   readonly #gpu: Gpu;
   readonly #log: Tensor;
   readonly #step: StepUniform;
-  readonly #batches: readonly EvaluationBatch[];
+  /** Of each shard of this process. */
+  readonly #shards: readonly (readonly EvaluationBatch[])[];
   readonly #samples: number;
   readonly #feed: Feed | undefined;
+  readonly #communicator: Communicator;
 
   private constructor(
     gpu: Gpu,
     samples: number,
-    parts: { log: Tensor; step: StepUniform; batches: readonly EvaluationBatch[]; feed: Feed | undefined },
+    parts: {
+      log: Tensor;
+      step: StepUniform;
+      shards: readonly (readonly EvaluationBatch[])[];
+      feed: Feed | undefined;
+      communicator: Communicator;
+    },
   ) {
     this.#gpu = gpu;
     this.#samples = samples;
     this.#log = parts.log;
     this.#step = parts.step;
-    this.#batches = parts.batches;
+    this.#shards = parts.shards;
     this.#feed = parts.feed;
+    this.#communicator = parts.communicator;
   }
 
   /**
@@ -54,7 +71,7 @@ export class Evaluator {
     arena: Arena,
     state: ModelState,
     data: ResidentDataset,
-    options: { batchSize: number; memoryBytes: number },
+    options: { batchSize: number; memoryBytes: number; communicator?: Communicator; range?: ShardRange },
   ): Promise<Evaluator> {
     const { count } = data.test;
     const step = new StepUniform(gpu);
@@ -73,37 +90,53 @@ export class Evaluator {
       (samples) => planRecording(gpu, body(samples)).bytes,
     );
     const recordings = new Map<number, Recording>();
-    const batches: EvaluationBatch[] = [];
-    for (let firstSample = 0; firstSample < count; firstSample += batchSize) {
+    const batchAt = async (firstSample: number): Promise<EvaluationBatch> => {
       const samples = Math.min(batchSize, count - firstSample);
-      let recording = recordings.get(samples);
-      if (!recording) {
-        recording = await record(gpu, arena, "evaluation", body(samples));
-        recordings.set(samples, recording);
-      }
-      batches.push({ recording, firstSample, samples });
+      const recording = recordings.get(samples) ?? (await record(gpu, arena, "evaluation", body(samples)));
+      recordings.set(samples, recording);
+      return { recording, firstSample, samples };
+    };
+    const { range = WHOLE, communicator = ALONE } = options;
+    const batches = Math.ceil(count / batchSize);
+    const start = (shard: number) => Math.floor((shard * batches) / range.count);
+    const shards: EvaluationBatch[][] = [];
+    for (let shard = range.first; shard < range.first + range.own; shard++) {
+      const own: EvaluationBatch[] = [];
+      for (let b = start(shard); b < start(shard + 1); b++) own.push(await batchAt(b * batchSize));
+      shards.push(own);
     }
-    return new Evaluator(gpu, count, { log, step, batches, feed: data.test.feed });
+    return new Evaluator(gpu, count, { log, step, shards, feed: data.test.feed, communicator });
   }
 
   async run(): Promise<Evaluation> {
-    this.#gpu.write(this.#log, new Float32Array(8));
-    this.#feed?.announce(
-      0,
-      Uint32Array.from({ length: this.#samples }, (_, i) => i),
-    );
-    for (const { recording, firstSample, samples } of this.#batches) {
-      const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, step: 0 };
-      if (this.#feed)
-        await this.#feed.write(
-          0,
-          Uint32Array.from({ length: samples }, (_, i) => firstSample + i),
-        );
-      this.#step.write({ ...still, firstSample: this.#feed ? 0 : firstSample });
-      recording.replay();
+    this.#feed?.announce(0, Uint32Array.from(this.#shards.flat().flatMap(samplesOf)));
+    const own = new Float32Array(ROW * this.#shards.length);
+    for (const [index, batches] of this.#shards.entries()) {
+      this.#gpu.write(this.#log, new Float32Array(ROW));
+      for (const batch of batches) await this.#submit(batch);
+      own.set(await readFloats(this.#log), index * ROW);
     }
-    const [loss, top1, top5] = await readFloats(this.#log);
+    const all = new Float32Array(
+      (await this.#communicator.gather(new Uint8Array(own.buffer))).slice().buffer,
+    );
+    let [loss, top1, top5] = [0, 0, 0];
+    for (let row = 0; row < all.length; row += ROW) {
+      loss += all[row]!;
+      top1 += all[row + 1]!;
+      top5 += all[row + 2]!;
+    }
     const percent = 100 / this.#samples;
-    return { loss: loss!, accuracy: top1! * percent, accuracyTop5: top5! * percent, samples: this.#samples };
+    return { loss, accuracy: top1 * percent, accuracyTop5: top5 * percent, samples: this.#samples };
   }
+
+  async #submit(batch: EvaluationBatch): Promise<void> {
+    const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, seed: 0, epoch: 0, step: 0 };
+    if (this.#feed) await this.#feed.write(0, Uint32Array.from(samplesOf(batch)));
+    this.#step.write({ ...still, firstSample: this.#feed ? 0 : batch.firstSample });
+    batch.recording.replay();
+  }
+}
+
+function samplesOf({ firstSample, samples }: EvaluationBatch): number[] {
+  return Array.from({ length: samples }, (_, i) => firstSample + i);
 }

@@ -182,32 +182,37 @@ export interface Slab extends GhostLayout {
   readonly firstSample: number;
 }
 
+/** The ghosts from `first` to before `end` of a batch, or of a part of one. */
+export function ghostsFrom(layout: GhostLayout & Partial<Slab>, first: number, end: number): Slab {
+  const { ghostSize, ghosts, last, weightPerSample, weightPerSampleLast } = layout;
+  const here = end - first;
+  const isLast = end === ghosts;
+  const lastHere = isLast ? last : ghostSize;
+  return {
+    firstGhost: (layout.firstGhost ?? 0) + first,
+    firstSample: (layout.firstSample ?? 0) + first * ghostSize,
+    ghostSize: here === 1 ? lastHere : ghostSize,
+    ghosts: here,
+    last: lastHere,
+    total: (here - 1) * ghostSize + lastHere,
+    weightPerSample: here === 1 && isLast ? weightPerSampleLast : weightPerSample,
+    weightPerSampleLast: isLast ? weightPerSampleLast : weightPerSample,
+  };
+}
+
 /**
- * Cuts a batch into as few slabs of whole ghosts as hold at most `slabSamples` samples each, of equal size where
- * that is possible: fewer shapes to compile, and less memory than filling one up before the next is begun.
+ * Cuts a batch, or a part of one, into as few slabs of whole ghosts as hold at most `slabSamples` samples each, of equal size
+ * where that is possible: fewer shapes to compile, and less memory than filling one up before the next is begun.
  * @throws UsageError when one ghost alone is larger
  */
-export function slabs(layout: GhostLayout, slabSamples: number): Slab[] {
-  const { ghostSize, ghosts, last, weightPerSample, weightPerSampleLast } = layout;
+export function slabs(layout: GhostLayout & Partial<Slab>, slabSamples: number): Slab[] {
+  const { ghostSize, ghosts, last } = layout;
   requireWhole("samples of a slab", slabSamples);
   for (let count = 1; count <= ghosts; count++) {
     const each = Math.ceil(ghosts / count);
     const list: Slab[] = [];
-    for (let firstGhost = 0; firstGhost < ghosts; firstGhost += each) {
-      const here = Math.min(each, ghosts - firstGhost);
-      const isLast = firstGhost + here === ghosts;
-      const lastHere = isLast ? last : ghostSize;
-      list.push({
-        firstGhost,
-        firstSample: firstGhost * ghostSize,
-        ghostSize: here === 1 ? lastHere : ghostSize,
-        ghosts: here,
-        last: lastHere,
-        total: (here - 1) * ghostSize + lastHere,
-        weightPerSample: here === 1 && isLast ? weightPerSampleLast : weightPerSample,
-        weightPerSampleLast: isLast ? weightPerSampleLast : weightPerSample,
-      });
-    }
+    for (let first = 0; first < ghosts; first += each)
+      list.push(ghostsFrom(layout, first, Math.min(first + each, ghosts)));
     if (list.every(({ total }) => total <= slabSamples)) return list;
   }
   const largest = Math.max(last, ghosts > 1 ? ghostSize : 0);

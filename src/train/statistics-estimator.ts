@@ -1,7 +1,12 @@
 /** Running statistics of a trained network from training batches alone, with nothing left of those that training kept. */
 import { type Arena, type Recording, record } from "../gpu/recording.ts";
+import { SHARD_ROW } from "../kernels/shards.ts";
 import { type ModelState, updateRunningStatistics } from "../nn/model-state.ts";
+import { persistent } from "../tensor/tensor.ts";
+import { BatchExchange } from "./batch-exchange.ts";
+import type { Communicator } from "./communicator.ts";
 import type { EpochPlan, GhostLayout } from "./ghosts.ts";
+import { cutIntoShards, type ShardRange } from "./shards.ts";
 import type { StepInputs } from "./step-inputs.ts";
 import { type BatchOptions, batchLoss, type StepTensors } from "./training-step.ts";
 
@@ -11,19 +16,27 @@ export interface EstimatorOptions {
   readonly batch: Omit<BatchOptions, "gradientNoise">;
   /** How many are averaged. */
   readonly batches: number;
+  readonly communicator: Communicator;
+  readonly range: ShardRange;
+}
+
+/** The forward pass of a batch, and how its statistics reach the other ranks; null where there are none. */
+interface RecordedBatch {
+  readonly recording: Recording;
+  readonly exchange: BatchExchange | null;
 }
 
 export class StatisticsEstimator {
   readonly #state: ModelState;
   readonly #epoch: EpochPlan;
   readonly #batches: number;
-  readonly #largest: Recording;
-  readonly #last: Recording;
+  readonly #largest: RecordedBatch;
+  readonly #last: RecordedBatch;
 
   private constructor(
     state: ModelState,
     { epoch, batches }: EstimatorOptions,
-    recordings: { largest: Recording; last: Recording },
+    recordings: { largest: RecordedBatch; last: RecordedBatch },
   ) {
     this.#state = state;
     this.#epoch = epoch;
@@ -38,9 +51,20 @@ export class StatisticsEstimator {
     tensors: Omit<StepTensors, "order">,
     options: EstimatorOptions,
   ): Promise<StatisticsEstimator> {
-    const { arena, epoch, batch } = options;
-    const forward = (layout: GhostLayout) =>
-      record(state.gpu, arena, "statistics of a batch", () => batchLoss(state, tensors, layout, batch));
+    const { arena, epoch, batch, communicator, range } = options;
+    const { gpu } = state;
+    const metrics = persistent(gpu, [range.count, SHARD_ROW], { label: "metrics of shards" });
+    const forward = async (layout: GhostLayout): Promise<RecordedBatch> => {
+      const recording = await record(gpu, arena, "statistics of a batch", () => {
+        const shards = cutIntoShards(layout, range.count).slice(range.first, range.first + range.own);
+        for (const shard of shards) if (shard) batchLoss(state, tensors, shard, batch);
+      });
+      const alone = communicator.size === 1;
+      const exchange = alone
+        ? null
+        : new BatchExchange(state, layout, { communicator, range, metrics, gradient: null });
+      return { recording, exchange };
+    };
     const largest = await forward(epoch.largest);
     const last = epoch.last === epoch.largest ? largest : await forward(epoch.last);
     return new StatisticsEstimator(state, options, { largest, last });
@@ -58,7 +82,9 @@ export class StatisticsEstimator {
   async reestimate(inputs: StepInputs, firstStep: number): Promise<void> {
     for (let b = 1; b <= this.#batches; b++) {
       const { isLast } = await inputs.write(firstStep + b - 1);
-      (isLast ? this.#last : this.#largest).replay();
+      const { recording, exchange } = isLast ? this.#last : this.#largest;
+      recording.replay();
+      await exchange?.run(0);
       const layout = isLast ? this.#epoch.last : this.#epoch.largest;
       // The rule keeps (1 − momentum)^K of the old, which is to be 1 − 1/b.
       const momentum = 1 - (1 - 1 / b) ** (1 / layout.ghosts);

@@ -5,6 +5,7 @@ import { permutation, STREAMS } from "../support/random.ts";
 import { persistent, type Tensor } from "../tensor/tensor.ts";
 import type { EpochPlan, PartialPolicy } from "./ghosts.ts";
 import { hyperparametersAt, type Regime } from "./regime.ts";
+import { type ShardRange, shareOf } from "./shards.ts";
 import { StepUniform } from "./step-uniform.ts";
 
 export interface StepInputOptions {
@@ -16,6 +17,8 @@ export interface StepInputOptions {
   readonly seed: number;
   /** Epochs that others have trained before: a streamed data set crops by the epoch counted through. */
   readonly epochsBefore?: number;
+  /** The shards of this process: of a streamed data set only their images are read. */
+  readonly range: ShardRange;
 }
 
 export class StepInputs {
@@ -50,22 +53,36 @@ export class StepInputs {
 
   /** Writes all that a step, counted from 0, differs by; whether it is the last of its epoch. */
   async write(step: number): Promise<{ isLast: boolean }> {
-    const { regime, epoch: plan, epochsBefore = 0 } = this.#options;
-    const { stepsPerEpoch, batchSize } = regime;
+    const { regime, epochsBefore = 0 } = this.#options;
+    const { stepsPerEpoch } = regime;
     const epoch = Math.floor(step / stepsPerEpoch);
     const inEpoch = step % stepsPerEpoch;
     if (inEpoch === 0) this.#writeOrder(epoch);
-    const isLast = inEpoch === stepsPerEpoch - 1;
+    const isLast = this.isLast(step);
     const { feed } = this.#train;
-    if (feed) {
-      const samples = (isLast ? plan.last : plan.largest).total;
-      await feed.write(
-        epochsBefore + epoch,
-        this.#epochOrder.subarray(inEpoch * batchSize, inEpoch * batchSize + samples),
-      );
-    }
+    if (feed) await feed.write(epochsBefore + epoch, this.#ownSamples(inEpoch));
     this.#writeStep(step);
     return { isLast };
+  }
+
+  /** Whether a step is the last of its epoch. */
+  isLast(step: number): boolean {
+    const { stepsPerEpoch } = this.#options.regime;
+    return step % stepsPerEpoch === stepsPerEpoch - 1;
+  }
+
+  /** Where in a batch the samples of this process are. */
+  #share(isLast: boolean) {
+    const { epoch: plan, range } = this.#options;
+    return shareOf(isLast ? plan.last : plan.largest, range);
+  }
+
+  /** Those of this process in a step of the epoch, of a streamed data set. */
+  #ownSamples(inEpoch: number): Uint32Array {
+    const { batchSize } = this.#options.regime;
+    const { firstSample, samples } = this.#share(this.isLast(inEpoch));
+    const start = inEpoch * batchSize + firstSample;
+    return this.#epochOrder.subarray(start, start + samples);
   }
 
   #writeStep(step: number): void {
@@ -79,7 +96,10 @@ export class StepInputs {
       seed,
       epoch: Math.floor(step / regime.stepsPerEpoch),
       step,
-      firstSample: this.#train.feed ? 0 : (step % regime.stepsPerEpoch) * regime.batchSize,
+      // The window of a streamed data set begins with this process's first sample.
+      firstSample: this.#train.feed
+        ? -this.#share(this.isLast(step)).firstSample
+        : (step % regime.stepsPerEpoch) * regime.batchSize,
     });
   }
 
@@ -103,7 +123,20 @@ export class StepInputs {
       this.order,
       Uint32Array.from(order, (_, position) => position),
     );
-    feed.announce(epochsBefore + epoch, order.subarray(0, count));
     this.#epochOrder = order;
+    feed.announce(epochsBefore + epoch, this.#ownEpoch());
+  }
+
+  /** The samples of this process in all steps of the epoch. */
+  #ownEpoch(): Uint32Array {
+    const { stepsPerEpoch } = this.#options.regime;
+    const steps = Array.from({ length: stepsPerEpoch }, (_, inEpoch) => this.#ownSamples(inEpoch));
+    const all = new Uint32Array(steps.reduce((sum, { length }) => sum + length, 0));
+    let length = 0;
+    for (const samples of steps) {
+      all.set(samples, length);
+      length += samples.length;
+    }
+    return all;
   }
 }

@@ -12,7 +12,7 @@ export interface StepValues {
   readonly seed: number;
   readonly epoch: number;
   readonly step: number;
-  /** Position in the epoch's order of the batch's first sample. */
+  /** Position in the epoch's order of the batch's first sample; taken modulo 2^32, as the kernels add to it. */
   readonly firstSample: number;
 }
 

@@ -99,8 +99,9 @@ export class TrainerSequence {
   }
 
   /** Submits one step, counted from 0; in order, and after `beginAt` for the first. */
-  async submit(step: number): Promise<void> {
-    (await this.prepare(step)).replay();
+  submit(step: number): Promise<void> {
+    const { trainer, firstStep } = this.#stageOf(step);
+    return trainer.submit(step - firstStep);
   }
 
   /** As `submit`, but for the replay: the recording is the caller's to run. */

@@ -4,66 +4,28 @@
  */
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { Arena, type Plan, planRecording, type Recording, record } from "../gpu/recording.ts";
+import { Arena, type Plan, type Recording, record } from "../gpu/recording.ts";
 import { launchCountNonFiniteState } from "../kernels/non-finite.ts";
 import type { ModelState } from "../nn/model-state.ts";
 import { UsageError } from "../support/errors.ts";
 import { persistent, type Tensor } from "../tensor/tensor.ts";
 import { type Position, START, StateKeeper } from "./checkpoint.ts";
+import { ALONE, type Communicator } from "./communicator.ts";
+import { requireEqualParameters } from "./equal-parameters.ts";
 import { type Evaluation, Evaluator } from "./evaluate.ts";
-import type { GhostLayout } from "./ghosts.ts";
 import { isDistancePoint, isEvaluationPoint, isLogPoint, type Schedule } from "./schedule.ts";
-import { chooseSlab } from "./slab-size.ts";
+import { shardsOfRank } from "./shards.ts";
 import { StatisticsEstimator } from "./statistics-estimator.ts";
-import { type StepInputOptions, StepInputs } from "./step-inputs.ts";
-import { type Distances, LOG_ROWS, StepLog, type StepMetrics } from "./step-log.ts";
+import { StepInputs } from "./step-inputs.ts";
+import { LOG_ROWS, StepLog } from "./step-log.ts";
 import { StepPacer } from "./step-pacer.ts";
-import {
-  gatherTraining,
-  measureDistance,
-  type OnNan,
-  type RunningStatisticsOptions,
-  trainingStep,
-} from "./training-step.ts";
+import { StepRecordings } from "./step-recordings.ts";
+import type { TrainEvent, TrainOptions } from "./train-options.ts";
+import { gatherTraining, measureDistance } from "./training-step.ts";
 
 export type { Distances, StepMetrics } from "./step-log.ts";
 export { LOG_ROWS } from "./step-log.ts";
-
-export interface TrainOptions extends StepInputOptions {
-  readonly running: RunningStatisticsOptions;
-  readonly augmentation: boolean;
-  /** Epochs between evaluations; there is always one after the last step. */
-  readonly evaluateEvery: number;
-  /** Samples of one evaluation batch at most. */
-  readonly evaluationBatch: number;
-  /** Steps between read-backs of the metrics, at most LOG_ROWS. */
-  readonly logEvery: number;
-  /** Bytes that the tensors of one step, or of one evaluation batch, may take; larger batches are cut into slabs. */
-  readonly memoryBytes: number;
-  /** Samples in one slab at most, in place of the choice by memory: the bits of a run depend on its slabs. */
-  readonly slabSamples?: number | undefined;
-  /** "skip" leaves out the update of a step whose loss or gradient norm is NaN or infinite. */
-  readonly onNan?: OnNan;
-  /**
-   * Training batches over which running statistics are averaged anew after the last evaluation, for one more; 0, the default,
-   * for neither.
-   */
-  readonly reestimateStatistics?: number;
-  /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
-  readonly gradientNoise?: number;
-}
-
-export type TrainEvent =
-  | {
-      readonly kind: "metrics";
-      readonly steps: readonly StepMetrics[];
-      readonly distances: readonly Distances[];
-      /** How many parameters and running statistics are NaN or infinite after the last of the steps. */
-      readonly nonFinite: number;
-    }
-  | ({ readonly kind: "evaluation"; readonly step: number; readonly epoch: number } & Evaluation)
-  /** After the last step, with running statistics estimated anew. */
-  | ({ readonly kind: "reestimated"; readonly step: number; readonly epoch: number } & Evaluation);
+export type { TrainEvent, TrainOptions } from "./train-options.ts";
 
 /** What trainers that take turns need only once. */
 export interface SharedMemory {
@@ -85,7 +47,9 @@ export class Trainer {
   /** Copies the state to the CPU and back. */
   readonly keeper: StateKeeper;
   readonly #data: ResidentDataset;
-  readonly #recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
+  readonly #communicator: Communicator;
+  readonly #steps: StepRecordings;
+  readonly #recordings: { distance: Recording; nonFinite: Recording };
   readonly #evaluator: Evaluator;
   readonly #statistics: StatisticsEstimator | null;
   readonly #inputs: StepInputs;
@@ -97,8 +61,8 @@ export class Trainer {
     state: ModelState;
     data: ResidentDataset;
     options: TrainOptions;
-    slabSamples: number;
-    recordings: { full: Recording; last: Recording; distance: Recording; nonFinite: Recording };
+    steps: StepRecordings;
+    recordings: { distance: Recording; nonFinite: Recording };
     evaluator: Evaluator;
     statistics: StatisticsEstimator | null;
     inputs: StepInputs;
@@ -108,8 +72,10 @@ export class Trainer {
     this.gpu = fields.gpu;
     this.state = fields.state;
     this.options = fields.options;
-    this.slabSamples = fields.slabSamples;
-    this.plan = fields.recordings.full.plan;
+    this.slabSamples = fields.steps.slabSamples;
+    this.plan = fields.steps.plan;
+    this.#communicator = fields.options.communicator ?? ALONE;
+    this.#steps = fields.steps;
     this.keeper = new StateKeeper(fields.state, fields.log);
     this.#data = fields.data;
     this.#recordings = fields.recordings;
@@ -132,29 +98,23 @@ export class Trainer {
     options: TrainOptions,
     { arena, log }: SharedMemory = { arena: new Arena(gpu), log: new StepLog(gpu) },
   ): Promise<Trainer> {
-    const { epoch, running, augmentation, memoryBytes, onNan, gradientNoise, logEvery } = options;
+    const { epoch, augmentation, memoryBytes, logEvery, shards = 1, communicator = ALONE } = options;
     if (logEvery > LOG_ROWS)
       throw new UsageError(
         `log interval ${logEvery}: at most ${LOG_ROWS} steps, because the log on the GPU has that many rows`,
       );
-    const inputs = new StepInputs(gpu, data, options);
+    const range = shardsOfRank(shards, communicator);
+    const inputs = new StepInputs(gpu, data, { ...options, range });
     const distance = persistent(gpu, [2], { label: "distance" });
     const stepTensors = { order: inputs.order, log: log.steps, step: inputs.step };
     const input = gatherTraining(state, data, stepTensors, augmentation);
-    const body = (layout: GhostLayout, slabSamples: number) => () =>
-      trainingStep(state, stepTensors, layout, { slabSamples, running, input, gradientNoise, onNan });
-
-    const { largest } = epoch;
-    const slabSamples =
-      options.slabSamples ??
-      chooseSlab(largest, memoryBytes, (layout, samples) => planRecording(gpu, body(layout, samples)).bytes);
-    const full = await record(gpu, arena, "training step", body(largest, slabSamples));
+    const steps = await StepRecordings.create(state, arena, stepTensors, {
+      ...options,
+      input,
+      communicator,
+      range,
+    });
     const recordings = {
-      full,
-      last:
-        epoch.last === largest
-          ? full
-          : await record(gpu, arena, "last step of an epoch", body(epoch.last, slabSamples)),
       distance: await record(gpu, arena, "distance", () => measureDistance(state, distance)),
       nonFinite: await record(gpu, arena, "non-finite state", () =>
         launchCountNonFiniteState({ values: state.values, normState: state.normState, total: log.nonFinite }),
@@ -163,19 +123,28 @@ export class Trainer {
     const evaluator = await Evaluator.create(gpu, arena, state, data, {
       batchSize: options.evaluationBatch,
       memoryBytes,
+      communicator,
+      range,
     });
     const batches = options.reestimateStatistics ?? 0;
-    const batch = { slabSamples, input };
+    const batch = { slabSamples: steps.slabSamples, input };
     const statistics =
       batches > 0
-        ? await StatisticsEstimator.create(state, stepTensors, { arena, epoch, batch, batches })
+        ? await StatisticsEstimator.create(state, stepTensors, {
+            arena,
+            epoch,
+            batch,
+            batches,
+            communicator,
+            range,
+          })
         : null;
     return new Trainer({
       gpu,
       state,
       data,
       options,
-      slabSamples,
+      steps,
       recordings,
       evaluator,
       statistics,
@@ -208,6 +177,7 @@ export class Trainer {
         distanceSteps.push(done);
       }
       if (isLogPoint(schedule, done)) {
+        await requireEqualParameters(this.#communicator, this.state, done);
         this.#countNonFinite();
         yield {
           kind: "metrics",
@@ -216,7 +186,7 @@ export class Trainer {
         read = done;
         distanceSteps = [];
         pacer.caughtUp();
-      } else {
+      } else if (this.#communicator.size === 1) {
         await pacer.stepSubmitted();
       }
       if (isEvaluationPoint(schedule, done)) {
@@ -266,13 +236,14 @@ export class Trainer {
 
   /** Submits one step, counted from 0; in order, and after `beginAt` for the first. */
   async submit(step: number): Promise<void> {
-    (await this.prepare(step)).replay();
+    const { isLast } = await this.#inputs.write(step);
+    await this.#steps.submit(isLast, this.#inputs.isLast(step + 1));
   }
 
-  /** As `submit`, but for the replay: the recording is the caller's to run. */
+  /** As `submit`, but for the replay: the recording is the caller's to run. Of a step with an exchange, the half before it. */
   async prepare(step: number): Promise<Recording> {
     const { isLast } = await this.#inputs.write(step);
-    return isLast ? this.#recordings.last : this.#recordings.full;
+    return this.#steps.recording(isLast);
   }
 
   /** How many parameters and running statistics are NaN or infinite now. */

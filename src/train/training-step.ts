@@ -48,7 +48,7 @@ export interface BatchOptions {
 }
 
 /**
- * Forward and backward for one batch, slab by slab: ĝ = Σ_n weight[n] · z_n · ∇L_n into the flat gradients, the batch's
+ * Forward and backward for one batch, or a part of one, slab by slab: ĝ = Σ_n weight[n] · z_n · ∇L_n into the flat gradients, the batch's
  * metrics into the step's row of `log`. Changes no parameter and no running statistics.
  */
 export function batchGradient(
@@ -57,8 +57,8 @@ export function batchGradient(
   layout: GhostLayout,
   { slabSamples, input, gradientNoise = 0 }: BatchOptions,
 ): void {
-  for (const slab of slabs(layout, slabSamples)) {
-    const accumulate = slab.firstGhost > 0;
+  for (const [index, slab] of slabs(layout, slabSamples).entries()) {
+    const accumulate = index > 0;
     const { firstSample } = slab;
     const { x, labels } = input(slab);
     const mode: Mode = { kind: "train", ghosts: slab, firstSample, step };
@@ -82,7 +82,7 @@ export function batchLoss(
   layout: GhostLayout,
   { slabSamples, input }: Omit<BatchOptions, "gradientNoise">,
 ): void {
-  for (const slab of slabs(layout, slabSamples)) {
+  for (const [index, slab] of slabs(layout, slabSamples).entries()) {
     const { x, labels } = input(slab);
     const { firstSample, weightPerSample: weight, weightPerSampleLast: lastWeight } = slab;
     const logits = state.model.forward(x, { kind: "train", ghosts: slab, firstSample, step });
@@ -91,8 +91,15 @@ export function batchLoss(
       lastWeight,
       lastStart: slab.total - slab.last,
     });
-    launchMetrics({ rows, log, step }, { accumulate: slab.firstGhost > 0 });
+    launchMetrics({ rows, log, step }, { accumulate: index > 0 });
   }
+}
+
+/** What a step does with the gradient of its batch. */
+export interface UpdateOptions {
+  readonly running: RunningStatisticsOptions;
+  /** "skip" leaves everything as it is in a step whose loss or gradient norm is NaN or infinite. */
+  readonly onNan?: OnNan | undefined;
 }
 
 /**
@@ -103,20 +110,28 @@ export function batchLoss(
  * Source: Hoffer et al. 2017 and its released code; the ghosts of a slab go through every kernel together.
  *
  * @param layout the ghost batches of the batch
- * @param onNan "skip" leaves everything as it is in a step whose loss or gradient norm is NaN or infinite
  */
 export function trainingStep(
   state: ModelState,
   tensors: Omit<StepTensors, "order">,
   layout: GhostLayout,
-  { running, onNan = "stop", ...batch }: BatchOptions & { running: RunningStatisticsOptions; onNan?: OnNan },
+  { running, onNan, ...batch }: BatchOptions & UpdateOptions,
 ): void {
-  const { step, log } = tensors;
-  const skipNonFinite = onNan === "skip";
   batchGradient(state, tensors, layout, batch);
-  const partial = empty(state.gpu, [partialSums(state.gradients.size)], "f32", "norm partials");
+  updateStep(state, { ...tensors, gradient: state.gradients }, layout, { running, onNan });
+}
+
+/** The second half of a step: norm and clipping of the gradient [size], running statistics, momentum SGD. */
+export function updateStep(
+  state: ModelState,
+  { step, log, gradient }: Omit<StepTensors, "order"> & { readonly gradient: Tensor },
+  layout: GhostLayout,
+  { running, onNan = "stop" }: UpdateOptions,
+): void {
+  const skipNonFinite = onNan === "skip";
+  const partial = empty(state.gpu, [partialSums(gradient.size)], "f32", "norm partials");
   const clip = empty(state.gpu, [2], "f32", "clip");
-  launchSumOfSquares({ x: state.gradients, partial });
+  launchSumOfSquares({ x: gradient, partial });
   launchClip({ partial, clip, log, step }, { skipNonFinite });
   const { normState } = state;
   // The running statistics would keep the NaN of a skipped step for ever, as the parameters would.
@@ -125,7 +140,7 @@ export function trainingStep(
   for (const { x, y } of kept) launchRestore({ x: y, clip, y: x }, { always: true });
   updateRunningStatistics(state, layout, running);
   for (const { x, y } of kept) launchRestore({ x, clip, y }, { always: false });
-  launchMomentum({ gradient: state.gradients, clip, velocity: state.velocity, value: state.values, step });
+  launchMomentum({ gradient, clip, velocity: state.velocity, value: state.values, step });
 }
 
 /** A slab of the training split, gathered and augmented on the GPU. */

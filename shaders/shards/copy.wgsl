@@ -1,0 +1,26 @@
+// shards/copy: y = x, the gradient of a shard, kept until that of its neighbor is there to be added.
+//
+// Dispatch: one lane per vec4f, folded into x and y.
+
+override WG_SIZE: u32 = 64u;
+
+struct Params {
+  count: u32,  // vec4f
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // [count]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;  // [count]
+@group(0) @binding(2) var<uniform> params: Params;
+
+// @import lib/grid.wgsl
+
+@compute @workgroup_size(WG_SIZE)
+fn main(
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let i = flat_index(wg, grid, local.x, WG_SIZE);
+  if (i >= params.count) { return; }
+  y[i] = x[i];
+}

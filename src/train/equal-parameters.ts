@@ -1,0 +1,37 @@
+import type { ModelState } from "../nn/model-state.ts";
+import { DeviceError } from "../support/errors.ts";
+import { readFloats } from "../tensor/tensor.ts";
+import { type Communicator, rankName } from "./communicator.ts";
+
+/**
+ * Compares the parameters and running statistics of all ranks by a hash: each rank makes the same update, so they are equal to
+ * the bit unless a device or its memory is at fault. Every rank finds the same.
+ * @throws DeviceError naming the ranks that differ from rank 0
+ */
+export async function requireEqualParameters(
+  communicator: Communicator,
+  { values, normState }: ModelState,
+  step: number,
+): Promise<void> {
+  if (communicator.size === 1) return;
+  const tensors = [values, ...(normState ? [normState.runningMean, normState.runningVariance] : [])];
+  let hash = 0;
+  for (const tensor of tensors) hash = hashOfWords(new Uint32Array((await readFloats(tensor)).buffer), hash);
+  const gathered = await communicator.gather(new Uint8Array(Uint32Array.of(hash).buffer));
+  const hashes = [...new Uint32Array(gathered.slice().buffer)];
+  const differing = hashes.flatMap((other, rank) =>
+    other === hashes[0] ? [] : [rankName(communicator, rank)],
+  );
+  if (differing.length === 0) return;
+  throw new DeviceError(
+    `after step ${step}: the parameters of ${differing.join(", ")} differ from those of ${rankName(communicator, 0)}: ` +
+      "a GPU, its memory or its driver is at fault; resume from the last checkpoint, without that machine",
+  );
+}
+
+/** A 32-bit hash of words, as FNV-1a but by words instead of bytes: it tells any single change of a word. */
+export function hashOfWords(words: Uint32Array, seed = 0): number {
+  let hash = (seed ^ 0x811c9dc5) >>> 0;
+  for (let i = 0; i < words.length; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193);
+  return hash >>> 0;
+}
