@@ -14,6 +14,7 @@ import {
   openSession,
   type RequestedRun,
   type RequestFlags,
+  requireFit,
 } from "./request.ts";
 import { loadOptions } from "./transfer-line.ts";
 
@@ -43,6 +44,7 @@ export async function emitRequests(
   for (const run of runs) requirePlannable(run);
   const planning = { adapter: undefined, dryRun: true, assumeLimits };
   const gpu = await openSession(planning).open();
+  await requireFit(gpu, distinct, loadOptions(flags));
   const specs = runs.map(({ spec }) => spec);
   const costs = distinctCosts(await costsOf(gpu, specs, loadOptions(flags)));
   console.error(describeCosts(costs, requests.length - missing.length));

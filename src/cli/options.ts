@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from "commander";
 import { ASSUMED_ADAPTERS, DEFAULT_ASSUMED } from "../gpu/assumed-gpu.ts";
 import { parseScale } from "../paper/scale.ts";
 import { type CheckpointOptions, DEFAULT_CHECKPOINTS } from "../run/checkpointer.ts";
+import { RUN_OPTIONS } from "../run/run-options.ts";
 import { messageOf, UsageError } from "../support/errors.ts";
 import { shellCommand } from "../support/shell-words.ts";
 import type { OnUsr2 } from "./signals.ts";
@@ -95,6 +96,13 @@ export const seedsOption = () =>
       return seeds;
     })
     .default([0], "0");
+
+/** MiB for a step, as for `train`. */
+export const stepMemoryOption = () =>
+  new Option(
+    "--memory <MiB>",
+    `GPU memory for the tensors of one step, as for train (default: ${RUN_OPTIONS.memory.default}; a large batch without ghosts needs more at full scale)`,
+  ).argParser(wholeNumber(1));
 
 /** Options of verbs that train: how often runs are kept. */
 export const checkpointOptions = () => [

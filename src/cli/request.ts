@@ -8,6 +8,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { GpuSession } from "../host/node/gpu-session.ts";
 import { type ExperimentRecord, RECORD_SUFFIX } from "../report/experiment-record.ts";
 import { costsOf, measureRate, type RunCost } from "../run/cost.ts";
+import { refusalsOf } from "../run/fit.ts";
 import { RunControl } from "../run/run-control.ts";
 import { ghostSizeOf, type RunSpec } from "../run/run-spec.ts";
 import { type FinishedRun, finishedRun, runOnce } from "../run/runner.ts";
@@ -15,6 +16,7 @@ import { specHash } from "../run/spec-hash.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { makeFolder } from "../storage/folder.ts";
 import { removeAbandonedFiles } from "../storage/leftovers.ts";
+import { CapacityError } from "../support/errors.ts";
 import { formatCount, formatDuration, formatNumber, formatQuantity } from "../support/format.ts";
 import {
   adapterOption,
@@ -68,13 +70,11 @@ export async function dryRun(
   runs: readonly RequestedRun[],
   flags: Pick<RequestFlags, "dataDir" | "json">,
 ): Promise<void> {
-  const costs = await costsOf(
-    await session.open(),
-    runs.map(({ spec }) => spec),
-    loadOptions(flags),
-  );
+  const [gpu, specs, load] = [await session.open(), runs.map(({ spec }) => spec), loadOptions(flags)];
+  const costs = await costsOf(gpu, specs, load);
+  const refusals = await refusalsOf(gpu, specs, load);
   if (flags.json) {
-    const described = costs.map((cost, i) => ({ title: runs[i]!.title, ...cost }));
+    const described = costs.map((cost, i) => ({ title: runs[i]!.title, ...cost, refused: refusals[i] }));
     console.log(JSON.stringify(described, null, 2));
     return;
   }
@@ -111,6 +111,8 @@ export async function dryRun(
     ]);
   }
   console.log(table.toString());
+  for (const [i, refusal] of refusals.entries())
+    if (refusal !== null) console.log(`does not fit: ${runs[i]!.title}: ${refusal}`);
   const distinct = distinctCosts(costs);
   const total = distinct.reduce((sum, { flops }) => sum + flops, 0);
   console.log(
@@ -138,6 +140,7 @@ async function runMissing(
   const load = loadOptions(flags);
   const finished = await Promise.all(runs.map(({ spec, label }) => finishedRun(spec, label, runsDir)));
   const missing = runs.filter((_, i) => finished[i] === null);
+  if (missing.length > 0) await requireFit(await session.open(), missing, load);
   if (missing.length > 0)
     await announceCost(await session.open(), missing, load, runs.length - missing.length);
   control.begin();
@@ -186,6 +189,13 @@ export function folderNames(runs: readonly FinishedRun[]): string[] {
 
 function announce({ adapter: { name, software } }: Gpu): void {
   console.error(`adapter: ${name}${software ? " (software: correct but slow)" : ""}`);
+}
+
+/** @throws CapacityError naming the first run that the adapter cannot hold */
+export async function requireFit(gpu: Gpu, runs: readonly RequestedRun[], load: LoadOptions): Promise<void> {
+  const specs = runs.map(({ spec }) => spec);
+  for (const [i, refusal] of (await refusalsOf(gpu, specs, load)).entries())
+    if (refusal !== null) throw new CapacityError(`${runs[i]!.title}: ${refusal}`);
 }
 
 /** What is to be done, and how long it takes here: see `expectedSeconds`. */

@@ -65,12 +65,14 @@ export interface CellChoice {
   readonly images?: string | undefined;
   /** Training batches on which running statistics are estimated anew for a second accuracy; none without it. */
   readonly reestimateStatistics?: number | undefined;
+  /** MiB of GPU memory for a step, where it is not a run's default. */
+  readonly memory?: number | undefined;
 }
 
 /** The run of one cell. */
 export function cellSpec(
   row: Row,
-  { column, scale, seed, images, reestimateStatistics }: CellChoice,
+  { column, scale, seed, images, reestimateStatistics, memory }: CellChoice,
 ): RunSpec {
   const { base: name, epochScale } = settingsOf(scale);
   const { small, large, ghost, warmupSteps, base } = row.scales[name];
@@ -82,6 +84,7 @@ export function cellSpec(
     seed,
     epochScale,
     reestimateStatistics,
+    memory,
   };
   const cures: Record<Method, RunSpecInput & { batchSize: number }> = {
     SB: { batchSize: small },

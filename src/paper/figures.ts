@@ -24,6 +24,8 @@ export interface FigureChoice {
   readonly seed: number;
   /** As a specification names the images. */
   readonly images: string;
+  /** MiB of GPU memory for a step, where it is not a run's default. */
+  readonly memory?: number | undefined;
 }
 
 export const FIGURE_TITLES: Readonly<Record<Figure, string>> = {
@@ -89,16 +91,16 @@ const EVALUATIONS_PER_EPOCH = 4;
 /** The small batch, and two large ones with all cures, the regime stretched to as many steps. */
 function figure3(choice: FigureChoice): FigureRun[] {
   const { small, large } = setting(choice.row, choice.scale);
-  const { row, scale, seed, images } = choice;
+  const { row, ...cell } = choice;
   const smallRun = {
     name: `b=${small}`,
     panel: "",
     batchSize: small,
-    spec: cellSpec(row, { column: "SB", scale, seed, images }),
+    spec: cellSpec(row, { column: "SB", ...cell }),
   };
   const adapted = [large / 2, large].map((batchSize) => {
     const evaluateEvery = Math.max(1, batchSize / small / EVALUATIONS_PER_EPOCH);
-    const spec = cellSpec(row, { column: "RA", scale, seed, images });
+    const spec = cellSpec(row, { column: "RA", ...cell });
     return {
       name: `b=${batchSize}, adapted`,
       panel: "",
@@ -122,6 +124,6 @@ function setting(row: Row, scale: Scale): Setting {
 }
 
 /** The small batch's run with some options otherwise. */
-function variation({ row, scale, seed, images }: FigureChoice, options: RunSpecInput): RunSpec {
-  return completeSpec({ ...cellSpec(row, { column: "SB", scale, seed, images }), ...options });
+function variation({ row, ...cell }: FigureChoice, options: RunSpecInput): RunSpec {
+  return completeSpec({ ...cellSpec(row, { column: "SB", ...cell }), ...options });
 }

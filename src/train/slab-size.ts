@@ -13,18 +13,17 @@ type PlanBytes = (layout: GhostLayout, slabSamples: number) => number;
  * @throws CapacityError when even one ghost at a time is too much, with what it needs, what there is, and what would fit
  */
 export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: PlanBytes): number {
-  let refused = "";
+  let least: number | CapacityError = 0;
   for (let parts = 1; parts <= layout.ghosts; parts++) {
     const ghosts = Math.ceil(layout.ghosts / parts);
     if (parts > 1 && ghosts === Math.ceil(layout.ghosts / (parts - 1))) continue;
     const samples = (ghosts - 1) * layout.ghostSize + Math.max(layout.ghostSize, layout.last);
-    const bytes = bytesOrRefusal(() => bytesOf(layout, samples));
-    if (typeof bytes === "number" && bytes <= memoryBytes) return samples;
-    refused = refusal(bytes);
+    least = bytesOrRefusal(() => bytesOf(layout, samples));
+    if (typeof least === "number" && least <= memoryBytes) return samples;
   }
-  const advice = largestGhost(layout, memoryBytes, bytesOf);
+  const advice = [largestGhost(layout, memoryBytes, bytesOf), ...moreMemory(least)].join(", or ");
   throw new CapacityError(
-    `a step with one ghost of ${layout.ghostSize} at a time ${refused} and ${formatBytes(memoryBytes)} are allowed: ${advice}`,
+    `a step with one ghost of ${layout.ghostSize} at a time ${refusal(least)} and ${formatBytes(memoryBytes)} are allowed: ${advice}`,
   );
 }
 
@@ -40,14 +39,13 @@ export function chooseEvaluationBatch(
   memoryBytes: number,
   bytesOf: (samples: number) => number,
 ): number {
-  let refused = "";
+  let least: number | CapacityError = 0;
   for (let samples = most; samples >= 1; samples = Math.floor(samples / 2)) {
-    const bytes = bytesOrRefusal(() => bytesOf(samples));
-    if (typeof bytes === "number" && bytes <= memoryBytes) return samples;
-    refused = refusal(bytes);
+    least = bytesOrRefusal(() => bytesOf(samples));
+    if (typeof least === "number" && least <= memoryBytes) return samples;
   }
   throw new CapacityError(
-    `evaluating one sample ${refused} and ${formatBytes(memoryBytes)} are allowed: use a smaller model, or allow more (--memory, in MiB)`,
+    `evaluating one sample ${refusal(least)} and ${formatBytes(memoryBytes)} are allowed: ${["use a smaller model", ...moreMemory(least)].join(", or ")}`,
   );
 }
 
@@ -57,10 +55,10 @@ function largestGhost(layout: GhostLayout, memoryBytes: number, bytesOf: PlanByt
     const single = { ...layout, ghostSize: size, ghosts: 1, last: size, total: size };
     const bytes = bytesOrRefusal(() => bytesOf(single, size));
     if (typeof bytes === "number" && bytes <= memoryBytes) {
-      return `use --ghost-size ${size}, which needs ${formatBytes(bytes)}, or allow more (--memory, in MiB)`;
+      return `use ghosts of ${size}, which need ${formatBytes(bytes)}`;
     }
   }
-  return "no ghost size fits: use a smaller model, or allow more (--memory, in MiB)";
+  return "no ghost size fits: use a smaller model";
 }
 
 function bytesOrRefusal(bytesOf: () => number): number | CapacityError {
@@ -74,4 +72,9 @@ function bytesOrRefusal(bytesOf: () => number): number | CapacityError {
 
 function refusal(bytes: number | CapacityError): string {
   return typeof bytes === "number" ? `needs ${formatBytes(bytes)}` : `does not fit (${bytes.message})`;
+}
+
+/** The memory that would do, as it is asked for; nothing where the adapter is what refuses. */
+function moreMemory(bytes: number | CapacityError): string[] {
+  return typeof bytes === "number" ? [`allow as much with --memory ${Math.ceil(bytes / 2 ** 20)}`] : [];
 }

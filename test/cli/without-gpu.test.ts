@@ -60,6 +60,39 @@ test("figures and tables without images name an option that they have", async ()
   expect(await said("table2")).not.toMatch(/--rows|--model/);
 });
 
+test("a cell that does not fit is told before any is trained, with the option that helps", async () => {
+  const cells = ["reproduce", "table1", "--rows", "resnet44", "--columns", "LB,GBN", "--scale", "full"];
+  const { plan } = await planned(...cells, "--assume-limits", "h100");
+  // At the paper's 4096 images, batch norm over the whole batch keeps all of them in memory.
+  expect(plan[0].refused).toMatch(/one ghost of 4096 at a time needs 13\.6 GiB .* with --memory 139\d\d$/);
+  expect(plan[1].refused).toBeNull();
+  const enough = await planned(
+    ...cells,
+    "--assume-limits",
+    "h100",
+    "--memory",
+    plan[0].refused.match(/\d+$/)[0],
+  );
+  expect(enough.plan[0].refused).toBeNull();
+
+  const runs = join(folder, "too-little");
+  const emitted = [
+    "reproduce",
+    "table1",
+    "--rows",
+    "f1",
+    "--columns",
+    "SB,LB",
+    "--memory",
+    "1",
+    "--emit",
+    "slurm",
+  ];
+  const { code, stderr } = await ghostbatch([...emitted, "--runs-dir", runs]);
+  expect([code, existsSync(runs)]).toEqual([2, false]);
+  expect(stderr).toMatch(/error: F1 LB seed 0: a step with one ghost of 1024 at a time needs/);
+});
+
 test("a grid's dry run and a table's script need no GPU; the script has every cell once and what the cluster is asked for", async () => {
   const grid = join(folder, "grid.yaml");
   writeFileSync(grid, "name: rates\nbase: {dataset: synthetic}\ngrid: {learningRate: [0.05, 1.0e+30]}\n");

@@ -10,7 +10,7 @@ import type { FinishedRun } from "../../run/runner.ts";
 import { formatCount, formatQuantity } from "../../support/format.ts";
 import { emitRequests } from "../emit-requests.ts";
 import { addEmitOptions, type EmitFlags, requireEmit } from "../emit-slurm.ts";
-import { scaleOption, seedsOption, wholeNumber } from "../options.ts";
+import { scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
   carryOut,
@@ -30,6 +30,7 @@ interface RowFlags extends RequestFlags {
 }
 
 interface FigureFlags extends RowFlags, EmitFlags {
+  memory?: number;
   seeds: number[];
 }
 
@@ -54,7 +55,8 @@ function figureCommand(figure: Figure): Command {
     .description(ABOUT[figure])
     .addOption(rowOption())
     .addOption(scaleOption())
-    .addOption(seedsOption());
+    .addOption(seedsOption())
+    .addOption(stepMemoryOption());
   addEmitOptions(addRequestOptions(command), { local: false });
   return command.action((flags: FigureFlags) => runFigure(figure, flags));
 }
@@ -85,12 +87,13 @@ function imageNotes({ network }: Row, { note }: Images): string[] {
 }
 
 async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
-  const { scale, seeds } = flags;
+  const { scale, seeds, memory } = flags;
   requireEmit(flags, { local: false });
   const { name, row } = chosenRow(flags);
   const images = plannedImages(row, flags);
   // One list for each seed, all with the same curves in the same order.
-  const bySeed = seeds.map((seed) => figureRuns(figure, { row, scale, seed, images: images.dataset }));
+  const choice = { row, scale, images: images.dataset, memory };
+  const bySeed = seeds.map((seed) => figureRuns(figure, { ...choice, seed }));
   const requests = bySeed.flatMap((runs, i) =>
     runs.map(
       ({ name: curve, panel, spec, batchSize }): RequestedRun => ({

@@ -11,7 +11,7 @@ import { DataError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatPercent, formatQuantity } from "../../support/format.ts";
 import { emitRequests } from "../emit-requests.ts";
 import { addEmitOptions, type EmitFlags, requireEmit } from "../emit-slurm.ts";
-import { listOf, scaleOption, seedsOption, wholeNumber } from "../options.ts";
+import { listOf, scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
   carryOut,
@@ -30,6 +30,7 @@ interface TableFlags extends RequestFlags, EmitFlags {
   scale: Scale;
   seeds: number[];
   reestimateStatistics: number;
+  memory?: number;
 }
 
 export function table1Command(): Command {
@@ -65,7 +66,7 @@ export function table2Command(): Command {
 }
 
 function withOptions(command: Command): Command {
-  return addEmitOptions(addRequestOptions(command), { local: false });
+  return addEmitOptions(addRequestOptions(command.addOption(stepMemoryOption())), { local: false });
 }
 
 function columnsOption(): Option {
@@ -91,7 +92,7 @@ async function runTable(
   table: Readonly<Record<string, Row>>,
   flags: TableFlags,
 ): Promise<void> {
-  const { columns, scale, seeds, dataDir, reestimateStatistics } = flags;
+  const { columns, scale, seeds, dataDir, reestimateStatistics, memory } = flags;
   requireEmit(flags, { local: false });
   const names = flags.rows ?? Object.keys(table);
   const otherwise = kind === "table1" ? "omit the row with --rows" : undefined;
@@ -120,7 +121,7 @@ async function runTable(
       (seed): RequestedRun => ({
         title: `${row.network} ${columnTitle(column)} seed ${seed}`,
         label: `${kind}-${name}-${column}-${scale}`,
-        spec: cellSpec(row, { column, scale, seed, images: images.dataset, reestimateStatistics }),
+        spec: cellSpec(row, { column, scale, seed, images: images.dataset, reestimateStatistics, memory }),
       }),
     ),
   );

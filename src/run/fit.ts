@@ -1,0 +1,42 @@
+/** Which runs of a list an adapter cannot hold: told before the first of them begins, not when its turn has come. */
+import type { LoadOptions } from "../datasets/load.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { CapacityError } from "../support/errors.ts";
+import { dataFactsOf } from "./cost.ts";
+import { outlinedData, planTraining } from "./dry-run.ts";
+import { planRun } from "./plan-run.ts";
+import type { RunSpec } from "./run-spec.ts";
+
+/** Why each run cannot start on this adapter; null for one that can. Runs whose steps have the same shapes are planned once. */
+export async function refusalsOf(
+  gpu: Gpu,
+  specs: readonly RunSpec[],
+  load: LoadOptions,
+): Promise<(string | null)[]> {
+  const found = new Map<string, string | null>();
+  const refusals: (string | null)[] = [];
+  for (const spec of specs) {
+    const shapes = shapesOf(spec);
+    const refusal = found.get(shapes) ?? (await refusalOf(gpu, spec, load));
+    found.set(shapes, refusal);
+    refusals.push(refusal);
+  }
+  return refusals;
+}
+
+/** What runs differ in whose steps are planned differently: all but seed, rates and length, unless these make the batch grow. */
+function shapesOf(spec: RunSpec): string {
+  const { seed, learningRateRule, learningRate, regime, warmupSteps, evaluateEvery, ...shapes } = spec;
+  return JSON.stringify(spec.batchGrowth ? spec : shapes);
+}
+
+async function refusalOf(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<string | null> {
+  const facts = await dataFactsOf(spec, load);
+  const data = outlinedData(spec) ?? { facts, bytes: 0 }; // bytes of images are told, they refuse nothing
+  try {
+    return planTraining(gpu, planRun(spec, facts), data).refused[0] ?? null;
+  } catch (error) {
+    if (!(error instanceof CapacityError)) throw error;
+    return error.message;
+  }
+}
