@@ -55,6 +55,7 @@ export class Trainer {
   readonly #inputs: StepInputs;
   readonly #distance: Tensor;
   readonly #log: StepLog;
+  #metricsAreRequested = false;
 
   private constructor(fields: {
     gpu: Gpu;
@@ -176,7 +177,8 @@ export class Trainer {
         this.gpu.copy(this.#distance, this.#log.distances(distanceSteps.length));
         distanceSteps.push(done);
       }
-      if (isLogPoint(schedule, done)) {
+      if (isLogPoint(schedule, done) || this.#metricsAreRequested) {
+        this.#metricsAreRequested = false;
         await requireEqualParameters(this.#communicator, this.state, done);
         this.#countNonFinite();
         yield {
@@ -207,6 +209,11 @@ export class Trainer {
       epoch: totalSteps / stepsPerEpoch,
       ...(await this.#evaluator.run()),
     };
+  }
+
+  /** Makes the next step of `run` a log point, whatever the schedule says. */
+  requestMetrics(): void {
+    this.#metricsAreRequested = true;
   }
 
   evaluate(): Promise<Evaluation> {

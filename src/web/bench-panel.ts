@@ -211,6 +211,6 @@ function showReport({ as, passed, problems, casesChecked, casesWrong, rows, note
       {},
       `Median and quartiles, GFLOP/s, GB/s, share of the roofline; the fastest takes ${milliseconds(fastest)} ms.`,
     ),
-    element("div", { class: "scroll" }, table),
+    element("section", { class: "scroll", "aria-label": "Cases of the check", tabindex: "0" }, table),
   );
 }

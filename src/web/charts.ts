@@ -43,7 +43,7 @@ export class RaceCharts {
     this.#axis = axis;
     this.#charts = CURVES.map((curve) => {
       const drawing = element("div", { role: "img" });
-      const figure = element("div", { class: "chart" }, element("h3", {}, TEXTS[curve].title), drawing);
+      const figure = element("div", { class: "chart" }, element("h2", {}, TEXTS[curve].title), drawing);
       place.append(figure);
       return { curve, figure: drawing, plot: plotOf(curve, axis, drawing) };
     });

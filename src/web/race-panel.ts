@@ -116,6 +116,11 @@ export class RacePanel {
           `Training. Compiled in ${seconds(race.times.readyMs!)}, first step after ${seconds(race.times.firstStepMs! - race.times.readyMs!)} more.`,
         );
         break;
+      case "paused":
+        this.#say(
+          `Paused after ${message.rounds} ${message.rounds === 1 ? "step" : "steps"} of each method.`,
+        );
+        break;
       case "diverged":
         this.#say(
           `${columnTitle(message.column)} has NaN or infinite numbers by step ${message.step} and stops; the others go on.`,
@@ -148,6 +153,7 @@ export class RacePanel {
     this.#isPaused = isPaused;
     this.#race?.send({ kind: isPaused ? "pause" : "resume" });
     button("pause").textContent = isPaused ? "Go on" : "Pause";
+    if (!isPaused) this.#say("Training.");
   }
 
   #step(): void {

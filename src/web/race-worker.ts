@@ -5,7 +5,7 @@ import { fetchMnist } from "../host/browser/fetch-mnist.ts";
 import { MissingGpuError } from "../host/browser/missing-gpu.ts";
 import { openGpu } from "../host/browser/open-gpu.ts";
 import { bundledShaders } from "../host/browser/shader-bundle.ts";
-import { messageOf } from "../support/errors.ts";
+import { DeviceLostError, messageOf } from "../support/errors.ts";
 import type { FromRace, ToRace } from "./messages.ts";
 import { race } from "./race.ts";
 import type { Settings } from "./settings.ts";
@@ -15,13 +15,17 @@ class Pause {
   #rounds = Number.POSITIVE_INFINITY;
   #wake: () => void = () => undefined;
 
+  get isPaused(): boolean {
+    return this.#rounds <= 0;
+  }
+
   allow(rounds: number): void {
     this.#rounds = rounds;
     this.#wake();
   }
 
   async turn(): Promise<void> {
-    while (this.#rounds <= 0) {
+    while (this.isPaused) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -45,8 +49,15 @@ async function run(settings: Settings, images: string): Promise<void> {
   } catch (error) {
     if (error instanceof MissingGpuError)
       say({ kind: "missing", reason: error.reason, message: error.message });
-    else say({ kind: "error", message: messageOf(error) });
+    else say({ kind: "error", message: messageOf(error) + advice(error) });
   }
+}
+
+/** What a visitor can do about it. */
+function advice(error: unknown): string {
+  return error instanceof DeviceLostError
+    ? ". Start the race again; if that does not help, reload the page."
+    : "";
 }
 
 async function open(images: string): Promise<{ gpu: Gpu; dataset: ImageDataset }> {

@@ -18,6 +18,8 @@ const LOG_EVERY = 16;
 const PROGRESS_INTERVAL = 100;
 
 export interface RaceControl {
+  /** Whether the race waits before its next round. */
+  readonly isPaused: boolean;
   /** Waits while the race is paused. */
   turn(): Promise<void>;
 }
@@ -66,7 +68,13 @@ async function takeTurns(
   let running = [...runners];
   let told = performance.now();
   for (let round = 0; running.length > 0; round++) {
+    if (control.isPaused) {
+      for (const runner of running) say(progressOf(runner));
+      say({ kind: "paused", rounds: round });
+    }
     await control.turn();
+    // A single step is asked for to see what it does.
+    if (control.isPaused) for (const { trainer } of running) trainer.requestMetrics();
     for (const runner of running) {
       const goesOn = await runner.racer.turn();
       runner.steps = Math.min(runner.steps + 1, runner.trainer.options.regime.totalSteps);
