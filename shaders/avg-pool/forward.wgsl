@@ -5,22 +5,23 @@
 // Padding counts as zeros: the divisor is always KERNEL².
 // Dispatch: one lane per value of y, folded into x and y.
 
-override H: u32;              // height and width of x
+override H: u32;        // height and width of x
 override W: u32;
-override P: u32;              // height and width of y
+override P: u32;        // height and width of y
 override Q: u32;
-override KERNEL: u32;         // height and width of a window
-override STRIDE: u32;         // between windows, on both axes
-override PADDING: u32;        // pixels around x, at most KERNEL / 2
+override KERNEL: u32;   // height and width of a window
+override STRIDE: u32;   // between windows, on both axes
+override PADDING: u32;  // pixels around x, at most KERNEL / 2
 override WG_SIZE: u32 = 64u;
+alias Stored = f32;     // @spec  x and y in memory: f16 in mixed precision
 
 struct Params {
   count: u32,  // N · C · P · Q
   rows: u32,   // KERNEL once more: the bound of a loop that is better not unrolled
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C, P, Q]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;  // [N, C, P, Q]
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
@@ -42,8 +43,8 @@ fn main(
     for (var s = 0u; s < KERNEL; s++) {
       let w = left + i32(s);
       if (h < 0 || h >= i32(H) || w < 0 || w >= i32(W)) { continue; }
-      sum += x[plane * H * W + u32(h) * W + u32(w)];
+      sum += f32(x[plane * H * W + u32(h) * W + u32(w)]);
     }
   }
-  y[i] = sum / f32(KERNEL * KERNEL);
+  y[i] = Stored(sum / f32(KERNEL * KERNEL));
 }

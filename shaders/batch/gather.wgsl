@@ -9,14 +9,15 @@
 // Source:   Hoffer et al. 2017, released code (its pre-processing).
 // Dispatch: one lane per four columns of a row of x, folded into x and y.
 
-override N: u32;               // samples of this slab
+override N: u32;        // samples of this slab
 override C: u32;
 override H: u32;
 override W: u32;
-override PADDING: u32;         // pixels
+override PADDING: u32;  // pixels
 override FLIP: bool;
-override STREAM: u32;          // which use of randomness (src/support/random.ts, STREAMS)
+override STREAM: u32;   // which use of randomness (src/support/random.ts, STREAMS)
 override WG_SIZE: u32 = 64u;
+alias Stored = f32;     // @spec  x in memory: f16 in mixed precision
 
 struct Params {
   first: u32,        // the slab's first sample in its batch
@@ -25,12 +26,12 @@ struct Params {
   images_end: u32,   // the one after its last: a data set too large for one binding is gathered from in parts
 }
 
-@group(0) @binding(0) var<storage, read> images: array<u32>;            // [images_end − first_image, C, H, W] bytes, four to a word
-@group(0) @binding(1) var<storage, read> labels: array<u32>;            // [samples]
-@group(0) @binding(2) var<storage, read> order: array<u32>;             // [samples and more]
-@group(0) @binding(3) var<storage, read> normalization: array<f32>;     // [C, 2]: mean, deviation
-@group(0) @binding(4) var<storage, read_write> x: array<f32>;           // [N, C, H, W]
-@group(0) @binding(5) var<storage, read_write> batch_labels: array<u32>; // [N]
+@group(0) @binding(0) var<storage, read> images: array<u32>;              // [images_end − first_image, C, H, W] bytes, four to a word
+@group(0) @binding(1) var<storage, read> labels: array<u32>;              // [samples]
+@group(0) @binding(2) var<storage, read> order: array<u32>;               // [samples and more]
+@group(0) @binding(3) var<storage, read> normalization: array<f32>;       // [C, 2]: mean, deviation
+@group(0) @binding(4) var<storage, read_write> x: array<Stored>;          // [N, C, H, W]
+@group(0) @binding(5) var<storage, read_write> batch_labels: array<u32>;  // [N]
 @group(0) @binding(6) var<uniform> step: Step;
 @group(0) @binding(7) var<uniform> params: Params;
 
@@ -64,7 +65,7 @@ fn main(
   if (PADDING == 0u && !FLIP && W % QUAD == 0u) {
     // The four bytes are one word.
     let bytes = unpack4xU8(images[(plane + i * W + j) / QUAD]);
-    for (var k = 0u; k < QUAD; k++) { x[element + k] = normalized(bytes[k], mean, deviation); }
+    for (var k = 0u; k < QUAD; k++) { x[element + k] = Stored(normalized(bytes[k], mean, deviation)); }
     return;
   }
   let bits = pcg4d(vec4u(step.seed, STREAM, step.epoch, sample));
@@ -78,7 +79,7 @@ fn main(
       let at = plane + u32(row) * W + u32(column);
       byte = (images[at / QUAD] >> (8u * (at % QUAD))) & 255u;
     }
-    x[element + k] = normalized(byte, mean, deviation);
+    x[element + k] = Stored(normalized(byte, mean, deviation));
   }
 }
 

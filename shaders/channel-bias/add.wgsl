@@ -2,14 +2,15 @@
 //
 // Dispatch: one lane per element, folded into x and y.
 
-override C: u32;               // channels
-override HW: u32;              // pixels of one image
-override SIZE: u32;            // N · C · HW
+override C: u32;     // channels
+override HW: u32;    // pixels of one image
+override SIZE: u32;  // N · C · HW
 override WG_SIZE: u32 = 64u;
+alias Stored = f32;  // @spec  x and y in memory: f16 in mixed precision
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, HW]
-@group(0) @binding(1) var<storage, read> bias: array<f32>;     // [C]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, C, HW]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;        // [N, C, HW]
+@group(0) @binding(1) var<storage, read> bias: array<f32>;        // [C]
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;  // [N, C, HW]
 
 // @import lib/grid.wgsl
 
@@ -21,5 +22,5 @@ fn main(
 ) {
   let lane = local.x;
   let i = flat_index(wg, count, lane, WG_SIZE);
-  if (i < SIZE) { y[i] = x[i] + bias[(i / HW) % C]; }
+  if (i < SIZE) { y[i] = Stored(f32(x[i]) + bias[(i / HW) % C]); }
 }

@@ -4,19 +4,20 @@
 // VGG's 64 channels of 4096·32² are 512 workgroups of 128 dependent trips, where 64 would go through 16,384.
 // Dispatch: (C, SPLITS, 1).
 
-override C: u32;               // channels
-override HW: u32;              // pixels of one image
-override ACCUMULATE: bool;     // dbias += instead of dbias =; with one split only
-override SPLITS: u32 = 1u;     // workgroups that share a channel
-override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
-alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;         // @spec  values in an Element
+override C: u32;                    // channels
+override HW: u32;                   // pixels of one image
+override ACCUMULATE: bool;          // dbias += instead of dbias =; with one split only
+override SPLITS: u32 = 1u;          // workgroups that share a channel
+override WG_SIZE: u32 = 256u;       // lanes in a workgroup, a power of two
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one image
-const ROW: u32 = 4u;           // loads of a lane in flight together
+const ROW: u32 = 4u;                // loads of a lane in flight together
 
 struct Params { count: u32 }   // N · PIXELS
 
-@group(0) @binding(0) var<storage, read> dy: array<Element>;       // [N, C, HW]
+@group(0) @binding(0) var<storage, read> dy: array<Stored>;        // [N, C, HW]
 @group(0) @binding(1) var<storage, read_write> dbias: array<f32>;  // [SPLITS, C]
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -32,9 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var sum = Element();
   var i = group.y * share + lane;
   for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
-    for (var j = 0u; j < ROW; j++) { sum += dy[place(c, i + j * WG_SIZE)]; }
+    for (var j = 0u; j < ROW; j++) { sum += Element(dy[place(c, i + j * WG_SIZE)]); }
   }
-  for (; i < end; i += WG_SIZE) { sum += dy[place(c, i)]; }
+  for (; i < end; i += WG_SIZE) { sum += Element(dy[place(c, i)]); }
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
   let total = workgroup_sum(dot(vec4f(sum), vec4f(f32(WIDTH) / 4.0)), lane);
   if (lane == 0u) {

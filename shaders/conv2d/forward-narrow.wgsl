@@ -25,6 +25,7 @@ override P: u32;
 override Q: u32;
 override R: u32;
 override ACCUMULATE: bool = false;
+alias Stored = f32;              // @spec  x and y in memory: f16 in mixed precision
 const TRANSPOSED: bool = false;  // @spec
 const MOMENTS: bool = false;     // @spec
 const S: u32 = 3u;               // @spec
@@ -50,11 +51,12 @@ const IN_ROWS = select((ROWS - 1u) * ROW_STEP + TAP_ROWS, (ROWS - 1u + ROW_LIFT)
 const IN_COLUMNS = select((COLUMNS - 1u) * COLUMN_STEP + S, (COLUMNS - 1u + COLUMN_LIFT) / STRIDE + 1u - COLUMN_LOW, TRANSPOSED);
 const LOADS = (IMAGES * IN_ROWS * IN_COLUMNS + LANES - 1u) / LANES;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [K, C, R, S]; TRANSPOSED [C, K, R, S]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;           // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;     // [N, K, P, Q]
+@group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // @optional  [N, tiles of an image, K, 2], written with MOMENTS
 struct Params { images: u32, filter_rows: u32, channels: i32 }  // N, and R and C once more as loop bounds
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
@@ -82,7 +84,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
       if (channel >= params.channels) { break; }
       let c = u32(channel);
       var loaded = array<f32, LOADS>();
-      for (var i = 0u; i < LOADS; i++) { loaded[i] = select(0.0, x[place[i] + c * H * W], inside[i]); }
+      for (var i = 0u; i < LOADS; i++) { loaded[i] = select(0.0, f32(x[place[i] + c * H * W]), inside[i]); }
       var pixel = array<array<array<f32, IN_COLUMNS>, IN_ROWS>, IMAGES>();
       for (var n = 0u; n < IMAGES; n++) {
         for (var i = 0u; i < IN_ROWS; i++) {
@@ -133,14 +135,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
         for (var q = 0u; q < COLUMNS; q++) {
           if (k < K && n0 + n < params.images && p0 + p < P && q0 + q < Q) {
             let at = (((n0 + n) * K + k) * P + p0 + p) * Q + q0 + q;
-            if (ACCUMULATE) { y[at] += sum[n][p][q][g]; } else { y[at] = sum[n][p][q][g]; }
+            if (ACCUMULATE) { y[at] = Stored(f32(y[at]) + sum[n][p][q][g]); } else { y[at] = Stored(sum[n][p][q][g]); }
           }
         }
       }
       if (MOMENTS && k < K && n0 + n < params.images) {
         let tiles = tiles_across * (P / ROWS);
-        let start = (params.images * K * P * Q + 63u) / 64u * 64u;
-        write_moments(sum[n], g, start + 2u * (((n0 + n) * tiles + wg.x) * K + k));
+        write_moments(sum[n], g, 2u * (((n0 + n) * tiles + wg.x) * K + k));
       }
     }
   }
@@ -160,8 +161,8 @@ fn write_moments(values: array<array<array<f32, GROUPS>, COLUMNS>, ROWS>, g: u32
       squares = fma(d, d, squares);
     }
   }
-  y[at] = mean;
-  y[at + 1u] = squares;
+  moments[at] = mean;
+  moments[at + 1u] = squares;
 }
 
 // The row of x at the top of the tile for filter rows from r0 on.

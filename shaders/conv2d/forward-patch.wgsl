@@ -31,6 +31,7 @@ override Q: u32;
 override PADDING: u32;
 override TRANSPOSED: bool = false;
 override ACCUMULATE: bool = false;
+alias Stored = f32;           // @spec  x and y in memory: f16 in mixed precision
 const R: u32 = 3u;            // @spec
 const S: u32 = 3u;            // @spec
 const STRIDE: u32 = 1u;       // @spec  1 with TRANSPOSED
@@ -71,11 +72,12 @@ const WEIGHT_STRIDE = QUADS_M + 1u;
 const BLOCK_M = min(THREADS_M, 4u);
 const BLOCK_N = min(THREADS_N, 32u / BLOCK_M);
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [K, C, R, S]; TRANSPOSED [C, K, R, S]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;           // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;     // [N, K, P, Q]
+@group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // @optional  [N, tiles of an image, K, 2], written with MOMENTS
 struct Params { images: u32, channels: u32 }                   // N; C once more, as the bound of a loop that is not to be unrolled
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(4) var<uniform> params: Params;
 
 var<workgroup> patch_tile: array<f32, DEPTH * CHANNEL>;
 // [DEPTH, R, S, QUADS_M]; behind the sums, with MOMENTS, the threads' shares of their channels.
@@ -131,16 +133,15 @@ fn main(
   write(corner, m, n, &sum);
   if (MOMENTS) {
     let images = select(0u, min(params.images - corner.image, IMAGES), corner.image < params.images);
-    let start = (params.images * K * P * Q + 63u) / 64u * 64u;
     let tile_of_image = tile % (tiles_across * tiles_down);
-    moments(&sum, m, n, lane);
+    tile_moments(&sum, m, n, lane);
     for (var item = lane; item < TILE_M * images; item += THREADS) {
       let channel = corner.channel + item % TILE_M;
       let image = corner.image + item / TILE_M;
-      let at = start + 2u * ((image * tiles_across * tiles_down + tile_of_image) * K + channel);
+      let at = 2u * ((image * tiles_across * tiles_down + tile_of_image) * K + channel);
       if (channel < K) {
-        y[at] = tile_mean(item);
-        y[at + 1u] = tile_squares(item);
+        moments[at] = tile_mean(item);
+        moments[at + 1u] = tile_squares(item);
       }
     }
   }
@@ -198,7 +199,7 @@ fn fetch(
     for (var d = 0u; d < DEPTH; d++) {
       let is_there = C % DEPTH == 0u || c0 + d < C;
       let at = source + (c0 + d) * H * W;
-      (*patch_share)[i * DEPTH + d] = select(0.0, x[select(0u, at, is_there)], is_there);
+      (*patch_share)[i * DEPTH + d] = select(0.0, f32(x[select(0u, at, is_there)]), is_there);
     }
   }
   let onward = select(QUADS_M * C, QUADS_M, TRANSPOSED) * TAPS;  // from weight to weight of a quad
@@ -298,7 +299,7 @@ fn write(corner: Corner, m: u32, n: u32, sum: ptr<function, Sums>) {
           let values = (*sum)[(4u * g + v) * ROWS + row];
           for (var j = 0u; j < 4u; j++) {
             if (Q % 4u == 0u || first_column + j < Q) {
-              if (ACCUMULATE) { y[at + j] += values[j]; } else { y[at + j] = values[j]; }
+              if (ACCUMULATE) { y[at + j] = Stored(f32(y[at + j]) + values[j]); } else { y[at + j] = Stored(values[j]); }
             }
           }
         }

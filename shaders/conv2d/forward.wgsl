@@ -40,6 +40,7 @@ override STRIDE: u32;
 override PADDING: u32;
 override TRANSPOSED: bool = false;
 override ACCUMULATE: bool = false;
+alias Stored = f32;          // @spec  x and y in memory: f16 in mixed precision
 const TM: u32 = 8u;          // @spec  output channels of a thread, a multiple of 4
 const TN: u32 = 4u;          // @spec  pixels of a thread, a multiple of 4
 const THREADS_M: u32 = 8u;   // @spec
@@ -72,12 +73,13 @@ const WEIGHT_STRIDE = QUADS_M + TAPS / 2u * 2u + 1u;
 const PATCH_M = min(THREADS_M, 4u);
 const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [K, C, R, S]; TRANSPOSED [C, K, R, S]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, P, Q]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;           // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;     // [N, K, P, Q]
+@group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // @optional  [N, tiles of an image, K, 2], written with MOMENTS
 // N, and as bounds of loops in other kernels with these bindings R, S and C once more.
 struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u32 }
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(4) var<uniform> params: Params;
 
 // Behind the sums, with MOMENTS, the threads' shares of their channels.
 var<workgroup> weight_tile: array<vec4f, max(TERMS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
@@ -151,12 +153,11 @@ fn main(
 
   write(k0, pixel0, rows, columns, m, n, &sum);
   if (MOMENTS) {
-    moments(&sum, m, n, lane);
-    let start = (params.images * K * P * Q + 63u) / 64u * 64u;
-    let at = start + 2u * (pixel0 / TILE_N * K + k0 + lane);
+    tile_moments(&sum, m, n, lane);
+    let at = 2u * (pixel0 / TILE_N * K + k0 + lane);
     if (lane < TILE_M && k0 + lane < K && pixel0 < pixels) {
-      y[at] = tile_mean(lane);
-      y[at + 1u] = tile_squares(lane);
+      moments[at] = tile_mean(lane);
+      moments[at + 1u] = tile_squares(lane);
     }
   }
 }
@@ -214,7 +215,7 @@ fn fetch_x(step: Step, columns: Lattice, lane: u32, own: ptr<function, Pixels>, 
     for (var v = 0u; v < 4u; v++) {
       let inside = ((*own).rows[v] + onward * step.row < H) & ((*own).columns[v] + onward * s < W);
       let is_there = is_term & inside;
-      four[v] = select(0.0, x[select(0u, (*own).places[v] + offset, is_there)], is_there);
+      four[v] = select(0.0, f32(x[select(0u, (*own).places[v] + offset, is_there)]), is_there);
     }
     (*share)[i] = four;
   }
@@ -283,7 +284,7 @@ fn write(
         if (k < K) {
           let at = ((pixel / per_image * K + k) * P + p) * Q + q;
           let value = (*sum)[i * GROUPS_N + j / 4u][j % 4u];
-          if (ACCUMULATE) { y[at] += value; } else { y[at] = value; }
+          if (ACCUMULATE) { y[at] = Stored(f32(y[at]) + value); } else { y[at] = Stored(value); }
         }
       }
     }

@@ -21,6 +21,7 @@ override K: u32;
 override P: u32;
 override Q: u32;
 override R: u32;
+alias Stored = f32;        // @spec  x and dy in memory: f16 in mixed precision
 const S: u32 = 3u;         // @spec
 const STRIDE: u32 = 1u;    // @spec
 const PADDING: u32 = 1u;   // @spec
@@ -38,8 +39,8 @@ const IN_ROWS = (ROWS - 1u) * ROW_STEP + TAP_ROWS;
 const IN_COLUMNS = (COLUMNS - 1u) * COLUMN_STEP + S;
 const LOADS = (CHANNELS * IN_ROWS * IN_COLUMNS + LANES - 1u) / LANES;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;               // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> dy: array<f32>;              // [N, K, P, Q]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;            // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;           // [N, K, P, Q]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
 struct Params { tiles: u32, tiles_per_split: u32 }                    // tiles of all images
 @group(0) @binding(3) var<uniform> params: Params;
@@ -82,7 +83,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
     var loaded = array<f32, LOADS>();
     for (var i = 0u; i < LOADS; i++) {
       let inside = top + down[i] < H && left + along[i] < W;
-      loaded[i] = select(0.0, x[select(0u, corner + place[i], inside)], inside);
+      loaded[i] = select(0.0, f32(x[select(0u, corner + place[i], inside)]), inside);
     }
     var pixel = array<array<array<f32, IN_COLUMNS>, IN_ROWS>, CHANNELS>();
     for (var c = 0u; c < CHANNELS; c++) {
@@ -100,7 +101,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
         for (var q = 0u; q < COLUMNS; q++) {
           let exists = (P % ROWS == 0u || p0 + p < P) && (Q % COLUMNS == 0u || q0 + q < Q);
           let at = ((n * K + k) * P + p0 + p) * Q + q0 + q;
-          slope[p][q] = select(0.0, dy[select(0u, at, exists)], exists);
+          slope[p][q] = select(0.0, f32(dy[select(0u, at, exists)]), exists);
         }
       }
       for (var c = 0u; c < CHANNELS; c++) {

@@ -23,6 +23,7 @@ override K: u32;
 override P: u32;
 override Q: u32;
 override PADDING: u32;
+alias Stored = f32;           // @spec  x and dy in memory: f16 in mixed precision
 const R: u32 = 3u;            // @spec
 const S: u32 = 3u;            // @spec
 const STRIDE: u32 = 1u;       // @spec
@@ -55,8 +56,8 @@ const_assert THREADS % PATCH_LANES == 0u && THREADS_C * PATCH_LANES % THREADS ==
 const BLOCK_M = min(THREADS_M, 4u);
 const BLOCK_C = min(THREADS_C, 32u / BLOCK_M);
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;               // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> dy: array<f32>;              // [N, K, P, Q]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;            // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;           // [N, K, P, Q]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
 struct Params { tiles: u32, tiles_per_split: u32 }                    // of all images; of a run
 @group(0) @binding(3) var<uniform> params: Params;
@@ -147,7 +148,7 @@ fn fetch_dy(tile: u32, k0: u32, lane: u32, share: ptr<function, DyShare>) {
     var k = k0 + lane / PIXELS + i * (THREADS / PIXELS);
     if (K % TILE_M != 0u) { k = min(k, K - 1u); }
     let at = ((image * K + k) * P + p) * Q + q;
-    (*share)[i] = select(0.0, dy[select(0u, at, is_there)], is_there);
+    (*share)[i] = select(0.0, f32(dy[select(0u, at, is_there)]), is_there);
   }
 }
 
@@ -165,7 +166,7 @@ fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, Places>, sha
     for (var j = 0u; j < PATCH_CHANNELS; j++) {
       var onward = j * (THREADS / PATCH_LANES);
       if (C % THREADS_C != 0u) { onward = min(onward, C - 1u - min(c0 + lane / PATCH_LANES, C - 1u)); }
-      (*share)[i * PATCH_CHANNELS + j] = select(0.0, x[at + onward * H * W], is_there);
+      (*share)[i * PATCH_CHANNELS + j] = select(0.0, f32(x[at + onward * H * W]), is_there);
     }
   }
 }

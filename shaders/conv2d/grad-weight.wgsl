@@ -25,6 +25,7 @@ override R: u32;
 override S: u32;
 override STRIDE: u32;
 override PADDING: u32;
+alias Stored = f32;          // @spec  x and dy in memory: f16 in mixed precision
 const TM: u32 = 8u;          // @spec  output channels of a thread, a multiple of 4
 const TN: u32 = 4u;          // @spec  weights of a thread, a multiple of 4
 const THREADS_M: u32 = 8u;   // @spec
@@ -49,8 +50,8 @@ const_assert QUADS % 2u == 0u && QUADS_N % 2u == 0u;
 const PATCH_M = min(THREADS_M, 4u);
 const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;               // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> dy: array<f32>;              // [N, K, P, Q]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;            // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;           // [N, K, P, Q]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
 struct Params { pixels: u32, pixels_per_split: u32 }                  // N·P·Q; of a run
 @group(0) @binding(3) var<uniform> params: Params;
@@ -135,7 +136,7 @@ fn fetch(
     for (var v = 0u; v < 4u; v++) {
       let is_channel = (K % (TM * THREADS_M) == 0u && DEPTH * QUADS % THREADS == 0u) || k + v < K;
       let is_there = (pixel < end) & is_channel;
-      four[v] = select(0.0, dy[select(0u, at + v * P * Q, is_there)], is_there);
+      four[v] = select(0.0, f32(dy[select(0u, at + v * P * Q, is_there)]), is_there);
     }
     (*dy_share)[i] = four;
   }
@@ -147,7 +148,7 @@ fn fetch(
     for (var v = 0u; v < 4u; v++) {
       let tap = (*weights).taps[4u * i + v];
       let is_there = (pixel < end) & (top + (tap >> 16u) < H) & (left + (tap & 0xffffu) < W);
-      four[v] = select(0.0, x[select(0u, corner + (*weights).places[4u * i + v], is_there)], is_there);
+      four[v] = select(0.0, f32(x[select(0u, corner + (*weights).places[4u * i + v], is_there)]), is_there);
     }
     (*x_share)[i] = four;
   }

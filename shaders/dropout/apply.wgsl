@@ -11,6 +11,7 @@
 override STREAM: u32;       // which use of randomness (src/support/random.ts, STREAMS)
 override ACCUMULATE: bool;  // y += instead of y =
 override WG_SIZE: u32 = 64u;
+alias Stored = f32;         // @spec  x and y in memory: f16 in mixed precision
 
 struct Params {
   count: u32,        // draws
@@ -21,8 +22,8 @@ struct Params {
   scale: f32,        // 1 / (1 − probability)
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [size]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [size]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;        // [size]
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;  // [size]
 @group(0) @binding(2) var<uniform> step: Step;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -44,9 +45,9 @@ fn main(
     let element = 4u * draw + j;
     let at = element - params.first;  // wraps around, past every size, where the draw begins before the slab
     if (at < params.size) {
-      var value = select(0.0, params.scale * x[at], uniform01(words[j]) >= params.probability);
-      if (ACCUMULATE) { value += y[at]; }
-      y[at] = value;
+      var value = select(0.0, params.scale * f32(x[at]), uniform01(words[j]) >= params.probability);
+      if (ACCUMULATE) { value += f32(y[at]); }
+      y[at] = Stored(value);
     }
   }
 }

@@ -10,16 +10,17 @@
 // Dispatch: (C, G, 1).
 enable subgroups;
 
-override C: u32;                 // channels
-override HW: u32;                // values in one channel of one sample
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override ACCUMULATE: bool;       // dx += instead of dx =
+override ACCUMULATE: bool;          // dx += instead of dx =
 override ACCUMULATE_RESIDUAL: bool;  // dresidual += instead of dresidual =
-alias Element = vec4f;       // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;           // @spec  values in an Element
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
-const ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
+const ROW: u32 = 4u;                // Elements of a lane in one trip of the loop
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -31,14 +32,14 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;                 // [N, C, HW]
-@group(0) @binding(1) var<storage, read> dy: array<Element>;                // [N, C, HW]
-@group(0) @binding(2) var<storage, read> y: array<Element>;                 // [N, C, HW]
-@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;      // [rows, total_channels] of (mean, variance)
-@group(0) @binding(4) var<storage, read> gamma: array<f32>;                 // [C]
-@group(0) @binding(5) var<storage, read_write> sums: array<vec2f>;      // [G, C] of (Σ dy', Σ dy'·x̂)
-@group(0) @binding(6) var<storage, read_write> dx: array<Element>;          // [N, C, HW]
-@group(0) @binding(7) var<storage, read_write> dresidual: array<Element>;   // [N, C, HW]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;                // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;               // [N, C, HW]
+@group(0) @binding(2) var<storage, read> y: array<Stored>;                // [N, C, HW]
+@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;        // [rows, total_channels] of (mean, variance)
+@group(0) @binding(4) var<storage, read> gamma: array<f32>;               // [C]
+@group(0) @binding(5) var<storage, read_write> sums: array<vec2f>;        // [G, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored>;         // [N, C, HW]
+@group(0) @binding(7) var<storage, read_write> dresidual: array<Stored>;  // [N, C, HW]
 @group(0) @binding(8) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -102,23 +103,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
 }
 
 fn add(sums: Sums, at: u32, terms: Group) -> Sums {
-  let value = x[at];
+  let value = Element(x[at]);
   let gradient = passed(at);
   return Sums(sums.gradients + gradient, fma(gradient, value - terms.mean, sums.products));
 }
 
 // dy'
 fn passed(at: u32) -> Element {
-  let gradient = dy[at];
-  if (RELU) { return through_relu(gradient, y[at]); }
+  let gradient = Element(dy[at]);
+  if (RELU) { return through_relu(gradient, Element(y[at])); }
   return gradient;
 }
 
 fn write(i: u32, terms: Group) {
   let gradient = passed(i);
-  if (ACCUMULATE_RESIDUAL) { dresidual[i] += gradient; } else { dresidual[i] = gradient; }
-  let result = fma(terms.scale, gradient, fma(terms.slope, x[i] - terms.mean, terms.constant));
-  if (ACCUMULATE) { dx[i] += result; } else { dx[i] = result; }
+  if (ACCUMULATE_RESIDUAL) { dresidual[i] = Stored(Element(dresidual[i]) + gradient); } else { dresidual[i] = Stored(gradient); }
+  let result = fma(terms.scale, gradient, fma(terms.slope, Element(x[i]) - terms.mean, terms.constant));
+  if (ACCUMULATE) { dx[i] = Stored(Element(dx[i]) + result); } else { dx[i] = Stored(result); }
 }
 
 // Where the i-th Element of a channel of a ghost stands, from the first one.

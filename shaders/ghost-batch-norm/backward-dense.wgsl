@@ -9,12 +9,13 @@
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (ceil(C / (4 · COLUMNS)), G, 1).
 
-override C: u32;              // channels, a multiple of 4
+override C: u32;             // channels, a multiple of 4
 override RELU: bool;
-override ACCUMULATE: bool;    // dx += instead of dx =
-override COLUMNS: u32 = 8u;   // lanes side by side
-override ROWS: u32 = 32u;     // lanes that share the samples of a ghost, a power of two
+override ACCUMULATE: bool;   // dx += instead of dx =
+override COLUMNS: u32 = 8u;  // lanes side by side
+override ROWS: u32 = 32u;    // lanes that share the samples of a ghost, a power of two
 override QUADS: u32 = C / 4u;
+alias Stored = vec4f;        // @spec  an Element in memory: f16 in mixed precision
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -26,13 +27,13 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;             // [N, C]
-@group(0) @binding(1) var<storage, read> dy: array<Element>;            // [N, C]
-@group(0) @binding(2) var<storage, read> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
-@group(0) @binding(3) var<storage, read> gamma: array<Element>;         // [C]
-@group(0) @binding(4) var<storage, read> beta: array<Element>;          // [C]
-@group(0) @binding(5) var<storage, read_write> sums: array<Element>;    // [G, 3, C]: Σ dy', Σ dy'·x̂, Σ dx
-@group(0) @binding(6) var<storage, read_write> dx: array<Element>;      // [N, C]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;            // [N, C]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;           // [N, C]
+@group(0) @binding(2) var<storage, read> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
+@group(0) @binding(3) var<storage, read> gamma: array<Element>;       // [C]
+@group(0) @binding(4) var<storage, read> beta: array<Element>;        // [C]
+@group(0) @binding(5) var<storage, read_write> sums: array<Element>;  // [G, 3, C]: Σ dy', Σ dy'·x̂, Σ dx
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored>;     // [N, C]
 @group(0) @binding(7) var<uniform> params: Params;
 
 alias Element = vec4f;
@@ -98,19 +99,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
 }
 
 fn gradient(i: u32, value: Element, terms: Group) -> Element {
-  if (RELU) { return through_relu(dy[i], affine(value, terms.mean, terms.scale, terms.shift)); }
-  return dy[i];
+  if (RELU) { return through_relu(Element(dy[i]), affine(value, terms.mean, terms.scale, terms.shift)); }
+  return Element(dy[i]);
 }
 
 fn add(found: Rows, i: u32, terms: Group) -> Rows {
-  let value = x[i];
+  let value = Element(x[i]);
   let incoming = gradient(i, value, terms);
   return Rows(found.a + incoming, fma(incoming, value - terms.mean, found.b));
 }
 
 fn write(i: u32, terms: Group) -> Element {
-  let value = x[i];
+  let value = Element(x[i]);
   let result = fma(terms.scale, gradient(i, value, terms), fma(terms.slope, value - terms.mean, terms.constant));
-  if (ACCUMULATE) { dx[i] += result; } else { dx[i] = result; }
+  if (ACCUMULATE) { dx[i] = Stored(Element(dx[i]) + result); } else { dx[i] = Stored(result); }
   return result;
 }

@@ -9,12 +9,13 @@
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (ceil(C / (4 · COLUMNS)), G, 1).
 
-override C: u32;              // channels, a multiple of 4
+override C: u32;                // channels, a multiple of 4
 override RELU: bool;
-override COLUMNS: u32 = 8u;   // lanes side by side
-override ROWS: u32 = 32u;     // lanes that share the samples of a ghost, a power of two
+override COLUMNS: u32 = 8u;     // lanes side by side
+override ROWS: u32 = 32u;       // lanes that share the samples of a ghost, a power of two
 override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
 override QUADS: u32 = C / 4u;
+alias Stored = vec4f;           // @spec  an Element in memory: f16 in mixed precision
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -26,11 +27,11 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;                   // [N, C]
-@group(0) @binding(1) var<storage, read> gamma: array<Element>;               // [C]
-@group(0) @binding(2) var<storage, read> beta: array<Element>;                // [C]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;                // [N, C]
+@group(0) @binding(1) var<storage, read> gamma: array<Element>;           // [C]
+@group(0) @binding(2) var<storage, read> beta: array<Element>;            // [C]
 @group(0) @binding(3) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
-@group(0) @binding(4) var<storage, read_write> y: array<Element>;             // [N, C]
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;          // [N, C]
 @group(0) @binding(5) var<uniform> params: Params;
 
 alias Element = vec4f;
@@ -49,9 +50,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = part.first * QUADS + q;
   let shift = middle_of(
-    x[origin + first_place(part.samples) * QUADS],
-    x[origin + second_place(part.samples) * QUADS],
-    x[origin + third_place(part.samples) * QUADS],
+    Element(x[origin + first_place(part.samples) * QUADS]),
+    Element(x[origin + second_place(part.samples) * QUADS]),
+    Element(x[origin + third_place(part.samples) * QUADS]),
   );
 
   var sum = Element();
@@ -69,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
     squares = all.squares;
   }
   for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
-    let d = x[origin + n * QUADS] - shift;
+    let d = Element(x[origin + n * QUADS]) - shift;
     sum += d;
     squares = fma(d, d, squares);
   }
@@ -110,7 +111,7 @@ fn sums_of(origin: u32, row: u32, shift: Element, first: u32, end: u32) -> Sums 
     var sum = Element();
     var squares = Element();
     for (var j = 0u; j < ROW; j++) {
-      let d = x[origin + ((trip * ROW + j) * ROWS + row) * QUADS] - shift;
+      let d = Element(x[origin + ((trip * ROW + j) * ROWS + row) * QUADS]) - shift;
       sum += d;
       squares = fma(d, d, squares);
     }
@@ -121,6 +122,6 @@ fn sums_of(origin: u32, row: u32, shift: Element, first: u32, end: u32) -> Sums 
 }
 
 fn write(i: u32, mean: Element, scale: Element, offset: Element) {
-  let value = affine(x[i], mean, scale, offset);
-  y[i] = select(value, rectified(value), RELU);
+  let value = affine(Element(x[i]), mean, scale, offset);
+  y[i] = Stored(select(value, rectified(value), RELU));
 }

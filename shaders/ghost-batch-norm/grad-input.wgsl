@@ -7,15 +7,16 @@
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
 
-override C: u32;                 // channels
-override HW: u32;                // values in one channel of one sample
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override ACCUMULATE: bool;       // dx += instead of dx =
-override SPLITS: u32 = 1u;       // pairs of `sums` in a group
+override ACCUMULATE: bool;          // dx += instead of dx =
+override SPLITS: u32 = 1u;          // pairs of `sums` in a group
 override WG_SIZE: u32 = 64u;
-override ROW: u32 = 4u;          // Elements of a lane in one trip of the loop
-alias Element = vec4f;       // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;           // @spec  values in an Element
+override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
@@ -28,13 +29,13 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;                 // [N, C, HW]
-@group(0) @binding(1) var<storage, read> dy: array<Element>;                // [N, C, HW]
-@group(0) @binding(2) var<storage, read> statistics: array<vec2f>;      // [rows, total_channels] of (mean, variance)
-@group(0) @binding(3) var<storage, read> gamma: array<f32>;                 // [C]
-@group(0) @binding(4) var<storage, read> beta: array<f32>;                  // [C]
-@group(0) @binding(5) var<storage, read> sums: array<vec2f>;            // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
-@group(0) @binding(6) var<storage, read_write> dx: array<Element>;          // [N, C, HW]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;          // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;         // [N, C, HW]
+@group(0) @binding(2) var<storage, read> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;         // [C]
+@group(0) @binding(4) var<storage, read> beta: array<f32>;          // [C]
+@group(0) @binding(5) var<storage, read> sums: array<vec2f>;        // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored>;   // [N, C, HW]
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -91,11 +92,11 @@ fn group_sums(g: u32, c: u32) -> vec2f {
 }
 
 fn write(i: u32, terms: Group) {
-  let value = x[i];
-  var gradient = dy[i];
+  let value = Element(x[i]);
+  var gradient = Element(dy[i]);
   if (RELU) { gradient = through_relu(gradient, affine(value, terms.mean, terms.scale, terms.shift)); }
   let result = fma(terms.scale, gradient, fma(terms.slope, value - terms.mean, terms.constant));
-  if (ACCUMULATE) { dx[i] += result; } else { dx[i] = result; }
+  if (ACCUMULATE) { dx[i] = Stored(Element(dx[i]) + result); } else { dx[i] = Stored(result); }
 }
 
 // Where the i-th Element of a channel of a ghost stands, from the first one.

@@ -8,15 +8,16 @@
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, SPLITS).
 
-override C: u32;               // channels
-override HW: u32;              // values in one channel of one sample
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override SPLITS: u32 = 1u;     // workgroups that share a group
-override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
-alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;         // @spec  values in an Element
+override SPLITS: u32 = 1u;          // workgroups that share a group
+override WG_SIZE: u32 = 256u;       // lanes in a workgroup, a power of two
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
-const ROW: u32 = 4u;           // loads of a lane in flight together
+const ROW: u32 = 4u;                // loads of a lane in flight together
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -28,12 +29,12 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;               // [N, C, HW]
-@group(0) @binding(1) var<storage, read> dy: array<Element>;              // [N, C, HW]
-@group(0) @binding(2) var<storage, read> y: array<Element>;               // [N, C, HW], read with RELU
-@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
-@group(0) @binding(4) var<storage, read_write> sums: array<vec2f>;    // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
-@group(0) @binding(5) var<storage, read_write> dresidual: array<Element>;  // [N, C, HW]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;                // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;               // [N, C, HW]
+@group(0) @binding(2) var<storage, read> y: array<Stored>;                // [N, C, HW], read with RELU
+@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;        // [rows, total_channels] of (mean, variance)
+@group(0) @binding(4) var<storage, read_write> sums: array<vec2f>;        // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(5) var<storage, read_write> dresidual: array<Stored>;  // [N, C, HW]
 @group(0) @binding(6) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -78,8 +79,8 @@ struct Sums {
 // With the i-th Element of a channel of a ghost, whose first one stands at `origin`.
 fn add(sums: Sums, origin: u32, i: u32, mean: Element) -> Sums {
   let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
-  var gradient = dy[at];
-  if (RELU) { gradient = through_relu(gradient, y[at]); }
-  dresidual[at] = gradient;
-  return Sums(sums.gradients + gradient, fma(gradient, x[at] - mean, sums.products));
+  var gradient = Element(dy[at]);
+  if (RELU) { gradient = through_relu(gradient, Element(y[at])); }
+  dresidual[at] = Stored(gradient);
+  return Sums(sums.gradients + gradient, fma(gradient, Element(x[at]) - mean, sums.products));
 }

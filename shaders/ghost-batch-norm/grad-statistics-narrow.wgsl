@@ -9,14 +9,15 @@
 // Dispatch: (C, G, 1).
 enable subgroups;
 
-override C: u32;            // channels
-override HW: u32;           // values in one channel of one sample
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
 override GATE: u32;
-alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;      // @spec  values in an Element
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
-const ROW: u32 = 4u;        // Elements of a lane in one trip of the loop
+const ROW: u32 = 4u;                // Elements of a lane in one trip of the loop
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -28,13 +29,13 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;               // [N, C, HW]
-@group(0) @binding(1) var<storage, read> dy: array<Element>;              // [N, C, HW]
-@group(0) @binding(2) var<storage, read> y: array<Element>;               // [N, C, HW], read where GATE is 2
-@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
-@group(0) @binding(4) var<storage, read> gamma: array<f32>;               // [C]
-@group(0) @binding(5) var<storage, read> beta: array<f32>;                // [C]
-@group(0) @binding(6) var<storage, read_write> sums: array<vec2f>;    // [G, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(0) var<storage, read> x: array<Stored>;          // [N, C, HW]
+@group(0) @binding(1) var<storage, read> dy: array<Stored>;         // [N, C, HW]
+@group(0) @binding(2) var<storage, read> y: array<Stored>;          // [N, C, HW], read where GATE is 2
+@group(0) @binding(3) var<storage, read> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
+@group(0) @binding(4) var<storage, read> gamma: array<f32>;         // [C]
+@group(0) @binding(5) var<storage, read> beta: array<f32>;          // [C]
+@group(0) @binding(6) var<storage, read_write> sums: array<vec2f>;  // [G, C] of (Σ dy', Σ dy'·x̂)
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -79,10 +80,10 @@ struct Sums {
 }
 
 fn add(sums: Sums, at: u32, mean: Element, scale: Element, shift: Element) -> Sums {
-  let value = x[at];
-  var gradient = dy[at];
+  let value = Element(x[at]);
+  var gradient = Element(dy[at]);
   if (GATE == 1u) { gradient = through_relu(gradient, affine(value, mean, scale, shift)); }
-  if (GATE == 2u) { gradient = through_relu(gradient, y[at]); }
+  if (GATE == 2u) { gradient = through_relu(gradient, Element(y[at])); }
   return Sums(sums.gradients + gradient, fma(gradient, value - mean, sums.products));
 }
 

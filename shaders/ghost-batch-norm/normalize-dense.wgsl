@@ -6,11 +6,12 @@
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (ceil(C / (4 · COLUMNS)), G, parts): the samples of a ghost are shared by `parts` workgroups.
 
-override C: u32;              // channels, a multiple of 4
+override C: u32;             // channels, a multiple of 4
 override RELU: bool;
-override COLUMNS: u32 = 8u;   // lanes side by side
-override ROWS: u32 = 8u;      // lanes that share the samples
+override COLUMNS: u32 = 8u;  // lanes side by side
+override ROWS: u32 = 8u;     // lanes that share the samples
 override QUADS: u32 = C / 4u;
+alias Stored = vec4f;        // @spec  an Element in memory: f16 in mixed precision
 
 struct Params {
   ghost_size: u32,       // samples in a ghost
@@ -24,12 +25,12 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;        // [N, C]
-@group(0) @binding(1) var<storage, read> mean: array<f32>;         // [rows, total_channels, stride]
-@group(0) @binding(2) var<storage, read> variance: array<f32>;     // [rows, total_channels, stride]
-@group(0) @binding(3) var<storage, read> gamma: array<Element>;    // [C]
-@group(0) @binding(4) var<storage, read> beta: array<Element>;     // [C]
-@group(0) @binding(5) var<storage, read_write> y: array<Element>;  // [N, C]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;        // [N, C]
+@group(0) @binding(1) var<storage, read> mean: array<f32>;        // [rows, total_channels, stride]
+@group(0) @binding(2) var<storage, read> variance: array<f32>;    // [rows, total_channels, stride]
+@group(0) @binding(3) var<storage, read> gamma: array<Element>;   // [C]
+@group(0) @binding(4) var<storage, read> beta: array<Element>;    // [C]
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;  // [N, C]
 @group(0) @binding(6) var<uniform> params: Params;
 
 alias Element = vec4f;
@@ -75,6 +76,6 @@ fn gathered_variance(at: u32, stride: u32) -> Element {
 }
 
 fn write(i: u32, mu: Element, scale: Element, shift: Element) {
-  let value = affine(x[i], mu, scale, shift);
-  y[i] = select(value, rectified(value), RELU);
+  let value = affine(Element(x[i]), mu, scale, shift);
+  y[i] = Stored(select(value, rectified(value), RELU));
 }

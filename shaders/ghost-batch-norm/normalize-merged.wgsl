@@ -7,18 +7,19 @@
 // Source:   Hoffer et al. 2017, Algorithm 1; Chan, Golub, LeVeque 1983, equation 2.1, for parts of one size.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
 
-override C: u32;               // channels
-override HW: u32;              // values in one channel of one sample
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override RESIDUAL: bool;       // without one, any tensor may be bound in its place: it is not read
-override TILES: u32;           // tiles of one image
-override TILE_PIXELS: u32;     // values of a channel in one tile
-override WG_SIZE: u32 = 64u;   // lanes, a power of two
-override COLUMNS: u32 = 1u;    // lib/rows-sum: the lanes are rows of one column
+override RESIDUAL: bool;            // without one, any tensor may be bound in its place: it is not read
+override TILES: u32;                // tiles of one image
+override TILE_PIXELS: u32;          // values of a channel in one tile
+override WG_SIZE: u32 = 64u;        // lanes, a power of two
+override COLUMNS: u32 = 1u;         // lib/rows-sum: the lanes are rows of one column
 override ROWS: u32 = WG_SIZE;
-override ROW: u32 = 4u;        // Elements of a lane in one trip of the loop
-alias Element = vec4f;         // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;         // @spec  values in an Element
+override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
@@ -31,13 +32,13 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;               // [N, C, HW]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;                // [N, C, HW]
 @group(0) @binding(1) var<storage, read> moments: array<vec2f>;           // [N, TILES, C] of (mean, Σ (x − mean)²)
 @group(0) @binding(2) var<storage, read> gamma: array<f32>;               // [C]
 @group(0) @binding(3) var<storage, read> beta: array<f32>;                // [C]
-@group(0) @binding(4) var<storage, read> residual: array<Element>;        // [N, C, HW]
+@group(0) @binding(4) var<storage, read> residual: array<Stored>;         // [N, C, HW]
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
-@group(0) @binding(6) var<storage, read_write> y: array<Element>;         // [N, C, HW]
+@group(0) @binding(6) var<storage, read_write> y: array<Stored>;          // [N, C, HW]
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -102,8 +103,8 @@ fn merged(part: Ghost, c: u32, lane: u32) -> vec2f {
 // The i-th Element of a channel of a ghost; its first one stands at `origin`.
 fn write(origin: u32, i: u32, mu: Element, scale: Element, bias: Element) {
   let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
-  var value = affine(x[at], mu, scale, bias);
-  if (RESIDUAL) { value += residual[at]; }
+  var value = affine(Element(x[at]), mu, scale, bias);
+  if (RESIDUAL) { value += Element(residual[at]); }
   if (RELU) { value = rectified(value); }
-  y[at] = value;
+  y[at] = Stored(value);
 }

@@ -8,14 +8,15 @@
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
 
-override C: u32;               // channels
-override HW: u32;              // values in one channel of one sample
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override RESIDUAL: bool;       // without one, any tensor may be bound in its place: it is not read
+override RESIDUAL: bool;            // without one, any tensor may be bound in its place: it is not read
 override WG_SIZE: u32 = 64u;
-override ROW: u32 = 4u;        // Elements of a lane in one trip of the loop
-alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;         // @spec  values in an Element
+override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
@@ -30,13 +31,13 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;         // [N, C, HW]
-@group(0) @binding(1) var<storage, read> mean: array<f32>;          // [rows, total_channels, stride]
-@group(0) @binding(2) var<storage, read> variance: array<f32>;      // [rows, total_channels, stride]
-@group(0) @binding(3) var<storage, read> gamma: array<f32>;         // [C]
-@group(0) @binding(4) var<storage, read> beta: array<f32>;          // [C]
-@group(0) @binding(5) var<storage, read> residual: array<Element>;  // [N, C, HW]
-@group(0) @binding(6) var<storage, read_write> y: array<Element>;   // [N, C, HW]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;         // [N, C, HW]
+@group(0) @binding(1) var<storage, read> mean: array<f32>;         // [rows, total_channels, stride]
+@group(0) @binding(2) var<storage, read> variance: array<f32>;     // [rows, total_channels, stride]
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;        // [C]
+@group(0) @binding(4) var<storage, read> beta: array<f32>;         // [C]
+@group(0) @binding(5) var<storage, read> residual: array<Stored>;  // [N, C, HW]
+@group(0) @binding(6) var<storage, read_write> y: array<Stored>;   // [N, C, HW]
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -73,10 +74,10 @@ fn main(
 }
 
 fn write(i: u32, mu: Element, scale: Element, shift: Element) {
-  var value = affine(x[i], mu, scale, shift);
-  if (RESIDUAL) { value += residual[i]; }
+  var value = affine(Element(x[i]), mu, scale, shift);
+  if (RESIDUAL) { value += Element(residual[i]); }
   if (RELU) { value = rectified(value); }
-  y[i] = value;
+  y[i] = Stored(value);
 }
 
 // Where the i-th Element of a channel of a ghost stands, from the first one.

@@ -10,14 +10,15 @@
 // Dispatch: (C, G, 1).
 enable subgroups;
 
-override C: u32;            // channels
-override HW: u32;           // values in one channel of one sample
-override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
-alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;      // @spec  values in an Element
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
+override BLOCKED: bool = true;      // whether a lane may make more than BLOCK trips
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
-const ROW: u32 = 8u;        // loads of a lane in one trip of the loop
+const ROW: u32 = 8u;                // loads of a lane in one trip of the loop
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -28,8 +29,8 @@ struct Params {
   total_channels: u32,  // columns of `statistics`
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;                     // [N, C, HW]
-@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
+@group(0) @binding(0) var<storage, read> x: array<Stored>;                // [N, C, HW]
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -45,9 +46,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
   let shift = middle_of(
-    vec4f(x[origin + offset(first_place(count))]).x,
-    vec4f(x[origin + offset(second_place(count))]).x,
-    vec4f(x[origin + offset(third_place(count))]).x,
+    vec4f(Element(x[origin + offset(first_place(count))])).x,
+    vec4f(Element(x[origin + offset(second_place(count))])).x,
+    vec4f(Element(x[origin + offset(third_place(count))])).x,
   );
 
   var sum = Element();
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     squares = all.squares;
   }
   for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
-    let d = x[origin + offset(i)] - shift;
+    let d = Element(x[origin + offset(i)]) - shift;
     sum += d;
     squares = fma(d, d, squares);
   }
@@ -92,7 +93,7 @@ fn sums_of(origin: u32, lane: u32, shift: f32, first: u32, end: u32) -> Sums {
     var sum = Element();
     var squares = Element();
     for (var j = 0u; j < ROW; j++) {
-      let d = x[origin + offset((trip * ROW + j) * LANES + lane)] - shift;
+      let d = Element(x[origin + offset((trip * ROW + j) * LANES + lane)]) - shift;
       sum += d;
       squares = fma(d, d, squares);
     }

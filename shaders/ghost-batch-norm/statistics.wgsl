@@ -10,14 +10,15 @@
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, SPLITS).
 
-override C: u32;               // channels
-override HW: u32;              // values in one channel of one sample
-override SPLITS: u32 = 1u;     // workgroups that share a group
-override WG_SIZE: u32 = 256u;  // lanes in a workgroup, a power of two
-alias Element = vec4f;     // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;         // @spec  values in an Element
+override C: u32;                    // channels
+override HW: u32;                   // values in one channel of one sample
+override SPLITS: u32 = 1u;          // workgroups that share a group
+override WG_SIZE: u32 = 256u;       // lanes in a workgroup, a power of two
+alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
-const ROW: u32 = 4u;           // loads of a lane in flight together
+const ROW: u32 = 4u;                // loads of a lane in flight together
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -28,8 +29,8 @@ struct Params {
   total_channels: u32,  // columns of `statistics`
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;                     // [N, C, HW]
-@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;    // [rows, total_channels] of (mean, variance)
+@group(0) @binding(0) var<storage, read> x: array<Stored>;                // [N, C, HW]
+@group(0) @binding(1) var<storage, read_write> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
@@ -49,9 +50,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let start = min(count, group.z * share);
   let end = min(count, start + share);
   let shift = middle_of(
-    vec4f(x[origin + offset(first_place(count))]).x,
-    vec4f(x[origin + offset(second_place(count))]).x,
-    vec4f(x[origin + offset(third_place(count))]).x,
+    vec4f(Element(x[origin + offset(first_place(count))])).x,
+    vec4f(Element(x[origin + offset(second_place(count))])).x,
+    vec4f(Element(x[origin + offset(third_place(count))])).x,
   );
 
   var sum = Element();
@@ -59,13 +60,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var i = start + lane;
   for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
     for (var j = 0u; j < ROW; j++) {
-      let d = x[origin + offset(i + j * WG_SIZE)] - shift;
+      let d = Element(x[origin + offset(i + j * WG_SIZE)]) - shift;
       sum += d;
       squares = fma(d, d, squares);
     }
   }
   for (; i < end; i += WG_SIZE) {
-    let d = x[origin + offset(i)] - shift;
+    let d = Element(x[origin + offset(i)]) - shift;
     sum += d;
     squares = fma(d, d, squares);
   }

@@ -8,14 +8,15 @@
 
 override WG_SIZE: u32 = 64u;
 alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
-const WIDTH: u32 = 4u;      // @spec  values in an Element
+alias Stored = vec4f;   // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;  // @spec  values in an Element
 
 struct Params {
   count: u32,   // N · C
   pixels: u32,  // Elements in a plane
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;    // [N, C, HW]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;     // [N, C, HW]
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C]
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -31,7 +32,7 @@ fn main(
   if (i >= params.count) { return; }
   var sum = Element();
   for (var p = 0u; p < params.pixels; p++) {
-    sum += x[i * params.pixels + p];
+    sum += Element(x[i * params.pixels + p]);
   }
   // Of a scalar Element, vec4() makes four copies: each counts a quarter.
   y[i] = dot(vec4f(sum), vec4f(f32(WIDTH) / 4.0)) / f32(params.pixels * WIDTH);

@@ -6,7 +6,8 @@
 
 override ACCUMULATE: bool;  // dx += instead of dx =
 override WG_SIZE: u32 = 64u;
-alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;      // @spec  f32 where HW is no multiple of 4
+alias Stored = vec4f;       // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;      // @spec  values in an Element
 
 struct Params {
@@ -14,8 +15,8 @@ struct Params {
   pixels: u32,  // Elements in a plane
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;            // [N, C]
-@group(0) @binding(1) var<storage, read_write> dx: array<Element>;  // [N, C, HW]
+@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [N, C]
+@group(0) @binding(1) var<storage, read_write> dx: array<Stored>;  // [N, C, HW]
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
@@ -29,6 +30,6 @@ fn main(
   let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= params.count) { return; }
   var gradient = Element(dy[i / params.pixels] / f32(params.pixels * WIDTH));
-  if (ACCUMULATE) { gradient += dx[i]; }
-  dx[i] = gradient;
+  if (ACCUMULATE) { gradient += Element(dx[i]); }
+  dx[i] = Stored(gradient);
 }

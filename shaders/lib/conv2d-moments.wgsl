@@ -9,7 +9,7 @@ var<workgroup> means: array<f32, TILE_M * IMAGES>;
 
 // Afterwards tile_mean(i) and tile_squares(i) are those of channel i % TILE_M and image i / TILE_M. Each thread has its share of its
 // channels, then one thread adds those of a channel up, in order; the second pass is around the mean.
-fn moments(sum: ptr<function, Sums>, m: u32, n: u32, lane: u32) {
+fn tile_moments(sum: ptr<function, Sums>, m: u32, n: u32, lane: u32) {
   for (var g = 0u; g < GROUPS_M; g++) {
     var totals = vec4f();
     for (var v = 0u; v < 4u; v++) {

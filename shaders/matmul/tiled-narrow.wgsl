@@ -13,15 +13,18 @@ enable subgroups;
 
 override BIAS: bool;
 override ACCUMULATE: bool;     // add to what C holds
+alias StoredA = f32;           // @spec  of A in memory: f16 in mixed precision, as far as A is an activation
+alias StoredB = f32;           // @spec  of B, likewise
+alias StoredC = f32;           // @spec  of C, likewise
 const LANES: u32 = 8u;         // @spec  a subgroup, and the workgroup
 const ROWS: u32 = 16u;         // @spec  a multiple of LANES; 16 · 4 accumulators of a lane are what the compiler unrolls
 const STEP: u32 = 8u;          // @spec  terms of one trip of the main loop
 const GROUPS: u32 = ROWS / LANES;
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;        // op(A) [rows, depth]
-@group(0) @binding(1) var<storage, read> b: array<f32>;        // op(B) [depth, columns]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [columns], or anything without BIAS
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;  // [rows, columns]
+@group(0) @binding(0) var<storage, read> a: array<StoredA>;        // op(A) [rows, depth]
+@group(0) @binding(1) var<storage, read> b: array<StoredB>;        // op(B) [depth, columns]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], or anything without BIAS
+@group(0) @binding(3) var<storage, read_write> c: array<StoredC>;  // [rows, columns]
 struct Params {
   rows: u32,
   columns: u32,
@@ -62,7 +65,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     for (var s = 0u; s < STEP; s++) { right[s] = row_of_b(column + (k0 + s) * b_term); }
     for (var g = 0u; g < GROUPS; g++) {
       var left = array<f32, STEP>();
-      for (var s = 0u; s < STEP; s++) { left[s] = a[row[g] + (k0 + s) * a_term]; }
+      for (var s = 0u; s < STEP; s++) { left[s] = f32(a[row[g] + (k0 + s) * a_term]); }
       for (var r = 0u; r < LANES; r++) {
         for (var s = 0u; s < STEP; s++) {
           sum[g * LANES + r] = fma(vec4f(subgroupShuffle(left[s], r)), right[s], sum[g * LANES + r]);
@@ -74,7 +77,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     if (k >= depth) { break; }
     let right = row_of_b(column + u32(k) * b_term);
     for (var g = 0u; g < GROUPS; g++) {
-      let left = a[row[g] + u32(k) * a_term];
+      let left = f32(a[row[g] + u32(k) * a_term]);
       for (var r = 0u; r < LANES; r++) {
         sum[g * LANES + r] = fma(vec4f(subgroupShuffle(left, r)), right, sum[g * LANES + r]);
       }
@@ -101,8 +104,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       if (m < params.rows && n < params.columns) {
         let i = m * params.c_row + n * params.c_column;
         var value = sum[r][j];
-        if (ACCUMULATE) { value += c[i]; }
-        c[i] = value;
+        if (ACCUMULATE) { value += f32(c[i]); }
+        c[i] = StoredC(value);
       }
     }
   }
@@ -110,5 +113,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 
 // Four columns of op(B), at these places.
 fn row_of_b(at: vec4u) -> vec4f {
-  return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]);
+  return vec4f(f32(b[at.x]), f32(b[at.y]), f32(b[at.z]), f32(b[at.w]));
 }

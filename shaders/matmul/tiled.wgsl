@@ -25,6 +25,9 @@ override BIAS: bool;           // added to slice 0
 override ACCUMULATE: bool;     // add to what C holds; with one slice only
 alias PackA = f32;             // @spec  vec4f with PACKED_A
 alias PackB = f32;             // @spec  vec4f with PACKED_B
+alias StoredA = f32;           // @spec  a PackA in memory: f16 in mixed precision, as far as A is an activation
+alias StoredB = f32;           // @spec  a PackB in memory, likewise
+alias StoredC = f32;           // @spec  a number of C in memory, likewise
 const TILE_M: u32 = 64u;       // @spec
 const TILE_N: u32 = 64u;       // @spec
 const TILE_K: u32 = 16u;       // @spec
@@ -51,10 +54,10 @@ const_assert THREADS_M % 4u == 0u && THREADS_N % 8u == 0u && QUADS_M % 8u == 0u 
 const WAITING: u32 = TEAMS / 2u * TEAM;   // threads whose sums are in tile_a at a time
 const_assert WAITING * MICRO_M * GROUPS_N <= TILE_K * QUADS_M;
 
-@group(0) @binding(0) var<storage, read> a: array<PackA>;      // op(A) [rows, depth]
-@group(0) @binding(1) var<storage, read> b: array<PackB>;      // op(B) [depth, columns]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [columns], or anything without BIAS
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;  // [slices, rows, columns]
+@group(0) @binding(0) var<storage, read> a: array<StoredA>;        // op(A) [rows, depth]
+@group(0) @binding(1) var<storage, read> b: array<StoredB>;        // op(B) [depth, columns]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], or anything without BIAS
+@group(0) @binding(3) var<storage, read_write> c: array<StoredC>;  // [slices, rows, columns]
 struct Params {
   rows: u32,
   columns: u32,
@@ -120,8 +123,8 @@ fn write(z: u32, m: u32, n: u32, values: vec4f) {
       let i = (z * params.rows + m) * params.columns + n + j;
       var value = values[j];
       if (BIAS && z == 0u) { value += bias[n + j]; }
-      if (ACCUMULATE) { value += c[i]; }
-      c[i] = value;
+      if (ACCUMULATE) { value += f32(c[i]); }
+      c[i] = StoredC(value);
     }
   }
 }
@@ -165,18 +168,18 @@ fn fetch(k0: u32, thread: u32, places: ptr<function, array<u32, BLOCKS>>, fetche
 // Four numbers of A from place `at` on, or the last one of A where that is beyond its end.
 fn quad_of_a(at: u32) -> vec4f {
   let last = params.rows * params.depth - 1u;
-  if (PACKED_A) { return vec4f(a[min(at, last) / 4u]); }
+  if (PACKED_A) { return vec4f(PackA(a[min(at, last) / 4u])); }
   var values = vec4f();
-  for (var i = 0u; i < 4u; i++) { values[i] = vec4f(a[min(at + i, last)]).x; }
+  for (var i = 0u; i < 4u; i++) { values[i] = vec4f(PackA(a[min(at + i, last)])).x; }
   return values;
 }
 
 // The same of B.
 fn quad_of_b(at: u32) -> vec4f {
   let last = params.depth * params.columns - 1u;
-  if (PACKED_B) { return vec4f(b[min(at, last) / 4u]); }
+  if (PACKED_B) { return vec4f(PackB(b[min(at, last) / 4u])); }
   var values = vec4f();
-  for (var i = 0u; i < 4u; i++) { values[i] = vec4f(b[min(at + i, last)]).x; }
+  for (var i = 0u; i < 4u; i++) { values[i] = vec4f(PackB(b[min(at + i, last)])).x; }
   return values;
 }
 

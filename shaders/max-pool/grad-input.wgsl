@@ -6,18 +6,19 @@
 // does a block of STEP × STEP pixels that the same windows may hold, so that each window is read once for all of them.
 // Dispatch: one lane per block, folded into x and y.
 
-override H: u32;              // height and width of x
+override H: u32;            // height and width of x
 override W: u32;
-override P: u32;              // height and width of y
+override P: u32;            // height and width of y
 override Q: u32;
-override KERNEL: u32;         // height and width of a window
-override STRIDE: u32;         // between windows, on both axes
-override PADDING: u32;        // pixels around x, at most KERNEL / 2
-override ACCUMULATE: bool;    // dx += instead of dx =
+override KERNEL: u32;       // height and width of a window
+override STRIDE: u32;       // between windows, on both axes
+override PADDING: u32;      // pixels around x, at most KERNEL / 2
+override ACCUMULATE: bool;  // dx += instead of dx =
 override WG_SIZE: u32 = 64u;
-const STEP: u32 = 2u;         // @spec  height and width of a lane's block: STRIDE, or 1 where that would be large
-override REACH: u32 = (KERNEL + STRIDE - 1u) / STRIDE;   // windows that hold a pixel, at most, on each axis
-override ROWS: u32 = (H + PADDING + STEP - 1u) / STEP;     // blocks in a plane; the first begins in the padding
+alias Stored = f32;         // @spec  dy and dx in memory: f16 in mixed precision
+const STEP: u32 = 2u;       // @spec  height and width of a lane's block: STRIDE, or 1 where that would be large
+override REACH: u32 = (KERNEL + STRIDE - 1u) / STRIDE;  // windows that hold a pixel, at most, on each axis
+override ROWS: u32 = (H + PADDING + STEP - 1u) / STEP;  // blocks in a plane; the first begins in the padding
 override COLUMNS: u32 = (W + PADDING + STEP - 1u) / STEP;
 
 struct Params {
@@ -25,9 +26,9 @@ struct Params {
   reach: u32,  // REACH once more: the bound of a loop that is better not unrolled
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, P, Q]
-@group(0) @binding(1) var<storage, read> indices: array<u32>;   // [N, C, P, Q]
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;  // [N, C, H, W]
+@group(0) @binding(0) var<storage, read> dy: array<Stored>;        // [N, C, P, Q]
+@group(0) @binding(1) var<storage, read> indices: array<u32>;      // [N, C, P, Q]
+@group(0) @binding(2) var<storage, read_write> dx: array<Stored>;  // [N, C, H, W]
 @group(0) @binding(3) var<uniform> params: Params;
 
 // @import lib/grid.wgsl
@@ -55,7 +56,7 @@ fn main(
       let q = q_last + 1 - i32(across);
       let inside = p >= 0 && p < i32(P) && q >= 0 && q < i32(Q);
       let window = select(0u, (plane * P + u32(p)) * Q + u32(q), inside);
-      let gradient = select(0.0, dy[window], inside);
+      let gradient = select(0.0, f32(dy[window]), inside);
       let at = i32(indices[window]);
       for (var j = 0u; j < STEP * STEP; j++) {
         let position = (top + i32(j / STEP)) * i32(W) + left + i32(j % STEP);
@@ -69,8 +70,8 @@ fn main(
     if (h >= 0 && h < i32(H) && w >= 0 && w < i32(W)) {
       let at = (plane * H + u32(h)) * W + u32(w);
       var gradient = gradients[j];
-      if (ACCUMULATE) { gradient += dx[at]; }
-      dx[at] = gradient;
+      if (ACCUMULATE) { gradient += f32(dx[at]); }
+      dx[at] = Stored(gradient);
     }
   }
 }

@@ -10,9 +10,11 @@
 override ACCUMULATE: bool;     // add to what y holds
 const COLUMNS: u32 = 16u;      // @spec  columns of a workgroup
 const LANES: u32 = 16u;        // @spec  lanes of a column
+alias StoredX = f32;           // @spec  of x in memory: f16 in mixed precision
+alias StoredY = f32;           // @spec  of y, likewise
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [rows, columns]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [columns]
+@group(0) @binding(0) var<storage, read> x: array<StoredX>;        // [rows, columns]
+@group(0) @binding(1) var<storage, read_write> y: array<StoredY>;  // [columns]
 struct Params { rows: i32, columns: u32 }
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -30,7 +32,7 @@ fn main(
   var sum = 0.0;
   for (var row = 0; row < FOREVER; row += i32(LANES)) {
     if (row + i32(id.y) >= params.rows) { break; }
-    sum += x[(u32(row) + id.y) * params.columns + from_column];
+    sum += f32(x[(u32(row) + id.y) * params.columns + from_column]);
   }
   if (LANES > 1u) {
     sums[id.y * COLUMNS + id.x] = sum;
@@ -38,7 +40,7 @@ fn main(
     for (var lane = 1u; lane < LANES; lane++) { sum += sums[lane * COLUMNS + id.x]; }
   }
   if (id.y == 0u && inside) {
-    if (ACCUMULATE) { sum += y[column]; }
-    y[column] = sum;
+    if (ACCUMULATE) { sum += f32(y[column]); }
+    y[column] = StoredY(sum);
   }
 }

@@ -33,7 +33,7 @@ export function chooseEntryPoint({ path, source, declarations }: ShaderFile, wan
 }
 
 /**
- * The file must bind what the built-in binds, by the same names, and declare every override that the built-in has no
+ * The file must bind what the built-in binds, but for what that marks as optional, by the same names, and declare every override that the built-in has no
  * default for. Params and spec constants it may leave out.
  */
 export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): InterfaceProblem[] {
@@ -43,8 +43,9 @@ export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): Interf
   const storage = ({ bindings }: ShaderFile) => bindings.filter(({ name }) => name !== "params");
   const own = new Map(storage(file).map((binding) => [binding.name, binding]));
   const wanted = storage(builtIn);
-  for (const { name, kind } of wanted) {
+  for (const { name, kind, optional } of wanted) {
     const binding = own.get(name);
+    if (!binding && optional) continue;
     if (!binding) complain("missing binding", `lacks the binding ${name} (${kind})`);
     else if (binding.kind !== kind)
       complain("wrong interface", `binds ${name} as ${binding.kind}, not as ${kind}`, name);

@@ -2,8 +2,9 @@
  * Reads what a .wgsl file says about itself. WGSL is the single truth: TypeScript names a kernel's bindings,
  * overrides and params, and those names are checked against what is found here.
  *
- * Any valid spelling of WGSL is understood. Three comments have a meaning:
+ * Any valid spelling of WGSL is understood. Four comments have a meaning:
  *   const TM: u32 = 4u;  // @spec         the loader may replace the value
+ *   var<storage> m: …;   // @optional     a user's kernel in the place of this one need not bind it
  *   // @import lib/workgroup-sum.wgsl     appended, so that line numbers stay the file's own
  *   // @dispatch (ceil(SIZE / 64), 1, 1)  the grid of a user's kernel (src/bench/dispatch-size.ts)
  */
@@ -24,6 +25,8 @@ export interface Binding {
   readonly kind: BindingKind;
   /** Its number in group 0. */
   readonly number: number;
+  /** Whether a user's kernel in the place of this one may leave it out. */
+  readonly optional: boolean;
 }
 
 export interface ParamField {
@@ -73,7 +76,7 @@ export function parseShader(path: string, read: ShaderSource): ShaderFile {
   const tokens = tokenize(source);
   const declarations = readDeclarations(tokens);
   const { values, variables, directives, functions } = declarations;
-  const bindings = bindingsOf(source, variables);
+  const bindings = bindingsOf(tokens, variables);
   return {
     path,
     code: source.code,
@@ -125,8 +128,11 @@ function importsOf({ comments, source }: WgslTokens, read: ShaderSource): { path
   return [...texts].map(([path, text]) => ({ path, text }));
 }
 
-function bindingsOf(source: WgslSource, variables: readonly DeclaredVariable[]): Binding[] {
+function bindingsOf({ source, comments }: WgslTokens, variables: readonly DeclaredVariable[]): Binding[] {
   const bindings = new Map<number, Binding>();
+  const marks = comments.filter((comment) => marked(comment, "@optional") !== null);
+  const isOptional = (from: number) =>
+    marks.some(({ start }) => start > from && !/[\r\n]/.test(source.code.slice(from, start)));
   for (const { name, start, space, access, type, group, binding } of variables) {
     if (group === null || binding === null) continue;
     const refuse = (what: string): never => {
@@ -138,7 +144,7 @@ function bindingsOf(source: WgslSource, variables: readonly DeclaredVariable[]):
     const other = bindings.get(binding);
     if (other) refuse(`${name} and ${other.name} both have binding ${binding}`);
     const kind = space === "uniform" ? "uniform" : access === "read_write" ? "read_write" : "read";
-    bindings.set(binding, { name, kind, number: binding });
+    bindings.set(binding, { name, kind, number: binding, optional: isOptional(start) });
   }
   return [...bindings.values()].sort((a, b) => a.number - b.number);
 }

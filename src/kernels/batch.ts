@@ -2,6 +2,7 @@ import { defineKernel } from "../gpu/kernel.ts";
 import { STREAMS } from "../support/random.ts";
 import { dims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const GATHER = defineKernel({
@@ -9,6 +10,7 @@ const GATHER = defineKernel({
   bindings: ["images", "labels", "order", "normalization", "x", "batch_labels", "step"],
   overrides: ["N", "C", "H", "W", "PADDING", "FLIP", "STREAM"],
   params: ["first", "pad_value", "first_image", "images_end"],
+  spec: ["Stored"],
 });
 
 export interface Augmentation {
@@ -27,7 +29,7 @@ export interface Augmentation {
  * @param labels        [samples] u32
  * @param order         [samples or more] u32: sample at each position of the epoch
  * @param normalization [C, 2]: mean and standard deviation of a byte over 255; a channel of deviation 0 becomes 0
- * @param x             [N, C, H, W], written
+ * @param x             [N, C, H, W], f32 or f16, written
  * @param batchLabels   [N] u32, written
  * @param step          the Step uniform: seed, epoch and the batch's first position are taken from it
  * @param first         the slab's first sample within the batch
@@ -63,8 +65,9 @@ export function launchGather(
       },
       overrides: { N, C, H, W, PADDING: padding, FLIP: flip, STREAM: STREAMS.augmentation },
       params: { first, pad_value: padValue, first_image: firstImage, images_end: end },
+      spec: { Stored: floatType("gather", { x: t.x }) },
       workgroups: flatGrid(N * C * H * Math.ceil(W / 4)), // a lane has four columns
-      cost: { flops: (2 * t.x.size) / parts.length, bytes: (5 * t.x.size) / parts.length },
+      cost: { flops: (2 * t.x.size) / parts.length, bytes: (t.x.size + t.x.byteLength) / parts.length },
     });
     firstImage = end;
   }

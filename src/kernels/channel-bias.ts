@@ -1,14 +1,16 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import { leadingDims } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import { bytesOf, element, floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
-import { element, reductionLanes, reductionSplits } from "./reduction-tiles.ts";
+import { reductionLanes, reductionSplits } from "./reduction-tiles.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
 const ADD = defineKernel({
   file: "channel-bias/add.wgsl",
   bindings: ["x", "bias", "y"],
   overrides: ["C", "HW", "SIZE"],
+  spec: ["Stored"],
 });
 
 const GRAD_BIAS = defineKernel({
@@ -16,7 +18,7 @@ const GRAD_BIAS = defineKernel({
   bindings: ["dy", "dbias"],
   overrides: ["C", "HW", "ACCUMULATE", "SPLITS", "WG_SIZE"],
   params: ["count"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 /** y = x + bias[c]; x and y [N, C, …], bias [C]. */
@@ -26,8 +28,9 @@ export function launchChannelBias(t: { x: Tensor; bias: Tensor; y: Tensor }): vo
   t.x.gpu.run(ADD, {
     buffers: t,
     overrides: { C, HW: SIZE / (N * C), SIZE },
+    spec: { Stored: floatType("channelBias", { x: t.x, y: t.y }) },
     workgroups: flatGrid(SIZE),
-    cost: { flops: SIZE, bytes: 8 * SIZE },
+    cost: { flops: SIZE, bytes: bytesOf({ x: t.x, y: t.y }) },
   });
 }
 
@@ -41,7 +44,7 @@ export function launchChannelBiasGrad(
   const HW = t.dy.size / (N * C);
   // From 2^18 values on, what a workgroup of 1024 lanes reads takes longer than a second dispatch.
   const SPLITS = N * HW < 2 ** 18 ? 1 : reductionSplits(gpu, { groups: C, values: N * HW, least: 2 ** 16 });
-  const spec = element(HW);
+  const spec = element("channelBias", HW, { dy: t.dy });
   const count = (N * HW) / spec.WIDTH;
   const WG_SIZE = reductionLanes(gpu, C * SPLITS, count / SPLITS);
   const partial = SPLITS > 1 ? empty(gpu, [SPLITS, C], "f32", "bias partial sums") : t.dbias;
@@ -51,7 +54,7 @@ export function launchChannelBiasGrad(
     params: { count },
     spec,
     workgroups: [C, SPLITS],
-    cost: { flops: t.dy.size, bytes: 4 * t.dy.size },
+    cost: { flops: t.dy.size, bytes: t.dy.byteLength },
   });
   if (SPLITS > 1) launchSumRows({ x: partial, y: t.dbias }, { accumulate });
 }

@@ -60,8 +60,3 @@ export function conv2dGeometry(
 export function conv2dFlops({ N, C, K, R, S, P, Q }: Conv2dGeometry): number {
   return 2 * N * K * P * Q * C * R * S;
 }
-
-/** Bytes of x, weight and y, each touched once. */
-export function conv2dBytes({ N, C, H, W, K, R, S, P, Q }: Conv2dGeometry): number {
-  return 4 * (N * C * H * W + K * C * R * S + N * K * P * Q);
-}

@@ -3,16 +3,11 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import {
-  type Conv2dGeometry,
-  type Conv2dOptions,
-  conv2dBytes,
-  conv2dFlops,
-  conv2dGeometry,
-} from "./conv2d-geometry.ts";
+import { type Conv2dGeometry, type Conv2dOptions, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
 import { gradWeightPatchChoice, gradWeightPatchTile } from "./conv2d-grad-weight-patch.ts";
 import { gradWeightChoice, gradWeightTile } from "./conv2d-narrow-tiles.ts";
 import { tiledGradWeight, unrolled } from "./conv2d-tiled.ts";
+import { bytesOf, floatType } from "./element.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
 const TILED = defineKernel({
@@ -20,7 +15,7 @@ const TILED = defineKernel({
   bindings: ["x", "dy", "partials"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING"],
   params: ["pixels", "pixels_per_split"],
-  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL"],
+  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "UNROLL", "Stored"],
 });
 
 const PATCH = defineKernel({
@@ -28,7 +23,7 @@ const PATCH = defineKernel({
   bindings: ["x", "dy", "partials"],
   overrides: ["C", "H", "W", "K", "P", "Q", "PADDING"],
   params: ["tiles", "tiles_per_split"],
-  spec: ["R", "S", "STRIDE", "TM", "THREADS_M", "THREADS_C", "ROWS", "COLUMNS", "PATCH_LANES"],
+  spec: ["R", "S", "STRIDE", "TM", "THREADS_M", "THREADS_C", "ROWS", "COLUMNS", "PATCH_LANES", "Stored"],
 });
 
 const NARROW = defineKernel({
@@ -36,7 +31,7 @@ const NARROW = defineKernel({
   bindings: ["x", "dy", "partials"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R"],
   params: ["tiles", "tiles_per_split"],
-  spec: ["S", "STRIDE", "PADDING", "TAP_ROWS", "CHANNELS", "ROWS", "COLUMNS", "GROUPS"],
+  spec: ["S", "STRIDE", "PADDING", "TAP_ROWS", "CHANNELS", "ROWS", "COLUMNS", "GROUPS", "Stored"],
 });
 
 /** The scratch tensor that a weight gradient needs: [splits, K, C, R, S], or any shape of as many numbers. */
@@ -79,8 +74,8 @@ export function launchConv2dGradWeightPartials(
 /**
  * dweight[k,c,r,s] = Σ_n Σ_p Σ_q dy[n,k,p,q] · x[n, c, p·stride + r − padding, q·stride + s − padding], in two dispatches.
  *
- * @param x           [N, C, H, W]
- * @param dy          [N, K, P, Q]
+ * @param x           [N, C, H, W], f32 or f16
+ * @param dy          [N, K, P, Q], of x's type
  * @param partials    scratch of exactly `gradWeightPartials(…).elements` numbers, overwritten
  * @param dweight     [K, C, R, S], written, or added to
  * @param accumulate  add to what dweight holds
@@ -94,9 +89,11 @@ export function launchConv2dGradWeight(
   launchSumRows({ x: partials, y: dweight }, { accumulate });
 }
 
+type Buffers = Readonly<Record<"x" | "dy" | "partials", Tensor>>;
+
 interface Plan {
   readonly splits: number;
-  run(buffers: { x: Tensor; dy: Tensor; partials: Tensor }): void;
+  run(buffers: Buffers): void;
 }
 
 function plan(gpu: Gpu, geometry: Conv2dGeometry): Plan {
@@ -155,9 +152,9 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
         buffers,
         overrides: { C, H, W, K, P, Q, PADDING: padding },
         params: { tiles, tiles_per_split: perSplit },
-        spec: { R, S, STRIDE: stride, ...tile },
+        spec: { R, S, STRIDE: stride, ...tile, Stored: storedIn(buffers) },
         workgroups: [...grid, splits],
-        cost: cost(geometry, splits),
+        cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
         choice: gradWeightPatchChoice(geometry),
       }),
   };
@@ -182,9 +179,9 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
         buffers,
         overrides: { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding },
         params: { pixels: N * P * Q, pixels_per_split: perSplit * spec.DEPTH },
-        spec: { ...spec, UNROLL: unrolled(gpu, spec.DEPTH) },
+        spec: { ...spec, UNROLL: unrolled(gpu, spec.DEPTH), Stored: storedIn(buffers) },
         workgroups: [...tiles, splits],
-        cost: cost(geometry, splits),
+        cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
         choice: gradWeightPatchChoice(geometry),
       }),
   };
@@ -211,9 +208,9 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
         buffers,
         overrides: { C, H, W, K, P, Q, R },
         params: { tiles, tiles_per_split: perSplit },
-        spec: { S, STRIDE: stride, PADDING: padding, ...tile },
+        spec: { S, STRIDE: stride, PADDING: padding, ...tile, Stored: storedIn(buffers) },
         workgroups: [...grid, splits],
-        cost: cost(geometry, splits),
+        cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
         choice,
       }),
   };
@@ -223,10 +220,6 @@ function weightSize({ K, C, R, S }: Conv2dGeometry): number {
   return K * C * R * S;
 }
 
-/** x and dy read, the partial sums written: conv2dBytes counts one set of weights. */
-function cost(geometry: Conv2dGeometry, splits: number) {
-  return {
-    flops: conv2dFlops(geometry),
-    bytes: conv2dBytes(geometry) + 4 * (splits - 1) * weightSize(geometry),
-  };
+function storedIn({ x, dy }: Buffers): string {
+  return floatType("conv2d", { x, dy });
 }

@@ -1,9 +1,8 @@
 /**
- * What a convolution can leave behind its output for the batch norm that follows: mean and sum of squares of each channel
+ * What a convolution can leave beside its output for the batch norm that follows: mean and sum of squares of each channel
  * over each tile, while they are in registers. The norm then has its statistics without reading the output for them.
  */
 import type { Gpu } from "../gpu/gpu.ts";
-import { OFFSET_ALIGNMENT } from "../gpu/storage.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
@@ -16,8 +15,6 @@ export interface MomentsLayout {
   readonly tiles: number;
   /** Output pixels of a tile. */
   readonly pixels: number;
-  /** Where they begin, in numbers from the start of the output: its own size, up to a multiple of WebGPU's binding alignment. */
-  readonly offset: number;
 }
 
 /** Pixels of a tile at the least: from there on moments are an eighth of the output or less. */
@@ -25,12 +22,10 @@ const LEAST_PIXELS = 16;
 
 /** Null where a tile would reach over the edge of an image or into the next one. */
 export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry): MomentsLayout | null {
-  const { N, K, P, Q } = geometry;
-  const outputs = N * K * P * Q;
+  const { P, Q } = geometry;
   const { pixels, fits } = TILES[gpu.variant](gpu, geometry);
   if (!fits || pixels < LEAST_PIXELS) return null;
-  const aligned = OFFSET_ALIGNMENT / 4;
-  return { tiles: (P * Q) / pixels, pixels, offset: Math.ceil(outputs / aligned) * aligned };
+  return { tiles: (P * Q) / pixels, pixels };
 }
 
 interface Tile {

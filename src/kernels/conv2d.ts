@@ -1,42 +1,36 @@
 /** Launchers of conv2d: forward and the gradient of its input. The weight's gradient is in conv2d-grad-weight.ts. */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import {
-  type Conv2dGeometry,
-  type Conv2dOptions,
-  conv2dBytes,
-  conv2dFlops,
-  conv2dGeometry,
-} from "./conv2d-geometry.ts";
-import type { MomentsLayout } from "./conv2d-moments.ts";
+import { empty, type Tensor } from "../tensor/tensor.ts";
+import { type Conv2dGeometry, type Conv2dOptions, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
 import { gatherChoice, gatherTile } from "./conv2d-narrow-tiles.ts";
 import { type PatchTile, patchChoice, patchTile } from "./conv2d-patch.ts";
 import { tiledGather, tiledStep, unrolled } from "./conv2d-tiled.ts";
+import { bytesOf, floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const TILED = defineKernel({
   file: "conv2d/forward.wgsl",
-  bindings: ["x", "weight", "y"],
+  bindings: ["x", "weight", "y", "moments"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "S", "STRIDE", "PADDING", "TRANSPOSED", "ACCUMULATE"],
   params: ["images", "filter_rows", "filter_columns", "channels"],
-  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "TAPS", "UNROLL", "MOMENTS"],
+  spec: ["TM", "TN", "THREADS_M", "THREADS_N", "DEPTH", "TAPS", "UNROLL", "MOMENTS", "Stored"],
 });
 
 const PATCH = defineKernel({
   file: "conv2d/forward-patch.wgsl",
-  bindings: ["x", "weight", "y"],
+  bindings: ["x", "weight", "y", "moments"],
   overrides: ["C", "H", "W", "K", "P", "Q", "PADDING", "TRANSPOSED", "ACCUMULATE"],
   params: ["images", "channels"],
   spec: [
     ...(["R", "S", "STRIDE", "TM", "ROWS", "THREADS_M", "ACROSS", "DOWN", "IMAGES", "DEPTH"] as const),
-    ...(["ROW_QUADS", "IMAGE_QUADS", "MOMENTS"] as const),
+    ...(["ROW_QUADS", "IMAGE_QUADS", "MOMENTS", "Stored"] as const),
   ],
 });
 
 const NARROW = defineKernel({
   file: "conv2d/forward-narrow.wgsl",
-  bindings: ["x", "weight", "y"],
+  bindings: ["x", "weight", "y", "moments"],
   overrides: ["C", "H", "W", "K", "P", "Q", "R", "ACCUMULATE"],
   params: ["images", "filter_rows", "channels"],
   spec: [
@@ -50,20 +44,21 @@ const NARROW = defineKernel({
     "ROWS",
     "COLUMNS",
     "GROUPS",
+    "Stored",
   ],
 });
 
 /**
  * y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r − padding, q·stride + s − padding] · weight[k,c,r,s], x outside its border 0.
  *
- * @param x       [N, C, H, W]
- * @param weight  [K, C, R, S]
- * @param y       [N, K, P, Q], written
- * @param moments where the moments of y's tiles go as well (momentsLayout), in the memory behind y, which `y` then includes
+ * @param x       [N, C, H, W], f32 or f16
+ * @param weight  [K, C, R, S] f32
+ * @param y       [N, K, P, Q], of x's type, written
+ * @param moments [N, tiles, K, 2] f32 of `momentsLayout`: the moments of y's tiles, written where it is given
  */
 export function launchConv2d(
-  buffers: { x: Tensor; weight: Tensor; y: Tensor },
-  { moments = null, ...options }: Conv2dOptions & { moments?: MomentsLayout | null },
+  { moments = null, ...buffers }: { x: Tensor; weight: Tensor; y: Tensor; moments?: Tensor | null },
+  options: Conv2dOptions,
 ): void {
   const geometry = conv2dGeometry(buffers.x.shape, buffers.weight.shape, options);
   launchGather({ buffers, geometry, sizes: geometry, transposed: false, accumulate: false, moments });
@@ -73,9 +68,9 @@ export function launchConv2d(
  * dx[n,c,h,w] = Σ dy[n,k,p,q] · weight[k,c,r,s] over all k and all (p, r), (q, s) with h = p·stride + r − padding and
  * w = q·stride + s − padding.
  *
- * @param dy          [N, K, P, Q]
- * @param weight      [K, C, R, S]
- * @param dx          [N, C, H, W], written, or added to
+ * @param dy          [N, K, P, Q], f32 or f16
+ * @param weight      [K, C, R, S] f32
+ * @param dx          [N, C, H, W], of dy's type, written, or added to
  * @param accumulate  add to what dx holds
  */
 export function launchConv2dGradInput(
@@ -102,7 +97,7 @@ interface Gather {
   readonly sizes: Conv2dGeometry;
   readonly transposed: boolean;
   readonly accumulate: boolean;
-  readonly moments: MomentsLayout | null;
+  readonly moments: Tensor | null;
 }
 
 function launchGather(gather: Gather): void {
@@ -121,24 +116,30 @@ function launchWide(gather: Gather): void {
 }
 
 function cost({ buffers, geometry, accumulate, moments }: Gather) {
-  const { N, K } = geometry;
-  const bytes =
-    conv2dBytes(geometry) +
-    (accumulate ? buffers.y.byteLength : 0) +
-    (moments ? 8 * N * K * moments.tiles : 0);
+  const bytes = bytesOf(buffers) + (accumulate ? buffers.y.byteLength : 0) + (moments?.byteLength ?? 0);
   return { flops: conv2dFlops(geometry), bytes };
 }
 
+/** What every kernel here binds; where no moments are wanted, a number that nothing writes in their place. */
+function bound({ buffers, moments }: Gather) {
+  return { ...buffers, moments: moments ?? empty(buffers.y.gpu, [1], "f32", "no moments") };
+}
+
+/** `// @spec` values that all of them have. */
+function common({ buffers: { x, y }, moments }: Gather) {
+  return { MOMENTS: `${moments !== null}`, Stored: floatType("conv2d", { x, y }) };
+}
+
 function launchPatch(gather: Gather, tile: PatchTile): void {
-  const { buffers, sizes, transposed, accumulate, moments } = gather;
+  const { buffers, sizes, transposed, accumulate } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const tiles =
     Math.ceil(N / tile.IMAGES) * Math.ceil(P / (tile.ROWS * tile.DOWN)) * Math.ceil(Q / (4 * tile.ACROSS));
   buffers.y.gpu.run(PATCH, {
-    buffers,
+    buffers: bound(gather),
     overrides: { C, H, W, K, P, Q, PADDING: padding, TRANSPOSED: transposed, ACCUMULATE: accumulate },
     params: { images: N, channels: C },
-    spec: { R, S, STRIDE: stride, ...tile, MOMENTS: `${moments !== null}` },
+    spec: { R, S, STRIDE: stride, ...tile, ...common(gather) },
     workgroups: [Math.ceil(K / (tile.TM * tile.THREADS_M)), ...flatGrid(tiles, 1)],
     cost: cost(gather),
     choice: patchChoice(sizes, transposed),
@@ -146,20 +147,20 @@ function launchPatch(gather: Gather, tile: PatchTile): void {
 }
 
 function launchTiled(gather: Gather): void {
-  const { buffers, sizes, transposed, accumulate, moments } = gather;
+  const { buffers, sizes, transposed, accumulate } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const gpu = buffers.y.gpu;
   const step = transposed ? stride : 1;
   const outputTile = tiledGather({ K, outputs: N * K * P * Q });
   const tile = { ...outputTile, ...tiledStep({ C, K, S, apart: step, TN: outputTile.TN }) };
   const terms = tile.DEPTH * tile.TAPS;
-  const spec = { ...tile, UNROLL: unrolled(gpu, terms), MOMENTS: `${moments !== null}` };
+  const spec = { ...tile, UNROLL: unrolled(gpu, terms), ...common(gather) };
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
   const channelTiles = Math.ceil(K / (spec.TM * spec.THREADS_M));
   const pixelTiles = Math.ceil(pixels / (spec.TN * spec.THREADS_N));
   const layer = { C, H, W, K, P, Q, R, S, STRIDE: stride, PADDING: padding };
   gpu.run(TILED, {
-    buffers,
+    buffers: bound(gather),
     overrides: { ...layer, TRANSPOSED: transposed, ACCUMULATE: accumulate },
     params: { images: N, filter_rows: R, filter_columns: S, channels: C },
     spec,
@@ -171,17 +172,17 @@ function launchTiled(gather: Gather): void {
 
 /** @returns false where no tile can be unrolled */
 function launchNarrow(gather: Gather): boolean {
-  const { buffers, sizes, transposed, accumulate, moments } = gather;
+  const { buffers, sizes, transposed, accumulate } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const tile = gatherTile(sizes, transposed, buffers.y.gpu.tuning);
   if (tile === null) return false;
   buffers.y.gpu.run(NARROW, {
-    buffers,
+    buffers: bound(gather),
     overrides: { C, H, W, K, P, Q, R, ACCUMULATE: accumulate },
     params: { images: N, filter_rows: R, channels: C },
     spec: {
       TRANSPOSED: `${transposed}`,
-      MOMENTS: `${moments !== null}`,
+      ...common(gather),
       S,
       STRIDE: stride,
       PADDING: padding,

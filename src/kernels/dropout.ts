@@ -1,6 +1,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import { STREAMS } from "../support/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const APPLY = defineKernel({
@@ -8,6 +9,7 @@ const APPLY = defineKernel({
   bindings: ["x", "y", "step"],
   overrides: ["STREAM", "ACCUMULATE"],
   params: ["count", "first", "size", "layer", "probability", "scale"],
+  spec: ["Stored"],
 });
 
 export interface DropoutOptions {
@@ -38,7 +40,8 @@ export function launchDropout(
     buffers: t,
     overrides: { STREAM: STREAMS.dropout, ACCUMULATE: accumulate },
     params: { count, first, size, layer, probability, scale: 1 / (1 - probability) },
+    spec: { Stored: floatType("dropout", { x: t.x, y: t.y }) },
     workgroups: flatGrid(count),
-    cost: { flops: size, bytes: (accumulate ? 12 : 8) * size },
+    cost: { flops: size, bytes: (accumulate ? 3 : 2) * t.x.byteLength },
   });
 }

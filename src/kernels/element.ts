@@ -2,17 +2,25 @@
 import { ShapeError } from "../support/errors.ts";
 import type { FloatType, Tensor } from "../tensor/tensor.ts";
 
-/** `// @spec` values of a kernel whose lanes take `WIDTH` numbers at a time. */
+/** Tensors of one type, by the names that a message calls them by. */
+export type Tensors = Readonly<Record<string, Tensor | undefined>>;
+
+/** `// @spec` values of a kernel whose lanes take WIDTH numbers at a time. */
 export interface ElementSpec {
   /** What the kernel computes with. */
   readonly Element: "vec4f" | "f32";
-  /** An Element as it is in memory. */
+  /** An Element in memory. */
   readonly Stored: string;
+  readonly WIDTH: 1 | 4;
 }
 
-/** Four numbers at a time where `count`, the numbers that follow each other, allows it: memory is fastest with that. */
-export function element(count: number, type: FloatType): ElementSpec & { readonly WIDTH: 1 | 4 } {
+/**
+ * Four numbers at a time where `count`, the numbers that follow each other, allows it: memory is fastest with that.
+ * @throws ShapeError where the types of the tensors differ
+ */
+export function element(op: string, count: number, tensors: Tensors): ElementSpec {
   const WIDTH = count % 4 === 0 ? 4 : 1;
+  const type = floatType(op, tensors);
   return { Element: WIDTH === 4 ? "vec4f" : "f32", Stored: storedType(type, WIDTH), WIDTH };
 }
 
@@ -26,16 +34,21 @@ export function storedType(type: FloatType, width: 1 | 4 = 1): string {
  * The type that all of these are stored in.
  * @throws ShapeError where they differ, or for integers: a kernel would read one as another
  */
-export function floatType(what: string, tensors: Readonly<Record<string, Tensor | undefined>>): FloatType {
+export function floatType(op: string, tensors: Tensors): FloatType {
   const given = Object.entries(tensors).flatMap(([name, tensor]) => (tensor ? [{ name, tensor }] : []));
   const [first] = given;
   const type = first?.tensor.dtype;
   const other = given.find(({ tensor }) => tensor.dtype !== type);
   if (!first || !other) {
     if (type === "f32" || type === "f16") return type;
-    throw new ShapeError(`${what}: ${first?.name} is ${type}, expected f32 or f16`);
+    throw new ShapeError(`${op}: ${first?.name} is ${type}, expected f32 or f16`);
   }
   throw new ShapeError(
-    `${what}: ${first.name} is ${type} and ${other.name} is ${other.tensor.dtype}, expected one type for both`,
+    `${op}: ${first.name} is ${type} and ${other.name} is ${other.tensor.dtype}, expected one type for both`,
   );
+}
+
+/** Bytes of all of them, each once. */
+export function bytesOf(tensors: Tensors): number {
+  return Object.values(tensors).reduce((sum, tensor) => sum + (tensor?.byteLength ?? 0), 0);
 }

@@ -1,6 +1,6 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { element, floatType } from "./element.ts";
+import { bytesOf, element } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const ADD = defineKernel({
@@ -52,13 +52,8 @@ export function launchReluGrad(
 }
 
 /** Four values to a lane where the size allows it. */
-function elements(what: string, tensors: Readonly<Record<string, Tensor>> & { readonly y: Tensor }) {
-  const { WIDTH, ...spec } = element(tensors.y.size, floatType(what, tensors));
+function elements(op: string, tensors: Readonly<Record<string, Tensor>> & { readonly y: Tensor }) {
+  const { WIDTH, ...spec } = element(op, tensors.y.size, tensors);
   const count = tensors.y.size / WIDTH;
   return { params: { count }, spec, workgroups: flatGrid(count) };
-}
-
-/** Of all of them, once. */
-function bytesOf(tensors: Readonly<Record<string, Tensor>>): number {
-  return Object.values(tensors).reduce((sum, { byteLength }) => sum + byteLength, 0);
 }

@@ -3,6 +3,7 @@ import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import { leadingDims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { element } from "./element.ts";
 import {
   denseTiles,
   isDense,
@@ -12,7 +13,7 @@ import {
   placeParams,
 } from "./ghost-batch-norm-geometry.ts";
 import { type GradientOptions, launchGradInput, launchGradStatistics } from "./ghost-batch-norm-gradients.ts";
-import { element, reductionLanes } from "./reduction-tiles.ts";
+import { reductionLanes } from "./reduction-tiles.ts";
 import { launchSumSegments } from "./sum-segments.ts";
 
 const BACKWARD_NARROW = defineKernel({
@@ -20,7 +21,7 @@ const BACKWARD_NARROW = defineKernel({
   bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx"],
   overrides: ["C", "HW", "RELU", "ACCUMULATE"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const BACKWARD_ADD_NARROW = defineKernel({
@@ -28,7 +29,7 @@ const BACKWARD_ADD_NARROW = defineKernel({
   bindings: ["x", "dy", "y", "statistics", "gamma", "sums", "dx", "dresidual"],
   overrides: ["C", "HW", "RELU", "ACCUMULATE", "ACCUMULATE_RESIDUAL"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const GRAD_STATISTICS_ADD = defineKernel({
@@ -36,7 +37,7 @@ const GRAD_STATISTICS_ADD = defineKernel({
   bindings: ["x", "dy", "y", "statistics", "sums", "dresidual"],
   overrides: ["C", "HW", "RELU", "SPLITS", "WG_SIZE"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const BACKWARD_DENSE = defineKernel({
@@ -44,6 +45,7 @@ const BACKWARD_DENSE = defineKernel({
   bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx"],
   overrides: ["C", "RELU", "ACCUMULATE", "COLUMNS", "ROWS"],
   params: [...PLACE, "eps"],
+  spec: ["Stored"],
 });
 
 /** Where the rows of `sums` lie whose sum is a gradient. */
@@ -116,7 +118,7 @@ function launchGradStatisticsAdd(
   const { x, dy, statistics, sums, residual } = t;
   const { relu: RELU, ghosts } = options;
   const { C, HW } = normSize(x);
-  const spec = element(HW);
+  const spec = element("ghostBatchNorm", HW, { x, dy, ...residual });
   const SPLITS = sums.shape[1]!;
   const elements = (largestGhost(ghosts) * HW) / spec.WIDTH;
   const WG_SIZE = reductionLanes(x.gpu, C * ghosts.ghosts * SPLITS, elements / SPLITS);
@@ -126,7 +128,7 @@ function launchGradStatisticsAdd(
     params: { ...placeParams(options, statistics), eps: options.eps },
     spec,
     workgroups: [C, ghosts.ghosts, SPLITS],
-    cost: { flops: 4 * x.size, bytes: (RELU ? 16 : 12) * x.size },
+    cost: { flops: 4 * x.size, bytes: (RELU ? 4 : 3) * x.byteLength },
   });
 }
 
@@ -160,8 +162,12 @@ function launchDense(t: Parameters<typeof launchGradInput>[0], options: Gradient
     buffers: { x, dy, statistics, gamma, beta, sums, dx },
     overrides: { C, RELU: options.relu, ACCUMULATE: options.accumulate, COLUMNS, ROWS },
     params: { ...placeParams(options, statistics), eps: options.eps },
+    spec: { Stored: element("ghostBatchNorm", C, { x, dy, dx }).Stored },
     workgroups: [Math.ceil(C / (4 * COLUMNS)), options.ghosts.ghosts],
-    cost: { flops: (options.relu ? 16 : 10) * x.size, bytes: (options.accumulate ? 16 : 12) * x.size },
+    cost: {
+      flops: (options.relu ? 16 : 10) * x.size,
+      bytes: (options.accumulate ? 4 : 3) * x.byteLength,
+    },
   });
 }
 
@@ -171,11 +177,11 @@ function launchNarrow(t: Parameters<typeof launchGradInput>[0], options: Gradien
   const { C, HW } = normSize(x);
   const overrides = { C, HW, RELU, ACCUMULATE };
   const params = { ...placeParams(options, statistics), eps: options.eps };
-  const spec = element(HW);
+  const spec = element("ghostBatchNorm", HW, { x, dy, dx, ...residual });
   const workgroups = [C, options.ghosts.ghosts] as const;
   if (!residual) {
     const buffers = { x, dy, statistics, gamma, beta, sums, dx };
-    const cost = { flops: (RELU ? 15 : 9) * x.size, bytes: (ACCUMULATE ? 16 : 12) * x.size };
+    const cost = { flops: (RELU ? 15 : 9) * x.size, bytes: (ACCUMULATE ? 4 : 3) * x.byteLength };
     x.gpu.run(BACKWARD_NARROW, { buffers, overrides, params, spec, workgroups, cost });
     return;
   }
@@ -187,6 +193,6 @@ function launchNarrow(t: Parameters<typeof launchGradInput>[0], options: Gradien
     params,
     spec,
     workgroups,
-    cost: { flops: 9 * x.size, bytes: 4 * tensors * x.size },
+    cost: { flops: 9 * x.size, bytes: tensors * x.byteLength },
   });
 }

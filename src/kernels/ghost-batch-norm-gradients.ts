@@ -9,6 +9,7 @@
  */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { element } from "./element.ts";
 import {
   elementwiseTiles,
   type Ghosts,
@@ -20,14 +21,14 @@ import {
   placeParams,
   splitsOf,
 } from "./ghost-batch-norm-geometry.ts";
-import { element, reductionLanes } from "./reduction-tiles.ts";
+import { reductionLanes } from "./reduction-tiles.ts";
 
 const GRAD_STATISTICS = defineKernel({
   file: "ghost-batch-norm/grad-statistics.wgsl",
   bindings: ["x", "dy", "y", "statistics", "gamma", "beta", "sums"],
   overrides: ["C", "HW", "GATE", "SPLITS", "WG_SIZE"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const GRAD_STATISTICS_NARROW = defineKernel({
@@ -35,7 +36,7 @@ const GRAD_STATISTICS_NARROW = defineKernel({
   bindings: ["x", "dy", "y", "statistics", "gamma", "beta", "sums"],
   overrides: ["C", "HW", "GATE"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const GRAD_INPUT = defineKernel({
@@ -43,7 +44,7 @@ const GRAD_INPUT = defineKernel({
   bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx"],
   overrides: ["C", "HW", "RELU", "ACCUMULATE", "SPLITS", "WG_SIZE", "ROW"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const GRAD_INPUT_ADD = defineKernel({
@@ -51,7 +52,7 @@ const GRAD_INPUT_ADD = defineKernel({
   bindings: ["x", "dy", "y", "statistics", "gamma", "sums", "dx", "dresidual"],
   overrides: ["C", "HW", "RELU", "ACCUMULATE", "ACCUMULATE_RESIDUAL", "SPLITS", "WG_SIZE", "ROW"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 /**
@@ -87,8 +88,8 @@ export function launchGradStatistics(
   const GATE = relu ? (t.y ? 2 : 1) : 0;
   const buffers = { x, dy, y: GATE === 2 ? t.y! : x, statistics, gamma, beta, sums };
   const params = { ...placeParams(place, statistics), eps: place.eps };
-  const spec = element(HW);
-  const cost = { flops: (GATE === 1 ? 7 : 4) * x.size, bytes: (GATE === 2 ? 12 : 8) * x.size };
+  const spec = element("ghostBatchNorm", HW, { x, dy, y: t.y });
+  const cost = { flops: (GATE === 1 ? 7 : 4) * x.size, bytes: (GATE === 2 ? 3 : 2) * x.byteLength };
   const narrow = () => {
     const workgroups = [C, G] as const;
     x.gpu.run(GRAD_STATISTICS_NARROW, {
@@ -148,7 +149,7 @@ export function launchGradInput(
   const { x, dy, statistics, gamma, beta, sums, residual, dx } = t;
   const { C, HW } = normSize(x);
   const G = place.ghosts.ghosts;
-  const spec = element(HW);
+  const spec = element("ghostBatchNorm", HW, { x, dy, dx, ...residual });
   const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
   const { WG_SIZE, ROW, parts } = elementwiseTiles(x.gpu, C * G, elements, 4);
   const overrides = { C, HW, RELU, ACCUMULATE, SPLITS: sums.shape[1]!, WG_SIZE, ROW };
@@ -156,7 +157,7 @@ export function launchGradInput(
   const workgroups = [C, G, parts] as const;
   const flops = (RELU && !residual ? 8 : 5) * x.size;
   if (!residual) {
-    const cost = { flops, bytes: (ACCUMULATE ? 16 : 12) * x.size };
+    const cost = { flops, bytes: (ACCUMULATE ? 4 : 3) * x.byteLength };
     const buffers = { x, dy, statistics, gamma, beta, sums, dx };
     x.gpu.run(GRAD_INPUT, { buffers, overrides, params, spec, workgroups, cost });
     return;
@@ -168,6 +169,6 @@ export function launchGradInput(
     params,
     spec,
     workgroups,
-    cost: { flops, bytes: 4 * tensors * x.size },
+    cost: { flops, bytes: tensors * x.byteLength },
   });
 }

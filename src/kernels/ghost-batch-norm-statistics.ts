@@ -3,6 +3,7 @@ import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import { leadingDims } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { element } from "./element.ts";
 import {
   type Ghosts,
   isBlocked,
@@ -14,14 +15,14 @@ import {
   placeParams,
   splitsOf,
 } from "./ghost-batch-norm-geometry.ts";
-import { element, reductionLanes } from "./reduction-tiles.ts";
+import { reductionLanes } from "./reduction-tiles.ts";
 
 const STATISTICS = defineKernel({
   file: "ghost-batch-norm/statistics.wgsl",
   bindings: ["x", "statistics"],
   overrides: ["C", "HW", "SPLITS", "WG_SIZE"],
   params: PLACE,
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const STATISTICS_NARROW = defineKernel({
@@ -29,7 +30,7 @@ const STATISTICS_NARROW = defineKernel({
   bindings: ["x", "statistics"],
   overrides: ["C", "HW", "BLOCKED"],
   params: PLACE,
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const COMBINE = defineKernel({
@@ -84,7 +85,7 @@ const NARROW_TRIP = 64;
 
 function launchNarrowStatistics(...[{ x, statistics }, place]: Parameters<LaunchStatistics>): void {
   const { C, HW } = normSize(x);
-  const spec = element(HW);
+  const spec = element("ghostBatchNorm", HW, { x });
   const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
   x.gpu.run(STATISTICS_NARROW, {
     buffers: { x, statistics },
@@ -92,7 +93,7 @@ function launchNarrowStatistics(...[{ x, statistics }, place]: Parameters<Launch
     params: placeParams(place, statistics),
     spec,
     workgroups: [C, place.ghosts.ghosts],
-    cost: { flops: 4 * x.size, bytes: 4 * x.size },
+    cost: { flops: 4 * x.size, bytes: x.byteLength },
   });
 }
 
@@ -100,7 +101,7 @@ function launchWideStatistics(...[{ x, statistics, partials }, place]: Parameter
   const { C, HW } = normSize(x);
   const G = place.ghosts.ghosts;
   const params = placeParams(place, statistics);
-  const spec = element(HW);
+  const spec = element("ghostBatchNorm", HW, { x });
   const SPLITS = partials?.shape[2] ?? 1;
   const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
   const WG_SIZE = reductionLanes(x.gpu, C * G * SPLITS, elements / SPLITS);
@@ -110,7 +111,7 @@ function launchWideStatistics(...[{ x, statistics, partials }, place]: Parameter
     params,
     spec,
     workgroups: [C, G, SPLITS],
-    cost: { flops: 4 * x.size, bytes: 4 * x.size },
+    cost: { flops: 4 * x.size, bytes: x.byteLength },
   });
   if (!partials) return;
   x.gpu.run(COMBINE, {

@@ -9,6 +9,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { bytesOf, element } from "./element.ts";
 import {
   denseTiles,
   elementwiseTiles,
@@ -22,7 +23,6 @@ import {
   placeParams,
 } from "./ghost-batch-norm-geometry.ts";
 import { launchMergedStatistics, launchStatistics, type Moments } from "./ghost-batch-norm-statistics.ts";
-import { element } from "./reduction-tiles.ts";
 
 export type { Ghosts, NormOptions, NormPlace } from "./ghost-batch-norm-geometry.ts";
 export { launchRunningStatistics, type RunningRule } from "./ghost-batch-norm-running.ts";
@@ -33,12 +33,15 @@ export {
   partialsShape,
 } from "./ghost-batch-norm-statistics.ts";
 
+/** What messages call these passes. */
+const OP = "ghostBatchNorm";
+
 const NORMALIZE = defineKernel({
   file: "ghost-batch-norm/normalize.wgsl",
   bindings: ["x", "mean", "variance", "gamma", "beta", "residual", "y"],
   overrides: ["C", "HW", "RELU", "RESIDUAL", "WG_SIZE", "ROW"],
   params: [...PLACE, "stride", "variance_offset", "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const NORMALIZE_MERGED = defineKernel({
@@ -46,7 +49,7 @@ const NORMALIZE_MERGED = defineKernel({
   bindings: ["x", "moments", "gamma", "beta", "residual", "statistics", "y"],
   overrides: ["C", "HW", "RELU", "RESIDUAL", "TILES", "TILE_PIXELS", "WG_SIZE", "ROW"],
   params: [...PLACE, "eps"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const NORMALIZE_DENSE = defineKernel({
@@ -54,6 +57,7 @@ const NORMALIZE_DENSE = defineKernel({
   bindings: ["x", "mean", "variance", "gamma", "beta", "y"],
   overrides: ["C", "RELU", "ROWS"],
   params: [...PLACE, "stride", "variance_offset", "eps"],
+  spec: ["Stored"],
 });
 
 const FORWARD_DENSE = defineKernel({
@@ -61,6 +65,7 @@ const FORWARD_DENSE = defineKernel({
   bindings: ["x", "gamma", "beta", "statistics", "y"],
   overrides: ["C", "RELU", "COLUMNS", "ROWS", "BLOCKED"],
   params: [...PLACE, "eps"],
+  spec: ["Stored"],
 });
 
 /**
@@ -140,7 +145,8 @@ function normalize(
   const { C, HW } = normSize(x);
   const G = params.ghosts;
   const tensors = residual ? 3 : 2;
-  const cost = { flops: (tensors + 1) * x.size, bytes: 4 * tensors * x.size };
+  const cost = { flops: (tensors + 1) * x.size, bytes: tensors * x.byteLength };
+  const spec = element(OP, HW, { x, residual, y });
   const samples = largestGhost({ ...params, ghostSize: params.ghost_size });
   if (isDense(C, HW) && !residual) {
     const ROWS = DENSE_ROWS[x.gpu.variant];
@@ -148,12 +154,12 @@ function normalize(
       buffers: { x, mean, variance, gamma, beta, y },
       overrides: { C, RELU, ROWS },
       params,
+      spec: { Stored: element(OP, C, { x, y }).Stored },
       workgroups: [Math.ceil(C / 32), G, Math.max(1, Math.ceil(samples / 64))],
       cost,
     });
     return;
   }
-  const spec = element(HW);
   const { WG_SIZE, ROW, parts } = elementwiseTiles(x.gpu, C * G, (samples * HW) / spec.WIDTH, 8);
   x.gpu.run(NORMALIZE, {
     buffers: { x, mean, variance, gamma, beta, residual: residual ?? x, y },
@@ -187,7 +193,7 @@ export function launchNormalizeMerged(
   const { C, HW } = normSize(x);
   const { ghosts } = place;
   const TILES = moments.shape[1]!;
-  const spec = element(HW);
+  const spec = element(OP, HW, { x, residual, y });
   const elements = (largestGhost(ghosts) * HW) / spec.WIDTH;
   const { WG_SIZE, ROW, parts } = elementwiseTiles(x.gpu, C * ghosts.ghosts, elements, 8);
   const tensors = residual ? 3 : 2;
@@ -199,7 +205,7 @@ export function launchNormalizeMerged(
     workgroups: [C, ghosts.ghosts, parts],
     cost: {
       flops: (tensors + 1) * x.size + 2.5 * moments.size,
-      bytes: 4 * (tensors * x.size + moments.size),
+      bytes: tensors * x.byteLength + moments.byteLength,
     },
   });
 }
@@ -245,7 +251,8 @@ export function launchForward(
     buffers: { x, gamma, beta, statistics, y },
     overrides: { C, RELU: options.relu, COLUMNS, ROWS, BLOCKED },
     params: { ...placeParams(options, statistics), eps: options.eps },
+    spec: { Stored: element(OP, C, { x, y }).Stored },
     workgroups: [Math.ceil(C / (4 * COLUMNS)), options.ghosts.ghosts],
-    cost: { flops: 7 * x.size, bytes: 8 * x.size },
+    cost: { flops: 7 * x.size, bytes: bytesOf({ x, y }) },
   });
 }

@@ -1,12 +1,13 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { bytesOf, element } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const FORWARD = defineKernel({
   file: "global-avg-pool/forward.wgsl",
   bindings: ["x", "y"],
   params: ["count", "pixels"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 const GRAD_INPUT = defineKernel({
@@ -14,14 +15,14 @@ const GRAD_INPUT = defineKernel({
   bindings: ["dy", "dx"],
   overrides: ["ACCUMULATE"],
   params: ["count", "pixels"],
-  spec: ["Element", "WIDTH"],
+  spec: ["Element", "Stored", "WIDTH"],
 });
 
 /**
  * y[n,c] = 1/HW · Σ x[n,c,·]
  *
- * @param t.x [N, C, H, W]
- * @param t.y [N, C], written
+ * @param t.x [N, C, H, W], f32 or f16
+ * @param t.y [N, C] f32, written
  */
 export function launchGlobalAvgPool(t: { x: Tensor; y: Tensor }): void {
   const { spec, pixels } = plane(t.x, t.y);
@@ -31,15 +32,15 @@ export function launchGlobalAvgPool(t: { x: Tensor; y: Tensor }): void {
     params: { count, pixels },
     spec,
     workgroups: flatGrid(count),
-    cost: { flops: t.x.size, bytes: 4 * (t.x.size + t.y.size) },
+    cost: { flops: t.x.size, bytes: bytesOf(t) },
   });
 }
 
 /**
  * dx[n,c,·] = dy[n,c] / HW, written or added to.
  *
- * @param t.dy [N, C]
- * @param t.dx [N, C, H, W]
+ * @param t.dy [N, C] f32
+ * @param t.dx [N, C, H, W], f32 or f16
  */
 export function launchGlobalAvgPoolGradInput(
   t: { dy: Tensor; dx: Tensor },
@@ -53,13 +54,13 @@ export function launchGlobalAvgPoolGradInput(
     params: { count, pixels },
     spec,
     workgroups: flatGrid(count),
-    cost: { flops: t.dx.size, bytes: 4 * ((accumulate ? 2 : 1) * t.dx.size + t.dy.size) },
+    cost: { flops: t.dx.size, bytes: bytesOf(t) + (accumulate ? t.dx.byteLength : 0) },
   });
 }
 
 /** Elements of a plane, four values each where HW allows it. */
 function plane(images: Tensor, means: Tensor) {
   const HW = images.size / means.size;
-  const spec = HW % 4 === 0 ? { Element: "vec4f", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
+  const spec = element("globalAvgPool", HW, { images });
   return { spec, pixels: HW / spec.WIDTH };
 }

@@ -1,6 +1,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { element, sumLanes } from "./reduction-tiles.ts";
+import { element } from "./element.ts";
+import { sumLanes } from "./reduction-tiles.ts";
 
 const PARTIAL = defineKernel({
   file: "l2-distance/partial.wgsl",
@@ -27,14 +28,14 @@ export function launchDistancePartial({
   start: Tensor;
   partial: Tensor;
 }): void {
-  const spec = element(x.size);
-  const COUNT = x.size / spec.WIDTH;
+  const { Element, WIDTH } = element("l2Distance", x.size, { x, start });
+  const COUNT = x.size / WIDTH;
   const PARTS = partial.size;
   x.gpu.run(PARTIAL, {
     buffers: { x, start, partial },
     overrides: { COUNT, PARTS, WG_SIZE: sumLanes(x.gpu).partial },
     params: { stretch: Math.ceil(COUNT / PARTS) },
-    spec,
+    spec: { Element, WIDTH },
     workgroups: [PARTS],
     cost: { flops: 3 * x.size, bytes: 8 * x.size },
   });

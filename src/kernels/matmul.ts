@@ -2,7 +2,8 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
-import { empty, type Tensor } from "../tensor/tensor.ts";
+import { ELEMENT_BYTES, empty, type Tensor } from "../tensor/tensor.ts";
+import { bytesOf, floatType, storedType } from "./element.ts";
 import { type MatmulCut, matmulCuts } from "./matmul-cuts.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
@@ -11,7 +12,20 @@ const TILED = defineKernel({
   bindings: ["a", "b", "bias", "c"],
   overrides: ["TRANSPOSE_A", "TRANSPOSE_B", "PACKED_A", "PACKED_B", "BIAS", "ACCUMULATE"],
   params: ["rows", "columns", "depth", "steps"],
-  spec: ["PackA", "PackB", "TILE_M", "TILE_N", "TILE_K", "MICRO_M", "MICRO_N", "TEAMS", "UNROLL"],
+  spec: [
+    "PackA",
+    "PackB",
+    "StoredA",
+    "StoredB",
+    "StoredC",
+    "TILE_M",
+    "TILE_N",
+    "TILE_K",
+    "MICRO_M",
+    "MICRO_N",
+    "TEAMS",
+    "UNROLL",
+  ],
 });
 
 const TILED_NARROW = defineKernel({
@@ -31,7 +45,7 @@ const TILED_NARROW = defineKernel({
     "bias_row",
     "bias_column",
   ],
-  spec: ["LANES"],
+  spec: ["StoredA", "StoredB", "StoredC", "LANES"],
 });
 
 export interface MatmulTensors {
@@ -56,6 +70,8 @@ export interface MatmulOptions {
  * c[m, n] = Σ_k op(a)[m, k] · op(b)[k, n]  (+ bias[n])  (+ c[m, n]), summed in a fixed order.
  *
  * For y = x·Wᵀ + bias of a linear layer: forward transposes b, dx neither, dW a.
+ *
+ * Each of a, b and c is f32 or f16.
  *
  * @param a     [M, K], or [K, M] with transposeA
  * @param b     [K, N], or [N, K] with transposeB
@@ -101,8 +117,17 @@ export function launchMatmulSlices(t: Omit<MatmulTensors, "bias">, options: Matm
 function sizes({ a, b, c, bias }: MatmulTensors, { transposeA = false, accumulate = false }: MatmulOptions) {
   const [M, N] = [c.shape.at(-2)!, c.shape.at(-1)!];
   const K = a.shape[transposeA ? 0 : 1]!;
-  const bytes = 4 * (a.size + b.size + (bias?.size ?? 0) + (accumulate ? 2 : 1) * M * N);
+  const bytes = bytesOf({ a, b, bias }) + (accumulate ? 2 : 1) * M * N * ELEMENT_BYTES[c.dtype];
   return { M, N, K, cost: { flops: 2 * M * N * K, bytes } };
+}
+
+/** `// @spec` values: the types of the matrices in memory, which may differ. */
+function stored(a: Tensor, b: Tensor, c: Tensor) {
+  return {
+    StoredA: floatType("matmul", { a }),
+    StoredB: floatType("matmul", { b }),
+    StoredC: floatType("matmul", { c }),
+  };
 }
 
 // matmul/tiled-narrow.wgsl: ROWS, and columns of a lane.
@@ -124,11 +149,12 @@ function launchNarrow(tensors: MatmulTensors, options: MatmulOptions): void {
 
   const upright = grid(M, N);
   const onItsSide = grid(N, M);
-  const run = { overrides: { BIAS: bias !== undefined, ACCUMULATE: accumulate }, spec: { LANES }, cost };
+  const run = { overrides: { BIAS: bias !== undefined, ACCUMULATE: accumulate }, cost };
   if (upright[0] * upright[1] <= onItsSide[0] * onItsSide[1]) {
     c.gpu.run(TILED_NARROW, {
       ...run,
       buffers: { a, b, bias: bias ?? b, c },
+      spec: { ...stored(a, b, c), LANES },
       params: {
         rows: M,
         columns: N,
@@ -149,6 +175,7 @@ function launchNarrow(tensors: MatmulTensors, options: MatmulOptions): void {
     c.gpu.run(TILED_NARROW, {
       ...run,
       buffers: { a: b, b: a, bias: bias ?? b, c },
+      spec: { ...stored(b, a, c), LANES },
       params: {
         rows: N,
         columns: M,
@@ -229,7 +256,15 @@ function runTiled(
       ACCUMULATE: accumulate && slices === 1,
     },
     params: { rows: M, columns: N, depth: K, steps },
-    spec: { ...tile, UNROLL, PackA: packedA ? "vec4f" : "f32", PackB: packedB ? "vec4f" : "f32" },
+    spec: {
+      ...tile,
+      UNROLL,
+      PackA: packedA ? "vec4f" : "f32",
+      PackB: packedB ? "vec4f" : "f32",
+      ...stored(a, b, target),
+      StoredA: storedType(floatType("matmul", { a }), packedA ? 4 : 1),
+      StoredB: storedType(floatType("matmul", { b }), packedB ? 4 : 1),
+    },
     workgroups: [Math.ceil(N / tile.TILE_N), Math.ceil(M / tile.TILE_M), slices],
     cost: { flops: cost.flops, bytes: cost.bytes + 4 * (slices - 1) * M * N },
     choice,

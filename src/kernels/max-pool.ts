@@ -1,5 +1,6 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { bytesOf, floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 import { type PoolOptions, poolBlocks, poolOverrides } from "./pool-geometry.ts";
 
@@ -8,6 +9,7 @@ const FORWARD = defineKernel({
   bindings: ["x", "y", "indices"],
   overrides: ["H", "W", "P", "Q", "KERNEL", "STRIDE", "PADDING"],
   params: ["count", "rows"],
+  spec: ["Stored"],
 });
 
 const GRAD_INPUT = defineKernel({
@@ -15,7 +17,7 @@ const GRAD_INPUT = defineKernel({
   bindings: ["dy", "indices", "dx"],
   overrides: ["H", "W", "P", "Q", "KERNEL", "STRIDE", "PADDING", "ACCUMULATE"],
   params: ["count", "reach"],
-  spec: ["STEP"],
+  spec: ["STEP", "Stored"],
 });
 
 /**
@@ -32,8 +34,9 @@ export function launchMaxPool(t: { x: Tensor; y: Tensor; indices: Tensor }, opti
     buffers: t,
     overrides: poolOverrides(t.x.shape, t.y.shape, options),
     params: { count: size, rows: options.kernel },
+    spec: { Stored: floatType("maxPool2d", { x: t.x, y: t.y }) },
     workgroups: flatGrid(size),
-    cost: { flops: options.kernel ** 2 * size, bytes: 4 * (t.x.size + 2 * size) },
+    cost: { flops: options.kernel ** 2 * size, bytes: bytesOf(t) },
   });
 }
 
@@ -48,14 +51,13 @@ export function launchMaxPoolGradInput(
   t: { dy: Tensor; indices: Tensor; dx: Tensor },
   { accumulate, ...options }: PoolOptions & { accumulate: boolean },
 ): void {
-  const { size } = t.dx;
   const { params, spec } = poolBlocks(t.dx.shape, options);
   t.dx.gpu.run(GRAD_INPUT, {
     buffers: t,
     overrides: { ...poolOverrides(t.dx.shape, t.dy.shape, options), ACCUMULATE: accumulate },
     params,
-    spec,
+    spec: { ...spec, Stored: floatType("maxPool2d", { dy: t.dy, dx: t.dx }) },
     workgroups: flatGrid(params.count),
-    cost: { flops: t.dy.size, bytes: 4 * (2 * t.dy.size + (accumulate ? 2 : 1) * size) },
+    cost: { flops: t.dy.size, bytes: bytesOf(t) + (accumulate ? t.dx.byteLength : 0) },
   });
 }

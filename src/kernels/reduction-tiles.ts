@@ -2,11 +2,6 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 
-/** Four values travel together where the planes allow it: that is what memory is fastest with. */
-export function element(HW: number): { Element: string; WIDTH: number } {
-  return HW % 4 === 0 ? { Element: "vec4f", WIDTH: 4 } : { Element: "f32", WIDTH: 1 };
-}
-
 /** Workgroups that keep a GPU of some hundred multiprocessors busy, a few on each. */
 export const FULL_DEVICE = 512;
 

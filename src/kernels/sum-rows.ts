@@ -2,6 +2,7 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const SUM_ROWS = defineKernel({
@@ -9,7 +10,7 @@ const SUM_ROWS = defineKernel({
   bindings: ["x", "y"],
   overrides: ["ACCUMULATE"],
   params: ["rows", "columns"],
-  spec: ["COLUMNS", "LANES"],
+  spec: ["COLUMNS", "LANES", "StoredX", "StoredY"],
 });
 
 /** Up to this many rows a lane adds a column by itself: a second level would cost more than it saves. */
@@ -28,8 +29,8 @@ const TILES: ByVariant<{ readonly few: Tile; readonly many: Tile }> = {
 /**
  * y[j] = Σ_i x[i, j], in a fixed order.
  *
- * @param x           [rows, …]
- * @param y           […], of x.size / rows numbers in all; written, or added to
+ * @param x           [rows, …], f32 or f16
+ * @param y           […], f32 or f16, of x.size / rows numbers in all; written, or added to
  * @param accumulate  add to what y holds
  * @param choice      of the launch that this one is part of
  */
@@ -45,9 +46,9 @@ export function launchSumRows(
     buffers: { x, y },
     overrides: { ACCUMULATE: accumulate },
     params: { rows, columns },
-    spec,
+    spec: { ...spec, StoredX: floatType("sumRows", { x }), StoredY: floatType("sumRows", { y }) },
     workgroups: flatGrid(columns, spec.COLUMNS),
-    cost: { flops: x.size, bytes: 4 * (x.size + (accumulate ? 2 : 1) * y.size) },
+    cost: { flops: x.size, bytes: x.byteLength + (accumulate ? 2 : 1) * y.byteLength },
     ...(choice !== undefined && { choice }),
   });
 }

@@ -38,7 +38,7 @@ export function affineNorm(
         `${gamma.size} from ${firstChannel} on: pass running statistics of at least ${firstChannel + gamma.size} channels`,
     );
   }
-  const y = empty(x.gpu, x.shape, "f32", "affine norm");
+  const y = empty(x.gpu, x.shape, x.dtype, "affine norm");
   const tensors = { x, runningMean, runningVariance, gamma, beta, y };
   launchAffine({ ...tensors, ...(residual && { residual }) }, { firstChannel, eps, relu });
   return y;

@@ -13,7 +13,7 @@ import { differentiable } from "./tape.ts";
  */
 export function avgPool2d(x: Tensor, options: PoolOptions): Tensor {
   const [N, C, H, W] = dims("avgPool2d: x", x.shape, 4);
-  const y = empty(x.gpu, [N, C, pooledLength(H, options), pooledLength(W, options)], "f32", "avg pool");
+  const y = empty(x.gpu, [N, C, pooledLength(H, options), pooledLength(W, options)], x.dtype, "avg pool");
   launchAvgPool({ x, y }, options);
   differentiable("avgPool2d", [x], y, (dy, destination) => {
     const dx = destination(x);

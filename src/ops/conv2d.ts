@@ -3,7 +3,7 @@ import { type Conv2dOptions, conv2dGeometry } from "../kernels/conv2d-geometry.t
 import { gradWeightPartials, launchConv2dGradWeightPartials } from "../kernels/conv2d-grad-weight.ts";
 import { momentsLayout } from "../kernels/conv2d-moments.ts";
 import type { Moments } from "../kernels/ghost-batch-norm.ts";
-import { empty, slice, type Tensor } from "../tensor/tensor.ts";
+import { empty, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
 /**
@@ -19,24 +19,20 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions): Tenso
   const { gpu } = x;
   const geometry = conv2dGeometry(x.shape, weight.shape, options);
   const { N, K, P, Q } = geometry;
+  const y = empty(gpu, [N, K, P, Q], x.dtype, "conv2d");
+  const plain = () => launchConv2d({ x, weight, y }, options);
   const layout = momentsLayout(gpu, geometry);
-  if (layout === null) {
-    const y = empty(gpu, [N, K, P, Q], "f32", "conv2d");
-    launchConv2d({ x, weight, y }, options);
-    recordBackward(x, weight, y, options);
-    return y;
+  if (layout === null) plain();
+  else {
+    const { tiles, pixels } = layout;
+    const withMoments = () => {
+      const moments = empty(gpu, [N, tiles, K, 2], "f32", "moments");
+      launchConv2d({ x, weight, y, moments }, options);
+      return { tensor: moments, pixels };
+    };
+    waiting.set(y, { tiles, plain, withMoments });
+    gpu.holdBack(plain);
   }
-  const { offset, tiles, pixels } = layout;
-  const both = empty(gpu, [offset + 2 * N * tiles * K], "f32", "conv2d");
-  const y = slice(both, 0, [N, K, P, Q]);
-  const plain = () => {
-    both.storage.shrink(y.byteLength);
-    launchConv2d({ x, weight, y }, options);
-  };
-  const moments = { tensor: slice(both, offset, [N, tiles, K, 2]), pixels };
-  const withMoments = () => launchConv2d({ x, weight, y: both }, { ...options, moments: layout });
-  waiting.set(y, { plain, withMoments, moments });
-  gpu.holdBack(plain);
   recordBackward(x, weight, y, options);
   return y;
 }
@@ -44,7 +40,7 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions): Tenso
 /** Convolutions that may still be asked for moments. */
 const waiting = new WeakMap<
   Tensor,
-  { readonly plain: () => void; readonly withMoments: () => void; readonly moments: Moments }
+  { readonly tiles: number; readonly plain: () => void; readonly withMoments: () => Moments }
 >();
 
 /**
@@ -58,10 +54,9 @@ const waiting = new WeakMap<
  */
 export function momentsOf(y: Tensor, pays: (tiles: number) => boolean = () => true): Moments | null {
   const convolution = waiting.get(y);
-  if (!convolution || !pays(convolution.moments.tensor.shape[1]!)) return null;
+  if (!convolution || !pays(convolution.tiles)) return null;
   if (!y.gpu.takeBack(convolution.plain)) return null;
-  convolution.withMoments();
-  return convolution.moments;
+  return convolution.withMoments();
 }
 
 function recordBackward(x: Tensor, weight: Tensor, y: Tensor, options: Conv2dOptions): void {

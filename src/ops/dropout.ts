@@ -9,7 +9,7 @@ import { differentiable } from "./tape.ts";
  * @param step the Step uniform
  */
 export function dropout(x: Tensor, step: Tensor, options: DropoutOptions): Tensor {
-  const y = empty(x.gpu, x.shape, "f32", "dropout");
+  const y = empty(x.gpu, x.shape, x.dtype, "dropout");
   launchDropout({ x, y, step }, options);
   differentiable("dropout", [x], y, (dy, destination) => {
     const dx = destination(x);

@@ -65,16 +65,16 @@ export function ghostBatchNorm(
   }
 
   const moments = momentsOf(x, (tiles) => mergePays(gpu, ghosts, tiles));
-  const y = empty(gpu, x.shape, "f32", "ghost batch norm");
+  const y = empty(gpu, x.shape, x.dtype, "ghost batch norm");
   const shared = moments ? null : partialsShape(x, ghosts);
   const partials = shared && empty(gpu, shared, "f32", "statistics partials");
   const place = { ghosts, firstChannel, eps, relu };
   launchForward({ x, gamma, beta, statistics, y, residual, partials, moments }, place);
 
   const backward: Backward = (dy, destination, sums) => {
-    const dx = destination(x) ?? { tensor: empty(gpu, x.shape), accumulate: false };
+    const dx = destination(x) ?? { tensor: empty(gpu, x.shape, x.dtype), accumulate: false };
     const dresidual =
-      residual && (destination(residual) ?? { tensor: empty(gpu, x.shape), accumulate: false });
+      residual && (destination(residual) ?? { tensor: empty(gpu, x.shape, x.dtype), accumulate: false });
     const t = {
       x,
       dy,

@@ -15,7 +15,7 @@ import { differentiable } from "./tape.ts";
 export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
   const [N, C, H, W] = dims("maxPool2d: x", x.shape, 4);
   const shape = [N, C, pooledLength(H, options), pooledLength(W, options)];
-  const y = empty(x.gpu, shape, "f32", "max pool");
+  const y = empty(x.gpu, shape, x.dtype, "max pool");
   const indices = empty(x.gpu, shape, "u32", "max pool indices");
   launchMaxPool({ x, y, indices }, options);
   differentiable("maxPool2d", [x], y, (dy, destination) => {

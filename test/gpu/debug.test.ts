@@ -39,7 +39,9 @@ test("levels 1, 3 and 4: the device, files that are compiled, allocations, overr
     /^device .*, (narrow|wide) kernels by .*\ncompile elementwise\/relu-grad\.wgsl$/,
   );
   expect(await linesOf("3")).toContain("allocate y [4] 16 B");
-  expect(await linesOf("4")).toContain("\ncompile elementwise/relu-grad.wgsl Element=vec4f ACCUMULATE=false");
+  expect(await linesOf("4")).toContain(
+    "\ncompile elementwise/relu-grad.wgsl Element=vec4f Stored=vec4f ACCUMULATE=false",
+  );
 });
 
 // Two dispatches have four of the 4096 queries of a set.

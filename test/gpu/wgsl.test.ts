@@ -71,9 +71,9 @@ test("a kernel in plain and in unusual spelling declares the same", () => {
   expect(facts(parse(UNUSUAL))).toEqual(facts(parse(PLAIN)));
   expect(facts(parse(PLAIN))).toEqual({
     bindings: [
-      { name: "x", kind: "read", number: 0 },
-      { name: "y", kind: "read_write", number: 1 },
-      { name: "params", kind: "uniform", number: 2 },
+      { name: "x", kind: "read", number: 0, optional: false },
+      { name: "y", kind: "read_write", number: 1, optional: false },
+      { name: "params", kind: "uniform", number: 2, optional: false },
     ],
     params: [
       { name: "count", type: "u32" },
@@ -190,6 +190,14 @@ test("a type of f16 for a spec value enables it, on the first line, and needs it
     expect(featuresOf(shader, values)).toEqual([]);
   }
   expect(featuresOf(parse(PLAIN), { TILE: "f16" })).toEqual(["shader-f16"]);
+});
+
+test("a binding is optional where the comment behind it on its line says so", () => {
+  const code =
+    "@group(0) @binding(0) var<storage> a: array<f32>; // @optional, written with A\n" +
+    "@group(0) @binding(1) var<storage> b: array<f32>;\n// @optional\n" +
+    "@group(0) @binding(2) var<storage> c: array<f32>; // not @optional";
+  expect(parse(code).bindings.map(({ optional }) => optional)).toEqual([true, false, false]);
 });
 
 test("damaged shaders throw errors of the project's own types alone", () => {

@@ -15,7 +15,7 @@ import {
 } from "../../reference/conv2d.ts";
 import { ghostStatistics } from "../../reference/ghost-batch-norm.ts";
 import { dims } from "../../tensor/shape.ts";
-import { empty, fromArray, slice } from "../../tensor/tensor.ts";
+import { empty, fromArray } from "../../tensor/tensor.ts";
 import { numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
 
 /** Samples of a ghost, where there are so many. */
@@ -64,12 +64,9 @@ export const conv2dPasses: readonly Pass[] = [
     prepare: (gpu, size) => {
       const { host, shapes, x, weight, options } = setUp(gpu, size);
       const [N, K, P, Q] = dims("y", shapes.y, 4);
-      const outputs = N * K * P * Q;
       const ghosts = Math.max(1, Math.floor(N / GHOST));
       const place = { ghosts: { ghostSize: GHOST, ghosts, total: N }, firstChannel: 0 };
-      // y, and room for the moments of tiles of any size.
-      const memory = poisoned(gpu, [2 * outputs + 64], "y and moments");
-      const y = slice(memory, 0, shapes.y);
+      const y = poisoned(gpu, shapes.y, "y");
       const statistics = poisoned(gpu, [ghosts, K, 2], "statistics");
       const launch = () => {
         const layout = momentsLayout(gpu, conv2dGeometry(shapes.x, shapes.weight, options));
@@ -78,8 +75,8 @@ export const conv2dPasses: readonly Pass[] = [
           launchStatistics({ x: y, statistics }, place);
           return;
         }
-        launchConv2d({ x, weight, y: memory }, { ...options, moments: layout });
-        const tensor = slice(memory, layout.offset, [N, layout.tiles, K, 2]);
+        const tensor = empty(gpu, [N, layout.tiles, K, 2], "f32", "moments");
+        launchConv2d({ x, weight, y, moments: tensor }, options);
         launchMergedStatistics({ moments: { tensor, pixels: layout.pixels }, statistics }, place);
       };
       let computed: Float64Array | null = null; // both outputs are compared with it
