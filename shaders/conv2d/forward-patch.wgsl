@@ -5,72 +5,21 @@
 //
 // where x outside its border is 0. The second is grad-input with STRIDE 1: x is dy and y is dx. ACCUMULATE adds to what y holds.
 // examples/conv2d-direct.wgsl computes the same in 20 plain lines, and adds each y in the same order: over c, then r, then s.
-//
-// What is different here is how often a number is read. A workgroup computes a tile: TM·THREADS_M channels of ROWS·DOWN × 4·ACROSS
-// pixels of each of IMAGES images. DEPTH input channels at a time it
-//   1. fetches, each thread its share, into registers: the filters, and the part of x that the tile's windows cover (the patch);
-//   2. stores them in workgroup memory, where all threads see them;
-//   3. multiplies: a thread computes TM channels × ROWS rows × 4 columns. It reads a row of its window once for all S columns
-//      of the filter, and with STRIDE 1 keeps it for the next row of the filter; and each weight once for its 4·ROWS pixels.
-// While one step is multiplied the next is under way from memory. 3×3 and 8 × 8 outputs: 64 multiply-adds for 43 bytes.
-// The place of a number in x does not change from step to step but for the channel, so all tests are made once, before the loop:
-// what lies outside the image is never stored, and its place in the patch stays 0, as workgroup memory begins.
+// lib/conv2d-patch makes the sums, and says how it reads each number only a few times.
 // MOMENTS also leaves mean and Σ (y − mean)² of each channel over the tile's part of each image: lib/conv2d-moments.wgsl.
 // Dispatch: (ceil(K / tile channels), a, b) with a·b ≥ tiles down · tiles across · ceil(images / IMAGES).
 // @products TM * 4 * ROWS * R * S * DEPTH
 
 // @import lib/loop.wgsl
+// @import lib/conv2d-patch.wgsl
+// @import lib/conv2d-shares.wgsl
 // @import lib/conv2d-moments.wgsl
 
-override C: u32;
-override H: u32;
-override W: u32;
-override K: u32;
-override P: u32;
-override Q: u32;
-override PADDING: u32;
 override TRANSPOSED: bool = false;
 override ACCUMULATE: bool = false;
 alias Stored = f32;           // @spec  x and y in memory: f16 in mixed precision
-const R: u32 = 3u;            // @spec
-const S: u32 = 3u;            // @spec
-const STRIDE: u32 = 1u;       // @spec  1 with TRANSPOSED
-const TM: u32 = 8u;           // @spec  output channels of a thread, a multiple of 4
-const ROWS: u32 = 2u;         // @spec  rows of pixels of a thread; it has 4 columns
-const THREADS_M: u32 = 8u;    // @spec
-const ACROSS: u32 = 2u;       // @spec  threads side by side along a row of the tile
-const DOWN: u32 = 4u;         // @spec  threads one below the other
-const IMAGES: u32 = 2u;       // @spec  images of a tile
-const DEPTH: u32 = 4u;        // @spec  input channels of one step
-const ROW_QUADS: u32 = 3u;    // @spec  length of a row of the patch in vec4, with room so that lanes meet different banks
-const IMAGE_QUADS: u32 = 30u; // @spec  and of a whole patch of one image
 const MOMENTS: bool = false;  // @spec
-
-const TAPS = R * S;
-const THREADS_N = ACROSS * DOWN * IMAGES;
-const THREADS = THREADS_M * THREADS_N;
-const TILE_M = TM * THREADS_M;
-const TILE_ROWS = ROWS * DOWN;
-const TILE_COLUMNS = 4u * ACROSS;
-const QUADS_M = TILE_M / 4u;  // vec4 of a weight's place in workgroup memory: channels q, q + QUADS_M, q + 2·QUADS_M, q + 3·QUADS_M
-const GROUPS_M = TM / 4u;
-const PIECES = ROWS;          // vec4 of pixels of a thread, for lib/conv2d-moments
-const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels meet
-const PATCH_ROWS = (TILE_ROWS - 1u) * STRIDE + R;
-const PATCH_COLUMNS = (TILE_COLUMNS - 1u) * STRIDE + S;
-const PATCH = IMAGES * PATCH_ROWS * PATCH_COLUMNS;
-const CHANNEL = 4u * IMAGES * IMAGE_QUADS;  // of the patch in workgroup memory
-// The last place in vec4 at which a thread's windows begin.
-const LAST_WINDOW =
-  (IMAGES - 1u) * IMAGE_QUADS + (DOWN - 1u) * ROWS * STRIDE * ROW_QUADS + (ACROSS - 1u) * STRIDE;
-const_assert TM % 4u == 0u && PATCH_COLUMNS <= 4u * ROW_QUADS && PATCH_ROWS * ROW_QUADS <= IMAGE_QUADS;
-const PATCH_LOADS = (PATCH + THREADS - 1u) / THREADS;                       // of a thread and channel
-const WEIGHT_LOADS = (DEPTH * TAPS * QUADS_M + THREADS - 1u) / THREADS;     // of a thread, four weights each
-// Lanes that store weights lie along taps: an odd stride takes them to different banks.
-const WEIGHT_STRIDE = QUADS_M + 1u;
-// Each 32 threads make a block of up to 4 × 8, whose reads of both tiles are short and shared.
-const BLOCK_M = min(THREADS_M, 4u);
-const BLOCK_N = min(THREADS_N, 32u / BLOCK_M);
+const SHARES = MOMENTS;
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;           // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
@@ -79,205 +28,34 @@ const BLOCK_N = min(THREADS_N, 32u / BLOCK_M);
 struct Params { images: u32, channels: u32 }                   // N; C once more, as the bound of a loop that is not to be unrolled
 @group(0) @binding(4) var<uniform> params: Params;
 
-var<workgroup> patch_tile: array<f32, DEPTH * CHANNEL>;
-// [DEPTH, R, S, QUADS_M]; behind the sums, with MOMENTS, the threads' shares of their channels.
-var<workgroup> weight_tile: array<vec4f, max(DEPTH * TAPS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
-
-// Of the numbers that a thread fetches in every step: their places in memory in the first step, and in workgroup memory.
-struct PatchErrands { sources: array<u32, PATCH_LOADS>, places: array<u32, PATCH_LOADS> }
-struct WeightErrands { sources: array<u32, WEIGHT_LOADS>, places: array<u32, WEIGHT_LOADS> }
-const NOWHERE = 0xffffffffu;  // a place: not to be stored
-
-alias PatchShare = array<f32, DEPTH * PATCH_LOADS>;
-alias WeightShare = array<vec4f, WEIGHT_LOADS>;
-alias Sums = array<vec4f, TM * ROWS>;
-
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) wg: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tiles_across = (Q + TILE_COLUMNS - 1u) / TILE_COLUMNS;
-  let tiles_down = (P + TILE_ROWS - 1u) / TILE_ROWS;
   let tile = wg.z * grid.y + wg.y;
   let corner = Corner(
     wg.x * TILE_M,
-    tile / (tiles_across * tiles_down) * IMAGES,
-    tile / tiles_across % tiles_down * TILE_ROWS,
-    tile % tiles_across * TILE_COLUMNS,
+    tile / TILES * IMAGES,
+    tile / TILES_ACROSS % TILES_DOWN * TILE_ROWS,
+    tile % TILES_ACROSS * TILE_COLUMNS,
   );
   let n = lane % BLOCK_N + lane / (BLOCK_M * BLOCK_N) % (THREADS_N / BLOCK_N) * BLOCK_N;
   let m = lane / BLOCK_N % BLOCK_M + lane / (BLOCK_M * THREADS_N) * BLOCK_M;
-
-  var patch_errands = PatchErrands();
-  var weight_errands = WeightErrands();
-  plan_patch(corner, lane, &patch_errands);
-  plan_weights(corner.channel, lane, &weight_errands);
-  var patch_share = PatchShare();
-  var weight_share = WeightShare();
   var sum = Sums();
-  // One trip more than steps: a trip fetches its own channels and multiplies those that the trip before it fetched.
-  var c0 = 0u;
-  for (var trip = 0; trip < FOREVER; trip++) {
-    let fetches = c0 < params.channels;
-    if (fetches) { fetch(c0, lane, &patch_errands, &weight_errands, &patch_share, &weight_share); }
-    if (trip > 0) { multiply(m, n, &sum); }
-    workgroupBarrier();  // the tiles of the step before have been read by all
-    if (!fetches) { break; }
-    store(&patch_errands, &weight_errands, &patch_share, &weight_share);
-    workgroupBarrier();
-    c0 += DEPTH;
-  }
-
+  convolve(corner, lane, m, n, &sum);
   write(corner, m, n, &sum);
   if (MOMENTS) {
     let images = select(0u, min(params.images - corner.image, IMAGES), corner.image < params.images);
-    let tile_of_image = tile % (tiles_across * tiles_down);
     tile_moments(&sum, m, n, lane);
     for (var item = lane; item < TILE_M * images; item += THREADS) {
       let channel = corner.channel + item % TILE_M;
       let image = corner.image + item / TILE_M;
-      let at = 2u * ((image * tiles_across * tiles_down + tile_of_image) * K + channel);
+      let at = 2u * ((image * TILES + tile % TILES) * K + channel);
       if (channel < K) {
         moments[at] = tile_mean(item);
         moments[at + 1u] = tile_squares(item);
-      }
-    }
-  }
-}
-
-// First output channel, image, row and column of a tile.
-struct Corner { channel: u32, image: u32, row: u32, column: u32 }
-
-// The places of the patch that this thread fetches. Rows and columns above or left of the image wrap around, and are not below H and W.
-fn plan_patch(corner: Corner, lane: u32, errands: ptr<function, PatchErrands>) {
-  let border_rows = select(PADDING, R - 1u - PADDING, TRANSPOSED);
-  let border_columns = select(PADDING, S - 1u - PADDING, TRANSPOSED);
-  for (var i = 0u; i < PATCH_LOADS; i++) {
-    let item = lane + i * THREADS;
-    let column = item % PATCH_COLUMNS;
-    let row = item / PATCH_COLUMNS % PATCH_ROWS;
-    let image = item / (PATCH_COLUMNS * PATCH_ROWS);
-    let h = corner.row * STRIDE + row - border_rows;
-    let w = corner.column * STRIDE + column - border_columns;
-    let source = ((corner.image + image) * C * H + h) * W + w;
-    let place = 4u * (image * IMAGE_QUADS + row * ROW_QUADS) + column;
-    let is_there = item < PATCH && h < H && w < W && corner.image + image < params.images;
-    (*errands).sources[i] = select(0u, source, is_there);
-    (*errands).places[i] = select(NOWHERE, place, is_there);
-  }
-}
-
-// Of the filters likewise, four weights each, of channels QUADS_M apart. Lanes lie along the weights as they stand in memory:
-// [quad, d, tap], or TRANSPOSED [d, quad, tap]. A tap of a TRANSPOSED filter goes to its mirror image.
-fn plan_weights(k0: u32, lane: u32, errands: ptr<function, WeightErrands>) {
-  for (var i = 0u; i < WEIGHT_LOADS; i++) {
-    let item = lane + i * THREADS;
-    let tap = item % TAPS;
-    let d = select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED);
-    let quad = select(item / (TAPS * DEPTH), item / TAPS % QUADS_M, TRANSPOSED);
-    let source = select((k0 + quad) * C + d, d * K + k0 + quad, TRANSPOSED) * TAPS + tap;
-    let place = (d * TAPS + select(tap, TAPS - 1u - tap, TRANSPOSED)) * WEIGHT_STRIDE + quad;
-    (*errands).sources[i] = source;
-    (*errands).places[i] = select(NOWHERE, place, item < DEPTH * TAPS * QUADS_M);
-  }
-}
-
-// Step 1, for input channels c0 to c0 + DEPTH: from memory into registers. Channels beyond C are 0; where DEPTH divides C the compiler
-// drops the test.
-fn fetch(
-  c0: u32,
-  lane: u32,
-  patch_errands: ptr<function, PatchErrands>,
-  weight_errands: ptr<function, WeightErrands>,
-  patch_share: ptr<function, PatchShare>,
-  weight_share: ptr<function, WeightShare>,
-) {
-  for (var i = 0u; i < PATCH_LOADS; i++) {
-    let source = (*patch_errands).sources[i];
-    for (var d = 0u; d < DEPTH; d++) {
-      let is_there = C % DEPTH == 0u || c0 + d < C;
-      let at = source + (c0 + d) * H * W;
-      (*patch_share)[i * DEPTH + d] = select(0.0, f32(x[select(0u, at, is_there)]), is_there);
-    }
-  }
-  let onward = select(QUADS_M * C, QUADS_M, TRANSPOSED) * TAPS;  // from weight to weight of a quad
-  for (var i = 0u; i < WEIGHT_LOADS; i++) {
-    let source = (*weight_errands).sources[i];
-    let item = lane + i * THREADS;
-    let d = select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED);
-    let is_there = C % DEPTH == 0u || c0 + d < C;
-    var four = vec4f();
-    for (var v = 0u; v < 4u; v++) {
-      var at = source + v * onward + c0 * select(1u, K, TRANSPOSED) * TAPS;
-      // Past the last weight: sums of channels beyond K are not written.
-      if (K % TILE_M != 0u || DEPTH * TAPS * QUADS_M % THREADS != 0u) { at = min(at, K * C * TAPS - 1u); }
-      four[v] = select(0.0, weight[select(0u, at, is_there)], is_there);
-    }
-    (*weight_share)[i] = four;
-  }
-}
-
-// Step 2: from registers into workgroup memory. The min() are for the compiler, which cannot see that errands stay inside.
-fn store(
-  patch_errands: ptr<function, PatchErrands>,
-  weight_errands: ptr<function, WeightErrands>,
-  patch_share: ptr<function, PatchShare>,
-  weight_share: ptr<function, WeightShare>,
-) {
-  for (var i = 0u; i < PATCH_LOADS; i++) {
-    let place = (*patch_errands).places[i];
-    if (place != NOWHERE) {
-      for (var d = 0u; d < DEPTH; d++) {
-        patch_tile[min(place, CHANNEL - 1u) + d * CHANNEL] = (*patch_share)[i * DEPTH + d];
-      }
-    }
-  }
-  for (var i = 0u; i < WEIGHT_LOADS; i++) {
-    let place = (*weight_errands).places[i];
-    if ((i + 1u) * THREADS <= DEPTH * TAPS * QUADS_M || place != NOWHERE) {
-      weight_tile[min(place, DEPTH * TAPS * WEIGHT_STRIDE - 1u)] = (*weight_share)[i];
-    }
-  }
-}
-
-// Step 3: adds DEPTH·R·S products to each of the thread's sums.
-fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
-  // min() tells the compiler that what follows stays inside the tiles, so that it need not test every read.
-  let first_row = n / ACROSS % DOWN * ROWS * STRIDE;
-  let own = n / (ACROSS * DOWN) * IMAGE_QUADS + first_row * ROW_QUADS + n % ACROSS * STRIDE;
-  let patch_at = 4u * min(own, LAST_WINDOW);
-  let weight_at = min(m * GROUPS_M, QUADS_M - GROUPS_M);
-  for (var d = 0u; d < DEPTH; d++) {
-    var windows = array<array<f32, ROWS * WINDOW>, R>();
-    for (var r = 0u; r < R; r++) {
-      for (var row = 0u; row < ROWS; row++) {
-        for (var i = 0u; i < WINDOW; i++) {
-          if (STRIDE == 1u && r > 0u && row + 1u < ROWS) {
-            windows[r][row * WINDOW + i] = windows[r - 1u][(row + 1u) * WINDOW + i];
-          } else {
-            windows[r][row * WINDOW + i] = patch_tile[d * CHANNEL + patch_at + (row * STRIDE + r) * 4u * ROW_QUADS + i];
-          }
-        }
-      }
-      for (var s = 0u; s < S; s++) {
-        for (var g = 0u; g < GROUPS_M; g++) {
-          let left = weight_tile[(d * TAPS + r * S + s) * WEIGHT_STRIDE + weight_at + g];
-          for (var row = 0u; row < ROWS; row++) {
-            let at = row * WINDOW + s;
-            let right = vec4f(
-              windows[r][at],
-              windows[r][at + STRIDE],
-              windows[r][at + 2u * STRIDE],
-              windows[r][at + 3u * STRIDE],
-            );
-            for (var v = 0u; v < 4u; v++) {
-              let i = (4u * g + v) * ROWS + row;
-              (*sum)[i] = fma(vec4f(left[v]), right, (*sum)[i]);
-            }
-          }
-        }
       }
     }
   }

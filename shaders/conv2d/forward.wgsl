@@ -26,6 +26,8 @@
 // @products TM * TN * DEPTH * TAPS
 
 // @import lib/loop.wgsl
+// @import lib/conv2d-lattice.wgsl
+// @import lib/conv2d-shares.wgsl
 // @import lib/conv2d-moments.wgsl
 
 override C: u32;
@@ -84,9 +86,6 @@ struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u3
 // Behind the sums, with MOMENTS, the threads' shares of their channels.
 var<workgroup> weight_tile: array<vec4f, max(TERMS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
 var<workgroup> x_tile: array<vec4f, TERMS * QUADS_N>;
-
-// Outputs of one remainder along rows or columns: the first one, how many; of their taps the first one, how many.
-struct Lattice { first: u32, count: u32, tap: u32, taps: u32 }
 
 // The step that is fetched: first row and column of the filter, counted in taps, and first channel of x.
 struct Step { row: u32, column: u32, c0: u32 }
@@ -289,15 +288,4 @@ fn write(
       }
     }
   }
-}
-
-fn lattice(remainder: u32, size: u32, filter_size: u32) -> Lattice {
-  if (!TRANSPOSED) { return Lattice(0u, size, 0u, filter_size); }
-  let tap = (remainder + PADDING) % STRIDE;
-  return Lattice(remainder, counted(remainder, size), tap, counted(tap, filter_size));
-}
-
-// How many numbers below `size` there are in first, first + STRIDE, …
-fn counted(first: u32, size: u32) -> u32 {
-  return select(0u, (size - first + STRIDE - 1u) / STRIDE, first < size);
 }

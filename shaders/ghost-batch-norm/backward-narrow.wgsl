@@ -4,7 +4,7 @@
 //   sums[g,c] = (Σdy', Σdy'x̂)                            whose sums over the ghosts are dbeta and dgamma
 //
 // with dy' = dy where the fused relu let y through (recomputed from x with forward's own arithmetic), else dy.
-// One subgroup goes through a channel of a ghost twice, first for the sums, then for dx: the second time finds it in a cache.
+// One subgroup goes through a channel of a ghost twice: lib/ghost-batch-norm-twice.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, 1).
 enable subgroups;
@@ -18,7 +18,6 @@ alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
-const ROW: u32 = 4u;                // Elements of a lane in one trip of the loop
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -40,70 +39,12 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-twice.wgsl
 // @import lib/relu.wgsl
-
-// What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
-struct Group {
-  mean: Element,
-  scale: Element,
-  constant: Element,
-  slope: Element,
-  shift: Element,
-}
-
-struct Sums {
-  gradients: Element,  // Σ dy'
-  products: Element,   // Σ dy'·(x − mean)
-}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let lane = local.x;
-  let c = group.x;
-  let g = group.y;
-  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
-  let origin = (part.first * C + c) * PIXELS;
-  let count = part.samples * PIXELS;
-  let statistic = statistics[(params.first_ghost + g) * params.total_channels + params.first_channel + c];
-  let r = inverse_deviation(Element(statistic.y), params.eps);
-  let scale = gamma[c] * r;
-  var terms = Group(Element(statistic.x), scale, Element(), Element(), Element(beta[c]));
-
-  var total = Sums();
-  let trips = count / (LANES * ROW);
-  for (var trip = 0u; trip < trips; trip++) {
-    var some = Sums();
-    for (var j = 0u; j < ROW; j++) {
-      some = add(some, origin + offset((trip * ROW + j) * LANES + lane), terms);
-    }
-    total = Sums(total.gradients + some.gradients, total.products + some.products);
-  }
-  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
-    total = add(total, origin + offset(i), terms);
-  }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  let weights = vec4f(f32(WIDTH) / 4.0);
-  let gradients = subgroupAdd(dot(vec4f(total.gradients), weights));
-  let products = subgroupAdd(dot(vec4f(r * total.products), weights));
-  if (lane == 0u) { sums[g * C + c] = vec2f(gradients, products); }
-
-  let share = vec2f(gradients, products) / f32(count * WIDTH);
-  terms.constant = -scale * share.x;
-  terms.slope = -scale * r * share.y;
-  for (var trip = 0u; trip < trips; trip++) {
-    for (var j = 0u; j < ROW; j++) {
-      write(origin + offset((trip * ROW + j) * LANES + lane), terms);
-    }
-  }
-  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
-    write(origin + offset(i), terms);
-  }
-}
-
-fn add(sums: Sums, at: u32, terms: Group) -> Sums {
-  let value = Element(x[at]);
-  let gradient = passed(at, value, terms);
-  return Sums(sums.gradients + gradient, fma(gradient, value - terms.mean, sums.products));
+  go_twice(group.x, group.y, local.x, Element(beta[group.x]));
 }
 
 // dy'
@@ -113,14 +54,9 @@ fn passed(at: u32, value: Element, terms: Group) -> Element {
   return gradient;
 }
 
-fn write(i: u32, terms: Group) {
-  let value = Element(x[i]);
-  let gradient = passed(i, value, terms);
+fn write(at: u32, terms: Group) {
+  let value = Element(x[at]);
+  let gradient = passed(at, value, terms);
   let result = fma(terms.scale, gradient, fma(terms.slope, value - terms.mean, terms.constant));
-  if (ACCUMULATE) { dx[i] = Stored(Element(dx[i]) + result); } else { dx[i] = Stored(result); }
-}
-
-// Where the i-th Element of a channel of a ghost stands, from the first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+  if (ACCUMULATE) { dx[at] = Stored(Element(dx[at]) + result); } else { dx[at] = Stored(result); }
 }

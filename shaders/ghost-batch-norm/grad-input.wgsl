@@ -2,7 +2,8 @@
 //
 //   dx = gamma · r · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)        sums over the sample's own ghost, M its number of values
 //
-// with dy' = dy where the fused relu let y through (recomputed from x with forward's own arithmetic), else dy.
+// with dy' = dy where the fused relu let y through (recomputed from x with forward's own arithmetic), else dy. The sums come in SPLITS
+// parts of each group from grad-statistics, or in TILES parts of each sample from the convolution that made dy, which is then dy'.
 // The gradients of gamma and beta are sums over the rows of `sums` (reduce/sum-segments.wgsl).
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
@@ -12,7 +13,8 @@ override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
 override ACCUMULATE: bool;          // dx += instead of dx =
 override SPLITS: u32 = 1u;          // pairs of `sums` in a group
-override WG_SIZE: u32 = 64u;
+override TILES: u32 = 0u;           // pairs of `sums` in a sample; 0 where they are of groups
+override WG_SIZE: u32 = 64u;        // lanes, a power of two
 override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
 alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
@@ -34,12 +36,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read> statistics: array<vec2f>;  // [rows, total_channels] of (mean, variance)
 @group(0) @binding(3) var<storage, read> gamma: array<f32>;         // [C]
 @group(0) @binding(4) var<storage, read> beta: array<f32>;          // [C]
-@group(0) @binding(5) var<storage, read> sums: array<vec2f>;        // [G, SPLITS, C] of (Σ dy', Σ dy'·x̂)
+@group(0) @binding(5) var<storage, read> sums: array<vec2f>;        // [G, SPLITS, C] or [N, TILES, C] of (Σ dy', Σ dy'·x̂)
 @group(0) @binding(6) var<storage, read_write> dx: array<Stored>;   // [N, C, HW]
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
+// @import lib/workgroup-sum-pair.wgsl
 
 // What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
 struct Group {
@@ -66,24 +69,32 @@ fn main(
   let statistic = statistics[(params.first_ghost + g) * params.total_channels + params.first_channel + c];
   let r = inverse_deviation(Element(statistic.y), params.eps);
   let scale = gamma[c] * r;
-  let share = group_sums(g, c) / f32(count * WIDTH);
+  let share = group_sums(part, g, c, lane) / f32(count * WIDTH);
   let terms = Group(Element(statistic.x), scale, -scale * share.x, -scale * r * share.y, Element(beta[c]));
 
   let trips = count / (WG_SIZE * ROW);
   let stretch = (trips + grid.z - 1u) / grid.z;
   for (var trip = group.z * stretch; trip < min(trips, (group.z + 1u) * stretch); trip++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin + offset((trip * ROW + j) * WG_SIZE + lane), terms);
+      write(origin, (trip * ROW + j) * WG_SIZE + lane, terms);
     }
   }
   if (group.z + 1u == grid.z) {
     for (var i = trips * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
-      write(origin + offset(i), terms);
+      write(origin, i, terms);
     }
   }
 }
 
-fn group_sums(g: u32, c: u32) -> vec2f {
+// Both sums of a group, to every lane.
+fn group_sums(part: Ghost, g: u32, c: u32, lane: u32) -> vec2f {
+  if (TILES > 0u) {
+    var own = vec2f();
+    for (var row = lane; row < part.samples * TILES; row += WG_SIZE) {
+      own += sums[(part.first * TILES + row) * C + c];
+    }
+    return workgroup_sum_pair(own, lane);
+  }
   var total = sums[g * SPLITS * C + c];
   for (var split = 1u; split < SPLITS; split++) {
     total += sums[(g * SPLITS + split) * C + c];
@@ -91,15 +102,12 @@ fn group_sums(g: u32, c: u32) -> vec2f {
   return total;
 }
 
-fn write(i: u32, terms: Group) {
-  let value = Element(x[i]);
-  var gradient = Element(dy[i]);
+// The i-th Element of a channel of a ghost, whose first one stands at `origin`.
+fn write(origin: u32, i: u32, terms: Group) {
+  let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
+  let value = Element(x[at]);
+  var gradient = Element(dy[at]);
   if (RELU) { gradient = through_relu(gradient, affine(value, terms.mean, terms.scale, terms.shift)); }
   let result = fma(terms.scale, gradient, fma(terms.slope, value - terms.mean, terms.constant));
-  if (ACCUMULATE) { dx[i] = Stored(Element(dx[i]) + result); } else { dx[i] = Stored(result); }
-}
-
-// Where the i-th Element of a channel of a ghost stands, from the first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+  if (ACCUMULATE) { dx[at] = Stored(Element(dx[at]) + result); } else { dx[at] = Stored(result); }
 }

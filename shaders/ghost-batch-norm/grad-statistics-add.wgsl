@@ -17,7 +17,6 @@ alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
-const ROW: u32 = 4u;                // loads of a lane in flight together
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -38,49 +37,23 @@ struct Params {
 @group(0) @binding(6) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-gradient-sums.wgsl
 // @import lib/relu.wgsl
 // @import lib/workgroup-sum-pair.wgsl
 
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let lane = local.x;
-  let c = group.x;
-  let g = group.y;
-  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
-  let origin = (part.first * C + c) * PIXELS;
-  let count = part.samples * PIXELS;
-  let share = (count + SPLITS - 1u) / SPLITS;
-  let end = min(count, (group.z + 1u) * share);
-  let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
-  let mean = Element(statistics[row + c].x);
-  let r = inverse_deviation(Element(statistics[row + c].y), params.eps);
-
-  var total = Sums();
-  var i = group.z * share + lane;
-  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
-    for (var j = 0u; j < ROW; j++) {
-      total = add(total, origin, i + j * WG_SIZE, mean);
-    }
-  }
-  for (; i < end; i += WG_SIZE) {
-    total = add(total, origin, i, mean);
-  }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  let weights = vec4f(f32(WIDTH) / 4.0);
-  let pair = workgroup_sum_pair(vec2f(dot(vec4f(total.gradients), weights), dot(vec4f(r * total.products), weights)), lane);
-  if (lane == 0u) { sums[(g * SPLITS + group.z) * C + c] = pair; }
-}
-
-struct Sums {
-  gradients: Element,  // Σ dy'
-  products: Element,   // Σ dy'·(x − mean)
+  let row = (params.first_ghost + group.y) * params.total_channels + params.first_channel;
+  let statistic = statistics[row + group.x];
+  let r = inverse_deviation(Element(statistic.y), params.eps);
+  leave_sums(group, local.x, r, Group(Element(statistic.x), Element(), Element()));
 }
 
 // With the i-th Element of a channel of a ghost, whose first one stands at `origin`.
-fn add(sums: Sums, origin: u32, i: u32, mean: Element) -> Sums {
+fn add(sums: Sums, origin: u32, i: u32, terms: Group) -> Sums {
   let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
   var gradient = Element(dy[at]);
   if (RELU) { gradient = through_relu(gradient, Element(y[at])); }
   dresidual[at] = Stored(gradient);
-  return Sums(sums.gradients + gradient, fma(gradient, Element(x[at]) - mean, sums.products));
+  return Sums(sums.gradients + gradient, fma(gradient, Element(x[at]) - terms.mean, sums.products));
 }

@@ -17,7 +17,6 @@ alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
-const ROW: u32 = 4u;                // loads of a lane in flight together
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
@@ -39,55 +38,24 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-gradient-sums.wgsl
 // @import lib/relu.wgsl
 // @import lib/workgroup-sum-pair.wgsl
 
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let lane = local.x;
   let c = group.x;
-  let g = group.y;
-  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
-  let origin = (part.first * C + c) * PIXELS;
-  let count = part.samples * PIXELS;
-  let share = (count + SPLITS - 1u) / SPLITS;
-  let end = min(count, (group.z + 1u) * share);
-  let row = (params.first_ghost + g) * params.total_channels + params.first_channel;
-  let mean = Element(statistics[row + c].x);
-  let r = inverse_deviation(Element(statistics[row + c].y), params.eps);
-  let scale = gamma[c] * r;
-  let shift = Element(beta[c]);
-
-  var total = Sums();
-  var i = group.z * share + lane;
-  for (; i + (ROW - 1u) * WG_SIZE < end; i += ROW * WG_SIZE) {
-    for (var j = 0u; j < ROW; j++) {
-      total = add(total, origin + offset(i + j * WG_SIZE), mean, scale, shift);
-    }
-  }
-  for (; i < end; i += WG_SIZE) {
-    total = add(total, origin + offset(i), mean, scale, shift);
-  }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
-  let weights = vec4f(f32(WIDTH) / 4.0);
-  let pair = workgroup_sum_pair(vec2f(dot(vec4f(total.gradients), weights), dot(vec4f(r * total.products), weights)), lane);
-  if (lane == 0u) { sums[(g * SPLITS + group.z) * C + c] = pair; }
+  let statistic = statistics[(params.first_ghost + group.y) * params.total_channels + params.first_channel + c];
+  let r = inverse_deviation(Element(statistic.y), params.eps);
+  leave_sums(group, local.x, r, Group(Element(statistic.x), gamma[c] * r, Element(beta[c])));
 }
 
-struct Sums {
-  gradients: Element,  // Σ dy'
-  products: Element,   // Σ dy'·(x − mean)
-}
-
-fn add(sums: Sums, at: u32, mean: Element, scale: Element, shift: Element) -> Sums {
+// With the i-th Element of a channel of a ghost, whose first one stands at `origin`.
+fn add(sums: Sums, origin: u32, i: u32, terms: Group) -> Sums {
+  let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
   let value = Element(x[at]);
   var gradient = Element(dy[at]);
-  if (GATE == 1u) { gradient = through_relu(gradient, affine(value, mean, scale, shift)); }
+  if (GATE == 1u) { gradient = through_relu(gradient, affine(value, terms.mean, terms.scale, terms.shift)); }
   if (GATE == 2u) { gradient = through_relu(gradient, Element(y[at])); }
-  return Sums(sums.gradients + gradient, fma(gradient, value - mean, sums.products));
-}
-
-// Where the i-th Element of a channel of a ghost stands, from the first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+  return Sums(sums.gradients + gradient, fma(gradient, value - terms.mean, sums.products));
 }

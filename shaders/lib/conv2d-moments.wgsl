@@ -1,9 +1,7 @@
 // lib/conv2d-moments: mean and Σ (y − mean)² of each channel over a tile's part of each of its IMAGES images, while the sums are in registers.
 // Thread (m, n) holds vec4 sum[(4·g + v)·PIECES + i] of channel v·QUADS_M + m·GROUPS_M + g for g < GROUPS_M, v < 4, i < PIECES; each
-// THREADS_N / IMAGES neighbours along n have an image. The importing file declares these, TILE_M, THREADS, `alias Sums` and weight_tile,
-// which is free to be overwritten and holds QUADS_M · THREADS_N vec4 at least.
-
-const NEIGHBOURS = THREADS_N / IMAGES;
+// THREADS_N / IMAGES neighbours along n have an image. The importing file declares these, TILE_M, THREADS and `alias Sums`, and imports
+// lib/conv2d-shares.
 
 var<workgroup> means: array<f32, TILE_M * IMAGES>;
 
@@ -41,13 +39,3 @@ fn tile_moments(sum: ptr<function, Sums>, m: u32, n: u32, lane: u32) {
 
 fn tile_mean(item: u32) -> f32 { return means[item]; }
 fn tile_squares(item: u32) -> f32 { return share_sum(item, 0.0); }
-
-// The sum of what the threads of an image have left of a channel, each less `shift`. The min() is for the compiler, which then need not
-// test every read.
-fn share_sum(item: u32, shift: f32) -> f32 {
-  let channel = item % TILE_M;
-  let first = channel % QUADS_M * THREADS_N + min(item / TILE_M, IMAGES - 1u) * NEIGHBOURS;
-  var total = 0.0;
-  for (var i = 0u; i < NEIGHBOURS; i++) { total += weight_tile[first + i][channel / QUADS_M] - shift; }
-  return total;
-}

@@ -1,9 +1,10 @@
-/** Tiles of conv2d/forward-patch.wgsl. Sums run in the same order whatever the tile. */
+/** Tiles of the convolutions by patches, lib/conv2d-patch.wgsl. Sums run in the same order whatever the tile. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import { flatGrid } from "./grid.ts";
 import { chooseTile, layerText, remembered } from "./tile-choice.ts";
 
-/** What forward-patch.wgsl takes as spec constants, the filter aside. */
+/** What they take as spec constants, the filter aside. */
 export interface PatchTile {
   readonly TM: number;
   readonly ROWS: number;
@@ -36,22 +37,28 @@ const MOST_WASTE = 1.3;
  * that skip pixels or do not fit, input gradients of a stride, outputs smaller than a thread's 4 columns.
  */
 export function patchTile(gpu: Gpu, sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
-  if (!gpu.specialized) return null;
-  const { N, K, P, Q, R, S, stride, padding } = sizes;
-  if (transposed && (stride > 1 || padding >= Math.min(R, S))) return null;
-  if (stride > Math.min(R, S) || R > 7 || S > 7) return null;
-  const key = patchChoice(sizes, transposed);
-  const ways = remembered(key, (): (PatchTile | typeof GENERAL)[] => {
-    const standard = microTile(N * K * P * Q);
-    const first = placed(sizes, standard);
-    // The default; others for each thread, with half the channels of a step; and the general kernel.
-    const others = MICRO_TILES.filter((micro) => micro.TM !== standard.TM || micro.ROWS !== standard.ROWS);
-    const tiles = [first, ...others.map((micro) => placed(sizes, micro))].filter((tile) => tile !== null);
-    const half = first && first.DEPTH % 2 === 0 ? [{ ...first, DEPTH: first.DEPTH / 2 }] : [];
-    return first ? [...tiles, ...half, GENERAL] : [];
-  });
-  const way = chooseTile(gpu.tuning, key, ways, N * K * P * Q);
+  const tiles = patchTiles(gpu, sizes, transposed);
+  const ways = tiles.length > 0 ? [...tiles, GENERAL] : [];
+  const way = chooseTile(gpu.tuning, patchChoice(sizes, transposed), ways, outputs(sizes));
   return way === null || "general" in way ? null : way;
+}
+
+/** The tiles for such a convolution, the default first; none where the patch kernels cannot be used. */
+export function patchTiles(gpu: Gpu, sizes: Conv2dGeometry, transposed: boolean): readonly PatchTile[] {
+  if (!gpu.specialized) return [];
+  const { R, S, stride, padding } = sizes;
+  if (transposed && (stride > 1 || padding >= Math.min(R, S))) return [];
+  if (stride > Math.min(R, S) || R > 7 || S > 7) return [];
+  return remembered(patchChoice(sizes, transposed), (): PatchTile[] => {
+    const standard = microTile(outputs(sizes));
+    const first = placed(sizes, standard);
+    if (first === null) return [];
+    // Others for each thread; and half the channels of a step.
+    const others = MICRO_TILES.filter((micro) => micro.TM !== standard.TM || micro.ROWS !== standard.ROWS);
+    const tiles = others.map((micro) => placed(sizes, micro)).filter((tile) => tile !== null);
+    const half = first.DEPTH % 2 === 0 ? [{ ...first, DEPTH: first.DEPTH / 2 }] : [];
+    return [first, ...tiles, ...half];
+  });
 }
 
 /** conv2d/forward.wgsl instead. */
@@ -61,6 +68,27 @@ const GENERAL = { general: 1 };
 export function patchChoice(sizes: Conv2dGeometry, transposed: boolean): string {
   return `conv2d/forward-patch N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}`;
 }
+
+function outputs({ N, K, P, Q }: Conv2dGeometry): number {
+  return N * K * P * Q;
+}
+
+/** Tiles of one image. */
+export function patchTilesOfImage({ P, Q }: Conv2dGeometry, { ROWS, DOWN, ACROSS }: PatchTile): number {
+  return Math.ceil(P / (ROWS * DOWN)) * Math.ceil(Q / (4 * ACROSS));
+}
+
+/** The grid of a patch kernel. */
+export function patchGrid(sizes: Conv2dGeometry, tile: PatchTile): [number, number, number] {
+  const tiles = Math.ceil(sizes.N / tile.IMAGES) * patchTilesOfImage(sizes, tile);
+  return [Math.ceil(sizes.K / (tile.TM * tile.THREADS_M)), ...flatGrid(tiles, 1)];
+}
+
+/** Spec constants of lib/conv2d-patch.wgsl. */
+export const PATCH_SPEC = [
+  ...(["R", "S", "STRIDE", "TM", "ROWS", "THREADS_M", "ACROSS", "DOWN", "IMAGES", "DEPTH"] as const),
+  ...(["ROW_QUADS", "IMAGE_QUADS"] as const),
+] as const;
 
 /** The best placement of the threads of such a tile; null where none fits. */
 function placed(sizes: Conv2dGeometry, micro: Micro): PatchTile | null {

@@ -2,9 +2,15 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
-import { type Conv2dGeometry, type Conv2dOptions, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
+import {
+  type Conv2dGeometry,
+  type Conv2dOptions,
+  conv2dFlops,
+  conv2dGeometry,
+  inputGradientSizes,
+} from "./conv2d-geometry.ts";
 import { gatherChoice, gatherTile } from "./conv2d-narrow-tiles.ts";
-import { type PatchTile, patchChoice, patchTile } from "./conv2d-patch.ts";
+import { PATCH_SPEC, type PatchTile, patchChoice, patchGrid, patchTile } from "./conv2d-patch.ts";
 import { tiledGather, tiledStep, unrolled } from "./conv2d-tiled.ts";
 import { bytesOf, floatType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
@@ -22,10 +28,7 @@ const PATCH = defineKernel({
   bindings: ["x", "weight", "y", "moments"],
   overrides: ["C", "H", "W", "K", "P", "Q", "PADDING", "TRANSPOSED", "ACCUMULATE"],
   params: ["images", "channels"],
-  spec: [
-    ...(["R", "S", "STRIDE", "TM", "ROWS", "THREADS_M", "ACROSS", "DOWN", "IMAGES", "DEPTH"] as const),
-    ...(["ROW_QUADS", "IMAGE_QUADS", "MOMENTS", "Stored"] as const),
-  ],
+  spec: [...PATCH_SPEC, "MOMENTS", "Stored"],
 });
 
 const NARROW = defineKernel({
@@ -78,8 +81,7 @@ export function launchConv2dGradInput(
   { accumulate = false, ...options }: Conv2dOptions & { accumulate?: boolean },
 ): void {
   const geometry = conv2dGeometry(dx.shape, weight.shape, options);
-  const { C, H, W, K, P, Q } = geometry;
-  const sizes = { ...geometry, C: K, H: P, W: Q, K: C, P: H, Q: W };
+  const sizes = inputGradientSizes(geometry);
   launchGather({
     buffers: { x: dy, weight, y: dx },
     geometry,
@@ -133,14 +135,12 @@ function common({ buffers: { x, y }, moments }: Gather) {
 function launchPatch(gather: Gather, tile: PatchTile): void {
   const { buffers, sizes, transposed, accumulate } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
-  const tiles =
-    Math.ceil(N / tile.IMAGES) * Math.ceil(P / (tile.ROWS * tile.DOWN)) * Math.ceil(Q / (4 * tile.ACROSS));
   buffers.y.gpu.run(PATCH, {
     buffers: bound(gather),
     overrides: { C, H, W, K, P, Q, PADDING: padding, TRANSPOSED: transposed, ACCUMULATE: accumulate },
     params: { images: N, channels: C },
     spec: { R, S, STRIDE: stride, ...tile, ...common(gather) },
-    workgroups: [Math.ceil(K / (tile.TM * tile.THREADS_M)), ...flatGrid(tiles, 1)],
+    workgroups: patchGrid(sizes, tile),
     cost: cost(gather),
     choice: patchChoice(sizes, transposed),
   });

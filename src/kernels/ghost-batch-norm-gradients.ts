@@ -42,7 +42,7 @@ const GRAD_STATISTICS_NARROW = defineKernel({
 const GRAD_INPUT = defineKernel({
   file: "ghost-batch-norm/grad-input.wgsl",
   bindings: ["x", "dy", "statistics", "gamma", "beta", "sums", "dx"],
-  overrides: ["C", "HW", "RELU", "ACCUMULATE", "SPLITS", "WG_SIZE", "ROW"],
+  overrides: ["C", "HW", "RELU", "ACCUMULATE", "SPLITS", "TILES", "WG_SIZE", "ROW"],
   params: [...PLACE, "eps"],
   spec: ["Element", "Stored", "WIDTH"],
 });
@@ -119,6 +119,8 @@ export interface GradientOptions extends NormOptions {
   readonly accumulateResidual?: boolean;
   /** dgamma += and dbeta +=, as for the second slab of a batch. */
   readonly accumulateParameters?: boolean;
+  /** Whether `sums` are [N, tiles, C, 2] of `launchConv2dGradInputNorm`; dy is then dy'. */
+  readonly ofSamples?: boolean;
 }
 
 /**
@@ -129,7 +131,7 @@ export interface GradientOptions extends NormOptions {
  * @param t.statistics [rows, totalChannels, 2] of forward
  * @param t.gamma      [C]
  * @param t.beta       [C]
- * @param t.sums       of `launchGradStatistics`
+ * @param t.sums       of `launchGradStatistics`, or of `launchConv2dGradInputNorm` with `options.ofSamples`
  * @param t.residual   if a residual was added: forward's output y, and dresidual of x's shape, written
  * @param t.dx         of x's shape, written
  */
@@ -144,7 +146,13 @@ export function launchGradInput(
     residual?: { y: Tensor; dresidual: Tensor };
     dx: Tensor;
   },
-  { relu: RELU, accumulate: ACCUMULATE, accumulateResidual = false, ...place }: GradientOptions,
+  {
+    relu: RELU,
+    accumulate: ACCUMULATE,
+    accumulateResidual = false,
+    ofSamples = false,
+    ...place
+  }: GradientOptions,
 ): void {
   const { x, dy, statistics, gamma, beta, sums, residual, dx } = t;
   const { C, HW } = normSize(x);
@@ -159,7 +167,16 @@ export function launchGradInput(
   if (!residual) {
     const cost = { flops, bytes: (ACCUMULATE ? 4 : 3) * x.byteLength };
     const buffers = { x, dy, statistics, gamma, beta, sums, dx };
-    x.gpu.run(GRAD_INPUT, { buffers, overrides, params, spec, workgroups, cost });
+    const parts = sums.shape[1]!;
+    const counts = ofSamples ? { SPLITS: 1, TILES: parts } : { SPLITS: parts, TILES: 0 };
+    x.gpu.run(GRAD_INPUT, {
+      buffers,
+      overrides: { ...overrides, ...counts },
+      params,
+      spec,
+      workgroups,
+      cost,
+    });
     return;
   }
   const tensors = 4 + (RELU ? 1 : 0) + (ACCUMULATE ? 1 : 0) + (accumulateResidual ? 1 : 0);

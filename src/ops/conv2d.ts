@@ -1,8 +1,9 @@
 import { launchConv2d, launchConv2dGradInput } from "../kernels/conv2d.ts";
 import { type Conv2dOptions, conv2dGeometry } from "../kernels/conv2d-geometry.ts";
+import { gradInputNormTiles, launchConv2dGradInputNorm } from "../kernels/conv2d-grad-input-norm.ts";
 import { gradWeightPartials, launchConv2dGradWeightPartials } from "../kernels/conv2d-grad-weight.ts";
 import { momentsLayout } from "../kernels/conv2d-moments.ts";
-import type { Moments } from "../kernels/ghost-batch-norm.ts";
+import type { Moments, NormOptions } from "../kernels/ghost-batch-norm.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
@@ -71,7 +72,50 @@ function recordBackward(x: Tensor, weight: Tensor, y: Tensor, options: Conv2dOpt
       if (!whole) sums.add({ partials, rows: splits }, dweight);
     }
     const dx = destination(x);
-    if (dx) launchConv2dGradInput({ dy, weight, dx: dx.tensor }, { ...options, accumulate: dx.accumulate });
+    if (dx) launchInputGradient({ dy, weight, dx: dx.tensor }, { ...options, accumulate: dx.accumulate });
     return [dx?.tensor ?? null, dweight?.tensor ?? null];
   });
+}
+
+/** At once, or before the next dispatch where a norm may still ask for its sums. */
+function launchInputGradient(
+  t: { dy: Tensor; weight: Tensor; dx: Tensor },
+  options: Conv2dOptions & { accumulate: boolean },
+): void {
+  const { gpu } = t.dx;
+  const plain = () => launchConv2dGradInput(t, options);
+  const tiles = gradInputNormTiles(gpu, t.dx.shape, t.weight.shape, options);
+  if (tiles === null) {
+    plain();
+    return;
+  }
+  const withNorm: InputGradient["withNorm"] = ({ place, scratch, ...norm }) =>
+    launchConv2dGradInputNorm({ ...t, norm, scratch }, { ...options, norm: place });
+  heldGradients.set(t.dx, { tiles, plain, withNorm });
+  gpu.holdBack(plain);
+}
+
+/** An input gradient that is still to be launched, one way or the other. */
+export interface InputGradient {
+  /** Tiles of an image, about: as of `gradInputNormTiles`. */
+  readonly tiles: number;
+  readonly plain: () => void;
+  /** As `launchConv2dGradInputNorm`, for the norm whose output the convolution has read. */
+  readonly withNorm: (
+    norm: Parameters<typeof launchConv2dGradInputNorm>[0]["norm"] & {
+      readonly place: NormOptions;
+      readonly scratch: (shape: readonly number[]) => Tensor;
+    },
+  ) => Tensor;
+}
+
+const heldGradients = new WeakMap<Tensor, InputGradient>();
+
+/**
+ * For the backward pass of a batch norm: the convolution whose input gradient dy is, if it is still to be launched; the caller then
+ * launches it. Null where dy is not the output of the last dispatch, or no kernel gives the sums with it.
+ */
+export function takeInputGradient(dy: Tensor): InputGradient | null {
+  const held = heldGradients.get(dy);
+  return held && dy.gpu.takeBack(held.plain) ? held : null;
 }

@@ -8,5 +8,10 @@ export interface Destination {
   readonly ofParameter: boolean;
 }
 
-/** Gives the destination of an input's gradient, or null when it needs none. */
-export type DestinationOf = (input: Tensor) => Destination | null;
+/**
+ * Gives the destination of an input's gradient, or null when it needs none.
+ *
+ * @param options.inPlace whether it may be the memory of the incoming gradient, which the op then no longer needs: it is where the tape
+ *   made that memory and the input has no gradient yet
+ */
+export type DestinationOf = (input: Tensor, options?: { readonly inPlace?: boolean }) => Destination | null;

@@ -1,11 +1,11 @@
-import { type Ghosts, launchForward, partialsShape } from "../kernels/ghost-batch-norm.ts";
+import { type Ghosts, launchForward, type NormOptions, partialsShape } from "../kernels/ghost-batch-norm.ts";
 import { launchBackwardPasses, rowsOfSums, type SumRows } from "../kernels/ghost-batch-norm-backward.ts";
-import { mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
-import { sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
+import { foldPays, mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
+import { launchGradInput, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
 import { dims, expectShape, leadingDims, shapeText } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
-import { momentsOf } from "./conv2d.ts";
+import { type InputGradient, momentsOf, takeInputGradient } from "./conv2d.ts";
 import type { DeferredSums } from "./deferred-sums.ts";
 import type { DestinationOf } from "./destination.ts";
 import { differentiable } from "./tape.ts";
@@ -71,32 +71,7 @@ export function ghostBatchNorm(
   const place = { ghosts, firstChannel, eps, relu };
   launchForward({ x, gamma, beta, statistics, y, residual, partials, moments }, place);
 
-  const backward: Backward = (dy, destination, sums) => {
-    const dx = destination(x) ?? { tensor: empty(gpu, x.shape, x.dtype), accumulate: false };
-    const dresidual =
-      residual && (destination(residual) ?? { tensor: empty(gpu, x.shape, x.dtype), accumulate: false });
-    const t = {
-      x,
-      dy,
-      statistics,
-      gamma,
-      beta,
-      dx: dx.tensor,
-      sums: sums.scratch(gpu, sumsShape(x, ghosts), "gradient sums"),
-      ...(dresidual && { residual: { y, dresidual: dresidual.tensor } }),
-    };
-    const accumulated = { accumulate: dx.accumulate, accumulateResidual: dresidual?.accumulate ?? false };
-    launchBackwardPasses(t, { ...place, ...accumulated });
-    const rows = rowsOfSums(t);
-    const parameter = (of: Tensor, sum: SumRows) => {
-      const gradient = destination(of);
-      if (gradient) sums.add({ ...sum, partials: t.sums }, gradient);
-      return gradient?.tensor ?? null;
-    };
-    const [dgamma, dbeta] = [parameter(gamma, rows.dgamma), parameter(beta, rows.dbeta)];
-    if (rows.dx && !dx.accumulate) sums.leaveColumns(dx.tensor, { ...rows.dx, partials: t.sums });
-    return [dx.tensor, dgamma, dbeta, dresidual?.tensor ?? null];
-  };
+  const backward = backwardOf({ x, gamma, beta, y, residual, statistics }, place);
   if (residual) differentiable("ghostBatchNorm", [x, gamma, beta, residual], y, backward);
   else {
     differentiable("ghostBatchNorm", [x, gamma, beta], y, (...given) => {
@@ -112,6 +87,56 @@ type Backward = (
   destination: DestinationOf,
   sums: DeferredSums,
 ) => readonly [Tensor, Tensor | null, Tensor | null, Tensor | null];
+
+function backwardOf(
+  t: { x: Tensor; gamma: Tensor; beta: Tensor; y: Tensor; residual: Tensor | undefined; statistics: Tensor },
+  place: NormOptions,
+): Backward {
+  const { x, gamma, beta, y, residual, statistics } = t;
+  const { gpu, shape } = x;
+  const own = () => ({ tensor: empty(gpu, shape, x.dtype), accumulate: false });
+  const norm = { x, statistics, gamma, beta };
+  return (dy, destination, sums) => {
+    const scratch = (size: readonly number[]) => sums.scratch(gpu, size, "gradient sums");
+    const convolution = convolutionOf(dy, place.ghosts);
+    const dx = destination(x) ?? own();
+    // A convolution that goes back through the relu turns dy into dresidual.
+    const dresidual = residual && (destination(residual, { inPlace: convolution !== null }) ?? own());
+    const { accumulate } = dx;
+    let partials: Tensor;
+    let rows: ReturnType<typeof rowsOfSums>;
+    if (convolution && (!dresidual || dresidual.tensor === dy)) {
+      partials = convolution.withNorm({ ...norm, ...(residual && { y }), place, scratch });
+      const options = { ...place, relu: false, accumulate, ofSamples: true };
+      launchGradInput({ ...norm, dy, sums: partials, dx: dx.tensor }, options);
+      rows = rowsOfSums({ x, sums: partials }, "pairs");
+    } else {
+      convolution?.plain();
+      partials = scratch(sumsShape(x, place.ghosts));
+      const saved = dresidual && { residual: { y, dresidual: dresidual.tensor } };
+      const passes = { ...norm, dy, sums: partials, dx: dx.tensor, ...saved };
+      const accumulateResidual = dresidual?.accumulate ?? false;
+      launchBackwardPasses(passes, { ...place, accumulate, accumulateResidual });
+      rows = rowsOfSums(passes);
+    }
+    const parameter = (of: Tensor, sum: SumRows) => {
+      const gradient = destination(of);
+      if (gradient) sums.add({ ...sum, partials }, gradient);
+      return gradient?.tensor ?? null;
+    };
+    const [dgamma, dbeta] = [parameter(gamma, rows.dgamma), parameter(beta, rows.dbeta)];
+    if (rows.dx && !accumulate) sums.leaveColumns(dx.tensor, { ...rows.dx, partials });
+    return [dx.tensor, dgamma, dbeta, dresidual?.tensor ?? null];
+  };
+}
+
+/** The convolution that makes dy, where it can leave the norm's sums and each workgroup of the next pass can merge them by itself. */
+function convolutionOf(dy: Tensor, ghosts: Ghosts): InputGradient | null {
+  const convolution = takeInputGradient(dy);
+  if (!convolution || foldPays(dy.gpu, ghosts, convolution.tiles)) return convolution;
+  convolution.plain();
+  return null;
+}
 
 /** Past the end of a buffer WebGPU reads and writes something harmless: there would be no error, only wrong numbers. */
 function expectRoom(

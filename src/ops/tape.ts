@@ -68,7 +68,8 @@ export class Tape {
       const issued = new Map<Tensor, Tensor>();
       const results = entry.backward(
         gradient.tensor,
-        (input) => this.#destination(input, issued),
+        (input, { inPlace = false } = {}) =>
+          this.#destination(input, issued, inPlace && gradient.owned ? gradient.tensor : null),
         this.#sums,
       );
       const given = entry.inputs.map((input, index) => [input, results[index]] as const);
@@ -85,16 +86,19 @@ export class Tape {
     return leaf.gradient ?? this.#gradients.get(leaf)?.tensor ?? null;
   }
 
-  /** @param issued what the op has been given so far: nothing twice, since one kernel may write two gradients at once */
-  #destination(input: Tensor, issued: Map<Tensor, Tensor>): Destination | null {
+  /**
+   * @param issued what the op has been given so far: nothing twice, since one kernel may write two gradients at once
+   * @param spare  memory of the tape that nothing else uses any more
+   */
+  #destination(input: Tensor, issued: Map<Tensor, Tensor>, spare: Tensor | null): Destination | null {
     if (!input.requiresGradient) return null;
     const known = this.#gradients.get(input);
     const fresh = () => empty(input.gpu, input.shape, input.dtype, "gradient");
     // Issued already, or shared so far: the tape adds the two afterwards.
     if (issued.has(input) || known?.owned === false)
       return { tensor: fresh(), accumulate: false, ofParameter: false };
-    const tensor = input.gradient ?? known?.tensor ?? fresh();
-    if (known) this.#sums.forgetColumns(tensor);
+    const tensor = input.gradient ?? known?.tensor ?? spare ?? fresh();
+    if (known || tensor === spare) this.#sums.forgetColumns(tensor);
     if (input.gradient) this.#sums.settle(tensor);
     issued.set(input, tensor);
     const accumulate = input.gradient ? this.#holdsGradient(input) : known !== undefined;

@@ -149,6 +149,28 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 48, weight: 12, y: 64, moments: 8 },
     workgroups: [1, 1],
   },
+  "conv2d/grad-input-norm-patch.wgsl": {
+    overrides: { C: 3, H: 4, W: 4, K: 4, P: 4, Q: 4, PADDING: 0, ACCUMULATE: true, GATE: 1 },
+    spec: {
+      ...{ R: 1, S: 1, STRIDE: 1, TM: 4, ROWS: 1, THREADS_M: 1, ACROSS: 1, DOWN: 4, IMAGES: 2 },
+      ...{ DEPTH: 2, ROW_QUADS: 1, IMAGE_QUADS: 4 },
+    },
+    params: {
+      ...{ images: 3, channels: 3, ghost_size: 1, ghosts: 2, first_ghost: 0, first_channel: 0 },
+      ...{ total_channels: 4, eps: 1e-5 },
+    },
+    sizes: { x: 144, weight: 12, norm_x: 192, statistics: 16, gamma_or_y: 4, beta: 4, y: 192, sums: 24 },
+    workgroups: [1, 2],
+  },
+  "ghost-batch-norm/grad-input.wgsl": {
+    overrides: {
+      ...{ C: 2, HW: 8, RELU: false, ACCUMULATE: false, SPLITS: 1, TILES: 2 },
+      ...{ WG_SIZE: 2, ROW: 1, PIXELS: 2 },
+    },
+    params: ghosts,
+    sizes: { x: 112, dy: 112, statistics: 8, gamma: 2, beta: 2, sums: 56, dx: 112 },
+    workgroups: [2, 2, 1],
+  },
   "conv2d/grad-weight-patch.wgsl": {
     overrides: { C: 3, H: 4, W: 4, K: 4, P: 4, Q: 4, PADDING: 1 },
     spec: {

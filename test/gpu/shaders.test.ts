@@ -57,6 +57,7 @@ describe("races", () => {
     "ghost-batch-norm/forward-dense.wgsl": 2,
     "ghost-batch-norm/statistics-merge.wgsl": 2,
     "ghost-batch-norm/normalize-merged.wgsl": 2,
+    "ghost-batch-norm/grad-input.wgsl": 2,
   };
 
   test.each(sharing.filter((file) => file in raceCases))(

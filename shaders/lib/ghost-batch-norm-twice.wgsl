@@ -1,0 +1,71 @@
+// lib/ghost-batch-norm-twice: a subgroup of LANES lanes goes through a channel of a ghost twice, first for the sums of its gradients, then
+// for dx. The second time it finds in a cache what it reads. The importing file declares LANES, a layer's overrides, params, x, gamma,
+// statistics and sums, and two functions of an Element's place: passed(at, value of x, terms), which is dy', and write(at, terms).
+
+const ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
+
+// What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
+struct Group {
+  mean: Element,
+  scale: Element,
+  constant: Element,
+  slope: Element,
+  shift: Element,
+}
+
+struct Sums {
+  gradients: Element,  // Σ dy'
+  products: Element,   // Σ dy'·(x − mean)
+}
+
+// Channel c of ghost g, whose norm adds `shift`.
+fn go_twice(c: u32, g: u32, lane: u32, shift: Element) {
+  let part = ghost(g, params.ghost_size, params.ghosts, params.total);
+  let origin = (part.first * C + c) * PIXELS;
+  let count = part.samples * PIXELS;
+  let statistic = statistics[(params.first_ghost + g) * params.total_channels + params.first_channel + c];
+  let r = inverse_deviation(Element(statistic.y), params.eps);
+  let scale = gamma[c] * r;
+  var terms = Group(Element(statistic.x), scale, Element(), Element(), shift);
+
+  var total = Sums();
+  let trips = count / (LANES * ROW);
+  for (var trip = 0u; trip < trips; trip++) {
+    var some = Sums();
+    for (var j = 0u; j < ROW; j++) {
+      some = add(some, origin + offset((trip * ROW + j) * LANES + lane), terms);
+    }
+    total = Sums(total.gradients + some.gradients, total.products + some.products);
+  }
+  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+    total = add(total, origin + offset(i), terms);
+  }
+  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  let weights = vec4f(f32(WIDTH) / 4.0);
+  let gradients = subgroupAdd(dot(vec4f(total.gradients), weights));
+  let products = subgroupAdd(dot(vec4f(r * total.products), weights));
+  if (lane == 0u) { sums[g * C + c] = vec2f(gradients, products); }
+
+  let share = vec2f(gradients, products) / f32(count * WIDTH);
+  terms.constant = -scale * share.x;
+  terms.slope = -scale * r * share.y;
+  for (var trip = 0u; trip < trips; trip++) {
+    for (var j = 0u; j < ROW; j++) {
+      write(origin + offset((trip * ROW + j) * LANES + lane), terms);
+    }
+  }
+  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+    write(origin + offset(i), terms);
+  }
+}
+
+fn add(sums: Sums, at: u32, terms: Group) -> Sums {
+  let value = Element(x[at]);
+  let gradient = passed(at, value, terms);
+  return Sums(sums.gradients + gradient, fma(gradient, value - terms.mean, sums.products));
+}
+
+// Where the i-th Element of a channel of a ghost stands, from the first one.
+fn offset(i: u32) -> u32 {
+  return (i / PIXELS) * C * PIXELS + i % PIXELS;
+}

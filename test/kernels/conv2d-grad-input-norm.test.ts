@@ -1,0 +1,156 @@
+// The input gradient that goes back through a norm's relu and leaves the norm's sums: beside the passes one by one, and float64.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { launchConv2dGradInput } from "../../src/kernels/conv2d.ts";
+import { gradInputNormTiles, launchConv2dGradInputNorm } from "../../src/kernels/conv2d-grad-input-norm.ts";
+import { launchForward } from "../../src/kernels/ghost-batch-norm.ts";
+import { launchBackwardPasses } from "../../src/kernels/ghost-batch-norm-backward.ts";
+import { launchGradInput, sumsShape } from "../../src/kernels/ghost-batch-norm-gradients.ts";
+import { ghostRange, ghostStatistics } from "../../src/reference/ghost-batch-norm.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { empty, fromArray, persistent, readFloats } from "../../src/tensor/tensor.ts";
+import { expectClose } from "../support/close.ts";
+import { expectSameBits, poisonAllocations } from "../support/op-run.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+  gpu.variant = "wide";
+  poisonAllocations(gpu);
+});
+
+interface Case {
+  readonly N: number;
+  /** Channels of the norm. */
+  readonly C: number;
+  /** Sides of its images. */
+  readonly H: number;
+  readonly W: number;
+  readonly K: number;
+  /** Side of the filter. */
+  readonly R: number;
+  readonly padding: number;
+  readonly ghostSize: number;
+  readonly ghosts: number;
+  readonly relu: boolean;
+  /** Whether a residual was added, and dx holds the gradient that comes by another way. */
+  readonly residual: boolean;
+}
+
+// Channels that do not fill a tile, images that tiles reach over, several images a tile, ghosts shorter and longer than the others.
+const CASES: readonly Case[] = [
+  { N: 7, C: 16, H: 8, W: 8, K: 5, R: 3, padding: 1, ghostSize: 2, ghosts: 3, relu: true, residual: false },
+  { N: 7, C: 16, H: 8, W: 8, K: 5, R: 3, padding: 1, ghostSize: 2, ghosts: 3, relu: true, residual: true },
+  { N: 8, C: 19, H: 9, W: 13, K: 3, R: 3, padding: 0, ghostSize: 3, ghosts: 2, relu: true, residual: false },
+  { N: 4, C: 19, H: 9, W: 14, K: 4, R: 5, padding: 2, ghostSize: 2, ghosts: 2, relu: true, residual: true },
+  { N: 4, C: 33, H: 16, W: 16, K: 2, R: 1, padding: 0, ghostSize: 4, ghosts: 1, relu: false, residual: true },
+  { N: 6, C: 64, H: 32, W: 32, K: 2, R: 3, padding: 1, ghostSize: 2, ghosts: 3, relu: true, residual: true },
+];
+
+const label = ({ N, C, H, W, K, R, relu, residual }: Case) =>
+  `[${N}, ${C}, ${H}, ${W}] from ${K} channels, ${R}×${R}${relu ? ", relu" : ""}${residual ? ", residual" : ""}`;
+
+const FIRST_GHOST = 1;
+const FIRST_CHANNEL = 3;
+
+/** A norm with its forward pass done, and the convolution behind it. */
+function setUp(one: Case) {
+  const { N, C, H, W, K, R, padding, ghostSize, ghosts, relu, residual } = one;
+  const data = randomData(N * C + K);
+  const shape = [N, C, H, W];
+  const x = fromArray(gpu, data.normals(N * C * H * W, { mean: 2 }), shape);
+  const [gamma, beta] = [fromArray(gpu, data.normals(C), [C]), fromArray(gpu, data.normals(C), [C])];
+  const statistics = persistent(gpu, [FIRST_GHOST + ghosts, FIRST_CHANNEL + C + 2, 2]);
+  const norm = {
+    ghosts: { ghostSize, ghosts, total: N, firstGhost: FIRST_GHOST },
+    firstChannel: FIRST_CHANNEL,
+    eps: 1e-5,
+    relu,
+  };
+  const y = empty(gpu, shape);
+  const added = residual ? { residual: fromArray(gpu, data.normals(x.size), shape) } : {};
+  launchForward({ x, gamma, beta, statistics, y, ...added }, norm);
+  const weight = fromArray(gpu, data.normals(K * C * R * R), [K, C, R, R]);
+  const [P, Q] = [H + 2 * padding - R + 1, W + 2 * padding - R + 1];
+  const dy = fromArray(gpu, data.normals(N * K * P * Q), [N, K, P, Q]);
+  const held = data.normals(x.size);
+  const options = { stride: 1, padding, accumulate: residual };
+  return { x, y, gamma, beta, statistics, norm, weight, dy, held, options, shape };
+}
+
+describe.each(CASES.map((one) => [label(one), one] as const))("%s", (_, one) => {
+  test("is the input gradient where the relu let y through, to the bit, and its sums are right", async () => {
+    const { x, y, gamma, beta, statistics, norm, weight, dy, held, options, shape } = setUp(one);
+    const dx = fromArray(gpu, held, shape);
+    const scratch = (size: readonly number[]) => empty(gpu, size);
+    const own = { x, statistics, gamma, beta, ...(one.residual && { y }) };
+    const sums = launchConv2dGradInputNorm({ dy, weight, dx, norm: own, scratch }, { ...options, norm });
+    expect(sums.shape).toEqual([one.N, gradInputNormTiles(gpu, shape, weight.shape, options), one.C, 2]);
+
+    const plain = fromArray(gpu, held, shape);
+    launchConv2dGradInput({ dy, weight, dx: plain }, options);
+    const [through, all, outputs] = [await readFloats(dx), await readFloats(plain), await readFloats(y)];
+    expect(through).toEqual(all.map((value, i) => (one.relu && outputs[i]! <= 0 ? 0 : value)));
+
+    const found = await readFloats(sums);
+    const size = { N: one.N, C: one.C, HW: one.H * one.W, ghostSize: one.ghostSize, ghosts: one.ghosts };
+    const input = await readFloats(x);
+    const { mean, variance } = ghostStatistics(input, size);
+    for (let g = 0; g < one.ghosts; g++) {
+      const { start, end } = ghostRange(g, size);
+      for (let c = 0; c < one.C; c++) {
+        const r = 1 / Math.sqrt(variance[g * one.C + c]! + norm.eps);
+        const expected = [0, 0];
+        const scales = [0, 0];
+        for (let n = start; n < end; n++) {
+          for (let p = 0; p < size.HW; p++) {
+            const at = (n * one.C + c) * size.HW + p;
+            const terms = [through[at]!, through[at]! * (input[at]! - mean[g * one.C + c]!) * r];
+            for (const i of [0, 1]) {
+              expected[i]! += terms[i]!;
+              scales[i]! += Math.abs(terms[i]!);
+            }
+          }
+        }
+        const tiles = sums.shape[1]!;
+        for (const i of [0, 1]) {
+          let total = 0;
+          for (let row = start * tiles; row < end * tiles; row++) total += found[2 * (row * one.C + c) + i]!;
+          expectClose([total], [expected[i]!], {
+            bound: 1e-5 * scales[i]!,
+            label: `sum ${i}, ghost ${g}, channel ${c}`,
+          });
+        }
+      }
+    }
+  });
+
+  test("gives the norm's input gradient as its own two passes do", async () => {
+    const { x, y, gamma, beta, statistics, norm, weight, dy, held, options, shape } = setUp(one);
+    const dx = fromArray(gpu, held, shape);
+    const scratch = (size: readonly number[]) => empty(gpu, size);
+    const own = { x, statistics, gamma, beta };
+    const saved = one.residual ? { y } : {};
+    const sums = launchConv2dGradInputNorm(
+      { dy, weight, dx, norm: { ...own, ...saved }, scratch },
+      { ...options, norm },
+    );
+    const found = empty(gpu, shape);
+    const how = { ...norm, relu: false, accumulate: false, ofSamples: true };
+    launchGradInput({ ...own, dy: dx, sums, dx: found }, how);
+
+    const plain = fromArray(gpu, held, shape);
+    launchConv2dGradInput({ dy, weight, dx: plain }, options);
+    const dresidual = empty(gpu, shape);
+    const expected = empty(gpu, shape);
+    const passes = { ...own, dy: plain, sums: empty(gpu, sumsShape(x, norm.ghosts)), dx: expected };
+    const residual = one.residual ? { residual: { y, dresidual } } : {};
+    launchBackwardPasses({ ...passes, ...residual }, { ...norm, accumulate: false });
+    const wanted = await readFloats(expected);
+    const scale = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    expectClose(await readFloats(found), wanted, { bound: 1e-5 * scale, label: "dx" });
+    if (one.residual) await expectSameBits(dx, dresidual, "dresidual");
+  });
+});
