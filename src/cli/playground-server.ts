@@ -1,19 +1,12 @@
 /** Serves the playground's files, and writes them as a static site. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
-import { dirname, extname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileError } from "../storage/file-error.ts";
 import { makeFolder } from "../storage/folder.ts";
 import { UsageError } from "../support/errors.ts";
 import { type LocalServer, type ServerPlace, startLocalServer } from "./local-server.ts";
-import type { SiteFiles } from "./playground-files.ts";
-
-const TYPES: Readonly<Record<string, string>> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".gz": "application/gzip",
-};
+import { contentType, type SiteFiles } from "./page-files.ts";
 
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:";
 
@@ -23,9 +16,8 @@ export function startPlayground(files: SiteFiles, place: ServerPlace): Promise<L
     policy: POLICY,
     addRoutes: (app) => {
       for (const [path, content] of files) {
-        const type = TYPES[extname(path)] ?? "application/octet-stream";
         app.get(path === "index.html" ? "/" : `/${path}`, (context) =>
-          context.body(content, 200, { "Content-Type": type }),
+          context.body(content, 200, { "Content-Type": contentType(path) }),
         );
       }
     },

@@ -4,11 +4,10 @@ import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
-import { readPackageFile } from "../storage/package-file.ts";
 import { listRuns, type MetricNumbers, parseMetricLine } from "../storage/read-run.ts";
 import { readSummary } from "../storage/run-folder.ts";
 import { isLoopback, type LocalServer, type ServerPlace, startLocalServer } from "./local-server.ts";
-import { WATCH_PAGE } from "./watch-page.ts";
+import { contentType, pageFiles, type SiteFiles } from "./page-files.ts";
 
 export interface WatchOptions extends ServerPlace {
   readonly runsDirectory: string;
@@ -25,8 +24,7 @@ const KEPT_POINTS = 2000;
 /** Runs of one page at most; more curves in a chart cannot be told apart. */
 const MOST_RUNS = 32;
 
-const POLICY =
-  "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data:";
+const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:";
 
 /** @throws UsageError when the port or the address cannot be had */
 export async function startWatch({ runsDirectory, ...place }: WatchOptions): Promise<WatchServer> {
@@ -49,17 +47,8 @@ export async function startWatch({ runsDirectory, ...place }: WatchOptions): Pro
 }
 
 function addRoutes(app: Hono, runsDirectory: string): void {
-  app.get("/", (context) => context.html(WATCH_PAGE));
-  app.get("/uplot.js", async (context) => {
-    return context.body(await readPackageFile("uplot", "dist/uPlot.iife.min.js"), 200, {
-      "Content-Type": "text/javascript",
-    });
-  });
-  app.get("/uplot.css", async (context) => {
-    return context.body(await readPackageFile("uplot", "dist/uPlot.min.css"), 200, {
-      "Content-Type": "text/css",
-    });
-  });
+  // In a checkout it takes a second to build: for the first who asks, not for a watch that only streams.
+  let page: Promise<SiteFiles> | null = null;
   app.get("/runs", async (context) => context.json(await overview(runsDirectory)));
   app.get("/events", (context) =>
     streamSSE(context, async (stream) => {
@@ -81,6 +70,13 @@ function addRoutes(app: Hono, runsDirectory: string): void {
       }
     }),
   );
+  app.get("/*", async (context) => {
+    page ??= pageFiles("watch");
+    const path = context.req.path.slice(1);
+    const content = (await page).get(path === "" ? "watch.html" : path);
+    if (content === undefined) return context.notFound();
+    return context.body(content, 200, { "Content-Type": contentType(path === "" ? "watch.html" : path) });
+  });
 }
 
 interface RunState {

@@ -1,4 +1,5 @@
 /** The page: settings from its address, tabs, the race and the bench. */
+import "./theme.css";
 import "./style.css";
 import { MissingGpuError, requireAdapter } from "../host/browser/missing-gpu.ts";
 import { BenchPanel } from "./bench-panel.ts";

@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLoopback } from "../../src/cli/local-server.ts";
 import { MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
+import { shortNames } from "../../src/web/watch/short-names.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
 
@@ -176,6 +177,19 @@ test("a file that grows is read on from where it ended, lines whole, and again a
   for (const none of [join(root, "absent"), root]) expect(await new MetricTail(none).read()).toEqual([]);
 });
 
+test("names are shortened by what all have in common and by hashes, as long as no two become the same", () => {
+  const short = (...names: string[]) => [...shortNames(names).values()];
+  expect(short("table1-f1-SB-small-seed0-3ad3e5a7afb8", "table1-f1-LB-small-seed0-1a755a2ff5ec")).toEqual([
+    "SB",
+    "LB",
+  ]);
+  expect(short("a-b-0123456789ab")).toEqual(["a-b"]);
+  expect(short("rates-seed_1", "rates-seed_2", "other")).toEqual(["rates-seed_1", "rates-seed_2", "other"]);
+  expect(short("x-0123456789ab", "x-0123456789ac")).toEqual(["x-0123456789ab", "x-0123456789ac"]);
+  expect(short("a-1", "a-1-2")).toEqual(["1", "1-2"]);
+  expect(short()).toEqual([]);
+});
+
 test.skipIf(!existsSync(CHROMIUM))(
   "in a browser it draws chosen runs side by side and what is added to them, and logs nothing",
   async () => {
@@ -194,14 +208,25 @@ test.skipIf(!existsSync(CHROMIUM))(
         Array.from({ length: 10 }, (_, i) => line(51 + i)).join(""),
       );
       await expect.poll(points, { timeout: limitMs(30_000) }).toBe(160);
-      const status = await page.locator("#status").textContent();
-      expect(status).toContain("going-on: step 60");
-      expect(status).toContain("done: step 100");
+      expect(await page.locator("#runs label").allTextContents()).toEqual(
+        expect.arrayContaining(["going-onrunning, step 60", "donefinished, 91.50 %, step 100"]),
+      );
+      expect(await page.locator("#status").textContent()).toBe("2 of 2 runs in the charts.");
       // Nothing is wider than a phone.
       for (const chart of await page.locator(".uplot").all())
         expect((await chart.boundingBox())!.width).toBeLessThan(391);
       await page.getByRole("checkbox", { name: "done" }).setChecked(false);
       await expect.poll(points, { timeout: limitMs(30_000) }).toBe(60);
+      // What is listed follows the filter, what is drawn does not; the address says both.
+      await page.getByRole("searchbox").fill("do ne");
+      expect(await boxes.count()).toBe(1);
+      await page.getByRole("button", { name: "Show all listed" }).click();
+      await expect.poll(points, { timeout: limitMs(30_000) }).toBe(100);
+      const address = page.url();
+      await page.goto("about:blank");
+      await page.goto(address);
+      await expect.poll(points, { timeout: limitMs(30_000) }).toBe(100);
+      expect(await page.locator("#status").textContent()).toBe("1 of 2 runs in the charts, 1 listed.");
       expect(errors).toEqual([]);
       expect(requests.filter((url) => !url.startsWith(server.url) && !url.startsWith("data:"))).toEqual([]);
     } finally {

@@ -1,14 +1,18 @@
-// Builds the page of `ghostbatch playground` with vite: node scripts/build-playground.mjs FOLDER
+// Builds a page of src/web with vite: node scripts/build-page.mjs playground|watch FOLDER
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 
-const folder = process.argv[2];
-if (!folder) throw new Error("expected the folder that the page is written to");
+/** @type {Record<string, string>} */
+const PAGES = { playground: "index.html", watch: "watch.html" };
+const [name = "", folder] = process.argv.slice(2);
+const page = PAGES[name];
+if (!page || !folder) throw new Error("expected playground or watch, and the folder that it is written to");
+const root = fileURLToPath(new URL("../src/web", import.meta.url));
 
 await build({
-  root: fileURLToPath(new URL("../src/web", import.meta.url)),
+  root,
   // Addresses relative to the page: a host can serve it from any path.
   base: "./",
   configFile: false,
@@ -16,6 +20,7 @@ await build({
   build: {
     outDir: resolve(folder),
     emptyOutDir: true,
+    rollupOptions: { input: join(root, page) },
     target: "es2023",
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
