@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname } from "node:path";
 import { onTestFinished } from "vitest";
-import type { SiteFiles } from "../../src/cli/playground-files.ts";
+import type { SiteFiles } from "../../src/cli/page-files.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
