@@ -2,11 +2,16 @@
 //
 //   C[m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   (+ bias[n])   (+ what C holds)
 //
-// One subgroup computes a tile of ROWS × 4·LANES by outer products: lanes lie along the columns, each value of A and B
-// is loaded by one lane, once per tile, and a value of A reaches the others by a shuffle. On a software adapter a
-// load costs ten multiply-adds and workgroup memory more than that.
-// Strides say how A, B and C are stored; as params, not overrides, one pipeline serves all shapes, at the same speed.
-// Dispatch: (columns / (4 · LANES), rows / ROWS), rounded up; each matrix below 2³² numbers.
+// With more than one slice, c holds the sums of each stretch of `slice` terms: [slices, rows, columns].
+// One subgroup computes a tile of GROUPS·ROWS × COLUMNS·LANES by outer products. Its lanes lie along the columns. Each number
+// of A and B is loaded by one lane, once per tile; a number of A reaches the other lanes by a shuffle. On a software adapter a load of
+// eight numbers costs as much as ten multiply-adds, so a tile is as large as its unrolled loop allows: one that outgrows the
+// CPU's instruction cache is slower.
+// Every loop but the one over terms is unrolled by the driver, which it does only where a loop runs over the whole length of
+// the arrays it indexes: hence their shapes.
+// Strides say how A, B and C are stored. As params, not overrides, they leave one pipeline for all shapes, at the same speed.
+// The terms of a sum are added in order, whatever the tile.
+// Dispatch: (columns / (COLUMNS · LANES), rows / (GROUPS · ROWS), slices), rounded up; each matrix below 2³² numbers.
 enable subgroups;
 
 // @import lib/loop.wgsl
@@ -17,18 +22,20 @@ alias StoredA = f32;           // @spec  of A in memory: f16 in mixed precision,
 alias StoredB = f32;           // @spec  of B, likewise
 alias StoredC = f32;           // @spec  of C, likewise
 const LANES: u32 = 8u;         // @spec  a subgroup, and the workgroup
-const ROWS: u32 = 16u;         // @spec  a multiple of LANES; 16 · 4 accumulators of a lane are what the compiler unrolls
-const STEP: u32 = 8u;          // @spec  terms of one trip of the main loop
-const GROUPS: u32 = ROWS / LANES;
+const GROUPS: u32 = 4u;        // @spec
+const ROWS: u32 = 8u;          // @spec  rows of a group, at most LANES
+const COLUMNS: u32 = 8u;       // @spec  columns of a lane
+const STEP: u32 = 4u;          // @spec  terms of one trip of the loop
 
 @group(0) @binding(0) var<storage, read> a: array<StoredA>;        // op(A) [rows, depth]
 @group(0) @binding(1) var<storage, read> b: array<StoredB>;        // op(B) [depth, columns]
 @group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], or anything without BIAS
-@group(0) @binding(3) var<storage, read_write> c: array<StoredC>;  // [rows, columns]
+@group(0) @binding(3) var<storage, read_write> c: array<StoredC>;  // [slices, rows, columns]
 struct Params {
   rows: u32,
   columns: u32,
   depth: i32,                  // terms of a sum
+  slice: i32,                  // terms of a slice
   a_row: u32,                  // from one row of op(A) to the next
   a_term: u32,                 // from one column of op(A) to the next
   b_term: u32,                 // from one row of op(B) to the next
@@ -37,81 +44,97 @@ struct Params {
   c_column: u32,
   bias_row: u32,               // 0, or 1 if the bias lies along the rows
   bias_column: u32,            // 1, or 0 if the bias lies along the rows
+  neighbors: u32,              // 1: a lane's rows and columns are neighbors; 0: those of lanes are
 }
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let first_row = workgroup.y * ROWS;
-  let first_column = workgroup.x * 4u * LANES + lane;
   let a_term = params.a_term;
   let b_term = params.b_term;
-  let depth = params.depth;
+  // Where the terms of a sum lie far apart, each is a cache miss. With a lane's columns side by side, the first load of a term
+  // meets all of its cache lines at once, and the others find them there.
+  let neighbors = params.neighbors == 1u;
+  let lane_row = select(1u, GROUPS, neighbors);
+  let group_row = select(ROWS, 1u, neighbors);
+  let lane_column = select(1u, COLUMNS, neighbors);
+  let next_column = select(LANES, 1u, neighbors);
+  let first_row = workgroup.y * GROUPS * ROWS;
+  let first_column = workgroup.x * COLUMNS * LANES + lane * lane_column;
 
   // Rows and columns beyond the edge repeat the last one and are not stored.
   var row = array<u32, GROUPS>();
   for (var g = 0u; g < GROUPS; g++) {
-    row[g] = min(first_row + g * LANES + lane, params.rows - 1u) * params.a_row;
+    row[g] = min(first_row + g * group_row + lane * lane_row, params.rows - 1u) * params.a_row;
   }
-  let across = first_column + LANES * vec4u(0u, 1u, 2u, 3u);
-  let column = min(across, vec4u(params.columns - 1u)) * params.b_column;
+  var column = array<u32, COLUMNS>();
+  for (var j = 0u; j < COLUMNS; j++) {
+    column[j] = min(first_column + j * next_column, params.columns - 1u) * params.b_column;
+  }
 
-  var sum = array<vec4f, ROWS>();
-  let trips = depth / i32(STEP);
-  for (var trip = 0; trip < FOREVER; trip++) {
-    if (trip >= trips) { break; }
-    let k0 = u32(trip) * STEP;
-    var right = array<vec4f, STEP>();
-    for (var s = 0u; s < STEP; s++) { right[s] = row_of_b(column + (k0 + s) * b_term); }
+  var sum = array<array<array<f32, COLUMNS>, ROWS>, GROUPS>();
+  let start = i32(workgroup.z) * params.slice;
+  let end = min(start + params.slice, params.depth);
+  for (var k = start; k < FOREVER; k += i32(STEP)) {
+    if (k >= end) { break; }
+    // Terms beyond the last are 0 · 0.
+    var exists = array<bool, STEP>();
+    var term = array<u32, STEP>();
+    for (var s = 0u; s < STEP; s++) {
+      exists[s] = k + i32(s) < end;
+      term[s] = u32(min(k + i32(s), end - 1));
+    }
+    // The terms of one column after each other: where they lie side by side they share a cache line.
+    var right = array<array<f32, STEP>, COLUMNS>();
+    for (var j = 0u; j < COLUMNS; j++) {
+      for (var s = 0u; s < STEP; s++) { right[j][s] = select(0.0, f32(b[column[j] + term[s] * b_term]), exists[s]); }
+    }
     for (var g = 0u; g < GROUPS; g++) {
       var left = array<f32, STEP>();
-      for (var s = 0u; s < STEP; s++) { left[s] = f32(a[row[g] + (k0 + s) * a_term]); }
-      for (var r = 0u; r < LANES; r++) {
+      for (var s = 0u; s < STEP; s++) { left[s] = select(0.0, f32(a[row[g] + term[s] * a_term]), exists[s]); }
+      for (var r = 0u; r < ROWS; r++) {
         for (var s = 0u; s < STEP; s++) {
-          sum[g * LANES + r] = fma(vec4f(subgroupShuffle(left[s], r)), right[s], sum[g * LANES + r]);
+          let spread = subgroupShuffle(left[s], r);
+          for (var j = 0u; j < COLUMNS; j++) { sum[g][r][j] = fma(spread, right[j][s], sum[g][r][j]); }
         }
-      }
-    }
-  }
-  for (var k = trips * i32(STEP); k < FOREVER; k++) {
-    if (k >= depth) { break; }
-    let right = row_of_b(column + u32(k) * b_term);
-    for (var g = 0u; g < GROUPS; g++) {
-      let left = f32(a[row[g] + u32(k) * a_term]);
-      for (var r = 0u; r < LANES; r++) {
-        sum[g * LANES + r] = fma(vec4f(subgroupShuffle(left, r)), right, sum[g * LANES + r]);
       }
     }
   }
 
   var bias_of_row = array<f32, GROUPS>();
-  var bias_of_column = vec4f();
   if (BIAS) {
     for (var g = 0u; g < GROUPS; g++) {
-      bias_of_row[g] = bias[min(first_row + g * LANES + lane, params.rows - 1u) * params.bias_row];
+      let m = min(first_row + g * group_row + lane * lane_row, params.rows - 1u);
+      bias_of_row[g] = bias[m * params.bias_row];
     }
-    let at = min(across, vec4u(params.columns - 1u)) * params.bias_column;
-    bias_of_column = vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]);
   }
-  for (var r = 0u; r < ROWS; r++) {
-    if (BIAS) {
-      let spread = vec4f(subgroupShuffle(bias_of_row[r / LANES], r % LANES));
-      sum[r] += select(bias_of_column, spread, params.bias_row == 1u);
+  // Copies, because after a write the driver reads params anew.
+  let rows = params.rows;
+  let c_row = params.c_row;
+  let bias_along_rows = params.bias_row == 1u;
+  let corner = workgroup.z * rows * params.columns + first_row * c_row;
+  for (var j = 0u; j < COLUMNS; j++) {
+    let n = first_column + j * next_column;
+    var bias_of_column = 0.0;
+    if (BIAS) { bias_of_column = bias[min(n, params.columns - 1u) * params.bias_column]; }
+    for (var g = 0u; g < GROUPS; g++) {
+      for (var r = 0u; r < ROWS; r++) {
+        if (BIAS) { sum[g][r][j] += select(bias_of_column, subgroupShuffle(bias_of_row[g], r), bias_along_rows); }
+      }
     }
-    let m = first_row + r;
-    for (var j = 0u; j < 4u; j++) {
-      let n = across[j];
-      if (m < params.rows && n < params.columns) {
-        let i = m * params.c_row + n * params.c_column;
-        var value = sum[r][j];
-        if (ACCUMULATE) { value += f32(c[i]); }
-        c[i] = StoredC(value);
+    if (n < params.columns) {
+      let top = corner + n * params.c_column;
+      for (var g = 0u; g < GROUPS; g++) {
+        for (var r = 0u; r < ROWS; r++) {
+          let m = g * group_row + r * lane_row;
+          if (first_row + m < rows) {
+            let i = top + m * c_row;
+            var value = sum[g][r][j];
+            if (ACCUMULATE) { value += f32(c[i]); }
+            c[i] = StoredC(value);
+          }
+        }
       }
     }
   }
-}
-
-// Four columns of op(B), at these places.
-fn row_of_b(at: vec4u) -> vec4f {
-  return vec4f(f32(b[at.x]), f32(b[at.y]), f32(b[at.z]), f32(b[at.w]));
 }

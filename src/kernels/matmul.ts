@@ -5,6 +5,7 @@ import type { ByVariant } from "../gpu/variant.ts";
 import { ELEMENT_BYTES, empty, type Tensor } from "../tensor/tensor.ts";
 import { bytesOf, floatType, storedType } from "./element.ts";
 import { type MatmulCut, matmulCuts } from "./matmul-cuts.ts";
+import { type NarrowMatmulCut, narrowMatmulCuts } from "./matmul-narrow-cuts.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
 const TILED = defineKernel({
@@ -36,6 +37,7 @@ const TILED_NARROW = defineKernel({
     "rows",
     "columns",
     "depth",
+    "slice",
     "a_row",
     "a_term",
     "b_term",
@@ -44,8 +46,9 @@ const TILED_NARROW = defineKernel({
     "c_column",
     "bias_row",
     "bias_column",
+    "neighbors",
   ],
-  spec: ["StoredA", "StoredB", "StoredC", "LANES"],
+  spec: ["StoredA", "StoredB", "StoredC", "LANES", "GROUPS", "ROWS", "COLUMNS", "STEP"],
 });
 
 export interface MatmulTensors {
@@ -64,6 +67,8 @@ export interface MatmulOptions {
   readonly accumulate?: boolean;
   /** On a wide GPU: how the work is cut. Chosen by the shape unless a test or a benchmark gives it. */
   readonly cut?: MatmulCut;
+  /** The same on a narrow adapter. */
+  readonly narrowCut?: NarrowMatmulCut;
 }
 
 /**
@@ -79,13 +84,13 @@ export interface MatmulOptions {
  * @param c     [M, N], written, or added to
  */
 export function launchMatmul(tensors: MatmulTensors, options: MatmulOptions = {}): void {
-  LAUNCHERS[tensors.c.gpu.variant](tensors, options);
+  const { c, bias } = tensors;
+  const ends = { summedLater: false, biased: bias !== undefined };
+  const { slices, choice, launch } = cutProduct(tensors, options, ends);
+  const target = slices > 1 ? empty(c.gpu, [slices, ...c.shape], "f32", "matmul partial sums") : c;
+  launch(tensors, target);
+  if (slices > 1) launchSumRows({ x: target, y: c }, { accumulate: options.accumulate ?? false, choice });
 }
-
-const LAUNCHERS: ByVariant<(tensors: MatmulTensors, options: MatmulOptions) => void> = {
-  narrow: launchNarrow,
-  wide: launchWide,
-};
 
 /**
  * Slices of K that a product is cut into where its partial sums wait to be added up with others, as those of weight gradients do. 1: there
@@ -93,12 +98,8 @@ const LAUNCHERS: ByVariant<(tensors: MatmulTensors, options: MatmulOptions) => v
  *
  * @param size M, N, K
  */
-export function matmulSlices(
-  gpu: Gpu,
-  size: readonly [number, number, number],
-  options: MatmulOptions = {},
-): number {
-  return gpu.variant === "narrow" ? 1 : chosen(gpu, size, options, { summedLater: true }).slices;
+export function matmulSlices(gpu: Gpu, size: Size, options: MatmulOptions = {}): number {
+  return CUT[gpu.variant](gpu, size, options, SUMMED_LATER).slices;
 }
 
 /**
@@ -107,11 +108,49 @@ export function matmulSlices(
  * @param t.c [slices, M, N], or [M, N] for one slice; written, or added to where there is one slice
  */
 export function launchMatmulSlices(t: Omit<MatmulTensors, "bias">, options: MatmulOptions = {}): void {
-  if (t.c.gpu.variant === "narrow") launchNarrow(t, options);
-  else {
-    const { M, N, K } = sizes(t, options);
-    runTiled(t, t.c, options, chosen(t.c.gpu, [M, N, K], options, { summedLater: true }));
-  }
+  cutProduct(t, options, SUMMED_LATER).launch(t, t.c);
+}
+
+/** M, N, K */
+type Size = readonly [number, number, number];
+
+/** What becomes of the sums. */
+interface Ends {
+  /** Partial sums wait to be added up with others: they cost no dispatch of their own. */
+  readonly summedLater: boolean;
+  readonly biased: boolean;
+}
+
+const SUMMED_LATER: Ends = { summedLater: true, biased: false };
+
+/** A product, and how it is cut. */
+interface CutProduct {
+  readonly slices: number;
+  /** The name of the choice among cuts. */
+  readonly choice: string;
+  /** @param target c, or its partial sums */
+  launch(tensors: MatmulTensors, target: Tensor): void;
+}
+
+const CUT: ByVariant<(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends) => CutProduct> = {
+  narrow: cutNarrow,
+  wide: cutWide,
+};
+
+function cutProduct(tensors: MatmulTensors, options: MatmulOptions, ends: Ends): CutProduct {
+  const { gpu } = tensors.c;
+  const { M, N, K } = sizes(tensors, options);
+  return CUT[gpu.variant](gpu, [M, N, K], options, ends);
+}
+
+function choiceOf(
+  kernel: string,
+  [M, N, K]: Size,
+  { transposeA = false, transposeB = false }: MatmulOptions,
+  { summedLater }: Ends,
+): string {
+  const form = `${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}${summedLater ? " summed later" : ""}`;
+  return `${kernel} M=${M} N=${N} K=${K}${form}`;
 }
 
 function sizes({ a, b, c, bias }: MatmulTensors, { transposeA = false, accumulate = false }: MatmulOptions) {
@@ -130,105 +169,79 @@ function stored(a: Tensor, b: Tensor, c: Tensor) {
   };
 }
 
-// matmul/tiled-narrow.wgsl: ROWS, and columns of a lane.
-const NARROW_ROWS = 16;
-const NARROW_COLUMNS = 4;
+function cutNarrow(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends): CutProduct {
+  const [M, N, K] = size;
+  const { transposeA = false, transposeB = false, narrowCut } = options;
+  const choice = choiceOf("matmul/tiled-narrow", size, options, ends);
+  const termByTerm = transposeA && !transposeB;
+  const cuts = narrowMatmulCuts(size, { sliceable: termByTerm && !ends.biased });
+  const cut = narrowCut ?? gpu.tuning.choose(choice, cuts, M * N);
+  const slice = Math.ceil(K / cut.slices / cut.STEP) * cut.STEP;
+  const slices = Math.ceil(K / slice);
+  const launch = (tensors: MatmulTensors, target: Tensor): void =>
+    runNarrow(tensors, target, options, { ...cut, slices, slice, choice, neighbors: termByTerm });
+  return { slices, choice, launch };
+}
 
-function launchNarrow(tensors: MatmulTensors, options: MatmulOptions): void {
-  const { a, b, bias, c } = tensors;
+/** @param target c, or its partial sums */
+function runNarrow(
+  tensors: MatmulTensors,
+  target: Tensor,
+  options: MatmulOptions,
+  how: NarrowMatmulCut & { readonly slice: number; readonly choice: string; readonly neighbors: boolean },
+): void {
+  const { a, b, bias } = tensors;
   const { transposeA = false, transposeB = false, accumulate = false } = options;
+  const { transposed, slices, slice, choice, neighbors, ...tile } = how;
   const { M, N, K, cost } = sizes(tensors, options);
   // A workgroup is one subgroup; of a wider one it is part.
-  const LANES = Math.min(8, c.gpu.adapter.subgroupMinSize);
-  const grid = (rows: number, columns: number): [number, number] => [
-    Math.ceil(columns / (NARROW_COLUMNS * LANES)),
-    Math.ceil(rows / NARROW_ROWS),
-  ];
+  const LANES = Math.min(8, target.gpu.adapter.subgroupMinSize);
+  const [left, right] = transposed ? [b, a] : [a, b];
+  const spec = { ...tile, ...stored(left, right, target), LANES, ROWS: Math.min(tile.ROWS, LANES) };
   const [aRow, aTerm] = transposeA ? [1, M] : [K, 1];
   const [bTerm, bColumn] = transposeB ? [1, K] : [N, 1];
-
-  const upright = grid(M, N);
-  const onItsSide = grid(N, M);
-  const run = { overrides: { BIAS: bias !== undefined, ACCUMULATE: accumulate }, cost };
-  if (upright[0] * upright[1] <= onItsSide[0] * onItsSide[1]) {
-    c.gpu.run(TILED_NARROW, {
-      ...run,
-      buffers: { a, b, bias: bias ?? b, c },
-      spec: { ...stored(a, b, c), LANES },
-      params: {
-        rows: M,
-        columns: N,
-        depth: K,
-        a_row: aRow,
-        a_term: aTerm,
-        b_term: bTerm,
-        b_column: bColumn,
-        c_row: N,
-        c_column: 1,
-        bias_row: 0,
-        bias_column: 1,
-      },
-      workgroups: upright,
-    });
-  } else {
-    // Cᵀ = op(B)ᵀ · op(A)ᵀ: fewer tiles where C has few columns, as in the last layer of a classifier.
-    c.gpu.run(TILED_NARROW, {
-      ...run,
-      buffers: { a: b, b: a, bias: bias ?? b, c },
-      spec: { ...stored(b, a, c), LANES },
-      params: {
-        rows: N,
-        columns: M,
-        depth: K,
-        a_row: bColumn,
-        a_term: bTerm,
-        b_term: aTerm,
-        b_column: aRow,
-        c_row: 1,
-        c_column: N,
-        bias_row: 1,
-        bias_column: 0,
-      },
-      workgroups: onItsSide,
-    });
-  }
+  const [rows, columns] = transposed ? [N, M] : [M, N];
+  const strides = transposed
+    ? { a_row: bColumn, a_term: bTerm, b_term: aTerm, b_column: aRow, c_row: 1, c_column: N }
+    : { a_row: aRow, a_term: aTerm, b_term: bTerm, b_column: bColumn, c_row: N, c_column: 1 };
+  target.gpu.run(TILED_NARROW, {
+    buffers: { a: left, b: right, bias: bias ?? b, c: target },
+    overrides: { BIAS: bias !== undefined, ACCUMULATE: accumulate && slices === 1 },
+    params: {
+      rows,
+      columns,
+      depth: K,
+      slice,
+      ...strides,
+      bias_row: transposed,
+      bias_column: 1 - transposed,
+      neighbors: Number(neighbors),
+    },
+    spec,
+    workgroups: [
+      Math.ceil(columns / (spec.COLUMNS * LANES)),
+      Math.ceil(rows / (spec.GROUPS * spec.ROWS)),
+      slices,
+    ],
+    cost: { flops: cost.flops, bytes: cost.bytes + 4 * (slices - 1) * M * N },
+    choice,
+  });
 }
 
-function launchWide(tensors: MatmulTensors, options: MatmulOptions): void {
-  const { c } = tensors;
-  const { M, N, K } = sizes(tensors, options);
-  const cut = chosen(c.gpu, [M, N, K], options, { summedLater: false });
-  const { slices, choice } = cut;
-  const target = slices > 1 ? empty(c.gpu, [slices, M, N], "f32", "matmul partial sums") : c;
-  runTiled(tensors, target, options, cut);
-  if (slices > 1) launchSumRows({ x: target, y: c }, { accumulate: options.accumulate ?? false, choice });
-}
-
-/** A cut whose slices are whole steps of the kernel, all but the last of the same length. */
-interface SteppedCut extends MatmulCut {
-  /** Steps of TILE_K terms in a slice. */
-  readonly steps: number;
-}
-
-function inSteps(K: number, { tile, slices }: MatmulCut): SteppedCut {
-  const steps = Math.ceil(K / slices / tile.TILE_K);
-  return { tile, steps, slices: Math.ceil(K / (steps * tile.TILE_K)) };
-}
-
-/** The cut that is chosen for a product, and the name of the choice. */
-function chosen(
-  gpu: Gpu,
-  size: readonly [number, number, number],
-  { transposeA = false, transposeB = false, cut }: MatmulOptions,
-  { summedLater }: { readonly summedLater: boolean },
-) {
+function cutWide(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends): CutProduct {
   const [M, N, K] = size;
-  const form = `${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}${summedLater ? " summed later" : ""}`;
-  const choice = `matmul/tiled M=${M} N=${N} K=${K}${form}`;
-  const { slices, ...tile } = cut
+  const { summedLater } = ends;
+  const { cut } = options;
+  const choice = choiceOf("matmul/tiled", size, options, ends);
+  const { slices: most, ...tile } = cut
     ? { ...cut.tile, slices: cut.slices }
     : gpu.tuning.choose(choice, matmulCuts(size, { summedLater }), M * N);
-  return { ...inSteps(K, { tile, slices }), choice };
+  // Slices of whole steps of the kernel, all but the last of the same length.
+  const steps = Math.ceil(K / most / tile.TILE_K);
+  const slices = Math.ceil(K / (steps * tile.TILE_K));
+  const launch = (tensors: MatmulTensors, target: Tensor): void =>
+    runTiled(tensors, target, options, { tile, slices, steps, choice });
+  return { slices, choice, launch };
 }
 
 /** @param target c, or its partial sums */
@@ -236,7 +249,7 @@ function runTiled(
   tensors: MatmulTensors,
   target: Tensor,
   options: MatmulOptions,
-  { tile, slices, steps, choice }: SteppedCut & { readonly choice: string },
+  { tile, slices, steps, choice }: MatmulCut & { readonly steps: number; readonly choice: string },
 ): void {
   const { a, b, bias } = tensors;
   const { transposeA = false, transposeB = false, accumulate = false } = options;

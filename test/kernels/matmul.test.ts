@@ -3,8 +3,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
-import { launchMatmul } from "../../src/kernels/matmul.ts";
-import { MATMUL_TILES, type MatmulCut } from "../../src/kernels/matmul-cuts.ts";
+import { launchMatmul, type MatmulOptions } from "../../src/kernels/matmul.ts";
+import { MATMUL_TILES } from "../../src/kernels/matmul-cuts.ts";
+import { NARROW_MATMUL_TILES } from "../../src/kernels/matmul-narrow-cuts.ts";
 import { launchSumRows } from "../../src/kernels/sum-rows.ts";
 import { matmul } from "../../src/reference/matmul.ts";
 import { randomData } from "../../src/reference/random-data.ts";
@@ -35,13 +36,15 @@ const SIZES: readonly Size[] = [
   [1, 7, 3],
   [5, 1, 9],
   [13, 29, 31], // primes
-  [16, 32, 8], // one tile of the narrow kernel, one trip of its loop
+  [32, 64, 4], // one tile of the narrow kernel, one trip of its loop
   [17, 33, 10],
   [64, 96, 64], // whole tiles of the wide kernel, whole vec4
   [67, 35, 129],
   [40, 10, 128], // few columns: computed on its side
-  [10, 128, 513], // few tiles, long sums: cut along K
+  [10, 128, 513], // few tiles, long sums: cut along K, on the narrow variant where A is transposed
 ];
+
+type Cut = Pick<MatmulOptions, "cut" | "narrowCut">;
 
 /** Runs one product from the same data every time; C is full of NaN unless it is added to. */
 async function product(
@@ -49,7 +52,7 @@ async function product(
   [M, N, K]: Size,
   form: Form,
   ending: Ending,
-  cut?: MatmulCut,
+  cut: Cut = {},
 ): Promise<{ actual: Float32Array; reference: Float64Array }> {
   const [transposeA, transposeB] = FORMS[form];
   const data = randomData(M * 10_000 + N * 100 + K);
@@ -65,7 +68,7 @@ async function product(
   const a = fromArray(gpu, host.a, transposeA ? [K, M] : [M, K]);
   const b = fromArray(gpu, host.b, transposeB ? [N, K] : [K, N]);
   gpu.variant = variant;
-  launchMatmul({ a, b, bias, c }, { transposeA, transposeB, accumulate, ...(cut && { cut }) });
+  launchMatmul({ a, b, bias, c }, { transposeA, transposeB, accumulate, ...cut });
   const actual = await readFloats(c);
 
   const { a: left, b: right } = host;
@@ -76,13 +79,7 @@ async function product(
   return { actual, reference: accumulate ? reference.map((sum, i) => sum + host.c[i]) : reference };
 }
 
-async function check(
-  variant: Variant,
-  size: Size,
-  form: Form,
-  ending: Ending,
-  cut?: MatmulCut,
-): Promise<void> {
+async function check(variant: Variant, size: Size, form: Form, ending: Ending, cut: Cut = {}): Promise<void> {
   const { actual, reference } = await product(variant, size, form, ending, cut);
   const bound = roundingBound({ terms: size[2] + 1, scale: largest(reference) });
   const label = `${variant} ${form} ${ending} (${size.join(", ")})`;
@@ -129,7 +126,32 @@ describe.each(MATMUL_TILES)("matmul, tile of $TILE_M × $TILE_N, $TEAMS teams", 
     ["TN", "accumulated", [150, 140, 37], 2], // rows of A that are no whole vec4
     ["NN", "stored", [129, 260, 5], 1],
   ] as const)("%s %s (%j) in %i slices", async (form, ending, size, slices) => {
-    await check("wide", size, form, ending, { tile, slices });
+    await check("wide", size, form, ending, { cut: { tile, slices } });
+  });
+});
+
+describe.each(NARROW_MATMUL_TILES)("matmul, narrow tile of $GROUPS · $ROWS × 8 · $COLUMNS", (tile) => {
+  test.each([
+    ["NT", "biased", [75, 70, 19], 1, 0],
+    ["NT", "biased", [70, 75, 20], 1, 1],
+    ["TN", "stored", [35, 130, 37], 3, 0], // the last slice is shorter
+    ["TN", "accumulated", [70, 33, 41], 2, 1],
+  ] as const)("%s %s (%j) in %i slices, transposed: %i", async (form, ending, size, slices, transposed) => {
+    await check("narrow", size, form, ending, { narrowCut: { ...tile, slices, transposed } });
+  });
+
+  test("the same bits as any other tile", async () => {
+    const size = [41, 67, 77] as const;
+    const [first] = NARROW_MATMUL_TILES;
+    const cuts = [
+      { ...first!, slices: 1, transposed: 0 },
+      { ...tile, slices: 1, transposed: 1 },
+    ] as const;
+    const [expected, found] = [
+      await product("narrow", size, "NT", "biased", { narrowCut: cuts[0] }),
+      await product("narrow", size, "NT", "biased", { narrowCut: cuts[1] }),
+    ];
+    expect(found.actual).toEqual(expected.actual);
   });
 });
 
