@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { Checkpointer } from "../../src/run/checkpointer.ts";
 import { divergenceIn } from "../../src/run/divergence.ts";
 import { prepareRun } from "../../src/run/prepare.ts";
 import { RunControl } from "../../src/run/run-control.ts";
@@ -165,14 +166,13 @@ describe("numbers that are not finite", () => {
 
   test("are what is told, whatever the state of the checkpoints", async () => {
     const folder = join(runsDirectory, "damaged", "checkpoints");
-    const onProgress = () => {
+    // Once nothing is being written any more, and before anyone looks for the last good one.
+    const { settle } = Checkpointer.prototype;
+    vi.spyOn(Checkpointer.prototype, "settle").mockImplementation(async function (this: Checkpointer) {
+      await settle.call(this);
       for (const name of readdirSync(folder)) writeFileSync(join(folder, name), "damaged");
-    };
-    const { done } = await runs.start(
-      "damaged",
-      { ...diverging, evaluateEvery: 1000 },
-      { ...unread, onProgress },
-    );
+    });
+    const { done } = await runs.start("damaged", { ...diverging, evaluateEvery: 1000 }, unread);
     await expect(done).rejects.toThrow(DivergenceError);
     await expect(done).rejects.toThrow(
       /^step 2: the loss is .*; its origin was not searched for; the run has diverged .*; no usable checkpoint: .*last-1\.(json|safetensors): damaged/,
