@@ -10,6 +10,9 @@ const SLOW = {
 /** Tests that put something else in the place of Node's own modules: each needs those of the project to be loaded anew. */
 const MOCKING = ["test/datasets/streamed.test.ts", "test/storage/{folder,metrics-log}.test.ts"];
 
+/** Tests that close the GPU they open, in the end of each file: they share one process, and load the engine once. */
+const CLOSING = ["test/{kernels,models,nn,ops,train}/**/*.test.ts"];
+
 /** Tests that open no GPU. */
 const WITHOUT_GPU = [
   "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
@@ -39,10 +42,15 @@ export default defineConfig({
         isolate: false,
       }),
       inParallel("cpu-mocking", { include: MOCKING }),
+      oneAtATime("gpu-shared", {
+        include: CLOSING,
+        exclude: [...configDefaults.exclude, ...WITHOUT_GPU],
+        isolate: false,
+      }),
+      // A process for each file: one that kept the devices of all of them open grew to 5.5 GB, and ended with a crash.
       oneAtATime("gpu", {
         include: ["test/**/*.test.ts"],
-        exclude: [...configDefaults.exclude, ...Object.values(SLOW), ...WITHOUT_GPU],
-        // A process for each file: one that opened the devices of all of them grew to 5.5 GB, and ended with a crash.
+        exclude: [...configDefaults.exclude, ...Object.values(SLOW), ...WITHOUT_GPU, ...CLOSING],
       }),
       // Training runs of minutes, and processes that are killed on purpose: each by its own name.
       oneAtATime("reproduction", {

@@ -1,5 +1,5 @@
 // Runs the tests on the best adapter of the machine: in this node where it has a GPU, else in the software GPU's node.
-// Arguments go on to vitest; without --project they run the projects `cpu`, `cpu-mocking` and `gpu`.
+// Arguments go on to vitest; without --project they run the projects that begin with `cpu` and `gpu`.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { resolve } from "node:path";
@@ -9,7 +9,7 @@ import { softwareNode } from "./software-gpu.mjs";
 
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
 const args = process.argv.slice(2);
-if (!args.some((arg) => arg.startsWith("--project"))) args.unshift("--project", "cpu*", "--project", "gpu");
+if (!args.some((arg) => arg.startsWith("--project"))) args.unshift("--project", "cpu*", "--project", "gpu*");
 
 const { adapter } = await probeAdapter();
 const node = adapter ? process.execPath : softwareNode(root);

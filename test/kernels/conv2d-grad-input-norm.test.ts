@@ -19,6 +19,7 @@ beforeAll(async () => {
   gpu = await openGpu();
   gpu.variant = "wide";
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 interface Case {

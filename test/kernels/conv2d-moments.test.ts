@@ -21,6 +21,7 @@ import { expectClose } from "../support/close.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 interface Case {

@@ -17,6 +17,7 @@ import { empty, fromArray, readFloats, type Tensor } from "../../src/tensor/tens
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 /** What 2^20 values N(0, 1) with one of 1e4 have, to three digits; the test computes its own truth of what it draws. */

@@ -1,6 +1,6 @@
 // Running statistics on the GPU against float64.
 
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchRunningStatistics, type RunningRule } from "../../src/kernels/ghost-batch-norm.ts";
 import { randomData } from "../../src/reference/random-data.ts";
@@ -9,6 +9,7 @@ import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { expectClose, roundingBound } from "../support/close.ts";
 
 const gpu = await openGpu();
+afterAll(() => gpu.close());
 const EPS = 1e-5;
 
 // One kernel for both variants, with other workgroups.

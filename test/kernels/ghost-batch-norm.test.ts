@@ -1,6 +1,6 @@
 // Ghost batch norm on the GPU against float64, on both variants: every pass by itself and the fused ones.
 
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import {
   launchAffine,
@@ -27,6 +27,7 @@ import { fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 
 const gpu = await openGpu();
+afterAll(() => gpu.close());
 
 // The narrow files take a workgroup of 8 lanes for one subgroup.
 const holdsOneSubgroup = gpu.device.features.has("subgroups") && gpu.adapter.subgroupMinSize >= 8;

@@ -12,6 +12,7 @@ import { smallRun } from "../support/small-run.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 const NON_FINITE = [0x7fc00000, 0xffc00000, 0x7f800001, 0xffffffff, 0x7f800000, 0xff800000];

@@ -1,6 +1,6 @@
 // Pooling, dropout and the element-wise kernels on the GPU against float64.
 
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchAvgPool, launchAvgPoolGradInput } from "../../src/kernels/avg-pool.ts";
 import { launchDropout } from "../../src/kernels/dropout.ts";
@@ -22,6 +22,7 @@ import { StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
 
 const gpu = await openGpu();
+afterAll(() => gpu.close());
 
 function filled(shape: readonly number[], value: number): Tensor {
   return fromArray(gpu, new Float32Array(sizeOf(shape)).fill(value), shape);

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, onTestFinished, test } from "vitest";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { createModel } from "../../src/models/create-model.ts";
 import type { ModelOptions } from "../../src/models/model-entry.ts";
@@ -53,6 +53,7 @@ test("an unknown model, option or depth is told", () => {
 
 test("weights go out under the authors' names, with their aliases, and come back bit for bit", async () => {
   const gpu = await openGpu();
+  onTestFinished(() => gpu.close());
   const golden = new URL("../golden/train-resnet8.safetensors", import.meta.url).pathname;
   const expected = [...(await readSafetensors(golden)).tensors.keys()]
     .filter((name) => name.startsWith("init."))

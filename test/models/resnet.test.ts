@@ -21,6 +21,7 @@ const labels = Uint32Array.from(random.integers(BATCH, 10));
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 /** Three steps on one batch of ghosts of 5, 5 and 2 images, in slabs of at most so many images. */

@@ -18,6 +18,7 @@ let gpu: Gpu;
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-f1-"));
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -15,6 +15,7 @@ import { expectClose, roundingBound } from "../support/close.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 const GHOSTS = { ghostSize: 4, ghosts: 2, total: 8 };

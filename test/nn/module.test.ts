@@ -15,6 +15,7 @@ import { expectClose, largest, roundingBound } from "../support/close.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 test("a convolution computes moments only where a norm comes next", () => {

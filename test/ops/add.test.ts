@@ -29,6 +29,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const cases = addCases.filter((one) => isAffordable(one, { bytes: 4 * sizeOf(one.shape) }));

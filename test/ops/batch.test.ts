@@ -18,6 +18,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const cases = batchCases.filter((one) => isAffordable(one, { bytes: 4 * one.N * one.C * one.H * one.W }));

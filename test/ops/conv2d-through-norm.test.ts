@@ -16,6 +16,7 @@ beforeAll(async () => {
   gpu = await openGpu();
   gpu.variant = "wide";
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const [N, C, SIDE] = [6, 8, 16];

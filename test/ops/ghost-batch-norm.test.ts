@@ -19,6 +19,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 /** The norm of 6 samples in 3 ghosts, the first of them at row `firstGhost` of `rows`, channel 0 at column `firstChannel` of 7. */

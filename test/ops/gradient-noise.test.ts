@@ -11,6 +11,7 @@ import { StepUniform } from "../../src/train/step-uniform.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 const K = 3;

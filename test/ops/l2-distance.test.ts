@@ -16,6 +16,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const cases = l2DistanceCases.filter((one) => isAffordable(one, { bytes: 4 * one.size }));

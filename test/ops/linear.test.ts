@@ -24,6 +24,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const cases = linearCases.filter((one) => isAffordable(one, { flops: 2 * one.N * one.I * one.O }));

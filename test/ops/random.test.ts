@@ -20,6 +20,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 // Two launches would need 2³² numbers to reach the last counters: a kernel of the test's own calls the library.

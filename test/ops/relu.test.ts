@@ -28,6 +28,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const cases = reluCases.filter((one) => isAffordable(one, { bytes: 4 * sizeOf(one.shape) }));

@@ -19,6 +19,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const ROWS = 3;

@@ -21,6 +21,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 const cases = softmaxCrossEntropyCases.filter((one) => isAffordable(one, { bytes: 4 * one.N * one.classes }));

@@ -23,6 +23,7 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   poisonAllocations(gpu);
+  return () => gpu.close();
 });
 
 // Small whole numbers: every sum of them is exact, so gradients are compared without a tolerance.

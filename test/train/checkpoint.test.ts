@@ -12,6 +12,7 @@ import { type SmallRunOptions, smallRun } from "../support/small-run.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 const STEPS = 11;

@@ -21,6 +21,7 @@ import { smallRun } from "../support/small-run.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 /** One step at a rate of next to nothing: the network hardly changes, so statistics of any step are those of the end. */

@@ -17,6 +17,7 @@ import { type SmallRun, smallRun, trainSmall } from "../support/small-run.ts";
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
+  return () => gpu.close();
 });
 
 const BATCH = 64;
