@@ -123,9 +123,9 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
       BIAS: true,
       ACCUMULATE: false,
     },
-    spec: { TILE_M: 16, TILE_N: 8, TILE_K: 16, MICRO_M: 8, MICRO_N: 4, TEAMS: 2 },
-    params: { rows: 5, columns: 6, depth: 19, steps: 2 },
-    sizes: { a: 95, b: 114, bias: 6, c: 30 },
+    spec: { TILE_M: 32, TILE_N: 32, TILE_K: 64, MICRO_M: 8, MICRO_N: 4, TEAMS: 4 },
+    params: { rows: 5, columns: 6, depth: 67, steps: 2 },
+    sizes: { a: 335, b: 402, bias: 6, c: 30 },
     workgroups: [1],
   },
   "conv2d/forward.wgsl": {
