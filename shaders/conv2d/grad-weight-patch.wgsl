@@ -7,12 +7,13 @@
 // conv2d/grad-weight computes the same for any filter. Here a thread has TM output channels and one input channel, and
 // all R·S weights between them: it reads four pixels of dy once for all of them, and a row of x once for all S columns of the filter. 3×3
 // and TM 8: 288 multiply-adds for 200 bytes of workgroup memory. A workgroup computes TM·THREADS_M × THREADS_C pairs of channels, one
-// tile a step:
+// tile a step; its TEAMS of threads compute all pairs each, over their part of a tile's rows, and are added up at the end, so that fewer
+// partial sums leave the workgroup than it has threads for. A step:
 //   1. fetch: each thread its share of dy and x of the next tile, into registers, while the tile before is multiplied;
 //   2. store: into workgroup memory, where all threads see them;
 //   3. multiply.
 // Dispatch: (ceil(K / (TM·THREADS_M)), ceil(C / THREADS_C), splits).
-// @products TM * R * S * ROWS * COLUMNS
+// @products TM * R * S * ROWS * COLUMNS / TEAMS
 
 // @import lib/loop.wgsl
 
@@ -30,12 +31,14 @@ const STRIDE: u32 = 1u;       // @spec
 const TM: u32 = 8u;           // @spec  output channels of a thread
 const THREADS_M: u32 = 8u;    // @spec
 const THREADS_C: u32 = 16u;   // @spec  input channels of a workgroup
-const ROWS: u32 = 4u;         // @spec  of pixels, in one tile
+const TEAMS: u32 = 1u;        // @spec
+const ROWS: u32 = 4u;         // @spec  of pixels, in one tile, a multiple of TEAMS
 const COLUMNS: u32 = 8u;      // @spec  likewise, a multiple of 4
 const PATCH_LANES: u32 = 64u; // @spec  threads that fetch one channel of x together
 
 const TAPS = R * S;
-const THREADS = THREADS_M * THREADS_C;
+const TEAM = THREADS_M * THREADS_C;  // threads of a team
+const THREADS = TEAM * TEAMS;
 const TILE_M = TM * THREADS_M;
 const PIXELS = ROWS * COLUMNS;
 const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels meet
@@ -50,7 +53,9 @@ const DY_QUADS = PIXELS / 4u / 2u * 2u + 1u;
 const DY_LOADS = TILE_M * PIXELS / THREADS;
 const PLACES = (PATCH + PATCH_LANES - 1u) / PATCH_LANES;             // of a patch that a thread fetches
 const PATCH_CHANNELS = THREADS_C * PATCH_LANES / THREADS;            // and of how many channels
-const_assert COLUMNS % 4u == 0u && THREADS % PIXELS == 0u && TILE_M * PIXELS % THREADS == 0u;
+const TEAM_ROWS = ROWS / TEAMS;
+const_assert COLUMNS % 4u == 0u && ROWS % TEAMS == 0u && (TEAMS - 1u) * THREADS_C <= 4u * DY_QUADS;
+const_assert THREADS % PIXELS == 0u && TILE_M * PIXELS % THREADS == 0u;
 const_assert THREADS % PATCH_LANES == 0u && THREADS_C * PATCH_LANES % THREADS == 0u;
 // Each 32 threads make a block of up to 4 × 8, whose reads of both tiles are short and shared.
 const BLOCK_M = min(THREADS_M, 4u);
@@ -86,8 +91,9 @@ struct Places { sources: array<u32, PLACES>, targets: array<u32, PLACES>, outsid
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let k0 = wg.x * TILE_M;
   let c0 = wg.y * THREADS_C;
+  let team = lane / TEAM;
   let c = lane % BLOCK_C + lane / (BLOCK_M * BLOCK_C) % (THREADS_C / BLOCK_C) * BLOCK_C;
-  let m = lane / BLOCK_C % BLOCK_M + lane / (BLOCK_M * THREADS_C) * BLOCK_M;
+  let m = lane / BLOCK_C % BLOCK_M + lane % TEAM / (BLOCK_M * THREADS_C) * BLOCK_M;
 
   var places = Places();
   plan(c0, lane, &places);
@@ -103,7 +109,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       fetch_dy(tile, k0, lane, &dy_share);
       fetch_patch(tile, c0, lane, &places, &patch_share);
     }
-    if (trip > 0) { multiply(m, c, &sum); }
+    if (trip > 0) { multiply(m, c, team, &sum); }
     workgroupBarrier();  // the tile before has been read by all
     if (!fetches) { break; }
     store(lane, &places, &dy_share, &patch_share);
@@ -111,6 +117,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     tile++;
   }
 
+  if (TEAMS > 1u) { add_up(lane, &sum); }
+  if (team > 0u) { return; }
   for (var i = 0u; i < TM; i++) {
     let k = k0 + m + i * THREADS_M;
     if ((K % TILE_M == 0u || k < K) && (C % THREADS_C == 0u || c0 + c < C)) {
@@ -192,11 +200,12 @@ fn store(
   }
 }
 
-// Step 3: adds a tile's products to each of the thread's sums, four pixels of a row at a time.
-fn multiply(m: u32, c: u32, sum: ptr<function, Sums>) {
-  let dy_at = 4u * DY_QUADS * min(m, THREADS_M - 1u);
-  let patch_at = 4u * PATCH_QUADS * min(c, THREADS_C - 1u);
-  for (var row = 0u; row < ROWS; row++) {
+// Step 3: adds a team's products of a tile to each of the thread's sums, four pixels of a row at a time.
+fn multiply(m: u32, c: u32, team: u32, sum: ptr<function, Sums>) {
+  let first_row = min(team, TEAMS - 1u) * TEAM_ROWS;
+  let dy_at = 4u * (DY_QUADS * min(m, THREADS_M - 1u) + first_row * (COLUMNS / 4u));
+  let patch_at = 4u * (PATCH_QUADS * min(c, THREADS_C - 1u) + first_row * STRIDE * ROW_QUADS);
+  for (var row = 0u; row < TEAM_ROWS; row++) {
     for (var quad = 0u; quad < COLUMNS / 4u; quad++) {
       var left = array<vec4f, TM>();
       for (var i = 0u; i < TM; i++) {
@@ -217,6 +226,26 @@ fn multiply(m: u32, c: u32, sum: ptr<function, Sums>) {
           }
         }
       }
+    }
+  }
+}
+
+// Adds the sums of all teams to those of the first one, in order, a tap at a time through the workgroup memory of dy.
+fn add_up(lane: u32, sum: ptr<function, Sums>) {
+  for (var r = 0u; r < R; r++) {
+    for (var s = 0u; s < S; s++) {
+      if (lane >= TEAM) {
+        for (var i = 0u; i < TM; i++) { dy_tile[i * (THREADS - TEAM) + lane - TEAM] = (*sum)[r][s * TM + i]; }
+      }
+      workgroupBarrier();
+      if (lane < TEAM) {
+        for (var i = 0u; i < TM; i++) {
+          for (var other = 0u; other < TEAMS - 1u; other++) {
+            (*sum)[r][s * TM + i] += dy_tile[i * (THREADS - TEAM) + other * TEAM + lane];
+          }
+        }
+      }
+      workgroupBarrier();
     }
   }
 }

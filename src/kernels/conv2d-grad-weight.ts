@@ -4,7 +4,7 @@ import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Conv2dGeometry, type Conv2dOptions, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
-import { gradWeightPatchChoice, gradWeightPatchTile } from "./conv2d-grad-weight-patch.ts";
+import { gradWeightPatchChoice, gradWeightPatchTile, LEAST_PIXELS } from "./conv2d-grad-weight-patch.ts";
 import { gradWeightChoice, gradWeightTile } from "./conv2d-narrow-tiles.ts";
 import { tiledGradWeight, unrolled } from "./conv2d-tiled.ts";
 import { bytesOf, floatType } from "./element.ts";
@@ -23,7 +23,19 @@ const PATCH = defineKernel({
   bindings: ["x", "dy", "partials"],
   overrides: ["C", "H", "W", "K", "P", "Q", "PADDING"],
   params: ["tiles", "tiles_per_split"],
-  spec: ["R", "S", "STRIDE", "TM", "THREADS_M", "THREADS_C", "ROWS", "COLUMNS", "PATCH_LANES", "Stored"],
+  spec: [
+    "R",
+    "S",
+    "STRIDE",
+    "TM",
+    "THREADS_M",
+    "THREADS_C",
+    "TEAMS",
+    "ROWS",
+    "COLUMNS",
+    "PATCH_LANES",
+    "Stored",
+  ],
 });
 
 const NARROW = defineKernel({
@@ -132,9 +144,6 @@ function split(
  */
 const WORKGROUPS = { patch: 512, tiled: 1024 };
 
-/** Pixels of a run, at the least: below, writing and adding up partial sums costs more than making them. */
-const LEAST_PIXELS = 256;
-
 /** @returns null where the general kernel is the better one */
 function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   const tile = gradWeightPatchTile(gpu, geometry);
@@ -142,7 +151,7 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const grid = [Math.ceil(K / (tile.TM * tile.THREADS_M)), Math.ceil(C / tile.THREADS_C)] as const;
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
-  const least = Math.ceil(LEAST_PIXELS / (tile.ROWS * tile.COLUMNS));
+  const least = Math.ceil((LEAST_PIXELS * tile.TEAMS) / (tile.ROWS * tile.COLUMNS));
   const runs = { workgroups: WORKGROUPS.patch, tiles: grid[0] * grid[1], least };
   const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
   return {

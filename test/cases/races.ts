@@ -174,7 +174,8 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
   "conv2d/grad-weight-patch.wgsl": {
     overrides: { C: 3, H: 4, W: 4, K: 4, P: 4, Q: 4, PADDING: 1 },
     spec: {
-      ...{ R: 3, S: 3, STRIDE: 1, TM: 4, THREADS_M: 2, THREADS_C: 4, ROWS: 2, COLUMNS: 4, PATCH_LANES: 8 },
+      ...{ R: 3, S: 3, STRIDE: 1, TM: 4, THREADS_M: 2, THREADS_C: 4, TEAMS: 2, ROWS: 2, COLUMNS: 4 },
+      ...{ PATCH_LANES: 8 },
     },
     params: { tiles: 2, tiles_per_split: 2 },
     sizes: { x: 48, dy: 64, partials: 108 },
