@@ -12,13 +12,17 @@ const KEPT_HOURS = 1;
 /** Pure JavaScript of many files. All other packages are loaded as they are: some have native parts or files of their own. */
 const INCLUDED_PACKAGES = /^(zod|hono|@hono\/node-server)(\/|$)/;
 
+/** What runs from one file: the command line, and the MPI thread of a rank. */
+const PROGRAMS = { "main.mjs": "src/cli/main.ts", "mpi-thread.mjs": "src/host/node/mpi/thread.ts" };
+
 /**
- * Path of the program that the sources of src/ make; builds it where that has not been done.
+ * Path of a program that the sources of src/ make; builds all of them where that has not been done.
+ * @param {keyof typeof PROGRAMS} name
  * @returns null where the folder of the checkout cannot be written
  */
-export async function currentProgram() {
+export async function currentProgram(name = "main.mjs") {
   const folder = join(KEPT, stateOfSources());
-  const program = join(folder, "main.mjs");
+  const program = join(folder, name);
   if (existsSync(program)) return program;
   // Several processes may build at once: each in its own place, and the first to finish gives the result.
   const made = `${folder}.${process.pid}`;
@@ -29,7 +33,8 @@ export async function currentProgram() {
     return null;
   }
   try {
-    await buildProgram(join(ROOT, "src/cli/main.ts"), join(made, "main.mjs"));
+    for (const [file, source] of Object.entries(PROGRAMS))
+      await buildProgram(join(ROOT, source), join(made, file));
     renameSync(made, folder);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });

@@ -1,8 +1,9 @@
 /** The command line: `ghostbatch VERB …`. */
 import { Command, CommanderError } from "commander";
+import { followingRank, requireOneProcess } from "../host/node/mpi/launcher.ts";
 import { versions } from "../run/environment.ts";
 import { env } from "../support/env.ts";
-import { GhostbatchError, messageOf, StoppedError } from "../support/errors.ts";
+import { UsageError } from "../support/errors.ts";
 import { visible } from "../support/visible.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { dataCommand } from "./commands/data.ts";
@@ -17,6 +18,7 @@ import { tuneCommand } from "./commands/tune.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { watchCommand } from "./commands/watch.ts";
 import { weightsCommand } from "./commands/weights.ts";
+import { reportError } from "./report-error.ts";
 
 const EXIT_CODES = [
   "Exit codes: 0 done, 1 failed or diverged, 2 wrong input or a failed write, 3 no adapter or device lost,",
@@ -33,21 +35,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     await createProgram().parseAsync(argv);
     return typeof process.exitCode === "number" ? process.exitCode : 0;
   } catch (thrown) {
+    const rank = followingRank();
+    // Of several processes with the same command line the first says what is wrong with it, and none ends it by its code.
+    if (rank !== null && (thrown instanceof CommanderError || thrown instanceof UsageError)) return 0;
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2; // its message is printed already
-    if (thrown instanceof StoppedError) {
-      console.error(thrown.message);
-      return thrown.exitCode;
-    }
-    if (thrown instanceof GhostbatchError) {
-      console.error(`error: ${messageOf(thrown)}`);
-      if (env.debugLevel() > 0) console.error(thrown.stack);
-      return thrown.exitCode;
-    }
-    console.error(
-      `defect in ghostbatch: ${messageOf(thrown)}\nplease report it with the command and this trace:`,
-    );
-    console.error(thrown instanceof Error ? thrown.stack : thrown);
-    return 1;
+    return reportError(thrown, rank ?? "");
   }
 }
 
@@ -75,17 +67,24 @@ function createProgram(): Command {
     dataCommand(),
     weightsCommand(),
   ]) {
+    if (!VERBS_OF_RANKS.includes(command.name()))
+      command.hook("preAction", () => requireOneProcess(`ghostbatch ${command.name()}`));
     program.addCommand(command);
   }
   for (const command of everyCommand(program)) {
     command.exitOverride().showSuggestionAfterError();
     // commander puts its suggestion on a line of its own.
     command.configureOutput({
-      outputError: (text, write) => write(`${visible(text.trim().replaceAll(/\s*\n\s*/g, " "))}\n`),
+      outputError: (text, write) => {
+        if (followingRank() === null) write(`${visible(text.trim().replaceAll(/\s*\n\s*/g, " "))}\n`);
+      },
     });
   }
   return program;
 }
+
+/** Verbs that know what to do in several processes of one launcher. */
+const VERBS_OF_RANKS = ["train", "doctor"];
 
 function everyCommand(command: Command): Command[] {
   return [command, ...command.commands.flatMap((child) => everyCommand(child as Command))];

@@ -27,17 +27,18 @@ export type OnUsr2 = "stop" | "continue";
 /**
  * Runs `body`, and passes signals on to `control` from the moment it has a run to keep. Before, they do what the system does:
  * end the process at once, whatever it computes. (A listener of Node's would wait for the end of that.)
+ * @param options.isQuiet says nothing: another rank does
  */
 export async function withSignals<T>(
   control: RunControl,
-  { onUsr2 = "stop" }: { onUsr2?: OnUsr2 | undefined },
+  { onUsr2 = "stop", isQuiet = false }: { onUsr2?: OnUsr2 | undefined; isQuiet?: boolean },
   body: () => Promise<T>,
 ): Promise<T> {
   let interrupts = 0;
   const stop = (signal: NodeJS.Signals) => {
     if (signal === "SIGINT" && ++interrupts > 1) process.exit(exitCodeOf(signal));
     control.requestStop({ by: signal, exitCode: exitCodeOf(signal) });
-    console.error(`${signal}: stopping after the current step`);
+    if (!isQuiet) console.error(`${signal}: stopping after the current step`);
   };
   const handlers = STOPPING.map((signal): [NodeJS.Signals, (signal: NodeJS.Signals) => void] => [
     signal,

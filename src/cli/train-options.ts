@@ -1,6 +1,7 @@
 /** The options of `train`, and what of a run they say. */
 
 import { Option } from "commander";
+import type { Distributed } from "../host/node/mpi/launcher.ts";
 import { readConfig } from "../run/config-file.ts";
 import type { RunSpec, RunSpecInput } from "../run/run-spec.ts";
 import { UsageError } from "../support/errors.ts";
@@ -11,6 +12,7 @@ import {
   type CheckpointFlags,
   checkpointOptions,
   dataDirOption,
+  duration,
   jsonOption,
   type PlanFlags,
   runsDirOption,
@@ -28,6 +30,8 @@ interface HostFlags extends CheckpointFlags, PlanFlags {
   config?: string;
   resume?: string | true;
   logEvery?: number;
+  distributed?: Distributed;
+  watchdog?: number;
   json?: boolean;
 }
 
@@ -55,6 +59,14 @@ function hostFlags(): Option[] {
       `steps between reading the metrics back from the GPU, at most ${LOG_ROWS} (default: 64)`,
     ).argParser(wholeNumber(1, LOG_ROWS)),
     new Option("--dry-run", "print parameters, memory, learning rates, steps and cost without training"),
+    new Option(
+      "--distributed <how>",
+      "how to train on several processes: mpi, or none (default: mpi if mpirun, mpiexec or srun has started several)",
+    ).choices(["mpi", "none"]),
+    new Option(
+      "--watchdog <time>",
+      "time (30s, 5m, 2h) after which a rank that the others wait for ends the job (default: 10m)",
+    ).argParser(duration),
     assumeLimitsOption(),
     adapterOption(),
     tuningOption(),

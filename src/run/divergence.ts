@@ -2,9 +2,12 @@
 
 import { DivergenceError, GhostbatchError, messageOf } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
+import { type Communicator, rankName } from "../train/communicator.ts";
 import { findNonFinite, type NonFiniteSource } from "../train/diagnose.ts";
 import type { StepMetrics, TrainEvent } from "../train/trainer.ts";
 import type { TrainerSequence } from "../train/trainer-sequence.ts";
+import { broadcastCheckpoint } from "./rank-checkpoint.ts";
+import { broadcastValue, gatherValues, knownToAll } from "./ranks.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import type { RunControl } from "./run-control.ts";
 import type { RunSpec } from "./run-spec.ts";
@@ -85,28 +88,26 @@ function divergenceOfSteps(
   return { what, badStep: null, readUntil, isInSteps: true };
 }
 
-/** Says where it began: steps are replayed from the last checkpoint before it, unless the run is asked to stop. */
+interface DivergenceFields {
+  readonly divergence: Divergence;
+  /** The run's folder; of rank 0 alone. */
+  readonly folder: string;
+  readonly spec: RunSpec;
+  readonly report: MessageSink;
+  readonly control: RunControl;
+  readonly communicator: Communicator;
+}
+
+/**
+ * Says where it began: steps are replayed from the last checkpoint before it, unless the run is asked to stop. All ranks of a
+ * run replay them together.
+ */
 export async function divergenceError(
   sequence: TrainerSequence,
-  fields: {
-    divergence: Divergence;
-    folder: string;
-    spec: RunSpec;
-    report: MessageSink;
-    control: RunControl;
-  },
+  fields: DivergenceFields,
 ): Promise<DivergenceError> {
-  const { what, badStep, readUntil } = fields.divergence;
-  const { checkpoint, problem } = await loadCheckpoint(fields.folder, fields.spec, {
-    report: fields.report,
-    before: badStep ?? readUntil,
-  }).then(
-    (found) => ({ checkpoint: found, problem: null }),
-    (error: unknown) => {
-      if (!(error instanceof GhostbatchError)) throw error;
-      return { checkpoint: null, problem: messageOf(error) };
-    },
-  );
+  const { what } = fields.divergence;
+  const { checkpoint, problem } = await lastGoodCheckpoint(fields);
   const { origin, ofData } =
     problem === null
       ? await originOf(sequence, checkpoint, fields)
@@ -116,7 +117,28 @@ export async function divergenceError(
   const advice = ofData
     ? "the images are not finite after normalization (check their values, means and standard deviations)"
     : "the run has diverged (try a smaller learning rate, or a clip norm)";
-  return new DivergenceError(`${what}; ${origin}; ${advice}; ${kept}`);
+  return knownToAll(new DivergenceError(`${what}; ${origin}; ${advice}; ${kept}`));
+}
+
+/** What to replay from, on every rank; or why there is nothing. */
+async function lastGoodCheckpoint({
+  divergence: { badStep, readUntil },
+  folder,
+  spec,
+  report,
+  communicator,
+}: DivergenceFields): Promise<{ checkpoint: RunCheckpoint | null; problem: string | null }> {
+  let own: RunCheckpoint | null = null;
+  let problem: string | null = null;
+  try {
+    if (communicator.rank === 0)
+      own = await loadCheckpoint(folder, spec, { report, before: badStep ?? readUntil });
+  } catch (error) {
+    if (!(error instanceof GhostbatchError)) throw error;
+    problem = messageOf(error);
+  }
+  const told = await broadcastValue(communicator, problem);
+  return { checkpoint: await broadcastCheckpoint(communicator, own), problem: told };
 }
 
 /** The kernels that make a batch of the data set. */
@@ -134,14 +156,11 @@ const notOfData = (origin: string): Origin => ({ origin, ofData: false });
 async function originOf(
   sequence: TrainerSequence,
   checkpoint: RunCheckpoint | null,
-  {
-    divergence: { what, badStep, readUntil, isInSteps },
-    report,
-    control,
-  }: { divergence: Divergence; report: MessageSink; control: RunControl },
+  { divergence: { what, badStep, readUntil, isInSteps }, report, control, communicator }: DivergenceFields,
 ): Promise<Origin> {
   if (!isInSteps) return notOfData("every parameter is finite, but a computation with them overflows");
-  const givenUp = () => control.stop !== null;
+  // Several ranks cannot give up each at a moment of its own.
+  const givenUp = () => communicator.size === 1 && control.stop !== null;
   const from = checkpoint?.content.position.step ?? 0;
   if (!givenUp())
     report(
@@ -149,9 +168,17 @@ async function originOf(
     );
   const restore = () =>
     checkpoint ? sequence.keeper.restore(checkpoint.tensors, checkpoint.path) : sequence.keeper.restart();
-  const source = await findNonFinite(sequence, { restore, from, to: readUntil, badStep, givenUp });
-  if (source) return { origin: whereFrom(source), ofData: source.kernel.startsWith(DATA_KERNELS) };
+  const own = await findNonFinite(sequence, { restore, from, to: readUntil, badStep, givenUp });
+  const sources = await gatherValues(communicator, own);
+  const rank = sources.findIndex((found) => found !== null);
+  const source = sources[rank];
+  if (source) {
+    const where = communicator.size === 1 ? "" : `, on ${rankName(communicator, rank)}`;
+    return { origin: `${whereFrom(source)}${where}`, ofData: source.kernel.startsWith(DATA_KERNELS) };
+  }
   if (givenUp()) return notOfData(`its origin was not searched for: ${control.stop!.by}`);
+  if (communicator.size > 1)
+    return notOfData("no rank's shards produced it: it came with the sum of their gradients or the update");
   return notOfData("replaying the steps did not reproduce it, which suggests a device fault");
 }
 

@@ -82,7 +82,7 @@ export function outlinedData(spec: RunSpec): PlannedData | null {
 function windowBytes(run: PlannedRun, facts: DataFacts): number {
   const { train, test } = dataOptions(
     run,
-    batchStages(run, facts).map(({ epoch }) => epoch),
+    batchStages(run, facts).map(({ epoch }) => epoch.largest.total),
   ).window;
   return (train + test) * facts.channels * facts.height * facts.width;
 }

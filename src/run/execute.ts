@@ -1,9 +1,6 @@
 /** Runs a specification on a GPU and keeps what it produces in its run folder. */
 
-import { placeDataset } from "../data/feed.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { Tuning } from "../gpu/tuning.ts";
-import { materialize } from "../nn/model-state.ts";
 import { stateDict } from "../nn/state-dict.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import { encodeSafetensors } from "../storage/safetensors.ts";
@@ -12,8 +9,9 @@ import { DataError, StoppedError } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
 import { mean } from "../support/statistics.ts";
 import { type Position, START } from "../train/checkpoint.ts";
+import type { Communicator } from "../train/communicator.ts";
 import type { TrainEvent } from "../train/trainer.ts";
-import { TrainerSequence } from "../train/trainer-sequence.ts";
+import type { TrainerSequence } from "../train/trainer-sequence.ts";
 import { Checkpointer, type CheckpointOptions, DEFAULT_CHECKPOINTS } from "./checkpointer.ts";
 import { dataFingerprint } from "./data-fingerprint.ts";
 import { type Divergence, divergenceError, divergenceIn, divergenceOfState } from "./divergence.ts";
@@ -22,13 +20,14 @@ import { batchStages } from "./growing-batch.ts";
 import { type MetricColumn, writeEvent } from "./metric-lines.ts";
 import { factsOf } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
+import { knownToAll, ONE_RANK, onRankZero, type Ranks } from "./ranks.ts";
 import type { CheckpointContent, RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
 import type { RunSummary } from "./run-summary.ts";
+import { withTrainers } from "./run-trainers.ts";
 import { retainedByStages } from "./run-warnings.ts";
 import { specHash } from "./spec-hash.ts";
 import { Tally } from "./tally.ts";
-import { dataOptions, trainerOptions } from "./trainer-options.ts";
 
 export interface Progress {
   readonly step: number;
@@ -50,6 +49,8 @@ export interface ExecuteOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Takes a line that the user should read. */
   readonly report?: MessageSink;
+  /** The processes that train it together; this one is rank 0. */
+  readonly ranks?: Ranks;
 }
 
 /**
@@ -65,37 +66,11 @@ export async function executeRun(
   from: RunCheckpoint | null = null,
 ): Promise<RunSummary> {
   const setupStart = performance.now();
-  const { logEvery } = options;
-  const { variant, tuning } = gpu;
-  useChoicesOf(from, gpu);
-  try {
-    const sequence = await createTrainers(gpu, prepared, {
-      logEvery,
-      slabSamples: from?.content.slabSamples,
-    });
-    reportUntuned(gpu, prepared, options.report ?? console.error);
-    try {
-      return await trainInFolder(sequence, prepared, folder, { ...options, setupStart, from });
-    } finally {
-      sequence.close();
-    }
-  } finally {
-    gpu.variant = variant;
-    gpu.tuning = tuning;
-  }
-}
-
-/**
- * A run goes on with the kernel variants and tiles that it began with, on the same adapter, whatever has been chosen since: they
- * add in different orders, and a run goes on to the same bits.
- */
-function useChoicesOf(from: RunCheckpoint | null, gpu: Gpu): void {
-  const before = from?.content.adapter;
-  gpu.tuning = gpu.tuning.unasked();
-  if (!before || before.name !== gpu.adapter.name) return;
-  gpu.variant = before.variant ?? gpu.variant;
-  // A checkpoint without a record of them is of a program that took the defaults.
-  gpu.tuning = new Tuning(before.tuning, { wanted: gpu.tuning.wanted });
+  const { logEvery, ranks = ONE_RANK, report = console.error } = options;
+  return withTrainers(gpu, prepared, from, { logEvery, ranks }, (sequence) => {
+    reportUntuned(gpu, prepared, report);
+    return trainInFolder(sequence, prepared, folder, { ...options, setupStart, from });
+  });
 }
 
 /** What `ghostbatch tune` could still find out for a run. */
@@ -120,6 +95,7 @@ interface Execution {
   readonly onProgress: (progress: Progress) => void;
   readonly report: MessageSink;
   readonly from: RunCheckpoint | null;
+  readonly communicator: Communicator;
 }
 
 async function trainInFolder(
@@ -131,12 +107,12 @@ async function trainInFolder(
     control = new RunControl(),
     onProgress = () => undefined,
     report = console.error,
+    ranks = ONE_RANK,
     setupStart,
     from,
   }: ExecuteOptions & { setupStart: number; from: RunCheckpoint | null },
 ): Promise<RunSummary> {
-  const { gpu, keeper } = sequence;
-  if (from) keeper.restore(from.tensors, from.path);
+  const { gpu } = sequence;
   await folder.requireHeld();
   await folder.rewind(from?.content.metrics ?? null);
   await gpu.settle();
@@ -146,7 +122,19 @@ async function trainInFolder(
   const describe = describeCheckpoint(sequence, prepared, folder, tally);
   const checkpointer = new Checkpointer(folder, sequence, { options: checkpoints, describe });
   await checkpointer.begin(from);
-  const run = { sequence, prepared, folder, tally, checkpointer, control, onProgress, report, from };
+  const { communicator } = ranks;
+  const run = {
+    sequence,
+    prepared,
+    folder,
+    tally,
+    checkpointer,
+    control,
+    onProgress,
+    report,
+    from,
+    communicator,
+  };
   try {
     await trainToEnd(run);
     return await finish(run, setupSeconds);
@@ -182,7 +170,7 @@ function describeCheckpoint(
 
 /** @throws StoppedError or DivergenceError where the run ends before its last step */
 async function trainToEnd(run: Execution): Promise<void> {
-  const { sequence, folder, tally, checkpointer, control, report, from } = run;
+  const { sequence, folder, tally, checkpointer, control, report, from, communicator } = run;
   const { spec } = run.prepared;
   let divergence: Divergence | null = null;
   let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
@@ -201,10 +189,15 @@ async function trainToEnd(run: Execution): Promise<void> {
     if (divergence) break;
   }
   await checkpointer.settle();
-  if (stoppedAt !== null && !checkpointer.stateIsFinite) divergence ??= divergenceOfState(stoppedAt);
-  if (divergence)
-    throw await divergenceError(sequence, { divergence, folder: folder.path, spec, report, control });
-  if (stoppedAt !== null) throw stopped(run, stoppedAt);
+  if (stoppedAt !== null && !divergence) {
+    const stateIsFinite = await onRankZero(communicator, () => checkpointer.stateIsFinite);
+    if (!stateIsFinite) divergence = divergenceOfState(stoppedAt);
+  }
+  if (divergence) {
+    const where = { folder: folder.path, spec, communicator };
+    throw await divergenceError(sequence, { divergence, report, control, ...where });
+  }
+  if (stoppedAt !== null) throw knownToAll(stopped(run, stoppedAt));
 }
 
 /** Writes an event to the metrics, and tells the user how far the run is. */
@@ -259,29 +252,6 @@ function summaryOf({ sequence, prepared, tally }: Execution, setupSeconds: numbe
     dispatchesPerStep: plan.dispatches,
     gpuBytes: gpu.allocatedBytes,
   };
-}
-
-/** Puts model and data on the GPU and records the steps. */
-async function createTrainers(
-  gpu: Gpu,
-  prepared: PreparedRun,
-  { logEvery, slabSamples }: { logEvery: number | undefined; slabSamples: readonly number[] | undefined },
-): Promise<TrainerSequence> {
-  const { spec, dataset, model } = prepared;
-  const stages = batchStages(prepared, factsOf(dataset));
-  const epochs = stages.map(({ epoch }) => epoch);
-  const maximumGhosts = Math.max(...epochs.map((epoch) => epoch.maximumGhosts));
-  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
-  const data = await placeDataset(gpu, dataset, dataOptions(prepared, epochs));
-  const options = stages.map((stage, i) => {
-    const isLast = i === stages.length - 1;
-    return {
-      ...trainerOptions(stage, logEvery),
-      slabSamples: slabSamples?.[i],
-      reestimateStatistics: isLast ? spec.reestimateStatistics : 0,
-    };
-  });
-  return TrainerSequence.create(gpu, state, data, options);
 }
 
 /** Awaits what a finished run can do without: a disk that refuses it is told. */

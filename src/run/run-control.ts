@@ -8,7 +8,8 @@ export interface StopRequest {
 }
 
 export class RunControl {
-  readonly #resumeWords: readonly string[];
+  /** Options that do not change the result and are to hold when the run goes on. */
+  readonly resumeWords: readonly string[];
   #stop: StopRequest | null = null;
   #checkpoint = false;
   #underWay = false;
@@ -16,12 +17,12 @@ export class RunControl {
 
   /** @param options.resumeWords options that do not change the result and are to hold when the run goes on */
   constructor({ resumeWords = [] }: { resumeWords?: readonly string[] } = {}) {
-    this.#resumeWords = resumeWords;
+    this.resumeWords = resumeWords;
   }
 
   /** The command line that goes on with the run of a folder. */
   resumeCommand(folder: string): string {
-    return shellCommand(["ghostbatch", "train", "--resume", folder, ...this.#resumeWords]);
+    return shellCommand(["ghostbatch", "train", "--resume", folder, ...this.resumeWords]);
   }
 
   /** Whether there is a run to keep: a stop takes a checkpoint then. */

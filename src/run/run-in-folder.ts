@@ -5,6 +5,7 @@ import { DeviceError, DeviceLostError } from "../support/errors.ts";
 import { type ExecuteOptions, executeRun } from "./execute.ts";
 import type { MetricColumn } from "./metric-lines.ts";
 import type { PreparedRun } from "./prepare.ts";
+import { ONE_RANK } from "./ranks.ts";
 import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
 import type { RunSummary } from "./run-summary.ts";
@@ -33,7 +34,9 @@ export async function runInFolder(
       try {
         return await gpu.lifetime(() => executeRun(gpu, prepared, folder, options, checkpoint));
       } catch (error) {
-        if (!(error instanceof DeviceLostError)) throw error;
+        // The other ranks cannot do steps over again.
+        if (!(error instanceof DeviceLostError) || (options.ranks ?? ONE_RANK).communicator.size > 1)
+          throw error;
         session.forget();
         if (losses === LOSSES)
           throw new DeviceError(

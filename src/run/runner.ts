@@ -10,13 +10,17 @@ import type { GpuSession } from "../host/node/gpu-session.ts";
 import { type RunEnvironment, RunFolder, runFolderPath } from "../storage/run-folder.ts";
 import { DataError } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
+import type { Communicator } from "../train/communicator.ts";
 import { outlinedData, plannedData, planTraining, requireRoom, type TrainingPlan } from "./dry-run.ts";
 import { environmentOf } from "./environment.ts";
 import type { ExecuteOptions } from "./execute.ts";
+import { type FollowOptions, followRun } from "./follow-run.ts";
 import { METRIC_COLUMNS, type MetricColumn } from "./metric-lines.ts";
 import { planRun } from "./plan-run.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { resumeRun, summaryOf, tidyFinishedRun } from "./resume.ts";
+import { broadcastCheckpoint } from "./rank-checkpoint.ts";
+import { ONE_RANK, onRankZero } from "./ranks.ts";
+import { type ResumedRun, resumeRun, summaryOf, tidyFinishedRun } from "./resume.ts";
 import { runInFolder } from "./run-in-folder.ts";
 import type { RunSpec } from "./run-spec.ts";
 import type { RunSummary } from "./run-summary.ts";
@@ -116,15 +120,45 @@ export async function startRun(
 ): Promise<FinishedRun> {
   requireRoom(plan);
   const { command, control, onStart, report = console.error } = options;
+  const { communicator } = options.ranks ?? ONE_RANK;
   const environment = environmentOf(await session.open(), command, load);
   control?.begin();
-  const { folder, from } =
+  const take = () =>
     "unfinished" in place
-      ? await resumeRun(place.unfinished, prepared, { environment, report })
-      : { folder: await claim(place, prepared.spec, environment), from: null };
+      ? resumeRun(place.unfinished, prepared, { environment, report })
+      : claim(place, prepared.spec, environment).then((folder) => ({ folder, from: null }));
+  const { folder, from } = await takenForAll(communicator, take);
   onStart?.();
   const summary = await runInFolder(session, prepared, folder, options, from);
   return { folder: folder.path, summary, reused: false };
+}
+
+/** Rank 0 takes the folder, and tells the others what to go on from. @throws what `take` throws, which ends them too */
+async function takenForAll(communicator: Communicator, take: () => Promise<ResumedRun>): Promise<ResumedRun> {
+  let taken: ResumedRun | null = null;
+  await onRankZero(communicator, async () => {
+    taken = await take();
+    return null;
+  });
+  const { folder, from } = taken!;
+  await broadcastCheckpoint(communicator, from);
+  return { folder, from };
+}
+
+/** What `startRun` is to the ranks other than 0: they train with it, on a device that must not be lost. */
+export async function startFollowing(
+  session: GpuSession,
+  { prepared, plan }: ReadyRun,
+  options: FollowOptions,
+): Promise<void> {
+  requireRoom(plan);
+  const { control, ranks } = options;
+  const { communicator } = ranks;
+  const gpu = await session.open();
+  control.begin();
+  await onRankZero(communicator, () => null);
+  const from = await broadcastCheckpoint(communicator, null);
+  await gpu.lifetime(() => followRun(gpu, prepared, options, from));
 }
 
 function claim(

@@ -1,5 +1,4 @@
 /** What a run's plan means for the trainer and for the data it is given. */
-import type { EpochPlan } from "../train/ghosts.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import type { PlannedRun } from "./plan-run.ts";
 
@@ -33,9 +32,9 @@ export function trainerOptions({ spec, regime, epoch }: PlannedRun, logEvery = L
 
 /**
  * How a streamed data set is read for a run; the window is in images.
- * @param epochs the batches that it is read in, where these are not the run's alone
+ * @param batches images of each batch that is read at once, where these are not the whole batches of the run
  */
-export function dataOptions({ spec, epoch }: PlannedRun, epochs: readonly EpochPlan[] = [epoch]) {
-  const train = Math.max(...epochs.map(({ largest }) => largest.total));
-  return { seed: spec.seed, augmentation: spec.augmentation, window: { train, test: EVALUATION_BATCH } };
+export function dataOptions({ spec, epoch }: PlannedRun, batches: readonly number[] = [epoch.largest.total]) {
+  const window = { train: Math.max(...batches), test: EVALUATION_BATCH };
+  return { seed: spec.seed, augmentation: spec.augmentation, window };
 }

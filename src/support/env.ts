@@ -34,6 +34,33 @@ const decodeThreads = define(
   "Node's number of threads, which decode images (default: 4); set it to the number of cores for streamed data sets",
 );
 
+const mpiLibrary = define(
+  "GHOSTBATCH_MPI",
+  "the MPI library of runs on several ranks (default: libmpi.so of the launcher's kind)",
+);
+/** Of a launcher: a variable that it sets in each process that it starts. */
+const ofLauncher = (name: string, of: string) => define(name, `set by ${of} in each rank`);
+const launcher = {
+  openmpi: {
+    rank: ofLauncher("OMPI_COMM_WORLD_RANK", "OpenMPI"),
+    size: ofLauncher("OMPI_COMM_WORLD_SIZE", "OpenMPI"),
+    localRank: ofLauncher("OMPI_COMM_WORLD_LOCAL_RANK", "OpenMPI"),
+  },
+  pmi: {
+    rank: ofLauncher("PMI_RANK", "MPICH and its kin"),
+    size: ofLauncher("PMI_SIZE", "MPICH and its kin"),
+    localRank: ofLauncher("MPI_LOCALRANKID", "MPICH and its kin"),
+    channel: ofLauncher("PMI_FD", "MPICH and its kin"),
+  },
+  pmix: { rank: ofLauncher("PMIX_RANK", "launchers with PMIx") },
+  slurm: {
+    step: ofLauncher("SLURM_STEP_ID", "Slurm's srun"),
+    rank: ofLauncher("SLURM_PROCID", "Slurm's srun"),
+    tasks: ofLauncher("SLURM_STEP_NUM_TASKS", "Slurm's srun"),
+    localRank: ofLauncher("SLURM_LOCALID", "Slurm's srun"),
+  },
+};
+
 export const env = {
   /** Level of diagnostic output, 0 to 5. A name pattern (other packages read DEBUG so) counts as 0. */
   debugLevel(): number {
@@ -48,6 +75,8 @@ export const env = {
   xdgCache,
   decodeThreads,
   variant,
+  mpiLibrary,
+  launcher,
   /** The environment of a program to be started: this process's own with some variables set, or unset where undefined. */
   forChild(changes: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
     return { ...globalThis.process?.env, ...changes };

@@ -58,6 +58,16 @@ export class StoppedError extends GhostbatchError {
   }
 }
 
+/** Ranks whose parameters are not the same any more: every rank finds it. */
+export class RankDriftError extends DeviceError {}
+
+/** Another rank has failed, or rank 0 has, and says why: this one has nothing to add. */
+export class EndedElsewhereError extends GhostbatchError {
+  constructor() {
+    super("another rank has failed");
+  }
+}
+
 /** A file or a folder that is missing, damaged, foreign, taken or not writable. */
 export class DataError extends GhostbatchError {
   override readonly exitCode: number = 2;

@@ -1,12 +1,12 @@
 import type { ModelState } from "../nn/model-state.ts";
-import { DeviceError } from "../support/errors.ts";
+import { RankDriftError } from "../support/errors.ts";
 import { readFloats } from "../tensor/tensor.ts";
 import { type Communicator, rankName } from "./communicator.ts";
 
 /**
  * Compares the parameters and running statistics of all ranks by a hash: each rank makes the same update, so they are equal to
  * the bit unless a device or its memory is at fault. Every rank finds the same.
- * @throws DeviceError naming the ranks that differ from rank 0
+ * @throws RankDriftError naming the ranks that differ from rank 0
  */
 export async function requireEqualParameters(
   communicator: Communicator,
@@ -23,7 +23,7 @@ export async function requireEqualParameters(
     other === hashes[0] ? [] : [rankName(communicator, rank)],
   );
   if (differing.length === 0) return;
-  throw new DeviceError(
+  throw new RankDriftError(
     `after step ${step}: the parameters of ${differing.join(", ")} differ from those of ${rankName(communicator, 0)}: ` +
       "a GPU, its memory or its driver is at fault; resume from the last checkpoint, without that machine",
   );

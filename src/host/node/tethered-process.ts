@@ -5,9 +5,20 @@
  * the first line of the new process on.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { env } from "../../support/env.ts";
 
 /** Replaces itself by its arguments, tied to its parent where this system's setpriv can do that. */
 const TIE = 'setpriv --pdeathsig KILL true 2>/dev/null && exec setpriv --pdeathsig KILL "$@"; exec "$@"';
+
+/**
+ * MPICH's mpiexec speaks with each rank through a file that is open in it (PMI_FD): a process that stands in for a rank needs it.
+ * @param first descriptor that is not taken
+ */
+function launcherChannel(first: number): ("ignore" | number)[] {
+  const channel = Number(env.launcher.pmi.channel());
+  if (!Number.isInteger(channel) || channel < first) return [];
+  return [...new Array<"ignore">(channel - first).fill("ignore"), channel];
+}
 
 /**
  * Starts a program, bin/ghostbatch.mjs or one that imports bin/end-with-parent.mjs first, in a session of its own: a
@@ -20,7 +31,7 @@ export function spawnTethered(
   stdio: readonly ["inherit" | "ignore", "inherit" | number, "inherit" | number],
 ): ChildProcess {
   const options: SpawnOptions = {
-    stdio: [...stdio, "ipc"],
+    stdio: [...stdio, "ipc", ...launcherChannel(stdio.length + 1)],
     detached: true,
     env: { ...process.env, GHOSTBATCH_TETHERED: "1" },
   };

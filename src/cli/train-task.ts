@@ -1,0 +1,135 @@
+/** What a command line of `train` comes to, on one process or several: which run, from where, and what is printed of it. */
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { LoadOptions } from "../datasets/load.ts";
+import type { GpuSession } from "../host/node/gpu-session.ts";
+import { specOfRun } from "../run/config-file.ts";
+import { dataPlaceOf } from "../run/data-place.ts";
+import { flagOf, writtenOption } from "../run/option-names.ts";
+import type { PreparedRun } from "../run/prepare.ts";
+import type { Ranks } from "../run/ranks.ts";
+import { newestUnfinishedRun, requireSameOptions, summaryOf } from "../run/resume.ts";
+import type { RunControl } from "../run/run-control.ts";
+import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
+import type { RunSummary } from "../run/run-summary.ts";
+import { type ReadyRun, startRun } from "../run/runner.ts";
+import { specHash } from "../run/spec-hash.ts";
+import { isRunName, runFolderPath } from "../storage/run-folder.ts";
+import { UsageError } from "../support/errors.ts";
+import { formatCount, formatDuration, formatQuantity } from "../support/format.ts";
+import { checkpointsOf, typedCommand } from "./options.ts";
+import { ProgressLine } from "./progress.ts";
+import { requireConsistent, type TrainFlags } from "./train-options.ts";
+
+export interface TrainTask {
+  /** The folder of the run that goes on; null for a new one. */
+  readonly path: string | null;
+  readonly spec: RunSpec;
+  /** Its outcome, where it has finished already. */
+  readonly finished: RunSummary | null;
+  readonly dataPlace: Pick<LoadOptions, "dataDir" | "baseDirectory">;
+}
+
+/**
+ * @param given what the user has said of the run
+ * @param ranks processes that will train it: the shards of a new run, unless it says otherwise
+ * @throws UsageError for options that contradict each other or the run that is to go on
+ */
+export async function taskOf(flags: TrainFlags, given: RunSpecInput, ranks = 1): Promise<TrainTask> {
+  const path = await folderToResume(flags);
+  const finished = path === null ? null : await summaryOf(path);
+  const spec = path === null ? completeSpec({ shards: ranks, ...given }, flagOf) : specOfRun(path);
+  requireConsistent(flags, spec);
+  if (path !== null) requireSameOptions(spec, given, writtenOption);
+  const before = path === null ? {} : await dataPlaceOf(path);
+  return { path, spec, finished, dataPlace: { ...before, dataDir: flags.dataDir ?? before.dataDir } };
+}
+
+/** @param path the folder of the run that goes on; null for a new one */
+export async function trainReady(
+  session: GpuSession,
+  ready: ReadyRun,
+  path: string | null,
+  { control, ranks }: { readonly control: RunControl; readonly ranks?: Ranks },
+  flags: TrainFlags,
+): Promise<void> {
+  const { prepared, plan } = ready;
+  const { runsDir, logEvery, name = defaultName(prepared) } = flags;
+  const line = new ProgressLine(path === null ? name : basename(path));
+  const place = path === null ? { runsDirectory: runsDir, name } : { unfinished: path };
+  const { summary, folder } = await startRun(session, ready, place, {
+    command: typedCommand(),
+    checkpoints: checkpointsOf(flags),
+    logEvery,
+    control,
+    ...(ranks && { ranks }),
+    onStart: () => {
+      for (const row of plan.learningRates) console.error(row);
+    },
+    onProgress: line.show.bind(line),
+    report: line.print.bind(line),
+  }).finally(() => line.end());
+  printSummary(summary, folder, flags);
+}
+
+function defaultName({ spec, dataset }: PreparedRun): string {
+  return `${spec.model}-${dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
+}
+
+/** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */
+async function folderToResume({ resume, name, runsDir }: TrainFlags): Promise<string | null> {
+  if (resume === undefined) return null;
+  if (typeof resume === "string") return runToResume(resume, runsDir);
+  if (name === undefined) return newestUnfinishedRun(runsDir);
+  // With a name: that run, begun where it has not been. So one command line does for every start of a job.
+  const path = runFolderPath(runsDir, name);
+  return existsSync(path) ? path : null;
+}
+
+/** A run by its folder, or by its name in --runs-dir. @throws UsageError where neither is a run folder */
+function runToResume(resume: string, runsDir: string): string {
+  const places = [resume, ...(isRunName(resume) ? [join(runsDir, resume)] : [])];
+  const run = places.find((place) => existsSync(join(place, "config.yaml")));
+  if (run !== undefined) return run;
+  const other = places.find((place) => existsSync(place));
+  const none =
+    places.length === 1 ? "no such folder" : `no such folder, and no run of that name in ${runsDir}`;
+  throw new UsageError(
+    `--resume ${resume}: ${other === undefined ? none : "not a run folder: config.yaml is missing"}`,
+  );
+}
+
+export function printSummary(summary: RunSummary, folder: string, { json }: TrainFlags): void {
+  console.log(json ? JSON.stringify({ folder, ...summary }, null, 2) : describeSummary(summary, folder));
+}
+
+function describeSummary(summary: RunSummary, folder: string): string {
+  const {
+    accuracy,
+    reestimatedAccuracy,
+    best,
+    testLoss,
+    steps,
+    samples,
+    flops,
+    seconds,
+    imagesPerSecond,
+    distanceFirst,
+    distanceAll,
+  } = summary;
+  return [
+    `test accuracy ${accuracy.toFixed(2)} % (best ${best.toFixed(2)} %), test loss ${testLoss.toFixed(4)}`,
+    ...(reestimatedAccuracy === undefined
+      ? []
+      : [`with re-estimated running statistics ${reestimatedAccuracy.toFixed(2)} %`]),
+    `${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")} in ${formatDuration(seconds)}: ${formatQuantity(imagesPerSecond, "images/s")}`,
+    `distance from the start: ${distanceAll.toFixed(3)}, of the first parameter only ${distanceFirst.toFixed(3)}`,
+    `ghosts of ${summary.ghostSize} images, ${summary.dispatchesPerStep} dispatches per step`,
+    ...(summary.skippedSteps > 0
+      ? [
+          `${formatCount(summary.skippedSteps)} steps were skipped because loss or gradient was NaN or infinite`,
+        ]
+      : []),
+    `run folder ${folder}`,
+  ].join("\n");
+}

@@ -1,0 +1,147 @@
+/** Ranks on MPI, as the main thread of one knows them. The library's calls are those of a thread of its own. */
+import { hostname } from "node:os";
+import { Worker } from "node:worker_threads";
+import { env } from "../../../support/env.ts";
+import { DeviceError } from "../../../support/errors.ts";
+import { formatDuration } from "../../../support/format.ts";
+import { type Communicator, rankName } from "../../../train/communicator.ts";
+import type { Launch } from "./launcher.ts";
+import type { Answer, Call, ThreadOptions } from "./protocol.ts";
+
+const ENTRY = new URL("../../../../bin/mpi-thread.mjs", import.meta.url);
+/** Milliseconds that a rank with nothing to say leaves to another for its message before the job ends. */
+const LAST_WORDS_MS = 10_000;
+/** Milliseconds after which a process ends by itself, where MPI does not end it. */
+const ABORT_MS = 2000;
+/** Bytes of a host's name that are compared and shown. */
+const NAME_BYTES = 64;
+
+export interface MpiOptions {
+  readonly launch: Launch;
+  readonly patient: boolean;
+  readonly watchdogMs: number;
+}
+
+interface Waiting {
+  readonly resolve: (done: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer> | null) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class MpiCommunicator implements Communicator {
+  readonly rank: number;
+  readonly size: number;
+  /** What the library says of itself. */
+  readonly version: string;
+  hosts: readonly string[];
+  readonly #worker: Worker;
+  readonly #options: ThreadOptions;
+  /** Calls that have not been answered, in their order. */
+  readonly #waiting: Waiting[] = [];
+
+  private constructor(
+    worker: Worker,
+    options: ThreadOptions,
+    { rank, size, version }: { rank: number; size: number; version: string },
+  ) {
+    this.rank = rank;
+    this.size = size;
+    this.version = version;
+    this.hosts = Array.from({ length: size }, () => "");
+    this.#worker = worker;
+    this.#options = options;
+    worker.on("message", (answer: Answer) => this.#take(answer));
+    worker.on("error", (error) => this.#fail(error));
+  }
+
+  /** Joins the other ranks: all of them have to. @throws DeviceError where MPI is missing or is not the launcher's */
+  static async open({ launch, patient, watchdogMs }: MpiOptions): Promise<MpiCommunicator> {
+    const abort = new Int32Array(new SharedArrayBuffer(4));
+    const options: ThreadOptions = { launch, file: env.mpiLibrary(), patient, watchdogMs, abort };
+    const worker = new Worker(ENTRY, { workerData: options });
+    const first = await new Promise<Answer>((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+    if (!("ready" in first)) throw new DeviceError("failed" in first ? first.failed : "MPI: no answer");
+    worker.removeAllListeners("error");
+    const communicator = new MpiCommunicator(worker, options, first.ready);
+    communicator.hosts = await communicator.#names(hostname());
+    return communicator;
+  }
+
+  async sum(values: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
+    return (await this.#call({ call: "sum", data: values }, [values.buffer])) as Float32Array<ArrayBuffer>;
+  }
+
+  /** MPI's own sum, in whatever order it adds: to measure against. */
+  async allreduce(values: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
+    return (await this.#call({ call: "allreduce", data: values })) as Float32Array<ArrayBuffer>;
+  }
+
+  async gather(own: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    return (await this.#call({ call: "gather", data: own })) as Uint8Array<ArrayBuffer>;
+  }
+
+  async broadcast(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    return (await this.#call({ call: "broadcast", data: bytes })) as Uint8Array<ArrayBuffer>;
+  }
+
+  /** Ends MPI in this process, when all ranks have come here. */
+  async close(): Promise<void> {
+    await this.#call({ call: "close" });
+    await this.#worker.terminate();
+  }
+
+  abort(exitCode: number): void {
+    // The thread may be in an exchange, which looks at the one, or idle, which hears the other.
+    Atomics.store(this.#options.abort, 0, exitCode + 1);
+    Atomics.notify(this.#options.abort, 0);
+    this.#worker.postMessage({ abort: exitCode });
+    setTimeout(() => process.exit(exitCode), ABORT_MS);
+  }
+
+  async #names(own: string): Promise<string[]> {
+    const padded = new Uint8Array(NAME_BYTES);
+    new TextEncoder().encodeInto(own, padded);
+    const all = await this.gather(padded);
+    return this.hosts.map((_, rank) => {
+      const name = all.subarray(rank * NAME_BYTES, (rank + 1) * NAME_BYTES);
+      return new TextDecoder().decode(name).replaceAll("\0", "");
+    });
+  }
+
+  #call(call: Call, moved: ArrayBuffer[] = []) {
+    return new Promise<Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer> | null>((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#worker.postMessage(call, moved);
+    });
+  }
+
+  #take(answer: Answer): void {
+    if ("done" in answer) this.#waiting.shift()!.resolve(answer.done);
+    else if ("failed" in answer) this.#fail(new DeviceError(answer.failed));
+    else if ("hanging" in answer) this.#hang(answer.hanging);
+  }
+
+  /** The lowest of the ranks that wait says who does not come. */
+  #hang(missing: readonly number[]): void {
+    const speaker = this.hosts.findIndex((_, rank) => !missing.includes(rank));
+    if (speaker !== this.rank) {
+      setTimeout(() => process.exit(1), LAST_WORDS_MS);
+      return;
+    }
+    const limit = formatDuration(this.#options.watchdogMs / 1000);
+    const names = missing.map((rank) => rankName(this, rank)).join(", ");
+    this.#fail(
+      new DeviceError(
+        missing.length > 0
+          ? `no answer from ${names} within ${limit} (--watchdog): the process or its machine hangs; look there, then continue with --resume`
+          : `all ranks wait in one exchange for more than ${limit} (--watchdog): the network between them is at fault`,
+      ),
+    );
+  }
+
+  #fail(error: Error): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+}
