@@ -35,6 +35,8 @@ export interface Axis {
   readonly log?: boolean;
   /** From 0 on, without room below it. */
   readonly zero?: boolean;
+  /** The largest value that there can be, e.g. 100 %: the axis ends there at the latest. */
+  readonly most?: number;
   /** Where labels stand, if not where the values suggest. */
   readonly ticks?: readonly number[];
 }
@@ -214,12 +216,17 @@ const PADDING = 8;
 /** @param values what is drawn along the axis */
 export function channel(
   field: "x" | "y",
-  { title, log = false, zero = false, ticks }: Axis,
+  { title, log = false, zero = false, most, ticks }: Axis,
   values: readonly (number | null | undefined)[],
 ) {
   const scale = log
     ? { type: "log", nice: false, padding: PADDING }
-    : { zero, nice: field === "y", ...(zero ? { domainMin: 0 } : { padding: PADDING }) };
+    : {
+        zero,
+        nice: field === "y",
+        ...(zero ? { domainMin: 0 } : { padding: PADDING }),
+        ...upTo(most, values),
+      };
   return {
     field,
     type: "quantitative",
@@ -227,6 +234,16 @@ export function channel(
     scale,
     axis: { labelOverlap: true, ...(log && { format: "~g", values: ticks ?? logarithmicTicks(values) }) },
   };
+}
+
+/** The domain of an axis whose room above the values would pass the most that there can be; nothing for another. */
+function upTo(most: number | undefined, values: readonly (number | null | undefined)[]) {
+  const present = values.filter((value): value is number => value != null);
+  if (most === undefined || present.length === 0) return {};
+  const [low, high] = [Math.min(...present), Math.max(...present)];
+  const room = high - low || 1;
+  // A round number above the values is at most a quarter of their range away.
+  return high + room / 4 < most ? {} : { domain: [low - room / 20, most], padding: 0, nice: false };
 }
 
 /** 1, 2, 5 of each decade, or its power of ten alone where that would be too many labels for the width of a column. */

@@ -42,7 +42,8 @@ export function dots(
     data: { values: data },
     facet: { field: "group", type: "nominal", title: null, sort: groups },
     columns: Math.min(2, groups.length),
-    resolve: { scale: { y: "independent" } },
+    // An axis below each: how many stand side by side depends on the page.
+    resolve: { scale: { y: "independent" }, axis: { x: "independent" } },
     spec: {
       width: Math.max(groups.length === 1 ? 330 : 200, 46 * categories.length),
       height: 170,

@@ -17,6 +17,13 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)];
 }
 
+/** The same without the columns that are empty in all rows. */
+function tableOfResults(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const isShown = head.map((_, i) => rows.some((cells) => cells[i] !== ""));
+  const shown = (cells: readonly string[]) => cells.filter((_, i) => isShown[i]);
+  return markdownTable(shown(head), rows.map(shown));
+}
+
 /** "95.52 ± 0.21", or one number for one run. */
 export function meanAndSpread(values: readonly number[], digits = 2): string {
   if (values.length === 0) return "no run";
@@ -69,10 +76,9 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
     "test accuracy (%)",
     ...statistics.head,
     "n",
-    "scale",
     "‖w−w₀‖ first",
     "‖w−w₀‖ all",
-    "batch-norm group",
+    "ghosts of",
     "steps",
     "samples",
     "FLOP",
@@ -89,7 +95,6 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
       meanAndSpread(of("accuracy")),
       ...statistics.cells(loaded),
       String(loaded.length),
-      record.scale,
       meanAndSpread(of("distanceFirst")),
       meanAndSpread(of("distanceAll")),
       count("ghostSize"),
@@ -99,7 +104,7 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
       durationOf(loaded),
     ];
   });
-  return markdownTable(head, rows);
+  return tableOfResults(head, rows);
 }
 
 /** The choices of the runs that a reader may ask for, from their configurations: those that are the same in all. */
@@ -123,21 +128,39 @@ const CHOICES = [
 
 export function choicesOf(runs: readonly RunData[]): string[] {
   return CHOICES.flatMap((key) => {
-    const values = [...new Set(runs.map(({ configuration }) => JSON.stringify(configuration[key])))].filter(
-      (value) => value !== undefined && value !== "null",
+    const values = new Map(
+      runs.map(({ configuration }) => [JSON.stringify(configuration[key]), configuration[key]]),
     );
-    if (values.length === 0) return [];
-    return [
-      `${key}: ${values.length <= 3 ? values.map((value) => value.replaceAll('"', "")).join(", ") : `${values.length} different`}`,
-    ];
+    const given = [...values.values()].filter((value) => value !== undefined && value !== null);
+    if (given.length === 0) return [];
+    const words = given.length <= 3 ? given.map(inWords).join(", ") : `${given.length} different`;
+    return [`${key}: ${words}`];
   });
 }
 
 /** Options in which runs differ, with their values, so that nobody takes them for one setting. */
 export function differencesOf(runs: readonly RunData[]): string {
   return [...differences(runs)]
-    .map(([key, values]) => `${key} (${values.join(", ").replaceAll('"', "")})`)
+    .map(([key, values]) => `${key} (${values.map((value) => inWords(parsed(value))).join(", ")})`)
     .join("; ");
+}
+
+function parsed(value: string): unknown {
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value; // "undefined", of a run that does not have the option
+  }
+}
+
+/** An option's value for a reader: "train 4096, test 5000" for an object, a word for what is not set. */
+function inWords(value: unknown): string {
+  if (value === null || value === undefined || value === "undefined") return "default";
+  if (typeof value === "boolean") return value ? "on" : "off";
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value)
+    .map(([key, inner]) => `${key} ${inWords(inner)}`)
+    .join(", ");
 }
 
 /** Mean over runs; times of different adapters have none. */
@@ -166,8 +189,10 @@ export function runsTable(groups: readonly RunGroup[]): string[] {
     "samples",
     "FLOP",
     "time",
+    // One that is the same for all stands below the table.
     "adapter",
   ];
+  const adapters = adaptersOf(groups.flatMap(({ loaded }) => loaded));
   const rows = groups.map(({ name, loaded, paper, scale }) => {
     const [{ configuration, summary }] = loaded as [RunData];
     const of = (key: string) => loaded.map((run) => run.summary![key]!);
@@ -186,8 +211,8 @@ export function runsTable(groups: readonly RunGroup[]): string[] {
       formatCount(summary!["samples"]!),
       formatQuantity(summary!["flops"]!, "FLOP"),
       durationOf(loaded),
-      adaptersOf(loaded).join("; "),
+      adapters.length === 1 ? "" : adaptersOf(loaded).join("; "),
     ];
   });
-  return markdownTable(head, rows);
+  return tableOfResults(head, rows);
 }

@@ -1,35 +1,94 @@
 /** One HTML file that opens without a network: text, charts with zoom and tooltips, and all they need, inlined. */
 import { readPackageFile } from "../storage/package-file.ts";
+import type { ChartSpec } from "./charts.ts";
 import { escapeMarkup } from "./markup.ts";
 import { compileChart } from "./render.ts";
 import type { Report } from "./report.ts";
 
 const STYLE = `
-  body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #222; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+  body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; overflow-wrap: anywhere; }
   h1 { font-size: 1.4rem; font-weight: 600; }
-  .scroll { overflow-x: auto; }
-  table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; }
-  th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap; }
-  th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-  .charts { display: flex; flex-wrap: wrap; gap: 1.5rem; }
-  figure { margin: 0; max-width: 40rem; }
+  ul { padding-left: 1.2rem; }
+  .scroll { overflow-x: auto; max-width: 100%; }
+  table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+  th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.55rem; text-align: right; white-space: nowrap; }
+  th { white-space: normal; vertical-align: bottom; }
+  th.text, td.text { text-align: left; }
+  th:first-child, td:first-child { position: sticky; left: 0; background: #fff; padding-left: 0; }
+  .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1.8rem; align-items: start; }
+  figure { margin: 0; min-width: 0; }
+  figure canvas { max-width: 100%; }
   figcaption { color: #444; font-size: 13px; }
   .problems { border-left: 4px solid #d1495b; padding-left: 1rem; }
   .hint { color: #666; font-size: 13px; }
   pre { overflow-x: auto; background: #f6f6f6; padding: 0.8rem; font-size: 12px; }
+  @media (max-width: 40rem) {
+    td:first-child { max-width: 9rem; white-space: normal; }
+  }
 `;
 
-/** Draws every chart into its place; the whole of the page's own script. */
+/** Draws every chart as wide as its place, anew when that changes; the whole of the page's own script. */
 const SCRIPT = `
   const charts = JSON.parse(document.getElementById("charts-data").textContent);
-  Promise.all(charts.map(({ name, spec }) =>
-    new vega.View(vega.parse(spec), { renderer: "canvas", container: document.getElementById("chart-" + name), hover: true }).runAsync()
-  )).then(() => { document.body.dataset.drawn = String(charts.length); });
+  /** Pixels of a small chart beside others, and of the words of a legend a letter. */
+  const SMALL = 330, LETTER = 7.5, SYMBOL = 45;
+  function fitted({ spec, groups, longest }, width, tooWide) {
+    const copy = structuredClone(spec);
+    const { axis, axisY } = copy.config ?? {};
+    copy.config = { ...copy.config, axis: { ...axis, labelSeparation: 8 }, axisY: { ...axisY, minExtent: 38 } };
+    for (const legend of copy.legends ?? []) {
+      legend.columns = Math.max(1, Math.floor(width / (longest * LETTER + SYMBOL)));
+      if (legend.orient === undefined) Object.assign(legend, { orient: "bottom", direction: "horizontal" });
+    }
+    const child = copy.signals?.find(({ name }) => name === "child_width");
+    if (child === undefined) return Object.assign(copy, { autosize: { type: "fit-x", contains: "padding" }, width });
+    const columns = Math.max(1, Math.min(groups, Math.floor(width / SMALL)));
+    copy.layout.columns = columns;
+    child.value = Math.max(100, Math.floor((width - tooWide) / columns) - 20);
+    if (columns === 1) copy.signals.find(({ name }) => name === "child_height").value = Math.min(300, child.value * 0.6);
+    return copy;
+  }
+  async function draw(chart, place) {
+    const width = Math.floor(place.clientWidth);
+    if (width === chart.width) return;
+    chart.width = width;
+    // How wide the axes of small charts are is known when they are drawn.
+    for (let tooWide = 0, turn = 0; turn < 3; turn++) {
+      chart.view?.finalize();
+      const runtime = vega.parse(fitted(chart, width, tooWide));
+      chart.view = await new vega.View(runtime, { renderer: "canvas", container: place, hover: true }).runAsync();
+      const excess = Math.ceil(parseFloat(place.querySelector("canvas").style.width)) - width;
+      if (excess <= 0) break;
+      tooWide += excess;
+    }
+  }
+  Promise.all(charts.map(async (chart) => {
+    const place = document.getElementById("chart-" + chart.name);
+    await draw(chart, place);
+    new ResizeObserver(() => requestAnimationFrame(() => draw(chart, place))).observe(place);
+  })).then(() => { document.body.dataset.drawn = String(charts.length); });
 `;
+
+/** What the page must know of a chart to fit it: how many small charts it is made of, and letters of the longest name in its legend. */
+function measuresOf(spec: ChartSpec): { readonly groups: number; readonly longest: number } {
+  const { values = [] } = (spec["data"] ?? {}) as { readonly values?: readonly Record<string, unknown>[] };
+  const distinct = (key: string) =>
+    [...new Set(values.map((value) => value[key]))].filter((one) => one !== undefined);
+  const names = [...distinct("series"), ...distinct("source")];
+  return {
+    groups: Math.max(1, distinct("group").length),
+    longest: Math.max(4, ...names.map((name) => String(name).length)),
+  };
+}
 
 export async function reportPage({ title, markdown, charts }: Report): Promise<string> {
   const compiled = await Promise.all(
-    charts.map(async ({ name, spec }) => ({ name, spec: await compileChart(spec) })),
+    charts.map(async (chart) => {
+      // A title that the page has already is not said again.
+      const { title: own, ...untitled } = chart.spec;
+      const spec = await compileChart(own === title ? untitled : chart.spec);
+      return { name: chart.name, spec, ...measuresOf(chart.spec) };
+    }),
   );
   const library = charts.length === 0 ? "" : await readPackageFile("vega", "build/vega.min.js");
   const places = charts
@@ -45,7 +104,7 @@ export async function reportPage({ title, markdown, charts }: Report): Promise<s
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeMarkup(title)}</title>
 <link rel="icon" href="data:,">
 <style>${STYLE}</style>
@@ -104,8 +163,10 @@ function tableHtml(lines: readonly string[]): string {
       .split(/(?<!\\)\|/)
       .map((text) => inline(text.trim())),
   );
+  // Numbers stand at the right, so that their digits are under each other.
+  const isText = head!.map((_, i) => rows.some((cells) => !/^(-?[\d.,]+.*|)$/.test(cells[i] ?? "")));
   const row = (cells: readonly string[], tag: string) =>
-    `<tr>${cells.map((text) => `<${tag}>${text}</${tag}>`).join("")}</tr>`;
+    `<tr>${cells.map((text, i) => `<${tag}${isText[i] ? ' class="text"' : ""}>${text}</${tag}>`).join("")}</tr>`;
   return `<div class="scroll"><table><thead>${row(head!, "th")}</thead><tbody>${rows.map((cells) => row(cells, "td")).join("")}</tbody></table></div>`;
 }
 

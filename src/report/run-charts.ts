@@ -38,6 +38,7 @@ export function illustrateRuns(groups: readonly RunGroup[]): Illustration {
       { name: "test-accuracy", title: "Test accuracy", caption: bands },
       of(({ evaluations }) => evaluations, "testAccuracy"),
       "test accuracy (%)",
+      { y: { most: 100 } },
     ),
     ...chart(
       { name: "learning-rate", title: "Learning rate", caption: "The value that each step used." },

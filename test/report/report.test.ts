@@ -5,10 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PNG } from "pngjs";
 import { afterAll, describe, expect, test } from "vitest";
+import { channel } from "../../src/report/charts.ts";
 import { parseRecord } from "../../src/report/experiment-record.ts";
 import { reportPage } from "../../src/report/page.ts";
 import { chartSvg, svgToPng } from "../../src/report/render.ts";
 import { type Report, reportExperiment, reportRuns } from "../../src/report/report.ts";
+import { runsCsv } from "../../src/report/runs-csv.ts";
+import { readRun } from "../../src/storage/read-run.ts";
 import { CHROMIUM, openBrowser } from "../support/browser.ts";
 import { record, series } from "../support/made-record.ts";
 import { type MadeRun, makeRun as makeRunIn } from "../support/made-run.ts";
@@ -31,11 +34,55 @@ describe("tables", () => {
       pathOf,
     );
     expect(problems).toEqual([]);
-    expect(markdown).toContain("| F1 on MNIST | SB | 98.27 | 95.30 ± 1.00 | 3 | small |");
+    expect(markdown).toContain("| F1 on MNIST | SB | 98.27 | 95.30 ± 1.00 | 3 |");
+    expect(markdown).toContain("- scale: small");
     expect(markdown).toContain("adapter: test \\<adapter\\>");
     expect(markdown).toContain("model: f1");
     expect(markdown).toContain("- a note");
     expect(charts.map(({ name }) => name)).toEqual(["accuracy"]);
+  });
+
+  test("choices are words, an accuracy's axis ends at 100 %, and no column is empty", async () => {
+    for (const [name, batchSize] of [
+      ["chosen-a", 32],
+      ["chosen-b", 64],
+    ] as const)
+      makeRun({
+        name,
+        seed: 0,
+        configuration: {
+          batchSize,
+          subset: { seed: 0, train: 4096, test: 500 },
+          ghostSize: batchSize === 32 ? null : 8,
+        },
+      });
+    const { markdown } = await reportRuns(["chosen-a", "chosen-b"].map(pathOf));
+    expect(markdown).toContain("subset: seed 0, train 4096, test 500");
+    expect(markdown).toContain("ghostSize \\(default, 8\\)".replaceAll("\\", ""));
+    expect(markdown).not.toMatch(/\{|null|undefined/);
+    expect(markdown.split("\n").filter((line) => line.startsWith("|") && /\|\s*\|/.test(line))).toEqual([]);
+    const scaleOf = (...values: number[]) => channel("y", { title: "", most: 100 }, values).scale;
+    expect(scaleOf(54, 96)).toMatchObject({ domain: [expect.closeTo(52, 0), 100], nice: false });
+    expect(scaleOf(10, 60)).not.toHaveProperty("domain");
+  });
+
+  test("a table of all runs for other programs: a line each, what is missing empty, texts quoted", async () => {
+    makeRun({ name: "csv", seed: 3, configuration: { dataset: 'a "b", c' } });
+    const runs = [await readRun(pathOf("csv")), await readRun(pathOf("chosen-b"))];
+    const [head, ...lines] = runsCsv(runs).trimEnd().split("\r\n");
+    const columns = head!.split(",");
+    expect(columns.slice(0, 2)).toEqual(["run", "finished"]);
+    expect(lines[0]).toContain('"a ""b"", c"');
+    const cells = lines[1]!.split(",");
+    const of = (column: string) => cells[columns.indexOf(column)];
+    expect(["run", "batchSize", "subset.train", "ghostSize", "result.steps"].map(of)).toEqual([
+      "chosen-b",
+      "64",
+      "4096",
+      "8",
+      "200",
+    ]);
+    expect(cells).toHaveLength(columns.length);
   });
 
   test("what is left of the initial running statistics, and accuracy without it, stand beside each cell", async () => {
@@ -305,6 +352,16 @@ test.skipIf(!existsSync(CHROMIUM))(
       return count;
     })`);
       for (const count of colored as number[]) expect(count).toBeGreaterThan(2000);
+      // Charts are as wide as there is room for, and nothing makes the page wider than its window.
+      for (const width of [390, 800, 1366]) {
+        await page.setViewportSize({ width, height: 800 });
+        const fits = `document.documentElement.scrollWidth === ${width} &&
+          [...document.querySelectorAll("canvas")].every((canvas) => {
+            const room = canvas.parentElement.clientWidth - parseFloat(canvas.style.width);
+            return room >= 0 && room < 40;
+          })`;
+        await page.waitForFunction(fits);
+      }
       expect(errors).toEqual([]);
       expect(requests.filter((url) => !url.startsWith("file:") && !url.startsWith("data:"))).toEqual([]);
     } finally {

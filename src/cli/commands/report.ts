@@ -5,10 +5,12 @@ import { type ExperimentRecord, parseRecord, RECORD_SUFFIX } from "../../report/
 import { reportPage } from "../../report/page.ts";
 import { chartSvg, svgToPng } from "../../report/render.ts";
 import { type Report, reportExperiment, reportRuns } from "../../report/report.ts";
+import { runsCsv } from "../../report/runs-csv.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { errorCode, fileError } from "../../storage/file-error.ts";
 import { makeFolder } from "../../storage/folder.ts";
 import { removeAbandonedFiles } from "../../storage/leftovers.ts";
+import { listRuns, type RunData, readRun } from "../../storage/read-run.ts";
 import { readTextFile } from "../../storage/text-file.ts";
 import { suggestion } from "../../support/closest.ts";
 import { DataError, messageOf, UsageError } from "../../support/errors.ts";
@@ -19,6 +21,7 @@ interface ReportFlags {
   experiment?: string;
   runsDir: string;
   out?: string;
+  export?: "csv";
 }
 
 export function reportCommand(): Command {
@@ -26,16 +29,24 @@ export function reportCommand(): Command {
     .description(
       "write tables and figures of runs or an experiment: Markdown, SVG, PNG and one HTML page; needs no GPU",
     )
-    .argument("[runs...]", "run folders")
+    .argument("[runs...]", "run folders (with --export, default: all in --runs-dir)")
     .addOption(
       new Option("--experiment <id>", "an experiment in --runs-dir, such as figure2 or figure2-f1-small"),
     )
     .addOption(runsDirOption())
     .addOption(new Option("--out <folder>", "output folder (default: reports/ID)"))
+    .addOption(
+      new Option(
+        "--export <format>",
+        "print one table of all runs instead, a line each: options, outcome, adapter; for pandas, R or a spreadsheet",
+      ).choices(["csv"]),
+    )
     .action(report);
 }
 
-async function report(folders: string[], { experiment, runsDir, out }: ReportFlags): Promise<void> {
+async function report(folders: string[], flags: ReportFlags): Promise<void> {
+  const { experiment, runsDir, out } = flags;
+  if (flags.export !== undefined) return exportRuns(folders, flags);
   if ((experiment === undefined) === (folders.length === 0)) {
     throw new UsageError("report: expected either run folders or --experiment ID");
   }
@@ -63,6 +74,33 @@ async function report(folders: string[], { experiment, runsDir, out }: ReportFla
   if (record.id !== name)
     throw new DataError(`${path}: contains the record of ${record.id}; rename the file to match`);
   await writeReport(await reportExperiment(record, (run) => join(runsDir, run)), out);
+}
+
+/** Runs that cannot be read are told and left out; one that has not finished has no outcome in its line. */
+async function exportRuns(
+  folders: readonly string[],
+  { experiment, runsDir, out }: ReportFlags,
+): Promise<void> {
+  for (const [option, value] of Object.entries({ experiment, out }))
+    if (value !== undefined)
+      throw new UsageError(
+        `--${option} ${value}: has no effect with --export, which prints the table of runs`,
+      );
+  const all = folders.length > 0 ? folders : (await listRuns(runsDir)).map((name) => join(runsDir, name));
+  const runs: RunData[] = [];
+  for (const folder of new Set(all)) {
+    try {
+      runs.push(await readRun(folder));
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      console.error(`warning: ${error.message}; skipping this run`);
+    }
+  }
+  if (runs.length === 0)
+    throw new DataError(
+      folders.length > 0 ? "report: none of the runs can be read" : `report: ${runsDir} contains no runs`,
+    );
+  process.stdout.write(runsCsv(runs));
 }
 
 /** Experiments whose runs these may be; one that cannot be read tells nothing about them. */
