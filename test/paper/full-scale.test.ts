@@ -70,6 +70,18 @@ test("momentum is reset every epoch, as released: a mean gain of 4.84 in 13 step
   expect(meanMomentumGain(0.9, 391)).toBeCloseTo(9.77, 2);
 });
 
+test("the published choices change the first gamma, and that only where the released code leaves it to PyTorch", () => {
+  const cell = { column: "GBN", scale: "full", seed: 0 } as const;
+  for (const [name, row] of Object.entries(ALL)) {
+    const published = cellSpec(row, { ...cell, choices: "published" });
+    const leftOpen = /^(f1|c1|c3|alexnet)/.test(name);
+    expect(published, name).toEqual({
+      ...cellSpec(row, cell),
+      ...(leftOpen && { gamma: "uniform" }),
+    });
+  }
+});
+
 test("a fraction scales every boundary and the end", async () => {
   const { regime, cost } = await plan(ROWS["resnet44"]!, "SB", 0.1);
   expect(cost.epochs).toBe(10);

@@ -1,6 +1,15 @@
 import Table from "cli-table3";
 import { Command, Option } from "commander";
-import { COLUMNS, cellSpec, columnTitle, METHODS, type Method, type Row } from "../../paper/columns.ts";
+import {
+  CHOICES,
+  type Choices,
+  COLUMNS,
+  cellSpec,
+  columnTitle,
+  METHODS,
+  type Method,
+  type Row,
+} from "../../paper/columns.ts";
 import { type Images, imagesFor } from "../../paper/images.ts";
 import { describeScale, type Scale } from "../../paper/scale.ts";
 import { type Cell, cellOf, paperValue, statisticsNotes, tableJson } from "../../paper/table-report.ts";
@@ -29,6 +38,7 @@ interface TableFlags extends RequestFlags, EmitFlags {
   batch?: string;
   scale: Scale;
   seeds: number[];
+  choices: Choices;
   reestimateStatistics: number;
   memory?: number;
 }
@@ -47,6 +57,7 @@ export function table1Command(): Command {
     .addOption(columnsOption())
     .addOption(scaleOption())
     .addOption(seedsOption())
+    .addOption(choicesOption())
     .addOption(reestimateOption());
   return withOptions(command).action((flags: TableFlags) => runTable("table1", ROWS, flags));
 }
@@ -58,6 +69,7 @@ export function table2Command(): Command {
     .addOption(columnsOption())
     .addOption(scaleOption())
     .addOption(seedsOption())
+    .addOption(choicesOption())
     .addOption(reestimateOption());
   return withOptions(command).action((flags: TableFlags) => {
     const rows = flags.batch === undefined ? undefined : [`alexnet-${flags.batch}`];
@@ -78,6 +90,15 @@ function columnsOption(): Option {
     .default([...COLUMNS], COLUMNS.join());
 }
 
+function choicesOption(): Option {
+  return new Option(
+    "--choices <set>",
+    "what the paper leaves open: defaults of train, or those nearest to the published numbers (gamma from U(0, 1) in f1, c1, c3 and alexnet)",
+  )
+    .choices(CHOICES)
+    .default("defaults");
+}
+
 function reestimateOption(): Option {
   return new Option(
     "--reestimate-statistics <batches>",
@@ -92,7 +113,7 @@ async function runTable(
   table: Readonly<Record<string, Row>>,
   flags: TableFlags,
 ): Promise<void> {
-  const { columns, scale, seeds, dataDir, reestimateStatistics, memory } = flags;
+  const { columns, scale, seeds, choices, dataDir, reestimateStatistics, memory } = flags;
   requireEmit(flags, { local: false });
   const names = flags.rows ?? Object.keys(table);
   const otherwise = kind === "table1" ? "omit the row with --rows" : undefined;
@@ -121,13 +142,17 @@ async function runTable(
       (seed): RequestedRun => ({
         title: `${row.network} ${columnTitle(column)} seed ${seed}`,
         label: `${kind}-${name}-${column}-${scale}`,
-        spec: cellSpec(row, { column, scale, seed, images: images.dataset, reestimateStatistics, memory }),
+        spec: cellSpec(row, {
+          ...{ column, scale, seed, choices, reestimateStatistics, memory },
+          images: images.dataset,
+        }),
       }),
     ),
   );
   for (const { name, reason } of missing) console.error(`skipping row ${name}: ${reason}`);
   if (requests.length === 0) throw new DataError("found no images for any of the rows");
-  const id = `${kind}-${scale}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`;
+  const set = choices === "defaults" ? "" : `-${choices}`;
+  const id = `${kind}-${scale}${set}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`;
   if (flags.emit !== undefined) return emitRequests(id, requests, flags);
   const session = openSession(flags);
   if (flags.dryRun) return dryRun(session, requests, flags);
@@ -138,6 +163,9 @@ async function runTable(
   const notes = [
     ...available.map(({ row, images }) => rowNote(row, scale, images)),
     ...missing.map(({ name, reason }) => `row ${name} was skipped: ${reason}`),
+    ...(choices === "published"
+      ? ["choices as published: gamma from U(0, 1) where the network takes --gamma"]
+      : []),
     ...statisticsNotes(results, reestimateStatistics),
   ];
   await writeRecord(flags.runsDir, {
