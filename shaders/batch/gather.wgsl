@@ -3,7 +3,7 @@
 //   x[n,c,i,j] = (byte / 255 − mean[c]) / deviation[c]       byte of sample s = order[first + n]
 //
 // A deviation of 0 is that of a channel with one value everywhere: its x is 0, in padding too.
-// With PADDING the image is thought padded on all sides with `pad_value`, cropped at an offset of 0 to 2·PADDING in
+// With PADDING the image counts as padded on all sides with `pad_value`, cropped at an offset of 0 to 2·PADDING in
 // each direction, and with FLIP mirrored left to right half of the time; offsets and mirror are drawn from
 // (seed, STREAM, epoch, sample), so they do not depend on batches or slabs.
 // Source:   Hoffer et al. 2017, released code (its pre-processing).

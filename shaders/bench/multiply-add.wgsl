@@ -2,8 +2,8 @@
 //
 //   a ← a · b + c, `trips` · REPEATS times, in 8 independent chains of vec4 a lane: 256 operations a trip.
 //
-// Independent chains, so that no chain's latency is waited for; b and c come from memory, so that nothing is known when
-// the shader compiles. A plain loop costs three times as much a trip on lavapipe.
+// Independent chains hide each other's latency. b and c come from memory, so that the compiler knows nothing about them. A plain loop
+// takes three times as long a trip on lavapipe.
 // Source:   the arithmetic peak of the roofline model (Williams, Waterman and Patterson 2009).
 // Dispatch: (workgroups of 64 lanes, 1, 1).
 

@@ -1,7 +1,7 @@
 // channel-bias/grad-bias: dbias[c] = Σ_n Σ_p dy[n,c,p], in a fixed order.
 //
-// A channel too large for one workgroup is cut into SPLITS, each with a sum of its own, which reduce/sum-rows adds up:
-// VGG's 64 channels of 4096·32² are 512 workgroups of 128 dependent trips, where 64 would go through 16,384.
+// A channel too large for one workgroup is cut into SPLITS, each with a sum of its own; reduce/sum-rows adds them up. VGG's 64 channels
+// of 4096·32² values then take 512 workgroups 128 dependent trips each; uncut, 64 workgroups would take 16,384.
 // Dispatch: (C, SPLITS, 1).
 
 override C: u32;                    // channels

@@ -5,13 +5,13 @@
 //
 // where terms outside x, and those whose division is not exact, are 0. The second is grad-input: x is dy, y is dx, and
 // C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to what y holds.
-// MOMENTS also leaves mean and Σ (y − mean)² of each channel over each tile, [N, tiles of an image, K] of such pairs, behind y, from
-// the next multiple of 64 numbers on: tiles then lie within P × Q.
+// MOMENTS also writes mean and Σ (y − mean)² of each channel over each tile to `moments` [N, tiles of an image, K, 2]. Tiles then lie
+// within P × Q.
 // One subgroup is a workgroup and computes a tile of IMAGES × ROWS × COLUMNS pixels of 8·GROUPS channels. Its lanes
 // lie along the output channels, so the weights are read as they are stored. The input pixels of the tile are
 // loaded once per channel, eight to a load, and spread from the lane that loaded them to all.
-// Every loop but the two outer ones is unrolled by the driver, which it does only where a loop runs over
-// the whole length of the arrays it indexes: hence their shapes. (Not unrolled, this file is 20 times slower on lavapipe.)
+// The driver unrolls every loop but the two outer ones. It does so only where a loop runs over the whole length of the arrays it
+// indexes, which is why they have the shapes they have. (Not unrolled, this file is 20 times slower on lavapipe.)
 // Dispatch: (ceil(P / ROWS) · ceil(Q / COLUMNS), ceil(K / (8·GROUPS)), ceil(N / IMAGES)).
 enable subgroups;
 

@@ -15,8 +15,8 @@
 //   1. fetch: each thread its share of both matrices' terms, from memory into registers;
 //   2. store: into workgroup memory, where all threads see them;
 //   3. multiply, while the next step is under way from memory.
-// Then it writes its tile, and with MOMENTS leaves mean and Σ (y − mean)² of each channel over it as well, [N, tiles of an image, K] of
-// such pairs, behind y, from the next multiple of 64 numbers on: P·Q is then a multiple of a tile's pixels.
+// Then it writes its tile. With MOMENTS it also writes mean and Σ (y − mean)² of each channel over the tile to `moments`; P·Q is then a
+// multiple of a tile's pixels.
 // Weights of a step lie side by side in memory, so that 32 lanes read about 4 lines of 128 bytes where one tap at a time
 // would be 10, and lanes along k 32. Steps run over rows of the filter, then its columns, then channels: every y is one sum in that order
 // whatever the tile and DEPTH, so tiles of other sizes give the same result.

@@ -7,8 +7,8 @@
 // One subgroup is a workgroup and computes the gradients of CHANNELS input channels × TAP_ROWS filter rows for 8·GROUPS
 // output channels, along which its lanes lie. In each tile dy is loaded once per pixel; the input pixels are loaded
 // eight to a load and spread from the lane that loaded them to all.
-// Every loop but the outer one is unrolled by the driver, which it does only where a loop runs over
-// the whole length of the arrays it indexes: hence their shapes.
+// The driver unrolls every loop but the outer one. It does so only where a loop runs over the whole length of the arrays it indexes,
+// which is why they have the shapes they have.
 // Dispatch: (ceil(K / (8·GROUPS)), ceil(C / CHANNELS) · ceil(R / TAP_ROWS), splits).
 enable subgroups;
 

@@ -3,8 +3,8 @@
 //   y = x · mask / (1 − probability)      mask 1 where uniform01(word) >= probability, else 0
 //
 // with word = pcg4d(seed, STREAM + 256 · layer, step, e / 4)[e % 4], e = (first sample of the slab + n) · features + f: the
-// value's place in the whole batch. So the mask is the same whatever slabs a batch is cut into, and backward draws
-// it once more instead of keeping it. `layer` tells the dropouts of a network apart; streams are below 256.
+// value's place in the whole batch. So the mask does not depend on how a batch is cut into slabs, and backward draws
+// it again instead of keeping it. `layer` tells the dropouts of a network apart; streams are below 256.
 // Source:   Srivastava et al. 2014, "Dropout", JMLR 15; scaled in training, so that evaluation is the identity.
 // Dispatch: one lane per four values that one draw of pcg4d decides on, folded into x and y.
 

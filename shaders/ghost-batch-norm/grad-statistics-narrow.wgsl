@@ -4,7 +4,7 @@
 //
 // dy' is dy where the fused relu let y through, else 0. GATE says how that is known: 0 there was no relu; 1 the sign is
 // recomputed from x with forward's own arithmetic; 2 it is read from y (there was a residual).
-// One subgroup is a workgroup, and ROW loads stand in a row: see statistics-narrow.
+// One subgroup is a workgroup, and each trip makes ROW loads; see statistics-narrow.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, 1).
 enable subgroups;

@@ -1,9 +1,9 @@
-// ghost-batch-norm/normalize: every ghost normalized with its statistics; relu and a residual ride along.
+// ghost-batch-norm/normalize: normalizes every ghost with its statistics, and in the same pass adds a residual and applies relu where asked.
 //
 //   y = gamma · (x − mean) / √(variance + eps) + beta   [+ residual]   [then relu]
 //
-// In training mean and variance are those of the sample's ghost; in evaluation the running ones, which is one ghost
-// holding the whole batch: both are read as `mean[stride · i]`, so that one kernel serves the pairs of `statistics`
+// In training mean and variance are those of the sample's ghost; in evaluation they are the running ones, with the
+// whole batch as one ghost: both are read as `mean[stride · i]`, so that one kernel serves the pairs of `statistics`
 // (bound twice, stride 2) and the two arrays of running statistics (stride 1).
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.

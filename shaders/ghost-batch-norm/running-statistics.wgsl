@@ -8,8 +8,8 @@
 //                          v = Σ n_l·(v_l + (m_l − m)²) / n, u = v · n / (n − 1),  n = Σ n_l
 //   RULE 3  paper literal  running ← retained · running + Σ_l a · (1 − a)^l · (m_l, σ_l),  retained = (1 − a)^samples of a ghost,
 //                          σ_l = √(v_l + eps): as printed, and biased, since the weights do not add up to 1
-// Where DEVIATION is set, as rule 3 needs it, what is averaged is standard deviations √(u_l + eps) (rule 3: σ_l) in place of
-// variances; the running variance is the square of their average.
+// Where DEVIATION is set, as rule 3 needs it, standard deviations √(u_l + eps) (rule 3: σ_l) are averaged in place of variances, and the
+// running variance is the square of their average.
 // Source:   Hoffer et al. 2017, Algorithm 1 (rule 3) and the released code (rule 0).
 // Dispatch: one lane per channel: (ceil(total_channels / WG_SIZE), 1, 1).
 

@@ -3,8 +3,8 @@
 //   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
 //   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased), in one pass around a middle value (lib/shift)
 //
-// One subgroup is a workgroup: no workgroup memory and no barriers, which cost most there. Eight loads stand in a row
-// because a loop trip costs as much as a load. Sums of eight loads are added up to sums of BLOCK trips, and those to the total, which
+// One subgroup is a workgroup: no workgroup memory and no barriers, which cost most there. Each trip makes eight loads,
+// because a trip costs as much as a load. Sums of eight loads are added up to sums of BLOCK trips, and those to the total, which
 // keeps the rounding error of long groups down.
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, 1).

@@ -1,8 +1,8 @@
 // lib/shift: where a one-pass variance measures from.
 //
 // With d = x − shift, mean = shift + Σd/n and variance = Σd²/n − (Σd/n)². What is rounded there has the size of
-// (shift − mean)² + variance, so the shift must be near the mean. One value alone may be the one that is far from all others; the
-// middle one of three, well apart, is not, wherever that one stands.
+// (shift − mean)² + variance, so the shift must be near the mean. A single value may happen to be an outlier; the middle one
+// of three that lie far apart is none, even where one of the three is.
 // A sum that holds one large square loses the small ones added to it, so sums of BLOCK trips are added up apart.
 // The importing file declares `alias Shift`: f32, or vec4f for four channels side by side.
 // Source: Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", section 3 (shifted data).

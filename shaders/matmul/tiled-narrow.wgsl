@@ -7,8 +7,8 @@
 // of A and B is loaded by one lane, once per tile; a number of A reaches the other lanes by a shuffle. On a software adapter a load of
 // eight numbers costs as much as ten multiply-adds, so a tile is as large as its unrolled loop allows: one that outgrows the
 // CPU's instruction cache is slower.
-// Every loop but the one over terms is unrolled by the driver, which it does only where a loop runs over the whole length of
-// the arrays it indexes: hence their shapes.
+// The driver unrolls every loop but the one over terms. It does so only where a loop runs over the whole length of the arrays it
+// indexes, which is why they have the shapes they have.
 // Strides say how A, B and C are stored. As params, not overrides, they leave one pipeline for all shapes, at the same speed.
 // The terms of a sum are added in order, whatever the tile.
 // Dispatch: (columns / (COLUMNS · LANES), rows / (GROUPS · ROWS), slices), rounded up; each matrix below 2³² numbers.

@@ -1,4 +1,4 @@
-// max-pool/forward: the largest value of each window, and where it stands.
+// max-pool/forward: the largest value of each window, and its place.
 //
 //   y[n,c,p,q] = max x[n, c, p·stride − padding + r, q·stride − padding + s]      r, s ∈ [0, KERNEL)
 //   indices[n,c,p,q] = h·W + w of that value; of equal ones the first in row-major order

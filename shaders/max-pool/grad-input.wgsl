@@ -1,4 +1,4 @@
-// max-pool/grad-input: the gradient of each window goes to where its maximum stood.
+// max-pool/grad-input: the gradient of each window goes to the pixel that held its maximum.
 //
 //   dx[n,c,h,w] = Σ dy[n,c,p,q] over the windows with indices[n,c,p,q] = h·W + w
 //

@@ -1,4 +1,4 @@
-// skip/restore: takes back what a skipped step has written, or, with ALWAYS, keeps a copy before it writes.
+// skip/restore: undoes what a skipped step has written; with ALWAYS, keeps the copy that this needs, before the step writes.
 //
 //   y[i] ← x[i]   where clip[1] < 0, which marks a step that is skipped (clip/coefficient), or ALWAYS is set
 //

@@ -4,8 +4,8 @@
 //   dlogits    = weight[n] · (softmax(logits[n]) − onehot(label))
 //   hits       top-1 and top-5: the label's rank, where an equal logit of lower index ranks first
 //
-// Lanes lie along the classes, so that 32 of them read a line of 128 bytes: of a row per lane each would read a line of its
-// own. 256 rows of 1000 classes are 256 workgroups of 8 trips a pass, where 4 workgroups would go through 1000.
+// Lanes lie along the classes, so that 32 of them read one line of 128 bytes; with a row per lane, each would read a line of its own.
+// 256 rows of 1000 classes take 256 workgroups 8 trips a pass; with a row per lane, 4 workgroups would take 1000.
 // A row whose loss is not finite counts as no hit.
 // Dispatch: one workgroup per row, folded into x and y.
 
