@@ -26,7 +26,7 @@ class SmallNetwork extends Module {
   conv = new Conv2d(1, 8, { kernel: 5, stride: 2, padding: 2 });
   norm = new GhostBatchNorm(8);
   pool = new MaxPool2d({ kernel: 2, stride: 2 });
-  classifier = new Linear(8 * 7 * 7, 10);
+  classifier = new Linear(8 * 7 * 7, 10, { logits: true });
 
   forward(x: Tensor, mode: Mode): Tensor {
     const h = this.norm.forward(this.conv.forward(x), mode, { relu: true }); // [N, 8, 14, 14]

@@ -4,13 +4,16 @@
 //
 // By the bits: a compiler that assumes finite arithmetic may drop any comparison that only NaN would fail. The sum is of
 // integers, so the order of the lanes does not matter.
-// Source:   IEEE 754, binary32.
+// A word is an f32, or HALVES, two f16.
+// Source:   IEEE 754, binary32 and binary16.
 // Dispatch: a lane per word, folded into x and y.
 
 override SIZE: u32;            // words of x
+override NUMBERS: u32;         // in them
+override HALVES: bool;          // 5 bits of exponent in each half of a word
 override WG_SIZE: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;                      // [SIZE], the bits of f32
+@group(0) @binding(0) var<storage, read> x: array<u32>;                      // [SIZE], the bits of f32 or f16
 @group(0) @binding(1) var<storage, read_write> total: array<atomic<u32>>;    // [1]
 
 // @import lib/grid.wgsl
@@ -18,10 +21,17 @@ override WG_SIZE: u32 = 64u;
 @compute @workgroup_size(WG_SIZE)
 fn main(
   @builtin(workgroup_id) wg: vec3u,
-  @builtin(num_workgroups) count: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_id) local: vec3u,
 ) {
-  let i = flat_index(wg, count, local.x, WG_SIZE);
+  let i = flat_index(wg, grid, local.x, WG_SIZE);
   if (i >= SIZE) { return; }
-  if ((x[i] & 0x7f800000u) == 0x7f800000u) { atomicAdd(&total[0], 1u); }
+  let word = x[i];
+  var count = select(0u, 1u, (word & 0x7f800000u) == 0x7f800000u);
+  if (HALVES) {
+    let low = select(0u, 1u, (word & 0x7c00u) == 0x7c00u);
+    let high = select(0u, 1u, (word & 0x7c000000u) == 0x7c000000u && 2u * i + 1u < NUMBERS);
+    count = low + high;
+  }
+  if (count > 0u) { atomicAdd(&total[0], count); }
 }

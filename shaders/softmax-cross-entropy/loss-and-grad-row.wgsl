@@ -1,7 +1,7 @@
 // softmax-cross-entropy/loss-and-grad-row: loss-and-grad.wgsl with a workgroup for each row, for many classes on wide GPUs.
 //
 //   loss[n]    = log Σ_k exp(logits[n,k]) − logits[n,label]
-//   dlogits    = weight[n] · (softmax(logits[n]) − onehot(label))
+//   dlogits    = loss_scale · weight[n] · (softmax(logits[n]) − onehot(label))
 //   hits       top-1 and top-5: the label's rank, where an equal logit of lower index ranks first
 //
 // Lanes lie along the classes, so that 32 of them read one line of 128 bytes; with a row per lane, each would read a line of its own.
@@ -13,7 +13,7 @@ override N: u32;               // rows
 override K: u32;               // classes
 override WG_SIZE: u32 = 64u;   // lanes in a workgroup, a power of two
 
-struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32 }
+struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32, loss_scale: f32 }
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;            // [N, K]
 @group(0) @binding(1) var<storage, read> labels: array<u32>;            // [N]
@@ -65,7 +65,7 @@ fn main(
   let weight = select(params.weight, params.last_weight, n >= params.last_start);
   for (var k = lane; k < params.classes; k += WG_SIZE) {
     let probability = exp(logits[start + k] - largest) / sum;
-    dlogits[start + k] = weight * (probability - select(0.0, 1.0, k == label));
+    dlogits[start + k] = params.loss_scale * weight * (probability - select(0.0, 1.0, k == label));
   }
   if (lane != 0u) { return; }
   let rank = seen[0].rank;

@@ -1,7 +1,7 @@
 // softmax-cross-entropy/loss-and-grad: loss, gradient and hits of every row of logits.
 //
 //   loss[n]    = log Σ_k exp(logits[n,k]) − logits[n,label]
-//   dlogits    = weight[n] · (softmax(logits[n]) − onehot(label))
+//   dlogits    = loss_scale · weight[n] · (softmax(logits[n]) − onehot(label))
 //   hits       top-1 and top-5: the label's rank, where an equal logit of lower index ranks first
 //
 // weight[n] is that of its ghost batch: `weight` up to the last ghost, `last_weight` in it, so that a mean over
@@ -13,7 +13,7 @@ override N: u32;               // rows
 override K: u32;               // classes
 override WG_SIZE: u32 = 64u;
 
-struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32 }
+struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32, loss_scale: f32 }
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;            // [N, K]
 @group(0) @binding(1) var<storage, read> labels: array<u32>;            // [N]
@@ -42,7 +42,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let weight = select(params.weight, params.last_weight, n >= params.last_start);
   for (var k = 0u; k < params.classes; k++) {
     let probability = exp(logits[start + k] - largest) / sum;
-    dlogits[start + k] = weight * (probability - select(0.0, 1.0, k == label));
+    dlogits[start + k] = params.loss_scale * weight * (probability - select(0.0, 1.0, k == label));
   }
   let loss = log(sum) + (largest - target_logit);  // the difference first: it is small where the logits are large
   // x != x is folded to false by some compilers, so the exponent bits tell NaN and infinity.

@@ -11,6 +11,7 @@ import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
 import { fromArray, persistent } from "../tensor/tensor.ts";
 import { partitionBatch } from "../train/ghosts.ts";
+import { activationType, lossScaleOf, type Precision, requirePrecision } from "../train/precision.ts";
 import { StepUniform } from "../train/step-uniform.ts";
 import { gatherTraining, trainingStep } from "../train/training-step.ts";
 import { opOf } from "./passes/index.ts";
@@ -20,6 +21,8 @@ export interface StepOptions {
   readonly model: string;
   readonly batch: number;
   readonly ghostSize: number;
+  /** f32 by default. */
+  readonly precision?: Precision;
   /** Steps that are timed. */
   readonly n: number;
 }
@@ -147,7 +150,11 @@ export async function recordStep(gpu: Gpu, options: Omit<StepOptions, "n">) {
 }
 
 /** What `recordStep` records. */
-export function prepareStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<StepOptions, "n">) {
+export function prepareStep(
+  gpu: Gpu,
+  { model: name, batch, ghostSize, precision = "f32" }: Omit<StepOptions, "n">,
+) {
+  requirePrecision(gpu, precision);
   const { image, normalizedPixels } = modelEntry(name);
   const model = createModel(name, image);
   const data: ResidentDataset = uploadDataset(
@@ -156,7 +163,8 @@ export function prepareStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<St
   );
   const pixels = normalizedPixels(image);
   const layout = partitionBatch({ samples: batch, batchSize: batch, ghostSize, policy: "exact", pixels });
-  const state = materialize(gpu, model, { seed: 1, maximumGhosts: layout.ghosts });
+  const activations = activationType(precision);
+  const state = materialize(gpu, model, { seed: 1, maximumGhosts: layout.ghosts, activations });
   const step = new StepUniform(gpu);
   const order = fromArray(
     gpu,
@@ -167,7 +175,8 @@ export function prepareStep(gpu: Gpu, { model: name, batch, ghostSize }: Omit<St
   const running = { rule: "mean", momentum: 0.1 } as const;
   const tensors = { order, log: persistent(gpu, [1, 8]), step: step.tensor };
   const input = gatherTraining(state, data, tensors, true);
-  const body = () => trainingStep(state, tensors, layout, { slabSamples: batch, running, input });
+  const lossScale = precision === "f32" ? 1 : lossScaleOf(batch);
+  const body = () => trainingStep(state, tensors, layout, { slabSamples: batch, running, input, lossScale });
   return { body, step, parameters: parameterCount(model) };
 }
 

@@ -5,6 +5,7 @@ import type { LoadOptions } from "../datasets/load.ts";
 import type { GpuSession } from "../host/node/gpu-session.ts";
 import { specOfRun } from "../run/config-file.ts";
 import { dataPlaceOf } from "../run/data-place.ts";
+import { describePrecision } from "../run/dry-run.ts";
 import { flagOf, writtenOption } from "../run/option-names.ts";
 import type { PreparedRun } from "../run/prepare.ts";
 import type { Ranks } from "../run/ranks.ts";
@@ -64,6 +65,7 @@ export async function trainReady(
     control,
     ...(ranks && { ranks }),
     onStart: () => {
+      if (plan.precision !== "f32") console.error(`precision ${describePrecision(plan)}`);
       for (const row of plan.learningRates) console.error(row);
     },
     onProgress: line.show.bind(line),
@@ -73,7 +75,8 @@ export async function trainReady(
 }
 
 function defaultName({ spec, dataset }: PreparedRun): string {
-  return `${spec.model}-${dataset.name}-b${spec.batchSize}-seed${spec.seed}-${specHash(spec)}`;
+  const precision = spec.precision === "f32" ? "" : `-${spec.precision}`;
+  return `${spec.model}-${dataset.name}-b${spec.batchSize}${precision}-seed${spec.seed}-${specHash(spec)}`;
 }
 
 /** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */

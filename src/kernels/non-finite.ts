@@ -1,20 +1,24 @@
 import { defineKernel } from "../gpu/kernel.ts";
 import type { BufferView } from "../gpu/storage.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { ELEMENT_BYTES, type FloatType, type Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
 
 const COUNT = defineKernel({
   file: "non-finite/count.wgsl",
   bindings: ["x", "total"],
-  overrides: ["SIZE"],
+  overrides: ["SIZE", "NUMBERS", "HALVES"],
 });
 
-/** total[0] grows by how many numbers of x are NaN or infinite. x any f32 view, total [1] u32. */
-export function launchCountNonFinite({ x, total }: { x: BufferView; total: Tensor }): void {
+/** total[0] grows by how many numbers of x are NaN or infinite. x any view of numbers of `type`, f32 by default; total [1] u32. */
+export function launchCountNonFinite(
+  { x, total }: { x: BufferView; total: Tensor },
+  type: FloatType = "f32",
+): void {
+  const NUMBERS = x.byteLength / ELEMENT_BYTES[type];
   const SIZE = Math.ceil(x.byteLength / 4);
   total.gpu.run(COUNT, {
     buffers: { x, total },
-    overrides: { SIZE },
+    overrides: { SIZE, NUMBERS, HALVES: type === "f16" },
     workgroups: flatGrid(SIZE),
     cost: { flops: SIZE, bytes: 4 * SIZE },
   });

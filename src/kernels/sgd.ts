@@ -14,7 +14,7 @@ const CLIP = defineKernel({
   file: "clip/coefficient.wgsl",
   bindings: ["partial", "clip", "log_rows", "step"],
   overrides: ["PARTS", "ROWS", "SKIP", "WG_SIZE"],
-  params: ["parts"],
+  params: ["parts", "inverse_scale"],
 });
 
 const MOMENTUM = defineKernel({
@@ -45,14 +45,15 @@ export function launchSumOfSquares({ x, partial }: { x: Tensor; partial: Tensor 
  * The global norm of the gradient and min(1, clipNorm / (norm + 1e-6)) of the step.
  *
  * @param partial partial sums of squares
- * @param clip    [2], written: norm, coefficient
+ * @param clip    [2], written: norm, coefficient / lossScale
  * @param log     [ROWS, 8]; fields 4 to 6 of the step's row get norm, coefficient, learning rate
  * @param step    the Step uniform
+ * @param options.lossScale what the gradient was multiplied by, a power of two; 1 by default
  * @param options.skipNonFinite gives the coefficient -1, which applies nothing, to a step whose norm or loss is not finite
  */
 export function launchClip(
   { partial, clip, log, step }: { partial: Tensor; clip: Tensor; log: Tensor; step: Tensor },
-  { skipNonFinite = false }: { skipNonFinite?: boolean } = {},
+  { skipNonFinite = false, lossScale = 1 }: { skipNonFinite?: boolean; lossScale?: number | undefined } = {},
 ): void {
   partial.gpu.run(CLIP, {
     buffers: { partial, clip, log_rows: log, step },
@@ -62,7 +63,7 @@ export function launchClip(
       SKIP: skipNonFinite,
       WG_SIZE: sumLanes(partial.gpu).finish,
     },
-    params: { parts: partial.size },
+    params: { parts: partial.size, inverse_scale: 1 / lossScale },
     workgroups: [1],
     cost: { flops: partial.size, bytes: 4 * partial.size },
   });

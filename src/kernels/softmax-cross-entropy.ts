@@ -9,14 +9,14 @@ const LOSS_AND_GRAD = defineKernel({
   file: "softmax-cross-entropy/loss-and-grad.wgsl",
   bindings: ["logits", "labels", "dlogits", "rows"],
   overrides: ["N", "K"],
-  params: ["classes", "last_start", "weight", "last_weight"],
+  params: ["classes", "last_start", "weight", "last_weight", "loss_scale"],
 });
 
 const LOSS_AND_GRAD_ROW = defineKernel({
   file: "softmax-cross-entropy/loss-and-grad-row.wgsl",
   bindings: ["logits", "labels", "dlogits", "rows"],
   overrides: ["N", "K", "WG_SIZE"],
-  params: ["classes", "last_start", "weight", "last_weight"],
+  params: ["classes", "last_start", "weight", "last_weight", "loss_scale"],
 });
 
 /**
@@ -38,18 +38,18 @@ export interface SampleWeights {
  *
  * @param logits  [N, K]
  * @param labels  [N] u32
- * @param dlogits [N, K], written: weight[n] · (softmax − onehot)
+ * @param dlogits [N, K], written: lossScale · weight[n] · (softmax − onehot)
  * @param rows    [N, 4], written: weight · loss, top-1 hit, top-5 hit, loss
  */
 export function launchLossAndGrad(
   { logits, labels, dlogits, rows }: { logits: Tensor; labels: Tensor; dlogits: Tensor; rows: Tensor },
-  { weight, lastWeight, lastStart }: SampleWeights,
+  { weight, lastWeight, lastStart, lossScale = 1 }: SampleWeights & { lossScale?: number },
 ): void {
   const [N, K] = dims("softmaxCrossEntropy: logits", logits.shape, 2);
   const { gpu } = logits;
   const launch = {
     buffers: { logits, labels, dlogits, rows },
-    params: { classes: K, last_start: lastStart, weight, last_weight: lastWeight },
+    params: { classes: K, last_start: lastStart, weight, last_weight: lastWeight, loss_scale: lossScale },
     cost: { flops: 10 * N * K, bytes: 4 * (2 * N * K + 5 * N) },
   };
   if (K >= CLASSES_OF_A_WORKGROUP[gpu.variant]) {

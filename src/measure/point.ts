@@ -14,6 +14,7 @@ import { prepareRun } from "../run/prepare.ts";
 import type { RunSpec } from "../run/run-spec.ts";
 import { dataOptions, trainerOptions } from "../run/trainer-options.ts";
 import { readSafetensors } from "../storage/safetensors.ts";
+import { activationType } from "../train/precision.ts";
 import { Trainer } from "../train/trainer.ts";
 
 export interface MeasuredPoint {
@@ -46,7 +47,11 @@ function maximumGhosts({ spec, epoch }: PlannedRun): number {
 export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
   const spec = specOfRun(folder);
   const prepared = await prepareRun(spec, load);
-  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
+  const state = materialize(gpu, prepared.model, {
+    seed: spec.seed,
+    maximumGhosts: maximumGhosts(prepared),
+    activations: activationType(spec.precision),
+  });
   const path = join(folder, "weights.safetensors");
   const weights = new Map<string, StateTensor>();
   for (const [name, { shape, data }] of (await readSafetensors(path)).tensors) {
@@ -66,7 +71,11 @@ export async function pointAfter(
   load: LoadOptions = {},
 ): Promise<MeasuredPoint> {
   const prepared = await prepareRun(spec, load);
-  const state = materialize(gpu, prepared.model, { seed: spec.seed, maximumGhosts: maximumGhosts(prepared) });
+  const state = materialize(gpu, prepared.model, {
+    seed: spec.seed,
+    maximumGhosts: maximumGhosts(prepared),
+    activations: activationType(spec.precision),
+  });
   const data = await placeDataset(gpu, inMemory(prepared.dataset, "a measurement"), dataOptions(prepared));
   const description = `${spec.model} with batches of ${spec.batchSize} after ${epochs} epochs`;
   const point = { state, data, spec, ghostSize: measuredGhostSize(spec) };

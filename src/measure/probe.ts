@@ -9,6 +9,7 @@ import type { ModelState } from "../nn/model-state.ts";
 import { RUN_OPTIONS } from "../run/run-options.ts";
 import { persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
 import { type GhostLayout, partitionBatch } from "../train/ghosts.ts";
+import { lossScaleOf, unscaled } from "../train/precision.ts";
 import { chooseSlab } from "../train/slab-size.ts";
 import { StepUniform } from "../train/step-uniform.ts";
 import { batchGradient, batchLoss, gatherTraining } from "../train/training-step.ts";
@@ -43,6 +44,7 @@ export class GradientProbe {
   readonly #recordings: { gradient: Recording; loss: Recording };
   readonly #tensors: { order: Tensor; log: Tensor };
   readonly #step: StepUniform;
+  readonly #lossScale: number;
 
   private constructor(
     state: ModelState,
@@ -51,6 +53,7 @@ export class GradientProbe {
       recordings: { gradient: Recording; loss: Recording };
       tensors: { order: Tensor; log: Tensor };
       step: StepUniform;
+      lossScale: number;
     },
   ) {
     this.#gpu = state.gpu;
@@ -59,6 +62,7 @@ export class GradientProbe {
     this.#recordings = parts.recordings;
     this.#tensors = parts.tensors;
     this.#step = parts.step;
+    this.#lossScale = parts.lossScale;
   }
 
   /** The model must have been materialized for as many ghosts as a batch has. */
@@ -78,8 +82,9 @@ export class GradientProbe {
     };
     const all = { ...tensors, step: step.tensor };
     const input = gatherTraining(state, data, all, false);
+    const lossScale = state.activations === "f16" ? lossScaleOf(batchSize) : 1;
     const gradient = (slabSamples: number) => () =>
-      batchGradient(state, all, layout, { slabSamples, input, gradientNoise });
+      batchGradient(state, all, layout, { slabSamples, input, gradientNoise, lossScale });
     const slabSamples = chooseSlab(
       layout,
       memoryBytes,
@@ -89,13 +94,13 @@ export class GradientProbe {
       gradient: await record(gpu, arena, "gradient", gradient(slabSamples)),
       loss: await record(gpu, arena, "loss", () => batchLoss(state, all, layout, { slabSamples, input })),
     };
-    return new GradientProbe(state, { layout, recordings, tensors, step });
+    return new GradientProbe(state, { layout, recordings, tensors, step, lossScale });
   }
 
   /** @param samples [batchSize] positions in the training split; `draw` decides dropout's mask and the noise */
   async gradient(samples: Uint32Array<ArrayBuffer>, draw = 0): Promise<ProbedGradient> {
     const loss = await this.#replay(this.#recordings.gradient, samples, draw);
-    return { loss, gradient: await readFloats(this.#state.gradients) };
+    return { loss, gradient: unscaled(await readFloats(this.#state.gradients), this.#lossScale) };
   }
 
   /** The loss alone, forward only. */

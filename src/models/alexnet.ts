@@ -55,7 +55,7 @@ export class AlexNet extends Module {
       norm(width),
       new Relu(),
       new Dropout(0.5),
-      new Linear(width, classes),
+      new Linear(width, classes, { logits: true }),
     ]);
   }
 

@@ -44,7 +44,7 @@ export class CifarResNet extends Module {
     this.layer1 = stage(narrow, narrow, blocks, 1);
     this.layer2 = stage(narrow, middle, blocks, 2);
     this.layer3 = stage(middle, wide, blocks, 2);
-    this.fc = new Linear(wide, classes);
+    this.fc = new Linear(wide, classes, { logits: true });
   }
 
   /** [N, channels, H, W] images to [N, classes] logits. */

@@ -59,7 +59,7 @@ export class CifarShallow extends Module {
       norm(192),
       new Relu(),
       new Dropout(0.5),
-      new Linear(192, classes),
+      new Linear(192, classes, { logits: true }),
     ]);
   }
 

@@ -31,7 +31,7 @@ export class F1 extends Module {
       layers.push(new Linear(from, width), new GhostBatchNorm(width, { gamma }), new Relu());
       from = width;
     }
-    this.layers = new Sequential([...layers, new Linear(from, classes)]);
+    this.layers = new Sequential([...layers, new Linear(from, classes, { logits: true })]);
   }
 
   /** [N, C, H, W] images to [N, classes] logits. */

@@ -71,7 +71,7 @@ export class PreactivationWideResNet extends Module {
     this.layer2 = stage(narrow, middle, 2);
     this.layer3 = stage(middle, wide, 2);
     this.bn = new GhostBatchNorm(wide);
-    this.fc = new Linear(wide, classes);
+    this.fc = new Linear(wide, classes, { logits: true });
   }
 
   /** [N, channels, H, W] images to [N, classes] logits. */

@@ -57,7 +57,7 @@ export class Vgg extends Module {
       new GhostBatchNorm(8 * width),
       new Relu(),
       new Dropout(0.5),
-      new Linear(8 * width, classes),
+      new Linear(8 * width, classes, { logits: true }),
     ]);
   }
 

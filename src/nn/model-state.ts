@@ -9,7 +9,7 @@ import { launchRunningStatistics, type RunningRule } from "../kernels/ghost-batc
 import { CapacityError, UsageError } from "../support/errors.ts";
 import { formatBytes, formatCount } from "../support/format.ts";
 import { STREAMS } from "../support/random.ts";
-import { ELEMENT_BYTES, persistent, slice, type Tensor } from "../tensor/tensor.ts";
+import { ELEMENT_BYTES, type FloatType, persistent, slice, type Tensor } from "../tensor/tensor.ts";
 import { type Module, namedModules, namedParameters, type Parameter, parameterCount } from "./module.ts";
 import type { NormState, NormStatistics } from "./norm-state.ts";
 
@@ -26,6 +26,8 @@ export interface ModelState {
   readonly start: Tensor;
   /** Null for a model without batch norm. */
   readonly normState: NormState | null;
+  /** The type that images, activations and their gradients are stored in; everything above is f32. */
+  readonly activations: FloatType;
 }
 
 /** Parameters start at multiples of this many numbers, so that each can be bound by itself. */
@@ -36,12 +38,17 @@ const ALIGNMENT = OFFSET_ALIGNMENT / ELEMENT_BYTES.f32;
  *
  * @param seed every parameter is drawn from (seed, its position in the model)
  * @param maximumGhosts ghost batches of the largest batch that will be trained on
+ * @param activations the type that activations are stored in; f32 by default
  * @throws CapacityError when the parameters are more than one buffer of the adapter holds
  */
 export function materialize(
   gpu: Gpu,
   model: Module,
-  { seed, maximumGhosts }: { seed: number; maximumGhosts: number },
+  {
+    seed,
+    maximumGhosts,
+    activations = "f32",
+  }: { seed: number; maximumGhosts: number; activations?: FloatType },
 ): ModelState {
   const parameters = namedParameters(model);
   let size = 0;
@@ -73,7 +80,8 @@ export function materialize(
     norms.map(([, norm]) => norm),
     maximumGhosts,
   );
-  const state = { gpu, model, parameters, norms, values, gradients, velocity, start, normState };
+  const flat = { values, gradients, velocity, start };
+  const state = { gpu, model, parameters, norms, ...flat, normState, activations };
   markStart(state);
   return state;
 }

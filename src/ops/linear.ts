@@ -1,25 +1,31 @@
 import { launchMatmul, launchMatmulSlices, matmulSlices } from "../kernels/matmul.ts";
 import { launchSumRows } from "../kernels/sum-rows.ts";
 import { dims, expectShape } from "../tensor/shape.ts";
-import { empty, type Tensor } from "../tensor/tensor.ts";
+import { type DataType, empty, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
 /**
  * y = x · weightᵀ + bias
  *
- * @param x      [N, I]
- * @param weight [O, I], PyTorch's layout
- * @param bias   [O], or null for none
+ * @param x      [N, I], f32 or f16
+ * @param weight [O, I] f32, PyTorch's layout
+ * @param bias   [O] f32, or null for none
+ * @param output the type that y is stored in; x's by default
  * @returns y [N, O]
  * @throws ShapeError when the shapes do not fit
  */
-export function linear(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  { output = x.dtype }: { output?: DataType } = {},
+): Tensor {
   const [N, I] = dims("linear: x", x.shape, 2);
   const [O] = dims("linear: weight", weight.shape, 2);
   expectShape("linear: weight", weight.shape, [O, I]);
   if (bias) expectShape("linear: bias", bias.shape, [O]);
 
-  const y = empty(x.gpu, [N, O], "f32", "linear");
+  const y = empty(x.gpu, [N, O], output, "linear");
   launchMatmul(
     { a: x, b: weight, bias: bias ?? undefined, c: y },
     { transposeA: false, transposeB: true, accumulate: false },

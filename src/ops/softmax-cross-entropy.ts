@@ -1,4 +1,5 @@
 import { launchLossAndGrad, type SampleWeights } from "../kernels/softmax-cross-entropy.ts";
+import { ShapeError } from "../support/errors.ts";
 import { dims, expectShape } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 
@@ -6,21 +7,27 @@ import { empty, type Tensor } from "../tensor/tensor.ts";
  * The loss Σ_n weight[n] · (log Σ_k exp(logits[n,k]) − logits[n,label]) and its gradient, which is where
  * backpropagation starts: `tape.backward(logits, dlogits)`.
  *
- * @param logits  [N, K]
+ * @param logits  [N, K] f32
  * @param labels  [N] u32, each below K
  * @param weights weight of each sample; 1 / N for all of them is the mean
- * @returns dlogits [N, K]; rows [N, 4]: weight · loss, top-1 hit, top-5 hit, loss
- * @throws ShapeError when the shapes do not fit
+ * @param options.lossScale multiplies dlogits alone, and with it all gradients; 1 by default
+ * @returns dlogits [N, K] f32; rows [N, 4]: weight · loss, top-1 hit, top-5 hit, loss
+ * @throws ShapeError when the shapes do not fit, or for logits stored as f16
  */
 export function softmaxCrossEntropy(
   logits: Tensor,
   labels: Tensor,
   weights: SampleWeights,
+  { lossScale = 1 }: { lossScale?: number | undefined } = {},
 ): { dlogits: Tensor; rows: Tensor } {
   const [N] = dims("softmaxCrossEntropy: logits", logits.shape, 2);
   expectShape("softmaxCrossEntropy: labels", labels.shape, [N]);
+  if (logits.dtype !== "f32")
+    throw new ShapeError(
+      `softmaxCrossEntropy: logits are ${logits.dtype}, expected f32: give the last Linear of the model { logits: true }`,
+    );
   const dlogits = empty(logits.gpu, logits.shape, "f32", "dlogits");
   const rows = empty(logits.gpu, [N, 4], "f32", "loss rows");
-  launchLossAndGrad({ logits, labels, dlogits, rows }, weights);
+  launchLossAndGrad({ logits, labels, dlogits, rows }, { ...weights, lossScale });
   return { dlogits, rows };
 }

@@ -8,6 +8,7 @@ import type { Plan } from "../gpu/recording.ts";
 import { materialize } from "../nn/model-state.ts";
 import { parameterCount } from "../nn/module.ts";
 import { partitionBatch, samplesOfSteps } from "../train/ghosts.ts";
+import { activationType } from "../train/precision.ts";
 import type { RegimePhase } from "../train/regime.ts";
 import { Trainer } from "../train/trainer.ts";
 import { batchStages } from "./growing-batch.ts";
@@ -131,7 +132,11 @@ export async function measureRate(gpu: Gpu, spec: RunSpec, load: LoadOptions): P
   const prepared = await prepareRun({ ...spec, batchGrowth: false }, load);
   return gpu.lifetime(async () => {
     const { maximumGhosts } = prepared.epoch;
-    const state = materialize(gpu, prepared.model, { seed: 0, maximumGhosts });
+    const state = materialize(gpu, prepared.model, {
+      seed: 0,
+      maximumGhosts,
+      activations: activationType(spec.precision),
+    });
     const data = await placeDataset(gpu, prepared.dataset, dataOptions(prepared));
     const trainer = await Trainer.create(gpu, state, data, trainerOptions(prepared));
     await trainer.profile();

@@ -31,12 +31,17 @@ const MOST_SKIPPED = 100;
 
 /**
  * What of an event ends the run, or null. Under `skip`, a loss or a gradient that is not finite does not: it has not
- * reached the parameters, unless that goes on for long. Skipped steps are counted and told. No skipping mends a state, an
+ * reached the parameters, unless that goes on for long. In mixed precision the same holds for a gradient beside a finite loss. Skipped steps are counted and told. No skipping mends a state, an
  * evaluation or a distance that is not finite.
  */
 export function divergenceIn(
   event: TrainEvent,
-  options: { onNan: RunSpec["onNan"]; tally: Tally; report: MessageSink },
+  options: {
+    onNan: RunSpec["onNan"];
+    precision?: RunSpec["precision"];
+    tally: Tally;
+    report: MessageSink;
+  },
 ): Divergence | null {
   if (event.kind === "metrics") return divergenceOfSteps(event, options) ?? divergenceOfDistances(event);
   const { kind, step, loss } = event;
@@ -61,20 +66,21 @@ function divergenceOfDistances({ steps, distances }: MetricsEvent): Divergence |
 
 function divergenceOfSteps(
   { steps, nonFinite }: MetricsEvent,
-  { onNan, tally, report }: { onNan: RunSpec["onNan"]; tally: Tally; report: MessageSink },
+  { onNan, precision = "f32", tally, report }: Parameters<typeof divergenceIn>[1],
 ): Divergence | null {
   const readUntil = steps.at(-1)!.step;
   for (const metrics of steps) {
     const { step, loss, gradientNorm } = metrics;
     const bad = !isFiniteStep(metrics);
     const numbers = `the loss is ${loss} and the gradient norm ${gradientNorm}`;
-    if (onNan === "stop") {
-      if (bad) return { what: `step ${step}: ${numbers}`, badStep: step, readUntil, isInSteps: true };
-      continue;
-    }
+    // A gradient that has overflowed f16 says nothing of the parameters: the loss is right.
+    const overflowed = precision === "mixed" && Number.isFinite(loss) && bad;
+    if (bad && onNan === "stop" && !overflowed)
+      return { what: `step ${step}: ${numbers}`, badStep: step, readUntil, isInSteps: true };
     tally.countStep(bad);
     if (!bad) continue;
-    if (tally.skippedInARow < MOST_SKIPPED) report(`step ${step} skipped: ${numbers}`);
+    if (tally.skippedInARow < MOST_SKIPPED)
+      report(`step ${step} skipped: ${numbers}${overflowed ? "; --loss-scale sets a smaller scale" : ""}`);
     else
       return {
         what: `step ${step}: ${numbers}, after ${MOST_SKIPPED - 1} skipped steps in a row`,

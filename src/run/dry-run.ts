@@ -9,6 +9,7 @@ import { CapacityError, DeviceError } from "../support/errors.ts";
 import { formatBytes, formatCount, formatNumber, formatQuantity } from "../support/format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { samplesOfSteps } from "../train/ghosts.ts";
+import { requirePrecision } from "../train/precision.ts";
 import { learningRateTable } from "../train/regime.ts";
 import { chooseEvaluationBatch } from "../train/slab-size.ts";
 import { slabOfEpoch } from "../train/step-recordings.ts";
@@ -18,7 +19,7 @@ import { type DataFacts, factsOf, type PlannedRun, planRun } from "./plan-run.ts
 import type { PreparedRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 import { retainedByStages } from "./run-warnings.ts";
-import { dataOptions, trainerOptions } from "./trainer-options.ts";
+import { dataOptions, lossScaleOfRun, trainerOptions } from "./trainer-options.ts";
 
 export interface TrainingPlan {
   readonly model: string;
@@ -33,6 +34,14 @@ export interface TrainingPlan {
   readonly dataBytes: number;
   /** Bytes of the tensors of a step and of an evaluation, shared by those that do not live at the same time. */
   readonly stepBytes: number;
+  /** What activations are stored as. */
+  readonly precision: RunSpec["precision"];
+  /** What gradients are multiplied by, one for each stage of a run whose batch grows; 1 in f32. */
+  readonly lossScales: readonly number[];
+  /** Bytes that the kernels of a step read and write, if each touches its tensors once. */
+  readonly bytesPerStep: number;
+  /** Operations of a step for each of these bytes. */
+  readonly flopsPerByte: number;
   /** Bytes of the copies that checkpoints and final weights are read from, which the CPU sees too. */
   readonly copyBytes: number;
   readonly slabSamples: number;
@@ -98,6 +107,7 @@ export function planTraining(
   { facts, bytes: dataBytes }: PlannedData,
 ): TrainingPlan {
   const { spec, model } = run;
+  requirePrecision(gpu, spec.precision);
   const stages = batchStages(run, facts);
   const epochs = stages.map(({ epoch }) => epoch);
   const epoch = epochs.reduce((a, b) => (b.largest.total > a.largest.total ? b : a));
@@ -130,7 +140,7 @@ export function planTraining(
   }
   const { result } = planned;
   const { state, slabSamples, stepBytes } = result;
-  const { dispatches, flopsByOperation } = result.step;
+  const { dispatches, flopsByOperation, cost } = result.step;
   const flat = [state.values, state.gradients, state.velocity, state.start];
   const norms = state.normState ? [state.normState.statistics, state.normState.runningMean] : [];
   const running = state.normState ? [state.normState.runningMean, state.normState.runningVariance] : [];
@@ -149,6 +159,10 @@ export function planTraining(
     stateBytes: bytesOf([...flat, ...norms]),
     dataBytes,
     stepBytes,
+    precision: spec.precision,
+    lossScales: stages.map((stage) => lossScaleOfRun(stage.spec)),
+    bytesPerStep: cost.bytes,
+    flopsPerByte: cost.flops / cost.bytes,
     copyBytes: bytesOf(copied) + bucketBytes(state.values.byteLength),
     slabSamples,
     ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,
@@ -190,11 +204,23 @@ export function requireRoom({ refused: [reason] }: Pick<TrainingPlan, "refused">
   if (reason !== undefined) throw new CapacityError(reason);
 }
 
+/** "f32", or what is stored how in mixed precision and by which powers of two gradients are scaled. */
+export function describePrecision({
+  precision,
+  lossScales,
+}: Pick<TrainingPlan, "precision" | "lossScales">): string {
+  if (precision === "f32") return "f32";
+  const scales = lossScales.map((scale) => `2^${Math.log2(scale)}`).join(", then ");
+  return `mixed: activations and their gradients in f16, all else in f32; loss scale ${scales}`;
+}
+
 export function describePlan(plan: TrainingPlan): string {
   return [
     `${plan.model} on ${plan.dataset}, ${plan.adapter}`,
     `parameters   ${formatCount(plan.parameters)}`,
     `memory       ${formatBytes(memoryOf(plan))}: ${formatBytes(plan.stepBytes)} tensors of a step or an evaluation, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.copyBytes)} copies for checkpoints, ${formatBytes(plan.dataBytes)} images`,
+    `precision    ${describePrecision(plan)}`,
+    `traffic      ${formatBytes(plan.bytesPerStep)} read and written by a step, ${plan.flopsPerByte.toFixed(1)} FLOP for each byte`,
     `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches per step`,
     `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} per image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in total`,
     `statistics   ${formatNumber(100 * plan.retainedStatistics)} % of the initial running statistics is left after the last step`,

@@ -172,6 +172,7 @@ function describeCheckpoint(
 async function trainToEnd(run: Execution): Promise<void> {
   const { sequence, folder, tally, checkpointer, control, report, from, communicator } = run;
   const { spec } = run.prepared;
+  const { onNan, precision } = spec;
   let divergence: Divergence | null = null;
   let stoppedAt: number | null = control.stop ? (from?.content.position.step ?? 0) : null;
   const afterStep = async (position: Position) => {
@@ -185,7 +186,7 @@ async function trainToEnd(run: Execution): Promise<void> {
   for await (const event of stoppedAt === null ? sequence.run(start, afterStep) : []) {
     tally.add(event);
     noteEvent(run, event);
-    divergence = divergenceIn(event, { onNan: spec.onNan, tally, report });
+    divergence = divergenceIn(event, { onNan, precision, tally, report });
     if (divergence) break;
   }
   await checkpointer.settle();

@@ -8,6 +8,7 @@ import { SHARD_ROW } from "../kernels/shards.ts";
 import { type ModelState, materialize } from "../nn/model-state.ts";
 import { persistent } from "../tensor/tensor.ts";
 import type { GhostLayout } from "../train/ghosts.ts";
+import { activationType } from "../train/precision.ts";
 import { shardedStep } from "../train/shards.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import { evaluationStep, gatherTraining } from "../train/training-step.ts";
@@ -38,7 +39,11 @@ export function outlineStep(
   },
 ): OutlinedStep {
   const { augmentation, maximumGhosts, running, gradientNoise, onNan } = options;
-  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
+  const state = materialize(gpu, model, {
+    seed: spec.seed,
+    maximumGhosts,
+    activations: activationType(spec.precision),
+  });
   const tensors = {
     order: persistent(gpu, [1], { dtype: "u32" }),
     log: persistent(gpu, [1, 8]),

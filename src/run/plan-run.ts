@@ -15,6 +15,7 @@ import {
   scaleEpochs,
 } from "../train/base-regimes.ts";
 import { type EpochPlan, planEpoch, stepsPerEpoch } from "../train/ghosts.ts";
+import { requireLossScale } from "../train/precision.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
 import { ghostSizeOf, type RunSpec } from "./run-spec.ts";
 
@@ -53,6 +54,7 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
       `--ghost-size ${ghostSize}: a ghost batch cannot be larger than the batch; --batch-size is ${batchSize}`,
     );
   }
+  requireLossScale(spec.precision, spec.lossScale);
   const samples = facts.count;
   if (batchSize > samples) {
     throw new UsageError(`--batch-size ${batchSize}: ${facts.name} has ${samples} training samples here`);

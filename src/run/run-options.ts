@@ -252,6 +252,22 @@ const OPTIMIZATION = {
 } as const satisfies Record<string, RunOption>;
 
 const EXECUTION = {
+  precision: {
+    value: choice({
+      f32: "everything in 32 bits",
+      mixed: "activations and their gradients in 16 bits, all else in 32 (docs/MIXED-PRECISION.md)",
+    }),
+    unit: "type",
+    help: "how numbers are stored; arithmetic is in 32 bits",
+    default: "f32",
+  },
+  lossScale: {
+    value: powerOfTwo(2 ** 24),
+    unit: "factor",
+    help: "what the gradient is multiplied by on its way back in mixed precision, so that 16 bits hold it",
+    default: null,
+    defaultText: "2^(⌈log₂ B⌉ + 6) for a batch of B",
+  },
   onNan: {
     value: choice({ stop: "end the run with an error", skip: "skip that step" }),
     unit: "action",

@@ -3,6 +3,7 @@ import { placeDataset } from "../data/feed.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import { materialize } from "../nn/model-state.ts";
+import { activationType } from "../train/precision.ts";
 import { shardsOfRank, shareOf } from "../train/shards.ts";
 import { TrainerSequence } from "../train/trainer-sequence.ts";
 import { batchStages } from "./growing-batch.ts";
@@ -69,7 +70,11 @@ async function createTrainers(
   const stages = batchStages(prepared, factsOf(dataset));
   const epochs = stages.map(({ epoch }) => epoch);
   const maximumGhosts = Math.max(...epochs.map((epoch) => epoch.maximumGhosts));
-  const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts });
+  const state = materialize(gpu, model, {
+    seed: spec.seed,
+    maximumGhosts,
+    activations: activationType(spec.precision),
+  });
   const range = shardsOfRank(spec.shards, ranks.communicator);
   const own = epochs.flatMap(({ largest, last }) =>
     [largest, last].map((layout) => shareOf(layout, range).samples),

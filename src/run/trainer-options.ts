@@ -1,6 +1,8 @@
 /** What a run's plan means for the trainer and for the data it is given. */
+import { lossScaleOf } from "../train/precision.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import type { PlannedRun } from "./plan-run.ts";
+import type { RunSpec } from "./run-spec.ts";
 
 /** Samples of one evaluation batch: enough to fill a GPU, few enough for any memory. */
 export const EVALUATION_BATCH = 500;
@@ -26,8 +28,14 @@ export function trainerOptions({ spec, regime, epoch }: PlannedRun, logEvery = L
     logEvery,
     memoryBytes: spec.memory * 2 ** 20,
     onNan: spec.onNan,
+    lossScale: lossScaleOfRun(spec),
     shards: spec.shards,
   };
+}
+
+/** What gradients are multiplied by in a run, or in a stage of one whose batch grows: 1 in f32. */
+export function lossScaleOfRun({ precision, lossScale, batchSize }: RunSpec): number {
+  return precision === "f32" ? 1 : (lossScale ?? lossScaleOf(batchSize));
 }
 
 /**

@@ -12,6 +12,7 @@ import { loadStateDict, type StateTensor, stateDict } from "../nn/state-dict.ts"
 import { readSafetensors, writeSafetensors } from "../storage/safetensors.ts";
 import { DataError } from "../support/errors.ts";
 import { type Evaluation, Evaluator } from "../train/evaluate.ts";
+import { activationType } from "../train/precision.ts";
 import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 import { dataOptions, EVALUATION_BATCH } from "./trainer-options.ts";
@@ -74,7 +75,11 @@ export async function importWeights(
   const prepared = await prepareRun(spec, load);
   const { model, dataset } = prepared;
   return gpu.lifetime(async () => {
-    const state = materialize(gpu, model, { seed: spec.seed, maximumGhosts: 1 });
+    const state = materialize(gpu, model, {
+      seed: spec.seed,
+      maximumGhosts: 1,
+      activations: activationType(spec.precision),
+    });
     await loadStateDict(state, weights, source);
     const data = await placeDataset(gpu, dataset, dataOptions(prepared));
     const evaluator = await Evaluator.create(gpu, new Arena(gpu), state, data, {

@@ -4,7 +4,7 @@ import type { Recording } from "../gpu/recording.ts";
 import type { BufferView } from "../gpu/storage.ts";
 import { launchCountNonFinite } from "../kernels/non-finite.ts";
 import type { ModelState } from "../nn/model-state.ts";
-import { persistent, readTensor, type Tensor } from "../tensor/tensor.ts";
+import { type DataType, persistent, readTensor, type Tensor } from "../tensor/tensor.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** The first dispatch after which a tensor that it writes holds more NaN or infinities than before it. */
@@ -76,9 +76,9 @@ async function inspect(
 ): Promise<Omit<NonFiniteSource, "step"> | null> {
   const { gpu, state } = trainer;
   const total = persistent(gpu, [1], { dtype: "u32", label: "non-finite" });
-  const count = async (views: readonly BufferView[]) => {
+  const count = async (views: readonly (BufferView & { readonly dtype?: DataType })[]) => {
     gpu.write(total, new Uint32Array(1));
-    for (const x of views) launchCountNonFinite({ x, total });
+    for (const x of views) launchCountNonFinite({ x, total }, x.dtype === "f16" ? "f16" : "f32");
     return (await readTensor(total))[0]!;
   };
   // What a step of the ruined run has left there would hide what this one writes.
@@ -123,10 +123,11 @@ async function layerWithin(
 }
 
 /** What a dispatch writes and is made of floats. */
-function floatOutputs({ gpu }: Replayable, { kernel, launch }: Command): [string, BufferView][] {
-  return gpu.pipelines.shader(kernel).bindings.flatMap(({ name, kind }): [string, BufferView][] => {
+function floatOutputs({ gpu }: Replayable, { kernel, launch }: Command): [string, Tensor][] {
+  return gpu.pipelines.shader(kernel).bindings.flatMap(({ name, kind }): [string, Tensor][] => {
     const view = launch.buffers[name] as Tensor | undefined;
-    return kind === "read_write" && view?.dtype === "f32" ? [[name, view]] : [];
+    const isFloat = view?.dtype === "f32" || view?.dtype === "f16";
+    return kind === "read_write" && isFloat ? [[name, view]] : [];
   });
 }
 

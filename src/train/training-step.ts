@@ -45,17 +45,19 @@ export interface BatchOptions {
   readonly input: (slab: Slab) => SlabInput;
   /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
   readonly gradientNoise?: number | undefined;
+  /** What the gradient is multiplied by, a power of two; 1 by default. */
+  readonly lossScale?: number | undefined;
 }
 
 /**
- * Forward and backward for one batch, or a part of one, slab by slab: ĝ = Σ_n weight[n] · z_n · ∇L_n into the flat gradients, the batch's
- * metrics into the step's row of `log`. Changes no parameter and no running statistics.
+ * Forward and backward for one batch, or a part of one, slab by slab: lossScale · ĝ, ĝ = Σ_n weight[n] · z_n · ∇L_n, into the flat
+ * gradients, the batch's metrics into the step's row of `log`. Changes no parameter and no running statistics.
  */
 export function batchGradient(
   state: ModelState,
   { step, log }: Omit<StepTensors, "order">,
   layout: GhostLayout,
-  { slabSamples, input, gradientNoise = 0 }: BatchOptions,
+  { slabSamples, input, gradientNoise = 0, lossScale }: BatchOptions,
 ): void {
   for (const [index, slab] of slabs(layout, slabSamples).entries()) {
     const accumulate = index > 0;
@@ -64,11 +66,12 @@ export function batchGradient(
     const mode: Mode = { kind: "train", ghosts: slab, firstSample, step };
     const tape = new Tape({ accumulate });
     const logits = tape.record(() => state.model.forward(x, mode));
-    const { dlogits, rows } = softmaxCrossEntropy(logits, labels, {
+    const weights = {
       weight: slab.weightPerSample,
       lastWeight: slab.weightPerSampleLast,
       lastStart: slab.total - slab.last,
-    });
+    };
+    const { dlogits, rows } = softmaxCrossEntropy(logits, labels, weights, { lossScale });
     launchMetrics({ rows, log, step }, { accumulate });
     if (gradientNoise > 0) launchGradientNoise({ dlogits, step }, { deviation: gradientNoise, firstSample });
     tape.backward(logits, dlogits);
@@ -100,6 +103,8 @@ export interface UpdateOptions {
   readonly running: RunningStatisticsOptions;
   /** "skip" leaves everything as it is in a step whose loss or gradient norm is NaN or infinite. */
   readonly onNan?: OnNan | undefined;
+  /** What the gradient has been multiplied by. */
+  readonly lossScale?: number | undefined;
 }
 
 /**
@@ -118,21 +123,25 @@ export function trainingStep(
   { running, onNan, ...batch }: BatchOptions & UpdateOptions,
 ): void {
   batchGradient(state, tensors, layout, batch);
-  updateStep(state, { ...tensors, gradient: state.gradients }, layout, { running, onNan });
+  const { lossScale } = batch;
+  updateStep(state, { ...tensors, gradient: state.gradients }, layout, { running, onNan, lossScale });
 }
 
-/** The second half of a step: norm and clipping of the gradient [size], running statistics, momentum SGD. */
+/**
+ * The second half of a step: norm and clipping of the gradient [size], running statistics, momentum SGD. A gradient that has overflowed
+ * f16 is no reason to end a run: such a step is always left out.
+ */
 export function updateStep(
   state: ModelState,
   { step, log, gradient }: Omit<StepTensors, "order"> & { readonly gradient: Tensor },
   layout: GhostLayout,
-  { running, onNan = "stop" }: UpdateOptions,
+  { running, onNan = "stop", lossScale }: UpdateOptions,
 ): void {
-  const skipNonFinite = onNan === "skip";
+  const skipNonFinite = onNan === "skip" || state.activations === "f16";
   const partial = empty(state.gpu, [partialSums(gradient.size)], "f32", "norm partials");
   const clip = empty(state.gpu, [2], "f32", "clip");
   launchSumOfSquares({ x: gradient, partial });
-  launchClip({ partial, clip, log, step }, { skipNonFinite });
+  launchClip({ partial, clip, log, step }, { skipNonFinite, lossScale });
   const { normState } = state;
   // The running statistics would keep the NaN of a skipped step for ever, as the parameters would.
   const guarded = skipNonFinite && normState ? [normState.runningMean, normState.runningVariance] : [];
@@ -151,7 +160,7 @@ export function gatherTraining(
   augmentation: boolean,
 ) {
   return (slab: Slab): SlabInput => {
-    const x = empty(state.gpu, [slab.total, ...data.imageShape], "f32", "images");
+    const x = empty(state.gpu, [slab.total, ...data.imageShape], state.activations, "images");
     const labels = empty(state.gpu, [slab.total], "u32", "labels");
     launchGather(
       {
@@ -175,7 +184,7 @@ export function evaluationStep(
   tensors: StepTensors,
   samples: number,
 ): void {
-  const x = empty(state.gpu, [samples, ...data.imageShape], "f32", "images");
+  const x = empty(state.gpu, [samples, ...data.imageShape], state.activations, "images");
   const labels = empty(state.gpu, [samples], "u32", "labels");
   launchGather(
     {

@@ -37,13 +37,13 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
   },
   "clip/coefficient.wgsl": {
     overrides: { PARTS: 10, ROWS: 2, SKIP: false, WG_SIZE: 4 },
-    params: { parts: 10 },
+    params: { parts: 10, inverse_scale: 1 },
     sizes: { partial: 10, clip: 2, log_rows: 16 },
     workgroups: [1],
   },
   "softmax-cross-entropy/loss-and-grad-row.wgsl": {
     overrides: { N: 2, K: 9, WG_SIZE: 4 },
-    params: { classes: 9, last_start: 1, weight: 0.5, last_weight: 0.5 },
+    params: { classes: 9, last_start: 1, weight: 0.5, last_weight: 0.5, loss_scale: 1 },
     sizes: { logits: 18, labels: 2, dlogits: 18, rows: 8 },
     workgroups: [2],
   },

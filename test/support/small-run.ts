@@ -7,6 +7,7 @@ import { F1 } from "../../src/models/f1.ts";
 import { type ModelState, materialize } from "../../src/nn/model-state.ts";
 import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 import { type PartialPolicy, planEpoch } from "../../src/train/ghosts.ts";
+import { activationType, lossScaleOf, type Precision } from "../../src/train/precision.ts";
 import { planRegime } from "../../src/train/regime.ts";
 import { type TrainEvent, Trainer, type TrainOptions } from "../../src/train/trainer.ts";
 
@@ -26,6 +27,9 @@ export interface SmallRunOptions {
   readonly seed?: number;
   readonly memoryBytes?: number;
   readonly logEvery?: number;
+  readonly precision?: Precision;
+  /** In place of the one that follows from the batch. */
+  readonly lossScale?: number;
   /** Of another way to cut batches that the model will see too. */
   readonly maximumGhosts?: number;
 }
@@ -35,6 +39,8 @@ const dataset = syntheticDataset(IMAGES);
 
 export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
   const { batchSize = 64, ghostSize = 16, partial = "exact", maxSteps = 7, seed = 5 } = options;
+  const { precision = "f32" } = options;
+  const { lossScale = precision === "f32" ? 1 : lossScaleOf(batchSize) } = options;
   const epoch = planEpoch({
     samples: options.samples ?? IMAGES.train,
     batchSize,
@@ -51,7 +57,7 @@ export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
   const model = new F1({ inputs: 49, classes: 4, width: 24, hidden: 2 });
   const maximumGhosts = Math.max(epoch.maximumGhosts, options.maximumGhosts ?? 0);
   return {
-    state: materialize(gpu, model, { seed, maximumGhosts }),
+    state: materialize(gpu, model, { seed, maximumGhosts, activations: activationType(precision) }),
     data: uploadDataset(gpu, dataset),
     options: {
       regime,
@@ -65,6 +71,7 @@ export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
       evaluationBatch: 16,
       logEvery: options.logEvery ?? 4,
       memoryBytes: options.memoryBytes ?? 2 ** 30,
+      lossScale,
     },
   };
 }

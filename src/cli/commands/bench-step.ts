@@ -11,13 +11,21 @@ import {
   formatPercent,
   formatQuantity,
 } from "../../support/format.ts";
-import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
+import type { Precision } from "../../train/precision.ts";
+import {
+  type BenchFlags,
+  openForBench,
+  precisionOption,
+  saveTable,
+  withBenchOptions,
+} from "../bench-options.ts";
 import { wholeNumber } from "../options.ts";
 
 interface StepFlags extends BenchFlags {
   readonly model: string;
   readonly batchSize: number;
   readonly ghostSize?: number;
+  readonly precision: Precision;
   readonly trace?: string;
 }
 
@@ -28,6 +36,7 @@ export function benchStepCommand(): Command {
     .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
     .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
+    .addOption(precisionOption())
     .addOption(
       new Option("--trace <file>", "write the step as a Chrome trace, for chrome://tracing and Perfetto"),
     );
@@ -35,10 +44,10 @@ export function benchStepCommand(): Command {
 }
 
 async function run(flags: StepFlags): Promise<void> {
-  const { model, batchSize: batch, ghostSize = batch, n, trace } = flags;
+  const { model, batchSize: batch, ghostSize = batch, precision, n, trace } = flags;
   modelEntry(model);
   const gpu = await openForBench(flags);
-  const report = await benchStep(gpu, { model, batch, ghostSize, n });
+  const report = await benchStep(gpu, { model, batch, ghostSize, precision, n });
   const { timeline, ...rest } = report;
   if (trace !== undefined) {
     await writeFileAtomically(
@@ -52,15 +61,26 @@ async function run(flags: StepFlags): Promise<void> {
   await saveTable(
     gpu,
     flags,
-    `bench step --model ${model} --batch-size ${batch} --ghost-size ${ghostSize}`,
+    `bench step --model ${model} --batch-size ${batch} --ghost-size ${ghostSize}${precision === "f32" ? "" : ` --precision ${precision}`}`,
     describe(report),
   );
 }
 
 function describe(report: StepReport): string {
-  const { model, batch, ghostSize, parameters, dispatches, bytes, flops, memoryBytes, ops } = report;
+  const {
+    model,
+    batch,
+    ghostSize,
+    precision = "f32",
+    parameters,
+    dispatches,
+    bytes,
+    flops,
+    memoryBytes,
+    ops,
+  } = report;
   const facts = [
-    `${model}, batch ${batch}, ghosts of ${ghostSize}, ${formatCount(parameters)} parameters`,
+    `${model}, batch ${batch}, ghosts of ${ghostSize}, ${precision} precision, ${formatCount(parameters)} parameters`,
     `step      ${summaryText(report.stepMs)}, n ${report.stepMs.n}: ${formatQuantity(report.imagesPerSecond, "images/s")}, ${formatQuantity(1e12 * report.teraflopsPerSecond, "FLOP/s")}`,
     `latency   ${summaryText(report.latencyMs)} from submitting a step to knowing that it is done`,
     `GPU       ${summaryText(report.gpuMs)} in ${dispatches} dispatches`,

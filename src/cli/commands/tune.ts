@@ -7,13 +7,15 @@ import { openGpu } from "../../host/node/open-gpu.ts";
 import { keepTuning } from "../../host/node/tuning-store.ts";
 import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
 import { formatPercent } from "../../support/format.ts";
-import { endPhases, sayPhase } from "../bench-options.ts";
+import type { Precision } from "../../train/precision.ts";
+import { endPhases, precisionOption, sayPhase } from "../bench-options.ts";
 import { adapterOption, jsonOption, realNumber, wholeNumber } from "../options.ts";
 
 interface TuneFlags {
   readonly model: string;
   readonly batchSize: number;
   readonly ghostSize?: number;
+  readonly precision: Precision;
   readonly minutes: number;
   readonly adapter?: string;
   readonly json?: boolean;
@@ -28,24 +30,36 @@ export function tuneCommand(): Command {
     .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
     .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
+    .addOption(precisionOption())
     .addOption(new Option("--minutes <minutes>", "total time").argParser(realNumber(0.01)).default(5))
     .addOption(adapterOption())
     .addOption(jsonOption())
     .action(run);
 }
 
-async function run({ model, batchSize: batch, minutes, adapter, json, ...flags }: TuneFlags): Promise<void> {
+async function run({
+  model,
+  batchSize: batch,
+  precision,
+  minutes,
+  adapter,
+  json,
+  ...flags
+}: TuneFlags): Promise<void> {
   modelEntry(model);
   const ghostSize = flags.ghostSize ?? batch;
   const gpu = await openGpu({ adapter, relaunch: true });
   if (!json) console.log(adapterLine(gpu.adapter));
-  const report = await tuneStep(gpu, { model, batch, ghostSize, minutes }, (phase, share) =>
+  const report = await tuneStep(gpu, { model, batch, ghostSize, precision, minutes }, (phase, share) =>
     sayPhase(`${formatPercent(Math.min(1, share), 0)} of ${minutes} min  ${phase}`),
   );
   endPhases();
   const date = new Date().toISOString().slice(0, 10);
   const path = await keepTuning(gpu.adapter, { model, batch, ghostSize, date }, report.choices);
-  if (json) console.log(jsonText(gpu.adapter, { model, batch, ghostSize, minutes, ...report, file: path }));
+  if (json)
+    console.log(
+      jsonText(gpu.adapter, { model, batch, ghostSize, precision, minutes, ...report, file: path }),
+    );
   else console.log(`${describe(report)}\nkept in ${path}`);
 }
 
