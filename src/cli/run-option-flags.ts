@@ -1,7 +1,7 @@
 /** The command line's side of the run options (src/run/run-options.ts): their flags and help, and what flags say of a run. */
 import { InvalidArgumentError, Option } from "commander";
 import { flagOf } from "../run/option-names.ts";
-import { describeDefault } from "../run/option-text.ts";
+import { describeDefault, meaningsOf } from "../run/option-text.ts";
 import { Refusal } from "../run/option-values.ts";
 import { RUN_OPTION_GROUPS, RUN_OPTION_KEYS, type RunOptionKey, runOption } from "../run/run-options.ts";
 import type { RunSpecInput } from "../run/run-spec.ts";
@@ -17,7 +17,7 @@ export function runOptionFlags(): Option[] {
 
 function flag(key: RunOptionKey): Option {
   const { help, unit, value } = runOption(key);
-  const choices = Object.entries(value.choices ?? {}).map(([word, meaning]) => `\n- ${word}: ${meaning}`);
+  const choices = Object.entries(meaningsOf(key)).map(([word, meaning]) => `\n- ${word}: ${meaning}`);
   const text = `${help}${describeDefault(key)}${choices.join("")}`;
   if (unit === undefined) return new Option(flagOf(key), text);
   return new Option(`${flagOf(key)} <${unit}>`, text).argParser((word: string) => {

@@ -33,7 +33,8 @@ const NORMALIZATION_HELP =
 const FORMS = {
   mnist: {
     form: "mnist",
-    about: "handwritten digits, 28×28 (embedded)",
+    about:
+      "handwritten digits, 28×28 (embedded); training shifts them by up to 2 pixels and mirrors half of them, as the paper's code does",
     options: {},
     outline: mnistFacts,
   },
@@ -80,8 +81,10 @@ const FORMS = {
 
 export type DatasetKey = keyof typeof FORMS;
 
-/** How each data set is written. */
-export const DATASET_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) => form);
+/** How each data set is written, and what it is. */
+export const DATASET_MEANINGS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.values(FORMS).map(({ form, about }) => [form, about]),
+);
 
 /** A line for each data set and each of its options. */
 export function datasetHelp(): string {

@@ -85,11 +85,22 @@ function afterTwoStrides({ height, width }: ImageFacts): number {
   return Math.ceil(height / 4) * Math.ceil(width / 4);
 }
 
-export const MODEL_NAMES = [
-  ...Object.keys(MODELS),
-  "resnetDEPTH (resnet8, resnet20, resnet44, …)",
-  "wresnetDEPTH-WIDTH (wresnet16-4, wresnet10-2, …)",
-];
+/** How each network is named, and what it is. */
+export const MODEL_MEANINGS: Readonly<Record<string, string>> = {
+  f1: "five hidden linear layers of 512 units, for MNIST",
+  c1: "shallow convolutional network, for CIFAR-10",
+  c3: "shallow convolutional network, for CIFAR-100",
+  "resnet8, resnet20, resnet44, …":
+    "residual network of any depth 6n + 2, for CIFAR; resnet44 is the paper's",
+  "wresnet10-2, wresnet16-4, …":
+    "wide residual network of a depth and a factor of its widths, as in the paper's code; wresnet16-4 is the paper's",
+  "wrn16-4-preact":
+    "wide residual network with batch norm before each convolution, as Zagoruyko and Komodakis (2016) define it",
+  vgg: "VGG with batch norm, for CIFAR-10",
+  alexnet: "AlexNet with batch norm, for ImageNet",
+};
+
+export const MODEL_NAMES = Object.keys(MODEL_MEANINGS);
 
 /** @throws UsageError for a name that is not in the list */
 export function modelEntry(name: string): ModelEntry {

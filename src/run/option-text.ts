@@ -9,6 +9,12 @@ function defaultOf(key: RunOptionKey): string | null {
   return defaultText ?? (fallback === undefined ? null : String(fallback));
 }
 
+/** What each word that the option takes means, in a clause. */
+export function meaningsOf(key: RunOptionKey): Readonly<Record<string, string>> {
+  const { value, meanings } = runOption(key);
+  return value.choices ?? meanings ?? {};
+}
+
 /** " (default: 128)", or nothing. */
 export function describeDefault(key: RunOptionKey): string {
   const text = defaultOf(key);
@@ -37,7 +43,7 @@ a result, such as \`--adapter\` and \`--checkpoint-every\`.
 function row(key: RunOptionKey): string {
   const { unit, value, help } = runOption(key);
   const flag = unit === undefined ? flagOf(key) : `${flagOf(key)} <${unit}>`;
-  const choices = Object.entries(value.choices ?? {}).map(
+  const choices = Object.entries(meaningsOf(key)).map(
     ([word, meaning]) => `<br>\`${word}\`: ${escaped(meaning)}`,
   );
   const valued = unit === undefined ? `${key}: ${flagOf(key).startsWith("--no-") ? "false" : "true"}` : key;

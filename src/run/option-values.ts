@@ -21,6 +21,8 @@ export interface RunOption {
   readonly value: OptionValue<unknown>;
   /** What it means, for the help: one clause, lower case, no full stop. */
   readonly help: string;
+  /** Of a value that may be one of some names, but other words too: what each means in a clause. */
+  readonly meanings?: Readonly<Record<string, string>>;
   /** Stands for the value in the help: "images" in `--batch-size <images>`. A switch has none. */
   readonly unit?: string;
   /** The flag's name where it is not the key in kebab-case. */

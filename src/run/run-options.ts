@@ -4,8 +4,8 @@
  * use. It decides a run's result and its name (spec-hash.ts); what does neither is an option of the command line alone.
  */
 
-import { DATASET_FORMS } from "../data/dataset-forms.ts";
-import { MODEL_NAMES, modelEntry } from "../models/index.ts";
+import { DATASET_MEANINGS } from "../data/dataset-forms.ts";
+import { MODEL_MEANINGS, modelEntry } from "../models/index.ts";
 import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
 import {
   choice,
@@ -33,7 +33,8 @@ const DATA = {
   dataset: {
     value: text("the name of a data set"),
     unit: "name",
-    help: `data set: ${DATASET_FORMS.join(", ")}`,
+    help: "data set; `ghostbatch data --help` lists the options that may follow its name",
+    meanings: DATASET_MEANINGS,
     default: "mnist",
   },
   subset: {
@@ -45,7 +46,7 @@ const DATA = {
   },
   augmentation: {
     value: onOff(),
-    help: "train on the images as they are, without the data set's random crops and mirroring",
+    help: "train on the images as they are, without the data set's random crops and mirroring (as in the paper's code, MNIST's digits are shifted and mirrored too)",
     default: true,
   },
 } as const satisfies Record<string, RunOption>;
@@ -54,7 +55,8 @@ const NETWORK = {
   model: {
     value: text("the name of a network"),
     unit: "name",
-    help: `network: ${MODEL_NAMES.join(", ")}`,
+    help: "network",
+    meanings: MODEL_MEANINGS,
     default: "f1",
   },
   width: {

@@ -3,7 +3,7 @@ import { constantChannels } from "../data/dataset.ts";
 import { formatNumber } from "../support/format.ts";
 import type { GhostLayout } from "../train/ghosts.ts";
 import { batchStages } from "./growing-batch.ts";
-import { factsOf, type PlannedRun } from "./plan-run.ts";
+import { type DataFacts, factsOf, type PlannedRun } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
@@ -39,18 +39,24 @@ export function retainedByStages(stages: readonly PlannedRun[]): number {
   return stages.reduce((share, stage) => share * retainedStatistics(stage), 1);
 }
 
+/** Those that need no data: how batches are cut into ghosts, and how far running statistics come. One sentence each. */
+export function planWarnings(run: PlannedRun, facts: DataFacts): string[] {
+  const { epoch, spec } = run;
+  const warnings = new Set([...(epoch.full?.warnings ?? []), ...epoch.last.warnings]);
+  const retained = retainedByStages(batchStages(run, facts));
+  if (retained > MUCH_RETAINED && spec.reestimateStatistics === 0) warnings.add(describeRetained(retained));
+  return [...warnings];
+}
+
 /** One sentence each. */
 export function runWarnings(run: PreparedRun): string[] {
-  const { epoch, dataset } = run;
-  const warnings = new Set([...(epoch.full?.warnings ?? []), ...epoch.last.warnings]);
+  const { dataset } = run;
+  const warnings = new Set(planWarnings(run, factsOf(dataset)));
   for (const channel of constantChannels(dataset.normalization)) {
     warnings.add(
       `${dataset.name}: channel ${channel} (counted from 0) has the same value in all training images; it is normalized to 0`,
     );
   }
-  const retained = retainedByStages(batchStages(run, factsOf(dataset)));
-  if (retained > MUCH_RETAINED && run.spec.reestimateStatistics === 0)
-    warnings.add(describeRetained(retained));
   return [...warnings];
 }
 

@@ -112,6 +112,8 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   }
   const ghosts = whole + (remainder > 0 && standsAlone ? 1 : 0);
   const last = samples - (ghosts - 1) * size;
+  if (samples === batchSize && batchSize % ghostSize !== 0 && !merged)
+    warnings.push(unevenGhosts(batchSize, ghostSize, { ghosts, size, last }));
   const first = ghosts === 1 ? last : size;
   const meanOfMeans = policy === "authors";
   return {
@@ -123,6 +125,32 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
     weightPerSampleLast: meanOfMeans ? 1 / (ghosts * last) : 1 / samples,
     warnings,
   };
+}
+
+/** What happens to a batch that is no multiple of the ghost size, and what would be one. */
+function unevenGhosts(
+  batchSize: number,
+  ghostSize: number,
+  { ghosts, size, last }: { ghosts: number; size: number; last: number },
+): string {
+  const layout =
+    ghosts === 1
+      ? `all ${size} images are normalized together`
+      : last === size
+        ? `it is cut into ${ghosts} ghosts of ${size}`
+        : `${ghosts === 2 ? `${size} images are` : `${ghosts - 1} ghosts of ${size} images are each`} normalized together, and the last ${last} by themselves, with noisier statistics`;
+  const near = nearestDivisor(batchSize, ghostSize);
+  return `a batch of ${formatCount(batchSize)} is not a multiple of the ghost size ${formatCount(ghostSize)}: ${layout}; a ghost size of ${formatCount(near)} would divide it evenly`;
+}
+
+/** The divisor that is nearest to a wanted one; the number itself, which is no ghosts at all, only where there is no other. */
+function nearestDivisor(number: number, wanted: number): number {
+  let nearest = number;
+  for (let divisor = 2; divisor <= number / 2; divisor++) {
+    const isNearer = nearest === number || Math.abs(divisor - wanted) < Math.abs(nearest - wanted);
+    if (number % divisor === 0 && isNearer) nearest = divisor;
+  }
+  return nearest;
 }
 
 export interface EpochPlan {

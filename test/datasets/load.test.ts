@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { DATASET_FORMS, datasetHelp, isStreamed, outlineDataset } from "../../src/data/dataset-forms.ts";
+import { DATASET_MEANINGS, datasetHelp, isStreamed, outlineDataset } from "../../src/data/dataset-forms.ts";
 import { parseDatasetName } from "../../src/data/dataset-name.ts";
 import { loadDataset, openDataset } from "../../src/datasets/load.ts";
 import { UsageError } from "../../src/support/errors.ts";
@@ -108,7 +108,7 @@ test("a folder's options reach it, and a streamed data set opens", async () => {
 });
 
 test("the help names every data set and every option", () => {
-  for (const form of DATASET_FORMS) expect(datasetHelp()).toContain(`  ${form}  `);
+  for (const form of Object.keys(DATASET_MEANINGS)) expect(datasetHelp()).toContain(`  ${form}  `);
   for (const option of ["size", "test", "seed", "labels", "normalization", "resize", "crop"]) {
     expect(datasetHelp()).toContain(`,${option}=…`);
   }

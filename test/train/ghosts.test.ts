@@ -87,6 +87,14 @@ describe("the exact policy", () => {
   test("merges a remainder of fewer values than the minimum", () => {
     expect(shape(exact(135, 256, 128))).toBe("1×135");
     expect(exact(135, 256, 128).warnings[0]).toMatch(/last ghost of 7 of 135/);
+    // A full batch that ghosts do not divide: what is done, and what would.
+    expect(exact(128, 128, 100).warnings).toEqual([
+      "a batch of 128 is not a multiple of the ghost size 100: 100 images are normalized together, and the last 28 by themselves, with noisier statistics; a ghost size of 64 would divide it evenly",
+    ]);
+    expect(exact(256, 256, 96).warnings[0]).toMatch(
+      /2 ghosts of 96 images are each normalized together, and the last 64 by themselves.* size of 64 would/,
+    );
+    expect(exact(256, 256, 64).warnings).toEqual([]);
     expect(shape(exact(129, 256, 128, { pixels: 64 }))).toBe("1×128+1");
     expect(shape(exact(129, 256, 128, { pixels: 64, minimumValues: 65 }))).toBe("1×129");
     expect(shape(exact(5, 256, 128))).toBe("1×5");

@@ -42,4 +42,13 @@ async function preview(name: string, flags: PreviewFlags): Promise<void> {
   const path = flags.out ?? `preview-${facts.name}.png`;
   await writeFileAtomically(path, [sheet]);
   console.log(`${labels.length} images of ${facts.name} in ${path}`);
+  const { padding, flip } = facts.augmentation;
+  const done = [
+    ...(padding > 0 ? [`shifted by up to ${padding} pixels`] : []),
+    ...(flip ? [`mirrored, half of them${facts.name === "mnist" ? ", digits too" : ""}`] : []),
+  ];
+  if (done.length > 0)
+    console.log(
+      `training images are ${done.join(" and ")}, as in the paper's released code; train --no-augmentation takes them as they are`,
+    );
 }

@@ -5,6 +5,7 @@ import { describePlan, outlinedData, planTraining, type TrainingPlan } from "../
 import { planRun } from "../../run/plan-run.ts";
 import { tidyFinishedRun } from "../../run/resume.ts";
 import { RunControl } from "../../run/run-control.ts";
+import { planWarnings } from "../../run/run-warnings.ts";
 import { readyRun } from "../../run/runner.ts";
 import { planOptions, resumeWords } from "../options.ts";
 import { signalHelp, withSignals } from "../signals.ts";
@@ -41,7 +42,9 @@ async function trainAlone(control: RunControl, flags: TrainFlags): Promise<void>
   const session = new GpuSession({ ...planOptions(flags), tuning: flags.tuning });
   const outline = flags.dryRun && flags.dataDir === undefined ? outlinedData(spec) : null;
   if (outline) {
-    printPlan(planTraining(await session.open(), planRun(spec, outline.facts), outline), flags);
+    const planned = planRun(spec, outline.facts);
+    for (const warning of planWarnings(planned, outline.facts)) console.error(`warning: ${warning}`);
+    printPlan(planTraining(await session.open(), planned, outline), flags);
     return;
   }
   const ready = await readyRun(session, spec, loadOptions(dataPlace));
