@@ -40,34 +40,34 @@ const LANES = 8;
 const COST = { load: 3.2, multiplyAdd: 0.27, carry: 0.4, store: 7 };
 
 /**
- * Terms of a slice. Where both matrices are stored term by term, the panels of a tile, 96 numbers a term, have to stay in a cache of 1 MiB.
- * Panels of matrices 512 wide, whose terms are 2 KiB apart, fit only a sixteenth of its sets: 512 terms take twice as long as 256, and
- * half as long as 4096. Below 512, partial sums cost more than that gains.
+ * Terms of a sum that is not cut, and of a slice of a longer one. Where both matrices are stored term by term, a term of a tile is 96 numbers
+ * from places far apart, and the caches have to keep them for the next tile. Matrices 512 wide use a sixteenth of a cache's sets: 4096
+ * terms take 2.3 times as long as eight slices of 512, 1024 take as long as two (LOG.md).
  */
-const SLICE_TERMS = 512;
+const TERMS = { whole: 1024, slice: 512 };
 /** Each slice is another C in memory. */
 const MOST_SLICES = 8;
 
 /**
- * All cuts that are worth measuring, the default first.
+ * All cuts that are worth measuring, the default first. Which of C and its transpose is computed is not measured: with a tile that fits
+ * both it makes no difference.
  *
- * @param size     M, N, K
+ * @param size      M, N, K
  * @param sliceable whether K may be cut: both matrices are stored term by term, and nothing but the sum is asked for
  */
 export function narrowMatmulCuts(
-  [M, N, K]: readonly [number, number, number],
+  size: readonly [number, number, number],
   { sliceable }: { readonly sliceable: boolean },
 ): [NarrowMatmulCut, ...NarrowMatmulCut[]] {
-  const slices = sliceable ? Math.min(MOST_SLICES, Math.ceil(K / SLICE_TERMS)) : 1;
+  const K = size[2];
+  const slices = sliceable && K > TERMS.whole ? Math.min(MOST_SLICES, Math.ceil(K / TERMS.slice)) : 1;
   const cuts = NARROW_MATMUL_TILES.flatMap((tile) =>
     ([0, 1] as const).map((transposed) => ({ ...tile, transposed, slices })),
   );
-  const [best, ...others] = cheapest(cuts, (cut) => time(cut, [M, N, K])) as [
-    NarrowMatmulCut,
-    ...NarrowMatmulCut[],
-  ];
-  const otherSlices = slices > 1 ? [slices / 2, 2 * slices] : [];
-  return [best, ...others, ...otherSlices.map((count) => ({ ...best, slices: Math.ceil(count) }))];
+  const [best, ...near] = cheapest(cuts, (cut) => time(cut, size)) as [NarrowMatmulCut, ...NarrowMatmulCut[]];
+  const otherTiles = near.filter(({ transposed }) => transposed === best.transposed);
+  const otherSlices = slices > 1 ? [Math.ceil(slices / 2), 2 * slices] : [];
+  return [best, ...otherTiles, ...otherSlices.map((count) => ({ ...best, slices: count }))];
 }
 
 /** What a product takes, by the costs above. */

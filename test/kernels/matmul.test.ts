@@ -42,7 +42,8 @@ const SIZES: readonly Size[] = [
   [64, 96, 64], // whole tiles of the wide kernel, whole vec4
   [67, 35, 129],
   [40, 10, 128], // few columns: computed on its side
-  [10, 128, 513], // few tiles, long sums: cut along K, on the narrow variant where A is transposed
+  [10, 128, 513], // few tiles, long sums: cut along K on the wide variant
+  [9, 11, 1030], // and on the narrow one where A is transposed
 ];
 
 type Cut = Pick<MatmulOptions, "cut" | "narrowCut">;
