@@ -119,7 +119,7 @@ function convolutionBody(gpu: Gpu, one: KernelCase & { kind: "conv2d" }, x: Tens
     if (!gradients) return [y];
     const dx = empty(gpu, x.shape);
     const dweight = empty(gpu, weight.shape);
-    const { elements } = gradWeightPartials(gpu, x.shape, weight.shape, options);
+    const { elements } = gradWeightPartials(x, weight.shape, options);
     launchConv2dGradInput({ dy, weight, dx }, options);
     launchConv2dGradWeight({ x, dy, partials: empty(gpu, [elements]), dweight }, options);
     return [y, dx, dweight];

@@ -1,6 +1,7 @@
 /** A test of about a second that an adapter computes what it should, in the kernel variants that it uses. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena, record } from "../gpu/recording.ts";
+import { runnableVariants } from "../gpu/variant.ts";
 import { launchMatmul } from "../kernels/matmul.ts";
 import { launchUniform } from "../kernels/random.ts";
 import { DeviceError } from "../support/errors.ts";
@@ -8,6 +9,7 @@ import { pcg4d, STREAMS, uniform01 } from "../support/random.ts";
 import { persistent, readFloats } from "../tensor/tensor.ts";
 import { captureCommands } from "./capture.ts";
 import { findingsOf, runCommands } from "./check.ts";
+import { matrixPasses } from "./matrix-passes.ts";
 import { passesOf } from "./passes/index.ts";
 
 /** What a training step of every network stands on; each is run on the first of its cases that is small. */
@@ -47,7 +49,20 @@ export async function selfTest(gpu: Gpu): Promise<SelfTest> {
       if (finding) throw wrong(`${name}, ${gpu.variant} kernels, ${one.label}: ${finding.message}`);
     });
   }
-  return { checked: passes.length, gflops: await gpu.lifetime(() => productRate(gpu)) };
+  let checked = passes.length;
+  if (runnableVariants(gpu).includes("matrix")) checked += await gpu.lifetime(() => checkMatrices(gpu));
+  return { checked, gflops: await gpu.lifetime(() => productRate(gpu)) };
+}
+
+/** The matrix kernels, whether or not they are the adapter's choice: a run in mixed precision may ask for them. */
+async function checkMatrices(gpu: Gpu): Promise<number> {
+  const passes = matrixPasses(gpu);
+  for (const { name, launch, outputs } of passes) {
+    const commands = captureCommands(gpu, "matrix", launch);
+    const [finding] = findingsOf(outputs, await runCommands(gpu, commands, outputs));
+    if (finding) throw wrong(`${name}, matrix kernels: ${finding.message}`);
+  }
+  return passes.length;
 }
 
 async function checkRandomNumbers(gpu: Gpu): Promise<void> {

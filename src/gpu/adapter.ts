@@ -1,5 +1,6 @@
 /** Which adapter a run gets, and what is asked of it. */
 import { DeviceError } from "../support/errors.ts";
+import { MATRIX_FEATURE, type MatrixSize, matrixSizes } from "./matrices.ts";
 
 export interface AdapterFacts {
   readonly name: string;
@@ -10,6 +11,8 @@ export interface AdapterFacts {
   readonly software: boolean;
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
+  /** Products that subgroups compute together; none without that feature. */
+  readonly matrices: readonly MatrixSize[];
 }
 
 /**
@@ -21,7 +24,7 @@ export const USEFUL_FEATURES = [
   "subgroups",
   "subgroup-size-control",
   "timestamp-query",
-  "chromium-experimental-subgroup-matrix",
+  MATRIX_FEATURE,
 ];
 
 const SOFTWARE = /^software$|llvmpipe|lavapipe|swiftshader|software rasterizer|basic render/i;
@@ -39,6 +42,7 @@ export function adapterFacts(info: GPUAdapterInfo): AdapterFacts {
     software,
     subgroupMinSize: info.subgroupMinSize ?? 0,
     subgroupMaxSize: info.subgroupMaxSize ?? 0,
+    matrices: matrixSizes(info),
   };
 }
 

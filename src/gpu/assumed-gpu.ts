@@ -68,7 +68,7 @@ function assumed(
 ): AssumedAdapter {
   const adapter = {
     ...{ name: `${name} (assumed)`, vendor: "", architecture: "", description: "", software: false },
-    ...{ subgroupMinSize: lanes, subgroupMaxSize: lanes },
+    ...{ subgroupMinSize: lanes, subgroupMaxSize: lanes, matrices: [] },
   };
   return { adapter, limits, features };
 }

@@ -23,7 +23,7 @@ import type { BufferView, Storage } from "./storage.ts";
 import { submitCommands } from "./submit.ts";
 import { copyView, readView, writeView } from "./transfer.ts";
 import { Tuning } from "./tuning.ts";
-import { runnableVariants, type Variant } from "./variant.ts";
+import { type BaseVariant, runnableVariants, type Variant } from "./variant.ts";
 
 /** Dispatches that wait for each other before they are submitted; bounds the work in one command buffer. */
 const BATCH = 128;
@@ -67,6 +67,11 @@ export class Gpu {
       },
       onError: (check) => this.failures.watch(check),
     });
+  }
+
+  /** Which files are used of kernels without a matrix variant. */
+  get baseVariant(): BaseVariant {
+    return this.variant === "matrix" ? "wide" : this.variant;
   }
 
   /** Objects made so far: a replayed step must not change these. */

@@ -93,7 +93,7 @@ async function measure(gpu: Gpu): Promise<Roofline> {
 /** A copy of `x` to `y`, of one length: what a kernel that reads and writes as much can do at best. */
 export function copyCommand(gpu: Gpu, x: BufferView, y: BufferView): Command {
   const count = Math.floor(x.byteLength / 16);
-  const spec = COPIES[gpu.variant];
+  const spec = COPIES[gpu.baseVariant];
   const workgroups = Math.ceil(count / (spec.WG_SIZE * spec.ROW));
   const side = Math.min(workgroups, 2 ** 15); // below WebGPU's limit of 65,535
   return {

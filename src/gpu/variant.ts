@@ -1,20 +1,36 @@
-/** Kernels with variants have two files, one for subgroups of 8 lanes, as CPUs have, and one for real GPUs. */
+/**
+ * Kernels with variants have several files: narrow ones for subgroups of 8 lanes, as CPUs have, wide ones for real GPUs, and for f16
+ * activations those on subgroup matrices, which leave what does not suit them to the wide ones.
+ */
 import type { AdapterFacts } from "./adapter.ts";
+import { MATRIX_FEATURE } from "./matrices.ts";
 
-export type Variant = "narrow" | "wide";
+export const VARIANTS = ["narrow", "wide", "matrix"] as const;
+export type Variant = (typeof VARIANTS)[number];
 
-/** What a launcher does differently in each: a table, read with `[gpu.variant]`. */
-export type ByVariant<T> = Readonly<Record<Variant, T>>;
+/** The variant of everything that has no matrix kernel. */
+export type BaseVariant = Exclude<Variant, "matrix">;
+
+/** What a launcher does differently in each: a table, read with `[gpu.baseVariant]`. */
+export type ByVariant<T> = Readonly<Record<BaseVariant, T>>;
 
 /** Lanes of a subgroup that the narrow kernels are written for. */
 const NARROW = 8;
+
+/** WebGPU features that the matrix kernels need. */
+const MATRIX_FEATURES = ["shader-f16", "subgroups", MATRIX_FEATURE];
 
 /** The variants whose kernels give right results on an adapter: the first is the one that its features suggest. */
 export function runnableVariants(opened: {
   readonly device: GPUDevice;
   readonly adapter: AdapterFacts;
 }): readonly [Variant, ...Variant[]] {
-  const { subgroupMinSize, subgroupMaxSize } = opened.adapter;
-  const narrow = subgroupMinSize === NARROW && subgroupMaxSize === NARROW;
-  return narrow && opened.device.features.has("subgroups") ? ["narrow", "wide"] : ["wide"];
+  const { features } = opened.device;
+  const { subgroupMinSize, subgroupMaxSize, matrices } = opened.adapter;
+  const narrow = subgroupMinSize === NARROW && subgroupMaxSize === NARROW && features.has("subgroups");
+  const matrix = matrices.length > 0 && MATRIX_FEATURES.every((feature) => features.has(feature));
+  const others: Variant[] = matrix ? ["matrix"] : [];
+  // A software adapter multiplies matrices as it does anything else.
+  if (narrow) return ["narrow", "wide", ...others];
+  return matrix ? ["matrix", "wide"] : ["wide"];
 }

@@ -2,7 +2,6 @@
  * The gradient of a convolution's input where that input is a batch norm's output: on the way the norm's relu is gone back through, and
  * each tile leaves the sums that the norm's gradients need (ghost-batch-norm-gradients.ts), while both are in registers.
  */
-import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -12,6 +11,7 @@ import {
   conv2dGeometry,
   inputGradientSizes,
 } from "./conv2d-geometry.ts";
+import { gatherMatrixTile } from "./conv2d-matrix.ts";
 import { PATCH_SPEC, patchChoice, patchGrid, patchTiles, patchTilesOfImage } from "./conv2d-patch.ts";
 import { bytesOf, floatType } from "./element.ts";
 import { type NormOptions, placeParams } from "./ghost-batch-norm-geometry.ts";
@@ -30,16 +30,17 @@ const GRAD_INPUT_NORM = defineKernel({
 
 /**
  * Tiles of an image, of each of which `launchConv2dGradInputNorm` leaves sums, unless tuning has chosen others. Null where it does not
- * compute this input gradient: on narrow adapters, whose norms find dy in a cache, and where the patch kernels do not.
+ * compute this input gradient: on narrow adapters, whose norms find dy in a cache, where matrices compute it, and where the patch
+ * kernels do not.
  */
 export function gradInputNormTiles(
-  gpu: Gpu,
-  x: readonly number[],
+  { gpu, shape, dtype: type }: Tensor,
   weight: readonly number[],
   options: Conv2dOptions,
 ): number | null {
-  if (gpu.variant !== "wide") return null;
-  const sizes = inputGradientSizes(conv2dGeometry(x, weight, options));
+  if (gpu.baseVariant !== "wide") return null;
+  const sizes = inputGradientSizes(conv2dGeometry(shape, weight, options));
+  if (gpu.variant === "matrix" && gatherMatrixTile(gpu, sizes, { type, transposed: true })) return null;
   const [usual] = patchTiles(gpu, sizes, true);
   return usual ? patchTilesOfImage(sizes, usual) : null;
 }

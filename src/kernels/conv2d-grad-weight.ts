@@ -2,19 +2,14 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { DataType, FloatType, Tensor } from "../tensor/tensor.ts";
 import { type Conv2dGeometry, type Conv2dOptions, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
-import {
-  gradWeightPatchChoice,
-  gradWeightPatchTile,
-  gradWeightPatchWays,
-  LEAST_PIXELS,
-} from "./conv2d-grad-weight-patch.ts";
+import { gradWeightMatrixChoice, gradWeightMatrixTile } from "./conv2d-grad-weight-matrix.ts";
+import { gradWeightPatchChoice, gradWeightPatchTile, LEAST_PIXELS } from "./conv2d-grad-weight-patch.ts";
 import { gradWeightChoice, gradWeightTile } from "./conv2d-narrow-tiles.ts";
-import { type tiledGradWeight, tiledGradWeights, unrolled } from "./conv2d-tiled.ts";
-import { bytesOf, floatType } from "./element.ts";
+import { tiledGradWeight, unrolled } from "./conv2d-tiled.ts";
+import { bytesOf, floatType, storedType } from "./element.ts";
 import { launchSumRows } from "./sum-rows.ts";
-import { chooseTile, layerText } from "./tile-choice.ts";
 
 const TILED = defineKernel({
   file: "conv2d/grad-weight.wgsl",
@@ -44,6 +39,27 @@ const PATCH = defineKernel({
   ],
 });
 
+const MATRIX = defineKernel({
+  file: "conv2d/grad-weight-matrix.wgsl",
+  bindings: ["x", "dy", "partials"],
+  overrides: ["C", "H", "W", "K", "P", "Q"],
+  params: ["images", "tiles", "tiles_per_split"],
+  spec: [
+    ...(["StoredX", "StoredDy", "WIDTH_X", "WIDTH_DY", "Component", "M", "N", "D", "LANES"] as const),
+    ...([
+      "SUBGROUPS_M",
+      "SUBGROUPS_D",
+      "BLOCKS_M",
+      "BLOCKS_N",
+      "ROWS",
+      "IMAGES",
+      "COLUMNS",
+      "TAP_ROWS",
+    ] as const),
+    ...(["R", "S", "STRIDE", "PADDING"] as const),
+  ],
+});
+
 const NARROW = defineKernel({
   file: "conv2d/grad-weight-narrow.wgsl",
   bindings: ["x", "dy", "partials"],
@@ -65,13 +81,12 @@ export interface GradWeightPartials {
  * @throws ShapeError as `conv2dGeometry`
  */
 export function gradWeightPartials(
-  gpu: Gpu,
-  x: readonly number[],
+  x: Tensor,
   weight: readonly number[],
   options: Conv2dOptions,
 ): GradWeightPartials {
-  const geometry = conv2dGeometry(x, weight, options);
-  const { splits } = plan(gpu, geometry);
+  const geometry = conv2dGeometry(x.shape, weight, options);
+  const { splits } = plan(x, geometry);
   return { splits, elements: splits * weightSize(geometry) };
 }
 
@@ -86,7 +101,7 @@ export function launchConv2dGradWeightPartials(
   weight: readonly number[],
   options: Conv2dOptions,
 ): void {
-  plan(x.gpu, conv2dGeometry(x.shape, weight, options)).run({ x, dy, partials });
+  plan(x, conv2dGeometry(x.shape, weight, options)).run({ x, dy, partials });
 }
 
 /**
@@ -103,7 +118,7 @@ export function launchConv2dGradWeight(
   { accumulate = false, ...options }: Conv2dOptions & { accumulate?: boolean },
 ): void {
   const geometry = conv2dGeometry(x.shape, dweight.shape, options);
-  plan(x.gpu, geometry).run({ x, dy, partials });
+  plan(x, geometry).run({ x, dy, partials });
   launchSumRows({ x: partials, y: dweight }, { accumulate });
 }
 
@@ -114,8 +129,10 @@ interface Plan {
   run(buffers: Buffers): void;
 }
 
-function plan(gpu: Gpu, geometry: Conv2dGeometry): Plan {
-  return PLANS[gpu.variant](gpu, geometry);
+/** @param x decides by its type: only f16 activations go to matrices */
+function plan({ gpu, dtype }: Tensor, geometry: Conv2dGeometry): Plan {
+  const matrix = gpu.variant === "matrix" ? planMatrix(gpu, geometry, dtype) : null;
+  return matrix ?? PLANS[gpu.baseVariant](gpu, geometry);
 }
 
 const PLANS: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Plan> = {
@@ -146,20 +163,19 @@ function split(
 
 /**
  * Workgroups of each wide kernel: several for each of the 132 multiprocessors of an H100. One of the patch kernel does
- * the work of several of the general one's; half as many runs are half as many partial sums.
+ * or the matrix kernel does the work of several of the general one's; half as many runs are half as many partial sums.
  */
-const WORKGROUPS = { patch: 512, tiled: 1024 };
+const WORKGROUPS = { patch: 512, matrix: 512, tiled: 1024 };
 
 /** @returns null where the general kernel is the better one */
 function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
-  const way = gradWeightPatchTile(gpu, geometry);
-  if (way === null) return null;
-  const { RUNS = 1, ...tile } = way;
+  const tile = gradWeightPatchTile(gpu, geometry);
+  if (tile === null) return null;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const grid = [Math.ceil(K / (tile.TM * tile.THREADS_M)), Math.ceil(C / tile.THREADS_C)] as const;
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
-  const least = Math.ceil((LEAST_PIXELS * tile.TEAMS) / (tile.ROWS * tile.COLUMNS) / RUNS);
-  const runs = { workgroups: RUNS * WORKGROUPS.patch, tiles: grid[0] * grid[1], least };
+  const least = Math.ceil((LEAST_PIXELS * tile.TEAMS) / (tile.ROWS * tile.COLUMNS));
+  const runs = { workgroups: WORKGROUPS.patch, tiles: grid[0] * grid[1], least };
   const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
   return {
     splits,
@@ -176,18 +192,57 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   };
 }
 
+/** @returns null where the wide kernels are the better ones, or the only ones: for f32 activations, which stay f32 */
+function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): Plan | null {
+  const tile = gradWeightMatrixTile(gpu, geometry, type);
+  if (tile === null) return null;
+  const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
+  const [WIDTH_X, WIDTH_DY] = [W % 4 === 0 ? 4 : 1, Q % 4 === 0 ? 4 : 1] as const;
+  const grid = [
+    Math.ceil(K / (tile.SUBGROUPS_M * tile.BLOCKS_M * tile.M)),
+    Math.ceil(C / (tile.BLOCKS_N * tile.N)) * Math.ceil(R / tile.TAP_ROWS),
+  ] as const;
+  const tiles = Math.ceil(N / tile.IMAGES) * Math.ceil(P / tile.ROWS);
+  const least = Math.ceil(LEAST_PIXELS / (tile.ROWS * tile.COLUMNS * tile.IMAGES));
+  const runs = { workgroups: WORKGROUPS.matrix, tiles: grid[0] * grid[1], least };
+  const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
+  return {
+    splits,
+    run: (buffers) => {
+      const stored = storedIn(buffers);
+      gpu.run(MATRIX, {
+        buffers,
+        overrides: { C, H, W, K, P, Q },
+        params: { images: N, tiles, tiles_per_split: perSplit },
+        spec: {
+          ...tile,
+          ...{
+            StoredX: storedType(stored, WIDTH_X),
+            StoredDy: storedType(stored, WIDTH_DY),
+            WIDTH_X,
+            WIDTH_DY,
+          },
+          ...{ R, S, STRIDE: stride, PADDING: padding },
+        },
+        workgroups: [...grid, splits],
+        cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
+        choice: gradWeightMatrixChoice(geometry),
+      });
+    },
+  };
+}
+
 function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const weights = C * R * S;
-  const { way, choice } = tiledWay(gpu, geometry);
-  const { RUNS = 1, ...spec } = way;
+  const spec = tiledGradWeight({ K, weights });
   const tiles = [
     Math.ceil(K / (spec.TM * spec.THREADS_M)),
     Math.ceil(weights / (spec.TN * spec.THREADS_N)),
   ] as const;
   const steps = Math.ceil((N * P * Q) / spec.DEPTH);
-  const least = LEAST_PIXELS / spec.DEPTH / RUNS;
-  const runs = { workgroups: RUNS * WORKGROUPS.tiled, tiles: tiles[0] * tiles[1], least };
+  const least = LEAST_PIXELS / spec.DEPTH;
+  const runs = { workgroups: WORKGROUPS.tiled, tiles: tiles[0] * tiles[1], least };
   const { perSplit, splits } = split(steps, runs, weightSize(geometry));
   return {
     splits,
@@ -199,30 +254,15 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
         spec: { ...spec, UNROLL: unrolled(gpu, spec.DEPTH), Stored: storedIn(buffers) },
         workgroups: [...tiles, splits],
         cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
-        choice,
+        choice: gradWeightPatchChoice(geometry),
       }),
   };
 }
 
-/** The tile of grad-weight.wgsl, and the key of its choice: that of the patch kernel's tile where this one is a way of it, else its own. */
-function tiledWay(
-  gpu: Gpu,
-  geometry: Conv2dGeometry,
-): { way: ReturnType<typeof tiledGradWeight> & { readonly RUNS?: number }; choice: string } {
-  const { N, K, C, R, S } = geometry;
-  const ways = tiledGradWeights({ K, weights: C * R * S });
-  if (gradWeightPatchWays(gpu, geometry).length > 0) {
-    return { way: ways[0], choice: gradWeightPatchChoice(geometry) };
-  }
-  const choice = `conv2d/grad-weight N=${N} ${layerText(geometry)}`;
-  return { way: chooseTile(gpu.tuning, choice, ways, weightSize(geometry))!, choice };
-}
-
 /** @returns null where no tile can be unrolled */
 function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
-  const way = gradWeightTile(geometry, gpu.tuning);
-  if (way === null) return null;
-  const { RUNS = 1, ...tile } = way;
+  const tile = gradWeightTile(geometry, gpu.tuning);
+  if (tile === null) return null;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const grid = [
     Math.ceil(K / (8 * tile.GROUPS)),
@@ -231,7 +271,7 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
   const choice = gradWeightChoice(geometry);
   // Enough workgroups that the processor's cores finish together.
-  const runs = { workgroups: 64 * RUNS, tiles: grid[0] * grid[1], least: 16 / RUNS };
+  const runs = { workgroups: 64, tiles: grid[0] * grid[1], least: 16 };
   const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
   return {
     splits,
@@ -252,6 +292,6 @@ function weightSize({ K, C, R, S }: Conv2dGeometry): number {
   return K * C * R * S;
 }
 
-function storedIn({ x, dy }: Buffers): string {
+function storedIn({ x, dy }: Buffers): FloatType {
   return floatType("conv2d", { x, dy });
 }

@@ -4,10 +4,12 @@
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ByVariant } from "../gpu/variant.ts";
+import type { DataType } from "../tensor/tensor.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import { gatherMatrixTile } from "./conv2d-matrix.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
 import { patchTile } from "./conv2d-patch.ts";
-import { tiledTile } from "./conv2d-tiled.ts";
+import { tiledGather } from "./conv2d-tiled.ts";
 
 /** Moments [N, tiles, K, 2] of (mean, Σ (y − mean)²). */
 export interface MomentsLayout {
@@ -20,10 +22,16 @@ export interface MomentsLayout {
 /** Pixels of a tile at the least: from there on moments are an eighth of the output or less. */
 const LEAST_PIXELS = 16;
 
-/** Null where a tile would reach over the edge of an image or into the next one. */
-export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry): MomentsLayout | null {
+/**
+ * Null where a tile would reach over the edge of an image or into the next one.
+ *
+ * @param type of the activations
+ */
+export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): MomentsLayout | null {
   const { P, Q } = geometry;
-  const { pixels, fits } = TILES[gpu.variant](gpu, geometry);
+  const matrix =
+    gpu.variant === "matrix" ? gatherMatrixTile(gpu, geometry, { type, transposed: false }) : null;
+  const { pixels, fits } = matrix ? block(geometry, matrix.ROWS, Q) : TILES[gpu.baseVariant](gpu, geometry);
   if (!fits || pixels < LEAST_PIXELS) return null;
   return { tiles: (P * Q) / pixels, pixels };
 }
@@ -46,8 +54,8 @@ const TILES: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Tile> = {
 function wideTile(gpu: Gpu, geometry: Conv2dGeometry): Tile {
   const patch = patchTile(gpu, geometry, false);
   if (patch) return block(geometry, patch.ROWS * patch.DOWN, 4 * patch.ACROSS);
-  const { P, Q } = geometry;
-  const { TN, THREADS_N } = tiledTile(gpu, geometry, false).tile;
+  const { N, K, P, Q } = geometry;
+  const { TN, THREADS_N } = tiledGather({ K, outputs: N * K * P * Q });
   return { pixels: TN * THREADS_N, fits: (P * Q) % (TN * THREADS_N) === 0 };
 }
 

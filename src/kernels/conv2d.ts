@@ -9,10 +9,11 @@ import {
   conv2dGeometry,
   inputGradientSizes,
 } from "./conv2d-geometry.ts";
+import { gatherMatrixChoice, gatherMatrixTile } from "./conv2d-matrix.ts";
 import { gatherChoice, gatherTile } from "./conv2d-narrow-tiles.ts";
 import { PATCH_SPEC, type PatchTile, patchChoice, patchGrid, patchTile } from "./conv2d-patch.ts";
-import { tiledTile, unrolled } from "./conv2d-tiled.ts";
-import { bytesOf, floatType } from "./element.ts";
+import { tiledGather, tiledStep, unrolled } from "./conv2d-tiled.ts";
+import { bytesOf, floatType, storedType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
 const TILED = defineKernel({
@@ -29,6 +30,29 @@ const PATCH = defineKernel({
   overrides: ["C", "H", "W", "K", "P", "Q", "PADDING", "TRANSPOSED", "ACCUMULATE"],
   params: ["images", "channels"],
   spec: [...PATCH_SPEC, "MOMENTS", "Stored"],
+});
+
+const MATRIX = defineKernel({
+  file: "conv2d/forward-matrix.wgsl",
+  bindings: ["x", "weight", "y", "moments"],
+  overrides: ["C", "H", "W", "K", "P", "Q", "ACCUMULATE"],
+  params: ["images", "channels", "tiles"],
+  spec: [
+    ...([
+      "Stored",
+      "StoredY",
+      "WIDTH",
+      "Component",
+      "M",
+      "N",
+      "D",
+      "LANES",
+      "SUBGROUPS_M",
+      "SUBGROUPS_N",
+    ] as const),
+    ...(["BLOCKS_M", "BLOCKS_N", "CHANNELS", "FILTER_ROWS", "ROWS", "COLUMNS", "IMAGES", "GROUPS"] as const),
+    ...(["R", "S", "STRIDE", "PADDING", "TRANSPOSED", "MOMENTS"] as const),
+  ],
 });
 
 const NARROW = defineKernel({
@@ -103,7 +127,9 @@ interface Gather {
 }
 
 function launchGather(gather: Gather): void {
-  LAUNCHERS[gather.buffers.y.gpu.variant](gather);
+  const { gpu } = gather.buffers.y;
+  if (gpu.variant === "matrix" && launchMatrix(gather)) return;
+  LAUNCHERS[gpu.baseVariant](gather);
 }
 
 const LAUNCHERS: ByVariant<(gather: Gather) => void> = {
@@ -151,7 +177,8 @@ function launchTiled(gather: Gather): void {
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const gpu = buffers.y.gpu;
   const step = transposed ? stride : 1;
-  const { tile, choice } = tiledTile(gpu, sizes, transposed);
+  const outputTile = tiledGather({ K, outputs: N * K * P * Q });
+  const tile = { ...outputTile, ...tiledStep({ C, K, S, apart: step, TN: outputTile.TN }) };
   const terms = tile.DEPTH * tile.TAPS;
   const spec = { ...tile, UNROLL: unrolled(gpu, terms), ...common(gather) };
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
@@ -165,8 +192,39 @@ function launchTiled(gather: Gather): void {
     spec,
     workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
     cost: cost(gather),
-    choice,
+    choice: patchChoice(sizes, transposed),
   });
+}
+
+/** @returns false where the wide kernels are the better ones, or the only ones: for f32 activations, which stay f32 */
+function launchMatrix(gather: Gather): boolean {
+  const { buffers, sizes, transposed, accumulate, moments } = gather;
+  const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
+  const { gpu } = buffers.y;
+  const type = floatType("conv2d", { x: buffers.x, y: buffers.y });
+  const tile = gatherMatrixTile(gpu, sizes, { type, transposed });
+  if (tile === null) return false;
+  const step = transposed ? stride : 1;
+  const WIDTH = W % 4 === 0 ? 4 : 1;
+  const tiles = Math.ceil(Math.ceil(P / step) / tile.ROWS);
+  gpu.run(MATRIX, {
+    buffers: bound(gather),
+    overrides: { C, H, W, K, P, Q, ACCUMULATE: accumulate },
+    params: { images: N, channels: C, tiles },
+    spec: {
+      ...tile,
+      ...{ Stored: storedType(type, WIDTH), StoredY: type, WIDTH, GROUPS: W / WIDTH },
+      ...{ R, S, STRIDE: stride, PADDING: padding },
+      ...{ TRANSPOSED: `${transposed}`, MOMENTS: `${moments !== null}` },
+    },
+    workgroups: [
+      Math.ceil(K / (tile.SUBGROUPS_M * tile.BLOCKS_M * tile.M)) * step * step,
+      ...flatGrid(tiles * Math.ceil(N / tile.IMAGES), 1),
+    ],
+    cost: cost(gather),
+    choice: gatherMatrixChoice(sizes, transposed),
+  });
+  return true;
 }
 
 /** @returns false where no tile can be unrolled */

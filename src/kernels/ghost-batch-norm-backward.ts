@@ -99,8 +99,8 @@ export function launchBackwardPasses(
   const { x, residual } = t;
   const { C } = normSize(x);
   if (layoutOf(t) === "planes") launchDense(t, options);
-  else if (C * options.ghosts.ghosts > FEW_GROUPS[x.gpu.variant]) launchNarrow(t, options);
-  else if (x.gpu.variant === "wide" && residual && !options.accumulateResidual) {
+  else if (C * options.ghosts.ghosts > FEW_GROUPS[x.gpu.baseVariant]) launchNarrow(t, options);
+  else if (x.gpu.baseVariant === "wide" && residual && !options.accumulateResidual) {
     const { residual: _, ...rest } = t;
     launchGradStatisticsAdd({ ...t, residual }, options);
     launchGradInput({ ...rest, dy: residual.dresidual }, { ...options, relu: false });

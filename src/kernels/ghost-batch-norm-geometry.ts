@@ -91,9 +91,9 @@ export function splitsOf(x: Tensor, ghosts: Ghosts, least: number): number {
 /** How an element-wise pass is cut: lanes, Elements of a lane in one trip of its loop, workgroups per group. */
 export function elementwiseTiles(gpu: Gpu, groups: number, elements: number, row: number) {
   const WG_SIZE = Math.min(256, reductionLanes(gpu, FULL_DEVICE, elements));
-  const ROW = Math.min(row, MOST_IN_A_TRIP[gpu.variant]);
+  const ROW = Math.min(row, MOST_IN_A_TRIP[gpu.baseVariant]);
   const trips = Math.max(1, Math.floor(elements / (WG_SIZE * ROW)));
-  return { WG_SIZE, ROW, parts: ELEMENTWISE_PARTS[gpu.variant](trips, groups) };
+  return { WG_SIZE, ROW, parts: ELEMENTWISE_PARTS[gpu.baseVariant](trips, groups) };
 }
 
 const MOST_IN_A_TRIP: ByVariant<number> = { narrow: 8, wide: 4 };
@@ -110,7 +110,7 @@ const ELEMENTWISE_PARTS: ByVariant<(trips: number, groups: number) => number> = 
  * full-batch norm; at most 512 lanes, whose sums fill the 16 KiB of workgroup memory that every adapter has.
  */
 export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): LaneTile {
-  return DENSE_TILES[gpu.variant](gpu, C, ghosts);
+  return DENSE_TILES[gpu.baseVariant](gpu, C, ghosts);
 }
 
 interface LaneTile {
@@ -139,7 +139,7 @@ function wideDenseTiles(gpu: Gpu, C: number, ghosts: Ghosts): LaneTile {
  * @param tiles of one channel of one ghost
  */
 export function mergeTiles(gpu: Gpu, tiles: number): LaneTile {
-  return MERGE_TILES[gpu.variant](gpu, tiles);
+  return MERGE_TILES[gpu.baseVariant](gpu, tiles);
 }
 
 const MERGE_TILES: ByVariant<typeof wideMergeTiles> = { narrow: () => SUBGROUP, wide: wideMergeTiles };
@@ -165,11 +165,11 @@ const MOST_FOLDED_TILES: ByVariant<number> = { narrow: 0, wide: 2048 };
 
 /** Whether the moments of tiles are merged in the dispatch that normalizes x; `tiles` of one image. */
 export function foldPays(gpu: Gpu, ghosts: Ghosts, tiles: number): boolean {
-  return largestGhost(ghosts) * tiles <= MOST_FOLDED_TILES[gpu.variant];
+  return largestGhost(ghosts) * tiles <= MOST_FOLDED_TILES[gpu.baseVariant];
 }
 
 /** Whether statistics come faster from the moments of tiles than from x; `tiles` of one image. */
 export function mergePays(gpu: Gpu, ghosts: Ghosts, tiles: number): boolean {
   const all = largestGhost(ghosts) * tiles;
-  return all <= MOST_MERGED_TILES[gpu.variant] * mergeTiles(gpu, all).ROWS;
+  return all <= MOST_MERGED_TILES[gpu.baseVariant] * mergeTiles(gpu, all).ROWS;
 }

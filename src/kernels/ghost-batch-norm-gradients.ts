@@ -108,7 +108,7 @@ export function launchGradStatistics(
     const overrides = { C, HW, GATE, SPLITS, WG_SIZE };
     x.gpu.run(GRAD_STATISTICS, { buffers, overrides, params, spec, workgroups: [C, G, SPLITS], cost });
   };
-  ({ narrow, wide })[x.gpu.variant]();
+  ({ narrow, wide })[x.gpu.baseVariant]();
 }
 
 /** What backward adds to instead of overwriting it. */

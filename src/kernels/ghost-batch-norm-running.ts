@@ -50,7 +50,7 @@ export function launchRunningStatistics(
   const { ghostSize, ghosts, total } = t.ghosts;
   const { rule, momentum, eps = 1e-5, averageDeviation = false } = options; // 1e-5: PyTorch's default, the authors'
   const totalChannels = runningMean.size;
-  const WG_SIZE = OWN_SUM_LANES[statistics.gpu.variant];
+  const WG_SIZE = OWN_SUM_LANES[statistics.gpu.baseVariant];
   statistics.gpu.run(RUNNING_STATISTICS, {
     buffers: { statistics, pixels, runningMean, runningVariance },
     overrides: { RULE: RULES[rule], DEVIATION: averageDeviation || rule === "paper-literal", WG_SIZE },

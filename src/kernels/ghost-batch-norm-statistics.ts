@@ -70,7 +70,7 @@ export function launchStatistics(
   t: { x: Tensor; statistics: Tensor; partials?: Tensor | null },
   place: NormPlace,
 ): void {
-  STATISTICS_LAUNCHERS[t.x.gpu.variant](t, place);
+  STATISTICS_LAUNCHERS[t.x.gpu.baseVariant](t, place);
 }
 
 type LaunchStatistics = typeof launchStatistics;

@@ -149,7 +149,7 @@ function normalize(
   const spec = element(OP, HW, { x, residual, y });
   const samples = largestGhost({ ...params, ghostSize: params.ghost_size });
   if (isDense(C, HW) && !residual) {
-    const ROWS = DENSE_ROWS[x.gpu.variant];
+    const ROWS = DENSE_ROWS[x.gpu.baseVariant];
     x.gpu.run(NORMALIZE_DENSE, {
       buffers: { x, mean, variance, gamma, beta, y },
       overrides: { C, RELU, ROWS },

@@ -5,6 +5,7 @@ import type { ByVariant } from "../gpu/variant.ts";
 import { ELEMENT_BYTES, empty, type Tensor } from "../tensor/tensor.ts";
 import { bytesOf, floatType, storedType } from "./element.ts";
 import { type MatmulCut, matmulCuts } from "./matmul-cuts.ts";
+import { matmulMatrixCut, type Product, runMatmulMatrix } from "./matmul-matrix.ts";
 import { type NarrowMatmulCut, narrowMatmulCuts } from "./matmul-narrow-cuts.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
@@ -95,11 +96,9 @@ export function launchMatmul(tensors: MatmulTensors, options: MatmulOptions = {}
 /**
  * Slices of K that a product is cut into where its partial sums wait to be added up with others, as those of weight gradients do. 1: there
  * are none.
- *
- * @param size M, N, K
  */
-export function matmulSlices(gpu: Gpu, size: Size, options: MatmulOptions = {}): number {
-  return CUT[gpu.variant](gpu, size, options, SUMMED_LATER).slices;
+export function matmulSlices(operands: Operands, options: MatmulOptions = {}): number {
+  return cutProduct(operands, options, SUMMED_LATER).slices;
 }
 
 /**
@@ -137,10 +136,32 @@ const CUT: ByVariant<(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends) 
   wide: cutWide,
 };
 
-function cutProduct(tensors: MatmulTensors, options: MatmulOptions, ends: Ends): CutProduct {
-  const { gpu } = tensors.c;
-  const { M, N, K } = sizes(tensors, options);
-  return CUT[gpu.variant](gpu, [M, N, K], options, ends);
+type Operands = Pick<MatmulTensors, "a" | "b">;
+
+function cutProduct(operands: Operands, options: MatmulOptions, ends: Ends): CutProduct {
+  const { gpu } = operands.a;
+  const product = productOf(operands, options);
+  const matrix = gpu.variant === "matrix" && !options.cut ? cutOnMatrices(operands, product, options) : null;
+  return matrix ?? CUT[gpu.baseVariant](gpu, [product.M, product.N, product.K], options, ends);
+}
+
+function productOf({ a, b }: Operands, { transposeA = false, transposeB = false }: MatmulOptions): Product {
+  const [M, K] = transposeA ? [a.shape[1]!, a.shape[0]!] : [a.shape[0]!, a.shape[1]!];
+  return { M, N: b.shape[transposeB ? 0 : 1]!, K, transposeA, transposeB };
+}
+
+/** Null where the wide kernel is the better one, or the only one: for f32 operands, which stay f32. */
+function cutOnMatrices(operands: Operands, product: Product, options: MatmulOptions): CutProduct | null {
+  const cut = matmulMatrixCut(operands, product);
+  if (cut === null) return null;
+  const launch = (tensors: MatmulTensors, target: Tensor) => {
+    const { accumulate = false } = options;
+    runMatmulMatrix({ ...tensors, c: target }, product, cut, {
+      accumulate,
+      cost: sizes(tensors, options).cost,
+    });
+  };
+  return { slices: cut.slices, choice: cut.choice, launch };
 }
 
 function choiceOf(

@@ -7,7 +7,7 @@ export const FULL_DEVICE = 512;
 
 /** Lanes of a reduction. Narrow: one subgroup. Wide: a lane should sum several Elements, and a lone group gets a large workgroup. */
 export function reductionLanes(gpu: Gpu, groups: number, elements: number): number {
-  return LANES[gpu.variant](gpu, groups, elements);
+  return LANES[gpu.baseVariant](gpu, groups, elements);
 }
 
 const LANES: ByVariant<(gpu: Gpu, groups: number, elements: number) => number> = {
@@ -41,7 +41,7 @@ export function reductionSplits(
   { groups, values, least }: { groups: number; values: number; least: number },
 ): number {
   if (groups >= FULL_DEVICE) return 1;
-  const most = Math.min(MOST_SPLITS[gpu.variant], Math.ceil(FULL_DEVICE / groups));
+  const most = Math.min(MOST_SPLITS[gpu.baseVariant], Math.ceil(FULL_DEVICE / groups));
   return Math.max(1, Math.min(most, Math.floor(values / least)));
 }
 
@@ -53,7 +53,7 @@ const MOST_SPLITS: ByVariant<number> = { narrow: 1, wide: 64 };
  * loads one after the other. Narrow: barriers cost more than the 256 additions of one lane.
  */
 export function sumLanes(gpu: Gpu): { readonly partial: number; readonly finish: number } {
-  return SUM_LANES[gpu.variant];
+  return SUM_LANES[gpu.baseVariant];
 }
 
 const SUM_LANES: ByVariant<{ readonly partial: number; readonly finish: number }> = {

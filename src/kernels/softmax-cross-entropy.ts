@@ -52,7 +52,7 @@ export function launchLossAndGrad(
     params: { classes: K, last_start: lastStart, weight, last_weight: lastWeight, loss_scale: lossScale },
     cost: { flops: 10 * N * K, bytes: 4 * (2 * N * K + 5 * N) },
   };
-  if (K >= CLASSES_OF_A_WORKGROUP[gpu.variant]) {
+  if (K >= CLASSES_OF_A_WORKGROUP[gpu.baseVariant]) {
     const overrides = { N, K, WG_SIZE: Math.min(256, reductionLanes(gpu, N, K)) };
     gpu.run(LOSS_AND_GRAD_ROW, { ...launch, overrides, workgroups: flatGrid(N, 1) });
   } else {

@@ -40,7 +40,7 @@ export function launchSumRows(
 ): void {
   const columns = y.size;
   const rows = x.size / columns;
-  const { few, many } = TILES[x.gpu.variant];
+  const { few, many } = TILES[x.gpu.baseVariant];
   const spec = rows <= FEW_ROWS ? few : many;
   x.gpu.run(SUM_ROWS, {
     buffers: { x, y },

@@ -39,7 +39,7 @@ export interface SumSegment {
  */
 export function launchSumSegments(x: Tensor, segments: readonly SumSegment[]): void {
   const { gpu } = x;
-  const spec = TILES[gpu.variant];
+  const spec = TILES[gpu.baseVariant];
   const targets = new Map<Storage, SumSegment[]>();
   for (const segment of segments) {
     const { storage } = segment.y;

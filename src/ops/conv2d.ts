@@ -22,7 +22,7 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions): Tenso
   const { N, K, P, Q } = geometry;
   const y = empty(gpu, [N, K, P, Q], x.dtype, "conv2d");
   const plain = () => launchConv2d({ x, weight, y }, options);
-  const layout = momentsLayout(gpu, geometry);
+  const layout = momentsLayout(gpu, geometry, y.dtype);
   if (layout === null) plain();
   else {
     const { tiles, pixels } = layout;
@@ -65,9 +65,9 @@ function recordBackward(x: Tensor, weight: Tensor, y: Tensor, options: Conv2dOpt
     const dweight = destination(weight);
     if (dweight) {
       const { tensor, accumulate } = dweight;
-      const { splits, elements } = gradWeightPartials(x.gpu, x.shape, weight.shape, options);
+      const { splits, elements } = gradWeightPartials(x, weight.shape, options);
       const whole = splits === 1 && !accumulate;
-      const partials = whole ? tensor : sums.scratch(x, [elements], "conv2d partials");
+      const partials = whole ? tensor : sums.scratch(x.gpu, [elements], "conv2d partials");
       launchConv2dGradWeightPartials({ x, dy, partials }, weight.shape, options);
       if (!whole) sums.add({ partials, rows: splits }, dweight);
     }
@@ -84,7 +84,7 @@ function launchInputGradient(
 ): void {
   const { gpu } = t.dx;
   const plain = () => launchConv2dGradInput(t, options);
-  const tiles = gradInputNormTiles(gpu, t.dx.shape, t.weight.shape, options);
+  const tiles = gradInputNormTiles(t.dx, t.weight.shape, options);
   if (tiles === null) {
     plain();
     return;

@@ -37,10 +37,10 @@ export function linear(
     if (dweight) {
       const { tensor, accumulate } = dweight;
       const form = { transposeA: true, transposeB: false };
-      const slices = matmulSlices(x.gpu, [O, I, N], form);
+      const slices = matmulSlices({ a: dy, b: x }, form);
       if (slices === 1) launchMatmulSlices({ a: dy, b: x, c: tensor }, { ...form, accumulate });
       else {
-        const partials = sums.scratch(x, [slices, O, I], "linear partials");
+        const partials = sums.scratch(x.gpu, [slices, O, I], "linear partials");
         launchMatmulSlices({ a: dy, b: x, c: partials }, form);
         sums.add({ partials, rows: slices }, dweight);
       }

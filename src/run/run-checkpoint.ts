@@ -1,6 +1,7 @@
 /** A checkpoint of a run: what its JSON says, and how it is read back. */
 
 import { z } from "zod";
+import { VARIANTS } from "../gpu/variant.ts";
 import { CheckpointFolder, type StoredCheckpoint } from "../storage/checkpoint-file.ts";
 import type { StoredTensor } from "../storage/safetensors.ts";
 import { DataError, UsageError } from "../support/errors.ts";
@@ -32,7 +33,7 @@ export const CheckpointContent = z.object({
   versions: z.record(z.string(), z.string()),
   adapter: z.looseObject({
     name: z.string(),
-    variant: z.enum(["narrow", "wide"]).optional(),
+    variant: z.enum(VARIANTS).optional(),
     tuning: z.record(z.string(), z.record(z.string(), z.number().or(z.string()))).optional(),
   }),
 });

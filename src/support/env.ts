@@ -22,7 +22,7 @@ const debug = define(
 );
 const variant = define(
   "GHOSTBATCH_VARIANT",
-  "narrow or wide: the kernel variants to use instead of those that `doctor` shows; narrow needs subgroups of 8 lanes",
+  "narrow, wide or matrix: the kernel variants to use instead of those that `doctor` shows; narrow needs subgroups of 8 lanes, matrix subgroup matrices",
 );
 const cache = define(
   "GHOSTBATCH_CACHE",

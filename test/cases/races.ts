@@ -181,6 +181,37 @@ export const raceCases: Readonly<Record<string, RaceCase>> = {
     sizes: { x: 48, dy: 64, partials: 108 },
     workgroups: [1, 1, 1],
   },
+  "conv2d/forward-matrix.wgsl": {
+    overrides: { C: 8, H: 4, W: 4, K: 2, P: 4, Q: 4, ACCUMULATE: false },
+    spec: {
+      ...{ Stored: "vec4f", StoredY: "f32", Component: "f32", M: 2, N: 4, D: 4, LANES: 2, SUBGROUPS_N: 2 },
+      ...{ BLOCKS_N: 1, CHANNELS: 4, FILTER_ROWS: 1, ROWS: 2, COLUMNS: 4, GROUPS: 1, R: 1, S: 1 },
+      ...{ PADDING: 0, MOMENTS: "true" },
+    },
+    params: { images: 1, channels: 8, tiles: 2 },
+    sizes: { x: 128, weight: 16, y: 32, moments: 8 },
+    workgroups: [1, 2],
+  },
+  "conv2d/grad-weight-matrix.wgsl": {
+    overrides: { C: 2, H: 2, W: 5, K: 2, P: 2, Q: 4 },
+    spec: {
+      ...{ StoredX: "f32", WIDTH_X: 1, StoredDy: "vec4f", Component: "f32", M: 2, N: 2, D: 4, LANES: 2 },
+      ...{ SUBGROUPS_D: 2, ROWS: 1, IMAGES: 2, COLUMNS: 4, TAP_ROWS: 1, R: 1, S: 2, PADDING: 0 },
+    },
+    params: { images: 2, tiles: 2, tiles_per_split: 2 },
+    sizes: { x: 40, dy: 32, partials: 8 },
+    workgroups: [1, 1, 1],
+  },
+  "matmul/matrix.wgsl": {
+    overrides: { BIAS: true, ACCUMULATE: false },
+    spec: {
+      ...{ TRANSPOSE_A: "true", StoredA: "vec4f", StoredB: "vec4f", StoredC: "f32", Component: "f32" },
+      ...{ M: 4, N: 4, D: 4, LANES: 2, SUBGROUPS_N: 1, BLOCKS_M: 1, BLOCKS_N: 2, DEPTH: 4 },
+    },
+    params: { rows: 8, columns: 8, depth: 8, steps: 2 },
+    sizes: { a: 64, b: 64, bias: 8, c: 64 },
+    workgroups: [1],
+  },
   "conv2d/grad-weight.wgsl": {
     overrides: convolution,
     spec: { TM: 4, TN: 4, THREADS_M: 2, THREADS_N: 4, DEPTH: 2 },

@@ -88,7 +88,7 @@ describe.each(CASES.map((one) => [label(one), one] as const))("%s", (_, one) => 
     const scratch = (size: readonly number[]) => empty(gpu, size);
     const own = { x, statistics, gamma, beta, ...(one.residual && { y }) };
     const sums = launchConv2dGradInputNorm({ dy, weight, dx, norm: own, scratch }, { ...options, norm });
-    expect(sums.shape).toEqual([one.N, gradInputNormTiles(gpu, shape, weight.shape, options), one.C, 2]);
+    expect(sums.shape).toEqual([one.N, gradInputNormTiles(dx, weight.shape, options), one.C, 2]);
 
     const plain = fromArray(gpu, held, shape);
     launchConv2dGradInput({ dy, weight, dx: plain }, options);

@@ -69,7 +69,7 @@ describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, mer
     const options = { stride, padding: border ? 1 : 0 };
     const geometry = conv2dGeometry(x.shape, weight.shape, options);
     const { P, Q } = geometry;
-    const layout = momentsLayout(gpu, geometry)!;
+    const layout = momentsLayout(gpu, geometry, "f32")!;
     const { tiles, pixels } = layout;
     expect(tiles * pixels).toBe(P * Q);
 
@@ -125,7 +125,7 @@ describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, mer
   test("none where a tile would reach over an image", () => {
     gpu.variant = variant;
     const geometry = conv2dGeometry([4, 3, 7, 11], [16, 3, 3, 3], { stride: 1, padding: 1 });
-    expect(momentsLayout(gpu, geometry)).toBeNull();
+    expect(momentsLayout(gpu, geometry, "f32")).toBeNull();
   });
 
   test("are merged unless a lane would have to merge many", () => {

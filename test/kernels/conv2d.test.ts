@@ -77,7 +77,7 @@ function gradInput({ dy, weight, shapes, options }: SetUp, before?: Float32Array
 
 function gradWeight({ x, dy, shapes, options }: SetUp, before?: Float32Array<ArrayBuffer>): Tensor {
   const dweight = before ? fromArray(gpu, before, shapes.weight) : poisoned(shapes.weight);
-  const partials = poisoned([gradWeightPartials(gpu, shapes.x, shapes.weight, options).elements]);
+  const partials = poisoned([gradWeightPartials(x, shapes.weight, options).elements]);
   launchConv2dGradWeight({ x, dy, partials, dweight }, { ...options, accumulate: before !== undefined });
   return dweight;
 }

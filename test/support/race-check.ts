@@ -7,6 +7,7 @@ import { emulatable } from "../../src/bench/emulatable.ts";
 import { packParams } from "../../src/gpu/constant-buffers.ts";
 import { parseShader } from "../../src/gpu/shader.ts";
 import { shaderFiles } from "../../src/host/node/shader-files.ts";
+import { emulated } from "./emulated-matrices.ts";
 
 /** One small dispatch of a kernel. */
 export interface RaceCase {
@@ -27,23 +28,26 @@ export interface RaceResult {
   readonly unwritten: readonly string[];
 }
 
+/** Kernels on subgroup matrices as plain loops of the first lane of each subgroup, which is all that the emulator understands. */
+const source = (path: string) => emulated(shaderFiles(path));
+
 /** Stands in outputs before the dispatch; no kernel computes it from the inputs below. */
 const UNWRITTEN = 123456;
 
 /** Whether lanes of a kernel meet in memory. */
 export function sharesMemory(file: string): boolean {
-  const { code, usesWorkgroupMemory } = parseShader(file, shaderFiles);
+  const { code, usesWorkgroupMemory } = parseShader(file, source);
   return usesWorkgroupMemory || /\b(workgroup|storage)Barrier\(/.test(code);
 }
 
 /** Barriers in a kernel, imports included. */
 export function barrierCount(file: string): number {
-  return parseShader(file, shaderFiles).code.match(BARRIER)?.length ?? 0;
+  return parseShader(file, source).code.match(BARRIER)?.length ?? 0;
 }
 
 /** @param withoutBarrier  takes this barrier out first, counted from 0 */
 export function findRaces(file: string, one: RaceCase, withoutBarrier?: number): RaceResult {
-  const shader = parseShader(file, shaderFiles);
+  const shader = parseShader(file, source);
   const given = { ...one.overrides, ...one.params };
   for (const { name } of [...shader.overrides.filter(({ hasDefault }) => !hasDefault), ...shader.params]) {
     if (given[name] === undefined) throw new Error(`${file}: no value for ${name}`);

@@ -12,17 +12,7 @@ import { randomData } from "../../reference/random-data.ts";
 import { STREAMS } from "../../support/random.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { fromArray } from "../../tensor/tensor.ts";
-import {
-  activation,
-  EITHER_TYPE,
-  exact,
-  numbers,
-  type Pass,
-  passOf,
-  poisoned,
-  poisonedWords,
-  summed,
-} from "../pass.ts";
+import { exact, numbers, type Pass, passOf, poisoned, poisonedWords, summed } from "../pass.ts";
 import { stepUniform } from "./step.ts";
 
 const SEED = 12345;
@@ -37,8 +27,7 @@ export const dataPasses: readonly Pass[] = [
   passOf("batch/gather", batchCases, {
     label: ({ mean, deviation, ...one }: BatchCase) => caseLabel(one),
     cost: ({ N, C, H, W }) => ({ flops: 2 * N * C * H * W, bytes: 5 * N * C * H * W }),
-    types: EITHER_TYPE,
-    prepare: (gpu, one, type) => {
+    prepare: (gpu, one) => {
       const { count, N, C, H, W, padding, padValue, flip = false, mean, deviation } = one;
       const data = randomData(count * 100 + N);
       const host = {
@@ -53,7 +42,7 @@ export const dataPasses: readonly Pass[] = [
         labels: fromArray(gpu, host.labels, [count], "labels"),
         order: fromArray(gpu, host.order, [N], "order"),
         normalization: fromArray(gpu, pairs, [C, 2], "normalization"),
-        x: poisoned(gpu, [N, C, H, W], "x", type),
+        x: poisoned(gpu, [N, C, H, W], "x"),
         batchLabels: poisonedWords(gpu, [N], "batch_labels"),
         step,
       };
@@ -86,12 +75,11 @@ export const dataPasses: readonly Pass[] = [
   passOf("dropout/apply", dropoutCases, {
     label: caseLabel,
     cost: ({ shape }) => ({ flops: 100 * sizeOf(shape), bytes: 8 * sizeOf(shape) }),
-    types: EITHER_TYPE,
-    prepare: (gpu, { shape, p }, type) => {
+    prepare: (gpu, { shape, p }) => {
       const size = sizeOf(shape);
       const host = numbers(size)(size);
-      const x = activation(gpu, host, shape, "x", type);
-      const y = poisoned(gpu, shape, "y", type);
+      const x = fromArray(gpu, host, shape, "x");
+      const y = poisoned(gpu, shape, "y");
       const step = stepUniform(gpu, { seed: SEED, step: 9 });
       const stream = STREAMS.dropout + 256 * 2;
       const reference = () => {

@@ -19,17 +19,8 @@ import {
   ghostStatistics,
 } from "../../reference/ghost-batch-norm.ts";
 import { updateRunningStatistics } from "../../reference/running-statistics.ts";
-import { empty, type FloatType, fromArray, readFloats, type Tensor } from "../../tensor/tensor.ts";
-import {
-  activation,
-  EITHER_TYPE,
-  numbers,
-  type Output,
-  type Pass,
-  passOf,
-  poisoned,
-  summed,
-} from "../pass.ts";
+import { empty, fromArray, readFloats, type Tensor } from "../../tensor/tensor.ts";
+import { numbers, type Output, type Pass, passOf, poisoned, summed } from "../pass.ts";
 
 /** More terms than any of these sums are rounded in, as a share of its scale: test/kernels has the strict bounds. */
 const FACTOR = 8;
@@ -39,7 +30,7 @@ const cost = ({ N, C, H = 1, W = 1 }: GhostBatchNormCase) => ({
   bytes: 20 * N * C * H * W,
 });
 
-function setUp(gpu: Gpu, one: GhostBatchNormCase, type: FloatType) {
+function setUp(gpu: Gpu, one: GhostBatchNormCase) {
   const { N, C, H = 1, W = 1, mean = 0, deviation = 1, ghostSize, ghosts, eps, relu = false } = one;
   const make = numbers(N * 1000 + C);
   const count = N * C * H * W;
@@ -51,7 +42,7 @@ function setUp(gpu: Gpu, one: GhostBatchNormCase, type: FloatType) {
     dy: make(count),
   };
   const shape = ghostBatchNormShape(one);
-  const place = (data: Float32Array<ArrayBuffer>, name: string) => activation(gpu, data, shape, name, type);
+  const place = (data: Float32Array<ArrayBuffer>, name: string) => fromArray(gpu, data, shape, name);
   const tensors = {
     x: place(host.x, "x"),
     gamma: fromArray(gpu, host.gamma, [C], "gamma"),
@@ -105,10 +96,9 @@ export const ghostBatchNormPasses: readonly Pass[] = [
   passOf("ghost-batch-norm/forward", ghostBatchNormCases, {
     label: caseLabel,
     cost,
-    types: EITHER_TYPE,
-    prepare: (gpu, one, type) => {
-      const all = setUp(gpu, one, type);
-      const y = poisoned(gpu, all.shape, "y", type);
+    prepare: (gpu, one) => {
+      const all = setUp(gpu, one);
+      const y = poisoned(gpu, all.shape, "y");
       const reference = () => ghostBatchNorm(all.values, all.size).y;
       return { launch: () => forward(all, y), outputs: [scaled("y", y, reference, () => all.scales().y)] };
     },
@@ -116,19 +106,18 @@ export const ghostBatchNormPasses: readonly Pass[] = [
   passOf("ghost-batch-norm/backward", ghostBatchNormCases, {
     label: caseLabel,
     cost,
-    types: EITHER_TYPE,
-    prepare: async (gpu, one, type) => {
-      const all = setUp(gpu, one, type);
+    prepare: async (gpu, one) => {
+      const all = setUp(gpu, one);
       const { host, tensors, shape, residual, place, options, size, scales } = all;
-      const y = poisoned(gpu, shape, "y", type);
+      const y = poisoned(gpu, shape, "y");
       forward(all, y);
       const forwardY = await readFloats(y);
       const dy = place(host.dy, "dy");
       const sumsOf = () => empty(gpu, sumsShape(tensors.x, options.ghosts), "f32", "sums");
-      const dx = poisoned(gpu, shape, "dx", type);
+      const dx = poisoned(gpu, shape, "dx");
       const dgamma = poisoned(gpu, [one.C], "dgamma");
       const dbeta = poisoned(gpu, [one.C], "dbeta");
-      const dresidual = residual ? poisoned(gpu, shape, "dresidual", type) : undefined;
+      const dresidual = residual ? poisoned(gpu, shape, "dresidual") : undefined;
       const saved = dresidual ? { residual: { y, dresidual } } : {};
       const written = { accumulate: false, accumulateParameters: false };
       // The slope of a relu at a value that rounds to 0 is the GPU's own.

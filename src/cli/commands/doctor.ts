@@ -3,6 +3,8 @@ import { measureVariants } from "../../bench/choose-variant.ts";
 import { type SelfTest, selfTest } from "../../bench/self-test.ts";
 import { LIMIT_NAMES } from "../../gpu/assumed-gpu.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { matrixSizeText } from "../../gpu/matrices.ts";
+import type { Variant } from "../../gpu/variant.ts";
 import { type ListedAdapter, listAdapters } from "../../host/node/node-webgpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { storedTuning, type TuningFile, tuningPath } from "../../host/node/tuning-store.ts";
@@ -55,6 +57,7 @@ function text(facts: {
     `there are  ${facts.adapters.map(({ name, backend }) => `${name} (${backend})`).join(", ")}`,
     `kind       ${adapter.software ? "software: correct but slow, for tests and small experiments" : "hardware"}`,
     `kernels    ${kernels.variant} variants, by ${reasonText(kernels)} (${adapter.subgroupMaxSize > 0 ? lanes : "no subgroups"})`,
+    `matrices   ${matricesText(adapter, kernels.variant)}`,
     `tuning     ${tuningText(adapter, facts.tuning)}`,
     `limits     ${Object.entries(limits)
       .map(([name, value]) => `${name} ${/Size$/.test(name) ? formatBytes(value) : value}`)
@@ -78,6 +81,15 @@ async function chosenVariant(gpu: Gpu, again: boolean): Promise<VariantChoice> {
   return choice;
 }
 
+/** What subgroups multiply, and whether runs in mixed precision use it. */
+function matricesText({ matrices }: Gpu["adapter"], variant: Variant): string {
+  if (matrices.length === 0) return "none: mixed precision runs on the same kernels as f32";
+  const sizes = matrices.map(matrixSizeText).join(", ");
+  return variant === "matrix"
+    ? `${sizes}; runs in mixed precision use them`
+    : `${sizes}; not used, GHOSTBATCH_VARIANT=matrix lets runs in mixed precision use them`;
+}
+
 function tuningText(adapter: Gpu["adapter"], tuning: TuningFile | null): string {
   if (tuning === null) return "none; `ghostbatch tune` finds the fastest kernel tiles on this adapter";
   const steps = tuning.steps.map(
@@ -88,7 +100,9 @@ function tuningText(adapter: Gpu["adapter"], tuning: TuningFile | null): string 
 }
 
 function reasonText({ reason, times }: VariantChoice): string {
-  const found = times ? `narrow ${times.narrow.toPrecision(3)} ms, wide ${times.wide.toPrecision(3)} ms` : "";
+  const found = Object.entries(times ?? {})
+    .map(([variant, ms]) => `${variant} ${ms.toPrecision(3)} ms`)
+    .join(", ");
   if (reason === "features") return "its features";
   if (reason === "measured") return `measurement: ${found}`;
   return `${reason}${found === "" ? "" : `, against a measurement: ${found}`}`;

@@ -16,6 +16,10 @@ const DoctorFile = z.object({
     software: z.boolean(),
     subgroupMinSize: z.int(),
     subgroupMaxSize: z.int(),
+    // Doctor of earlier versions did not list them.
+    matrices: z
+      .array(z.object({ M: z.int(), N: z.int(), K: z.int(), component: z.enum(["f16", "f32"]) }))
+      .default([]),
   }),
   limits: z.record(z.enum(LIMIT_NAMES), z.int().positive()),
   features: z.array(z.string()),

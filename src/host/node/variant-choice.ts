@@ -6,14 +6,14 @@
 import { join } from "node:path";
 import type { AdapterFacts } from "../../gpu/adapter.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { runnableVariants, type Variant } from "../../gpu/variant.ts";
+import { runnableVariants, VARIANTS, type Variant } from "../../gpu/variant.ts";
 import { cacheDirectory } from "../../storage/cache-directory.ts";
 import { env } from "../../support/env.ts";
 import { DataError, DeviceError, UsageError } from "../../support/errors.ts";
 import { adapterKey, readObject, writeObject } from "./adapter-cache.ts";
 
-/** Milliseconds of the same work in either variant. */
-export type VariantTimes = Readonly<Record<Variant, number>>;
+/** Milliseconds of the same work in each variant that the adapter runs. */
+export type VariantTimes = Readonly<Partial<Record<Variant, number>>>;
 
 export interface VariantChoice {
   readonly variant: Variant;
@@ -28,20 +28,28 @@ export interface VariantChoice {
  */
 export function variantChoice(gpu: Gpu): VariantChoice {
   const runnable = runnableVariants(gpu);
-  const times = rememberedTimes(gpu.adapter);
+  const times = rememberedTimes(gpu.adapter, runnable);
   const forced = forcedVariant(gpu.adapter, runnable);
   if (forced !== null) return { variant: forced, reason: "GHOSTBATCH_VARIANT", times };
   if (!times || runnable.length === 1) return { variant: runnable[0], reason: "features", times };
-  return { variant: times.narrow < times.wide ? "narrow" : "wide", reason: "measured", times };
+  const variant = runnable.reduce((best, one) => (times[one]! < times[best]! ? one : best));
+  return { variant, reason: "measured", times };
 }
 
 function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Variant | null {
   const value = env.variant() ?? "";
   if (value === "") return null;
-  if (value !== "narrow" && value !== "wide") {
-    throw new UsageError(`GHOSTBATCH_VARIANT: expected narrow or wide, got ${JSON.stringify(value)}`);
+  const forced = VARIANTS.find((one) => one === value);
+  if (forced === undefined) {
+    throw new UsageError(`GHOSTBATCH_VARIANT: expected narrow, wide or matrix, got ${JSON.stringify(value)}`);
   }
-  if (runnable.includes(value)) return value;
+  if (runnable.includes(forced)) return forced;
+  if (forced === "matrix") {
+    throw new DeviceError(
+      `GHOSTBATCH_VARIANT=matrix: the matrix kernels need subgroup matrices with sums in f32, and ${adapter.name} has none: ` +
+        "omit it, or set it to wide",
+    );
+  }
   const { name, subgroupMinSize, subgroupMaxSize } = adapter;
   const lanes = subgroupMaxSize > 0 ? `${subgroupMinSize} to ${subgroupMaxSize} lanes` : "no subgroups";
   throw new DeviceError(
@@ -52,19 +60,24 @@ function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Var
 
 /** Keeps a measurement for the next processes; where nothing can be written, for this one alone. */
 export async function rememberTimes(adapter: AdapterFacts, times: VariantTimes): Promise<void> {
-  const { narrow, wide } = times;
   try {
-    await writeObject(file(), { ...readObject(file()), [adapterKey(adapter)]: { narrow, wide } });
+    await writeObject(file(), { ...readObject(file()), [adapterKey(adapter)]: times });
   } catch (error) {
     // A cache that cannot be kept is measured again.
     if (!(error instanceof DataError)) throw error;
   }
 }
 
-function rememberedTimes(adapter: AdapterFacts): VariantTimes | null {
-  const found = readObject(file())[adapterKey(adapter)] as Partial<VariantTimes> | undefined;
-  const { narrow, wide } = found ?? {};
-  return typeof narrow === "number" && typeof wide === "number" ? { narrow, wide } : null;
+/** Null unless every variant that runs has been measured. */
+function rememberedTimes(adapter: AdapterFacts, runnable: readonly Variant[]): VariantTimes | null {
+  const found = readObject(file())[adapterKey(adapter)] as Readonly<Record<string, unknown>> | undefined;
+  const times: Partial<Record<Variant, number>> = {};
+  for (const variant of runnable) {
+    const ms = found?.[variant];
+    if (typeof ms !== "number") return null;
+    times[variant] = ms;
+  }
+  return times;
 }
 
 function file(): string {

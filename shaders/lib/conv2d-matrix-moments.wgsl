@@ -1,0 +1,56 @@
+// lib/conv2d-matrix-moments: mean and Σ (y − mean)² of each channel over a tile's part of each of its images, from the f32 sums that
+// threads of conv2d/forward-matrix hold as they take them to y.
+
+// Two passes over the sums that threads hold: means, then Σ (y − mean) and its squares. The first of these makes up for the mean's rounding.
+fn write_moments(corner: Corner, thread: u32, tile: u32, rows: u32, columns: u32, values: ptr<function, Values>) {
+  let pixels = f32(min(ROWS, rows - corner.row) * columns);
+  for (var round = 0u; round < 2u; round++) {
+    for (var i = 0u; i < BLOCKS_M; i++) {
+      for (var t = 0u; t < PIECES; t++) {
+        let item = thread + t * THREADS;
+        var share = vec2f();
+        for (var j = 0u; j < BLOCKS_N; j++) {
+          var it = Piece();
+          find_piece(thread, t, i, j, &it);
+          let mean = select(0.0, means[it.image * TILE_K + it.channel], round > 0u);
+          for (var v = 0u; v < 4u; v++) {
+            let is_there = it.row < ROWS && corner.row + it.row < rows && it.column + v < columns;
+            let difference = select(0.0, (*values)[(i * BLOCKS_N + j) * PIECES + t][v] - mean, is_there);
+            share += vec2f(difference, difference * difference);
+          }
+        }
+        if (item < SUBGROUPS * M * QUADS_N) {
+          scratch[2u * (i * SUBGROUPS * M * QUADS_N + item)] = share.x;
+          scratch[2u * (i * SUBGROUPS * M * QUADS_N + item) + 1u] = share.y;
+        }
+      }
+    }
+    workgroupBarrier();
+    for (var item = thread; item < TILE_K * IMAGES; item += THREADS) {
+      var total = vec2f();
+      add_shares(item % TILE_K, item / TILE_K, &total);
+      let k = corner.channel + item % TILE_K;
+      let image = corner.image + item / TILE_K;
+      if (round == 0u) {
+        means[item] = total.x / pixels;
+      } else if (k < K && image < params.images) {
+        let at = 2u * ((image * params.tiles + tile) * K + k);
+        moments[at] = means[item] + total.x / pixels;
+        moments[at + 1u] = total.y - total.x * total.x / pixels;
+      }
+    }
+    workgroupBarrier();
+  }
+}
+
+// Adds what threads have left of a channel and image, in order.
+fn add_shares(channel: u32, image: u32, total: ptr<function, vec2f>) {
+  let i = channel / M % BLOCKS_M;
+  for (var n = 0u; n < SUBGROUPS_N; n++) {
+    let owner = n * SUBGROUPS_M + channel / (M * BLOCKS_M);
+    for (var quad = image; quad < QUADS_N; quad += IMAGES) {
+      let at = 2u * (((i * SUBGROUPS + owner) * M + channel % M) * QUADS_N + quad);
+      *total += vec2f(scratch[at], scratch[at + 1u]);
+    }
+  }
+}

@@ -1,0 +1,337 @@
+// Kernels on subgroup matrices against float64 of the rounded operands, element by element: on the software adapter's own matrices, and
+// on those of other GPUs by emulation.
+
+import { beforeAll, describe, expect, test } from "vitest";
+import { captureCommands } from "../../src/bench/capture.ts";
+import { runCommands } from "../../src/bench/check.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { MatrixSize } from "../../src/gpu/matrices.ts";
+import { runnableVariants } from "../../src/gpu/variant.ts";
+import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { launchConv2d, launchConv2dGradInput } from "../../src/kernels/conv2d.ts";
+import { type Conv2dOptions, conv2dGeometry } from "../../src/kernels/conv2d-geometry.ts";
+import { gradWeightPartials, launchConv2dGradWeight } from "../../src/kernels/conv2d-grad-weight.ts";
+import { momentsLayout } from "../../src/kernels/conv2d-moments.ts";
+import { launchMatmul } from "../../src/kernels/matmul.ts";
+import {
+  type Conv2dSize,
+  conv2d,
+  conv2dInputGradient,
+  conv2dOutputSize,
+  conv2dWeightGradient,
+} from "../../src/reference/conv2d.ts";
+import { type MatmulSize, matmul } from "../../src/reference/matmul.ts";
+import { randomData } from "../../src/reference/random-data.ts";
+import { float16Step, roundToFloat16 } from "../../src/support/float16.ts";
+import { sizeOf } from "../../src/tensor/shape.ts";
+import { empty, type FloatType, fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
+import { emulatingGpu } from "../support/emulated-matrices.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu();
+  return () => gpu.close();
+});
+
+type Numbers = Float32Array<ArrayBuffer>;
+
+/** What a pass computed, what it should have, and Σ|terms| of each element: the same sum of absolute values. */
+interface Computed {
+  readonly tensor: Tensor;
+  readonly reference: ArrayLike<number>;
+  readonly magnitude: ArrayLike<number>;
+  readonly terms: number;
+}
+
+/**
+ * Sums in f32, in any order: 4·√terms·2⁻²⁴·Σ|terms|; and half a step of f16 where they are stored so.
+ * (MatMul of n random roundings grows with √n: src/reference/close.ts.)
+ */
+async function expectRounded(name: string, { tensor, reference, magnitude, terms }: Computed) {
+  const actual = await readFloats(tensor);
+  let [worst, place] = [0, -1];
+  for (let i = 0; i < reference.length; i++) {
+    const expected = reference[i]!;
+    const size = Math.max(magnitude[i]!, Math.abs(expected));
+    const stored = tensor.dtype === "f16" ? float16Step(expected) / 2 : 0;
+    const bound = 4 * Math.sqrt(terms) * 2 ** -24 * size + stored;
+    const error = Math.abs(actual[i]! - expected) / Math.max(bound, 2 ** -149);
+    if (!(error <= worst)) [worst, place] = [error, i];
+  }
+  const what = `${name}: element ${place} is ${actual[place]}, expected ${reference[place]}`;
+  expect(worst, what).toBeLessThanOrEqual(1);
+}
+
+const absolute = (values: Numbers) => values.map(Math.abs);
+const rounded = (values: Numbers) => values.map(roundToFloat16);
+const unwritten = (on: Gpu, shape: readonly number[], type: FloatType) =>
+  fromArray(on, new Float32Array(sizeOf(shape)).fill(Number.NaN), shape, "output", type);
+
+/** Dispatches what `launch` does as matrix kernels, and nothing else but sums of partial sums. */
+async function runOnMatrices(on: Gpu, launch: () => void): Promise<void> {
+  const commands = captureCommands(on, "matrix", launch);
+  expect(commands.map(({ kernel }) => kernel.file)[0]).toMatch(/matrix\.wgsl$/);
+  await runCommands(on, commands, []);
+}
+
+interface Layer extends Conv2dSize {
+  /** Add the gradients to what is there. */
+  readonly accumulate?: boolean;
+}
+
+function layer(size: Layer, seed: number) {
+  const { N, C, H, W, K, R, S, stride, padding } = size;
+  const { P, Q } = conv2dOutputSize(size);
+  const data = randomData(seed);
+  const shapes = { x: [N, C, H, W], weight: [K, C, R, S], y: [N, K, P, Q] };
+  const x = rounded(data.normals(sizeOf(shapes.x), { mean: 0.2 }));
+  const dy = rounded(data.normals(sizeOf(shapes.y)));
+  const weight = data.normals(sizeOf(shapes.weight));
+  return { x, dy, weight, shapes, data, options: { stride, padding } as Conv2dOptions };
+}
+
+/** @param component of the matrices: weights are rounded to it */
+async function checkLayer(on: Gpu, size: Layer, component: "f16" | "f32" = "f16"): Promise<void> {
+  const { N, C, K, R, S, accumulate = false } = size;
+  const { x, dy, weight, shapes, data, options } = layer(size, 7);
+  const [, , P, Q] = shapes.y as [number, number, number, number];
+  const host = { x, dy, weight: component === "f16" ? rounded(weight) : weight };
+  const sizes = { x: absolute(x), dy: absolute(dy), weight: absolute(host.weight) };
+  const before = {
+    dx: rounded(data.normals(sizeOf(shapes.x))),
+    dweight: data.normals(sizeOf(shapes.weight)),
+  };
+  const stored = (values: Numbers, shape: readonly number[]) => fromArray(on, values, shape, "x", "f16");
+  const onGpu = {
+    x: stored(x, shapes.x),
+    dy: stored(dy, shapes.y),
+    weight: fromArray(on, weight, shapes.weight),
+  };
+  const y = unwritten(on, shapes.y, "f16");
+  const dx = accumulate ? stored(before.dx, shapes.x) : unwritten(on, shapes.x, "f16");
+  const dweight = accumulate
+    ? fromArray(on, before.dweight, shapes.weight)
+    : unwritten(on, shapes.weight, "f32");
+  await runOnMatrices(on, () => launchConv2d({ x: onGpu.x, weight: onGpu.weight, y }, options));
+  await runOnMatrices(on, () =>
+    launchConv2dGradInput({ dy: onGpu.dy, weight: onGpu.weight, dx }, { ...options, accumulate }),
+  );
+  await runOnMatrices(on, () => {
+    const partials = empty(on, [gradWeightPartials(onGpu.x, shapes.weight, options).elements]);
+    launchConv2dGradWeight({ x: onGpu.x, dy: onGpu.dy, partials, dweight }, { ...options, accumulate });
+  });
+  const added = (values: Float64Array, to: Numbers) =>
+    accumulate ? values.map((value, i) => value + to[i]!) : values;
+  await expectRounded("y", {
+    tensor: y,
+    reference: conv2d(host, size),
+    magnitude: conv2d(sizes, size),
+    terms: C * R * S,
+  });
+  await expectRounded("dx", {
+    tensor: dx,
+    reference: added(conv2dInputGradient(host, size), before.dx),
+    magnitude: added(conv2dInputGradient(sizes, size), absolute(before.dx)),
+    terms: K * R * S,
+  });
+  await expectRounded("dweight", {
+    tensor: dweight,
+    reference: added(conv2dWeightGradient(host, size), before.dweight),
+    magnitude: added(conv2dWeightGradient(sizes, size), absolute(before.dweight)),
+    terms: N * P * Q,
+  });
+}
+
+interface ProductCase extends MatmulSize {
+  readonly types: readonly [a: FloatType, b: FloatType, c: FloatType];
+  readonly bias?: boolean;
+  readonly accumulate?: boolean;
+}
+
+async function checkProduct(on: Gpu, one: ProductCase): Promise<void> {
+  const { rows, inner, columns, transposeA = false, transposeB = false, types, bias = false } = one;
+  const { accumulate = false } = one;
+  const data = randomData(rows + inner);
+  const [a, b] = [data.normals(rows * inner), data.normals(inner * columns)];
+  const offsets = data.normals(columns, { deviation: 3 });
+  const before = rounded(data.normals(rows * columns, { deviation: 3 }));
+  const tensors = {
+    a: fromArray(on, a, transposeA ? [inner, rows] : [rows, inner], "a", types[0]),
+    b: fromArray(on, b, transposeB ? [columns, inner] : [inner, columns], "b", types[1]),
+    ...(bias && { bias: fromArray(on, offsets) }),
+    c: accumulate
+      ? fromArray(on, before, [rows, columns], "c", types[2])
+      : unwritten(on, [rows, columns], types[2]),
+  };
+  await runOnMatrices(on, () => launchMatmul(tensors, { transposeA, transposeB, accumulate }));
+  const [left, right] = [rounded(a), rounded(b)];
+  const sum = (operands: { a: Numbers; b: Numbers; bias?: Numbers }, add: Numbers) =>
+    matmul(operands, one).map((value, i) => value + (accumulate ? add[i]! : 0));
+  await expectRounded("c", {
+    tensor: tensors.c,
+    reference: sum({ a: left, b: right, ...(bias && { bias: offsets }) }, before),
+    magnitude: sum(
+      { a: absolute(left), b: absolute(right), ...(bias && { bias: absolute(offsets) }) },
+      absolute(before),
+    ),
+    terms: inner,
+  });
+}
+
+const square = (N: number, C: number, size: number, K: number, filter: number, stride = 1): Layer => ({
+  ...{ N, C, H: size, W: size, K, R: filter, S: filter, stride, padding: Math.floor(filter / 2) },
+});
+
+const LAYERS: readonly (readonly [string, Layer])[] = [
+  ["channels and pixels that fill matrices", square(3, 16, 8, 16, 3)],
+  ["rows shorter than a matrix, an odd number of images", { ...square(5, 24, 4, 16, 3), accumulate: true }],
+  ["sizes that divide nothing", { N: 2, C: 23, H: 7, W: 15, K: 21, R: 3, S: 3, stride: 1, padding: 1 }],
+  ["stride 2", { ...square(2, 16, 16, 24, 3, 2), accumulate: true }],
+  ["a shortcut: 1×1 with stride 2", square(2, 16, 8, 32, 1, 2)],
+  ["5×5 on odd rows, no padding", { N: 1, C: 16, H: 11, W: 15, K: 16, R: 5, S: 5, stride: 1, padding: 0 }],
+];
+
+const PRODUCTS: readonly (readonly [string, ProductCase])[] = [
+  [
+    "a layer forward",
+    { rows: 48, inner: 64, columns: 32, transposeB: true, bias: true, types: ["f16", "f32", "f16"] },
+  ],
+  [
+    "its input gradient",
+    { rows: 48, inner: 36, columns: 64, types: ["f16", "f32", "f16"], accumulate: true },
+  ],
+  [
+    "its weight gradient",
+    { rows: 32, inner: 48, columns: 64, transposeA: true, types: ["f16", "f16", "f32"] },
+  ],
+  [
+    "long sums, in slices",
+    { rows: 16, inner: 1027, columns: 16, transposeA: true, types: ["f16", "f16", "f32"] },
+  ],
+  [
+    "odd sizes, both transposed",
+    { rows: 23, inner: 37, columns: 29, transposeA: true, transposeB: true, types: ["f16", "f16", "f16"] },
+  ],
+];
+
+test("the software adapter multiplies matrices of 8×8×8, and does so only when told to", () => {
+  expect(gpu.adapter.matrices).toContainEqual({ M: 8, N: 8, K: 8, component: "f16" });
+  expect(runnableVariants(gpu)).toEqual(["narrow", "wide", "matrix"]);
+});
+
+describe("on the adapter's own matrices", () => {
+  test.each(LAYERS)("conv2d, %s", (_, size) => checkLayer(gpu, size), 120_000);
+  test.each(PRODUCTS)("matmul, %s", (_, one) => checkProduct(gpu, one), 120_000);
+
+  test("moments of a convolution's tiles are those of its sums in f32", async () => {
+    const size = square(3, 16, 16, 24, 3);
+    const { x, weight, shapes, options } = layer(size, 3);
+    gpu.variant = "matrix";
+    const geometry = conv2dGeometry(shapes.x, shapes.weight, options);
+    const { tiles, pixels } = momentsLayout(gpu, geometry, "f16")!;
+    expect(tiles * pixels).toBe(256);
+    const tensors = {
+      x: fromArray(gpu, x, shapes.x, "x", "f16"),
+      // A mean far from 0, where squares would lose their digits.
+      weight: fromArray(
+        gpu,
+        weight.map((value) => roundToFloat16(0.1 * value + 1)),
+        shapes.weight,
+      ),
+      y: unwritten(gpu, shapes.y, "f16"),
+      moments: unwritten(gpu, [size.N, tiles, size.K, 2], "f32"),
+    };
+    await runOnMatrices(gpu, () => launchConv2d(tensors, options));
+    const found = await readFloats(tensors.moments);
+    const y = conv2d({ x, weight: await readFloats(tensors.weight) }, size);
+    for (let i = 0; i < size.N * tiles * size.K; i++) {
+      const [image, tile, k] = [Math.floor(i / tiles / size.K), Math.floor(i / size.K) % tiles, i % size.K];
+      const start = (image * size.K + k) * 256 + tile * pixels;
+      const values = [...y.subarray(start, start + pixels)];
+      const mean = values.reduce((sum, value) => sum + value, 0) / pixels;
+      const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+      // Sums of 144 terms of size about 1 around a mean of 29.
+      const error = 4 * 12 * 2 ** -24 * 144;
+      expect(Math.abs(found[2 * i]! - mean)).toBeLessThan(error);
+      expect(Math.abs(found[2 * i + 1]! - squares)).toBeLessThan(2 * error * Math.sqrt(squares * pixels));
+    }
+  }, 120_000);
+
+  test("the same bits every time", async () => {
+    const size = square(4, 16, 8, 16, 3);
+    const { x, dy, weight, shapes, options } = layer(size, 5);
+    const tensors = {
+      x: fromArray(gpu, x, shapes.x, "x", "f16"),
+      dy: fromArray(gpu, dy, shapes.y, "dy", "f16"),
+    };
+    const filters = fromArray(gpu, weight, shapes.weight);
+    const bits = async () => {
+      const y = unwritten(gpu, shapes.y, "f16");
+      const dweight = unwritten(gpu, shapes.weight, "f32");
+      await runOnMatrices(gpu, () => {
+        launchConv2d({ x: tensors.x, weight: filters, y }, options);
+        const partials = empty(gpu, [gradWeightPartials(tensors.x, shapes.weight, options).elements]);
+        launchConv2dGradWeight({ ...tensors, partials, dweight }, options);
+      });
+      return [await readFloats(y), await readFloats(dweight)];
+    };
+    expect(await bits()).toEqual(await bits());
+  }, 120_000);
+
+  test("f32 activations, a first layer of 3 channels and a head of 10 classes stay on the wide kernels", () => {
+    const files = (type: FloatType, C: number) => {
+      const { shapes, options } = layer(square(1, C, 8, 16, 3), 1);
+      const columns = C === 3 ? 10 : 16;
+      const operand = (shape: readonly number[]) => unwritten(gpu, shape, type);
+      const convolution = {
+        x: operand(shapes.x),
+        weight: unwritten(gpu, shapes.weight, "f32"),
+        y: operand(shapes.y),
+      };
+      const product = { a: operand([64, 32]), b: operand([32, columns]), c: operand([64, columns]) };
+      const commands = captureCommands(gpu, "matrix", () => {
+        launchConv2d(convolution, options);
+        launchMatmul(product);
+      });
+      return commands.map(({ kernel }) => kernel.file);
+    };
+    expect(files("f16", 16)).toEqual(["conv2d/forward-matrix.wgsl", "matmul/matrix.wgsl"]);
+    expect(files("f32", 16)).toEqual(["conv2d/forward.wgsl", "matmul/tiled.wgsl"]);
+    expect(files("f16", 3)).toEqual(["conv2d/forward.wgsl", "matmul/tiled.wgsl"]);
+  });
+});
+
+const OTHERS: readonly MatrixSize[] = [
+  { M: 16, N: 16, K: 16, component: "f16" },
+  { M: 16, N: 8, K: 16, component: "f16" },
+  { M: 8, N: 16, K: 16, component: "f16" },
+  { M: 8, N: 8, K: 8, component: "f32" },
+];
+
+describe.each(OTHERS)("on matrices of $M×$N×$K $component, emulated", (size) => {
+  test("conv2d and matmul", async () => {
+    const other = emulatingGpu(gpu, [size]);
+    await checkLayer(other, square(2, 16, 8, 16, 3), size.component);
+    if (size.component === "f16")
+      await checkProduct(other, {
+        rows: 32,
+        inner: 48,
+        columns: 32,
+        transposeA: true,
+        types: ["f16", "f16", "f16"],
+      });
+  }, 240_000);
+});
+
+test("of several sizes the one that wastes least is taken", () => {
+  const several = emulatingGpu(gpu, OTHERS.slice(0, 2));
+  const columnsFor = (images: number, size: number) => {
+    const { shapes, options } = layer(square(images, 32, size, 32, 3), 1);
+    const [x, y] = [unwritten(several, shapes.x, "f16"), unwritten(several, shapes.y, "f16")];
+    const weight = unwritten(several, shapes.weight, "f32");
+    const commands = captureCommands(several, "matrix", () => launchConv2d({ x, weight, y }, options));
+    return commands.map(({ launch }) => launch.spec!.N);
+  };
+  // One image of 8 columns fills half a matrix of 16. Where nothing is wasted, larger matrices are loaded less often.
+  expect([columnsFor(1, 8), columnsFor(128, 16)]).toEqual([[8], [16]]);
+});
