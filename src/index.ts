@@ -13,6 +13,7 @@ export { defineKernel, type Kernel, type Launch } from "./gpu/kernel.ts";
 export { Arena, type Plan, planRecording, type Recording, record } from "./gpu/recording.ts";
 export { createModel } from "./models/create-model.ts";
 export { MODEL_NAMES } from "./models/index.ts";
+export type { ImageFacts } from "./models/model-entry.ts";
 export { Conv2d } from "./nn/conv2d.ts";
 export { Dropout } from "./nn/dropout.ts";
 export { GhostBatchNorm } from "./nn/ghost-batch-norm.ts";

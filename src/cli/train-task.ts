@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { LoadOptions } from "../datasets/load.ts";
 import type { GpuSession } from "../host/node/gpu-session.ts";
+import { loadModel } from "../host/node/model-file.ts";
+import { modelLabel } from "../models/index.ts";
 import { specOfRun } from "../run/config-file.ts";
 import { dataPlaceOf } from "../run/data-place.ts";
 import { describePrecision } from "../run/dry-run.ts";
@@ -32,14 +34,17 @@ export interface TrainTask {
 }
 
 /**
- * @param given what the user has said of the run
+ * @param options what the user has said of the run
  * @param ranks processes that will train it: the shards of a new run, unless it says otherwise
  * @throws UsageError for options that contradict each other or the run that is to go on
  */
-export async function taskOf(flags: TrainFlags, given: RunSpecInput, ranks = 1): Promise<TrainTask> {
+export async function taskOf(flags: TrainFlags, options: RunSpecInput, ranks = 1): Promise<TrainTask> {
+  let given = options;
   const path = await folderToResume(flags);
   const finished = path === null ? null : await summaryOf(path);
+  if (options.model !== undefined) given = { ...options, model: await loadModel(options.model) };
   const spec = path === null ? completeSpec({ shards: ranks, ...given }, flagOf) : specOfRun(path);
+  if (path !== null) await loadModel(spec.model);
   requireConsistent(flags, spec);
   if (path !== null) requireSameOptions(spec, given, writtenOption);
   const before = path === null ? {} : await dataPlaceOf(path);
@@ -76,7 +81,7 @@ export async function trainReady(
 
 function defaultName({ spec, dataset }: PreparedRun): string {
   const precision = spec.precision === "f32" ? "" : `-${spec.precision}`;
-  return `${spec.model}-${dataset.name}-b${spec.batchSize}${precision}-seed${spec.seed}-${specHash(spec)}`;
+  return `${modelLabel(spec.model)}-${dataset.name}-b${spec.batchSize}${precision}-seed${spec.seed}-${specHash(spec)}`;
 }
 
 /** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */

@@ -5,6 +5,7 @@ import { placeDataset } from "../data/feed.ts";
 import type { ResidentDataset } from "../data/resident.ts";
 import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { loadModel } from "../host/node/model-file.ts";
 import { type ModelState, materialize } from "../nn/model-state.ts";
 import { loadStateDict, type StateTensor } from "../nn/state-dict.ts";
 import { specOfRun } from "../run/config-file.ts";
@@ -46,6 +47,7 @@ function maximumGhosts({ spec, epoch }: PlannedRun): number {
 /** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
 export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
   const spec = specOfRun(folder);
+  await loadModel(spec.model);
   const prepared = await prepareRun(spec, load);
   const state = materialize(gpu, prepared.model, {
     seed: spec.seed,

@@ -98,12 +98,28 @@ export const MODEL_MEANINGS: Readonly<Record<string, string>> = {
     "wide residual network with batch norm before each convolution, as Zagoruyko and Komodakis (2016) define it",
   vgg: "VGG with batch norm, for CIFAR-10",
   alexnet: "AlexNet with batch norm, for ImageNet",
+  "FILE.ts": "a network of your own: a file whose default export makes it (examples/own-model.ts)",
 };
 
-export const MODEL_NAMES = Object.keys(MODEL_MEANINGS);
+export const MODEL_NAMES = Object.keys(MODEL_MEANINGS).filter((name) => name !== "FILE.ts");
+
+/** Networks from files, by the names that specifications have for them: path, # and hash. */
+const OWN = new Map<string, ModelEntry>();
+
+/** Adds a network that is not the paper's. */
+export function registerModel(name: string, entry: ModelEntry): void {
+  OWN.set(name, entry);
+}
+
+/** A network for a reader, and for names of runs: its name in the list, or that of its file. */
+export function modelLabel(name: string): string {
+  return name.match(/([^/\\]+)\.[cm]?[jt]s(#[0-9a-f]*)?$/)?.[1] ?? name;
+}
 
 /** @throws UsageError for a name that is not in the list */
 export function modelEntry(name: string): ModelEntry {
+  const own = OWN.get(name);
+  if (own !== undefined) return own;
   const depth = name.match(/^resnet(\d+)$/)?.[1];
   const wide = name.match(/^wresnet(\d+)-(\d+)$/);
   const entry =
@@ -116,7 +132,7 @@ export function modelEntry(name: string): ModelEntry {
           : undefined;
   if (!entry)
     throw new UsageError(
-      `model: unknown name ${JSON.stringify(name)}; expected one of ${MODEL_NAMES.join(", ")}`,
+      `model: unknown name ${JSON.stringify(name)}; expected one of ${MODEL_NAMES.join(", ")}, or a file FILE.ts`,
     );
   return entry;
 }

@@ -25,7 +25,7 @@ export interface ModelOptions {
 export interface ModelEntry {
   readonly options: readonly (keyof ModelOptions)[];
   /** Name of the network's own training regime (src/train/base-regimes.ts). */
-  readonly regime: "f1" | "c1" | "c3" | "resnet44" | "wresnet16-4" | "vgg" | "alexnet";
+  readonly regime: "f1" | "c1" | "c3" | "resnet44" | "wresnet16-4" | "vgg" | "alexnet" | "own";
   /** Images like those of the network's own data set, for a step without data. */
   readonly image: ImageFacts;
   /** The fewest pixels a normalized layer sees of one image: 1 where there is a normalized linear layer. */

@@ -1,4 +1,5 @@
 /** Tables of results in Markdown: the paper beside our numbers, and what they were made with. */
+import { modelLabel } from "../models/index.ts";
 import type { RunData } from "../storage/read-run.ts";
 import { formatCount, formatDuration, formatPercent, formatQuantity } from "../support/format.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
@@ -127,13 +128,15 @@ const CHOICES = [
 ] as const;
 
 export function choicesOf(runs: readonly RunData[]): string[] {
+  const inWordsOf = (key: string) => (value: unknown) =>
+    key === "model" ? modelLabel(String(value)) : inWords(value);
   return CHOICES.flatMap((key) => {
     const values = new Map(
       runs.map(({ configuration }) => [JSON.stringify(configuration[key]), configuration[key]]),
     );
     const given = [...values.values()].filter((value) => value !== undefined && value !== null);
     if (given.length === 0) return [];
-    const words = given.length <= 3 ? given.map(inWords).join(", ") : `${given.length} different`;
+    const words = given.length <= 3 ? given.map(inWordsOf(key)).join(", ") : `${given.length} different`;
     return [`${key}: ${words}`];
   });
 }

@@ -4,6 +4,7 @@ import { isImageDataset } from "../data/feed.ts";
 import { bucketBytes } from "../gpu/buffer-pool.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { arenaBytes } from "../gpu/recording.ts";
+import { modelLabel } from "../models/index.ts";
 import { parameterCount } from "../nn/module.ts";
 import { CapacityError, DeviceError } from "../support/errors.ts";
 import { formatBytes, formatCount, formatNumber, formatQuantity } from "../support/format.ts";
@@ -151,7 +152,7 @@ export function planTraining(
   const products = (flopsByOperation.get("conv2d") ?? 0) + (flopsByOperation.get("matmul") ?? 0);
   const flopsPerSample = products / layout.total;
   return {
-    model: spec.model,
+    model: modelLabel(spec.model),
     dataset: facts.name,
     adapter: gpu.adapter.name,
     refused: refused.map(({ message }) => message),

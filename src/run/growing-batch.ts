@@ -6,7 +6,7 @@
  */
 
 import { UsageError } from "../support/errors.ts";
-import { BASE_REGIMES, type BaseRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
+import { type BaseRegime, namedRegime, overrideRegime, scaleEpochs } from "../train/base-regimes.ts";
 import { type DataFacts, type PlannedRun, planRun } from "./plan-run.ts";
 import { completeSpec, ghostSizeOf, type RunSpec } from "./run-spec.ts";
 
@@ -48,7 +48,7 @@ function requireAlone({ learningRateRule, regime, constantRate }: RunSpec): void
 /** One batch size and one rate each, in order. */
 function growthStages(spec: RunSpec, samples: number): RunSpec[] {
   const { learningRate, momentum, weightDecay, epochs, epochScale, baseRegime, ...rest } = spec;
-  const overridden = overrideRegime(BASE_REGIMES[baseRegime] as BaseRegime, {
+  const overridden = overrideRegime(namedRegime(spec), {
     learningRate,
     momentum,
     weightDecay,

@@ -8,8 +8,8 @@ import type { Module } from "../nn/module.ts";
 import { UsageError } from "../support/errors.ts";
 import { formatCount } from "../support/format.ts";
 import {
-  BASE_REGIMES,
   type BaseRegime,
+  namedRegime,
   overrideRegime,
   plateauOf,
   scaleEpochs,
@@ -96,7 +96,7 @@ function requireGhosts({ maximumGhosts: ghosts }: EpochPlan, ghostSize: number):
 /** The regime that a specification names, with what it says otherwise. */
 export function baseRegimeOf(spec: RunSpec): BaseRegime {
   const { learningRate, momentum, weightDecay, epochs } = spec;
-  const named: BaseRegime = BASE_REGIMES[spec.baseRegime];
+  const named: BaseRegime = namedRegime(spec);
   const overrides = { learningRate, momentum, weightDecay, epochs };
   return overrideRegime(spec.constantRate ? plateauOf(named) : named, overrides);
 }

@@ -74,7 +74,8 @@ const REGIME_KEYS = ["baseRegime", "learningRate", "momentum", "weightDecay", "e
 
 /** What an option comes to, where it may say no more than what holds without it; else a value that is its own alone. */
 function meaningOf(spec: RunSpec, key: string): unknown {
-  if (REGIME_KEYS.includes(key) && spec.baseRegime in BASE_REGIMES) return JSON.stringify(baseRegimeOf(spec));
+  if (REGIME_KEYS.includes(key) && (spec.baseRegime === "own" || spec.baseRegime in BASE_REGIMES))
+    return JSON.stringify(baseRegimeOf(spec));
   if (key === "ghostSize") return ghostSizeOf(spec);
   return Symbol(key);
 }

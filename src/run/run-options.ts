@@ -6,7 +6,7 @@
 
 import { DATASET_MEANINGS } from "../data/dataset-forms.ts";
 import { MODEL_MEANINGS, modelEntry } from "../models/index.ts";
-import { BASE_REGIMES, type BaseRegimeName } from "../train/base-regimes.ts";
+import { BASE_REGIMES, type BaseRegimeName, namedRegime } from "../train/base-regimes.ts";
 import {
   choice,
   onOff,
@@ -139,12 +139,13 @@ const BATCHES = {
   },
 } as const satisfies Record<string, RunOption>;
 
-const regimeChoices = Object.fromEntries(
-  Object.entries(BASE_REGIMES).map(([name, { epochs, entries, batchSize }]) => {
+const regimeChoices = Object.fromEntries([
+  ...Object.entries(BASE_REGIMES).map(([name, { epochs, entries, batchSize }]) => {
     const rates = entries.filter(({ epoch }) => epoch < epochs).map(({ learningRate }) => learningRate);
     return [name, `${epochs} epochs of batches of ${batchSize}, learning rates ${rates.join(", ")}`];
   }),
-) as Record<BaseRegimeName, string>;
+  ["own", "the regime that the file of --model exports"],
+]) as Record<BaseRegimeName, string>;
 
 const OPTIMIZATION = {
   baseRegime: {
@@ -202,7 +203,7 @@ const OPTIMIZATION = {
     unit: "images",
     flag: "lr-reference-batch",
     help: "B_ref, the batch size that --lr-rule and --regime start from",
-    default: ({ baseRegime }: Chosen): number => BASE_REGIMES[baseRegime].batchSize,
+    default: (chosen: Chosen): number => namedRegime(chosen).batchSize,
     defaultText: "the base regime's",
   },
   regime: {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { BASE_REGIMES } from "../train/base-regimes.ts";
+import { namedRegime } from "../train/base-regimes.ts";
 import { RUN_OPTION_KEYS, type RunOptionKey, runOption } from "./run-options.ts";
 import type { RunSpec } from "./run-spec.ts";
 
@@ -52,8 +52,10 @@ export function specHash(spec: RunSpec): string {
   for (const key of RUN_OPTION_KEYS) {
     const { formerly, default: fallback } = runOption(key);
     if (!FIRST_OPTIONS.has(key) && spec[key] === fallback) continue;
-    hashed[formerly ?? key] = key === "baseRegime" ? BASE_REGIMES[spec.baseRegime] : spec[key];
+    hashed[formerly ?? key] = key === "baseRegime" ? namedRegime(spec) : spec[key];
   }
+  // A network from a file is its text, wherever that is.
+  hashed["model"] = spec.model.replace(/^.*#/, "#");
   return createHash("sha256").update(canonicalJson(hashed)).digest("hex").slice(0, 12);
 }
 

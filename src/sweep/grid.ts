@@ -1,5 +1,7 @@
 /** A grid of runs: a YAML file that names some options with many values, and the runs of all their combinations. */
 
+import { loadModel } from "../host/node/model-file.ts";
+import { modelLabel } from "../models/index.ts";
 import { readYaml } from "../run/config-file.ts";
 import { OptionError, readOptionLists, readOptions } from "../run/read-options.ts";
 import type { RunOptionKey } from "../run/run-options.ts";
@@ -36,8 +38,8 @@ const MOST_RUNS = 10_000;
  * Reads a grid and completes the specification of every run.
  * @throws DataError when the file cannot be read; UsageError naming its line, or the option of a run that is wrong
  */
-export function readGrid(path: string): Grid {
-  const { name, base, grid } = readYaml(path, readGridFile);
+export async function readGrid(path: string): Promise<Grid> {
+  const { name, base, grid } = await withModels(readYaml(path, readGridFile));
   const axes = Object.entries(grid);
   const count = axes.reduce((product, [, values]) => product * values.length, 1);
   if (count > MOST_RUNS)
@@ -52,6 +54,14 @@ export function readGrid(path: string): Grid {
     names.add(run.name);
   }
   return { name, runs };
+}
+
+/** Networks from files, loaded. */
+async function withModels({ name, base, grid }: GridFile): Promise<GridFile> {
+  const model = base.model === undefined ? {} : { model: await loadModel(base.model) };
+  const models =
+    grid.model === undefined ? {} : { model: await Promise.all((grid.model as string[]).map(loadModel)) };
+  return { name, base: { ...base, ...model }, grid: { ...grid, ...models } };
 }
 
 const GRID_KEYS = ["name", "base", "grid"];
@@ -85,7 +95,9 @@ function combinations(axes: readonly (readonly [string, readonly unknown[]])[]):
 
 /** grid-batchSize_64-seed_1, or with a hash where that is not a folder's name of letters, digits and any of . _ - */
 function runName(grid: string, chosen: Readonly<Record<string, unknown>>, spec: RunSpec): string {
-  const parts = Object.entries(chosen).map(([key, value]) => `${key}_${String(value).replace("e+", "e")}`);
+  const parts = Object.entries(chosen).map(
+    ([key, value]) => `${key}_${modelLabel(String(value)).replace("e+", "e")}`,
+  );
   const name = [grid, ...parts].join("-");
   return /^[\w.-]{1,100}$/.test(name) ? name : `${grid}-${specHash(spec)}`;
 }

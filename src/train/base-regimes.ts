@@ -1,6 +1,8 @@
 // The training regimes of the paper's networks at their small batch, as the authors' released code has them.
 // An entry takes effect at the start of its epoch (counted from 0) and stays until another one replaces it.
 
+import { UsageError } from "../support/errors.ts";
+
 export interface RegimeEntry {
   readonly epoch: number;
   readonly learningRate?: number;
@@ -119,7 +121,31 @@ export const BASE_REGIMES = {
   },
 } as const satisfies Record<string, BaseRegime>;
 
-export type BaseRegimeName = keyof typeof BASE_REGIMES;
+/** A regime of the list, or "own": that of the file that the network is from. */
+export type BaseRegimeName = keyof typeof BASE_REGIMES | "own";
+
+/** By the name that specifications have for the network. */
+const OWN = new Map<string, BaseRegime>();
+
+export function registerOwnRegime(model: string, regime: BaseRegime): void {
+  OWN.set(model, regime);
+}
+
+/** The regime that a specification names. @throws UsageError for the own one of a network that has none */
+export function namedRegime({
+  baseRegime,
+  model,
+}: {
+  readonly baseRegime: BaseRegimeName;
+  readonly model: string;
+}): BaseRegime {
+  const regime = baseRegime === "own" ? OWN.get(model) : BASE_REGIMES[baseRegime];
+  if (regime === undefined)
+    throw new UsageError(
+      `--base-regime own: ${model.replace(/#.*/, "")} exports no regime: name one with --base-regime, or export one from the file`,
+    );
+  return regime;
+}
 
 /** What a user sets by hand in place of a regime's own numbers. */
 export interface RegimeOverrides {

@@ -40,12 +40,12 @@ async function sweep(
   return { code, stderr, statuses: JSON.parse(stdout === "" ? "[]" : stdout) };
 }
 
-test("a grid is every combination, each with a name that says which", () => {
+test("a grid is every combination, each with a name that says which", async () => {
   const path = grid(
     "letters",
     "base: {dataset: synthetic, maxSteps: 5}\ngrid:\n  batchSize: [32, 64]\n  seed: [0, 1, 2]\n  subset: [null, {train: 10, test: 5, seed: 0}]",
   );
-  const { runs } = readGrid(path);
+  const { runs } = await readGrid(path);
   expect(runs).toHaveLength(12);
   expect(new Set(runs.map(({ name }) => name)).size).toBe(12);
   expect(runs[0]!.name).toBe("letters-batchSize_32-seed_0-subset_null");
@@ -58,7 +58,8 @@ test("a grid is every combination, each with a name that says which", () => {
     maxSteps: 5,
     model: "f1",
   });
-  expect(readGrid(grid("single", "base: {model: resnet8}")).runs[0]!.spec.baseRegime).toBe("resnet44");
+  const { runs: single } = await readGrid(grid("single", "base: {model: resnet8}"));
+  expect(single[0]!.spec.baseRegime).toBe("resnet44");
 });
 
 test.each([
@@ -68,10 +69,10 @@ test.each([
   ["base: {learnrat: 3}", /bad\.yaml:2: base\.learnrat: unknown option/],
   ["grid: {seed: [1, 1]}", /two runs of the grid are the same: bad-seed_1/],
   ["grid: {model: [nothing]}", /unknown name "nothing"/],
-])("a grid that says %s is refused with its line", (text, message) => {
+])("a grid that says %s is refused with its line", async (text, message) => {
   const path = grid("bad", text);
-  expect(() => readGrid(path)).toThrow(UsageError);
-  expect(() => readGrid(path)).toThrow(message);
+  await expect(readGrid(path)).rejects.toThrow(UsageError);
+  await expect(readGrid(path)).rejects.toThrow(message);
 });
 
 test(

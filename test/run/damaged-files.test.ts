@@ -95,8 +95,8 @@ test("1,000 grids", async () => {
   let taken = 0;
   for (const bytes of mutations(new TextEncoder().encode(text), { count: 1000, seed: 12 })) {
     writeFileSync(path, bytes);
-    const read = () => {
-      for (const { name, spec } of readGrid(path).runs) {
+    const read = async () => {
+      for (const { name, spec } of (await readGrid(path)).runs) {
         expect(name).toMatch(/^[\w.+=@,-]{1,100}$/);
         expect(completeSpec(spec)).toEqual(spec);
       }

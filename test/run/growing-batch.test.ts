@@ -12,7 +12,12 @@ import { RunControl } from "../../src/run/run-control.ts";
 import { completeSpec } from "../../src/run/run-spec.ts";
 import { runOnce } from "../../src/run/runner.ts";
 import { StoppedError } from "../../src/support/errors.ts";
-import { BASE_REGIMES, type BaseRegime, type BaseRegimeName } from "../../src/train/base-regimes.ts";
+import {
+  BASE_REGIMES,
+  type BaseRegime,
+  type BaseRegimeName,
+  namedRegime,
+} from "../../src/train/base-regimes.ts";
 import { checkpoints, FolderRuns, losing, SPEC } from "../support/folder-runs.ts";
 import { outcome } from "../support/kills.ts";
 
@@ -159,7 +164,7 @@ test("ghosts stay those of the first batch where no size is given", async () => 
 test.each(Object.keys(BASE_REGIMES) as BaseRegimeName[])(
   "%s: the noise η / B is the regime's in every stage, and no batch is smaller than the first",
   (baseRegime) => {
-    const base: BaseRegime = BASE_REGIMES[baseRegime];
+    const base: BaseRegime = namedRegime({ baseRegime, model: "f1" });
     const spec = completeSpec({
       model: "f1",
       dataset: "synthetic:1x7x7:4",

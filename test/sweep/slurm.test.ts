@@ -89,7 +89,7 @@ test("more runs than an array may have are several arrays, one behind the other"
     file,
     `name: big\nbase: {dataset: synthetic, model: f1, maxSteps: 1}\ngrid: {seed: [${seeds}]}\n`,
   );
-  const arrays = slurmArrays(readGrid(file));
+  const arrays = slurmArrays(await readGrid(file));
   expect(arrays.map(({ runs }) => runs.length)).toEqual([1000, 1000, 500]);
   const names = arrays.flatMap(({ runs }) => runs.map(({ name }) => name));
   expect(new Set(names).size).toBe(2500);

@@ -2,7 +2,8 @@ import { Command, Option } from "commander";
 import { digits, jsonText, table } from "../../bench/output.ts";
 import { summaryText } from "../../bench/sample.ts";
 import { benchStep, chromeTrace, type StepReport } from "../../bench/step.ts";
-import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
+import { loadModel } from "../../host/node/model-file.ts";
+import { MODEL_NAMES, modelEntry, modelLabel } from "../../models/index.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import {
   formatBytes,
@@ -33,7 +34,12 @@ export function benchStepCommand(): Command {
   const images = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
   const command = new Command("step")
     .description("time one training step: GPU and CPU time, dispatches, bytes, rates, share of each op")
-    .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
+    .addOption(
+      new Option(
+        "--model <name>",
+        `network: ${MODEL_NAMES.join(", ")}, or FILE.ts, as for train`,
+      ).makeOptionMandatory(),
+    )
     .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
     .addOption(precisionOption())
@@ -44,7 +50,8 @@ export function benchStepCommand(): Command {
 }
 
 async function run(flags: StepFlags): Promise<void> {
-  const { model, batchSize: batch, ghostSize = batch, precision, n, trace } = flags;
+  const { batchSize: batch, ghostSize = batch, precision, n, trace } = flags;
+  const model = await loadModel(flags.model);
   modelEntry(model);
   const gpu = await openForBench(flags);
   const report = await benchStep(gpu, { model, batch, ghostSize, precision, n });
@@ -52,7 +59,7 @@ async function run(flags: StepFlags): Promise<void> {
   if (trace !== undefined) {
     await writeFileAtomically(
       trace,
-      chromeTrace(timeline, `${model}, batch ${batch}, on ${gpu.adapter.name}`),
+      chromeTrace(timeline, `${modelLabel(model)}, batch ${batch}, on ${gpu.adapter.name}`),
     );
     console.error(`wrote ${trace}`);
   }

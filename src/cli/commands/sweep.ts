@@ -80,7 +80,7 @@ export function sweepCommand(): Command {
 async function sweep(path: string, flags: SweepFlags): Promise<void> {
   const { timeLimit = null, json } = flags;
   requireEmit(flags, { local: true });
-  const grid = readGrid(path);
+  const grid = await readGrid(path);
   const folder = new SweepFolder(resolve(flags.runsDir), grid);
   if (flags.status) {
     print(await folder.statuses(grid.runs), json);

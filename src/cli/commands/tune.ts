@@ -3,6 +3,7 @@ import { adapterLine, jsonText, table } from "../../bench/output.ts";
 import { milliseconds } from "../../bench/sample.ts";
 import { type TuneReport, tuneStep } from "../../bench/tune/tune.ts";
 import type { Way } from "../../gpu/tuning.ts";
+import { loadModel } from "../../host/node/model-file.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { keepTuning } from "../../host/node/tuning-store.ts";
 import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
@@ -27,7 +28,12 @@ export function tuneCommand(): Command {
     .description(
       "find the fastest kernel tiles on this adapter for the shapes of a network's step; train and bench use them from then on",
     )
-    .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`).makeOptionMandatory())
+    .addOption(
+      new Option(
+        "--model <name>",
+        `network: ${MODEL_NAMES.join(", ")}, or FILE.ts, as for train`,
+      ).makeOptionMandatory(),
+    )
     .addOption(images("--batch-size <images>", "images in a batch").makeOptionMandatory())
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
     .addOption(precisionOption())
@@ -38,7 +44,7 @@ export function tuneCommand(): Command {
 }
 
 async function run({
-  model,
+  model: wanted,
   batchSize: batch,
   precision,
   minutes,
@@ -46,6 +52,7 @@ async function run({
   json,
   ...flags
 }: TuneFlags): Promise<void> {
+  const model = await loadModel(wanted);
   modelEntry(model);
   const ghostSize = flags.ghostSize ?? batch;
   const gpu = await openGpu({ adapter, relaunch: true });

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
+import { loadModel } from "../../host/node/model-file.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { specOfRun } from "../../run/config-file.ts";
 import { completeSpec } from "../../run/run-spec.ts";
@@ -61,7 +62,9 @@ async function runImport(
 ): Promise<void> {
   const { model, dataset, out: target, adapter, json } = options;
   const run = options.run ?? (existsSync(join(source, "config.yaml")) ? source : undefined);
-  const spec = run === undefined ? completeSpec({ model, dataset }) : specOfRun(run);
+  const named = model === undefined ? {} : { model: await loadModel(model) };
+  const spec = run === undefined ? completeSpec({ dataset, ...named }) : specOfRun(run);
+  if (run !== undefined) await loadModel(spec.model);
   const gpu = await openGpu({ adapter, relaunch: true });
   const imported = await importWeights(gpu, spec, { source, target, load: loadOptions(options) });
   if (json) {
