@@ -1,7 +1,8 @@
 /** Whether a pass computes what it should: its outputs against float64, element by element. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { closeness, coordinates } from "../reference/close.ts";
+import { closeness, coordinates, largest } from "../reference/close.ts";
+import { float16Step } from "../support/float16.ts";
 import { type NumberArray, readTensor } from "../tensor/tensor.ts";
 import type { Output } from "./pass.ts";
 import { POISON, poisonedPlaces } from "./poison.ts";
@@ -33,7 +34,7 @@ export function findingsOf(outputs: readonly Output[], results: readonly NumberA
   if (findings.length > 0) return findings;
   return outputs.flatMap((output, i) => {
     const values = output.reference();
-    return wrongValues(output, results[i]!, values, output.bound(values));
+    return wrongValues(output, results[i]!, values, allowed(output, values));
   });
 }
 
@@ -47,8 +48,13 @@ export function findingsBeside(
   if (findings.length > 0) return findings;
   return outputs.flatMap((output, i) => {
     const values = trusted[i]!;
-    return wrongValues(output, results[i]!, values, 2 * output.bound(values));
+    return wrongValues(output, results[i]!, values, 2 * allowed(output, values));
   });
+}
+
+/** The error of the sums, and of storing them: half the distance of neighbours among the largest numbers of f16. */
+function allowed({ tensor, bound }: Output, values: ArrayLike<number>): number {
+  return bound(values) + (tensor.dtype === "f16" ? float16Step(largest(values)) / 2 : 0);
 }
 
 /** What is told about buffers that still hold the poison in places. */

@@ -4,6 +4,8 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { type Roofline, roofline, shareOfRoofline } from "../gpu/roofline.ts";
 import { runnableVariants, type Variant } from "../gpu/variant.ts";
 import { messageOf, ShaderError } from "../support/errors.ts";
+import type { FloatType } from "../tensor/tensor.ts";
+import { activationType, type Precision, requirePrecision } from "../train/precision.ts";
 import { captureCommands } from "./capture.ts";
 import { type Finding, findingsOf, runCommands } from "./check.ts";
 import type { Pass, PassCase } from "./pass.ts";
@@ -39,6 +41,8 @@ export interface KernelBenchOptions extends TimingOptions {
   readonly awkwardCases: number;
   /** Shapes of the networks that are timed at most. */
   readonly paperCases: number;
+  /** In "mixed", passes that have to do with activations alone, stored as f16; "f32" by default. */
+  readonly precision?: Precision;
 }
 
 /** What a float64 reference of plain loops does in about a second. */
@@ -53,13 +57,18 @@ export async function* benchKernels(
   options: KernelBenchOptions,
 ): AsyncGenerator<KernelResult> {
   const limits = await roofline(gpu);
-  for (const pass of passes) {
+  const { precision = "f32" } = options;
+  requirePrecision(gpu, precision);
+  const type = activationType(precision);
+  for (const pass of passes.filter(({ types }) => types.includes(type))) {
     for (const variant of runnableVariants(gpu)) {
       const { awkward, paper } = selectCases(gpu, pass, options);
       let wrong = false;
       const rows: KernelRow[] = [];
       for (const one of [...awkward, ...paper]) {
-        const result = await gpu.lifetime(() => benchCase(gpu, { pass, variant, one, limits, options }));
+        const result = await gpu.lifetime(() =>
+          benchCase(gpu, { pass, variant, one, type, limits, options }),
+        );
         if (result.findings.length > 0) {
           wrong = true;
           yield { status: "wrong", pass: pass.name, variant, case: one.label, findings: result.findings };
@@ -96,12 +105,13 @@ interface CaseRun {
   readonly pass: Pass;
   readonly variant: Variant;
   readonly one: PassCase;
+  readonly type: FloatType;
   readonly limits: Roofline;
   readonly options: TimingOptions;
 }
 
-async function benchCase(gpu: Gpu, { pass, variant, one, limits, options }: CaseRun) {
-  const prepared = await one.prepare(gpu);
+async function benchCase(gpu: Gpu, { pass, variant, one, type, limits, options }: CaseRun) {
+  const prepared = await one.prepare(gpu, type);
   const commands = captureCommands(gpu, variant, () => prepared.launch());
   const variants = runnableVariants(gpu);
   const own = signature(commands);

@@ -3,7 +3,8 @@ import type { Case } from "../cases/paper.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { largest, roundingBound } from "../reference/close.ts";
 import { randomData, repeated } from "../reference/random-data.ts";
-import { fromArray, type Tensor } from "../tensor/tensor.ts";
+import { roundToFloat16 } from "../support/float16.ts";
+import { type FloatType, fromArray, persistent, type Tensor } from "../tensor/tensor.ts";
 import { POISON } from "./poison.ts";
 
 /** One tensor that a pass writes. */
@@ -12,7 +13,7 @@ export interface Output {
   readonly tensor: Tensor;
   /** In float64, by plain loops: what takes seconds for large shapes. */
   reference(): ArrayLike<number>;
-  /** How far a float32 may be from right values; those of a kernel that is trusted do as well as the reference's. */
+  /** How far sums in f32 may be from right values; those of a kernel that is trusted do as well as the reference's. */
   bound(values: ArrayLike<number>): number;
 }
 
@@ -29,14 +30,20 @@ export interface PassCase {
   readonly flops: number;
   /** Bytes of its tensors, about: whether they fit. */
   readonly bytes: number;
-  prepare(gpu: Gpu): PreparedPass | Promise<PreparedPass>;
+  /** @param type that activations are stored in, one of the pass's; f32 by default */
+  prepare(gpu: Gpu, type?: FloatType): PreparedPass | Promise<PreparedPass>;
 }
 
 /** A pass of an op, named as its kernel's file is where it has one of its own: "conv2d/forward". */
 export interface Pass {
   readonly name: string;
   readonly cases: readonly PassCase[];
+  /** The types that it reads or writes activations in; f32 alone where it has to do with none. */
+  readonly types: readonly FloatType[];
 }
+
+/** Of a pass that reads or writes activations. */
+export const EITHER_TYPE: readonly FloatType[] = ["f32", "f16"];
 
 /** A pass over the cases of an op. `prepare` gets the case; `cost` is a guess that decides what is affordable. */
 export function passOf<T extends Case>(
@@ -45,33 +52,49 @@ export function passOf<T extends Case>(
   {
     label,
     cost,
+    types = ["f32"],
     prepare,
   }: {
     label: (one: T) => string;
     cost: (one: T) => { readonly flops: number; readonly bytes: number };
-    prepare: (gpu: Gpu, one: T) => PreparedPass | Promise<PreparedPass>;
+    types?: readonly FloatType[];
+    prepare: (gpu: Gpu, one: T, type: FloatType) => PreparedPass | Promise<PreparedPass>;
   },
 ): Pass {
   return {
     name,
+    types,
     cases: cases.map((one) => ({
       label: label(one),
       paper: one.paper ?? false,
       ...cost(one),
-      prepare: (gpu) => prepare(gpu, one),
+      prepare: (gpu, type = "f32") => prepare(gpu, one, type),
     })),
   };
 }
 
 /** A tensor that nothing has written yet. */
-export function poisoned(gpu: Gpu, shape: readonly number[], label: string): Tensor {
-  const size = shape.reduce((product, length) => product * length, 1);
-  return fromArray(
-    gpu,
-    new Float32Array(new Uint32Array(Math.max(1, size)).fill(POISON).buffer),
-    shape,
-    label,
-  );
+export function poisoned(
+  gpu: Gpu,
+  shape: readonly number[],
+  label: string,
+  dtype: FloatType = "f32",
+): Tensor {
+  const tensor = persistent(gpu, shape, { dtype, label });
+  gpu.write(tensor, new Uint32Array(Math.ceil(tensor.byteLength / 4)).fill(POISON));
+  return tensor;
+}
+
+/** A tensor of activations. `host` becomes what the GPU holds: each of its numbers rounded to the type. */
+export function activation(
+  gpu: Gpu,
+  host: Float32Array<ArrayBuffer>,
+  shape: readonly number[],
+  label: string,
+  type: FloatType,
+): Tensor {
+  if (type === "f16") for (let i = 0; i < host.length; i++) host[i] = roundToFloat16(host[i]!);
+  return fromArray(gpu, host, shape, label, type);
 }
 
 /** As `poisoned`, for whole numbers. */

@@ -12,6 +12,8 @@ export interface GradWeightPatchTile {
   readonly ROWS: number;
   readonly COLUMNS: number;
   readonly PATCH_LANES: number;
+  /** Runs of pixels, in relation to as many as usual. */
+  readonly RUNS?: number;
 }
 
 /** Bytes of workgroup memory that every WebGPU adapter has. */
@@ -34,16 +36,25 @@ const MOST_WASTE = 1.5;
 
 /** The tile for a weight gradient; null where conv2d/grad-weight.wgsl is the better kernel: few input channels, a filter that is large or skips pixels. */
 export function gradWeightPatchTile(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPatchTile | null {
-  if (!gpu.specialized) return null;
-  const { C, K, R, S, stride } = geometry;
-  if (stride > Math.min(R, S) || R > 7 || S > 7) return null;
-  const key = gradWeightPatchChoice(geometry);
-  const ways = remembered(key, (): (GradWeightPatchTile | typeof GENERAL)[] => {
-    const tiles = cheapest(tilesOf(geometry), (tile) => costOf(geometry, tile));
-    return tiles.length === 0 ? [] : [...tiles, GENERAL];
-  });
-  const way = chooseTile(gpu.tuning, key, ways, K * C * R * S);
+  const { C, K, R, S } = geometry;
+  const ways = gradWeightPatchWays(gpu, geometry);
+  const way = chooseTile(gpu.tuning, gradWeightPatchChoice(geometry), ways, K * C * R * S);
   return way === null || "general" in way ? null : way;
+}
+
+/** The tiles; the first with half and twice as many runs of pixels; and the general kernel. */
+export function gradWeightPatchWays(
+  gpu: Gpu,
+  geometry: Conv2dGeometry,
+): readonly (GradWeightPatchTile | typeof GENERAL)[] {
+  if (!gpu.specialized) return [];
+  const { R, S, stride } = geometry;
+  if (stride > Math.min(R, S) || R > 7 || S > 7) return [];
+  return remembered(gradWeightPatchChoice(geometry), () => {
+    const tiles = cheapest(tilesOf(geometry), (tile) => costOf(geometry, tile));
+    const [first] = tiles;
+    return first ? [...tiles, { ...first, RUNS: 0.5 }, { ...first, RUNS: 2 }, GENERAL] : [];
+  });
 }
 
 /** conv2d/grad-weight.wgsl instead. */

@@ -5,11 +5,17 @@ import type { ByVariant } from "../gpu/variant.ts";
 import type { DataType, FloatType, Tensor } from "../tensor/tensor.ts";
 import { type Conv2dGeometry, type Conv2dOptions, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
 import { gradWeightMatrixChoice, gradWeightMatrixTile } from "./conv2d-grad-weight-matrix.ts";
-import { gradWeightPatchChoice, gradWeightPatchTile, LEAST_PIXELS } from "./conv2d-grad-weight-patch.ts";
+import {
+  gradWeightPatchChoice,
+  gradWeightPatchTile,
+  gradWeightPatchWays,
+  LEAST_PIXELS,
+} from "./conv2d-grad-weight-patch.ts";
 import { gradWeightChoice, gradWeightTile } from "./conv2d-narrow-tiles.ts";
-import { tiledGradWeight, unrolled } from "./conv2d-tiled.ts";
+import { type tiledGradWeight, tiledGradWeights, unrolled } from "./conv2d-tiled.ts";
 import { bytesOf, floatType, storedType } from "./element.ts";
 import { launchSumRows } from "./sum-rows.ts";
+import { chooseTile, layerText } from "./tile-choice.ts";
 
 const TILED = defineKernel({
   file: "conv2d/grad-weight.wgsl",
@@ -162,20 +168,21 @@ function split(
 }
 
 /**
- * Workgroups of each wide kernel: several for each of the 132 multiprocessors of an H100. One of the patch kernel does
- * or the matrix kernel does the work of several of the general one's; half as many runs are half as many partial sums.
+ * Workgroups of each wide kernel: several for each of the 132 multiprocessors of an H100. One of the patch or
+ * the matrix kernel does the work of several of the general one's; half as many runs are half as many partial sums.
  */
 const WORKGROUPS = { patch: 512, matrix: 512, tiled: 1024 };
 
 /** @returns null where the general kernel is the better one */
 function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
-  const tile = gradWeightPatchTile(gpu, geometry);
-  if (tile === null) return null;
+  const way = gradWeightPatchTile(gpu, geometry);
+  if (way === null) return null;
+  const { RUNS = 1, ...tile } = way;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const grid = [Math.ceil(K / (tile.TM * tile.THREADS_M)), Math.ceil(C / tile.THREADS_C)] as const;
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
-  const least = Math.ceil((LEAST_PIXELS * tile.TEAMS) / (tile.ROWS * tile.COLUMNS));
-  const runs = { workgroups: WORKGROUPS.patch, tiles: grid[0] * grid[1], least };
+  const least = Math.ceil((LEAST_PIXELS * tile.TEAMS) / (tile.ROWS * tile.COLUMNS) / RUNS);
+  const runs = { workgroups: RUNS * WORKGROUPS.patch, tiles: grid[0] * grid[1], least };
   const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
   return {
     splits,
@@ -235,14 +242,15 @@ function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): Plan | 
 function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const weights = C * R * S;
-  const spec = tiledGradWeight({ K, weights });
+  const { way, choice } = tiledWay(gpu, geometry);
+  const { RUNS = 1, ...spec } = way;
   const tiles = [
     Math.ceil(K / (spec.TM * spec.THREADS_M)),
     Math.ceil(weights / (spec.TN * spec.THREADS_N)),
   ] as const;
   const steps = Math.ceil((N * P * Q) / spec.DEPTH);
-  const least = LEAST_PIXELS / spec.DEPTH;
-  const runs = { workgroups: WORKGROUPS.tiled, tiles: tiles[0] * tiles[1], least };
+  const least = LEAST_PIXELS / spec.DEPTH / RUNS;
+  const runs = { workgroups: RUNS * WORKGROUPS.tiled, tiles: tiles[0] * tiles[1], least };
   const { perSplit, splits } = split(steps, runs, weightSize(geometry));
   return {
     splits,
@@ -254,15 +262,30 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
         spec: { ...spec, UNROLL: unrolled(gpu, spec.DEPTH), Stored: storedIn(buffers) },
         workgroups: [...tiles, splits],
         cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
-        choice: gradWeightPatchChoice(geometry),
+        choice,
       }),
   };
 }
 
+/** The tile of grad-weight.wgsl, and the key of its choice: that of the patch kernel's tile where this one is a way of it, else its own. */
+function tiledWay(
+  gpu: Gpu,
+  geometry: Conv2dGeometry,
+): { way: ReturnType<typeof tiledGradWeight> & { readonly RUNS?: number }; choice: string } {
+  const { N, K, C, R, S } = geometry;
+  const ways = tiledGradWeights({ K, weights: C * R * S });
+  if (gradWeightPatchWays(gpu, geometry).length > 0) {
+    return { way: ways[0], choice: gradWeightPatchChoice(geometry) };
+  }
+  const choice = `conv2d/grad-weight N=${N} ${layerText(geometry)}`;
+  return { way: chooseTile(gpu.tuning, choice, ways, weightSize(geometry))!, choice };
+}
+
 /** @returns null where no tile can be unrolled */
 function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
-  const tile = gradWeightTile(geometry, gpu.tuning);
-  if (tile === null) return null;
+  const way = gradWeightTile(geometry, gpu.tuning);
+  if (way === null) return null;
+  const { RUNS = 1, ...tile } = way;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const grid = [
     Math.ceil(K / (8 * tile.GROUPS)),
@@ -271,7 +294,7 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
   const choice = gradWeightChoice(geometry);
   // Enough workgroups that the processor's cores finish together.
-  const runs = { workgroups: 64, tiles: grid[0] * grid[1], least: 16 };
+  const runs = { workgroups: 64 * RUNS, tiles: grid[0] * grid[1], least: 16 / RUNS };
   const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
   return {
     splits,

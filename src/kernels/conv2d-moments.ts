@@ -9,7 +9,7 @@ import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { gatherMatrixTile } from "./conv2d-matrix.ts";
 import { gatherTile } from "./conv2d-narrow-tiles.ts";
 import { patchTile } from "./conv2d-patch.ts";
-import { tiledGather } from "./conv2d-tiled.ts";
+import { tiledTile } from "./conv2d-tiled.ts";
 
 /** Moments [N, tiles, K, 2] of (mean, Σ (y − mean)²). */
 export interface MomentsLayout {
@@ -54,8 +54,8 @@ const TILES: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Tile> = {
 function wideTile(gpu: Gpu, geometry: Conv2dGeometry): Tile {
   const patch = patchTile(gpu, geometry, false);
   if (patch) return block(geometry, patch.ROWS * patch.DOWN, 4 * patch.ACROSS);
-  const { N, K, P, Q } = geometry;
-  const { TN, THREADS_N } = tiledGather({ K, outputs: N * K * P * Q });
+  const { P, Q } = geometry;
+  const { TN, THREADS_N } = tiledTile(gpu, geometry, false).tile;
   return { pixels: TN * THREADS_N, fits: (P * Q) % (TN * THREADS_N) === 0 };
 }
 

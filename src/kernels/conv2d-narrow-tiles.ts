@@ -103,14 +103,17 @@ export interface GradWeightTile {
   readonly COLUMNS: number;
   readonly GROUPS: number;
   readonly TAP_ROWS: number;
+  /** Runs of pixels, in relation to as many as usual. */
+  readonly RUNS?: number;
 }
 
 /** The tile for a weight gradient; null where none can be unrolled. `tuning` as of `gatherTile`. */
 export function gradWeightTile(geometry: Conv2dGeometry, tuning?: Tuning): GradWeightTile | null {
   const kind = gradWeightChoice(geometry);
-  const tiles = remembered(kind, () =>
-    cheapest(gradWeightTiles(geometry), (tile) => gradWeightTime(geometry, tile)),
-  );
+  const tiles = remembered(kind, (): GradWeightTile[] => {
+    const near = cheapest(gradWeightTiles(geometry), (tile) => gradWeightTime(geometry, tile));
+    return [...near, ...near.slice(0, 1).flatMap((tile) => [0.5, 2].map((RUNS) => ({ ...tile, RUNS })))];
+  });
   const { K, C, R, S } = geometry;
   return chooseTile(tuning, kind, tiles, K * C * R * S);
 }

@@ -1,5 +1,8 @@
 /** Tiles of the convolution kernels for GPUs with wide subgroups. Sums run in the same order whatever the tile. */
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import { patchChoice, patchTiles } from "./conv2d-patch.ts";
+import { chooseTile, layerText } from "./tile-choice.ts";
 
 /** 8 warps for each of the 132 multiprocessors of an H100. */
 const MANY_THREADS = 132 * 8 * 32;
@@ -12,8 +15,7 @@ const MANY_THREADS = 132 * 8 * 32;
 export function tiledGather({ K, outputs }: { K: number; outputs: number }) {
   const TM = outputs / 32 < MANY_THREADS ? 4 : 8;
   const TN = K > 32 && outputs / 64 >= MANY_THREADS ? 8 : 4;
-  const THREADS_M = (K <= 16 ? 16 : K <= 32 ? 32 : 64) / TM;
-  return { TM, TN, THREADS_M, THREADS_N: 128 / THREADS_M };
+  return { TM, TN, ...threadsOf(K, TM) };
 }
 
 /** Columns of a filter that forward.wgsl takes in one step, at most: with more, terms of one channel fill its workgroup memory. */
@@ -44,6 +46,75 @@ export function tiledStep({
   return { TAPS, DEPTH };
 }
 
+/** What forward.wgsl takes as spec constants, loops that are unrolled aside. */
+export interface TiledTile {
+  readonly TM: number;
+  readonly TN: number;
+  readonly THREADS_M: number;
+  readonly THREADS_N: number;
+  readonly DEPTH: number;
+  readonly TAPS: number;
+}
+
+/**
+ * The tile of forward.wgsl for a convolution of these sizes, as the kernel sees them, and the key of its choice: that of the patch
+ * kernel's tile where this one is a way of it, else its own.
+ */
+export function tiledTile(
+  gpu: Gpu,
+  sizes: Conv2dGeometry,
+  transposed: boolean,
+): { tile: TiledTile; choice: string } {
+  const [first, ...others] = tiledTiles(sizes, transposed);
+  if (patchTiles(gpu, sizes, transposed).length > 0) {
+    return { tile: first, choice: patchChoice(sizes, transposed) };
+  }
+  const choice = `conv2d/forward N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}`;
+  const { N, K, P, Q } = sizes;
+  return { tile: chooseTile(gpu.tuning, choice, [first, ...others], N * K * P * Q)!, choice };
+}
+
+/** The default; others for each thread; and half the channels of a step. */
+function tiledTiles(sizes: Conv2dGeometry, transposed: boolean): readonly [TiledTile, ...TiledTile[]] {
+  const { N, C, K, P, Q, S, stride } = sizes;
+  const apart = transposed ? stride : 1;
+  const withStep = (tile: ReturnType<typeof tiledGather>): TiledTile => ({
+    ...tile,
+    ...tiledStep({ C, K, S, apart, TN: tile.TN }),
+  });
+  const standard = tiledGather({ K, outputs: N * K * P * Q });
+  const first = withStep(standard);
+  const others = MICRO_TILES.filter(({ TM, TN }) => TM !== standard.TM || TN !== standard.TN).map(
+    ({ TM, TN }) => withStep({ ...threadsOf(K, TM), TM, TN }),
+  );
+  const half = first.DEPTH > 1 ? [{ ...first, DEPTH: Math.floor(first.DEPTH / 2) }] : [];
+  return [first, ...[...others, ...half].filter((tile) => workgroupBytes(tile) <= WORKGROUP_BYTES)];
+}
+
+const MICRO_TILES = [
+  { TM: 8, TN: 8 },
+  { TM: 8, TN: 4 },
+  { TM: 4, TN: 4 },
+] as const;
+
+/** Threads of a workgroup, and those of them along channels and pixels. */
+const THREADS = 128;
+
+function threadsOf(K: number, TM: number) {
+  const THREADS_M = (K <= 16 ? 16 : K <= 32 ? 32 : 64) / TM;
+  return { THREADS_M, THREADS_N: THREADS / THREADS_M };
+}
+
+/** Bytes of workgroup memory that every WebGPU adapter has. */
+const WORKGROUP_BYTES = 16384;
+
+/** Of both tiles of forward.wgsl, the larger of the terms of weights and the threads' shares of their channels, and means. */
+function workgroupBytes({ TM, TN, THREADS_M, THREADS_N, DEPTH, TAPS }: TiledTile): number {
+  const [quadsM, terms] = [(TM * THREADS_M) / 4, DEPTH * TAPS];
+  const weights = Math.max(terms * (quadsM + 2 * Math.floor(TAPS / 2) + 1), quadsM * THREADS_N);
+  return 16 * (weights + (terms * TN * THREADS_N) / 4) + 4 * TM * THREADS_M;
+}
+
 /**
  * The tile of grad-weight.wgsl for K output channels of `weights` weights each: 64 or 128 threads, of 8 channels × 4
  * weights where there are channels enough, else of 4 × 4.
@@ -55,6 +126,14 @@ export function tiledGradWeight({ K, weights }: { K: number; weights: number }) 
   const idle = (threads: number) => Math.ceil(weights / (4 * threads)) * 4 * threads - weights;
   const THREADS_N = THREADS_M === 4 && idle(32) <= idle(16) ? 32 : 16;
   return { TM, TN: 4, THREADS_M, THREADS_N, DEPTH: 16 };
+}
+
+/** The default; the other tile where K allows both; and half and twice as many runs of pixels. */
+export function tiledGradWeights(size: { K: number; weights: number }) {
+  const first = tiledGradWeight(size);
+  const other = { ...first, TM: 12 - first.TM };
+  const fits = size.K > 16 ? [other] : [];
+  return [first, ...fits, { ...first, RUNS: 0.5 }, { ...first, RUNS: 2 }] as const;
 }
 
 /** Of `terms` products, those written out one after another: software adapters take longer to compile each than they save by it. */

@@ -12,7 +12,7 @@ import {
 import { gatherMatrixChoice, gatherMatrixTile } from "./conv2d-matrix.ts";
 import { gatherChoice, gatherTile } from "./conv2d-narrow-tiles.ts";
 import { PATCH_SPEC, type PatchTile, patchChoice, patchGrid, patchTile } from "./conv2d-patch.ts";
-import { tiledGather, tiledStep, unrolled } from "./conv2d-tiled.ts";
+import { tiledTile, unrolled } from "./conv2d-tiled.ts";
 import { bytesOf, floatType, storedType } from "./element.ts";
 import { flatGrid } from "./grid.ts";
 
@@ -177,8 +177,7 @@ function launchTiled(gather: Gather): void {
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const gpu = buffers.y.gpu;
   const step = transposed ? stride : 1;
-  const outputTile = tiledGather({ K, outputs: N * K * P * Q });
-  const tile = { ...outputTile, ...tiledStep({ C, K, S, apart: step, TN: outputTile.TN }) };
+  const { tile, choice } = tiledTile(gpu, sizes, transposed);
   const terms = tile.DEPTH * tile.TAPS;
   const spec = { ...tile, UNROLL: unrolled(gpu, terms), ...common(gather) };
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
@@ -192,7 +191,7 @@ function launchTiled(gather: Gather): void {
     spec,
     workgroups: [channelTiles * step * step, ...flatGrid(pixelTiles, 1)],
     cost: cost(gather),
-    choice: patchChoice(sizes, transposed),
+    choice,
   });
 }
 

@@ -67,7 +67,7 @@ function recordBackward(x: Tensor, weight: Tensor, y: Tensor, options: Conv2dOpt
       const { tensor, accumulate } = dweight;
       const { splits, elements } = gradWeightPartials(x, weight.shape, options);
       const whole = splits === 1 && !accumulate;
-      const partials = whole ? tensor : sums.scratch(x.gpu, [elements], "conv2d partials");
+      const partials = whole ? tensor : sums.scratch(x, [elements], "conv2d partials");
       launchConv2dGradWeightPartials({ x, dy, partials }, weight.shape, options);
       if (!whole) sums.add({ partials, rows: splits }, dweight);
     }

@@ -3,15 +3,17 @@
  * layers lie in one scratch memory and are added up by one dispatch, when the backward pass is through. Elsewhere each is added up
  * at once, by the same kernel: the same bits.
  */
-import type { Gpu } from "../gpu/gpu.ts";
 import { aligned } from "../gpu/storage.ts";
 import { launchSumSegments, type SumSegment } from "../kernels/sum-segments.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { empty, slice, type Tensor } from "../tensor/tensor.ts";
+import { empty, type FloatType, slice, type Tensor } from "../tensor/tensor.ts";
 import type { Destination } from "./destination.ts";
 
-/** Bytes of partial sums that wait at most, what a large activation takes: with more, there are several dispatches. */
-const MOST_BYTES = 2 ** 26;
+/**
+ * Bytes of partial sums that wait at most: with more, there are several dispatches. By the type of the activations: in f32 what a large
+ * one takes; in f16, whose steps have half the memory and the same sums, a quarter of that.
+ */
+const MOST_BYTES: Readonly<Record<FloatType, number>> = { f32: 2 ** 26, f16: 2 ** 24 };
 
 /** What to sum of a tensor of partial sums: `rows` rows, by default of as many numbers as go to y and one behind the other. */
 export interface PartialSums {
@@ -29,12 +31,13 @@ export class DeferredSums {
   #waiting: SumSegment[] = [];
   readonly #columns = new Map<Tensor, PartialSums>();
 
-  /** Memory for partial sums that `add` is then told of. */
-  scratch(gpu: Gpu, shape: readonly number[], label: string): Tensor {
+  /** Memory for partial sums of products with an activation, which `add` is then told of. */
+  scratch({ gpu, dtype }: Tensor, shape: readonly number[], label: string): Tensor {
     const bytes = aligned(4 * sizeOf(shape));
-    const most = Math.min(MOST_BYTES, gpu.device.limits.maxStorageBufferBindingSize);
+    const wanted = MOST_BYTES[dtype === "f16" ? "f16" : "f32"];
+    const most = Math.min(wanted, gpu.device.limits.maxStorageBufferBindingSize);
     if (!gpu.recorder || bytes > most) return empty(gpu, shape, "f32", label);
-    if (this.#used + bytes > most) this.flush();
+    if (this.#used + bytes > Math.min(most, this.#scratch?.byteLength ?? most)) this.flush();
     this.#scratch ??= empty(gpu, [most / 4], "f32", "partial sums of gradients");
     const place = slice(this.#scratch, this.#used / 4, shape);
     this.#used += bytes;

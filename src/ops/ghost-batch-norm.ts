@@ -97,7 +97,7 @@ function backwardOf(
   const own = () => ({ tensor: empty(gpu, shape, x.dtype), accumulate: false });
   const norm = { x, statistics, gamma, beta };
   return (dy, destination, sums) => {
-    const scratch = (size: readonly number[]) => sums.scratch(gpu, size, "gradient sums");
+    const scratch = (size: readonly number[]) => sums.scratch(x, size, "gradient sums");
     const convolution = convolutionOf(dy, place.ghosts);
     const dx = destination(x) ?? own();
     // A convolution that goes back through the relu turns dy into dresidual.

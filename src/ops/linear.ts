@@ -40,7 +40,7 @@ export function linear(
       const slices = matmulSlices({ a: dy, b: x }, form);
       if (slices === 1) launchMatmulSlices({ a: dy, b: x, c: tensor }, { ...form, accumulate });
       else {
-        const partials = sums.scratch(x.gpu, [slices, O, I], "linear partials");
+        const partials = sums.scratch(x, [slices, O, I], "linear partials");
         launchMatmulSlices({ a: dy, b: x, c: partials }, form);
         sums.add({ partials, rows: slices }, dweight);
       }

@@ -15,6 +15,7 @@ import {
   ghostSizesUpTo,
   shapeText,
 } from "../../src/bench/ghost-cost.ts";
+import { ghostCsv } from "../../src/bench/ghost-csv.ts";
 import { benchKernels, type KernelResult } from "../../src/bench/kernels.ts";
 import { csv, jsonText, table } from "../../src/bench/output.ts";
 import { PASSES, passesOf } from "../../src/bench/passes/index.ts";
@@ -74,7 +75,7 @@ describe("bench kernels", () => {
   test("a wrong kernel is told and not timed", async () => {
     const broken = new Gpu(gpu.device, gpu.adapter, (path) =>
       path === "elementwise/add.wgsl"
-        ? shaderFiles(path).replace("a[i] + b[i]", "a[i] - b[i]")
+        ? shaderFiles(path).replace("Element(a[i]) + Element", "Element(a[i]) - Element")
         : shaderFiles(path),
     );
     const results = await collect(benchKernels(broken, passesOf(["elementwise/add"]), quick));
@@ -94,6 +95,24 @@ async function everyRow(parts: AsyncGenerator<GhostRow[]>): Promise<GhostRow[]> 
   const rows: GhostRow[] = [];
   for await (const part of parts) rows.push(...part);
   return rows;
+}
+
+/** A table that pandas.read_csv reads without options: one header, as many cells in every line, columns of one type each. */
+function expectTable(text: string, rows: number): void {
+  const lines = text.split("\n").map((line) => line.match(/("([^"]|"")*"|[^,]*)(,|$)/g)!.slice(0, -1));
+  expect(lines.pop()).toEqual([]); // the text ends with a line's end
+  const [head, ...body] = lines.map((cells) => cells.map((cell) => cell.replace(/,$/, "")));
+  expect(body.length).toBe(rows);
+  expect(new Set(head).size).toBe(head!.length);
+  expect(head).toEqual(
+    expect.arrayContaining(["adapter", "software", "channels", "height", "width", "median_ms"]),
+  );
+  const texts = ["adapter", "software", "variant", "direction"];
+  for (const cells of body) {
+    expect(cells.length).toBe(head!.length);
+    const numbers = cells.filter((_, column) => !texts.includes(head![column]!));
+    expect(numbers.filter((cell) => cell === "" || !Number.isFinite(Number(cell)))).toEqual([]);
+  }
 }
 
 describe("bench gbn", () => {
@@ -129,6 +148,7 @@ describe("bench gbn", () => {
     expect(rows.filter(({ variant }) => variant === "copy").map(({ copyShare }) => copyShare)).toEqual([
       1, 1,
     ]);
+    expectTable(ghostCsv({ name: 'llvmpipe, "x"', software: true }, rows), rows.length);
     const of = (shape: string, variant: string, direction: string, ghostSize = 8) =>
       rows.find(
         (row) =>

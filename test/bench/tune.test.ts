@@ -10,9 +10,11 @@ import { Tuning } from "../../src/gpu/tuning.ts";
 import { adapterKey } from "../../src/host/node/adapter-cache.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { tuningFor } from "../../src/host/node/tuning-store.ts";
-import { launchConv2d } from "../../src/kernels/conv2d.ts";
-import { fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
+import { launchConv2d, launchConv2dGradInput } from "../../src/kernels/conv2d.ts";
+import { gradWeightPartials, launchConv2dGradWeight } from "../../src/kernels/conv2d-grad-weight.ts";
+import { empty, fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import "../../src/kernels/sum-rows.ts";
+import { VARIANTS } from "../support/op-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tune-"));
 let gpu: Gpu;
@@ -73,31 +75,62 @@ describe("tune", () => {
   });
 });
 
-test("every way of a convolution gives the results of its default", async () => {
-  await gpu.lifetime(async () => {
-    const random = (size: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(i * 12.9898) / 2);
-    const x = fromArray(gpu, random(2 * 16 * 16 * 16), [2, 16, 16, 16]);
-    const weight = fromArray(gpu, random(32 * 16 * 9), [32, 16, 3, 3]);
-    const y = persistent(gpu, [2, 32, 16, 16]);
-    const run = async (tuning: Tuning) => {
-      gpu.tuning = tuning;
-      launchConv2d({ x, weight, y }, { stride: 1, padding: 1 });
-      return readFloats(y);
-    };
-    const asked = new Tuning();
-    const expected = await run(asked);
-    const [{ key, ways }] = asked.questions as [(typeof asked.questions)[number]];
-    expect(ways.length).toBeGreaterThan(1);
-    for (const way of ways) {
-      const found = await run(new Tuning({ [key]: way }));
-      const error = Math.max(...found.map((value, i) => Math.abs(value - expected[i]!)));
-      expect(error).toBeLessThan(1e-5);
-    }
-    // What a launcher does not list any more is not taken.
-    expect(await run(new Tuning({ [key]: { nonsense: 3 } }))).toEqual(expected);
-    gpu.tuning = new Tuning();
-  });
-});
+/** One shape for the patch kernels, and one for the general ones: a filter that skips pixels. */
+const CONVOLUTIONS = [
+  { R: 3, stride: 1, padding: 1 },
+  { R: 1, stride: 2, padding: 0 },
+];
+const WAYS = VARIANTS.flatMap((variant) => CONVOLUTIONS.map((one) => ({ variant, ...one })));
+
+test.each(WAYS)(
+  "$variant: every way of a $R×$R convolution with stride $stride gives the results of its default, both gradients too",
+  async ({ variant, R, ...options }) => {
+    const own = gpu.variant;
+    gpu.variant = variant;
+    await gpu.lifetime(async () => {
+      const random = (size: number) =>
+        Float32Array.from({ length: size }, (_, i) => Math.sin(i * 12.9898) / 2);
+      const side = 16 / options.stride;
+      const x = fromArray(gpu, random(2 * 16 * 16 * 16), [2, 16, 16, 16]);
+      const weight = fromArray(gpu, random(32 * 16 * R * R), [32, 16, R, R]);
+      const y = fromArray(gpu, random(2 * 32 * side * side), [2, 32, side, side]);
+      const [out, dx, dweight] = [y, x, weight].map(({ shape }) => persistent(gpu, shape));
+      const passes = {
+        forward: [out!, () => launchConv2d({ x, weight, y: out! }, options)],
+        "input gradient": [dx!, () => launchConv2dGradInput({ dy: y, weight, dx: dx! }, options)],
+        "weight gradient": [
+          dweight!,
+          () => {
+            const { elements } = gradWeightPartials(x, weight.shape, options);
+            const partials = empty(gpu, [elements]);
+            launchConv2dGradWeight({ x, dy: y, partials, dweight: dweight! }, options);
+          },
+        ],
+      } as const;
+      for (const [name, [output, launch]] of Object.entries(passes)) {
+        const run = async (tuning: Tuning) => {
+          gpu.tuning = tuning;
+          gpu.scope(launch);
+          return readFloats(output);
+        };
+        const asked = new Tuning();
+        const expected = await run(asked);
+        const { key, ways } = asked.questions.at(-1)!;
+        expect(ways.length, name).toBeGreaterThan(1);
+        const scale = Math.max(...expected.map(Math.abs));
+        for (const way of ways) {
+          const found = await run(new Tuning({ [key]: way }));
+          const error = Math.max(...found.map((value, i) => Math.abs(value - expected[i]!)));
+          expect(error / scale, `${name} ${JSON.stringify(way)}`).toBeLessThan(1e-5);
+        }
+        // What a launcher does not list any more is not taken.
+        expect(await run(new Tuning({ [key]: { nonsense: 3 } }))).toEqual(expected);
+      }
+      gpu.tuning = new Tuning();
+    });
+    gpu.variant = own;
+  },
+);
 
 test("a file of choices is taken, off takes none, and another file is refused in one line", () => {
   const path = join(folder, "tuning.json");

@@ -14,14 +14,15 @@ import {
   conv2dWeightGradient,
 } from "../../reference/conv2d.ts";
 import { ghostStatistics } from "../../reference/ghost-batch-norm.ts";
+import { float16Step } from "../../support/float16.ts";
 import { dims } from "../../tensor/shape.ts";
-import { empty, fromArray } from "../../tensor/tensor.ts";
-import { numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
+import { empty, type FloatType, fromArray } from "../../tensor/tensor.ts";
+import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
 
 /** Samples of a ghost, where there are so many. */
 const GHOST = 16;
 
-function setUp(gpu: Gpu, size: Conv2dCase) {
+function setUp(gpu: Gpu, size: Conv2dCase, type: FloatType) {
   const { N, C, H, W, K, R, S, stride, padding } = size;
   const { P, Q } = conv2dOutputSize(size);
   const make = numbers(N * 1000 + K);
@@ -31,9 +32,9 @@ function setUp(gpu: Gpu, size: Conv2dCase) {
     dy: make(N * K * P * Q),
   };
   const shapes = { x: [N, C, H, W], weight: [K, C, R, S], y: [N, K, P, Q] };
-  const x = fromArray(gpu, host.x, shapes.x, "x");
+  const x = activation(gpu, host.x, shapes.x, "x", type);
   const weight = fromArray(gpu, host.weight, shapes.weight, "weight");
-  const dy = fromArray(gpu, host.dy, shapes.y, "dy");
+  const dy = activation(gpu, host.dy, shapes.y, "dy", type);
   return { host, shapes, x, weight, dy, pixels: N * P * Q, options: { stride, padding } };
 }
 
@@ -49,9 +50,10 @@ export const conv2dPasses: readonly Pass[] = [
   passOf("conv2d/forward", conv2dCases, {
     label,
     cost,
-    prepare: (gpu, size) => {
-      const { host, shapes, x, weight, options } = setUp(gpu, size);
-      const y = poisoned(gpu, shapes.y, "y");
+    types: EITHER_TYPE,
+    prepare: (gpu, size, type) => {
+      const { host, shapes, x, weight, options } = setUp(gpu, size, type);
+      const y = poisoned(gpu, shapes.y, "y", type);
       return {
         launch: () => launchConv2d({ x, weight, y }, options),
         outputs: [summed("y", y, size.C * size.R * size.S, () => conv2d(host, size))],
@@ -61,12 +63,13 @@ export const conv2dPasses: readonly Pass[] = [
   passOf("conv2d/forward-with-statistics", conv2dCases, {
     label,
     cost,
-    prepare: (gpu, size) => {
-      const { host, shapes, x, weight, options } = setUp(gpu, size);
+    types: EITHER_TYPE,
+    prepare: (gpu, size, type) => {
+      const { host, shapes, x, weight, options } = setUp(gpu, size, type);
       const [N, K, P, Q] = dims("y", shapes.y, 4);
       const ghosts = Math.max(1, Math.floor(N / GHOST));
       const place = { ghosts: { ghostSize: GHOST, ghosts, total: N }, firstChannel: 0 };
-      const y = poisoned(gpu, shapes.y, "y");
+      const y = poisoned(gpu, shapes.y, "y", type);
       const statistics = poisoned(gpu, [ghosts, K, 2], "statistics");
       const launch = () => {
         const layout = momentsLayout(gpu, conv2dGeometry(shapes.x, shapes.weight, options), y.dtype);
@@ -96,7 +99,9 @@ export const conv2dPasses: readonly Pass[] = [
         let scale = 0; // of y: a few standard deviations from its mean
         for (let i = 0; i < values.length; i += 2)
           scale = Math.max(scale, Math.abs(values[i]!) + 5 * Math.sqrt(Math.max(0, values[i + 1]!)));
-        return roundingBound({ terms, scale: Math.max(scale, scale ** 2) });
+        // Where they are made of y as it is stored, its rounding moves a mean by as much, a variance by twice that and a deviation.
+        const stored = type === "f16" ? (float16Step(scale) / 2) * Math.max(1, 2 * scale) : 0;
+        return stored + roundingBound({ terms, scale: Math.max(scale, scale ** 2) });
       };
       const made = { name: "statistics", tensor: statistics, reference: statisticsReference, bound };
       return { launch, outputs: [summed("y", y, terms, reference), made] };
@@ -105,9 +110,10 @@ export const conv2dPasses: readonly Pass[] = [
   passOf("conv2d/grad-input", conv2dCases, {
     label,
     cost,
-    prepare: (gpu, size) => {
-      const { host, shapes, dy, weight, options } = setUp(gpu, size);
-      const dx = poisoned(gpu, shapes.x, "dx");
+    types: EITHER_TYPE,
+    prepare: (gpu, size, type) => {
+      const { host, shapes, dy, weight, options } = setUp(gpu, size, type);
+      const dx = poisoned(gpu, shapes.x, "dx", type);
       return {
         launch: () => launchConv2dGradInput({ dy, weight, dx }, options),
         outputs: [summed("dx", dx, size.K * size.R * size.S, () => conv2dInputGradient(host, size))],
@@ -117,8 +123,9 @@ export const conv2dPasses: readonly Pass[] = [
   passOf("conv2d/grad-weight", conv2dCases, {
     label,
     cost,
-    prepare: (gpu, size) => {
-      const { host, shapes, x, dy, pixels, options } = setUp(gpu, size);
+    types: EITHER_TYPE,
+    prepare: (gpu, size, type) => {
+      const { host, shapes, x, dy, pixels, options } = setUp(gpu, size, type);
       const dweight = poisoned(gpu, shapes.weight, "dweight");
       return {
         launch: () => {

@@ -12,7 +12,17 @@ import { randomData } from "../../reference/random-data.ts";
 import { STREAMS } from "../../support/random.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { fromArray } from "../../tensor/tensor.ts";
-import { exact, numbers, type Pass, passOf, poisoned, poisonedWords, summed } from "../pass.ts";
+import {
+  activation,
+  EITHER_TYPE,
+  exact,
+  numbers,
+  type Pass,
+  passOf,
+  poisoned,
+  poisonedWords,
+  summed,
+} from "../pass.ts";
 import { stepUniform } from "./step.ts";
 
 const SEED = 12345;
@@ -27,7 +37,8 @@ export const dataPasses: readonly Pass[] = [
   passOf("batch/gather", batchCases, {
     label: ({ mean, deviation, ...one }: BatchCase) => caseLabel(one),
     cost: ({ N, C, H, W }) => ({ flops: 2 * N * C * H * W, bytes: 5 * N * C * H * W }),
-    prepare: (gpu, one) => {
+    types: EITHER_TYPE,
+    prepare: (gpu, one, type) => {
       const { count, N, C, H, W, padding, padValue, flip = false, mean, deviation } = one;
       const data = randomData(count * 100 + N);
       const host = {
@@ -42,7 +53,7 @@ export const dataPasses: readonly Pass[] = [
         labels: fromArray(gpu, host.labels, [count], "labels"),
         order: fromArray(gpu, host.order, [N], "order"),
         normalization: fromArray(gpu, pairs, [C, 2], "normalization"),
-        x: poisoned(gpu, [N, C, H, W], "x"),
+        x: poisoned(gpu, [N, C, H, W], "x", type),
         batchLabels: poisonedWords(gpu, [N], "batch_labels"),
         step,
       };
@@ -75,11 +86,12 @@ export const dataPasses: readonly Pass[] = [
   passOf("dropout/apply", dropoutCases, {
     label: caseLabel,
     cost: ({ shape }) => ({ flops: 100 * sizeOf(shape), bytes: 8 * sizeOf(shape) }),
-    prepare: (gpu, { shape, p }) => {
+    types: EITHER_TYPE,
+    prepare: (gpu, { shape, p }, type) => {
       const size = sizeOf(shape);
       const host = numbers(size)(size);
-      const x = fromArray(gpu, host, shape, "x");
-      const y = poisoned(gpu, shape, "y");
+      const x = activation(gpu, host, shape, "x", type);
+      const y = poisoned(gpu, shape, "y", type);
       const step = stepUniform(gpu, { seed: SEED, step: 9 });
       const stream = STREAMS.dropout + 256 * 2;
       const reference = () => {

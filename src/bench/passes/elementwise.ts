@@ -8,7 +8,7 @@ import { conv2dBiasGradient } from "../../reference/conv2d.ts";
 import { relu, reluGradient } from "../../reference/relu.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { fromArray } from "../../tensor/tensor.ts";
-import { exact, numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
+import { activation, EITHER_TYPE, exact, numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
 
 const cost = ({ shape }: { shape: readonly number[] }) => ({
   flops: sizeOf(shape),
@@ -34,11 +34,13 @@ export const elementwisePasses: readonly Pass[] = [
     {
       label: caseLabel,
       cost,
-      prepare: (gpu, { shape }) => {
+      types: EITHER_TYPE,
+      prepare: (gpu, { shape }, type) => {
         const make = numbers(sizeOf(shape));
         const host = { a: make(sizeOf(shape)), b: make(sizeOf(shape)) };
-        const [a, b] = [fromArray(gpu, host.a, shape, "a"), fromArray(gpu, host.b, shape, "b")];
-        const y = poisoned(gpu, shape, "y");
+        const a = activation(gpu, host.a, shape, "a", type);
+        const b = activation(gpu, host.b, shape, "b", type);
+        const y = poisoned(gpu, shape, "y", type);
         return { launch: () => launchAdd({ a, b, y }), outputs: [summed("y", y, 1, () => add(host))] };
       },
     },
@@ -46,21 +48,24 @@ export const elementwisePasses: readonly Pass[] = [
   passOf("elementwise/relu", reluCases, {
     label: caseLabel,
     cost,
-    prepare: (gpu, { shape }) => {
+    types: EITHER_TYPE,
+    prepare: (gpu, { shape }, type) => {
       const host = numbers(sizeOf(shape))(sizeOf(shape));
-      const x = fromArray(gpu, host, shape, "x");
-      const y = poisoned(gpu, shape, "y");
+      const x = activation(gpu, host, shape, "x", type);
+      const y = poisoned(gpu, shape, "y", type);
       return { launch: () => launchRelu({ x, y }), outputs: [exact("y", y, () => relu(host))] };
     },
   }),
   passOf("elementwise/relu-grad", reluCases, {
     label: caseLabel,
     cost,
-    prepare: (gpu, { shape }) => {
+    types: EITHER_TYPE,
+    prepare: (gpu, { shape }, type) => {
       const make = numbers(sizeOf(shape));
       const host = { x: make(sizeOf(shape)), dy: make(sizeOf(shape)) };
-      const [y, dy] = [fromArray(gpu, host.x, shape, "y"), fromArray(gpu, host.dy, shape, "dy")];
-      const dx = poisoned(gpu, shape, "dx");
+      const y = activation(gpu, host.x, shape, "y", type);
+      const dy = activation(gpu, host.dy, shape, "dy", type);
+      const dx = poisoned(gpu, shape, "dx", type);
       return {
         launch: () => launchReluGrad({ y, dy, dx }, { accumulate: false }),
         outputs: [exact("dx", dx, () => reluGradient(host))],
@@ -69,12 +74,14 @@ export const elementwisePasses: readonly Pass[] = [
   }),
   passOf("channel-bias/add", BIASED, {
     ...biased,
-    prepare: (gpu, { N, C, H, W }) => {
+    types: EITHER_TYPE,
+    prepare: (gpu, { N, C, H, W }, type) => {
       const make = numbers(N + C);
       const shape = [N, C, H, W];
       const host = { x: make(sizeOf(shape)), bias: make(C) };
-      const [x, bias] = [fromArray(gpu, host.x, shape, "x"), fromArray(gpu, host.bias, [C], "bias")];
-      const y = poisoned(gpu, shape, "y");
+      const x = activation(gpu, host.x, shape, "x", type);
+      const bias = fromArray(gpu, host.bias, [C], "bias");
+      const y = poisoned(gpu, shape, "y", type);
       const spread = () => host.x.map((_, i) => host.bias[Math.floor(i / (H * W)) % C]!);
       return {
         launch: () => launchChannelBias({ x, bias, y }),
@@ -84,9 +91,10 @@ export const elementwisePasses: readonly Pass[] = [
   }),
   passOf("channel-bias/grad-bias", BIASED, {
     ...biased,
-    prepare: (gpu, { N, C, H, W }) => {
+    types: EITHER_TYPE,
+    prepare: (gpu, { N, C, H, W }, type) => {
       const host = numbers(N + C)(N * C * H * W);
-      const dy = fromArray(gpu, host, [N, C, H, W], "dy");
+      const dy = activation(gpu, host, [N, C, H, W], "dy", type);
       const dbias = poisoned(gpu, [C], "dbias");
       const size = { N, C, H, W, K: C, R: 1, S: 1, stride: 1, padding: 0 };
       return {

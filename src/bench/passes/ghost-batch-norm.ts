@@ -19,8 +19,17 @@ import {
   ghostStatistics,
 } from "../../reference/ghost-batch-norm.ts";
 import { updateRunningStatistics } from "../../reference/running-statistics.ts";
-import { empty, fromArray, readFloats, type Tensor } from "../../tensor/tensor.ts";
-import { numbers, type Output, type Pass, passOf, poisoned, summed } from "../pass.ts";
+import { empty, type FloatType, fromArray, readFloats, type Tensor } from "../../tensor/tensor.ts";
+import {
+  activation,
+  EITHER_TYPE,
+  numbers,
+  type Output,
+  type Pass,
+  passOf,
+  poisoned,
+  summed,
+} from "../pass.ts";
 
 /** More terms than any of these sums are rounded in, as a share of its scale: test/kernels has the strict bounds. */
 const FACTOR = 8;
@@ -30,7 +39,7 @@ const cost = ({ N, C, H = 1, W = 1 }: GhostBatchNormCase) => ({
   bytes: 20 * N * C * H * W,
 });
 
-function setUp(gpu: Gpu, one: GhostBatchNormCase) {
+function setUp(gpu: Gpu, one: GhostBatchNormCase, type: FloatType) {
   const { N, C, H = 1, W = 1, mean = 0, deviation = 1, ghostSize, ghosts, eps, relu = false } = one;
   const make = numbers(N * 1000 + C);
   const count = N * C * H * W;
@@ -42,7 +51,7 @@ function setUp(gpu: Gpu, one: GhostBatchNormCase) {
     dy: make(count),
   };
   const shape = ghostBatchNormShape(one);
-  const place = (data: Float32Array<ArrayBuffer>, name: string) => fromArray(gpu, data, shape, name);
+  const place = (data: Float32Array<ArrayBuffer>, name: string) => activation(gpu, data, shape, name, type);
   const tensors = {
     x: place(host.x, "x"),
     gamma: fromArray(gpu, host.gamma, [C], "gamma"),
@@ -96,9 +105,10 @@ export const ghostBatchNormPasses: readonly Pass[] = [
   passOf("ghost-batch-norm/forward", ghostBatchNormCases, {
     label: caseLabel,
     cost,
-    prepare: (gpu, one) => {
-      const all = setUp(gpu, one);
-      const y = poisoned(gpu, all.shape, "y");
+    types: EITHER_TYPE,
+    prepare: (gpu, one, type) => {
+      const all = setUp(gpu, one, type);
+      const y = poisoned(gpu, all.shape, "y", type);
       const reference = () => ghostBatchNorm(all.values, all.size).y;
       return { launch: () => forward(all, y), outputs: [scaled("y", y, reference, () => all.scales().y)] };
     },
@@ -106,18 +116,19 @@ export const ghostBatchNormPasses: readonly Pass[] = [
   passOf("ghost-batch-norm/backward", ghostBatchNormCases, {
     label: caseLabel,
     cost,
-    prepare: async (gpu, one) => {
-      const all = setUp(gpu, one);
+    types: EITHER_TYPE,
+    prepare: async (gpu, one, type) => {
+      const all = setUp(gpu, one, type);
       const { host, tensors, shape, residual, place, options, size, scales } = all;
-      const y = poisoned(gpu, shape, "y");
+      const y = poisoned(gpu, shape, "y", type);
       forward(all, y);
       const forwardY = await readFloats(y);
       const dy = place(host.dy, "dy");
       const sumsOf = () => empty(gpu, sumsShape(tensors.x, options.ghosts), "f32", "sums");
-      const dx = poisoned(gpu, shape, "dx");
+      const dx = poisoned(gpu, shape, "dx", type);
       const dgamma = poisoned(gpu, [one.C], "dgamma");
       const dbeta = poisoned(gpu, [one.C], "dbeta");
-      const dresidual = residual ? poisoned(gpu, shape, "dresidual") : undefined;
+      const dresidual = residual ? poisoned(gpu, shape, "dresidual", type) : undefined;
       const saved = dresidual ? { residual: { y, dresidual } } : {};
       const written = { accumulate: false, accumulateParameters: false };
       // The slope of a relu at a value that rounds to 0 is the GPU's own.

@@ -4,7 +4,7 @@ import { launchMatmul } from "../../kernels/matmul.ts";
 import { launchSumRows } from "../../kernels/sum-rows.ts";
 import { matmul } from "../../reference/matmul.ts";
 import { fromArray } from "../../tensor/tensor.ts";
-import { numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
+import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
 
 /** The square product that other engines are compared on. */
 const SQUARE: MatmulCase = { rows: 512, inner: 512, columns: 512, paper: true };
@@ -16,14 +16,17 @@ export const matmulPasses: readonly Pass[] = [
       flops: 2 * rows * inner * columns,
       bytes: 4 * (rows * inner + inner * columns + rows * columns),
     }),
-    prepare: (gpu, one) => {
+    types: EITHER_TYPE,
+    prepare: (gpu, one, type) => {
       const { rows, inner, columns, transposeA = false, transposeB = false } = one;
       const make = numbers(rows * 10_000 + columns);
       const host = { a: make(rows * inner), b: make(inner * columns), bias: make(columns) };
-      const a = fromArray(gpu, host.a, transposeA ? [inner, rows] : [rows, inner], "a");
-      const b = fromArray(gpu, host.b, transposeB ? [columns, inner] : [inner, columns], "b");
+      // As a linear layer has them: in the form of a weight gradient both factors are activations, else A and the product.
+      const [ofB, ofC] = transposeA ? [type, "f32" as const] : ["f32" as const, type];
+      const a = activation(gpu, host.a, transposeA ? [inner, rows] : [rows, inner], "a", type);
+      const b = activation(gpu, host.b, transposeB ? [columns, inner] : [inner, columns], "b", ofB);
       const bias = one.bias ? fromArray(gpu, host.bias, [columns], "bias") : undefined;
-      const c = poisoned(gpu, [rows, columns], "c");
+      const c = poisoned(gpu, [rows, columns], "c", ofC);
       const reference = () => matmul(one.bias ? host : { a: host.a, b: host.b }, one);
       return {
         launch: () => launchMatmul({ a, b, bias, c }, { transposeA, transposeB }),
@@ -44,9 +47,10 @@ export const matmulPasses: readonly Pass[] = [
     {
       label: caseLabel,
       cost: ({ rows, columns }) => ({ flops: rows * columns, bytes: 4 * rows * columns }),
-      prepare: (gpu, { rows, columns }) => {
+      types: EITHER_TYPE,
+      prepare: (gpu, { rows, columns }, type) => {
         const host = numbers(rows + columns)(rows * columns);
-        const x = fromArray(gpu, host, [rows, columns], "x");
+        const x = activation(gpu, host, [rows, columns], "x", type);
         const y = poisoned(gpu, [columns], "y");
         const ones = new Float64Array(rows).fill(1);
         return {

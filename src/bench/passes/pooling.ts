@@ -10,18 +10,29 @@ import { avgPool, avgPoolGradient } from "../../reference/avg-pool.ts";
 import { globalAvgPool, globalAvgPoolGradient } from "../../reference/global-avg-pool.ts";
 import { maxPool, maxPoolGradient } from "../../reference/max-pool.ts";
 import { type PoolSize, poolOutputSize } from "../../reference/pool-size.ts";
-import { fromArray } from "../../tensor/tensor.ts";
-import { exact, numbers, type Pass, passOf, poisoned, poisonedWords, summed } from "../pass.ts";
+import { type FloatType, fromArray } from "../../tensor/tensor.ts";
+import {
+  activation,
+  EITHER_TYPE,
+  exact,
+  numbers,
+  type Pass,
+  passOf,
+  poisoned,
+  poisonedWords,
+  summed,
+} from "../pass.ts";
 
 const windows = {
   label: caseLabel,
+  types: EITHER_TYPE,
   cost: ({ N, C, H, W, kernel, stride }: PoolSize) => ({
     flops: (N * C * H * W * kernel ** 2) / stride ** 2,
     bytes: 8 * N * C * H * W,
   }),
 };
 
-function setUp(gpu: Gpu, size: PoolSize & { ties?: boolean }) {
+function setUp(gpu: Gpu, size: PoolSize & { ties?: boolean }, type: FloatType) {
   const { N, C, H, W } = size;
   const { P, Q } = poolOutputSize(size);
   const make = numbers(H * 100 + W);
@@ -31,19 +42,20 @@ function setUp(gpu: Gpu, size: PoolSize & { ties?: boolean }) {
   return {
     host,
     shapes,
-    x: fromArray(gpu, host.x, shapes.x, "x"),
-    dy: fromArray(gpu, host.dy, shapes.y, "dy"),
+    x: activation(gpu, host.x, shapes.x, "x", type),
+    dy: activation(gpu, host.dy, shapes.y, "dy", type),
   };
 }
 
-function maxPoolSetUp(gpu: Gpu, size: MaxPoolCase) {
-  const all = setUp(gpu, size);
+function maxPoolSetUp(gpu: Gpu, size: MaxPoolCase, type: FloatType) {
+  const all = setUp(gpu, size, type);
   const reference = maxPool(all.host.x, size);
   return { ...all, reference };
 }
 
 const planes = {
   label: caseLabel,
+  types: EITHER_TYPE,
   cost: ({ N, C, H, W }: (typeof globalAvgPoolCases)[number]) => ({
     flops: N * C * H * W,
     bytes: 4 * N * C * H * W,
@@ -53,9 +65,9 @@ const planes = {
 export const poolingPasses: readonly Pass[] = [
   passOf("max-pool/forward", maxPoolCases, {
     ...windows,
-    prepare: (gpu, size) => {
-      const { x, shapes, reference } = maxPoolSetUp(gpu, size);
-      const y = poisoned(gpu, shapes.y, "y");
+    prepare: (gpu, size, type) => {
+      const { x, shapes, reference } = maxPoolSetUp(gpu, size, type);
+      const y = poisoned(gpu, shapes.y, "y", type);
       const indices = poisonedWords(gpu, shapes.y, "indices");
       return {
         launch: () => launchMaxPool({ x, y, indices }, size),
@@ -65,10 +77,10 @@ export const poolingPasses: readonly Pass[] = [
   }),
   passOf("max-pool/grad-input", maxPoolCases, {
     ...windows,
-    prepare: (gpu, size) => {
-      const { dy, host, shapes, reference } = maxPoolSetUp(gpu, size);
+    prepare: (gpu, size, type) => {
+      const { dy, host, shapes, reference } = maxPoolSetUp(gpu, size, type);
       const indices = fromArray(gpu, Uint32Array.from(reference.indices), shapes.y, "indices");
-      const dx = poisoned(gpu, shapes.x, "dx");
+      const dx = poisoned(gpu, shapes.x, "dx", type);
       const gradient = () => maxPoolGradient({ dy: host.dy, indices: reference.indices }, size);
       return {
         launch: () => launchMaxPoolGradInput({ dy, indices, dx }, { ...size, accumulate: false }),
@@ -78,18 +90,18 @@ export const poolingPasses: readonly Pass[] = [
   }),
   passOf("avg-pool/forward", avgPoolCases, {
     ...windows,
-    prepare: (gpu, size) => {
-      const { x, host, shapes } = setUp(gpu, size);
-      const y = poisoned(gpu, shapes.y, "y");
+    prepare: (gpu, size, type) => {
+      const { x, host, shapes } = setUp(gpu, size, type);
+      const y = poisoned(gpu, shapes.y, "y", type);
       const outputs = [summed("y", y, size.kernel ** 2, () => avgPool(host.x, size))];
       return { launch: () => launchAvgPool({ x, y }, size), outputs };
     },
   }),
   passOf("avg-pool/grad-input", avgPoolCases, {
     ...windows,
-    prepare: (gpu, size) => {
-      const { dy, host, shapes } = setUp(gpu, size);
-      const dx = poisoned(gpu, shapes.x, "dx");
+    prepare: (gpu, size, type) => {
+      const { dy, host, shapes } = setUp(gpu, size, type);
+      const dx = poisoned(gpu, shapes.x, "dx", type);
       return {
         launch: () => launchAvgPoolGradInput({ dy, dx }, { ...size, accumulate: false }),
         outputs: [summed("dx", dx, size.kernel ** 2, () => avgPoolGradient(host.dy, size))],
@@ -98,9 +110,9 @@ export const poolingPasses: readonly Pass[] = [
   }),
   passOf("global-avg-pool/forward", globalAvgPoolCases, {
     ...planes,
-    prepare: (gpu, { N, C, H, W }) => {
+    prepare: (gpu, { N, C, H, W }, type) => {
       const host = numbers(H + W)(N * C * H * W);
-      const x = fromArray(gpu, host, [N, C, H, W], "x");
+      const x = activation(gpu, host, [N, C, H, W], "x", type);
       const y = poisoned(gpu, [N, C], "y");
       return {
         launch: () => launchGlobalAvgPool({ x, y }),
@@ -110,10 +122,10 @@ export const poolingPasses: readonly Pass[] = [
   }),
   passOf("global-avg-pool/grad-input", globalAvgPoolCases, {
     ...planes,
-    prepare: (gpu, { N, C, H, W }) => {
+    prepare: (gpu, { N, C, H, W }, type) => {
       const host = numbers(H + W)(N * C);
       const dy = fromArray(gpu, host, [N, C], "dy");
-      const dx = poisoned(gpu, [N, C, H, W], "dx");
+      const dx = poisoned(gpu, [N, C, H, W], "dx", type);
       return {
         launch: () => launchGlobalAvgPoolGradInput({ dy, dx }, { accumulate: false }),
         outputs: [summed("dx", dx, 1, () => globalAvgPoolGradient(host, { N, C, HW: H * W }))],

@@ -6,7 +6,10 @@ import type { Command } from "../../gpu/command.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Arena, listCommands, type Recording, record } from "../../gpu/recording.ts";
 import { type Question, Tuning, type Way } from "../../gpu/tuning.ts";
+import { launchSumRows } from "../../kernels/sum-rows.ts";
 import { quantile } from "../../support/statistics.ts";
+import { empty } from "../../tensor/tensor.ts";
+import { captureCommands } from "../capture.ts";
 import { prepareStep, type StepOptions } from "../step.ts";
 import { type MeasuredQuestion, measureQuestion } from "./measure-question.ts";
 
@@ -131,8 +134,10 @@ function waysOf(
       ),
     );
     const commands = listCommands(gpu, body);
-    for (const { key, ways } of questions) {
-      if (ways[index]) launches.set(key, [...(launches.get(key) ?? []), launchOf(commands, key)]);
+    for (const { key, ways, results } of questions) {
+      if (!ways[index]) continue;
+      const launch = withSums(gpu, launchOf(commands, key), results);
+      launches.set(key, [...(launches.get(key) ?? []), launch]);
     }
   }
   return launches;
@@ -148,6 +153,22 @@ function launchOf(commands: readonly Command[], key: string): readonly Command[]
     launch.push(command);
   }
   return launch;
+}
+
+/**
+ * A launch with what adds up its partial sums. A step leaves that to one dispatch for all layers, but it takes the longer the more of them
+ * there are.
+ */
+function withSums(gpu: Gpu, launch: readonly Command[], results: number): readonly Command[] {
+  const last = launch.at(-1)!;
+  const output = gpu.pipelines.shader(last.kernel).bindings.find(({ kind }) => kind === "read_write")!;
+  const partials = last.launch.buffers[output.name]!;
+  const rows = partials.byteLength / 4 / results;
+  if (rows < 2 || !Number.isInteger(rows)) return launch;
+  const sum = () => launchSumRows({ x: empty(gpu, [rows, results]), y: empty(gpu, [results]) });
+  const [command] = gpu.planOnly(() => captureCommands(gpu, gpu.variant, sum)).result;
+  const { kernel, launch: added } = command!;
+  return [...launch, { kernel, launch: { ...added, buffers: { ...added.buffers, x: partials } } }];
 }
 
 /** Both steps in turn, so that what disturbs one disturbs the other. */

@@ -8,8 +8,9 @@ import {
   ghostSizesUpTo,
   shapeText,
 } from "../../bench/ghost-cost.ts";
+import { ghostCsv } from "../../bench/ghost-csv.ts";
 import { ghostFigure } from "../../bench/ghost-figure.ts";
-import { adapterLine, csv, digits, jsonText, table } from "../../bench/output.ts";
+import { adapterLine, digits, jsonText, table } from "../../bench/output.ts";
 import { summaryText } from "../../bench/sample.ts";
 import { roofline } from "../../gpu/roofline.ts";
 import { chartSvg } from "../../report/render.ts";
@@ -69,7 +70,7 @@ async function run(flags: GhostFlags): Promise<void> {
     const figure = ghostFigure(gpu.adapter, rows);
     await makeFolder(flags.out);
     const svg = `<!-- ${adapterLine(gpu.adapter)} -->\n${await chartSvg(figure)}\n`;
-    await write(flags.out, "gbn.csv", csv(gpu.adapter, rows.map(flat)));
+    await write(flags.out, "gbn.csv", ghostCsv(gpu.adapter, rows));
     await write(flags.out, "gbn.json", jsonText(gpu.adapter, result));
     await write(flags.out, "gbn.vl.json", JSON.stringify(figure, null, 2));
     await write(flags.out, "gbn.svg", svg);
@@ -142,18 +143,6 @@ function verdictsOf(rows: readonly GhostRow[], batch: number) {
       return { shape, direction, ghostSize: size, ratio, copyShare: ghost.copyShare, holds, text };
     }),
   );
-}
-
-/** Columns for programs, named as in Python. */
-function flat(row: GhostRow): Record<string, string | number> {
-  const { ms } = row;
-  return {
-    ...{ channels: row.channels, height: row.height, width: row.width },
-    ...{ batch_size: row.batch, ghost_size: row.ghostSize, variant: row.variant, direction: row.direction },
-    ...{ dispatches: row.dispatches, bytes: row.bytes, bytes_per_element: row.bytesPerElement },
-    ...{ n: ms.n, median_ms: ms.median, low_ms: ms.low, high_ms: ms.high, model_ms: row.modelMs },
-    ...{ gigabytes_per_second: row.gigabytesPerSecond, copy_share: row.copyShare },
-  };
 }
 
 async function write(folder: string, name: string, text: string): Promise<void> {

@@ -6,13 +6,21 @@ import { summaryText } from "../../bench/sample.ts";
 import { definedKernels } from "../../gpu/kernel.ts";
 import { roofline } from "../../gpu/roofline.ts";
 import { formatPercent } from "../../support/format.ts";
-import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
+import type { Precision } from "../../train/precision.ts";
+import {
+  type BenchFlags,
+  openForBench,
+  precisionOption,
+  saveTable,
+  withBenchOptions,
+} from "../bench-options.ts";
 import { wholeNumber } from "../options.ts";
 
 interface KernelsFlags extends BenchFlags {
   readonly awkward: number;
   readonly shapes: number;
   readonly budget: number;
+  readonly precision: Precision;
 }
 
 export function benchKernelsCommand(): Command {
@@ -21,7 +29,8 @@ export function benchKernelsCommand(): Command {
     .argument("[ops...]", "ops or passes, such as conv2d or matmul/tiled (default: all)")
     .addOption(count("--awkward <cases>", "number of awkward cases of each pass", 4))
     .addOption(count("--shapes <cases>", "number of the networks' shapes of each pass", 8))
-    .addOption(count("--budget <ms>", "time for measuring one kernel on one case", 1000));
+    .addOption(count("--budget <ms>", "time for measuring one kernel on one case", 1000))
+    .addOption(precisionOption());
   return withBenchOptions(command, 15).action(run);
 }
 
@@ -44,6 +53,7 @@ async function run(ops: string[], flags: KernelsFlags): Promise<void> {
     budgetMs: flags.budget,
     awkwardCases: flags.awkward,
     paperCases: flags.shapes,
+    precision: flags.precision,
   };
   for await (const result of benchKernels(gpu, passes, options)) {
     if (result.status === "wrong") {
@@ -63,7 +73,12 @@ async function run(ops: string[], flags: KernelsFlags): Promise<void> {
     say(`not timed, because src/bench/passes has no pass for it: ${unknown.join(", ")}`);
   if (flags.json)
     console.log(jsonText(gpu.adapter, { roofline: limits, rows, wrong, notBenchmarked: unknown }));
-  await saveTable(gpu, flags, `bench kernels${ops.length > 0 ? ` ${ops.join(" ")}` : ""}`, kernelTable(rows));
+  await saveTable(
+    gpu,
+    flags,
+    `bench kernels${ops.length > 0 ? ` ${ops.join(" ")}` : ""}${flags.precision === "f32" ? "" : ` --precision ${flags.precision}`}`,
+    kernelTable(rows),
+  );
   if (wrong.length > 0) process.exitCode = 1;
 }
 
