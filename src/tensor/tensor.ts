@@ -133,6 +133,11 @@ export function view(source: Tensor, shape: readonly number[]): Tensor {
 
 const ARRAYS = { f32: Float32Array, u32: Uint32Array, i32: Int32Array, u8: Uint8Array };
 
+/** Numbers for an f32 or f16 tensor, rounded to its type, in order with dispatches and replays. */
+export function writeFloats(target: Tensor, data: Float32Array<ArrayBuffer>): void {
+  target.gpu.write(target, target.dtype === "f16" ? float16Bits(data) : data);
+}
+
 /** The elements, once all work before is done; those of an f16 tensor as float32. */
 export async function readTensor(source: Tensor): Promise<NumberArray> {
   if (source.dtype === "f16")

@@ -4,7 +4,8 @@ import { Arena, type Recording, record } from "../gpu/recording.ts";
 import { type ModelState, materialize, resetVelocity } from "../nn/model-state.ts";
 import type { Module } from "../nn/module.ts";
 import { loadStateDict, stateDict } from "../nn/state-dict.ts";
-import { persistent, readFloats, type Tensor } from "../tensor/tensor.ts";
+import { persistent, readFloats, type Tensor, writeFloats } from "../tensor/tensor.ts";
+import { activationType, lossScaleOf, type Precision, unscaled } from "../train/precision.ts";
 import { StepUniform } from "../train/step-uniform.ts";
 import { measureDistance, trainingStep } from "../train/training-step.ts";
 import { cutIntoGhosts } from "./ghosts.ts";
@@ -32,6 +33,7 @@ export class RunExecution {
   readonly #classes: number;
   readonly #tensors: RunTensors;
   readonly #step: StepUniform;
+  readonly #lossScale: number;
   readonly #training: Recording;
   readonly #measuring: Recording;
 
@@ -42,6 +44,7 @@ export class RunExecution {
     classes: number;
     tensors: RunTensors;
     step: StepUniform;
+    lossScale: number;
     recordings: { training: Recording; measuring: Recording };
   }) {
     this.#state = fields.state;
@@ -50,6 +53,7 @@ export class RunExecution {
     this.#classes = fields.classes;
     this.#tensors = fields.tensors;
     this.#step = fields.step;
+    this.#lossScale = fields.lossScale;
     this.#training = fields.recordings.training;
     this.#measuring = fields.recordings.measuring;
   }
@@ -60,12 +64,15 @@ export class RunExecution {
     model: Module,
     reference: ReferenceCase,
     settings: RunSettings,
+    precision: Precision = "f32",
   ): Promise<RunExecution> {
     const { batch, ghost_size, bn_momentum } = settings;
     const layout = cutIntoGhosts(batch, ghost_size);
-    const state = materialize(gpu, model, { seed: 0, maximumGhosts: layout.ghosts });
+    const activations = activationType(precision);
+    const lossScale = precision === "f32" ? 1 : lossScaleOf(batch);
+    const state = materialize(gpu, model, { seed: 0, maximumGhosts: layout.ghosts, activations });
     const tensors = {
-      x: persistent(gpu, reference.shape("x.0"), { label: "images" }),
+      x: persistent(gpu, reference.shape("x.0"), { dtype: activations, label: "images" }),
       labels: persistent(gpu, [batch], { dtype: "u32", label: "labels" }),
       log: persistent(gpu, [1, 8], { label: "log" }),
       distance: persistent(gpu, [2], { label: "distance" }),
@@ -77,12 +84,13 @@ export class RunExecution {
         slabSamples: batch,
         running: { rule: "sequential", momentum: bn_momentum },
         input: () => tensors,
+        lossScale,
       });
     const training = await record(gpu, arena, "training step", body);
     const measuring = await record(gpu, arena, "distance", () => measureDistance(state, tensors.distance));
     const classes = reference.shape("eval_logits")[1]!;
     const recordings = { training, measuring };
-    return new RunExecution({ state, reference, settings, classes, tensors, step, recordings });
+    return new RunExecution({ state, reference, settings, classes, tensors, step, lossScale, recordings });
   }
 
   /** The added constants of its batch norms. */
@@ -101,7 +109,7 @@ export class RunExecution {
     const distances = new Float32Array(steps);
     let gradients: Values[] = [];
     for (let t = 0; t < steps; t++) {
-      gpu.write(x, change((await this.#reference.floats(`x.${t}`, x.shape)).data, t));
+      writeFloats(x, change((await this.#reference.floats(`x.${t}`, x.shape)).data, t));
       gpu.write(labels, await this.#reference.integers(`labels.${t}`, this.#classes, [batch]));
       this.#step.write({
         learningRate: lr,
@@ -146,7 +154,10 @@ export class RunExecution {
   async #readGradients(): Promise<Values[]> {
     const gradients: Values[] = [];
     for (const [, { value }] of this.#state.parameters) {
-      gradients.push({ shape: value.shape, data: await readFloats(value.gradient!) });
+      gradients.push({
+        shape: value.shape,
+        data: unscaled(await readFloats(value.gradient!), this.#lossScale),
+      });
     }
     return gradients;
   }
@@ -154,7 +165,7 @@ export class RunExecution {
   async #evaluate(change: ChangeImages): Promise<Values> {
     const { gpu, model } = this.#state;
     const { x } = this.#tensors;
-    gpu.write(x, change((await this.#reference.floats("x.0")).data, 0));
+    writeFloats(x, change((await this.#reference.floats("x.0")).data, 0));
     const { logits } = await evaluate(gpu, () => ({ logits: model.forward(x, { kind: "eval" }) }));
     return { shape: [this.#settings.batch, this.#classes], data: logits as Float32Array<ArrayBuffer> };
   }

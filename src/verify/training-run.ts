@@ -56,6 +56,31 @@ export async function checkRun(
   return { compared: compared.map((comparison) => withRounding(comparison, movement)), absent };
 }
 
+/**
+ * Losses in mixed precision, of every step: of f32's roundings an f16 makes 8,192 times as large ones. They fall on both sides, so a loss,
+ * a mean over a batch, hardly moves; a gradient that lost its scale or its small numbers would take it elsewhere within a few steps.
+ */
+const MIXED_LOSS_TOLERANCE = 2e-3;
+
+/** Trains a run in mixed precision and compares its losses, which are the reference's and with it those of f32. */
+export async function checkMixedRun(
+  gpu: Gpu,
+  reference: ReferenceCase,
+): Promise<RunComparison | { skipped: string }> {
+  const settings = runSettings(reference);
+  if (!knowsModel(reference.name)) return { skipped: `no model ${reference.name}` };
+  const model = modelOf(reference, settings);
+  const execution = await RunExecution.create(gpu, model, reference, settings, "mixed");
+  const losses = (name: string, { data }: Values) =>
+    [...data].map((value, t) => [`${name}[${t}]`, value] as const);
+  const expected = new Map(losses("losses", await reference.floats("losses")));
+  const trained = losses("losses", (await execution.run()).get("losses")!);
+  const compared = trained.map(([name, value]) =>
+    compare(name, [value], { shape: [1], data: [expected.get(name)!] }, { tolerance: MIXED_LOSS_TOLERANCE }),
+  );
+  return { compared, absent: [] };
+}
+
 function knowsModel(name: string): boolean {
   try {
     modelEntry(name);

@@ -2,6 +2,7 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { DeviceError, ShapeError, UsageError } from "../support/errors.ts";
 import { shapeText } from "../tensor/shape.ts";
+import type { Precision } from "../train/precision.ts";
 import { type Comparison, passes } from "./compare.ts";
 import { checkAdd, checkAvgPool2d, checkConv2d, checkLinear, checkMaxPool2d, checkRelu } from "./layers.ts";
 import { checkGhostBatchNorm } from "./normalization.ts";
@@ -9,7 +10,7 @@ import type { OperationCheck } from "./operation.ts";
 import { checkCrossEntropy, checkDistance, checkSgd } from "./optimization.ts";
 import type { ReferenceCase, ReferenceFile } from "./reference-file.ts";
 import { describeRun, runSettings } from "./run-settings.ts";
-import { checkRun } from "./training-run.ts";
+import { checkMixedRun, checkRun } from "./training-run.ts";
 
 /** The operations that the engine knows, by their names in reference files. An operation is one entry. */
 const OPERATIONS: Readonly<Record<string, OperationCheck>> = {
@@ -48,10 +49,17 @@ export interface Totals {
 
 /**
  * Checks one case after the other. A case passes when each of its tensors does.
+ * @param precision in "mixed", of runs alone their losses
  * @throws DataError for a case that makes no sense; what the engine does not know is skipped instead
  */
-export async function* verifyFile(gpu: Gpu, file: ReferenceFile): AsyncGenerator<CaseResult> {
-  for (const reference of file.cases) yield await gpu.lifetime(() => verifyCase(gpu, reference));
+export async function* verifyFile(
+  gpu: Gpu,
+  file: ReferenceFile,
+  precision: Precision = "f32",
+): AsyncGenerator<CaseResult> {
+  // Results of single operations are of inputs that no f16 holds.
+  const cases = file.cases.filter(({ kind }) => precision === "f32" || kind === "run");
+  for (const reference of cases) yield await gpu.lifetime(() => verifyCase(gpu, reference, precision));
 }
 
 export function totalsOf(results: readonly CaseResult[]): Totals {
@@ -60,11 +68,13 @@ export function totalsOf(results: readonly CaseResult[]): Totals {
   return totals;
 }
 
-async function verifyCase(gpu: Gpu, reference: ReferenceCase): Promise<CaseResult> {
+async function verifyCase(gpu: Gpu, reference: ReferenceCase, precision: Precision): Promise<CaseResult> {
   const { index, name, kind } = reference;
   try {
     const details = kind === "run" ? describeRun(runSettings(reference)) : describeOperation(reference);
-    const outcome = await (kind === "run" ? checkRun(gpu, reference) : checkOperation(gpu, reference));
+    const outcome = await (kind !== "run"
+      ? checkOperation(gpu, reference)
+      : CHECK_RUN[precision](gpu, reference));
     if ("skipped" in outcome)
       return { index, name, details, status: "skipped", tensors: [], reason: outcome.skipped };
     const { compared: tensors, absent } = outcome;
@@ -78,6 +88,8 @@ async function verifyCase(gpu: Gpu, reference: ReferenceCase): Promise<CaseResul
     throw error;
   }
 }
+
+const CHECK_RUN = { f32: checkRun, mixed: checkMixedRun };
 
 async function checkOperation(gpu: Gpu, reference: ReferenceCase) {
   const check = Object.hasOwn(OPERATIONS, reference.name) ? OPERATIONS[reference.name] : undefined;

@@ -9,11 +9,13 @@ import { ROWS } from "../../src/paper/table1.ts";
 import { readConfig, specOfRun } from "../../src/run/config-file.ts";
 import { flagOf, keyOf, writtenOption } from "../../src/run/option-names.ts";
 import { Refusal } from "../../src/run/option-values.ts";
+import { planRun } from "../../src/run/plan-run.ts";
 import { summaryOf } from "../../src/run/resume.ts";
 import { RUN_OPTION_KEYS, runOption } from "../../src/run/run-options.ts";
 import { completeSpec } from "../../src/run/run-spec.ts";
 import { RunSummary } from "../../src/run/run-summary.ts";
 import { specHash } from "../../src/run/spec-hash.ts";
+import { trainerOptions } from "../../src/run/trainer-options.ts";
 import { UsageError } from "../../src/support/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-options-"));
@@ -62,6 +64,26 @@ test.each(RUN_OPTION_KEYS.map((key) => [key]))(
       expect(keyOf(word)).toBe(key);
   },
 );
+
+test("precision and loss scale are part of a run where they are given, and a scale needs mixed precision", () => {
+  const hashOf = (given: Parameters<typeof completeSpec>[0]) => specHash(completeSpec(given));
+  expect(hashOf({ precision: "f32" })).toBe(hashOf({}));
+  const hashes = [{}, { precision: "mixed" }, { precision: "mixed", lossScale: 1 }] as const;
+  expect(new Set(hashes.map(hashOf)).size).toBe(3);
+  expect(() => completeSpec({ lossScale: 3 })).toThrow(
+    "lossScale: expected a power of two from 1 to 16777216, found 3",
+  );
+  const facts = { name: "d", classes: 10, channels: 1, height: 28, width: 28, count: 1000 };
+  expect(() => planRun(completeSpec({ lossScale: 64 }), facts)).toThrow(
+    "--loss-scale: only with --precision mixed; gradients in f32 need no scale",
+  );
+  const options = (given: object) => trainerOptions(planRun(completeSpec(given), facts)).lossScale;
+  expect([{}, { precision: "mixed" }, { precision: "mixed", lossScale: 2 }].map(options)).toEqual([
+    1,
+    2 ** 13,
+    2,
+  ]);
+});
 
 test("a configuration may write options as flags, in kebab-case and in snake_case", () => {
   expect(configured("lr: 0.1\nlrRule: sqrt\nlrReferenceBatch: 32\n")).toEqual({

@@ -12,7 +12,7 @@ import { divergenceIn } from "../../src/run/divergence.ts";
 import { Tally } from "../../src/run/tally.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import type { Position, StateTensors } from "../../src/train/checkpoint.ts";
-import { lossScaleOf } from "../../src/train/precision.ts";
+import { lossScaleOf, requirePrecision } from "../../src/train/precision.ts";
 import { type TrainEvent, Trainer } from "../../src/train/trainer.ts";
 import { intermediate, VARIANTS } from "../support/op-run.ts";
 import { type SmallRunOptions, smallRun, trainSmall } from "../support/small-run.ts";
@@ -34,6 +34,14 @@ const bitsOf = ({ state: { values, velocity, normState } }: Pick<Trained, "state
 test("the scale is a power of two between 64 and 128 times the batch", () => {
   const batches = [1, 2, 100, 128, 129, 4096];
   expect(batches.map(lossScaleOf)).toEqual([6, 7, 13, 13, 14, 18].map((power) => 2 ** power));
+});
+
+test("an adapter that cannot store f16 says so by name", () => {
+  const lesser = { device: { features: new Set() }, adapter: { name: "A card" } } as unknown as Gpu;
+  expect(() => requirePrecision(lesser, "f32")).not.toThrow();
+  expect(() => requirePrecision(lesser, "mixed")).toThrow(
+    "--precision mixed: A card has no shader-f16, which 16-bit activations need; use --precision f32",
+  );
 });
 
 describe.each(VARIANTS)("%s", (variant) => {

@@ -8,7 +8,8 @@ import { installCompilers, installedCompilers } from "../../host/node/gpu-compil
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
 import { DeviceError, GhostbatchError, messageOf, UsageError } from "../../support/errors.ts";
-import { endPhases, sayPhase } from "../bench-options.ts";
+import type { Precision } from "../../train/precision.ts";
+import { endPhases, precisionOption, sayPhase } from "../bench-options.ts";
 import { jsonOption, listOf, wholeNumber } from "../options.ts";
 
 interface StaticFlags {
@@ -16,6 +17,7 @@ interface StaticFlags {
   readonly model?: string;
   readonly batchSize?: number;
   readonly ghostSize?: number;
+  readonly precision: Precision;
   readonly as?: string;
   readonly shapes: number;
   readonly json?: boolean;
@@ -43,6 +45,7 @@ export function benchStaticCommand(): Command {
     .addOption(new Option("--model <name>", `network: ${MODEL_NAMES.join(", ")}`))
     .addOption(images("--batch-size <images>", "images in a batch"))
     .addOption(images("--ghost-size <images>", "images in a ghost batch (default: the batch)"))
+    .addOption(precisionOption())
     .addOption(new Option("--as <kernel>", "the built-in kernel that FILE replaces, such as conv2d/forward"))
     .addOption(
       new Option("--shapes <cases>", "number of the networks' shapes to compile FILE for")
@@ -74,7 +77,7 @@ async function run(file: string | undefined, flags: StaticFlags): Promise<void> 
 /** @throws UsageError for options that do not say what to compile */
 function subjectOf(
   file: string | undefined,
-  { model, batchSize, ghostSize, as, shapes }: StaticFlags,
+  { model, batchSize, ghostSize, precision, as, shapes }: StaticFlags,
 ): StaticSubject {
   if (file !== undefined) {
     if (as === undefined)
@@ -87,7 +90,7 @@ function subjectOf(
     throw new UsageError("expected --model with --batch-size, or a FILE with --as");
   }
   modelEntry(model);
-  return { kind: "step", model, batch: batchSize, ghostSize: ghostSize ?? batchSize };
+  return { kind: "step", model, batch: batchSize, ghostSize: ghostSize ?? batchSize, precision };
 }
 
 /** @throws DeviceError for one whose compiler is not here */

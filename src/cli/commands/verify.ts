@@ -2,11 +2,16 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { type CheckedPass, checkPasses } from "../../bench/check-passes.ts";
+import { PASSES } from "../../bench/passes/index.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { DataError } from "../../support/errors.ts";
+import { activationType, type Precision, requirePrecision } from "../../train/precision.ts";
 import { type Comparison, passes, worstOf } from "../../verify/compare.ts";
 import { openReferenceFile, type ReferenceFile } from "../../verify/reference-file.ts";
 import { type CaseResult, totalsOf, verifyFile } from "../../verify/verify.ts";
+import { precisionOption } from "../bench-options.ts";
 import { adapterOption, jsonOption } from "../options.ts";
 
 /** The project's own reference files; the published package has them too. */
@@ -16,6 +21,7 @@ export function verifyCommand(): Command {
   return new Command("verify")
     .description("compare the engine on this machine's adapter with PyTorch's float64 results")
     .argument("[files...]", "reference files (.safetensors; default: the project's own)")
+    .addOption(precisionOption())
     .addOption(adapterOption())
     .addOption(jsonOption())
     .action(verify);
@@ -23,7 +29,7 @@ export function verifyCommand(): Command {
 
 async function verify(
   paths: string[],
-  { adapter, json }: { adapter?: string; json?: boolean },
+  { adapter, precision, json }: { adapter?: string; precision: Precision; json?: boolean },
 ): Promise<void> {
   const files: ReferenceFile[] = [];
   try {
@@ -32,11 +38,13 @@ async function verify(
     const gpu = await openGpu({ adapter, relaunch: true });
     const say = json ? () => {} : console.log;
     say(`adapter: ${gpu.adapter.name}${gpu.adapter.software ? " (software)" : ""}`);
+    requirePrecision(gpu, precision);
+    const checked = precision === "f32" ? [] : await checkKernels(gpu, precision, say);
     const results: { path: string; cases: CaseResult[] }[] = [];
     for (const file of files) {
       say(file.path);
       const cases: CaseResult[] = [];
-      for await (const result of verifyFile(gpu, file)) {
+      for await (const result of verifyFile(gpu, file, precision)) {
         cases.push(result);
         say(lineOf(result));
       }
@@ -44,22 +52,55 @@ async function verify(
     }
     const all = results.flatMap(({ cases }) => cases);
     const totals = totalsOf(all);
+    for (const { findings } of checked) totals[findings.length === 0 ? "passed" : "failed"]++;
     const { passed, failed, skipped } = totals;
     if (json) {
       const adapterFacts = { name: gpu.adapter.name, software: gpu.adapter.software, variant: gpu.variant };
-      console.log(JSON.stringify({ adapter: adapterFacts, files: results.map(jsonOf), ...totals }, null, 2));
+      console.log(
+        JSON.stringify(
+          { adapter: adapterFacts, precision, kernels: checked, files: results.map(jsonOf), ...totals },
+          null,
+          2,
+        ),
+      );
     } else {
       if (skipped > 0)
         console.log(
-          `NOT CHECKED, unknown to this engine: ${countsOf(all.filter(({ status }) => status === "skipped"))}`,
+          `NOT CHECKED, unknown to this engine: ${countsOf(all.filter(({ status }) => status === "skipped")).join(", ")}`,
         );
-      if (failed > 0) console.log(`FAILED: ${countsOf(all.filter(({ status }) => status === "failed"))}`);
+      const wrong = checked.filter(({ findings }) => findings.length > 0);
+      const names = [
+        ...wrong.map(({ pass, variant }) => `${pass} (${variant})`),
+        ...countsOf(all.filter(({ status }) => status === "failed")),
+      ];
+      if (failed > 0) console.log(`FAILED: ${names.join(", ")}`);
       console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
     }
     if (failed > 0) process.exitCode = 1;
   } finally {
     for (const file of files) await file.close();
   }
+}
+
+/** Every kernel of activations in f16, against float64 of the rounded inputs. */
+async function checkKernels(
+  gpu: Gpu,
+  precision: Precision,
+  say: (line: string) => void,
+): Promise<CheckedPass[]> {
+  say("kernels, activations in f16, against float64 of the rounded inputs");
+  const checked: CheckedPass[] = [];
+  for await (const one of checkPasses(gpu, PASSES, activationType(precision))) {
+    checked.push(one);
+    const { pass, variant, cases, findings } = one;
+    const [first] = findings;
+    say(
+      first === undefined
+        ? `  passed  ${pass}, ${variant} kernels: ${cases} cases`
+        : `  FAILED  ${pass}, ${variant} kernels, ${first.case}: ${first.message}`,
+    );
+  }
+  return checked;
 }
 
 function ownFiles(): string[] {
@@ -93,11 +134,11 @@ function lineOf({ status, name, details, tensors, absent = [], reason }: CaseRes
   return start + parts.join("; ");
 }
 
-/** "conv2d (10), resnet8 (1)" */
-function countsOf(results: readonly CaseResult[]): string {
+/** "conv2d (10)", "resnet8 (1)" */
+function countsOf(results: readonly CaseResult[]): string[] {
   const counts = new Map<string, number>();
   for (const { name } of results) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return [...counts].map(([name, count]) => `${name} (${count})`).join(", ");
+  return [...counts].map(([name, count]) => `${name} (${count})`);
 }
 
 /** An error that is no number, NaN or infinite, is null in JSON. */
