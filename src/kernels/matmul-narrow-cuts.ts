@@ -41,8 +41,8 @@ const COST = { load: 3.2, multiplyAdd: 0.27, carry: 0.4, store: 7 };
 
 /**
  * Terms of a sum that is not cut, and of a slice of a longer one. Where both matrices are stored term by term, a term of a tile is 96 numbers
- * from places far apart, and the caches have to keep them for the next tile. Matrices 512 wide use a sixteenth of a cache's sets: 4096
- * terms take 2.3 times as long as eight slices of 512, 1024 take as long as two (LOG.md).
+ * from places far apart, and the caches have to keep them for the next tile. Rows of 512 numbers use a sixteenth of a cache's sets: 4096
+ * terms take 1.9 times as long as eight slices of 512, 1024 take 1.0 to 1.15 times as long as two (LOG.md).
  */
 const TERMS = { whole: 1024, slice: 512 };
 /** Each slice is another C in memory. */

@@ -5,7 +5,7 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchMatmul, type MatmulOptions } from "../../src/kernels/matmul.ts";
 import { MATMUL_TILES } from "../../src/kernels/matmul-cuts.ts";
-import { NARROW_MATMUL_TILES } from "../../src/kernels/matmul-narrow-cuts.ts";
+import { NARROW_MATMUL_TILES, narrowMatmulCuts } from "../../src/kernels/matmul-narrow-cuts.ts";
 import { launchSumRows } from "../../src/kernels/sum-rows.ts";
 import { matmul } from "../../src/reference/matmul.ts";
 import { randomData } from "../../src/reference/random-data.ts";
@@ -130,6 +130,19 @@ describe.each(MATMUL_TILES)("matmul, tile of $TILE_M × $TILE_N, $TEAMS teams", 
   ] as const)("%s %s (%j) in %i slices", async (form, ending, size, slices) => {
     await check("wide", size, form, ending, { cut: { tile, slices } });
   });
+});
+
+test.each([
+  [[128, 512, 784], false, { GROUPS: 4, transposed: 0, slices: 1 }], // F1's first layer
+  [[128, 10, 512], false, { GROUPS: 2, ROWS: 5, transposed: 1, slices: 1 }], // its classes: 10 rows, and no column wasted
+  [[10, 512, 128], true, { GROUPS: 2, ROWS: 5, transposed: 0, slices: 1 }],
+  [[512, 512, 1024], true, { GROUPS: 4, slices: 1 }],
+  [[512, 512, 4096], true, { GROUPS: 4, slices: 8 }],
+  [[512, 512, 4096], false, { GROUPS: 4, slices: 1 }],
+] as const)("(%j), to be sliced: %s, is cut on a narrow adapter into %j", (size, sliceable, expected) => {
+  const cuts = narrowMatmulCuts(size, { sliceable });
+  expect(cuts[0]).toMatchObject(expected);
+  expect(new Set(cuts.map((cut) => JSON.stringify(cut))).size).toBe(cuts.length);
 });
 
 describe.each(NARROW_MATMUL_TILES)("matmul, narrow tile of $GROUPS · $ROWS × 8 · $COLUMNS", (tile) => {
