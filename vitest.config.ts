@@ -18,6 +18,7 @@ const WITHOUT_GPU = [
   "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
   "test/cli/{progress,watch,without-gpu}.test.ts",
   "test/gpu/{adapter,shaders,wgsl}.test.ts",
+  "test/host/node/rank-adapter.test.ts",
   "test/measure/{loss-spread,noise-scale}.test.ts",
   "test/reference/!(model).test.ts",
   "test/run/{damaged-files,damaged-texts,resume,run-options}.test.ts",

@@ -3,7 +3,9 @@ import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoadOptions } from "../datasets/load.ts";
 import { outlinedData } from "../run/dry-run.ts";
+import { flagOf } from "../run/option-names.ts";
 import { planRun } from "../run/plan-run.ts";
+import { completeSpec, type RunSpec } from "../run/run-spec.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { UsageError } from "../support/errors.ts";
 import { formatCount } from "../support/format.ts";
@@ -11,6 +13,7 @@ import { shellCommand } from "../support/shell-words.ts";
 import type { Grid, GridRun } from "../sweep/grid.ts";
 import { type SlurmResources, slurmArrays, slurmScript, submitScript } from "../sweep/slurm.ts";
 import type { SweepFolder } from "../sweep/sweep-folder.ts";
+import { shardsOfRank } from "../train/shards.ts";
 import { duration, wholeNumber } from "./options.ts";
 
 export interface EmitFlags extends SlurmResources {
@@ -26,6 +29,10 @@ function emitOptions(): Option[] {
     ).choices(["slurm"]),
     new Option("--partition <name>", "with --emit: partition to submit to").argParser(oneLine),
     new Option("--gres <list>", "with --emit: generic resources of each run, e.g. gpu:1").argParser(oneLine),
+    new Option(
+      "--gpus-per-run <count>",
+      "with --emit: GPUs that train each run together, one rank with one GPU each (default: 1); runs have as many shards",
+    ).argParser(wholeNumber(1)),
     new Option("--mem <amount>", "with --emit: host memory of each run, e.g. 16G").argParser(oneLine),
     new Option(
       "--sbatch <option>",
@@ -57,9 +64,31 @@ export function addEmitOptions(command: Command, { local }: { local: boolean }):
 export function requireEmit(flags: EmitFlags, { local }: { local: boolean }): void {
   if (flags.emit !== undefined) return;
   const { partition, gres, mem, sbatch, jobs, timeLimit } = flags;
-  const given = { partition, gres, mem, sbatch, ...(!local && { jobs, "time-limit": timeLimit }) };
+  const emitted = { partition, gres, mem, sbatch, ...(!local && { jobs, "time-limit": timeLimit }) };
+  // An experiment finds runs of so many shards by the same option.
+  const given = { ...emitted, ...(local && { "gpus-per-run": flags.gpusPerRun }) };
   const name = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
   if (name !== undefined) throw new UsageError(`--${name}: needs --emit slurm`);
+}
+
+/**
+ * The runs as several GPUs train them: with a shard for each, where they say nothing of shards.
+ * @throws UsageError for a number of GPUs that cannot share the shards of a run evenly
+ */
+export function onGpus<R extends { readonly spec: RunSpec }>(
+  runs: readonly R[],
+  { gpusPerRun = 1 }: EmitFlags,
+): R[] {
+  if (!Number.isInteger(Math.log2(gpusPerRun)))
+    throw new UsageError(
+      `--gpus-per-run ${gpusPerRun}: expected a power of two, because the shards of a batch are added in pairs`,
+    );
+  return runs.map((run) => {
+    const { shards } = run.spec;
+    const spec = completeSpec({ ...run.spec, shards: shards === 1 ? gpusPerRun : shards }, flagOf);
+    shardsOfRank(spec.shards, { rank: 0, size: gpusPerRun });
+    return { ...run, spec };
+  });
 }
 
 /** Writes scripts of arrays of as many tasks as Slurm takes, and one that submits them if there are several; tells how to submit. */

@@ -1,43 +1,24 @@
 /** `train` in one of several processes that a launcher has started. */
-import { GpuSession } from "../host/node/gpu-session.ts";
+import type { GpuSession } from "../host/node/gpu-session.ts";
 import type { Launch } from "../host/node/mpi/launcher.ts";
-import { MpiCommunicator } from "../host/node/mpi/mpi-communicator.ts";
+import { requireOwnAdapters } from "../run/rank-adapters.ts";
 import { requireAgreement } from "../run/rank-agreement.ts";
-import { agreedControl, isKnownToAll, onAllRanks, onRankZero } from "../run/ranks.ts";
+import { agreedControl, onAllRanks, onRankZero } from "../run/ranks.ts";
 import { tidyFinishedRun } from "../run/resume.ts";
 import type { RunControl } from "../run/run-control.ts";
 import { type ReadyRun, readyRun, startFollowing } from "../run/runner.ts";
-import { type Communicator, rankName } from "../train/communicator.ts";
+import type { Communicator } from "../train/communicator.ts";
 import { shardsOfRank } from "../train/shards.ts";
-import { reportError } from "./report-error.ts";
+import { joinRanks } from "./join-ranks.ts";
 import { givenOptions, type TrainFlags } from "./train-options.ts";
 import { printSummary, type TrainTask, taskOf, trainReady } from "./train-task.ts";
 import { loadOptions } from "./transfer-line.ts";
 
-/** Seconds that the slowest rank may take longer than the others: compiling kernels and writing a checkpoint take minutes at most. */
-const WATCHDOG = 600;
-
-/** Trains with the other ranks. An error of this rank alone ends the whole job; one of all of them ends each in order. */
-export async function trainOnRanks(launch: Launch, local: RunControl, flags: TrainFlags): Promise<void> {
-  const { adapter, tuning, watchdog = WATCHDOG } = flags;
-  const session = new GpuSession({ adapter, tuning });
-  // First: it may start the command line anew, on the software GPU.
-  const gpu = await session.open();
-  const patient = gpu.adapter.software;
-  const communicator = await MpiCommunicator.open({ launch, patient, watchdogMs: 1000 * watchdog });
-  const { rank } = communicator;
-  try {
+export function trainOnRanks(launch: Launch, local: RunControl, flags: TrainFlags): Promise<void> {
+  return joinRanks(launch, flags, async ({ session, communicator, adapters }) => {
+    await onRankZero(communicator, () => (flags.shareAdapter ? undefined : requireOwnAdapters(adapters)));
     await trainTogether(session, communicator, local, flags);
-  } catch (error) {
-    const exitCode = reportError(error, rank === 0 ? "" : rankName(communicator, rank));
-    if (!isKnownToAll(error)) {
-      communicator.abort(exitCode);
-      await new Promise(() => undefined); // until that has ended this process
-    }
-    // A launcher that sees another code of some rank ends the others, which may still have something to say.
-    process.exitCode = rank === 0 ? exitCode : 0;
-  }
-  await communicator.close();
+  });
 }
 
 async function trainTogether(

@@ -32,6 +32,7 @@ interface HostFlags extends CheckpointFlags, PlanFlags {
   logEvery?: number;
   distributed?: Distributed;
   watchdog?: number;
+  shareAdapter?: boolean;
   json?: boolean;
 }
 
@@ -67,6 +68,7 @@ function hostFlags(): Option[] {
       "--watchdog <time>",
       "time (30s, 5m, 2h) after which a rank that the others wait for ends the job (default: 10m)",
     ).argParser(duration),
+    new Option("--share-adapter", "let several ranks use one hardware GPU"),
     assumeLimitsOption(),
     adapterOption(),
     tuningOption(),

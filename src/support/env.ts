@@ -34,6 +34,11 @@ const decodeThreads = define(
   "Node's number of threads, which decode images (default: 4); set it to the number of cores for streamed data sets",
 );
 
+const DRI_PRIME = "DRI_PRIME";
+const driPrime = define(
+  DRI_PRIME,
+  "Mesa's choice of a GPU by its PCI address, pci-0000_65_00_0! (default: by the local rank)",
+);
 const mpiLibrary = define(
   "GHOSTBATCH_MPI",
   "the MPI library of runs on several ranks (default: libmpi.so of the launcher's kind)",
@@ -77,6 +82,12 @@ export const env = {
   variant,
   mpiLibrary,
   launcher,
+  driPrime,
+  /** For the drivers that this process loads later. */
+  setDriPrime(value: string): void {
+    const variables = globalThis.process?.env as Record<string, string> | undefined;
+    if (variables) variables[DRI_PRIME] = value;
+  },
   /** The environment of a program to be started: this process's own with some variables set, or unset where undefined. */
   forChild(changes: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
     return { ...globalThis.process?.env, ...changes };

@@ -15,6 +15,8 @@ export interface SlurmResources {
   readonly partition?: string | undefined;
   /** Generic resources, e.g. gpu:1. */
   readonly gres?: string | undefined;
+  /** Ranks of a run, one GPU each; undefined for a single process. */
+  readonly gpusPerRun?: number | undefined;
   /** Memory of the host, e.g. 16G. */
   readonly mem?: string | undefined;
   /** Further options of sbatch, as one writes them after #SBATCH. */
@@ -96,7 +98,7 @@ export function slurmScript(grid: Grid, folder: SweepFolder, options: SlurmOptio
     "before=$(taken)",
     "run=",
     'for signal in USR2 TERM; do trap "[ -z \\$run ] || kill -$signal \\$run" $signal; done',
-    `"\${command[@]}" &`,
+    `${rankStarter(options)}"\${command[@]}" &`,
     "run=$!",
     "# A trap interrupts `wait` before the run ends.",
     "wait $run; code=$?",
@@ -114,10 +116,17 @@ export function slurmScript(grid: Grid, folder: SweepFolder, options: SlurmOptio
   return `${lines.join("\n")}\n`;
 }
 
+/** What starts the ranks of a run: nothing, where it is one. A rank that ends with an error ends the others. */
+function rankStarter({ gpusPerRun = 1, gres }: SlurmResources): string {
+  if (gpusPerRun === 1) return "";
+  const gpu = gres === undefined ? " --gpus-per-task=1" : "";
+  return `srun --ntasks=${gpusPerRun}${gpu} --kill-on-bad-exit=1 `;
+}
+
 /** The lines that say what a task needs. @throws UsageError for a time limit that leaves no time to train */
 function requests(
   tasks: number,
-  { jobs, timeLimit, partition, gres, mem, sbatch = [] }: SlurmResources,
+  { jobs, timeLimit, partition, gres, gpusPerRun = 1, mem, sbatch = [] }: SlurmResources,
 ): string[] {
   // Slurm counts in minutes.
   const minutes = timeLimit === undefined ? undefined : Math.ceil(timeLimit / 60);
@@ -131,6 +140,8 @@ function requests(
     time: minutes,
     partition,
     gres,
+    ntasks: gpusPerRun === 1 ? undefined : gpusPerRun,
+    "gpus-per-task": gpusPerRun === 1 || gres !== undefined ? undefined : 1,
     mem,
   };
   const lines = Object.entries(given).flatMap(([name, value]) =>

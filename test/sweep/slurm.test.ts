@@ -136,3 +136,31 @@ test("--emit refuses what train would refuse, in its words, before there is a fo
     expect(existsSync(runs)).toBe(false);
   }
 });
+
+test("runs on several GPUs are ranks of srun, which passes SIGUSR2 on, and have as many shards", async () => {
+  const file = join(directory, "ranks.yaml");
+  writeFileSync(
+    file,
+    "name: ranks\nbase: {dataset: synthetic, model: f1}\ngrid: {shards: [1, 8], seed: [1]}\n",
+  );
+  const emit = (...words: string[]) =>
+    ghostbatch(["sweep", file, "--runs-dir", directory, "--emit", "slurm", "--gpus-per-run", ...words]);
+  expect((await emit("4")).code).toBe(0);
+  const script = readFileSync(join(directory, "ranks.sweep", "submit.sbatch"), "utf8");
+  expect(script).toMatch(/^#SBATCH --ntasks=4\n#SBATCH --gpus-per-task=1$/m);
+  expect(script).toMatch(
+    /^srun --ntasks=4 --gpus-per-task=1 --kill-on-bad-exit=1 "\$\{command\[@\]\}" &\nrun=\$!$/m,
+  );
+  const shardsOf = (name: string) => readFileSync(join(directory, "ranks.sweep", `${name}.yaml`), "utf8");
+  expect(shardsOf("ranks-shards_1-seed_1")).toMatch(/^shards: 4$/m);
+  expect(shardsOf("ranks-shards_8-seed_1")).toMatch(/^shards: 8$/m);
+
+  expect((await emit("4", "--gres", "gpu:a100:4")).code).toBe(0);
+  const own = readFileSync(join(directory, "ranks.sweep", "submit.sbatch"), "utf8");
+  expect(own).toMatch(/^srun --ntasks=4 --kill-on-bad-exit=1 "/m);
+  expect(own).not.toContain("gpus-per-task");
+
+  const uneven = await emit("3");
+  expect(uneven).toMatchObject({ code: 2, stdout: "" });
+  expect(uneven.stderr).toMatch(/^error: --gpus-per-run 3: expected a power of two/m);
+});

@@ -1,3 +1,4 @@
+import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { measureVariants } from "../../bench/choose-variant.ts";
 import { type SelfTest, selfTest } from "../../bench/self-test.ts";
@@ -5,12 +6,14 @@ import { LIMIT_NAMES } from "../../gpu/assumed-gpu.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { matrixSizeText } from "../../gpu/matrices.ts";
 import type { Variant } from "../../gpu/variant.ts";
+import { type Launch, launchOf } from "../../host/node/mpi/launcher.ts";
 import { type ListedAdapter, listAdapters } from "../../host/node/node-webgpu.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { storedTuning, type TuningFile, tuningPath } from "../../host/node/tuning-store.ts";
 import { rememberTimes, type VariantChoice, variantChoice } from "../../host/node/variant-choice.ts";
 import { versions } from "../../run/environment.ts";
 import { formatBytes, formatQuantity } from "../../support/format.ts";
+import { joinRanks } from "../join-ranks.ts";
 import { adapterOption, jsonOption } from "../options.ts";
 
 export function doctorCommand(): Command {
@@ -19,7 +22,10 @@ export function doctorCommand(): Command {
     .addOption(adapterOption())
     .addOption(new Option("--measure", "measure the kernel variants again"))
     .addOption(jsonOption())
+    .addHelpText("after", "\nStarted by mpirun, mpiexec or srun, it shows the adapter of each rank instead.")
     .action(async ({ adapter, measure, json }: { adapter?: string; measure?: boolean; json?: boolean }) => {
+      const launch = launchOf();
+      if (launch !== null) return showRanks(launch, { adapter, json });
       const gpu = await openGpu({ adapter, relaunch: true });
       const kernels = await chosenVariant(gpu, measure ?? false);
       const limits = Object.fromEntries(LIMIT_NAMES.map((name) => [name, gpu.device.limits[name]]));
@@ -38,6 +44,27 @@ export function doctorCommand(): Command {
       };
       console.log(json ? JSON.stringify(facts, null, 2) : text(facts));
     });
+}
+
+/** Rank 0 prints what each rank has. */
+function showRanks(
+  launch: Launch,
+  { adapter, json }: { adapter: string | undefined; json: boolean | undefined },
+): Promise<void> {
+  return joinRanks(launch, { adapter }, async ({ communicator, adapters }) => {
+    if (communicator.rank > 0) return;
+    if (json) {
+      console.log(JSON.stringify({ ranks: adapters }, null, 2));
+      return;
+    }
+    const table = new Table({
+      head: ["rank", "host", "adapter", "PCI address", "by"],
+      style: { head: [], border: [] },
+    });
+    for (const { rank, host, adapter: name, pci, by } of adapters)
+      table.push([rank, host, name, pci ?? "unknown", by]);
+    console.log(table.toString());
+  });
 }
 
 function text(facts: {

@@ -9,7 +9,7 @@ import { describeDirections } from "../../report/describe-measurement.ts";
 import type { FinishedRun } from "../../run/runner.ts";
 import { formatCount, formatQuantity } from "../../support/format.ts";
 import { emitRequests } from "../emit-requests.ts";
-import { addEmitOptions, type EmitFlags, requireEmit } from "../emit-slurm.ts";
+import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
 import { scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
@@ -94,7 +94,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
   // One list for each seed, all with the same curves in the same order.
   const choice = { row, scale, images: images.dataset, memory };
   const bySeed = seeds.map((seed) => figureRuns(figure, { ...choice, seed }));
-  const requests = bySeed.flatMap((runs, i) =>
+  const requested = bySeed.flatMap((runs, i) =>
     runs.map(
       ({ name: curve, panel, spec, batchSize }): RequestedRun => ({
         title: `${figure}${panel} ${curve} seed ${seeds[i]}`,
@@ -103,6 +103,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
       }),
     ),
   );
+  const requests = onGpus(requested, flags);
   const id = `${figure}-${name}-${scale}`;
   if (flags.emit !== undefined) return emitRequests(id, requests, flags);
   const session = openSession(flags);

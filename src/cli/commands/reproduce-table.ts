@@ -19,7 +19,7 @@ import type { FinishedRun } from "../../run/runner.ts";
 import { DataError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatPercent, formatQuantity } from "../../support/format.ts";
 import { emitRequests } from "../emit-requests.ts";
-import { addEmitOptions, type EmitFlags, requireEmit } from "../emit-slurm.ts";
+import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
 import { listOf, scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
@@ -137,7 +137,7 @@ async function runTable(
   const cells = available.flatMap(({ name, row, images }) =>
     columns.map((column) => ({ name, row, column, images })),
   );
-  const requests = cells.flatMap(({ name, row, column, images }) =>
+  const requested = cells.flatMap(({ name, row, column, images }) =>
     seeds.map(
       (seed): RequestedRun => ({
         title: `${row.network} ${columnTitle(column)} seed ${seed}`,
@@ -149,6 +149,7 @@ async function runTable(
       }),
     ),
   );
+  const requests = onGpus(requested, flags);
   for (const { name, reason } of missing) console.error(`skipping row ${name}: ${reason}`);
   if (requests.length === 0) throw new DataError("found no images for any of the rows");
   const set = choices === "defaults" ? "" : `-${choices}`;

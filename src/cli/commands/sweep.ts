@@ -11,6 +11,7 @@ import {
   addEmitOptions,
   type EmitFlags,
   emitSlurm,
+  onGpus,
   requireEmit,
   requirePlannable,
   trainWords,
@@ -80,7 +81,8 @@ export function sweepCommand(): Command {
 async function sweep(path: string, flags: SweepFlags): Promise<void> {
   const { timeLimit = null, json } = flags;
   requireEmit(flags, { local: true });
-  const grid = await readGrid(path);
+  const read = await readGrid(path);
+  const grid = { ...read, runs: onGpus(read.runs, flags) };
   const folder = new SweepFolder(resolve(flags.runsDir), grid);
   if (flags.status) {
     print(await folder.statuses(grid.runs), json);

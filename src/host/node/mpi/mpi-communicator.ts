@@ -75,7 +75,9 @@ export class MpiCommunicator implements Communicator {
 
   /** MPI's own sum, in whatever order it adds: to measure against. */
   async allreduce(values: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
-    return (await this.#call({ call: "allreduce", data: values })) as Float32Array<ArrayBuffer>;
+    return (await this.#call({ call: "allreduce", data: values }, [
+      values.buffer,
+    ])) as Float32Array<ArrayBuffer>;
   }
 
   async gather(own: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {

@@ -112,7 +112,8 @@ export class RankThread {
 
   #allreduce(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
     const { calls, float, world, sum } = this.#mpi;
-    const result = new Float32Array(new ArrayBuffer(values.byteLength));
+    const result = this.#parts.length === values.length ? this.#parts : new Float32Array(values.length);
+    this.#parts = values; // so that no memory is new to the next call
     this.#require("MPI_Allreduce", calls.allreduce(values, result, values.length, float, sum, world));
     return result;
   }
