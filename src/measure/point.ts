@@ -15,7 +15,7 @@ import { prepareRun } from "../run/prepare.ts";
 import type { RunSpec } from "../run/run-spec.ts";
 import { dataOptions, trainerOptions } from "../run/trainer-options.ts";
 import { readSafetensors } from "../storage/safetensors.ts";
-import { activationType } from "../train/precision.ts";
+import { activationType, requirePrecision } from "../train/precision.ts";
 import { Trainer } from "../train/trainer.ts";
 
 export interface MeasuredPoint {
@@ -48,6 +48,7 @@ function maximumGhosts({ spec, epoch }: PlannedRun): number {
 export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
   const spec = specOfRun(folder);
   await loadModel(spec.model);
+  requirePrecision(gpu, spec.precision);
   const prepared = await prepareRun(spec, load);
   const state = materialize(gpu, prepared.model, {
     seed: spec.seed,
@@ -72,6 +73,7 @@ export async function pointAfter(
   epochs: number,
   load: LoadOptions = {},
 ): Promise<MeasuredPoint> {
+  requirePrecision(gpu, spec.precision);
   const prepared = await prepareRun(spec, load);
   const state = materialize(gpu, prepared.model, {
     seed: spec.seed,

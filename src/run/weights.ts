@@ -12,7 +12,7 @@ import { loadStateDict, type StateTensor, stateDict } from "../nn/state-dict.ts"
 import { readSafetensors, writeSafetensors } from "../storage/safetensors.ts";
 import { DataError } from "../support/errors.ts";
 import { type Evaluation, Evaluator } from "../train/evaluate.ts";
-import { activationType } from "../train/precision.ts";
+import { activationType, requirePrecision } from "../train/precision.ts";
 import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 import { dataOptions, EVALUATION_BATCH } from "./trainer-options.ts";
@@ -72,6 +72,7 @@ export async function importWeights(
   { source, target, load }: { source: string; target: string | undefined; load: LoadOptions },
 ): Promise<ImportedWeights> {
   const weights = await readWeights(weightsFile(source));
+  requirePrecision(gpu, spec.precision);
   const prepared = await prepareRun(spec, load);
   const { model, dataset } = prepared;
   return gpu.lifetime(async () => {

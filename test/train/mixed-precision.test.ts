@@ -12,6 +12,7 @@ import { divergenceIn } from "../../src/run/divergence.ts";
 import { Tally } from "../../src/run/tally.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import type { Position, StateTensors } from "../../src/train/checkpoint.ts";
+import { findNonFinite } from "../../src/train/diagnose.ts";
 import { lossScaleOf, requirePrecision } from "../../src/train/precision.ts";
 import { type TrainEvent, Trainer } from "../../src/train/trainer.ts";
 import { intermediate, VARIANTS } from "../support/op-run.ts";
@@ -151,6 +152,24 @@ describe.each(VARIANTS)("%s", (variant) => {
     // In f32 the same numbers end a run at once.
     expect(divergenceIn(metrics, { ...options, precision: "f32" })).toMatchObject({ badStep: 1 });
   });
+});
+
+test("a kernel whose f16 output overflows is found, where f32 would not", async () => {
+  const originIn = async (precision: "f32" | "mixed") => {
+    const { state, data, options } = smallRun(gpu, { precision });
+    const trainer = await Trainer.create(gpu, state, data, options);
+    const [, parameter] = state.parameters.find(([name]) => name === "layers.3.weight")!;
+    // Sums of about 10⁶: no f16, and for f32 neither they nor their squares are large.
+    const restore = () => gpu.write(parameter.value, new Float32Array(parameter.size).fill(1e5));
+    return findNonFinite(trainer, { restore, from: 0, to: 1, badStep: 1, givenUp: () => false });
+  };
+  expect(await originIn("mixed")).toMatchObject({
+    step: 1,
+    kernel: expect.stringMatching(/^matmul\//),
+    output: expect.stringMatching(/^c, linear/),
+    layer: "layers.3",
+  });
+  expect(await originIn("f32")).toBeNull();
 });
 
 test("without a scale a batch of 4096 that is nearly learnt loses much of its gradient", async () => {

@@ -8,8 +8,10 @@ import { type ImageChoice, imagesFor } from "../../paper/images.ts";
 import type { Scale } from "../../paper/scale.ts";
 import { ROWS } from "../../paper/table1.ts";
 import { readLedger } from "../../report/ledger.ts";
+import { completeSpec } from "../../run/run-spec.ts";
 import { DataError, UsageError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatQuantity } from "../../support/format.ts";
+import type { Precision } from "../../train/precision.ts";
 import {
   adapterOption,
   dataDirOption,
@@ -34,6 +36,7 @@ interface MeasureFlags {
   seed: number;
   draws: number;
   target?: number;
+  precision?: Precision;
 }
 
 export function measureCommand(): Command {
@@ -77,6 +80,12 @@ export function measureCommand(): Command {
         .default(24),
     )
     .addOption(
+      new Option(
+        "--precision <type>",
+        "how numbers are stored in training and measuring a new model (default: f32; a run of --run is measured in its own)",
+      ).choices(["f32", "mixed"]),
+    )
+    .addOption(
       new Option("--target <percent>", "ledger: the test accuracy to reach").argParser(realNumber(0)),
     );
   for (const option of [adapterOption(), dataDirOption(), runsDirOption(), jsonOption()])
@@ -93,6 +102,9 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   if (what === "ledger") return ledger(runs, flags);
   if (runs.length > 0)
     throw new UsageError(`measure ${what}: expected no run folders; give one run with --run`);
+  const { precision = "f32" } = flags;
+  if (flags.run !== undefined && flags.precision !== undefined)
+    throw new UsageError("--precision: a run is measured in its own precision; omit it with --run");
   const session = openSession(flags);
   const gpu = await session.open();
   const { model, scale, seed, epochs, dataDir } = flags;
@@ -101,7 +113,8 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   const images = flags.run === undefined ? imagesFor(row, choice) : null;
   const { measured, point } = await gpu.lifetime(async () => {
     const load = loadOptions(flags);
-    const fresh = () => cellSpec(row, { column: "SB", scale, seed, images: images?.dataset });
+    const cell = () => cellSpec(row, { column: "SB", scale, seed, images: images?.dataset });
+    const fresh = () => completeSpec({ ...cell(), precision });
     const point =
       flags.run === undefined
         ? await pointAfter(gpu, fresh(), epochs, load)
@@ -110,7 +123,7 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   });
   const place =
     flags.run === undefined
-      ? `${flags.model ?? "default"}-${flags.scale}-epoch${flags.epochs}`
+      ? `${flags.model ?? "default"}-${flags.scale}-epoch${flags.epochs}${precision === "f32" ? "" : `-${precision}`}`
       : basename(flags.run);
   const id = `measure-${what}-${place}`;
   const notes = [

@@ -62,7 +62,7 @@ async function run({
   );
   endPhases();
   const date = new Date().toISOString().slice(0, 10);
-  const path = await keepTuning(gpu.adapter, { model, batch, ghostSize, date }, report.choices);
+  const path = await keepTuning(gpu.adapter, { model, batch, ghostSize, precision, date }, report.choices);
   if (json)
     console.log(
       jsonText(gpu.adapter, { model, batch, ghostSize, precision, minutes, ...report, file: path }),

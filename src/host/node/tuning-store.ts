@@ -13,6 +13,7 @@ const TunedStep = z.strictObject({
   model: z.string(),
   batch: z.int(),
   ghostSize: z.int(),
+  precision: z.enum(["f32", "mixed"]).default("f32"),
   /** Day, as 2026-11-25. */
   date: z.string(),
 });
@@ -74,8 +75,11 @@ export async function keepTuning(
   choices: Readonly<Record<string, Way>>,
 ): Promise<string> {
   const before = storedTuning(adapter);
-  const same = ({ model, batch, ghostSize }: TunedStep) =>
-    model === step.model && batch === step.batch && ghostSize === step.ghostSize;
+  const same = ({ model, batch, ghostSize, precision }: TunedStep) =>
+    model === step.model &&
+    batch === step.batch &&
+    ghostSize === step.ghostSize &&
+    precision === step.precision;
   const file: TuningFile = {
     format: 1,
     adapter: adapterKey(adapter),
