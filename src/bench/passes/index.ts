@@ -2,6 +2,7 @@
 import { UsageError } from "../../support/errors.ts";
 import type { Pass } from "../pass.ts";
 import { conv2dPasses } from "./conv2d.ts";
+import { conv2dThroughNormPasses } from "./conv2d-through-norm.ts";
 import { dataPasses } from "./data.ts";
 import { elementwisePasses } from "./elementwise.ts";
 import { ghostBatchNormPasses } from "./ghost-batch-norm.ts";
@@ -13,6 +14,7 @@ import { poolingPasses } from "./pooling.ts";
 
 export const PASSES: readonly Pass[] = [
   ...conv2dPasses,
+  ...conv2dThroughNormPasses,
   ...matmulPasses,
   ...ghostBatchNormPasses,
   ...poolingPasses,
