@@ -31,7 +31,10 @@ const watchView = await openBrowser({ width: 1450, height: 900 });
 await watchView.page.goto(server.url);
 await watchView.page.getByRole("checkbox").first().waitFor();
 for (const box of await watchView.page.getByRole("checkbox").all()) await box.setChecked(true);
-await watchView.page.locator("body[data-points]").waitFor();
+// The rows of the list say the last step of a run once its metrics have arrived.
+for (const state of await watchView.page.locator("#runs small").all())
+  await state.filter({ hasText: "step" }).waitFor();
+await watchView.page.waitForTimeout(500); // charts are drawn in the next frame
 await watchView.page.screenshot({ path: join(folder, "watch.png") });
 await watchView.close();
 await server.close();

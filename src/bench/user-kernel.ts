@@ -9,6 +9,7 @@ import { definedKernels } from "../gpu/kernel.ts";
 import { roofline } from "../gpu/roofline.ts";
 import { parseShader, type ShaderSource } from "../gpu/shader.ts";
 import type { Variant } from "../gpu/variant.ts";
+import { closest } from "../support/closest.ts";
 import { DeviceError, messageOf, ShaderError, ShaderInterfaceError, UsageError } from "../support/errors.ts";
 import { opOf, PASSES } from "./passes/index.ts";
 import { lookForRaces } from "./races.ts";
@@ -151,9 +152,17 @@ export function targetOf(as: string): Target {
       ? name.replace("grad-input", "forward").concat(".wgsl")
       : null;
   const passes = own.length > 0 ? own : ofOp.length > 0 ? ofOp : PASSES;
-  if (kernel === null)
-    throw new UsageError(`--as ${as}: there is no such kernel; there are ${replaceableKernels().join(", ")}`);
+  if (kernel === null) throw new UsageError(`--as ${as}: there is no such kernel; ${otherKernels(as)}`);
   return { kernel, variant, passes };
+}
+
+/** What to name instead of a kernel that there is not: those of the op that was meant, a near name, or all. */
+function otherKernels(as: string): string {
+  const known = replaceableKernels();
+  const ofOp = known.filter((name) => opOf(name) === opOf(as));
+  if (ofOp.length > 0) return `${opOf(as)} has ${ofOp.join(", ")}`;
+  const near = closest(as, known);
+  return near === null ? `there are ${known.join(", ")}` : `did you mean ${near}?`;
 }
 
 /** Kernels that a user's own can stand for, as `as` names them. */

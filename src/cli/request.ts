@@ -90,7 +90,7 @@ export async function dryRun(
       "samples",
       "FLOP",
     ],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
     colAligns: ["left", ...new Array<"right">(5).fill("right"), "left", "right", "right"],
   });
   for (const [i, cost] of costs.entries()) {

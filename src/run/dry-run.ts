@@ -7,7 +7,7 @@ import { arenaBytes } from "../gpu/recording.ts";
 import { modelLabel } from "../models/index.ts";
 import { parameterCount } from "../nn/module.ts";
 import { CapacityError, DeviceError } from "../support/errors.ts";
-import { formatBytes, formatCount, formatNumber, formatQuantity } from "../support/format.ts";
+import { formatBytes, formatCount, formatPercent, formatQuantity } from "../support/format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { samplesOfSteps } from "../train/ghosts.ts";
 import { requirePrecision } from "../train/precision.ts";
@@ -224,7 +224,7 @@ export function describePlan(plan: TrainingPlan): string {
     `traffic      ${formatBytes(plan.bytesPerStep)} read and written by a step, ${plan.flopsPerByte.toFixed(1)} FLOP for each byte`,
     `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches per step`,
     `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} per image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in total`,
-    `statistics   ${formatNumber(100 * plan.retainedStatistics)} % of the initial running statistics is left after the last step`,
+    `statistics   ${formatPercent(plan.retainedStatistics, 1)} of the initial running statistics is left after the last step`,
     ...plan.refused.map((reason) => `does not fit ${reason}`),
     ...plan.learningRates,
   ].join("\n");

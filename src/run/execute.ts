@@ -80,7 +80,7 @@ function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: st
   const { model, batchSize, ghostSize } = spec;
   const ghosts = typeof ghostSize === "number" ? ` --ghost-size ${ghostSize}` : "";
   report(
-    `note: ${open} kernel shapes run with untuned tiles: \`ghostbatch tune --model ${model} --batch-size ${batchSize}${ghosts}\` measures them`,
+    `note: ${open} kernel shapes run with untuned tiles: \`ghostbatch tune --model ${model.replace(/#.*/, "")} --batch-size ${batchSize}${ghosts}\` measures them`,
   );
 }
 

@@ -87,7 +87,7 @@ function describe(report: StepReport): string {
     ops,
   } = report;
   const facts = [
-    `${model}, batch ${batch}, ghosts of ${ghostSize}, ${precision} precision, ${formatCount(parameters)} parameters`,
+    `${modelLabel(model)}, batch ${batch}, ghosts of ${ghostSize}, ${precision} precision, ${formatCount(parameters)} parameters`,
     `step      ${summaryText(report.stepMs)}, n ${report.stepMs.n}: ${formatQuantity(report.imagesPerSecond, "images/s")}, ${formatQuantity(1e12 * report.teraflopsPerSecond, "FLOP/s")}`,
     `latency   ${summaryText(report.latencyMs)} from submitting a step to knowing that it is done`,
     `GPU       ${summaryText(report.gpuMs)} in ${dispatches} dispatches`,

@@ -161,7 +161,7 @@ async function ledger(folders: readonly string[], { target, json, runsDir }: Mea
   }
   const table = new Table({
     head: ["run", `steps to ${target} %`, "samples", "FLOP", "time", "final"],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
     colAligns: ["left", "right", "right", "right", "right", "right"],
   });
   for (const { name, reached, final } of entries) {

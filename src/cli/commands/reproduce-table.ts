@@ -241,7 +241,7 @@ function cellsTable(cells: readonly Cell[]): string {
   ];
   const table = new Table({
     head,
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
     colAligns: ["left", ...new Array<"right">(head.length - 1).fill("right")],
   });
   for (const cell of cells) {

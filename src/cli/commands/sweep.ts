@@ -154,7 +154,7 @@ function print(statuses: readonly RunStatus[], json: boolean | undefined): void 
   }
   const table = new Table({
     head: ["run", "state", "accuracy", "steps", "time"],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
     colAligns: ["left", "left", "right", "right", "right"],
   });
   for (const { name, state, summary, step } of statuses) {
