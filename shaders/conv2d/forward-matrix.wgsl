@@ -19,6 +19,7 @@
 // Pixels outside x are never stored, and stay 0 as workgroup memory begins.
 // MOMENTS also leaves mean and Σ (y − mean)² of each channel over the tile's part of each image, from the f32 sums.
 // Dispatch: (ceil(K / TILE_K) · lattices, a, b) with a·b ≥ ceil(rows of a lattice / ROWS) · ceil(images / IMAGES).
+// @products BLOCKS_M * BLOCKS_N * CHANNELS / D * FILTER_ROWS * S
 
 // @import lib/loop.wgsl
 // @import lib/conv2d-matrix-moments.wgsl

@@ -14,6 +14,7 @@
 // stored as dy lies, moved by s; for STRIDE 2 its even rows come before its odd ones. So from tap to tap the pixels that D pixels of dy
 // meet move along the line by whole rows, and a matrix begins at a multiple of 16 bytes, which the hardware demands.
 // Dispatch: (ceil(K / TILE_K), ceil(C / TILE_C) · ceil(R / TAP_ROWS), splits).
+// @products BLOCKS_M * BLOCKS_N * TAP_ROWS * S * ROWS * IMAGES * COLUMNS / D / SUBGROUPS_D
 
 // @import lib/loop.wgsl
 

@@ -7,6 +7,7 @@
 //   2. they store them in workgroup memory, terms innermost whatever the transposes: four lines of four numbers are turned in registers;
 //   3. each subgroup adds to its BLOCKS_M × BLOCKS_N matrices of sums (conv2d/forward-matrix says what a subgroup matrix is).
 // Dispatch: (ceil(columns / TILE_N), ceil(rows / TILE_M), slices).
+// @products BLOCKS_M * BLOCKS_N * DEPTH / D
 
 // @import lib/loop.wgsl
 

@@ -73,6 +73,7 @@ function readInstruction(line: string): Instruction | null {
   if (/^v_(dual_)?(pk_)?(fma|ma[cd]_f)/.test(plain)) {
     return { kind: "multiply-add", weight: Math.max(1, code.match(/\bv_dual_fma/g)?.length ?? 0) };
   }
+  if (/^v_s?wmmac?_/.test(plain)) return { kind: "matrix multiply-add" };
   if (/^v_(mul_lo|mul_hi|mad_[iu]64|mad_co_u64)/.test(plain)) return { kind: "integer multiply" };
   if (/^v_(mov|dual_mov|swap)/.test(plain)) return { kind: "move" };
   if (/^v_(dual_)?\w*_f(16|32|64)$/.test(plain)) return { kind: "float" };

@@ -1,24 +1,27 @@
 /**
- * The share of a GPU's peak f32 rate that a loop can reach at most, by its instructions alone. It assumes that everything
+ * The share of a GPU's peak rate that a loop can reach at most, by its instructions alone: of f32, or of matrices where it has any. It assumes that everything
  * overlaps: it leaves out memory outside of workgroups, latency, barriers and bank conflicts. A bound, not a time.
  */
 import type { Costs } from "./families.ts";
 import type { Counts } from "./instructions.ts";
 
 export interface Bound {
-  /** Of peak f32, 0 to 1. */
+  /** Of the peak rate of its arithmetic, 0 to 1. */
   readonly share: number;
+  readonly peak: "f32" | "matrix";
   /** The unit that is busy all the time. */
-  readonly limit: "f32 arithmetic" | "vector instructions" | "issue" | "integers" | "workgroup memory";
+  readonly limit: "arithmetic" | "vector instructions" | "issue" | "integers" | "workgroup memory";
 }
 
-/** Null for a loop without multiply-adds. */
+/** Null for a loop without multiply-adds of its kind. */
 export function boundOf({ kinds, total, sharedBytes }: Counts, costs: Costs): Bound | null {
   const count = (...names: (keyof typeof kinds)[]) =>
     names.reduce((sum, name) => sum + (kinds[name] ?? 0), 0);
-  const useful = count("multiply-add") * costs.multiplyAdd;
+  const matrix = count("matrix multiply-add") * (costs.matrixMultiplyAdd ?? 0);
+  const single = count("multiply-add") * costs.multiplyAdd;
+  const [peak, useful] = matrix > 0 ? (["matrix", matrix] as const) : (["f32", single] as const);
   if (useful === 0) return null;
-  const float = useful + count("float") * costs.float;
+  const float = matrix + single + count("float") * costs.float;
   const multiply = count("integer multiply") * costs.integerMultiply;
   const units: Partial<Record<Bound["limit"], number>> = costs.oneUnit
     ? { "vector instructions": float + count("integer", "move") * costs.integer + multiply }
@@ -35,5 +38,5 @@ export function boundOf({ kinds, total, sharedBytes }: Counts, costs: Costs): Bo
     Bound["limit"],
     number,
   ];
-  return cycles > useful ? { share: useful / cycles, limit } : { share: 1, limit: "f32 arithmetic" };
+  return cycles > useful ? { share: useful / cycles, peak, limit } : { share: 1, peak, limit: "arithmetic" };
 }

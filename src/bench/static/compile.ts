@@ -32,7 +32,7 @@ export interface CompiledPipeline {
   readonly dispatches: number;
   /** Of all of these dispatches. */
   readonly cost: Cost;
-  /** Multiply-adds of a thread in one step, by the file's `@products` line. */
+  /** Multiply-adds of a thread, or of matrices of a subgroup, in one step, by the file's `@products` line. */
   readonly products: number | null;
 }
 

@@ -21,6 +21,8 @@ export interface Costs {
   readonly float: number;
   readonly integer: number;
   readonly integerMultiply: number;
+  /** A multiply-add of subgroup matrices of 16×16×16 f16 with sums in f32; absent where the compiler knows none. */
+  readonly matrixMultiplyAdd?: number;
   /** A byte of each lane that is read from or written to workgroup memory. */
   readonly sharedByte: number;
   /**
@@ -33,18 +35,24 @@ export interface Costs {
 /**
  * AMD RDNA 3 and 4: a SIMD of 32 lanes takes two cycles for a wave of 64, one for a multiply-add that it issues twice, which is what its
  * peak counts. Two SIMDs share 128 bytes a cycle of workgroup memory: 64 lanes · 1 byte / 64 bytes a cycle. Source: AMD, "RDNA3"
- * instruction set architecture, dual issue; "RDNA" white paper, local data share.
+ * instruction set architecture, dual issue; "RDNA" white paper, local data share. A matrix instruction is 8192 operations; its peak is
+ * 512 a cycle for the two SIMDs of a compute unit: 32 cycles. Source: AMD GPUOpen, "How to accelerate AI applications on RDNA 3 using
+ * WMMA". It occupies the unit of all vector arithmetic.
  */
 const RDNA3: Costs = {
   multiplyAdd: 1,
   float: 2,
   integer: 2,
   integerMultiply: 2,
+  matrixMultiplyAdd: 32,
   sharedByte: 1,
   oneUnit: true,
 };
-/** RDNA 2 has no dual issue. */
-const RDNA2: Costs = { ...RDNA3, multiplyAdd: 2 };
+/** RDNA 4: 1024 operations of matrices a cycle and compute unit. Source: AMD, "RDNA 4" architecture, Hot Chips 2025. */
+const RDNA4: Costs = { ...RDNA3, matrixMultiplyAdd: 16 };
+/** RDNA 2 has neither dual issue nor matrices. */
+const { matrixMultiplyAdd: _, ...WITHOUT_MATRICES } = RDNA3;
+const RDNA2: Costs = { ...WITHOUT_MATRICES, multiplyAdd: 2 };
 /** GCN: four SIMDs of 16 lanes share 128 bytes a cycle. Source: AMD, "Graphics Cores Next" white paper. */
 const GCN: Costs = {
   multiplyAdd: 4,
@@ -74,7 +82,7 @@ const TURING: Costs = { ...GA100, sharedByte: 2 };
 /** Memory and workgroups of a multiprocessor: NVIDIA, "CUDA C++ Programming Guide", technical specifications per compute capability. */
 export const FAMILIES: readonly Family[] = [
   { name: "navi31", vendor: "amd", chip: "RDNA 3, Radeon RX 7900", costs: RDNA3 },
-  { name: "gfx1201", vendor: "amd", chip: "RDNA 4, Radeon RX 9070", costs: RDNA3 },
+  { name: "gfx1201", vendor: "amd", chip: "RDNA 4, Radeon RX 9070", costs: RDNA4 },
   { name: "navi21", vendor: "amd", chip: "RDNA 2, Radeon RX 6800 and 6900", costs: RDNA2 },
   { name: "vega20", vendor: "amd", chip: "GCN 5, Radeon VII", costs: GCN },
   {

@@ -2,6 +2,8 @@
 
 export type Kind =
   | "multiply-add"
+  /** Of a subgroup matrix: M·N·K multiply-adds of a wave together. */
+  | "matrix multiply-add"
   | "float"
   | "integer"
   | "integer multiply"

@@ -17,7 +17,7 @@ export interface KernelReport extends Omit<Compiled, "blocks"> {
   readonly step: (Bound & { readonly counts: Counts; readonly trips: number }) | null;
 }
 
-/** @param products multiply-adds of a thread in a step, if they are known */
+/** @param products multiply-adds of a thread, or of matrices of a subgroup, in a step, if they are known */
 export function reportOf(
   { blocks, ...statistics }: Compiled,
   costs: Costs,
@@ -25,19 +25,29 @@ export function reportOf(
 ): KernelReport {
   const instructions = countInstructions(blocks.flatMap((block) => block.instructions));
   const loops = loopsOf(blocks);
-  const hot = hottest(loops);
+  const productsOf = productsIn(loops);
+  const hot = hottest(loops, productsOf);
   const bound = hot && boundOf(hot.counts, costs);
   if (!hot || !bound) return { ...statistics, instructions, hotLoop: null, step: null };
   const hotLoop = { ...bound, counts: hot.counts };
-  const found = products === null ? null : stepOf(loops, hot, products);
+  const found = products === null ? null : stepOf(loops, hot, products / productsOf(hot));
   const step = found && { ...boundOf(found.counts, costs)!, ...found };
   return { ...statistics, instructions, hotLoop, step };
 }
 
-const productsOf = ({ counts }: Loop) => counts.kinds["multiply-add"] ?? 0;
+/** What a kernel is there for: matrices where it has any, whose other multiply-adds are of addresses. */
+function productsIn(loops: readonly Loop[]): (loop: Loop) => number {
+  const of =
+    (kind: "multiply-add" | "matrix multiply-add") =>
+    ({ counts }: Loop) =>
+      counts.kinds[kind] ?? 0;
+  return loops.some((loop) => of("matrix multiply-add")(loop) > 0)
+    ? of("matrix multiply-add")
+    : of("multiply-add");
+}
 
 /** The innermost loop that still holds more than half of the multiply-adds of those around it. */
-function hottest(loops: readonly Loop[]): Loop | null {
+function hottest(loops: readonly Loop[], productsOf: (loop: Loop) => number): Loop | null {
   const candidates = loops.filter(
     (loop) =>
       productsOf(loop) > 0 &&
@@ -46,8 +56,7 @@ function hottest(loops: readonly Loop[]): Loop | null {
   return candidates.sort((a, b) => productsOf(b) - productsOf(a))[0] ?? null;
 }
 
-function stepOf(loops: readonly Loop[], hot: Loop, products: number) {
-  const trips = products / productsOf(hot);
+function stepOf(loops: readonly Loop[], hot: Loop, trips: number) {
   if (trips === 1) return { counts: hot.counts, trips };
   if (!Number.isInteger(trips)) return null;
   const around = loops.filter((loop) => within(hot, loop)).sort((a, b) => a.blocks.size - b.blocks.size);

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { compilerProcess } from "../../host/node/gpu-compilers.ts";
 import { DeviceError, GhostbatchError } from "../../support/errors.ts";
 import { readAmdListing } from "./amd-listing.ts";
+import type { Bound } from "./bound.ts";
 import { BEGIN, type CompiledPipeline, type CompiledSubject, END, type StaticSubject } from "./compile.ts";
 import type { Family } from "./families.ts";
 import { type KernelReport, reportOf } from "./kernel-report.ts";
@@ -20,10 +21,12 @@ export type StaticKernel = CompiledPipeline & KernelReport;
 export interface StaticReport extends Omit<CompiledSubject, "pipelines"> {
   readonly family: string;
   readonly chip: string;
-  /** What of peak f32 each kernel file with multiply-adds in its hot loop reaches at most. */
-  readonly bounds: readonly { readonly kernel: string; readonly bound: number }[];
-  /** The same of all kernels with a `@products` line, each weighed by its operations; null without one. */
+  /** What of its peak each kernel file with multiply-adds in its hot loop reaches at most. */
+  readonly bounds: readonly { readonly kernel: string; readonly peak: Bound["peak"]; readonly bound: number }[];
+  /** The same of all kernels with a `@products` line that compute in f32, each weighed by its operations; null without one. */
   readonly bound: number | null;
+  /** Likewise of those that compute on matrices. */
+  readonly matrixBound: number | null;
   readonly kernels: readonly StaticKernel[];
 }
 
@@ -61,10 +64,13 @@ export async function staticReport(
   const files = [...new Set(kernels.map(({ kernel }) => kernel))];
   const bounds = files.flatMap((kernel) => {
     const bound = weighedBound(kernels.filter((one) => one.kernel === kernel && isArithmetic(one)));
-    return bound === null ? [] : [{ kernel, bound }];
+    const peak = kernels.find((one) => one.kernel === kernel)!.hotLoop?.peak ?? "f32";
+    return bound === null ? [] : [{ kernel, peak, bound }];
   });
-  const bound = weighedBound(kernels.filter(({ products }) => products !== null));
-  return { family: family.name, chip: family.chip, ...rest, bounds, bound, kernels };
+  const boundOfAll = (peak: Bound["peak"]) =>
+    weighedBound(kernels.filter(({ products, hotLoop }) => products !== null && hotLoop?.peak === peak));
+  const [bound, matrixBound] = [boundOfAll("f32"), boundOfAll("matrix")];
+  return { family: family.name, chip: family.chip, ...rest, bounds, bound, matrixBound, kernels };
 }
 
 /** Whether a kernel is there for its multiply-adds: by its `@products` line, or as a user's with a loop of them. */

@@ -8,7 +8,7 @@ import { isArithmetic, type StaticKernel, type StaticReport } from "./static.ts"
 const SHOWN = 0.95;
 
 export function describeStatic(report: StaticReport): string {
-  const { family, chip, compiler, dispatches, cost, bounds, bound, kernels } = report;
+  const { family, chip, compiler, dispatches, cost, bounds, bound, matrixBound, kernels } = report;
   const arithmetic = kernels.filter(isArithmetic);
   const others = kernels.filter((kernel) => !isArithmetic(kernel));
   const lines = [
@@ -17,10 +17,14 @@ export function describeStatic(report: StaticReport): string {
     "",
     ...arithmeticTable(arithmetic),
     ...othersTable(others),
-    ...bounds.map((one) => `${nameOf(one.kernel)}: at most ${formatPercent(one.bound, 0)} of peak f32`),
+    ...bounds.map(
+      (one) => `${nameOf(one.kernel)}: at most ${formatPercent(one.bound, 0)} of ${PEAK[one.peak]}`,
+    ),
   ];
   if (bound !== null)
-    lines.push(`all multiply-adds, weighed by FLOP: at most ${formatPercent(bound, 0)} of peak f32`);
+    lines.push(`all multiply-adds, weighed by FLOP: at most ${formatPercent(bound, 0)} of ${PEAK.f32}`);
+  if (matrixBound !== null)
+    lines.push(`all on matrices, weighed by FLOP: at most ${formatPercent(matrixBound, 0)} of ${PEAK.matrix}`);
   const scratch = kernels.filter(({ scratchBytes, spills }) => scratchBytes > 0 || spills > 0).length;
   const clamped = kernels.filter(({ hotLoop }) => hotLoop && needlessClamps(hotLoop.counts) > 0).length;
   lines.push(
@@ -31,8 +35,8 @@ export function describeStatic(report: StaticReport): string {
 
 function arithmeticTable(all: readonly StaticKernel[]): string[] {
   if (all.length === 0) return [];
-  const head = ["kernel", "n", "GFLOP", "hot ≤", "step ≤", "limit", ...RESOURCES];
-  head.push("hot loop: FMA", "float", "integer", "clamps", "moves", "scalar", "shared", "memory");
+  const head = ["kernel", "n", "GFLOP", "hot ≤", "step ≤", "limit", "peak", ...RESOURCES];
+  head.push("hot loop: FMA", "matrix", "float", "integer", "clamps", "moves", "scalar", "shared", "memory");
   const shown = largest(all, ({ cost }) => cost.flops);
   const rows = shown.map((kernel) => {
     const { hotLoop, step, dispatches, cost } = kernel;
@@ -42,8 +46,8 @@ function arithmeticTable(all: readonly StaticKernel[]): string[] {
     return [
       ...[labelOf(kernel, all), `${dispatches}`, digits(cost.flops / 1e9)],
       ...[formatPercent(hotLoop!.share, 0), step ? formatPercent(step.share, 0) : "?"],
-      ...[(step ?? hotLoop!).limit, ...resources(kernel)],
-      ...[of("multiply-add"), of("float"), of("integer", "integer multiply"), `${clamps}`, of("move")],
+      ...[(step ?? hotLoop!).limit, hotLoop!.peak, ...resources(kernel)],
+      ...[of("multiply-add"), of("matrix multiply-add"), of("float"), of("integer", "integer multiply"), `${clamps}`, of("move")],
       ...[of("scalar"), of("shared load", "shared store"), of("load", "store", "scratch")],
     ];
   });
@@ -104,5 +108,8 @@ function labelOf({ kernel, values, case: shape }: StaticKernel, all: readonly St
   );
   return [nameOf(kernel), ...words].join(" ");
 }
+
+/** What a bound is a share of. Families say what the rates are (families.ts). */
+const PEAK = { f32: "peak f32", matrix: "the peak of f16 matrices" };
 
 const nameOf = (kernel: string) => kernel.replace(/\.wgsl$/, "");
