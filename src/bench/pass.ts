@@ -93,8 +93,27 @@ export function activation(
   label: string,
   type: FloatType,
 ): Tensor {
-  if (type === "f16") for (let i = 0; i < host.length; i++) host[i] = roundToFloat16(host[i]!);
+  roundTo(type, host);
   return fromArray(gpu, host, shape, label, type);
+}
+
+/**
+ * A tensor of weights, f32 beside activations of either type. With f16 activations each number is one of f16 too: subgroup matrices
+ * round their operands, and the reference shall have what they have.
+ */
+export function weights(
+  gpu: Gpu,
+  host: Float32Array<ArrayBuffer>,
+  shape: readonly number[],
+  label: string,
+  type: FloatType,
+): Tensor {
+  roundTo(type, host);
+  return fromArray(gpu, host, shape, label);
+}
+
+function roundTo(type: FloatType, host: Float32Array<ArrayBuffer>): void {
+  if (type === "f16") for (let i = 0; i < host.length; i++) host[i] = roundToFloat16(host[i]!);
 }
 
 /** As `poisoned`, for whole numbers. */

@@ -117,6 +117,25 @@ describe("listings", () => {
   });
 });
 
+/** Two matrix multiply-adds of 32 cycles, 8 loads of 16 bytes, one addition: 128 cycles of workgroup memory, 66 of vector arithmetic. */
+const AMD_MATRICES = AMD.replace(
+  /\tv_min_u32[\s\S]*?v_dual_fmac.*/,
+  [
+    ...new Array(8).fill("\tds_load_b128 v[12:15], v8"),
+    "\tv_add_nc_u32_e32 v8, 16, v8",
+    "\tv_wmma_f32_16x16x16_f16 v[40:47], v[12:19], v[20:27], v[40:47]",
+    "\tv_wmma_f32_16x16x16_f16 v[48:55], v[12:19], v[28:35], v[48:55]",
+    "\tv_fmac_f32_e32 v20, v12, v16",
+  ].join("\n"),
+);
+
+test("RADV: a loop with matrix instructions is measured by the peak of matrices, whatever else it multiplies", () => {
+  const { hotLoop, step } = reportOf(readAmdListing(AMD_MATRICES)!, family("navi31").costs, 4);
+  expect(hotLoop!.counts.kinds).toMatchObject({ "matrix multiply-add": 2, "multiply-add": 1, integer: 1 });
+  expect(hotLoop).toMatchObject({ peak: "matrix", limit: "workgroup memory", share: 64 / 128 });
+  expect(step).toMatchObject({ trips: 2, peak: "matrix", share: 128 / (2 * 128 + 16) });
+});
+
 const SUBJECTS = [{ kind: "step", model: "f1", batch: 4096, ghostSize: 128 }] as const;
 
 describe.each(FAMILIES.filter(({ name }) => name === "navi31" || name === "0x172"))("$name", (one) => {
@@ -132,4 +151,23 @@ describe.each(FAMILIES.filter(({ name }) => name === "navi31" || name === "0x172
       expect(clamped.map(({ kernel, values }) => ({ kernel, values }))).toEqual([]);
     },
   );
+});
+
+test("in mixed precision the layers of ResNet run on navi31's matrices, without scratch memory", {
+  timeout: 600_000,
+}, async ({ skip }) => {
+  if (!installedCompilers().includes("amd"))
+    skip("its compiler is not installed: run `node scripts/gpu-compilers.mjs`");
+  const subject = { kind: "step", model: "resnet8", batch: 128, ghostSize: 128, precision: "mixed" } as const;
+  const { kernels, matrixBound } = await staticReport(family("navi31"), subject, () => undefined);
+  const onMatrices = kernels.filter(({ kernel }) => kernel.endsWith("matrix.wgsl"));
+  for (const { kernel, hotLoop, scratchBytes, spills } of onMatrices) {
+    expect(hotLoop?.peak, kernel).toBe("matrix");
+    expect(scratchBytes + spills, kernel).toBe(0);
+  }
+  // All but the first layer, whose 3 channels would leave most of a matrix empty, and the head, which is f32.
+  const work = (all: typeof kernels) => all.reduce((sum, { cost }) => sum + cost.flops, 0);
+  const products = kernels.filter(({ products }) => products !== null);
+  expect(work(onMatrices) / work(products)).toBeGreaterThan(0.85);
+  expect(matrixBound).toBeGreaterThan(0.4);
 });

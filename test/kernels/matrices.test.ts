@@ -26,6 +26,7 @@ import { float16Step, roundToFloat16 } from "../../src/support/float16.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { empty, type FloatType, fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { emulatingGpu } from "../support/emulated-matrices.ts";
+import { limitMs } from "../support/limits.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -220,63 +221,71 @@ test("the software adapter multiplies matrices of 8×8×8, and does so only when
 });
 
 describe("on the adapter's own matrices", () => {
-  test.each(LAYERS)("conv2d, %s", (_, size) => checkLayer(gpu, size), 120_000);
-  test.each(PRODUCTS)("matmul, %s", (_, one) => checkProduct(gpu, one), 120_000);
+  test.each(LAYERS)("conv2d, %s", (_, size) => checkLayer(gpu, size), limitMs(120_000));
+  test.each(PRODUCTS)("matmul, %s", (_, one) => checkProduct(gpu, one), limitMs(120_000));
 
-  test("moments of a convolution's tiles are those of its sums in f32", async () => {
-    const size = square(3, 16, 16, 24, 3);
-    const { x, weight, shapes, options } = layer(size, 3);
-    gpu.variant = "matrix";
-    const geometry = conv2dGeometry(shapes.x, shapes.weight, options);
-    const { tiles, pixels } = momentsLayout(gpu, geometry, "f16")!;
-    expect(tiles * pixels).toBe(256);
-    const tensors = {
-      x: fromArray(gpu, x, shapes.x, "x", "f16"),
-      // A mean far from 0, where squares would lose their digits.
-      weight: fromArray(
-        gpu,
-        weight.map((value) => roundToFloat16(0.1 * value + 1)),
-        shapes.weight,
-      ),
-      y: unwritten(gpu, shapes.y, "f16"),
-      moments: unwritten(gpu, [size.N, tiles, size.K, 2], "f32"),
-    };
-    await runOnMatrices(gpu, () => launchConv2d(tensors, options));
-    const found = await readFloats(tensors.moments);
-    const y = conv2d({ x, weight: await readFloats(tensors.weight) }, size);
-    for (let i = 0; i < size.N * tiles * size.K; i++) {
-      const [image, tile, k] = [Math.floor(i / tiles / size.K), Math.floor(i / size.K) % tiles, i % size.K];
-      const start = (image * size.K + k) * 256 + tile * pixels;
-      const values = [...y.subarray(start, start + pixels)];
-      const mean = values.reduce((sum, value) => sum + value, 0) / pixels;
-      const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-      // Sums of 144 terms of size about 1 around a mean of 29.
-      const error = 4 * 12 * 2 ** -24 * 144;
-      expect(Math.abs(found[2 * i]! - mean)).toBeLessThan(error);
-      expect(Math.abs(found[2 * i + 1]! - squares)).toBeLessThan(2 * error * Math.sqrt(squares * pixels));
-    }
-  }, 120_000);
+  test(
+    "moments of a convolution's tiles are those of its sums in f32",
+    async () => {
+      const size = square(3, 16, 16, 24, 3);
+      const { x, weight, shapes, options } = layer(size, 3);
+      gpu.variant = "matrix";
+      const geometry = conv2dGeometry(shapes.x, shapes.weight, options);
+      const { tiles, pixels } = momentsLayout(gpu, geometry, "f16")!;
+      expect(tiles * pixels).toBe(256);
+      const tensors = {
+        x: fromArray(gpu, x, shapes.x, "x", "f16"),
+        // A mean far from 0, where squares would lose their digits.
+        weight: fromArray(
+          gpu,
+          weight.map((value) => roundToFloat16(0.1 * value + 1)),
+          shapes.weight,
+        ),
+        y: unwritten(gpu, shapes.y, "f16"),
+        moments: unwritten(gpu, [size.N, tiles, size.K, 2], "f32"),
+      };
+      await runOnMatrices(gpu, () => launchConv2d(tensors, options));
+      const found = await readFloats(tensors.moments);
+      const y = conv2d({ x, weight: await readFloats(tensors.weight) }, size);
+      for (let i = 0; i < size.N * tiles * size.K; i++) {
+        const [image, tile, k] = [Math.floor(i / tiles / size.K), Math.floor(i / size.K) % tiles, i % size.K];
+        const start = (image * size.K + k) * 256 + tile * pixels;
+        const values = [...y.subarray(start, start + pixels)];
+        const mean = values.reduce((sum, value) => sum + value, 0) / pixels;
+        const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+        // Sums of 144 terms of size about 1 around a mean of 29.
+        const error = 4 * 12 * 2 ** -24 * 144;
+        expect(Math.abs(found[2 * i]! - mean)).toBeLessThan(error);
+        expect(Math.abs(found[2 * i + 1]! - squares)).toBeLessThan(2 * error * Math.sqrt(squares * pixels));
+      }
+    },
+    limitMs(120_000),
+  );
 
-  test("the same bits every time", async () => {
-    const size = square(4, 16, 8, 16, 3);
-    const { x, dy, weight, shapes, options } = layer(size, 5);
-    const tensors = {
-      x: fromArray(gpu, x, shapes.x, "x", "f16"),
-      dy: fromArray(gpu, dy, shapes.y, "dy", "f16"),
-    };
-    const filters = fromArray(gpu, weight, shapes.weight);
-    const bits = async () => {
-      const y = unwritten(gpu, shapes.y, "f16");
-      const dweight = unwritten(gpu, shapes.weight, "f32");
-      await runOnMatrices(gpu, () => {
-        launchConv2d({ x: tensors.x, weight: filters, y }, options);
-        const partials = empty(gpu, [gradWeightPartials(tensors.x, shapes.weight, options).elements]);
-        launchConv2dGradWeight({ ...tensors, partials, dweight }, options);
-      });
-      return [await readFloats(y), await readFloats(dweight)];
-    };
-    expect(await bits()).toEqual(await bits());
-  }, 120_000);
+  test(
+    "the same bits every time",
+    async () => {
+      const size = square(4, 16, 8, 16, 3);
+      const { x, dy, weight, shapes, options } = layer(size, 5);
+      const tensors = {
+        x: fromArray(gpu, x, shapes.x, "x", "f16"),
+        dy: fromArray(gpu, dy, shapes.y, "dy", "f16"),
+      };
+      const filters = fromArray(gpu, weight, shapes.weight);
+      const bits = async () => {
+        const y = unwritten(gpu, shapes.y, "f16");
+        const dweight = unwritten(gpu, shapes.weight, "f32");
+        await runOnMatrices(gpu, () => {
+          launchConv2d({ x: tensors.x, weight: filters, y }, options);
+          const partials = empty(gpu, [gradWeightPartials(tensors.x, shapes.weight, options).elements]);
+          launchConv2dGradWeight({ ...tensors, partials, dweight }, options);
+        });
+        return [await readFloats(y), await readFloats(dweight)];
+      };
+      expect(await bits()).toEqual(await bits());
+    },
+    limitMs(120_000),
+  );
 
   test("f32 activations, a first layer of 3 channels and a head of 10 classes stay on the wide kernels", () => {
     const files = (type: FloatType, C: number) => {
@@ -309,18 +318,22 @@ const OTHERS: readonly MatrixSize[] = [
 ];
 
 describe.each(OTHERS)("on matrices of $M×$N×$K $component, emulated", (size) => {
-  test("conv2d and matmul", async () => {
-    const other = emulatingGpu(gpu, [size]);
-    await checkLayer(other, square(2, 16, 8, 16, 3), size.component);
-    if (size.component === "f16")
-      await checkProduct(other, {
-        rows: 32,
-        inner: 48,
-        columns: 32,
-        transposeA: true,
-        types: ["f16", "f16", "f16"],
-      });
-  }, 240_000);
+  test(
+    "conv2d and matmul",
+    async () => {
+      const other = emulatingGpu(gpu, [size]);
+      await checkLayer(other, square(2, 16, 8, 16, 3), size.component);
+      if (size.component === "f16")
+        await checkProduct(other, {
+          rows: 32,
+          inner: 48,
+          columns: 32,
+          transposeA: true,
+          types: ["f16", "f16", "f16"],
+        });
+    },
+    limitMs(240_000),
+  );
 });
 
 test("of several sizes the one that wastes least is taken", () => {

@@ -1,8 +1,9 @@
-// A run small enough for a test: F1 of two narrow layers on synthetic images.
+// A run small enough for a test: F1 of two narrow layers on synthetic images, or ResNet8 on a few larger ones.
 
 import { type ResidentDataset, uploadDataset } from "../../src/data/resident.ts";
 import { syntheticDataset } from "../../src/data/synthetic.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { createModel } from "../../src/models/create-model.ts";
 import { F1 } from "../../src/models/f1.ts";
 import { type ModelState, materialize } from "../../src/nn/model-state.ts";
 import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
@@ -28,21 +29,36 @@ export interface SmallRunOptions {
   readonly memoryBytes?: number;
   readonly logEvery?: number;
   readonly precision?: Precision;
+  /** Default: F1. */
+  readonly network?: keyof typeof NETWORKS;
   /** In place of the one that follows from the batch. */
   readonly lossScale?: number;
   /** Of another way to cut batches that the model will see too. */
   readonly maximumGhosts?: number;
 }
 
-const IMAGES = { classes: 4, channels: 1, height: 7, width: 7, train: 150, test: 37, seed: 1 };
-const dataset = syntheticDataset(IMAGES);
+const F1_IMAGES = { classes: 4, channels: 1, height: 7, width: 7, train: 150, test: 37, seed: 1 };
+const RESNET_IMAGES = { classes: 10, channels: 3, height: 32, width: 32, train: 32, test: 8, seed: 1 };
+const NETWORKS = {
+  f1: {
+    images: F1_IMAGES,
+    dataset: syntheticDataset(F1_IMAGES),
+    model: () => new F1({ inputs: 49, classes: 4, width: 24, hidden: 2 }),
+  },
+  resnet8: {
+    images: RESNET_IMAGES,
+    dataset: syntheticDataset(RESNET_IMAGES),
+    model: () => createModel("resnet8", RESNET_IMAGES),
+  },
+};
 
 export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
   const { batchSize = 64, ghostSize = 16, partial = "exact", maxSteps = 7, seed = 5 } = options;
-  const { precision = "f32" } = options;
+  const { precision = "f32", network = "f1" } = options;
+  const { images, dataset, model } = NETWORKS[network];
   const { lossScale = precision === "f32" ? 1 : lossScaleOf(batchSize) } = options;
   const epoch = planEpoch({
-    samples: options.samples ?? IMAGES.train,
+    samples: options.samples ?? images.train,
     batchSize,
     ghostSize,
     policy: partial,
@@ -54,10 +70,9 @@ export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
     stepsPerEpoch: epoch.stepsPerEpoch,
     maxSteps,
   });
-  const model = new F1({ inputs: 49, classes: 4, width: 24, hidden: 2 });
   const maximumGhosts = Math.max(epoch.maximumGhosts, options.maximumGhosts ?? 0);
   return {
-    state: materialize(gpu, model, { seed, maximumGhosts, activations: activationType(precision) }),
+    state: materialize(gpu, model(), { seed, maximumGhosts, activations: activationType(precision) }),
     data: uploadDataset(gpu, dataset),
     options: {
       regime,

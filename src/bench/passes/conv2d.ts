@@ -16,8 +16,8 @@ import {
 import { ghostStatistics } from "../../reference/ghost-batch-norm.ts";
 import { float16Step } from "../../support/float16.ts";
 import { dims } from "../../tensor/shape.ts";
-import { empty, type FloatType, fromArray } from "../../tensor/tensor.ts";
-import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
+import { empty, type FloatType } from "../../tensor/tensor.ts";
+import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed, weights } from "../pass.ts";
 
 /** Samples of a ghost, where there are so many. */
 const GHOST = 16;
@@ -33,7 +33,7 @@ function setUp(gpu: Gpu, size: Conv2dCase, type: FloatType) {
   };
   const shapes = { x: [N, C, H, W], weight: [K, C, R, S], y: [N, K, P, Q] };
   const x = activation(gpu, host.x, shapes.x, "x", type);
-  const weight = fromArray(gpu, host.weight, shapes.weight, "weight");
+  const weight = weights(gpu, host.weight, shapes.weight, "weight", type);
   const dy = activation(gpu, host.dy, shapes.y, "dy", type);
   return { host, shapes, x, weight, dy, pixels: N * P * Q, options: { stride, padding } };
 }

@@ -4,7 +4,7 @@ import { launchMatmul } from "../../kernels/matmul.ts";
 import { launchSumRows } from "../../kernels/sum-rows.ts";
 import { matmul } from "../../reference/matmul.ts";
 import { fromArray } from "../../tensor/tensor.ts";
-import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed } from "../pass.ts";
+import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed, weights } from "../pass.ts";
 
 /** The square product that other engines are compared on. */
 const SQUARE: MatmulCase = { rows: 512, inner: 512, columns: 512, paper: true };
@@ -22,9 +22,9 @@ export const matmulPasses: readonly Pass[] = [
       const make = numbers(rows * 10_000 + columns);
       const host = { a: make(rows * inner), b: make(inner * columns), bias: make(columns) };
       // As a linear layer has them: in the form of a weight gradient both factors are activations, else A and the product.
-      const [ofB, ofC] = transposeA ? [type, "f32" as const] : ["f32" as const, type];
+      const [operandB, ofC] = transposeA ? [activation, "f32" as const] : [weights, type];
       const a = activation(gpu, host.a, transposeA ? [inner, rows] : [rows, inner], "a", type);
-      const b = activation(gpu, host.b, transposeB ? [columns, inner] : [inner, columns], "b", ofB);
+      const b = operandB(gpu, host.b, transposeB ? [columns, inner] : [inner, columns], "b", type);
       const bias = one.bias ? fromArray(gpu, host.bias, [columns], "bias") : undefined;
       const c = poisoned(gpu, [rows, columns], "c", ofC);
       const reference = () => matmul(one.bias ? host : { a: host.a, b: host.b }, one);

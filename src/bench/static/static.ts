@@ -22,7 +22,11 @@ export interface StaticReport extends Omit<CompiledSubject, "pipelines"> {
   readonly family: string;
   readonly chip: string;
   /** What of its peak each kernel file with multiply-adds in its hot loop reaches at most. */
-  readonly bounds: readonly { readonly kernel: string; readonly peak: Bound["peak"]; readonly bound: number }[];
+  readonly bounds: readonly {
+    readonly kernel: string;
+    readonly peak: Bound["peak"];
+    readonly bound: number;
+  }[];
   /** The same of all kernels with a `@products` line that compute in f32, each weighed by its operations; null without one. */
   readonly bound: number | null;
   /** Likewise of those that compute on matrices. */

@@ -24,7 +24,9 @@ export function describeStatic(report: StaticReport): string {
   if (bound !== null)
     lines.push(`all multiply-adds, weighed by FLOP: at most ${formatPercent(bound, 0)} of ${PEAK.f32}`);
   if (matrixBound !== null)
-    lines.push(`all on matrices, weighed by FLOP: at most ${formatPercent(matrixBound, 0)} of ${PEAK.matrix}`);
+    lines.push(
+      `all on matrices, weighed by FLOP: at most ${formatPercent(matrixBound, 0)} of ${PEAK.matrix}`,
+    );
   const scratch = kernels.filter(({ scratchBytes, spills }) => scratchBytes > 0 || spills > 0).length;
   const clamped = kernels.filter(({ hotLoop }) => hotLoop && needlessClamps(hotLoop.counts) > 0).length;
   lines.push(
@@ -47,7 +49,14 @@ function arithmeticTable(all: readonly StaticKernel[]): string[] {
       ...[labelOf(kernel, all), `${dispatches}`, digits(cost.flops / 1e9)],
       ...[formatPercent(hotLoop!.share, 0), step ? formatPercent(step.share, 0) : "?"],
       ...[(step ?? hotLoop!).limit, hotLoop!.peak, ...resources(kernel)],
-      ...[of("multiply-add"), of("matrix multiply-add"), of("float"), of("integer", "integer multiply"), `${clamps}`, of("move")],
+      ...[
+        of("multiply-add"),
+        of("matrix multiply-add"),
+        of("float"),
+        of("integer", "integer multiply"),
+        `${clamps}`,
+        of("move"),
+      ],
       ...[of("scalar"), of("shared load", "shared store"), of("load", "store", "scratch")],
     ];
   });
