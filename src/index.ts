@@ -49,8 +49,18 @@ export {
   ShapeError,
   UsageError,
 } from "./support/errors.ts";
-export { empty, fromArray, persistent, readFloats, readTensor, type Tensor, view } from "./tensor/tensor.ts";
+export {
+  empty,
+  type FloatType,
+  fromArray,
+  persistent,
+  readFloats,
+  readTensor,
+  type Tensor,
+  view,
+} from "./tensor/tensor.ts";
 export { BASE_REGIMES, type BaseRegime } from "./train/base-regimes.ts";
 export { type EpochPlan, partitionBatch, planEpoch } from "./train/ghosts.ts";
+export { lossScaleOf } from "./train/precision.ts";
 export { planRegime, type Regime, type RegimeOptions } from "./train/regime.ts";
 export { type TrainEvent, Trainer, type TrainOptions } from "./train/trainer.ts";

@@ -30,11 +30,6 @@ export function withBenchOptions(command: Command, n: number): Command {
     .addOption(new Option("--save [folder]", "save the table in FOLDER/ADAPTER.md (default: bench/results)"));
 }
 
-/** What takes a step apart, or measures it, does so in one precision. */
-export function precisionOption(): Option {
-  return new Option("--precision <type>", "how numbers are stored").choices(["f32", "mixed"]).default("f32");
-}
-
 /** Opens the adapter; with a table to come, its name goes first. */
 export async function openForBench({ adapter, tuning, json }: BenchFlags): Promise<Gpu> {
   const gpu = await openGpu({ adapter, tuning, relaunch: true });

@@ -97,6 +97,12 @@ export const seedsOption = () =>
     })
     .default([0], "0");
 
+/** As for `train`; of verbs that measure or time kernels, the precision of what they measure. */
+export const precisionOption = () =>
+  new Option("--precision <type>", "how numbers are stored: f32, or activations in 16 bits (mixed)")
+    .choices(["f32", "mixed"])
+    .default("f32");
+
 /** MiB for a step, as for `train`. */
 export const stepMemoryOption = () =>
   new Option(

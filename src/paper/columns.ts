@@ -1,6 +1,8 @@
 /** The columns of Tables 1 and 2: each adds one cure to the one before. */
+
 import { modelEntry } from "../models/index.ts";
 import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
+import type { Precision } from "../train/precision.ts";
 import { type Scale, settingsOf } from "./scale.ts";
 
 export const COLUMNS = ["SB", "LB", "LR", "GBN", "RA"] as const;
@@ -77,12 +79,14 @@ export interface CellChoice {
   readonly reestimateStatistics?: number | undefined;
   /** MiB of GPU memory for a step, where it is not a run's default. */
   readonly memory?: number | undefined;
+  /** "f32" without it. */
+  readonly precision?: Precision | undefined;
 }
 
 /** The run of one cell. */
 export function cellSpec(
   row: Row,
-  { column, scale, seed, choices, images, reestimateStatistics, memory }: CellChoice,
+  { column, scale, seed, choices, images, reestimateStatistics, memory, precision }: CellChoice,
 ): RunSpec {
   const { base: name, epochScale } = settingsOf(scale);
   const { small, large, ghost, warmupSteps, base } = row.scales[name];
@@ -97,6 +101,7 @@ export function cellSpec(
     epochScale,
     reestimateStatistics,
     memory,
+    precision,
   };
   const cures: Record<Method, RunSpecInput & { batchSize: number }> = {
     SB: { batchSize: small },

@@ -28,7 +28,7 @@ export interface TrainOptions extends Omit<StepInputOptions, "range"> {
   readonly reestimateStatistics?: number;
   /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
   readonly gradientNoise?: number;
-  /** What gradients are multiplied by on the way back, a power of two; 1 by default. */
+  /** What gradients are multiplied by on the way back, a power of two; `lossScaleOf` the batch by default, 1 in f32. */
   readonly lossScale?: number;
   /** P: groups of ghosts whose gradients are added in a fixed tree, a power of two; 1 by default. */
   readonly shards?: number;

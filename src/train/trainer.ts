@@ -13,6 +13,7 @@ import { type Position, START, StateKeeper } from "./checkpoint.ts";
 import { ALONE, type Communicator } from "./communicator.ts";
 import { requireEqualParameters } from "./equal-parameters.ts";
 import { type Evaluation, Evaluator } from "./evaluate.ts";
+import { lossScaleOf } from "./precision.ts";
 import { isDistancePoint, isEvaluationPoint, isLogPoint, type Schedule } from "./schedule.ts";
 import { shardsOfRank } from "./shards.ts";
 import { StatisticsEstimator } from "./statistics-estimator.ts";
@@ -109,8 +110,10 @@ export class Trainer {
     const distance = persistent(gpu, [2], { label: "distance" });
     const stepTensors = { order: inputs.order, log: log.steps, step: inputs.step };
     const input = gatherTraining(state, data, stepTensors, augmentation);
+    const { lossScale = state.activations === "f16" ? lossScaleOf(options.regime.batchSize) : 1 } = options;
     const steps = await StepRecordings.create(state, arena, stepTensors, {
       ...options,
+      lossScale,
       input,
       communicator,
       range,

@@ -7,14 +7,8 @@ import { definedKernels } from "../../gpu/kernel.ts";
 import { roofline } from "../../gpu/roofline.ts";
 import { formatPercent } from "../../support/format.ts";
 import type { Precision } from "../../train/precision.ts";
-import {
-  type BenchFlags,
-  openForBench,
-  precisionOption,
-  saveTable,
-  withBenchOptions,
-} from "../bench-options.ts";
-import { wholeNumber } from "../options.ts";
+import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
+import { precisionOption, wholeNumber } from "../options.ts";
 
 interface KernelsFlags extends BenchFlags {
   readonly awkward: number;

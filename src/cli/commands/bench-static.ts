@@ -9,8 +9,8 @@ import { openGpu } from "../../host/node/open-gpu.ts";
 import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
 import { DeviceError, GhostbatchError, messageOf, UsageError } from "../../support/errors.ts";
 import type { Precision } from "../../train/precision.ts";
-import { endPhases, precisionOption, sayPhase } from "../bench-options.ts";
-import { jsonOption, listOf, wholeNumber } from "../options.ts";
+import { endPhases, sayPhase } from "../bench-options.ts";
+import { jsonOption, listOf, precisionOption, wholeNumber } from "../options.ts";
 
 interface StaticFlags {
   readonly family?: readonly string[];

@@ -13,14 +13,8 @@ import {
   formatQuantity,
 } from "../../support/format.ts";
 import type { Precision } from "../../train/precision.ts";
-import {
-  type BenchFlags,
-  openForBench,
-  precisionOption,
-  saveTable,
-  withBenchOptions,
-} from "../bench-options.ts";
-import { wholeNumber } from "../options.ts";
+import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
+import { precisionOption, wholeNumber } from "../options.ts";
 
 interface StepFlags extends BenchFlags {
   readonly model: string;

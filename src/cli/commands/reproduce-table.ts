@@ -18,9 +18,17 @@ import { LARGE_BATCHES, TABLE2_ROWS } from "../../paper/table2.ts";
 import type { FinishedRun } from "../../run/runner.ts";
 import { DataError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatPercent, formatQuantity } from "../../support/format.ts";
+import type { Precision } from "../../train/precision.ts";
 import { emitRequests } from "../emit-requests.ts";
 import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
-import { listOf, scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
+import {
+  listOf,
+  precisionOption,
+  scaleOption,
+  seedsOption,
+  stepMemoryOption,
+  wholeNumber,
+} from "../options.ts";
 import {
   addRequestOptions,
   carryOut,
@@ -41,6 +49,7 @@ interface TableFlags extends RequestFlags, EmitFlags {
   choices: Choices;
   reestimateStatistics: number;
   memory?: number;
+  precision: Precision;
 }
 
 export function table1Command(): Command {
@@ -78,7 +87,10 @@ export function table2Command(): Command {
 }
 
 function withOptions(command: Command): Command {
-  return addEmitOptions(addRequestOptions(command.addOption(stepMemoryOption())), { local: false });
+  return addEmitOptions(
+    addRequestOptions(command.addOption(stepMemoryOption()).addOption(precisionOption())),
+    { local: false },
+  );
 }
 
 function columnsOption(): Option {
@@ -113,7 +125,7 @@ async function runTable(
   table: Readonly<Record<string, Row>>,
   flags: TableFlags,
 ): Promise<void> {
-  const { columns, scale, seeds, choices, dataDir, reestimateStatistics, memory } = flags;
+  const { columns, scale, seeds, choices, dataDir, reestimateStatistics, memory, precision } = flags;
   requireEmit(flags, { local: false });
   const names = flags.rows ?? Object.keys(table);
   const otherwise = kind === "table1" ? "omit the row with --rows" : undefined;
@@ -143,7 +155,7 @@ async function runTable(
         title: `${row.network} ${columnTitle(column)} seed ${seed}`,
         label: `${kind}-${name}-${column}-${scale}`,
         spec: cellSpec(row, {
-          ...{ column, scale, seed, choices, reestimateStatistics, memory },
+          ...{ column, scale, seed, choices, reestimateStatistics, memory, precision },
           images: images.dataset,
         }),
       }),
@@ -153,7 +165,8 @@ async function runTable(
   for (const { name, reason } of missing) console.error(`skipping row ${name}: ${reason}`);
   if (requests.length === 0) throw new DataError("found no images for any of the rows");
   const set = choices === "defaults" ? "" : `-${choices}`;
-  const id = `${kind}-${scale}${set}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`;
+  const stored = precision === "f32" ? "" : `-${precision}`;
+  const id = `${kind}-${scale}${set}${stored}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`;
   if (flags.emit !== undefined) return emitRequests(id, requests, flags);
   const session = openSession(flags);
   if (flags.dryRun) return dryRun(session, requests, flags);
@@ -167,6 +180,7 @@ async function runTable(
     ...(choices === "published"
       ? ["choices as published: gamma from U(0, 1) where the network takes --gamma"]
       : []),
+    ...(precision === "mixed" ? ["in mixed precision: activations and their gradients in f16"] : []),
     ...statisticsNotes(results, reestimateStatistics),
   ];
   await writeRecord(flags.runsDir, {

@@ -9,8 +9,8 @@ import { keepTuning } from "../../host/node/tuning-store.ts";
 import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
 import { formatPercent } from "../../support/format.ts";
 import type { Precision } from "../../train/precision.ts";
-import { endPhases, precisionOption, sayPhase } from "../bench-options.ts";
-import { adapterOption, jsonOption, realNumber, wholeNumber } from "../options.ts";
+import { endPhases, sayPhase } from "../bench-options.ts";
+import { adapterOption, jsonOption, precisionOption, realNumber, wholeNumber } from "../options.ts";
 
 interface TuneFlags {
   readonly model: string;

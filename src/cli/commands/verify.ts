@@ -11,8 +11,7 @@ import { activationType, type Precision, requirePrecision } from "../../train/pr
 import { type Comparison, passes, worstOf } from "../../verify/compare.ts";
 import { openReferenceFile, type ReferenceFile } from "../../verify/reference-file.ts";
 import { type CaseResult, totalsOf, verifyFile } from "../../verify/verify.ts";
-import { precisionOption } from "../bench-options.ts";
-import { adapterOption, jsonOption } from "../options.ts";
+import { adapterOption, jsonOption, precisionOption } from "../options.ts";
 
 /** The project's own reference files; the published package has them too. */
 const OWN_FILES = fileURLToPath(new URL("../../../test/golden/", import.meta.url));
