@@ -183,6 +183,14 @@ export function duration(text: string): number {
   return Number(number) * SECONDS[unit]!;
 }
 
+/** Bytes a second of a network, such as 800MB/s or 25GB/s. */
+export function rate(text: string): number {
+  const [, number, prefix] = text.match(/^(\d{1,6}(?:\.\d+)?)([MG])B\/s$/) ?? [];
+  if (prefix === undefined || Number(number) === 0)
+    throw new InvalidArgumentError("Expected a rate such as 800MB/s or 25GB/s.");
+  return Number(number) * (prefix === "G" ? 1e9 : 1e6);
+}
+
 function intervalText(every: CheckpointOptions["every"]): string {
   if ("seconds" in every) return `${every.seconds}s`;
   return Number.isFinite(every.steps) ? String(every.steps) : "never";

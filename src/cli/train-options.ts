@@ -15,6 +15,7 @@ import {
   duration,
   jsonOption,
   type PlanFlags,
+  rate,
   runsDirOption,
   tuningOption,
   wholeNumber,
@@ -33,6 +34,9 @@ interface HostFlags extends CheckpointFlags, PlanFlags {
   distributed?: Distributed;
   watchdog?: number;
   shareAdapter?: boolean;
+  ranks?: number;
+  /** Bytes a second. */
+  link?: number;
   json?: boolean;
 }
 
@@ -68,6 +72,13 @@ function hostFlags(): Option[] {
       "--watchdog <time>",
       "time (30s, 5m, 2h) after which a rank that the others wait for ends the job (default: 10m)",
     ).argParser(duration),
+    new Option(
+      "--ranks <count>",
+      "with --dry-run: also what each of so many ranks holds and sends, and how well they would be used (default: those of the launcher)",
+    ).argParser(wholeNumber(1)),
+    new Option("--link <rate>", "with --dry-run: rate of the network between ranks, e.g. 25GB/s").argParser(
+      rate,
+    ),
     new Option("--share-adapter", "let several ranks use one hardware GPU"),
     assumeLimitsOption(),
     adapterOption(),

@@ -111,18 +111,22 @@ describe("1, 2 and 4 ranks leave the same files", () => {
     expect(differing(await finished(4, "growing-4", growing), alone)).toEqual([]);
   });
 
-  test("a network of convolutions, with augmentation", async () => {
-    const resnet = {
-      dataset: "synthetic:3x8x8:4:72:16",
-      model: "resnet8",
-      batchSize: 32,
-      ghostSize: 8,
-      epochs: 2,
-      shards: 4,
-    } as const;
-    const alone = await finished(1, "resnet-1", resnet);
-    expect(differing(await finished(4, "resnet-4", resnet), alone)).toEqual([]);
-  });
+  test.each(["f32", "mixed"] as const)(
+    "a network of convolutions, with augmentation, %s",
+    async (precision) => {
+      const resnet = {
+        precision,
+        dataset: "synthetic:3x8x8:4:72:16",
+        model: "resnet8",
+        batchSize: 32,
+        ghostSize: 8,
+        epochs: 2,
+        shards: 4,
+      } as const;
+      const alone = await finished(1, `${precision}-1`, resnet);
+      expect(differing(await finished(4, `${precision}-4`, resnet), alone)).toEqual([]);
+    },
+  );
 });
 
 test("a signal to one rank stops all after the same step, and the run goes on with other numbers of ranks", async () => {
