@@ -14,7 +14,11 @@ const mpi = await MpiCommunicator.open({ launch, patient, watchdogMs: 600_000 })
 
 for (const megabytes of sizes.length > 0 ? sizes : [2.6, 60, 244]) {
   const length = Math.ceil((megabytes * 1e6) / 4 / mpi.size) * mpi.size;
-  const own = () => Float32Array.from({ length }, (_, i) => Math.sin(i * (mpi.rank + 1)));
+  const own = () => {
+    const numbers = new Float32Array(length);
+    for (let i = 0; i < length; i++) numbers[i] = Math.sin(i * (mpi.rank + 1));
+    return numbers;
+  };
   let values = own();
   const tree: number[] = [];
   const allreduce: number[] = [];
@@ -33,7 +37,8 @@ for (const megabytes of sizes.length > 0 ? sizes : [2.6, 60, 244]) {
   values = await mpi.sum(own());
   const ordered = values.slice();
   values = await mpi.allreduce(own());
-  const differing = values.reduce((count, value, i) => count + (value === ordered[i] ? 0 : 1), 0);
+  let differing = 0;
+  for (let i = 0; i < length; i++) if (values[i] !== ordered[i]) differing++;
   if (mpi.rank > 0) continue;
   const line = {
     library: mpi.version.split(",")[0],

@@ -8,7 +8,17 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { limitMs } from "./limits.ts";
 
-const PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo"];
+const PROGRAMS = [
+  "munged",
+  "slurmctld",
+  "slurmd",
+  "sbatch",
+  "srun",
+  "squeue",
+  "scontrol",
+  "scancel",
+  "sinfo",
+];
 
 /** What is missing for a Slurm here; empty where all is there. */
 export function missingForSlurm(): string[] {

@@ -35,7 +35,7 @@ function detected(): Launch | null {
       rank: Number(pmi.rank()),
       size: Number(pmi.size()),
       localRank: number(pmi.localRank() ?? slurm.localRank()),
-      library: slurm.step() === undefined ? "mpich" : null,
+      library: "mpich", // whose file names end with the one that any library may have
     };
   // Within sbatch there is no step: a script is one process, whatever number of tasks it may start.
   if (slurm.step() === undefined || slurm.tasks() === undefined) return null;
