@@ -23,9 +23,6 @@ export interface GradWeightMatrixTile {
   readonly TAP_ROWS: number;
 }
 
-/** conv2d's wide kernels instead. */
-const WIDE = { wide: 1 };
-
 /** The key of the choice of a `gradWeightMatrixTile`. */
 export function gradWeightMatrixChoice(geometry: Conv2dGeometry): string {
   return `conv2d/grad-weight-matrix N=${geometry.N} ${layerText(geometry)}`;
@@ -48,17 +45,15 @@ export function gradWeightMatrixTile(
   const threads = device.limits.maxComputeInvocationsPerWorkgroup;
   const LANES = adapter.subgroupMaxSize;
   const limits = JSON.stringify([adapter.matrices, LANES, memory, threads]);
-  const ways = remembered(`${key} ${limits}`, (): (GradWeightMatrixTile | typeof WIDE)[] => {
+  const ways = remembered(`${key} ${limits}`, () => {
     const all = adapter.matrices.flatMap((size) => [...tilesOf(geometry, size, LANES)]);
     const fitting = all.filter((tile) => {
       const { SUBGROUPS_M, SUBGROUPS_D } = tile;
       return footprint(geometry, tile).bytes <= memory && SUBGROUPS_M * SUBGROUPS_D * LANES <= threads;
     });
-    const tiles = cheapest(fitting, (tile) => workOf(geometry, tile));
-    return tiles.length === 0 ? [] : [...tiles, WIDE];
+    return cheapest(fitting, (tile) => workOf(geometry, tile));
   });
-  const way = chooseTile(gpu.tuning, key, ways, K * C * R * S);
-  return way === null || "wide" in way ? null : way;
+  return chooseTile(gpu.tuning, key, ways, K * C * R * S);
 }
 
 /** Subgroups of a workgroup, along channels of dy and along pixels. */

@@ -27,9 +27,6 @@ export interface MatrixTile {
   readonly IMAGES: number;
 }
 
-/** conv2d's wide kernels instead. */
-const WIDE = { wide: 1 };
-
 /** The key of the choice of a `gatherMatrixTile`. */
 export function gatherMatrixChoice(sizes: Conv2dGeometry, transposed: boolean): string {
   return `conv2d/forward-matrix N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}`;
@@ -53,18 +50,16 @@ export function gatherMatrixTile(
   const threads = device.limits.maxComputeInvocationsPerWorkgroup;
   const LANES = adapter.subgroupMaxSize;
   const sizesText = JSON.stringify([adapter.matrices, LANES, memory, threads]);
-  const ways = remembered(`${key} ${sizesText}`, (): (MatrixTile | typeof WIDE)[] => {
+  const ways = remembered(`${key} ${sizesText}`, () => {
     const all = adapter.matrices.flatMap((size) => [...tilesOf(sizes, transposed, size, LANES)]);
     const fitting = all.filter((tile) => {
       const { SUBGROUPS_M, SUBGROUPS_N } = tile;
       const { bytes } = footprint(sizes, transposed, tile);
       return bytes <= memory && SUBGROUPS_M * SUBGROUPS_N * LANES <= threads;
     });
-    const tiles = cheapest(fitting, (tile) => workOf(sizes, transposed, tile));
-    return tiles.length === 0 ? [] : [...tiles, WIDE];
+    return cheapest(fitting, (tile) => workOf(sizes, transposed, tile));
   });
-  const way = chooseTile(gpu.tuning, key, ways, N * K * P * Q);
-  return way === null || "wide" in way ? null : way;
+  return chooseTile(gpu.tuning, key, ways, N * K * P * Q);
 }
 
 /** The tiles of a matrix size that leave registers enough, whatever they cost. */

@@ -49,9 +49,6 @@ export interface MatrixCut {
   readonly choice: string;
 }
 
-/** The wide kernel instead. */
-const WIDE = { wide: 1 };
-
 /** Products computed for each one of C at most: those of ten classes wait for memory, not for arithmetic. */
 const MOST_WASTE = 1.5;
 
@@ -74,18 +71,16 @@ export function matmulMatrixCut(
   const threads = device.limits.maxComputeInvocationsPerWorkgroup;
   const LANES = adapter.subgroupMaxSize;
   const limits = JSON.stringify([adapter.matrices, LANES, memory, threads]);
-  const ways = remembered(`${choice} ${limits}`, (): ((Tile & { slices: number }) | typeof WIDE)[] => {
+  const ways = remembered(`${choice} ${limits}`, () => {
     const all = adapter.matrices.flatMap((size) => [...tilesOf(size, LANES)]);
     const fitting = all.filter((tile) => {
       return workgroupBytes(tile) <= memory && tile.SUBGROUPS_M * tile.SUBGROUPS_N * LANES <= threads;
     });
     const tiles = cheapest(fitting, (tile) => workOf(product, tile));
-    return tiles.length === 0
-      ? []
-      : [...tiles.map((tile) => ({ ...tile, slices: slicesOf(product, tile) })), WIDE];
+    return tiles.map((tile) => ({ ...tile, slices: slicesOf(product, tile) }));
   });
   const way = chooseTile(tuning, choice, ways, M * N);
-  if (way === null || "wide" in way) return null;
+  if (way === null) return null;
   const { slices, ...tile } = way;
   const steps = Math.ceil(K / slices / tile.DEPTH);
   return { tile, steps, slices: Math.ceil(K / (steps * tile.DEPTH)), choice };

@@ -3,7 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { captureCommands } from "../../src/bench/capture.ts";
+import { measureQuestion } from "../../src/bench/tune/measure-question.ts";
 import { tune, tuneStep } from "../../src/bench/tune/tune.ts";
+import type { Command } from "../../src/gpu/command.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { definedKernels } from "../../src/gpu/kernel.ts";
 import { Tuning } from "../../src/gpu/tuning.ts";
@@ -129,6 +132,34 @@ test.each(WAYS)(
       gpu.tuning = new Tuning();
     });
     gpu.variant = own;
+  },
+);
+
+test.each(["narrow", "matrix"] as const)(
+  "ways of f16 activations are compared as f16, %s",
+  async (variant) => {
+    const size = [4, 16, 8, 8];
+    const [x, y] = [0, 1].map(() => persistent(gpu, size, { dtype: "f16" }));
+    const weight = persistent(gpu, [16, 16, 3, 3]);
+    const launch = () => launchConv2d({ x: x!, weight, y: y! }, { stride: 1, padding: 1 });
+    const asked = new Tuning();
+    gpu.tuning = asked;
+    captureCommands(gpu, variant, launch);
+    const { ways: all, ...question } = asked.questions.at(-1)!;
+    const ways = all.slice(0, 2);
+    const launches = ways.map((way) => {
+      gpu.tuning = new Tuning({ [question.key]: way });
+      return captureCommands(gpu, variant, launch);
+    });
+    gpu.tuning = new Tuning();
+    const { ways: measured } = await measureQuestion(gpu, { ...question, ways }, launches, () => false);
+    expect(measured.map(({ problem }) => problem)).toEqual([null, null]);
+    // A way that computes something else is found.
+    const [right, other] = launches as [Command[], Command[]];
+    const half = { ...other[0]!.launch, workgroups: [1, 1, 1] as const };
+    const wrong = [{ kernel: other[0]!.kernel, launch: half }];
+    const again = await measureQuestion(gpu, { ...question, ways }, [right, wrong], () => false);
+    expect(again.ways.map(({ problem }) => problem === null)).toEqual([true, false]);
   },
 );
 

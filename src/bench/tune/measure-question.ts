@@ -6,7 +6,9 @@ import type { BufferView, Storage } from "../../gpu/storage.ts";
 import type { Question, Way } from "../../gpu/tuning.ts";
 import { closeness, largest, roundingBound } from "../../reference/close.ts";
 import { messageOf, ShaderError } from "../../support/errors.ts";
+import { float16Bits, float16Step, fromFloat16Bits, roundToFloat16 } from "../../support/float16.ts";
 import { quantile } from "../../support/statistics.ts";
+import type { FloatType, Tensor } from "../../tensor/tensor.ts";
 import { numbers } from "../pass.ts";
 import { type Summary, summarize } from "../sample.ts";
 
@@ -81,16 +83,16 @@ export function measureQuestion(
 function withMemory(gpu: Gpu, commands: readonly Command[]): Command[] {
   const made = new Map<Storage, Map<string, BufferView>>();
   return commands.map(({ kernel, launch }) => {
+    const stored = Object.values(launch.buffers).some(isFloat16) ? "f16" : "f32";
     const writable = gpu.pipelines.shader(kernel).bindings.filter(({ kind }) => kind === "read_write");
     const buffers = Object.entries(launch.buffers).map(([name, view], place) => {
       const places = made.get(view.storage) ?? new Map<string, BufferView>();
       made.set(view.storage, places);
       const range = `${view.byteOffset} ${view.byteLength}`;
-      const own = places.get(range) ?? allocate(gpu, view.byteLength, name);
+      const own = places.get(range) ?? allocate(gpu, view, name);
       if (!places.has(range)) {
         const written = writable.some((binding) => binding.name === name);
-        const count = Math.ceil(view.byteLength / 4);
-        gpu.write(own, written ? new Float32Array(count) : numbers(place + 1)(count));
+        gpu.write(own, contentsOf(view, written ? null : place, stored));
       }
       places.set(range, own);
       return [name, own];
@@ -99,8 +101,26 @@ function withMemory(gpu: Gpu, commands: readonly Command[]): Command[] {
   });
 }
 
-function allocate(gpu: Gpu, byteLength: number, label: string): BufferView {
-  return { storage: gpu.allocatePersistent(byteLength, label), byteOffset: 0, byteLength };
+/** A view of the same length, and of the same type where that is known: launchers give tensors. */
+function allocate(gpu: Gpu, view: BufferView, label: string): BufferView {
+  const { byteLength } = view;
+  return { ...view, storage: gpu.allocatePersistent(byteLength, label), byteOffset: 0, byteLength };
+}
+
+function isFloat16(view: BufferView): boolean {
+  return (view as Partial<Tensor>).dtype === "f16";
+}
+
+/**
+ * Zeros for what is written, else numbers.
+ * @param stored the type of the launch's activations: where it is f16 all numbers are of f16, since some ways round weights
+ */
+function contentsOf(view: BufferView, place: number | null, stored: FloatType) {
+  const count = Math.ceil(view.byteLength / (isFloat16(view) ? 2 : 4));
+  const even = isFloat16(view) ? 2 * Math.ceil(count / 2) : count; // whole words
+  const values = place === null ? new Float32Array(even) : numbers(place + 1)(even);
+  if (isFloat16(view)) return float16Bits(values);
+  return stored === "f16" ? values.map(roundToFloat16) : values;
 }
 
 /** The results of the commands, or what is wrong with them beside those expected. */
@@ -120,10 +140,14 @@ async function problemOf(
   const last = commands.at(-1)!;
   const bindings = gpu.pipelines.shader(last.kernel).bindings;
   const output = bindings.find(({ kind }) => kind === "read_write")!.name;
-  const found = summedUp(new Float32Array(await gpu.read(last.launch.buffers[output]!)), results);
+  const view = last.launch.buffers[output]!;
+  const read = await gpu.read(view);
+  const half = isFloat16(view);
+  const found = summedUp(half ? fromFloat16Bits(new Uint16Array(read)) : new Float32Array(read), results);
   if (expected === null) return found;
   const terms = Math.max(1, commands[0]!.launch.cost.flops / 2 / results);
-  const bound = roundingBound({ terms, scale: largest(expected) });
+  const scale = largest(expected);
+  const bound = roundingBound({ terms, scale }) + (half ? float16Step(scale) : 0);
   const { wrong, maxError } = closeness(found, expected, bound);
   if (wrong === 0) return found;
   return `${wrong} of ${results} results differ from the default's by up to ${maxError.toExponential(1)}, allowed ${bound.toExponential(1)}`;
