@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { DEFAULT_ASSUMED } from "../gpu/assumed-gpu.ts";
 import { costsOf } from "../run/cost.ts";
+import type { RunSpec } from "../run/run-spec.ts";
 import { finishedRun, runName } from "../run/runner.ts";
 import { specHash } from "../run/spec-hash.ts";
 import { UsageError } from "../support/errors.ts";
@@ -52,4 +53,28 @@ export async function emitRequests(
   const folder = new SweepFolder(resolve(runsDir), grid);
   await emitSlurm(grid, folder, flags, trainWords(folder, flags, resumeWords(flags)));
   console.log("when they have finished, the same command without --emit shows the result");
+}
+
+/**
+ * The same for an experiment that is one measurement and no list of runs: one task, which runs the verb itself.
+ * @param id of the experiment's record
+ * @param spec the run that is measured, for the record beside the script
+ * @param verb the command line after the program's name
+ */
+export async function emitVerb(
+  { id, spec }: { readonly id: string; readonly spec: RunSpec },
+  verb: readonly string[],
+  flags: RequestFlags & EmitFlags,
+): Promise<void> {
+  const { dataDir, adapter, runsDir, gpusPerRun } = flags;
+  if (gpusPerRun !== undefined)
+    throw new UsageError(`--gpus-per-run ${gpusPerRun}: this measurement has one process: omit it`);
+  const folder = new SweepFolder(resolve(runsDir), { name: id, runs: [] });
+  const words = [
+    ...[...process.execArgv, resolve(process.argv[1]!), ...verb],
+    ...(adapter === undefined ? [] : ["--adapter", adapter]),
+    ...(dataDir === undefined ? [] : ["--data-dir", resolve(dataDir)]),
+    ...["--runs-dir", folder.runsDirectory],
+  ];
+  await emitSlurm({ name: id, runs: [{ name: id, spec }] }, folder, flags, () => words);
 }

@@ -105,6 +105,8 @@ export async function emitSlurm(
     path: join(folder.path, arrays.length === 1 ? "submit.sbatch" : `submit-${i + 1}.sbatch`),
     text: slurmScript(part, folder, options),
   }));
+  if (resources.gres === undefined && (resources.gpusPerRun ?? 1) === 1)
+    console.error("note: the script asks for no GPU: where a job must, add --gres, e.g. --gres gpu:1");
   await folder.create(grid.runs);
   for (const { path, text } of scripts) await writeFileAtomically(path, text);
   let command = `sbatch ${shellCommand([scripts[0]!.path])}`;

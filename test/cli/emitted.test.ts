@@ -30,6 +30,20 @@ test("with what doctor says of this adapter, a plan is that of the adapter itsel
   expect(assumed.stdout).toBe(here.stdout);
 });
 
+test("figure 4, which is no list of runs, is one task that runs the verb itself", async () => {
+  const figure = ["reproduce", "figure4", "--directions", "10", "--runs-dir", folder];
+  const emitted = await runProgram([...figure, "--emit", "slurm"]);
+  expect(emitted.stderr).toMatch(/^note: the script asks for no GPU: .* --gres gpu:1\n$/);
+  const script = emitted.stdout.match(/^sbatch (\S+)$/m)![1]!;
+  const env = { SLURM_ARRAY_JOB_ID: "8", SLURM_ARRAY_TASK_ID: "0", DEBUG: "" };
+  expect((await start("bash", [script], { env }).ended).code).toBe(0);
+  const record = join(folder, "figure4-f1-small.experiment.json");
+  expect(JSON.parse(readFileSync(record, "utf8"))).toMatchObject({
+    kind: "figure4",
+    data: expect.any(Array),
+  });
+});
+
 test("reproduce finds the cell that a task of its job array has trained, and submits no more", async () => {
   const table = ["reproduce", "table1", "--rows", "f1", "--columns", "LB", "--runs-dir", folder];
   const emitted = await runProgram([...table, "--emit", "slurm"]);

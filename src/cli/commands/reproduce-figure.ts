@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import type { Row } from "../../paper/columns.ts";
+import { cellSpec, type Row } from "../../paper/columns.ts";
 import { figure4Cost, measureFigure4 } from "../../paper/figure4.ts";
 import { FIGURE_TITLES, FIGURES, type Figure, figureNotes, figureRuns } from "../../paper/figures.ts";
 import { type Images, imagesFor } from "../../paper/images.ts";
@@ -8,7 +8,7 @@ import { ROWS } from "../../paper/table1.ts";
 import { describeDirections } from "../../report/describe-measurement.ts";
 import type { FinishedRun } from "../../run/runner.ts";
 import { formatCount, formatQuantity } from "../../support/format.ts";
-import { emitRequests } from "../emit-requests.ts";
+import { emitRequests, emitVerb } from "../emit-requests.ts";
 import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
 import { scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
 import {
@@ -34,7 +34,7 @@ interface FigureFlags extends RowFlags, EmitFlags {
   seeds: number[];
 }
 
-interface Figure4Flags extends RowFlags {
+interface Figure4Flags extends RowFlags, EmitFlags {
   seed: number;
   directions?: number;
 }
@@ -166,16 +166,26 @@ function figure4Command(): Command {
         "random directions per range (default: 200 at small scale, else 1000)",
       ).argParser(wholeNumber(10)),
     );
-  return addRequestOptions(command).action(runFigure4);
+  addEmitOptions(addRequestOptions(command), { local: false });
+  return command.action(runFigure4);
 }
 
 async function runFigure4(flags: Figure4Flags): Promise<void> {
   const { scale, seed } = flags;
+  requireEmit(flags, { local: false });
   const { name, row } = chosenRow(flags);
   const images = plannedImages(row, flags);
-  const gpu = await openSession(flags).open();
   const directions = flags.directions ?? (scale === "small" ? 200 : 1000);
   const choice = { row, scale, seed, images: images.dataset };
+  const id = `figure4-${name}-${scale}`;
+  if (flags.emit !== undefined) {
+    const options = { "--model": name, "--scale": scale, "--seed": seed, "--directions": directions };
+    const words = ["reproduce", "figure4", ...Object.entries(options).flat().map(String)];
+    await emitVerb({ id, spec: cellSpec(row, { column: "SB", ...choice }) }, words, flags);
+    console.log(`when it has finished: ghostbatch report --experiment ${id} --runs-dir ${flags.runsDir}`);
+    return;
+  }
+  const gpu = await openSession(flags).open();
   const load = loadOptions(flags);
   const cost = await figure4Cost(gpu, choice, { directions, load });
   console.error(
@@ -184,7 +194,6 @@ async function runFigure4(flags: Figure4Flags): Promise<void> {
   if (flags.dryRun) return;
   const onProgress = (text: string) => console.error(text);
   const data = await measureFigure4(gpu, choice, { directions, load, onProgress });
-  const id = `figure4-${name}-${scale}`;
   const path = await writeRecord(flags.runsDir, {
     kind: "figure4",
     id,
