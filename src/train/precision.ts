@@ -17,8 +17,8 @@ export function activationType(precision: Precision): FloatType {
 /**
  * 2^(⌈log₂ B⌉ + 6), which the loss of a batch of B samples is multiplied by before its gradient is taken.
  *
- * The loss is a mean, so the gradient of each sample has a factor 1 / B: that of a batch of 4096 is nearly all below 2⁻²⁴, the
- * smallest number of f16. With this scale the gradient of a sample at the logits is 64 to 128 times (softmax − onehot),
+ * The loss is a mean, so the gradient of each sample has a factor 1 / B: of a large batch, much of it is below 2⁻²⁴, the smallest
+ * number of f16. With this scale the gradient of a sample at the logits is 64 to 128 times (softmax − onehot),
  * whatever B: far from both ends of f16. A power of two changes no digit, so f32 sums are the same numbers times the scale.
  */
 export function lossScaleOf(batchSize: number): number {
