@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
-import type { DataType, FloatType, Tensor } from "../tensor/tensor.ts";
+import type { DataType, Tensor } from "../tensor/tensor.ts";
 import { type Conv2dGeometry, type Conv2dOptions, conv2dFlops, conv2dGeometry } from "./conv2d-geometry.ts";
 import { gradWeightMatrixChoice, gradWeightMatrixTile } from "./conv2d-grad-weight-matrix.ts";
 import {
@@ -11,9 +11,10 @@ import {
   gradWeightPatchWays,
   LEAST_PIXELS,
 } from "./conv2d-grad-weight-patch.ts";
+import { type GradWeightPlan, runsOf, storedIn, weightSize } from "./conv2d-grad-weight-runs.ts";
 import { gradWeightChoice, gradWeightTile } from "./conv2d-narrow-tiles.ts";
 import { type tiledGradWeight, tiledGradWeights, unrolled } from "./conv2d-tiled.ts";
-import { bytesOf, floatType, storedType } from "./element.ts";
+import { bytesOf, storedType } from "./element.ts";
 import { launchSumRows } from "./sum-rows.ts";
 import { chooseTile, layerText } from "./tile-choice.ts";
 
@@ -128,43 +129,19 @@ export function launchConv2dGradWeight(
   launchSumRows({ x: partials, y: dweight }, { accumulate });
 }
 
-type Buffers = Readonly<Record<"x" | "dy" | "partials", Tensor>>;
-
-interface Plan {
-  readonly splits: number;
-  run(buffers: Buffers): void;
-}
-
 /** @param x decides by its type: only f16 activations go to matrices */
-function plan({ gpu, dtype }: Tensor, geometry: Conv2dGeometry): Plan {
+function plan({ gpu, dtype }: Tensor, geometry: Conv2dGeometry): GradWeightPlan {
   const matrix = gpu.variant === "matrix" ? planMatrix(gpu, geometry, dtype) : null;
   return matrix ?? PLANS[gpu.baseVariant](gpu, geometry);
 }
 
-const PLANS: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Plan> = {
+const PLANS: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => GradWeightPlan> = {
   narrow: (gpu, geometry) => planNarrow(gpu, geometry) ?? planWide(gpu, geometry),
   wide: planWide,
 };
 
-function planWide(gpu: Gpu, geometry: Conv2dGeometry): Plan {
+function planWide(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan {
   return planPatch(gpu, geometry) ?? planTiled(gpu, geometry);
-}
-
-/** Partial sums take at most this many numbers (32 MiB), about what the largest activations take. */
-const MOST_PARTIALS = 2 ** 23;
-
-/**
- * `count` steps in runs for `workgroups` workgroups in all, where one run takes `tiles` of them; no shorter than
- * `least` steps, below which writing and adding up partial sums costs more than making them.
- */
-function split(
-  count: number,
-  { workgroups, tiles, least }: { workgroups: number; tiles: number; least: number },
-  size: number,
-) {
-  const wanted = Math.max(1, Math.floor(Math.min(workgroups / tiles, count / least, MOST_PARTIALS / size)));
-  const perSplit = Math.ceil(count / wanted);
-  return { perSplit, splits: Math.ceil(count / perSplit) };
 }
 
 /**
@@ -174,7 +151,7 @@ function split(
 const WORKGROUPS = { patch: 512, matrix: 512, tiled: 1024 };
 
 /** @returns null where the general kernel is the better one */
-function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
+function planPatch(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan | null {
   const way = gradWeightPatchTile(gpu, geometry);
   if (way === null) return null;
   const { RUNS = 1, ...tile } = way;
@@ -183,7 +160,7 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
   const least = Math.ceil((LEAST_PIXELS * tile.TEAMS) / (tile.ROWS * tile.COLUMNS) / RUNS);
   const runs = { workgroups: RUNS * WORKGROUPS.patch, tiles: grid[0] * grid[1], least };
-  const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
+  const { perSplit, splits } = runsOf(tiles, runs, weightSize(geometry));
   return {
     splits,
     run: (buffers) =>
@@ -200,7 +177,7 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
 }
 
 /** @returns null where the wide kernels are the better ones, or the only ones: for f32 activations, which stay f32 */
-function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): Plan | null {
+function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan | null {
   const tile = gradWeightMatrixTile(gpu, geometry, type);
   if (tile === null) return null;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
@@ -212,7 +189,7 @@ function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): Plan | 
   const tiles = Math.ceil(N / tile.IMAGES) * Math.ceil(P / tile.ROWS);
   const least = Math.ceil(LEAST_PIXELS / (tile.ROWS * tile.COLUMNS * tile.IMAGES));
   const runs = { workgroups: WORKGROUPS.matrix, tiles: grid[0] * grid[1], least };
-  const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
+  const { perSplit, splits } = runsOf(tiles, runs, weightSize(geometry));
   return {
     splits,
     run: (buffers) => {
@@ -239,7 +216,7 @@ function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): Plan | 
   };
 }
 
-function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
+function planTiled(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan {
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const weights = C * R * S;
   const { way, choice } = tiledWay(gpu, geometry);
@@ -251,7 +228,7 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): Plan {
   const steps = Math.ceil((N * P * Q) / spec.DEPTH);
   const least = LEAST_PIXELS / spec.DEPTH / RUNS;
   const runs = { workgroups: RUNS * WORKGROUPS.tiled, tiles: tiles[0] * tiles[1], least };
-  const { perSplit, splits } = split(steps, runs, weightSize(geometry));
+  const { perSplit, splits } = runsOf(steps, runs, weightSize(geometry));
   return {
     splits,
     run: (buffers) =>
@@ -282,7 +259,7 @@ function tiledWay(
 }
 
 /** @returns null where no tile can be unrolled */
-function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
+function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan | null {
   const way = gradWeightTile(geometry, gpu.tuning);
   if (way === null) return null;
   const { RUNS = 1, ...tile } = way;
@@ -295,7 +272,7 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
   const choice = gradWeightChoice(geometry);
   // Enough workgroups that the processor's cores finish together.
   const runs = { workgroups: 64 * RUNS, tiles: grid[0] * grid[1], least: 16 / RUNS };
-  const { perSplit, splits } = split(tiles, runs, weightSize(geometry));
+  const { perSplit, splits } = runsOf(tiles, runs, weightSize(geometry));
   return {
     splits,
     run: (buffers) =>
@@ -309,12 +286,4 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): Plan | null {
         choice,
       }),
   };
-}
-
-function weightSize({ K, C, R, S }: Conv2dGeometry): number {
-  return K * C * R * S;
-}
-
-function storedIn({ x, dy }: Buffers): FloatType {
-  return floatType("conv2d", { x, dy });
 }
