@@ -125,6 +125,7 @@ function describeSummary(summary: RunSummary, folder: string): string {
     distanceFirst,
     distanceAll,
   } = summary;
+  const bestWeights = join(folder, "checkpoints", `best-${summary.bestStep}.safetensors`);
   return [
     `test accuracy ${accuracy.toFixed(2)} % (best ${best.toFixed(2)} %), test loss ${testLoss.toFixed(4)}`,
     ...(reestimatedAccuracy === undefined
@@ -139,5 +140,7 @@ function describeSummary(summary: RunSummary, folder: string): string {
         ]
       : []),
     `run folder ${folder}`,
+    // Those of a resumed run may have been lost.
+    ...(existsSync(bestWeights) ? [`best weights ${bestWeights}`] : []),
   ].join("\n");
 }

@@ -5,13 +5,16 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { request } from "node:http";
+import { createRequire } from "node:module";
 import { hostname, networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AxeResults } from "axe-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLoopback } from "../../src/cli/local-server.ts";
 import { MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
@@ -234,3 +237,23 @@ test.skipIf(!existsSync(CHROMIUM))(
     }
   },
 );
+
+test.skipIf(!existsSync(CHROMIUM)).each([
+  ["light", 1366],
+  ["dark", 390],
+] as const)("labels, roles and contrast are right in %s colours at %i pixels", async (colorScheme, width) => {
+  const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  const { page, close } = await openBrowser({ colorScheme, width });
+  try {
+    await page.goto(server.url);
+    await page
+      .getByRole("checkbox")
+      .first()
+      .waitFor({ timeout: limitMs(30_000) });
+    await page.evaluate(axe);
+    const { violations } = (await page.evaluate("axe.run()")) as AxeResults;
+    expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
+  } finally {
+    await close();
+  }
+});
