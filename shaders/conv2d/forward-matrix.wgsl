@@ -17,12 +17,12 @@
 // matrix at every tap, without copies. Images interleave where a row is shorter than a matrix. A forward patch with STRIDE s is
 // dealt out to s·s smaller ones, of every s-th row and column. A TRANSPOSED tile has every s-th row and column of y (a lattice).
 // Pixels outside x are never stored, and stay 0 as workgroup memory begins.
-// MOMENTS also leaves mean and Σ (y − mean)² of each channel over the tile's part of each image, from the f32 sums.
+// MOMENTS also leaves mean and Σ (y − mean)² of each channel over the tile's part of each image, from the f32 sums: lib/conv2d-matrix-results.wgsl.
 // Dispatch: (ceil(K / TILE_K) · lattices, a, b) with a·b ≥ ceil(rows of a lattice / ROWS) · ceil(images / IMAGES).
 // @products BLOCKS_M * BLOCKS_N * CHANNELS / D * FILTER_ROWS * S
 
 // @import lib/loop.wgsl
-// @import lib/conv2d-matrix-moments.wgsl
+// @import lib/conv2d-matrix-results.wgsl
 
 enable f16;
 enable subgroups;
@@ -294,42 +294,4 @@ fn store_filters(thread: u32, share: ptr<function, FilterShare>) {
       filter_tile[(it.tap * TILE_K + it.m) * PIXEL + it.quad] = vec4<Component>((*share)[i]);
     }
   }
-}
-
-// Four neighbouring outputs of a row, in the round of sums (i, j): their place in scratch, channel within the tile, image, row and first
-// column within the lattice's tile; nothing where the row is not below ROWS.
-struct Piece { at: u32, channel: u32, image: u32, row: u32, column: u32 }
-
-fn find_piece(thread: u32, t: u32, i: u32, j: u32, it: ptr<function, Piece>) {
-  let item = thread + t * THREADS;
-  let owner = min(item / (M * QUADS_N), SUBGROUPS - 1u);
-  let m = item / QUADS_N % M;
-  let image = item % QUADS_N % IMAGES;
-  let column = item % QUADS_N / IMAGES * 4u;
-  let block = owner / SUBGROUPS_M * BLOCKS_N + j;
-  *it = Piece(
-    owner * M * N + m * N + column * IMAGES + image,
-    (owner % SUBGROUPS_M * BLOCKS_M + i) * M + m,
-    image,
-    select(ROWS, block / BLOCKS_OF_ROW, item < SUBGROUPS * M * QUADS_N),
-    block % BLOCKS_OF_ROW * (N / IMAGES) + column,
-  );
-}
-
-// From scratch to y, and to where MOMENTS find them.
-fn write(corner: Corner, rows: Lattice, columns: Lattice, it: Piece, place: u32, values: ptr<function, Values>) {
-  let k = corner.channel + it.channel;
-  let image = corner.image + it.image;
-  let row = corner.row + it.row;
-  if (it.row >= ROWS || k >= K || image >= params.images || row >= rows.count) { return; }
-  let at = ((image * K + k) * P + rows.first + row * Y_STEP) * Q + columns.first + it.column * Y_STEP;
-  var four = vec4f();
-  for (var v = 0u; v < 4u; v++) {
-    if (it.column + v < columns.count) {
-      let value = scratch[it.at + v * IMAGES];
-      four[v] = value;
-      if (ACCUMULATE) { y[at + v * Y_STEP] = StoredY(value + f32(y[at + v * Y_STEP])); } else { y[at + v * Y_STEP] = StoredY(value); }
-    }
-  }
-  (*values)[place] = four;
 }

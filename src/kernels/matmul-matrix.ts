@@ -27,6 +27,24 @@ export interface Product {
   readonly transposeB: boolean;
 }
 
+/** The two factors, each as it is stored. */
+export interface Operands {
+  readonly a: Tensor;
+  readonly b: Tensor;
+}
+
+/** The product that two stored matrices make. */
+export function productOf(
+  { a, b }: Operands,
+  {
+    transposeA = false,
+    transposeB = false,
+  }: { readonly transposeA?: boolean; readonly transposeB?: boolean },
+): Product {
+  const [M, K] = transposeA ? [a.shape[1]!, a.shape[0]!] : [a.shape[0]!, a.shape[1]!];
+  return { M, N: b.shape[transposeB ? 0 : 1]!, K, transposeA, transposeB };
+}
+
 /** What matmul/matrix.wgsl takes as spec constants, the product aside. */
 interface Tile {
   readonly Component: MatrixSize["component"];
@@ -59,10 +77,7 @@ const LEAST_TERMS = 256;
  * How a product is cut; null where the wide kernel runs: on f32 operands, which matrices would round, and where C has so few
  * rows or columns that most of a matrix would be empty.
  */
-export function matmulMatrixCut(
-  { a, b }: { readonly a: Tensor; readonly b: Tensor },
-  product: Product,
-): MatrixCut | null {
+export function matmulMatrixCut({ a, b }: Operands, product: Product): MatrixCut | null {
   if (a.dtype !== "f16" && b.dtype !== "f16") return null;
   const { adapter, device, tuning } = a.gpu;
   const { M, N, K, transposeA, transposeB } = product;

@@ -5,7 +5,7 @@ import type { ByVariant } from "../gpu/variant.ts";
 import { ELEMENT_BYTES, empty, type Tensor } from "../tensor/tensor.ts";
 import { bytesOf, floatType, storedType } from "./element.ts";
 import { type MatmulCut, matmulCuts } from "./matmul-cuts.ts";
-import { matmulMatrixCut, type Product, runMatmulMatrix } from "./matmul-matrix.ts";
+import { matmulMatrixCut, type Operands, type Product, productOf, runMatmulMatrix } from "./matmul-matrix.ts";
 import { type NarrowMatmulCut, narrowMatmulCuts } from "./matmul-narrow-cuts.ts";
 import { launchSumRows } from "./sum-rows.ts";
 
@@ -136,18 +136,11 @@ const CUT: ByVariant<(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends) 
   wide: cutWide,
 };
 
-type Operands = Pick<MatmulTensors, "a" | "b">;
-
 function cutProduct(operands: Operands, options: MatmulOptions, ends: Ends): CutProduct {
   const { gpu } = operands.a;
   const product = productOf(operands, options);
   const matrix = gpu.variant === "matrix" && !options.cut ? cutOnMatrices(operands, product, options) : null;
   return matrix ?? CUT[gpu.baseVariant](gpu, [product.M, product.N, product.K], options, ends);
-}
-
-function productOf({ a, b }: Operands, { transposeA = false, transposeB = false }: MatmulOptions): Product {
-  const [M, K] = transposeA ? [a.shape[1]!, a.shape[0]!] : [a.shape[0]!, a.shape[1]!];
-  return { M, N: b.shape[transposeB ? 0 : 1]!, K, transposeA, transposeB };
 }
 
 /** Null where the wide kernel is the better one, or the only one: for f32 operands, which stay f32. */

@@ -3,7 +3,6 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import { captureCommands } from "../../src/bench/capture.ts";
-import { runCommands } from "../../src/bench/check.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MatrixSize } from "../../src/gpu/matrices.ts";
 import { runnableVariants } from "../../src/gpu/variant.ts";
@@ -22,58 +21,25 @@ import {
 } from "../../src/reference/conv2d.ts";
 import { type MatmulSize, matmul } from "../../src/reference/matmul.ts";
 import { randomData } from "../../src/reference/random-data.ts";
-import { float16Step, roundToFloat16 } from "../../src/support/float16.ts";
+import { roundToFloat16 } from "../../src/support/float16.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
-import { empty, type FloatType, fromArray, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
+import { empty, type FloatType, fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { emulatingGpu } from "../support/emulated-matrices.ts";
 import { limitMs } from "../support/limits.ts";
+import {
+  absolute,
+  expectRounded,
+  type Numbers,
+  rounded,
+  runOnMatrices,
+  unwritten,
+} from "../support/matrix-results.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu();
   return () => gpu.close();
 });
-
-type Numbers = Float32Array<ArrayBuffer>;
-
-/** What a pass computed, what it should have, and Σ|terms| of each element: the same sum of absolute values. */
-interface Computed {
-  readonly tensor: Tensor;
-  readonly reference: ArrayLike<number>;
-  readonly magnitude: ArrayLike<number>;
-  readonly terms: number;
-}
-
-/**
- * Sums in f32, in any order: 4·√terms·2⁻²⁴·Σ|terms|; and half a step of f16 where they are stored so.
- * (MatMul of n random roundings grows with √n: src/reference/close.ts.)
- */
-async function expectRounded(name: string, { tensor, reference, magnitude, terms }: Computed) {
-  const actual = await readFloats(tensor);
-  let [worst, place] = [0, -1];
-  for (let i = 0; i < reference.length; i++) {
-    const expected = reference[i]!;
-    const size = Math.max(magnitude[i]!, Math.abs(expected));
-    const stored = tensor.dtype === "f16" ? float16Step(expected) / 2 : 0;
-    const bound = 4 * Math.sqrt(terms) * 2 ** -24 * size + stored;
-    const error = Math.abs(actual[i]! - expected) / Math.max(bound, 2 ** -149);
-    if (!(error <= worst)) [worst, place] = [error, i];
-  }
-  const what = `${name}: element ${place} is ${actual[place]}, expected ${reference[place]}`;
-  expect(worst, what).toBeLessThanOrEqual(1);
-}
-
-const absolute = (values: Numbers) => values.map(Math.abs);
-const rounded = (values: Numbers) => values.map(roundToFloat16);
-const unwritten = (on: Gpu, shape: readonly number[], type: FloatType) =>
-  fromArray(on, new Float32Array(sizeOf(shape)).fill(Number.NaN), shape, "output", type);
-
-/** Dispatches what `launch` does as matrix kernels, and nothing else but sums of partial sums. */
-async function runOnMatrices(on: Gpu, launch: () => void): Promise<void> {
-  const commands = captureCommands(on, "matrix", launch);
-  expect(commands.map(({ kernel }) => kernel.file)[0]).toMatch(/matrix\.wgsl$/);
-  await runCommands(on, commands, []);
-}
 
 interface Layer extends Conv2dSize {
   /** Add the gradients to what is there. */
