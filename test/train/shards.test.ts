@@ -1,13 +1,22 @@
 // A batch in shards: the same bits whatever number of ranks they are spread over. (test/host/node/mpi.test.ts: over MPI.)
-import { beforeAll, describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { placeDataset } from "../../src/data/feed.ts";
+import type { StreamedSplit } from "../../src/data/streamed.ts";
+import { openImagenet } from "../../src/datasets/imagenet.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
+import { F1 } from "../../src/models/f1.ts";
+import { materialize } from "../../src/nn/model-state.ts";
 import { readFloats } from "../../src/tensor/tensor.ts";
 import type { Communicator } from "../../src/train/communicator.ts";
 import { requireEqualParameters } from "../../src/train/equal-parameters.ts";
 import { partitionBatch } from "../../src/train/ghosts.ts";
 import { cutIntoShards, shardsOfRank } from "../../src/train/shards.ts";
 import { type TrainEvent, Trainer, type TrainOptions } from "../../src/train/trainer.ts";
+import { pngBytes, writeFiles } from "../support/image-files.ts";
 import { localRanks } from "../support/local-ranks.ts";
 import { type SmallRunOptions, smallRun } from "../support/small-run.ts";
 
@@ -83,6 +92,58 @@ test("shards change the rounding of a run, and nothing else", async () => {
   expect(cut!.events.map(({ kind }) => kind)).toEqual(whole.events.map(({ kind }) => kind));
   const last = (outcome: Outcome) => outcome.events.findLast(({ kind }) => kind === "evaluation");
   expect(last(cut!)).toMatchObject({ samples: 37 });
+});
+
+test("of streamed images each rank reads its own, with the same bits, and the test images are shared out too", async () => {
+  const root = mkdtempSync(join(tmpdir(), "ghostbatch-shards-"));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const side = 8;
+  const image = (n: number) => pngBytes(side, side, (x, y) => [(37 * x * (n + 1)) % 256, 31 * y, 23 * n]);
+  const files = Array.from({ length: 15 }, (_, n) => [
+    `${n < 11 ? "train" : "val"}/n${n % 3}/${n}.JPEG`,
+    image(n),
+  ]);
+  writeFiles(root, Object.fromEntries(files));
+  const streamed = openImagenet(root, { resize: side, crop: side });
+
+  /** Epochs of two batches, of 6 images and of 5; what one rank leaves, and the images that it has read. */
+  const train = async (communicator: Communicator) => {
+    const read = { train: [] as number[], test: [] as number[] };
+    const watched = (part: "train" | "test"): StreamedSplit => ({
+      ...streamed[part],
+      open: async (options) => {
+        const source = await streamed[part].open(options);
+        const next = (epoch: number, samples: Uint32Array) => {
+          read[part].push(...samples);
+          return source.next(epoch, samples);
+        };
+        return { ...source, next, announce: source.announce.bind(source), close: source.close.bind(source) };
+      },
+    });
+    const { options } = smallRun(gpu, { samples: 11, batchSize: 6, ghostSize: 3, maxSteps: 4 });
+    const model = new F1({ inputs: 3 * side * side, classes: 3, width: 8, hidden: 1 });
+    const state = materialize(gpu, model, { seed: 1, maximumGhosts: options.epoch.maximumGhosts });
+    const dataset = { ...streamed, train: watched("train"), test: watched("test") };
+    const window = { train: 6, test: 2 };
+    const data = await placeDataset(gpu, dataset, { seed: 1, augmentation: false, window });
+    const run = { ...options, augmentation: false, evaluationBatch: 2, shards: 2, communicator };
+    const trainer = await Trainer.create(gpu, state, data, run);
+    const events: TrainEvent[] = [];
+    for await (const event of trainer.run()) events.push(event);
+    trainer.close();
+    return { values: await readFloats(state.values), events, read };
+  };
+  const [alone] = await Promise.all(localRanks(1).map(train));
+  const both = await Promise.all(localRanks(2).map(train));
+  for (const { values, events } of both)
+    expect({ values, events }).toEqual({ values: alone!.values, events: alone!.events });
+  const sorted = (all: readonly number[]) => all.toSorted((a, b) => a - b);
+  for (const part of ["train", "test"] as const) {
+    expect(both.map(({ read }) => read[part].length).every((count) => count < alone!.read[part].length)).toBe(
+      true,
+    );
+    expect(sorted(both.flatMap(({ read }) => read[part]))).toEqual(sorted(alone!.read[part]));
+  }
 });
 
 test("the votes of all ranks reach every one after the same step", async () => {
