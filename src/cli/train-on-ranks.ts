@@ -7,6 +7,7 @@ import { agreedControl, onAllRanks, onRankZero } from "../run/ranks.ts";
 import { tidyFinishedRun } from "../run/resume.ts";
 import type { RunControl } from "../run/run-control.ts";
 import { type ReadyRun, readyRun, startFollowing } from "../run/runner.ts";
+import { UsageError } from "../support/errors.ts";
 import type { Communicator } from "../train/communicator.ts";
 import { shardsOfRank } from "../train/shards.ts";
 import { joinRanks } from "./join-ranks.ts";
@@ -61,7 +62,12 @@ async function taskOnRanks(
   given: ReturnType<typeof givenOptions>,
   communicator: Communicator,
 ): Promise<TrainTask> {
-  const task = await taskOf(flags, given, communicator.size);
+  const { size } = communicator;
+  if (!Number.isInteger(Math.log2(size)))
+    throw new UsageError(
+      `${size} ranks: expected a power of two, because the shards of a batch are added in pairs; start ${2 ** Math.floor(Math.log2(size))} or ${2 ** Math.ceil(Math.log2(size))}`,
+    );
+  const task = await taskOf(flags, given, size);
   shardsOfRank(task.spec.shards, communicator);
   return task;
 }

@@ -103,7 +103,8 @@ export function agreedControl(
   local: RunControl,
   communicator: Communicator,
 ): { readonly control: RunControl; readonly votes: Votes } {
-  const control = new RunControl({ resumeWords: local.resumeWords });
+  const { resumeWords, startWords } = local;
+  const control = new RunControl({ resumeWords, startWords });
   control.onBegin(() => local.begin());
   const votes: Votes = {
     cast() {

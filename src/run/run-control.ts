@@ -10,19 +10,24 @@ export interface StopRequest {
 export class RunControl {
   /** Options that do not change the result and are to hold when the run goes on. */
   readonly resumeWords: readonly string[];
+  /** What starts several ranks of a run, e.g. mpirun -n 4; empty for one process. */
+  readonly startWords: readonly string[];
   #stop: StopRequest | null = null;
   #checkpoint = false;
   #underWay = false;
   #onBegin: () => void = () => undefined;
 
-  /** @param options.resumeWords options that do not change the result and are to hold when the run goes on */
-  constructor({ resumeWords = [] }: { resumeWords?: readonly string[] } = {}) {
+  constructor({
+    resumeWords = [],
+    startWords = [],
+  }: Partial<Pick<RunControl, "resumeWords" | "startWords">> = {}) {
     this.resumeWords = resumeWords;
+    this.startWords = startWords;
   }
 
   /** The command line that goes on with the run of a folder. */
   resumeCommand(folder: string): string {
-    return shellCommand(["ghostbatch", "train", "--resume", folder, ...this.resumeWords]);
+    return shellCommand([...this.startWords, "ghostbatch", "train", "--resume", folder, ...this.resumeWords]);
   }
 
   /** Whether there is a run to keep: a stop takes a checkpoint then. */

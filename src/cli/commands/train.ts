@@ -26,7 +26,7 @@ export function trainCommand(): Command {
 
 function train(flags: TrainFlags): Promise<void> {
   const launch = launchOf(flags.distributed);
-  const control = new RunControl({ resumeWords: resumeWords(flags) });
+  const control = new RunControl({ resumeWords: resumeWords(flags), startWords: launch?.startWords });
   const isQuiet = launch !== null && launch.rank > 0;
   requireDryRun(flags);
   return withSignals(control, { ...flags, isQuiet }, async () => {

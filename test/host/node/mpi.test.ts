@@ -162,7 +162,7 @@ describe.for(libraries)("$mpi", ({ mpi, missing }) => {
     if (missing) skip(missing);
     const { stderr } = await runGhostbatch(mpi, 3, [...TRAIN, "--name", "uneven"]);
     expect(stderr.match(/^error: .*/gm)).toEqual([
-      "error: --shards 4: 3 ranks cannot share them evenly; start a number of ranks that divides 4",
+      "error: 3 ranks: expected a power of two, because the shards of a batch are added in pairs; start 2 or 4",
     ]);
     expect(existsSync(pathOf("uneven"))).toBe(false);
   });

@@ -10,6 +10,8 @@ export interface Launch {
   readonly size: number;
   /** Which of the ranks on this machine this one is, from 0; null where the launcher does not say. */
   readonly localRank: number | null;
+  /** The words that start so many ranks again. */
+  readonly startWords: readonly string[];
   /** Which kind of library the launcher can start; null for any. */
   readonly library: "openmpi" | "mpich" | null;
 }
@@ -27,6 +29,7 @@ function detected(): Launch | null {
       rank: Number(openmpi.rank()),
       size: Number(openmpi.size()),
       localRank: number(openmpi.localRank()),
+      startWords: ["mpirun", "-n", openmpi.size()!],
       library: "openmpi",
     };
   if (pmi.size() !== undefined)
@@ -35,6 +38,7 @@ function detected(): Launch | null {
       rank: Number(pmi.rank()),
       size: Number(pmi.size()),
       localRank: number(pmi.localRank() ?? slurm.localRank()),
+      startWords: slurm.step() === undefined ? ["mpiexec", "-n", pmi.size()!] : srun(pmi.size()!),
       library: "mpich", // whose file names end with the one that any library may have
     };
   // Within sbatch there is no step: a script is one process, whatever number of tasks it may start.
@@ -44,9 +48,12 @@ function detected(): Launch | null {
     rank: Number(pmix.rank() ?? slurm.rank()),
     size: Number(slurm.tasks()),
     localRank: number(slurm.localRank()),
+    startWords: srun(slurm.tasks()!),
     library: null,
   };
 }
+
+const srun = (tasks: string) => ["srun", `--ntasks=${tasks}`];
 
 /** This process, where it is one of several and not the first: "rank 3 (node7)". */
 export function followingRank(): string | null {

@@ -58,10 +58,15 @@ export class MpiCommunicator implements Communicator {
     const abort = new Int32Array(new SharedArrayBuffer(4));
     const options: ThreadOptions = { launch, file: env.mpiLibrary(), patient, watchdogMs, abort };
     const worker = new Worker(ENTRY, { workerData: options });
+    const late = new DeviceError(
+      `MPI: not all of the ${launch.size} ranks have started within ${formatDuration(watchdogMs / 1000)} (--watchdog)`,
+    );
+    let timer: NodeJS.Timeout | undefined;
     const first = await new Promise<Answer>((resolve, reject) => {
       worker.once("message", resolve);
       worker.once("error", reject);
-    });
+      timer = setTimeout(() => reject(late), watchdogMs);
+    }).finally(() => clearTimeout(timer));
     if (!("ready" in first)) throw new DeviceError("failed" in first ? first.failed : "MPI: no answer");
     worker.removeAllListeners("error");
     const communicator = new MpiCommunicator(worker, options, first.ready);
