@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { loadModel } from "../../host/node/model-file.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
+import { modelLabel } from "../../models/index.ts";
 import { specOfRun } from "../../run/config-file.ts";
 import { completeSpec } from "../../run/run-spec.ts";
 import { exportWeights, importWeights } from "../../run/weights.ts";
@@ -73,7 +74,7 @@ async function runImport(
   }
   const { parameters, tensors, evaluation } = imported;
   console.log(
-    `${spec.model}: ${formatCount(parameters)} parameters in ${formatCount(tensors)} tensors, all matching the model's`,
+    `${modelLabel(spec.model)}: ${formatCount(parameters)} parameters in ${formatCount(tensors)} tensors, all matching the model's`,
   );
   console.log(
     `test accuracy ${evaluation.accuracy.toFixed(2)} %, loss ${evaluation.loss.toFixed(4)} on ${formatCount(evaluation.samples)} images of ${spec.dataset}`,
