@@ -25,8 +25,8 @@ interface ListedConfiguration {
 }
 
 /**
- * The sizes with sums in f32: with sums in f16, products of a layer would lose most of their digits. f16 numbers come first,
- * which GPUs multiply fastest.
+ * The sizes with sums in f32: with sums in f16, products of a layer would lose most of their digits. Those that multiply f32 only where
+ * there are none of f16, which are faster.
  */
 export function matrixSizes(info: GPUAdapterInfo): readonly MatrixSize[] {
   const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & {
@@ -39,7 +39,8 @@ export function matrixSizes(info: GPUAdapterInfo): readonly MatrixSize[] {
       return N % 4 === 0 && K % 8 === 0 ? [{ M, N, K, component: componentType }] : [];
     },
   );
-  return sizes.sort((a, b) => a.component.localeCompare(b.component));
+  const half = sizes.filter(({ component }) => component === "f16");
+  return half.length > 0 ? half : sizes;
 }
 
 /** "16×8×16 f16". */

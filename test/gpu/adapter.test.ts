@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { adapterFacts } from "../../src/gpu/adapter.ts";
+import { matrixSizes } from "../../src/gpu/matrices.ts";
 
 function info(known: Partial<GPUAdapterInfo>): GPUAdapterInfo {
   const unknown = { vendor: "", architecture: "", device: "", description: "", isFallbackAdapter: false };
@@ -19,4 +20,20 @@ test.each([
   ["a GPU that nothing is known of", {}, false],
 ])("%s: software %o", (_, known, software) => {
   expect(adapterFacts(info(known)).software).toBe(software);
+});
+
+test("of the matrices that an adapter lists, those with sums in f32 are used, of f16 where there are any", () => {
+  const listed = (...rows: [string, string, number, number, number][]) =>
+    matrixSizes({
+      subgroupMatrixConfigs: rows.map(([componentType, resultComponentType, M, N, K]) => ({
+        ...{ componentType, resultComponentType, M, N, K },
+      })),
+    } as unknown as GPUAdapterInfo);
+  const nvidia = listed(["i8", "i32", 16, 16, 32], ["f16", "f16", 16, 8, 16], ["f16", "f32", 16, 8, 16]);
+  expect(nvidia).toEqual([{ M: 16, N: 8, K: 16, component: "f16" }]);
+  expect(listed(["f16", "f16", 8, 8, 8], ["f32", "f32", 8, 8, 8])).toEqual([
+    { M: 8, N: 8, K: 8, component: "f32" },
+  ]);
+  expect(listed(["f32", "f32", 8, 8, 8], ["f16", "f32", 8, 8, 8])).toHaveLength(1);
+  expect(matrixSizes({} as GPUAdapterInfo)).toEqual([]);
 });
