@@ -34,7 +34,7 @@ export interface StartedRun {
 export class FolderRuns {
   readonly runsDirectory: string;
   readonly session = new GpuSession();
-  /** What the runs have reported since the last one was started. */
+  /** What the runs have reported since the last one was started, but for notes: what `tune` could still measure depends on the machine. */
   readonly lines: string[] = [];
 
   constructor(runsDirectory: string) {
@@ -42,7 +42,7 @@ export class FolderRuns {
   }
 
   readonly report = (line: string): void => {
-    this.lines.push(line);
+    if (!line.startsWith("note: ")) this.lines.push(line);
   };
 
   /** Starts a run of its own folder. */
