@@ -1,6 +1,6 @@
 // Ranks over the MPI libraries that are installed here: the bits of one process, signals, resuming, and ranks that die or hang.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -156,6 +156,14 @@ describe.for(libraries)("$mpi", ({ mpi, missing }) => {
     );
     expect(code).not.toBe(0);
     while (ranksOf(name).length > 0) await sleep(20);
+  });
+
+  test("doctor shows what each rank has, once", { timeout: LIMIT }, async ({ skip }) => {
+    if (missing) skip(missing);
+    const ended = await runGhostbatch(mpi, 2, ["doctor", "--json"]);
+    requireDone(ended);
+    const { ranks } = JSON.parse(ended.stdout);
+    expect(ranks).toMatchObject([0, 1].map((rank) => ({ rank, host: hostname(), software: true })));
   });
 
   test("a mistake is told once", { timeout: LIMIT }, async ({ skip }) => {

@@ -8,6 +8,8 @@ import { Roll } from "./roll.ts";
 const FUNNELED = 1;
 /** Questions asked without a pause: an answer that is there at once costs no sleep. */
 const EAGER_TESTS = 20;
+/** The same where all ranks are there, some tenths of a second: MPICH moves a part of a message with each question. */
+const READY_TESTS = 100_000;
 /** Milliseconds that a pause grows by with each question, and at most: a hundredth of a training step. */
 const PAUSE_MS = { growth: 0.05, longest: 1 };
 /** Questions between two looks at the clock where nobody sleeps. */
@@ -74,8 +76,12 @@ export class RankThread {
     const length = values.length / size;
     if (this.#parts.length < values.length) this.#parts = new Float32Array(values.length);
     const parts = this.#parts;
-    this.#exchange("MPI_Ialltoall", (request) =>
-      calls.ialltoall(values, length, float, parts, length, float, world, request),
+    // The long wait, asleep, is for the slowest rank; once it is there, the large messages want all attention.
+    if (this.#options.patient) this.#gather(new Uint8Array(new ArrayBuffer(1)));
+    this.#exchange(
+      "MPI_Ialltoall",
+      (request) => calls.ialltoall(values, length, float, parts, length, float, world, request),
+      READY_TESTS,
     );
     const part = (rank: number) => parts.subarray(rank * length, (rank + 1) * length);
     for (let distance = 1; distance < size; distance *= 2) {
@@ -84,8 +90,10 @@ export class RankThread {
         this.#require("MPI_Reduce_local", code);
       }
     }
-    this.#exchange("MPI_Iallgather", (request) =>
-      calls.iallgather(part(0), length, float, values, length, float, world, request),
+    this.#exchange(
+      "MPI_Iallgather",
+      (request) => calls.iallgather(part(0), length, float, values, length, float, world, request),
+      READY_TESTS,
     );
     return values;
   }
@@ -118,8 +126,11 @@ export class RankThread {
     return result;
   }
 
-  /** Begins an exchange and waits until this rank's part in it is done. */
-  #exchange(name: string, begin: (request: Uint8Array) => number): void {
+  /**
+   * Begins an exchange and waits until this rank's part in it is done.
+   * @param eagerTests questions asked without a pause
+   */
+  #exchange(name: string, begin: (request: Uint8Array) => number, eagerTests = EAGER_TESTS): void {
     const { calls } = this.#mpi;
     const { patient, watchdogMs } = this.#options;
     this.#exchanges++;
@@ -130,7 +141,7 @@ export class RankThread {
     for (let tests = 1; ; tests++) {
       this.#require("MPI_Test", calls.test(this.#request, this.#flag, this.#status));
       if (this.#flag[0] !== 0) return;
-      if (patient && tests > EAGER_TESTS) this.#pause(PAUSE_MS.growth * (tests - EAGER_TESTS));
+      if (patient && tests > eagerTests) this.#pause(PAUSE_MS.growth * (tests - eagerTests));
       else if (tests % TESTS_PER_LOOK !== 0) continue;
       this.#abortIfAsked();
       const waitedMs = performance.now() - since;
