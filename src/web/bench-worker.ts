@@ -4,7 +4,7 @@ import { opOf, PASSES, passesOf } from "../bench/passes/index.ts";
 import { benchUserKernel, replaceableKernels, targetOf } from "../bench/user-kernel.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { roofline } from "../gpu/roofline.ts";
-import { annotatedShaders } from "../host/browser/annotated-shader-bundle.ts";
+import { annotatedShaders } from "../host/browser/annotated-shaders.ts";
 import { MissingGpuError } from "../host/browser/missing-gpu.ts";
 import { openGpu } from "../host/browser/open-gpu.ts";
 import { messageOf } from "../support/errors.ts";
@@ -29,7 +29,7 @@ async function answer(message: ToBench): Promise<void> {
   try {
     if (message.kind === "source") {
       const { kernel } = targetOf(message.as);
-      return say({ kind: "source", as: message.as, code: annotatedShaders(kernel) });
+      return say({ kind: "source", as: message.as, code: annotatedShaders.source(kernel) });
     }
     opened ??= open();
     const gpu = await opened;
@@ -73,6 +73,6 @@ async function checkOwnKernel(
   const onPhase = (phase: string) => say({ kind: "phase", phase });
   say({
     kind: "report",
-    report: await benchUserKernel(gpu, options, { code, shaders: annotatedShaders, onPhase }),
+    report: await benchUserKernel(gpu, options, { code, shaders: annotatedShaders.source, onPhase }),
   });
 }

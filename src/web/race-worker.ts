@@ -4,7 +4,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { fetchMnist } from "../host/browser/fetch-mnist.ts";
 import { MissingGpuError } from "../host/browser/missing-gpu.ts";
 import { openGpu } from "../host/browser/open-gpu.ts";
-import { bundledShaders } from "../host/browser/shader-bundle.ts";
+import { raceShaders } from "../host/browser/race-shaders.ts";
 import { DeviceLostError, messageOf } from "../support/errors.ts";
 import type { FromRace, ToRace } from "./messages.ts";
 import { race } from "./race.ts";
@@ -62,7 +62,7 @@ function advice(error: unknown): string {
 
 async function open(images: string): Promise<{ gpu: Gpu; dataset: ImageDataset }> {
   say({ kind: "phase", text: "Opening the GPU" });
-  const gpu = await openGpu(bundledShaders);
+  const gpu = await openGpu(raceShaders);
   say({ kind: "adapter", adapter: gpu.adapter });
   say({ kind: "phase", text: "Fetching MNIST, 1.5 MB" });
   return { gpu, dataset: await fetchMnist(images) };

@@ -108,7 +108,9 @@ describe("any valid spelling is the same kernel", () => {
 
 test("names and files that are not there", async () => {
   expect(() => targetOf("conv3d/forward")).toThrow(UsageError);
-  expect(() => targetOf("conv3d/forward")).toThrow(/there are .*conv2d\/forward, .*conv2d\/forward-narrow/);
+  expect(() => targetOf("conv3d/forward")).toThrow(/no such kernel; did you mean conv2d\/forward\?/);
+  expect(() => targetOf("conv2d/backward")).toThrow(/conv2d has .*conv2d\/forward, .*conv2d\/forward-narrow/);
+  expect(() => targetOf("transformer")).toThrow(/there are .*conv2d\/forward, .*matmul\/tiled/);
   const narrow = { kernel: "conv2d/forward-narrow.wgsl", variant: "narrow" };
   expect(targetOf("conv2d/forward-narrow")).toMatchObject(narrow);
   expect(targetOf("conv2d/grad-input").passes.map(({ name }) => name)).toEqual(["conv2d/grad-input"]);

@@ -2,19 +2,21 @@
 import { adapterFacts, requestDevice } from "../../gpu/adapter.ts";
 import { Gpu } from "../../gpu/gpu.ts";
 import { definedKernels } from "../../gpu/kernel.ts";
-import { parseShader, type ShaderSource } from "../../gpu/shader.ts";
+import { parseShader } from "../../gpu/shader.ts";
 import { requireAdapter, requireStorageBuffers } from "./missing-gpu.ts";
+import type { ShaderBundle } from "./shader-bundle.ts";
 
 /**
- * A device with all that the browser's adapter offers, checked against the kernels that the program imports.
+ * A device with all that the browser's adapter offers, checked against the kernels that the bundle holds.
  * @throws MissingGpuError where the browser, the address or the adapter does not do, saying what would
  */
-export async function openGpu(shaders: ShaderSource): Promise<Gpu> {
+export async function openGpu({ source, holds }: ShaderBundle): Promise<Gpu> {
   const adapter = await requireAdapter();
-  const kernels = definedKernels().map(({ file }) => {
-    const { bindings } = parseShader(file, shaders);
+  const files = definedKernels().map(({ file }) => file);
+  const kernels = files.filter(holds).map((file) => {
+    const { bindings } = parseShader(file, source);
     return { file, buffers: bindings.filter(({ kind }) => kind !== "uniform").length };
   });
   requireStorageBuffers(adapter, kernels);
-  return new Gpu(await requestDevice(adapter), adapterFacts(adapter.info), shaders);
+  return new Gpu(await requestDevice(adapter), adapterFacts(adapter.info), source);
 }

@@ -1,0 +1,6 @@
+/** All shaders, with their comments: for whoever reads them. */
+import { bundleOf } from "./shader-bundle.ts";
+
+export const annotatedShaders = bundleOf(
+  import.meta.glob("../../../shaders/**/*.wgsl", { query: "?raw", import: "default", eager: true }),
+);
