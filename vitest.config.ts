@@ -43,13 +43,13 @@ export default defineConfig({
         isolate: false,
       }),
       inParallel("cpu-mocking", { include: MOCKING }),
-      oneAtATime("gpu-shared", {
+      twoAtATime("gpu-shared", {
         include: CLOSING,
         exclude: [...configDefaults.exclude, ...WITHOUT_GPU],
         isolate: false,
       }),
       // A process for each file: one that kept the devices of all of them open grew to 5.5 GB, and ended with a crash.
-      oneAtATime("gpu", {
+      twoAtATime("gpu", {
         include: ["test/**/*.test.ts"],
         exclude: [...configDefaults.exclude, ...Object.values(SLOW), ...WITHOUT_GPU, ...CLOSING],
       }),
@@ -71,7 +71,15 @@ function inParallel(name: string, test: object) {
   return { extends: true as const, test: { name, env, sequence: { groupOrder: 0 }, ...test } };
 }
 
-/** A project of tests that share the one GPU; a software GPU takes all cores. */
+/**
+ * A project of tests that share the one GPU. A software GPU takes all cores while it computes; the tests also start programs, compile and
+ * wait, so two files at a time take less time than one.
+ */
+function twoAtATime(name: string, test: object) {
+  return { extends: true as const, test: { name, maxWorkers: 2, sequence: { groupOrder: 1 }, ...test } };
+}
+
+/** A project of tests that have the GPU to themselves. */
 function oneAtATime(name: string, test: object) {
-  return { extends: true as const, test: { name, maxWorkers: 1, sequence: { groupOrder: 1 }, ...test } };
+  return { extends: true as const, test: { name, maxWorkers: 1, sequence: { groupOrder: 2 }, ...test } };
 }

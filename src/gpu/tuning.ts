@@ -22,10 +22,16 @@ export class Tuning {
   /** Whether choices are wanted at all. */
   readonly wanted: boolean;
   readonly #questions = new Map<string, Question>();
+  /** Keys of open questions that the user has been told of, by this or by what it was made from. */
+  readonly #told: Set<string>;
 
-  constructor(choices: Readonly<Record<string, Way>> = {}, { wanted = true } = {}) {
+  constructor(
+    choices: Readonly<Record<string, Way>> = {},
+    { wanted = true, told = new Set<string>() }: { wanted?: boolean; told?: Set<string> } = {},
+  ) {
     this.choices = choices;
     this.wanted = wanted;
+    this.#told = told;
   }
 
   /** All that has been asked so far, each question once. */
@@ -39,9 +45,16 @@ export class Tuning {
     return this.questions.filter(({ key, ways }) => ways.length > 1 && this.choices[key] === undefined);
   }
 
+  /** How many questions are open that the user has not been told of; from now on they count as told. */
+  tellOpen(): number {
+    const untold = this.open.filter(({ key }) => !this.#told.has(key));
+    for (const { key } of untold) this.#told.add(key);
+    return untold.length;
+  }
+
   /** The same choices, with nothing asked yet. */
   unasked(): Tuning {
-    return new Tuning(this.choices, { wanted: this.wanted });
+    return new Tuning(this.choices, { wanted: this.wanted, told: this.#told });
   }
 
   /** The chosen way; the default where nothing was chosen, or what was chosen is not in the list any more. */

@@ -75,7 +75,7 @@ export async function executeRun(
 
 /** What `ghostbatch tune` could still find out for a run. */
 function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: string) => void): void {
-  const open = tuning.open.length;
+  const open = tuning.tellOpen();
   if (open === 0) return;
   const { model, batchSize, ghostSize } = spec;
   const ghosts = typeof ghostSize === "number" ? ` --ghost-size ${ghostSize}` : "";
