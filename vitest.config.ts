@@ -13,6 +13,9 @@ const MOCKING = ["test/datasets/streamed.test.ts", "test/storage/{folder,metrics
 /** Tests that close the GPU they open, in the end of each file: they share one process, and load the engine once. */
 const CLOSING = ["test/{kernels,models,nn,ops,train}/**/*.test.ts"];
 
+/** Launchers of several processes, which wait for each other, sleep, and are killed: nothing else runs beside them. */
+const LAUNCHING = ["test/host/node/mpi.test.ts"];
+
 /** Tests that open no GPU. */
 const WITHOUT_GPU = [
   "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
@@ -51,8 +54,15 @@ export default defineConfig({
       // A process for each file: one that kept the devices of all of them open grew to 5.5 GB, and ended with a crash.
       twoAtATime("gpu", {
         include: ["test/**/*.test.ts"],
-        exclude: [...configDefaults.exclude, ...Object.values(SLOW), ...WITHOUT_GPU, ...CLOSING],
+        exclude: [
+          ...configDefaults.exclude,
+          ...Object.values(SLOW),
+          ...WITHOUT_GPU,
+          ...CLOSING,
+          ...LAUNCHING,
+        ],
       }),
+      oneAtATime("gpu-launching", { include: LAUNCHING }),
       // Training runs of minutes, and processes that are killed on purpose: each by its own name.
       oneAtATime("reproduction", {
         include: [SLOW.reproduction],

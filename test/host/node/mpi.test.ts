@@ -168,8 +168,8 @@ describe.for(libraries)("$mpi", ({ mpi, missing }) => {
 
   test("a mistake is told once", { timeout: LIMIT }, async ({ skip }) => {
     if (missing) skip(missing);
-    const { stderr } = await runGhostbatch(mpi, 3, [...TRAIN, "--name", "uneven"]);
-    expect(stderr.match(/^error: .*/gm)).toEqual([
+    const { code, signal, stderr } = await runGhostbatch(mpi, 3, [...TRAIN, "--name", "uneven"]);
+    expect(stderr.match(/^error: .*/gm), `code ${code}, signal ${signal}: ${stderr}`).toEqual([
       "error: 3 ranks: expected a power of two, because the shards of a batch are added in pairs; start 2 or 4",
     ]);
     expect(existsSync(pathOf("uneven"))).toBe(false);
