@@ -2,6 +2,7 @@
 //   mpirun -n 4 node --import tsx scripts/measure-exchange.ts [MB…] [--repeats N] [--spin]
 import { launchOf } from "../src/host/node/mpi/launcher.ts";
 import { MpiCommunicator } from "../src/host/node/mpi/mpi-communicator.ts";
+import { median } from "../src/support/statistics.ts";
 
 const words = process.argv.slice(2);
 const at = words.indexOf("--repeats");
@@ -54,10 +55,6 @@ for (const megabytes of sizes.length > 0 ? sizes : [2.6, 60, 244]) {
 }
 await mpi.close();
 process.exit(0);
-
-function median(times: readonly number[]): number {
-  return times.toSorted((a, b) => a - b)[times.length >> 1]!;
-}
 
 /** Least, median and most, milliseconds. */
 function spread(times: readonly number[]): number[] {

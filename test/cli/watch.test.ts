@@ -2,7 +2,6 @@
 
 import {
   appendFileSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -19,7 +18,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLoopback } from "../../src/cli/local-server.ts";
 import { MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
 import { shortNames } from "../../src/web/watch/short-names.ts";
-import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { hasChromium, openBrowser } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-watch-"));
@@ -193,7 +192,7 @@ test("names are shortened by what all have in common and by hashes, as long as n
   expect(short()).toEqual([]);
 });
 
-test.skipIf(!existsSync(CHROMIUM))(
+test.skipIf(!hasChromium)(
   "in a browser it draws chosen runs side by side and what is added to them, and logs nothing",
   async () => {
     const { page, errors, requests, close } = await openBrowser({ width: 390, height: 844 });
@@ -238,7 +237,7 @@ test.skipIf(!existsSync(CHROMIUM))(
   },
 );
 
-test.skipIf(!existsSync(CHROMIUM)).each([
+test.skipIf(!hasChromium).each([
   ["light", 1366],
   ["dark", 390],
 ] as const)("labels, roles and contrast are right in %s colours at %i pixels", async (colorScheme, width) => {

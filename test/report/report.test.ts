@@ -1,6 +1,6 @@
 // Reports from run folders that are made here: what is shown, what is left out, and the page in a real browser.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PNG } from "pngjs";
@@ -12,7 +12,7 @@ import { chartSvg, svgToPng } from "../../src/report/render.ts";
 import { type Report, reportExperiment, reportRuns } from "../../src/report/report.ts";
 import { runsCsv } from "../../src/report/runs-csv.ts";
 import { readRun } from "../../src/storage/read-run.ts";
-import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { hasChromium, openBrowser } from "../support/browser.ts";
 import { record, series } from "../support/made-record.ts";
 import { type MadeRun, makeRun as makeRunIn } from "../support/made-run.ts";
 
@@ -327,45 +327,42 @@ describe("charts", () => {
   });
 });
 
-test.skipIf(!existsSync(CHROMIUM))(
-  "the page opens from a file, draws every chart, and logs nothing",
-  async () => {
-    const all = record("figure2", [
-      series("b=16", ["long"], { batchSize: 16 }),
-      series("b=32 <script>", ["long"], { group: "b" }),
-    ]);
-    const report = await reportExperiment(all, pathOf);
-    const path = join(folder, "report.html");
-    writeFileSync(path, await reportPage(report));
-    expect(readFileSync(path, "utf8")).not.toMatch(/(src|href)="https?:/);
-    const { page, errors, requests, close } = await openBrowser();
-    try {
-      await page.goto(`file://${path}`);
-      await page.waitForFunction("document.body.dataset.drawn !== undefined");
-      expect(await page.locator("canvas").count()).toBe(report.charts.length);
-      expect(await page.locator("table").count()).toBe(2);
-      // Something is drawn: pixels that are neither white nor transparent.
-      const colored = await page.evaluate(`[...document.querySelectorAll("canvas")].map((canvas) => {
+test.skipIf(!hasChromium)("the page opens from a file, draws every chart, and logs nothing", async () => {
+  const all = record("figure2", [
+    series("b=16", ["long"], { batchSize: 16 }),
+    series("b=32 <script>", ["long"], { group: "b" }),
+  ]);
+  const report = await reportExperiment(all, pathOf);
+  const path = join(folder, "report.html");
+  writeFileSync(path, await reportPage(report));
+  expect(readFileSync(path, "utf8")).not.toMatch(/(src|href)="https?:/);
+  const { page, errors, requests, close } = await openBrowser();
+  try {
+    await page.goto(`file://${path}`);
+    await page.waitForFunction("document.body.dataset.drawn !== undefined");
+    expect(await page.locator("canvas").count()).toBe(report.charts.length);
+    expect(await page.locator("table").count()).toBe(2);
+    // Something is drawn: pixels that are neither white nor transparent.
+    const colored = await page.evaluate(`[...document.querySelectorAll("canvas")].map((canvas) => {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       let count = 0;
       for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 0 && data[i] + data[i + 1] + data[i + 2] < 600) count++;
       return count;
     })`);
-      for (const count of colored as number[]) expect(count).toBeGreaterThan(2000);
-      // Charts are as wide as there is room for, and nothing makes the page wider than its window.
-      for (const width of [390, 800, 1366]) {
-        await page.setViewportSize({ width, height: 800 });
-        const fits = `document.documentElement.scrollWidth === ${width} &&
+    for (const count of colored as number[]) expect(count).toBeGreaterThan(2000);
+    // Charts are as wide as there is room for, and nothing makes the page wider than its window.
+    for (const width of [390, 800, 1366]) {
+      await page.setViewportSize({ width, height: 800 });
+      const fits = `document.documentElement.scrollWidth === ${width} &&
           [...document.querySelectorAll("canvas")].every((canvas) => {
             const room = canvas.parentElement.clientWidth - parseFloat(canvas.style.width);
             return room >= 0 && room < 40;
           })`;
-        await page.waitForFunction(fits);
-      }
-      expect(errors).toEqual([]);
-      expect(requests.filter((url) => !url.startsWith("file:") && !url.startsWith("data:"))).toEqual([]);
-    } finally {
-      await close();
+      await page.waitForFunction(fits);
     }
-  },
-);
+    expect(errors).toEqual([]);
+    expect(requests.filter((url) => !url.startsWith("file:") && !url.startsWith("data:"))).toEqual([]);
+  } finally {
+    await close();
+  }
+});

@@ -11,7 +11,11 @@ const PLACES = [
 ];
 
 /** Where the browser is; the first place where it might be if it is in none. */
-export const CHROMIUM = PLACES.find((path) => existsSync(path)) ?? PLACES[0]!;
+const CHROMIUM = PLACES.find((path) => existsSync(path)) ?? PLACES[0]!;
+/** Where it is false, whoever imports this says so. */
+export const hasChromium = existsSync(CHROMIUM);
+if (!hasChromium)
+  console.error(`pages: SKIPPED: no Chromium at ${CHROMIUM}: install Debian's package chromium`);
 
 export interface OpenedPage {
   readonly page: Page;

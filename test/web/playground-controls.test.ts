@@ -1,18 +1,14 @@
 // What a visitor does with the playground, and what can go wrong for one: controls, keyboard, screen readers, a poor or lost device.
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SiteFiles } from "../../src/cli/page-files.ts";
 import { playgroundFiles } from "../../src/cli/playground-files.ts";
-import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { hasChromium, openBrowser } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
 import { staticSite } from "../support/static-site.ts";
-
-const hasChromium = existsSync(CHROMIUM);
-if (!hasChromium)
-  console.error(`test/web: SKIPPED: no Chromium at ${CHROMIUM}: install Debian's package chromium`);
 
 /** Compiling takes a software adapter most of a minute. */
 const LIMIT = limitMs(600_000);

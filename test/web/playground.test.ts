@@ -1,5 +1,5 @@
 // The playground in a real headless Chromium, on its software adapter.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -11,15 +11,12 @@ import { playgroundFiles } from "../../src/cli/playground-files.ts";
 import { startPlayground, writeSite } from "../../src/cli/playground-server.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import type { Tracks } from "../../src/web/tracks.ts";
-import { CHROMIUM, openBrowser } from "../support/browser.ts";
+import { hasChromium, openBrowser } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
 import { runProgram } from "../support/program.ts";
 
 /** Chromium's software adapter as a driver for Node. */
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
-const hasChromium = existsSync(CHROMIUM);
-if (!hasChromium)
-  console.error(`test/web: SKIPPED: no Chromium at ${CHROMIUM}: install Debian's package chromium`);
 
 /** Compiling takes a software adapter most of a minute. */
 const LIMIT = limitMs(600_000);
