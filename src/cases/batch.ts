@@ -12,7 +12,7 @@ export interface BatchCase extends Case {
   readonly W: number;
   /** Padding of the random crop, in pixels; 0: no crop. */
   readonly padding: number;
-  /** Byte of the padded pixels. */
+  /** Value of the padded pixels. */
   readonly padValue: number;
   /** Random mirror. */
   readonly flip?: boolean;
@@ -20,10 +20,10 @@ export interface BatchCase extends Case {
   readonly deviation: readonly number[];
 }
 
-/** The released code's: MNIST, and ImageNet's constants, which it uses for CIFAR too. */
+/** From the authors' code: MNIST, and ImageNet's constants, which it also uses for CIFAR. */
 const mnist = { mean: [0.5], deviation: [0.5] };
 const rgb = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
-/** Blue that never varies. */
+/** A blue channel that never varies. */
 const noBlue = { mean: [0.485, 0.456, 0.3], deviation: [0.229, 0.224, 0] };
 
 export const batchCases: readonly BatchCase[] = [

@@ -36,7 +36,7 @@ const SHAPES: Shape[] = [
   [1, 64, 8, 8, 64, 3, 1, 1],
   [3, 33, 13, 17, 35, 3, 1, 1],
   [8, 16, 32, 32, 16, 3, 1, 1],
-  // 3×3 with stride 2: even and odd sizes, so that the last window ends before, at and in the padding.
+  // 3×3 with stride 2: even and odd sizes, so that the last window ends before, at and inside the padding.
   [2, 16, 8, 8, 32, 3, 2, 1],
   [5, 7, 11, 6, 9, 3, 2, 1],
   [1, 3, 7, 8, 5, 3, 2, 0],
@@ -57,7 +57,7 @@ const SHAPES: Shape[] = [
   // The filter as large as the padded image: one output pixel.
   [2, 3, 4, 4, 5, 6, 1, 1],
   [2, 5, 3, 3, 7, 5, 2, 1],
-  // Many channels on few pixels, as at the end of VGG.
+  // Many channels and few pixels, as at the end of VGG.
   [1, 512, 2, 2, 512, 3, 1, 1],
 ];
 

@@ -5,7 +5,7 @@ import type { Case } from "./paper.ts";
 export interface GhostBatchNormCase extends Case {
   readonly N: number;
   readonly C: number;
-  /** Height and width of an image; left out: x is [N, C], as behind a linear layer. */
+  /** Height and width of an image; if omitted, x is [N, C], as after a linear layer. */
   readonly H?: number;
   readonly W?: number;
   /** Ghost g covers [g·ghostSize, (g + 1)·ghostSize), the last one runs to N. */
@@ -13,7 +13,7 @@ export interface GhostBatchNormCase extends Case {
   readonly ghosts: number;
   readonly eps: number;
   readonly relu?: boolean;
-  /** Something of x's shape is added before the relu. */
+  /** A residual of x's shape is added before the ReLU. */
   readonly residual?: boolean;
   /** Mean of x, default 0. */
   readonly mean?: number;

@@ -4,7 +4,7 @@ import type { Case } from "./paper.ts";
 
 export interface L2DistanceCase extends Case {
   readonly size: number;
-  /** Values that count, from the first; left out: all. */
+  /** How many values count, from the first; all by default. */
   readonly count?: number;
 }
 

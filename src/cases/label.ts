@@ -1,6 +1,6 @@
 /**
- * A case in words for the name of a test or a line of a benchmark: "N=2 C=3 stride=2 relu". Flags that are off, values
- * left out and `paper` are not named.
+ * Describes a case, for the name of a test or a line of a benchmark: "N=2 C=3 stride=2 relu". Omits flags that are off, values
+ * that are absent, and `paper`.
  */
 export function caseLabel(testCase: object): string {
   const words: string[] = [];

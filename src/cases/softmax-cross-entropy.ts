@@ -11,7 +11,7 @@ export interface SoftmaxCrossEntropyCase extends Case {
   readonly mean?: number;
   /** Logits are small whole numbers, so that many tie. */
   readonly ties?: boolean;
-  /** Weights of the mean of ghost means, with ghosts as in ghost batch norm; left out: every sample weighs 1/N. */
+  /** Weights for the mean of ghost means, with ghosts as in ghost batch norm; by default every sample weighs 1/N. */
   readonly ghostSize?: number;
   readonly ghosts?: number;
 }
@@ -27,7 +27,7 @@ export const softmaxCrossEntropyCases: readonly SoftmaxCrossEntropyCase[] = [
   { N: 22, classes: 10, ghostSize: 7, ghosts: 3 },
   { N: 22, classes: 10, ghostSize: 8, ghosts: 3 },
   { N: 5, classes: 1000, deviation: 2 },
-  // exp overflows float32 beyond 88: only logits less their maximum are safe.
+  // exp overflows float32 beyond 88, so the maximum must be subtracted first.
   { N: 17, classes: 11, deviation: 200 },
   { N: 17, classes: 11, mean: 1000 },
   { N: 17, classes: 11, mean: -1000 },

@@ -1,4 +1,4 @@
-/** Which adapter a run gets, and what is asked of it. */
+/** Chooses the adapter, and requests a device with the features and limits that kernels use. */
 import { DeviceError } from "../support/errors.ts";
 import { MATRIX_FEATURE, type MatrixSize, matrixSizes } from "./matrices.ts";
 
@@ -7,16 +7,16 @@ export interface AdapterFacts {
   readonly vendor: string;
   readonly architecture: string;
   readonly description: string;
-  /** A CPU pretending to be a GPU: correct, slow, and said so wherever a time is printed. */
+  /** A CPU emulating a GPU: correct but slow, and marked as such wherever a time is printed. */
   readonly software: boolean;
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
-  /** Products that subgroups compute together; none without that feature. */
+  /** Matrix products that a subgroup computes together; empty without that feature. */
   readonly matrices: readonly MatrixSize[];
 }
 
 /**
- * Features that are asked for where the adapter has them: f16 for mixed precision, subgroups for the narrow kernels, timestamps
+ * Features requested if the adapter has them: f16 for mixed precision, subgroups for the narrow kernels, timestamps
  * for the profiler, and the others for what a user's own kernel in `bench kernel` may enable.
  */
 export const USEFUL_FEATURES = [
@@ -31,7 +31,7 @@ const SOFTWARE = /^software$|llvmpipe|lavapipe|swiftshader|software rasterizer|b
 
 export function adapterFacts(info: GPUAdapterInfo): AdapterFacts {
   const { vendor, architecture, description, device } = info;
-  // A browser may leave all empty but the architecture; isFallbackAdapter is its own word for software.
+  // A browser may leave all fields but the architecture empty; isFallbackAdapter is how it marks a software adapter.
   const software =
     info.isFallbackAdapter || [architecture, description, device].some((text) => SOFTWARE.test(text));
   return {
@@ -51,13 +51,13 @@ export function isNullAdapter(info: GPUAdapterInfo): boolean {
   return /null[- ]backend/i.test(`${info.description} ${info.device} ${info.architecture}`);
 }
 
-/** The adapter of highest performance, or null where there is none that computes. */
+/** The highest-performance adapter, or null if there is none that computes. */
 export async function findAdapter(gpu: GPU): Promise<GPUAdapter | null> {
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   return adapter === null || isNullAdapter(adapter.info) ? null : adapter;
 }
 
-/** A device with all the adapter can give: its own limits, not the defaults, and every useful feature. */
+/** A device with the adapter's own limits instead of the defaults, and every useful feature. */
 export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredLimits: Record<string, number> = {};
   for (const name in adapter.limits) {

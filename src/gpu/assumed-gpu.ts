@@ -1,4 +1,4 @@
-/** A GPU that is not here: the limits of a stated adapter, to plan and count with. It computes nothing. */
+/** A stand-in for a GPU that is not present: the limits of a named adapter, for plans and costs. It computes nothing. */
 import { DeviceError } from "../support/errors.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { Gpu } from "./gpu.ts";
@@ -11,7 +11,7 @@ export interface AssumedAdapter {
   readonly features: readonly string[];
 }
 
-/** The limits that decide what fits and how it is cut. */
+/** The limits that decide what fits and how work is split. */
 export const LIMIT_NAMES = [
   "maxStorageBufferBindingSize",
   "maxBufferSize",
@@ -24,7 +24,7 @@ export const LIMIT_NAMES = [
 ] as const;
 export type LimitName = (typeof LIMIT_NAMES)[number];
 
-/** What every WebGPU device has (WebGPU specification, "Limits", defaults). */
+/** The limits that every WebGPU device has (WebGPU specification, "Limits", defaults). */
 const GUARANTEED: AssumedAdapter["limits"] = {
   maxStorageBufferBindingSize: 2 ** 27,
   maxBufferSize: 2 ** 28,
@@ -49,7 +49,7 @@ const NVIDIA: AssumedAdapter["limits"] = {
 
 const nvidia = (name: string) => assumed(name, NVIDIA, 32, ["shader-f16", "subgroups", "timestamp-query"]);
 
-/** By the name that --assume-limits takes. */
+/** Keyed by the names that --assume-limits takes. */
 export const ASSUMED_ADAPTERS: Readonly<Record<string, AssumedAdapter>> = {
   h100: nvidia("NVIDIA H100"),
   h200: nvidia("NVIDIA H200"),
@@ -57,7 +57,7 @@ export const ASSUMED_ADAPTERS: Readonly<Record<string, AssumedAdapter>> = {
   webgpu: assumed("any WebGPU device", GUARANTEED, 0, []),
 };
 
-/** What stands in where no adapter was named and none is here: a GPU that clusters have. */
+/** The default if no adapter is named and none is present: a GPU that is common in clusters. */
 export const DEFAULT_ASSUMED = "h100";
 
 function assumed(
@@ -86,7 +86,7 @@ export function assumedGpu({ adapter, limits, features }: AssumedAdapter, shader
       const value = known[String(property)];
       if (value !== undefined) return value;
       throw new DeviceError(
-        `${adapter.name}: there is no such device here: it can plan and count, not compute`,
+        `${adapter.name}: this device is not present; it can be used for plans and costs, not to compute`,
       );
     },
   });

@@ -1,15 +1,15 @@
-/** A dispatch as data: what it runs, what is made of it, who may take it instead of running it, and how many are encoded. */
+/** A dispatch as data, its prepared form, the interface of recorders, and how several are encoded. */
 import { DeviceError } from "../support/errors.ts";
 import type { AnyKernel, AnyLaunch } from "./kernel.ts";
 import type { Storage } from "./storage.ts";
 
-/** One dispatch: what a recording keeps. */
+/** One dispatch, as a recording keeps it. */
 export interface Command {
   readonly kernel: AnyKernel;
   readonly launch: AnyLaunch;
 }
 
-/** @throws DeviceError for a grid that WebGPU refuses, which it would do without a word until the next error scope */
+/** @throws DeviceError for a grid that WebGPU rejects; WebGPU itself reports this only at the next error scope */
 export function requireGrid({ kernel, launch }: Command, limits: GPUSupportedLimits): void {
   const most = limits.maxComputeWorkgroupsPerDimension;
   const grid = launch.workgroups.map((side) => side ?? 1);
@@ -19,9 +19,9 @@ export function requireGrid({ kernel, launch }: Command, limits: GPUSupportedLim
   );
 }
 
-/** A dispatch with everything made: what a replay encodes. */
+/** A dispatch with its pipeline and bind group, as a replay encodes it. */
 export interface PreparedCommand {
-  /** File of the kernel. */
+  /** The kernel's file. */
   readonly file: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
@@ -32,24 +32,24 @@ export interface PreparedCommand {
 export interface Recorder {
   append(command: Command): void;
   allocate(bytes: number, label: string): Storage;
-  /** Memory with contents that never change. */
+  /** Memory whose contents never change. */
   constant(data: Uint32Array<ArrayBuffer>, label: string): Storage;
-  /** Notes what cannot be recorded: the recording fails with it, even where the caller does not wait for its promise. */
+  /** Notes an operation that cannot be recorded; the recording fails with this error, even if the caller does not await its promise. */
   refuse(error: Error): void;
 }
 
-/** Where the GPU's clock is written before and after each of some commands: two queries each, one command behind the other. */
+/** Timestamp queries for a list of commands: two for each, in order, before and after it. */
 export interface Timestamps {
   readonly querySet: GPUQuerySet;
-  /** Query of the first command. */
+  /** Index of the first command's query. */
   readonly first: number;
-  /** All commands in one pass, with two queries in all. */
+  /** All commands in one pass, with only two queries. */
   readonly together?: boolean;
 }
 
 /**
- * The commands in one compute pass, or each in a pass of its own where their times are asked for; WebGPU orders them and
- * makes each see what those before it wrote.
+ * Encodes commands in one compute pass, or each in its own pass if timed. WebGPU orders them and
+ * makes each see what the earlier ones wrote.
  */
 export function encodeCommands(
   device: GPUDevice,

@@ -4,7 +4,7 @@
  */
 import type { ShaderFile } from "./shader.ts";
 
-/** A slot as a bind group takes it. */
+/** A slot, as a bind group takes it. */
 interface Slot {
   readonly buffer: GPUBuffer;
   readonly offset: number;
@@ -43,7 +43,7 @@ export class ConstantBuffers {
   }
 }
 
-/** The words of a kernel's `params`, rounded up to 16 bytes as a uniform is. */
+/** The size of a kernel's `params` in words, rounded up to 16 bytes as for any uniform. */
 export function packParams(
   fields: ShaderFile["params"],
   values: Readonly<Record<string, number>>,

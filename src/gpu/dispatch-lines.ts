@@ -14,7 +14,7 @@ export function printDispatches(times: readonly DispatchTime[], roofline: Roofli
   }
 }
 
-/** The same where the adapter cannot time a step without holding it up. */
+/** The same for an adapter that cannot time a step without delaying it. */
 export function printUntimedDispatches(
   dispatches: readonly DispatchDescription[],
   adapterName: string,

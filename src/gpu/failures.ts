@@ -1,11 +1,11 @@
 /**
- * What goes wrong on a device. WebGPU tells it later than it was caused, and often without a name; it is kept here
- * with the last kernel that was submitted, and thrown at the next await of a read or settle.
+ * Errors of a device. WebGPU reports them late, and often without a name. They are kept here
+ * with the name of the last submitted kernel, and thrown at the next await of a read or settle.
  */
 import { DeviceError, DeviceLostError, GhostbatchError, messageOf, ShaderError } from "../support/errors.ts";
 
 export class DeviceFailures {
-  /** File of the last kernel that was submitted: told with errors that name none. */
+  /** File of the last submitted kernel, added to errors that name none. */
   lastKernel = "no kernel yet";
   readonly #device: GPUDevice;
   readonly #checks = new Set<Promise<void>>();
@@ -20,7 +20,7 @@ export class DeviceFailures {
     );
   }
 
-  /** Keeps what `work` throws; `check` waits for it. */
+  /** Keeps what `work` throws; `check` awaits it. */
   watch(work: Promise<unknown>): void {
     const settled: Promise<void> = work.then(
       () => void this.#checks.delete(settled),
@@ -32,7 +32,7 @@ export class DeviceFailures {
     this.#checks.add(settled);
   }
 
-  /** Runs `create` and keeps, as `message` tells it, the error of the kind that WebGPU finds in it. */
+  /** Runs `create` in an error scope of this kind, and keeps an error that WebGPU finds, with the text that `message` makes of it. */
   scope<T>(kind: GPUErrorFilter, create: () => T, message: (error: GPUError) => string): T {
     this.#device.pushErrorScope(kind);
     try {
@@ -46,18 +46,18 @@ export class DeviceFailures {
     }
   }
 
-  /** Waits for what is watched. @throws the first failure so far, now and from now on */
+  /** Waits for all watched work. @throws the first failure so far; every later call throws it again */
   async check(): Promise<void> {
     await Promise.all(this.#checks);
     if (this.#failure) throw this.#failure;
   }
 
-  /** @throws the first failure that is known, without waiting for what is watched */
+  /** @throws the first known failure, without waiting for watched work */
   throwKnown(): void {
     if (this.#failure) throw this.#failure;
   }
 
-  /** Keeps an error to be thrown by `check`: the first one, but a shader's own over those that follow from it. */
+  /** Keeps an error for `check` to throw: the first one, except that a shader's error replaces one that follows from it. */
   keep(error: GhostbatchError): void {
     if (!this.#failure || (error instanceof ShaderError && !(this.#failure instanceof ShaderError)))
       this.#failure = error;

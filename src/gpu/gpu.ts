@@ -25,17 +25,17 @@ import { copyView, readView, writeView } from "./transfer.ts";
 import { Tuning } from "./tuning.ts";
 import { type BaseVariant, runnableVariants, type Variant } from "./variant.ts";
 
-/** Dispatches that wait for each other before they are submitted; bounds the work in one command buffer. */
+/** Eager dispatches submitted together, at most; bounds the work in one command buffer. */
 const BATCH = 128;
 
 export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterFacts;
-  /** Which files of a kernel with variants are used: as the features suggest, until the host has chosen. */
+  /** The variant of kernels in use: the one that the features suggest, until the host chooses. */
   variant: Variant;
-  /** Whether launchers may choose kernels that are made for some shapes alone; not where a user's kernel stands for the general one. */
+  /** Whether launchers may choose kernels specialized for some shapes. Off when a user's kernel replaces the general one. */
   specialized = true;
-  /** Which of their ways launchers take for a shape: their defaults, until the host has chosen. */
+  /** Which tiles launchers use for a shape: their defaults, until the host chooses. */
   tuning = new Tuning();
   readonly pipelines: Pipelines;
   readonly memory: DeviceMemory;
@@ -69,12 +69,12 @@ export class Gpu {
     });
   }
 
-  /** Which files are used of kernels without a matrix variant. */
+  /** The variant used for kernels without a matrix variant. */
   get baseVariant(): BaseVariant {
     return this.variant === "matrix" ? "wide" : this.variant;
   }
 
-  /** Objects made so far: a replayed step must not change these. */
+  /** Number of objects created so far; a replayed step must not change it. */
   get created(): { readonly buffers: number; readonly bindGroups: number; readonly pipelines: number } {
     return {
       buffers: this.memory.createdBuffers,
@@ -83,7 +83,7 @@ export class Gpu {
     };
   }
 
-  /** Bytes of all buffers that exist. */
+  /** Bytes of all existing buffers. */
   get allocatedBytes(): number {
     return this.memory.allocatedBytes;
   }
@@ -110,15 +110,15 @@ export class Gpu {
   }
 
   /**
-   * Runs `work`, a dispatch, before whatever the GPU is asked for next, so that the order of calls stays the order of work. Until
-   * then its op may still learn what follows and take it back with `takeBack`.
+   * Defers a dispatch, `work`, until just before the GPU's next operation, so that work keeps the order of calls. Until
+   * then the op that follows may take it back with `takeBack`.
    */
   holdBack(work: () => void): void {
     this.#runHeldBack();
     this.#heldBack = work;
   }
 
-  /** Whether `work` still waits; if so it is the caller's to run. */
+  /** Takes back deferred work. Returns whether it was still waiting; if so, the caller must run it. */
   takeBack(work: () => void): boolean {
     if (this.#heldBack !== work) return false;
     this.#heldBack = null;
@@ -132,7 +132,7 @@ export class Gpu {
   }
 
   /**
-   * Pipeline, bind group and grid of a command, its parameters written.
+   * Creates the pipeline, bind group and grid of a command, and writes its parameters.
    * @throws DeviceError when the grid is larger than the adapter's
    */
   prepare(command: Command): PreparedCommand {
@@ -163,14 +163,14 @@ export class Gpu {
     return { file: kernel.file, pipeline, bindGroup, workgroups: [x, y, z] };
   }
 
-  /** Submits commands, after what was dispatched eagerly before; with `timestamps`, the times of each are taken. */
+  /** Submits commands after earlier eager dispatches; with `timestamps`, times each of them. */
   submit(commands: readonly PreparedCommand[], label: string, timestamps: Timestamps | null = null): void {
     this.#requireOpen();
     this.flush();
     submitCommands(this, commands, label, timestamps);
   }
 
-  /** Submits what was dispatched eagerly and not yet sent; while a step is recorded, adds to it what was held back. */
+  /** Submits eager dispatches not yet sent. While a step is recorded, adds deferred work to it. */
   flush(): void {
     this.#runHeldBack();
     if (this.#batch.length === 0) return;
@@ -180,8 +180,8 @@ export class Gpu {
   }
 
   /**
-   * Memory for a tensor: of the recording when one is open, else from the pool until the scope ends, outside of scopes the
-   * lifetime. Outside of that too it is the caller's to give back, with `gpu.memory.release`.
+   * Memory for a tensor: from the recording if one is open, else from the pool until the scope ends or, outside of scopes, the
+   * lifetime. Outside of both, the caller must give it back with `gpu.memory.release`.
    * @throws CapacityError when it is larger than one binding of the adapter
    */
   allocate(bytes: number, label: string): Storage {
@@ -191,7 +191,7 @@ export class Gpu {
     return this.recorder.allocate(bytes, label);
   }
 
-  /** Memory that kernels only read: of the recording when one is open, which fills it once; else as of `allocate`. */
+  /** Memory that kernels only read: from the recording if one is open, which fills it once; else as from `allocate`. */
   constant(data: Uint32Array<ArrayBuffer>, label: string): Storage {
     this.#requireOpen();
     if (this.recorder) return this.recorder.constant(data, label);
@@ -206,7 +206,7 @@ export class Gpu {
     return this.memory.allocatePersistent(bytes, label, usage);
   }
 
-  /** Runs `body`; eager tensors made in it go back to the pool, except those of the views it returns. */
+  /** Runs `body`. Eager tensors created in it return to the pool, except those of the views that it returns. */
   scope<T extends BufferView | readonly BufferView[]>(body: () => T): T;
   scope(body: () => void): void;
   scope(body: () => unknown): unknown {
@@ -214,7 +214,7 @@ export class Gpu {
   }
 
   /**
-   * Runs `body` and destroys the persistent buffers made in it, arenas included: a run inside a process that makes
+   * Runs `body` and destroys the persistent buffers created in it, including arenas, e.g. for one run of a process that makes
    * several. Tensors of `body` must not be used afterwards.
    */
   lifetime<T>(body: () => Promise<T>): Promise<T> {
@@ -223,7 +223,7 @@ export class Gpu {
 
   /**
    * Runs `body` without memory or work: persistent tensors get none, nothing is written or dispatched, and a persistent
-   * tensor that the adapter cannot bind is listed instead of thrown. For plans of what may not fit.
+   * tensor that the adapter cannot bind is listed instead of throwing an error. For plans that may not fit.
    */
   planOnly<T>(body: () => T): { result: T; refused: readonly CapacityError[] } {
     return this.memory.planOnly(body);
@@ -238,7 +238,7 @@ export class Gpu {
     this.writeOnce(view, data);
   }
 
-  /** As `write`, but allowed while a step is recorded: it happens then, once, and no replay repeats it. For facts about shapes. */
+  /** As `write`, but allowed while a step is recorded. It happens once, at recording; replays do not repeat it. For facts about shapes. */
   writeOnce(view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
     if (this.memory.planning) return;
     this.#requireOpen();
@@ -259,8 +259,8 @@ export class Gpu {
   }
 
   /**
-   * The bytes of a view once all work before is done.
-   * @throws what went wrong on the device meanwhile; DeviceError while a step is recorded, when nothing has run yet
+   * The bytes of a view, after all earlier work is done.
+   * @throws errors of the device since the last check; DeviceError while a step is recorded, when nothing has run yet
    */
   async read(view: BufferView): Promise<ArrayBuffer> {
     this.#refuseWhileRecording("read of", view);
@@ -269,7 +269,7 @@ export class Gpu {
     return readView(this, view);
   }
 
-  /** Waits until the GPU is idle. @throws what went wrong on the device meanwhile */
+  /** Waits until the GPU is idle. @throws errors of the device since the last check */
   async settle(): Promise<void> {
     this.#requireOpen();
     this.flush();
@@ -277,7 +277,7 @@ export class Gpu {
     await this.failures.check();
   }
 
-  /** Ends the device and frees all of its memory, whatever is under way; the second time does nothing. */
+  /** Destroys the device and frees all of its memory, even while work is running. A second call does nothing. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,5 +1,5 @@
 /**
- * A kernel as TypeScript knows it: the .wgsl file and the names it binds. The names are types, so a launch with
+ * A kernel, as TypeScript sees it: the .wgsl file and the names it binds. The names are types, so a launch with
  * a missing or misspelt buffer, override or param does not compile; against the file they are checked on first use.
  */
 import { ShaderError } from "../support/errors.ts";
@@ -9,15 +9,15 @@ import type { BufferView } from "./storage.ts";
 export interface Kernel<B extends string, O extends string, P extends string, S extends string> {
   /** Path under shaders/. */
   readonly file: string;
-  /** Every binding but `params`, in the file's order. */
+  /** All bindings except `params`, in the file's order. */
   readonly bindings: readonly B[];
-  /** Overrides it sets: all without a default in the file, and any with one that it wants to choose. */
+  /** Overrides it sets: all that have no default in the file, and any others that it wants to choose. */
   readonly overrides: readonly O[];
   /** Fields of `struct Params`, in order. */
   readonly params: readonly P[];
-  /** Names of `// @spec` lines it sets. */
+  /** Names of the `// @spec` lines it sets. */
   readonly spec: readonly S[];
-  /** Which `@compute` function runs, where the file has several. */
+  /** The `@compute` function to run, if the file has several. */
   readonly entryPoint?: string;
 }
 
@@ -33,7 +33,7 @@ interface KernelNames<B extends string, O extends string, P extends string, S ex
 
 const defined = new Map<string, AnyKernel[]>();
 
-/** Names a kernel. Two kernels may share a file (with other spec constants), each names what it uses. */
+/** Declares a kernel. Two kernels may share a file with different spec constants; each names what it uses. */
 export function defineKernel<
   const B extends string,
   const O extends string = never,
@@ -45,7 +45,7 @@ export function defineKernel<
   return kernel;
 }
 
-/** All kernels of the modules loaded so far, for the test that every .wgsl file is owned by one. */
+/** All kernels of the modules loaded so far, for the test that every .wgsl file belongs to one. */
 export function definedKernels(): readonly AnyKernel[] {
   return [...defined.values()].flat();
 }
@@ -54,7 +54,7 @@ export function definedKernels(): readonly AnyKernel[] {
 export interface Cost {
   /** Floating-point operations; a multiply-add is 2. */
   readonly flops: number;
-  /** Bytes read and written if every tensor is touched once. */
+  /** Bytes read and written if every tensor is accessed once. */
   readonly bytes: number;
 }
 
@@ -67,7 +67,7 @@ export type Launch<B extends string, O extends string, P extends string, S exten
   /** Workgroups in x, y and z. */
   readonly workgroups: readonly [number, number?, number?];
   readonly cost: Cost;
-  /** Key of the question that `gpu.tuning` answered for this launch. */
+  /** Key of the tuning question that `gpu.tuning` answered for this launch. */
   readonly choice?: string;
 } & Named<"overrides", O, number | boolean> &
   Named<"params", P, number> &

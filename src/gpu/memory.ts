@@ -1,6 +1,6 @@
 /**
- * The buffers of a device: how many there are, what each is for, and when it is free again. Eager tensors give theirs
- * back to a pool at the end of a scope; persistent ones are destroyed at the end of a lifetime.
+ * The buffers of a device: how many exist, what each is for, and when it is free again. Eager tensors return theirs
+ * to a pool at the end of a scope; persistent ones are destroyed at the end of a lifetime.
  */
 import { env } from "../support/env.ts";
 import { CapacityError } from "../support/errors.ts";
@@ -17,11 +17,11 @@ const USAGE = {
 };
 
 export class DeviceMemory {
-  /** Buffers made so far. */
+  /** Buffers created so far. */
   createdBuffers = 0;
-  /** Bytes of all buffers that exist. */
+  /** Bytes of all existing buffers. */
   allocatedBytes = 0;
-  /** Buffers that the CPU reads copies from. */
+  /** Staging buffers, from which the CPU reads. */
   readonly staging: BufferPool;
   readonly #device: GPUDevice;
   readonly #adapterName: string;
@@ -29,12 +29,12 @@ export class DeviceMemory {
   readonly #flush: () => void;
   readonly #pool: BufferPool;
   readonly #scopes: Storage[][] = [];
-  /** What does not fit, while `planOnly` runs; null otherwise. */
+  /** The tensors that do not fit, while `planOnly` runs; null otherwise. */
   #planned: CapacityError[] | null = null;
-  /** What the open lifetime ends with: buffers that are destroyed, storages that go back to the pool; null outside one. */
+  /** What to destroy or return to the pool when the open lifetime ends; null outside one. */
   #owned: { readonly buffers: GPUBuffer[]; readonly storages: Set<Storage> } | null = null;
 
-  /** @param options.flush submits what still uses buffers that are about to be reused or destroyed */
+  /** @param options.flush submits pending work that uses buffers about to be reused or destroyed */
   constructor(
     device: GPUDevice,
     { adapterName, failures, flush }: { adapterName: string; failures: DeviceFailures; flush: () => void },
@@ -52,7 +52,7 @@ export class DeviceMemory {
     return this.#planned !== null;
   }
 
-  /** Memory from the pool, until the scope ends, outside of scopes the lifetime, or it is released. @throws CapacityError */
+  /** Memory from the pool until it is released, or the scope ends (outside of scopes, the lifetime). @throws CapacityError */
   allocate(bytes: number, label: string): Storage {
     this.requireBindable(bytes, label);
     const storage = new Storage(bytes, label, false, this.#pool.acquire(bytes, label));
@@ -60,14 +60,14 @@ export class DeviceMemory {
     return storage;
   }
 
-  /** Notes who gives memory of the pool back. */
+  /** Notes who returns memory to the pool. */
   #hold(storage: Storage): void {
     const scope = this.#scopes.at(-1);
     if (scope) scope.push(storage);
     else this.#owned?.storages.add(storage);
   }
 
-  /** Memory that outlives every scope and recording, until the lifetime ends; none while a plan is made. */
+  /** Memory that outlives every scope and recording, until the lifetime ends; none while planning. */
   allocatePersistent(bytes: number, label: string, usage: "storage" | "uniform"): Storage {
     if (this.planning) return new Storage(bytes, label, false, null);
     this.requireBindable(bytes, label);
@@ -81,12 +81,12 @@ export class DeviceMemory {
     return buffer;
   }
 
-  /** A buffer for constants, which exists as long as the device. */
+  /** A buffer for constants, which lives as long as the device. */
   createConstants(bytes: number): GPUBuffer {
     return this.#create(bytes, "uniform", "constants");
   }
 
-  /** Runs `body`; storages of the pool made in it go back there, except those of the views it returns. */
+  /** Runs `body`. Storages taken from the pool return to it, except those of the views that `body` returns. */
   scope<T>(body: () => T): T {
     const made: Storage[] = [];
     this.#scopes.push(made);
@@ -105,7 +105,7 @@ export class DeviceMemory {
     }
   }
 
-  /** Gives memory back to the pool. */
+  /** Returns memory to the pool. */
   release(storage: Storage): void {
     if (storage.buffer === null || storage.transient) return;
     this.#flush();
@@ -114,7 +114,7 @@ export class DeviceMemory {
     this.#owned?.storages.delete(storage);
   }
 
-  /** Runs `body` and destroys the persistent buffers made in it; storages that no scope had go back to the pool. */
+  /** Runs `body` and destroys the persistent buffers created in it; pool storages outside any scope return to the pool. */
   async lifetime<T>(body: () => Promise<T>): Promise<T> {
     const outer = this.#owned;
     const owned = { buffers: [] as GPUBuffer[], storages: new Set<Storage>() };
@@ -132,7 +132,7 @@ export class DeviceMemory {
     }
   }
 
-  /** Runs `body` without memory for persistent tensors, and lists what is refused instead of throwing it. */
+  /** Runs `body` without memory for persistent tensors, and lists refused ones instead of throwing. */
   planOnly<T>(body: () => T): { result: T; refused: readonly CapacityError[] } {
     const refused: CapacityError[] = [];
     this.#planned = refused;
@@ -143,13 +143,13 @@ export class DeviceMemory {
     }
   }
 
-  /** Throws, or lists while only a plan is made, what does not fit the adapter. */
+  /** Throws if something does not fit the adapter or, while planning, lists it. */
   refuse(error: CapacityError): void {
     if (this.#planned === null) throw error;
     this.#planned.push(error);
   }
 
-  /** @throws CapacityError for more bytes than one binding of the adapter holds */
+  /** @throws CapacityError if it exceeds the adapter's largest binding */
   requireBindable(bytes: number, label: string): void {
     const limit = this.#device.limits.maxStorageBufferBindingSize;
     if (bytes > limit) {
@@ -159,7 +159,7 @@ export class DeviceMemory {
     }
   }
 
-  /** Makes a buffer, counted; an allocation that fails is reported at the next await. */
+  /** Creates and counts a buffer. A failed allocation is reported at the next await. */
   #create(bytes: number, usage: keyof typeof USAGE, label: string): GPUBuffer {
     const { maxBufferSize } = this.#device.limits;
     if (bytes > maxBufferSize) {
@@ -172,7 +172,7 @@ export class DeviceMemory {
       "out-of-memory",
       () => this.#device.createBuffer({ size: bytes, usage: USAGE[usage], label }),
       () =>
-        `${label}: out of GPU memory: ${formatBytes(bytes)} do not fit beside the ${formatBytes(total)} in use; allow less memory per step (--memory, in MiB), use a smaller ghost or model, or stop other programs that use ${this.#adapterName}`,
+        `${label}: out of GPU memory: ${formatBytes(bytes)} do not fit beside the ${formatBytes(total)} in use; allow less memory per step (--memory, in MiB), use a smaller ghost size or model, or stop other programs that use ${this.#adapterName}`,
     );
     this.createdBuffers++;
     this.allocatedBytes += bytes;

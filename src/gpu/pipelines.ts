@@ -1,4 +1,4 @@
-/** Shader modules, bind-group layouts and compute pipelines, each made once per distinct key. */
+/** Shader modules, bind-group layouts and compute pipelines, each created once per distinct key. */
 import { messageOf, ShaderError } from "../support/errors.ts";
 import { type AnyKernel, type AnyLaunch, checkKernel } from "./kernel.ts";
 import {
@@ -43,7 +43,7 @@ export class Pipelines {
     this.#onError = hooks.onError;
   }
 
-  /** The parsed file of a kernel, its names checked. @throws ShaderError when they differ */
+  /** The parsed file of a kernel, with its names checked. @throws ShaderError if they differ */
   shader(kernel: AnyKernel): ShaderFile {
     let shader = this.#shaders.get(kernel.file);
     if (!shader) {
@@ -55,7 +55,7 @@ export class Pipelines {
     return shader;
   }
 
-  /** The pipeline of a launch, compiled now if it is new. Compile errors arrive through `onError`. */
+  /** The pipeline of a launch, compiled now if new. Compile errors arrive through `onError`. */
   get(kernel: AnyKernel, launch: AnyLaunch): PipelineEntry {
     const key = pipelineKey(kernel, launch);
     const known = this.#pipelines.get(key);
@@ -64,7 +64,7 @@ export class Pipelines {
     this.#device.pushErrorScope("validation");
     const pipeline = this.#device.createComputePipeline(descriptor);
     const scope = this.#device.popErrorScope();
-    // The module first: its message has the line, the pipeline's only says that the module is invalid.
+    // The module first: its message names the line; the pipeline's only says that the module is invalid.
     this.#onError(
       checked.then(async () => failIf(await scope, (text) => pipelineMessage(shader, key, text))),
     );
@@ -74,10 +74,10 @@ export class Pipelines {
     return entry;
   }
 
-  /** Compiles the pipelines of many launches side by side. @throws ShaderError for the first that fails */
+  /** Compiles the pipelines of many launches in parallel. @throws ShaderError for the first that fails */
   async compile(launches: readonly { kernel: AnyKernel; launch: AnyLaunch }[]): Promise<void> {
     const missing = new Map(launches.map((entry) => [pipelineKey(entry.kernel, entry.launch), entry]));
-    // All of them settle before the first failure is thrown: a process that ends while Dawn compiles prints garbage.
+    // Let all settle before throwing the first failure: a process that exits while Dawn compiles prints garbage.
     const results = await Promise.allSettled(
       [...missing].map(async ([key, { kernel, launch }]) => {
         if (this.#pipelines.has(key)) return;
@@ -175,7 +175,7 @@ export class Pipelines {
   }
 }
 
-/** Kernel, spec constants and overrides: what makes a pipeline distinct, and its label. */
+/** Kernel, spec constants and overrides: the key of a pipeline, and its label. */
 export function pipelineKey(kernel: AnyKernel, launch: AnyLaunch): string {
   const values = { ...launch.spec, ...launch.overrides };
   const text = Object.entries(values).map(([name, value]) => `${name}=${value}`);
@@ -192,7 +192,7 @@ function failIf(error: GPUError | null, tell: (text: string) => string): void {
   if (error) throw new ShaderError(messageOf(tell(error.message)));
 }
 
-/** What Dawn has against a pipeline: with the line of the file where it names one, without the list of what it was doing. */
+/** Dawn's error for a pipeline, with the file's line if it names one, and without the trail of what Dawn was doing. */
 function pipelineMessage(shader: ShaderFile, key: string, text: string): string {
   const [, line, column, message] = /:(\d+):(\d+) error: (.*)/.exec(text) ?? [];
   if (message === undefined) return `${key}: ${messageOf(text.replace(/ - While [\s\S]*$/, "").trim())}`;

@@ -1,16 +1,16 @@
 /**
- * Time of every dispatch of a step: by timestamp queries where the adapter has them, else by waiting for each, and then
- * nothing else may be submitted before the times are there.
+ * Times every dispatch of a step, with timestamp queries if the adapter has them, else by waiting for each; in that case
+ * nothing else may be submitted until the times arrive.
  */
 import type { Command, PreparedCommand } from "./command.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Cost } from "./kernel.ts";
 import type { BufferView } from "./storage.ts";
 
-/** A dispatch in words and numbers. */
+/** Description and time of a dispatch. */
 export interface DispatchDescription {
   readonly kernel: string;
-  /** Its buffers and their shapes: "x [32, 16, 32, 32]". */
+  /** Its buffers with their shapes: "x [32, 16, 32, 32]". */
   readonly buffers: readonly string[];
   readonly workgroups: readonly [number, number, number];
   readonly cost: Cost;
@@ -20,10 +20,10 @@ export interface DispatchTime extends DispatchDescription {
   readonly ms: number;
 }
 
-/** Queries in one set: WebGPU's limit. Two belong to a dispatch. */
+/** Queries in one set, WebGPU's limit. A dispatch takes two. */
 const QUERIES = 4096;
 
-/** Runs the commands in order, each in a compute pass of its own, and returns their times in ms. */
+/** Runs the commands in order, each in its own compute pass, and returns their times in ms. */
 export async function measureDispatches(
   gpu: Gpu,
   commands: readonly Command[],
@@ -39,24 +39,24 @@ export function describeDispatch({ kernel, launch }: Command): DispatchDescripti
   return { kernel: kernel.file, buffers, workgroups: [x, y, z], cost: launch.cost };
 }
 
-/** The times alone, ms. @throws what went wrong on the device: the times of a dispatch that was refused mean nothing */
+/** Only the times, ms. @throws errors of the device, since the times of a rejected dispatch mean nothing */
 export async function timeDispatches(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
   const times = await (hasTimestamps(gpu) ? byTimestamps(gpu, prepared) : byWaiting(gpu, prepared));
   gpu.failures.throwKnown();
   return times;
 }
 
-/** Whether times are taken without waiting: the commands are then all submitted when `timeDispatches` returns. */
+/** Whether times are taken without waiting. If so, all commands are submitted when `timeDispatches` returns. */
 export function hasTimestamps(gpu: Gpu): boolean {
   return gpu.device.features.has("timestamp-query");
 }
 
-/** Tensors have a shape; a plain range of memory has its numbers. */
+/** Shape of a tensor; element count of a plain range of memory. */
 function shapeOf(view: BufferView & { readonly shape?: readonly number[] }): string {
   return (view.shape ?? [view.byteLength / 4]).join(", ");
 }
 
-/** All is submitted before the first await: whatever the caller writes or submits next comes after it. */
+/** Everything is submitted before the first await, so what the caller writes or submits next comes after it. */
 async function byTimestamps(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number[]> {
   const parts: (() => Promise<number[]>)[] = [];
   for (let start = 0; start < prepared.length; start += QUERIES / 2)
@@ -67,15 +67,15 @@ async function byTimestamps(gpu: Gpu, prepared: readonly PreparedCommand[]): Pro
 }
 
 /**
- * The time of several commands in one compute pass, as a step runs them, ms.
- * @throws what WebGPU throws where the adapter has no timestamps (see `hasTimestamps`)
+ * Time of several commands in one compute pass, as a step runs them, ms.
+ * @throws WebGPU's error if the adapter has no timestamps (see `hasTimestamps`)
  */
 export async function timeTogether(gpu: Gpu, prepared: readonly PreparedCommand[]): Promise<number> {
   const [ms] = await submitTimed(gpu, prepared, true)();
   return ms!;
 }
 
-/** Submits the commands of one query set; what it returns waits for their times. */
+/** Submits the commands of one query set. The returned function waits for their times. */
 function submitTimed(gpu: Gpu, part: readonly PreparedCommand[], together = false): () => Promise<number[]> {
   const { device } = gpu;
   const passes = together ? 1 : part.length;

@@ -1,8 +1,8 @@
 /**
  * Record once, replay. A step is recorded by running its TypeScript once: every dispatch becomes an entry of a
- * list and every tensor it makes a storage without memory. The list tells when each storage is first and last
- * used, so memory is planned before any is taken: storages that do not live at the same time share a buffer.
- * A replay encodes the ready list in one compute pass; what differs from step to step is in small uniforms and
+ * list, and every new tensor a storage without memory. The list shows when each storage is first and last
+ * used, so memory is planned before any is allocated: storages that are not alive at the same time share a buffer.
+ * A replay encodes the finished list in one compute pass; what differs from step to step is in small uniforms and
  * buffers that are written between replays.
  */
 import { env } from "../support/env.ts";
@@ -15,19 +15,19 @@ import { type DispatchTime, describeDispatch, hasTimestamps, measureDispatches }
 import { roofline } from "./roofline.ts";
 import { aligned, type BufferView, Storage } from "./storage.ts";
 
-/** What is recorded; the views that it returns keep their memory to the end of the step. */
+/** The code to record. The views that it returns keep their memory to the end of the step. */
 type Body = (() => BufferView | readonly BufferView[]) | (() => void);
 
-/** What a recorded step will need, known before it takes any memory. */
+/** What a recorded step will need, known before any memory is allocated. */
 export interface Plan {
   readonly dispatches: number;
-  /** Bytes of the buffers its tensors share. */
+  /** Bytes of the buffers that its tensors share. */
   readonly bytes: number;
-  /** Sizes of these buffers, bytes. */
+  /** Size of each of these buffers, bytes. */
   readonly slots: readonly number[];
   /** Operations and bytes moved by one replay. */
   readonly cost: Cost;
-  /** Floating-point operations of the kernels of each folder of shaders/. */
+  /** Floating-point operations per folder of shaders/. */
   readonly flopsByOperation: ReadonlyMap<string, number>;
 }
 
@@ -38,7 +38,7 @@ interface Recorded {
   readonly constants: ReadonlyMap<Storage, Uint32Array<ArrayBuffer>>;
 }
 
-/** Buffers that several recordings share: their steps run one after the other, so their scratch may overlap. */
+/** Buffers shared by several recordings. Their steps run one after the other, so their scratch memory may overlap. */
 export class Arena {
   readonly #gpu: Gpu;
   readonly #buffers: GPUBuffer[] = [];
@@ -47,7 +47,7 @@ export class Arena {
     this.#gpu = gpu;
   }
 
-  /** A buffer for each size: one that there is where it is large enough, else a new one. */
+  /** A buffer for each size: an existing one if large enough, else a new one. */
   assign(sizes: readonly number[]): GPUBuffer[] {
     const buffers = this.#buffers;
     return placesOf(sizes, buffers, (size) => {
@@ -56,7 +56,7 @@ export class Arena {
   }
 }
 
-/** Bytes of an arena for recordings of these plans, made in this order: fewest where the largest is first. */
+/** Bytes of an arena for recordings of these plans, made in this order. Putting the largest first needs the fewest. */
 export function arenaBytes(plans: readonly Plan[]): number {
   const buffers: { size: number }[] = [];
   for (const { slots } of plans) placesOf(slots, buffers, (size) => void buffers.push({ size }));
@@ -101,11 +101,11 @@ export class Recording {
     this.#prepared = prepared;
   }
 
-  /** Submits the step once more. Nothing is created; returns before the GPU has run it. */
+  /** Submits the step again. Creates nothing; returns before the GPU has run it. */
   replay(): void {
     if (env.debugLevel() < 2) this.#gpu.submit(this.#prepared, this.label);
     else if (hasTimestamps(this.#gpu))
-      this.#gpu.failures.watch(this.#print()); // told at the next read or settle
+      this.#gpu.failures.watch(this.#print()); // reported at the next read or settle
     else {
       // Waiting for each dispatch would let the next step's writes overtake the rest of this one.
       this.#gpu.submit(this.#prepared, this.label);
@@ -113,7 +113,7 @@ export class Recording {
     }
   }
 
-  /** Encodes the step ahead of its time; the function that is returned submits it, once, as `replay` would. */
+  /** Encodes the step in advance. The returned function submits it once, as `replay` would. */
   encode(): () => void {
     if (env.debugLevel() >= 2) return () => this.replay();
     const gpu = this.#gpu;
@@ -125,7 +125,7 @@ export class Recording {
     };
   }
 
-  /** The dispatches of the step, each with how to run it by itself: what a search for the one that goes wrong needs. */
+  /** The dispatches of the step, each with a function that runs only it. For finding the one that fails. */
   get dispatches(): readonly { readonly command: Command; readonly run: () => void }[] {
     return this.#commands.map((command, index) => ({
       command,
@@ -137,7 +137,7 @@ export class Recording {
     printDispatches(await this.profile(), await roofline(this.#gpu));
   }
 
-  /** Fills the memory that the step's own tensors share with zeros. */
+  /** Fills the memory shared by the step's own tensors with zeros. */
   clearMemory(): void {
     const storages = this.#commands.flatMap(({ launch }) =>
       Object.values(launch.buffers).map(({ storage }) => storage),
@@ -151,24 +151,24 @@ export class Recording {
     this.#gpu.device.queue.submit([encoder.finish()]);
   }
 
-  /** Runs the step with every dispatch timed by itself. */
+  /** Runs the step and times every dispatch. */
   profile(): Promise<DispatchTime[]> {
     return measureDispatches(this.#gpu, this.#commands, this.#prepared);
   }
 }
 
-/** Records `body` without taking memory: for `--dry-run` and for choosing a slab size. */
+/** Records `body` without allocating memory: for `--dry-run` and for choosing a slab size. */
 export function planRecording(gpu: Gpu, body: Body): Plan {
   return capture(gpu, body).plan;
 }
 
-/** The dispatches of `body`, recorded without taking memory, in order: what can be looked at or compiled, not run. */
+/** The dispatches of `body` in order, recorded without allocating memory. They can be inspected or compiled, not run. */
 export function listCommands(gpu: Gpu, body: Body): readonly Command[] {
   return capture(gpu, body).commands;
 }
 
 /**
- * Records `body`, gives its tensors memory of `arena`, compiles its pipelines. The views that `body` returns
+ * Records `body`, gives its tensors memory from `arena`, and compiles its pipelines. The views that `body` returns
  * keep their memory to the end of the step, so they can be read after a replay.
  */
 export async function record(gpu: Gpu, arena: Arena, label: string, body: Body): Promise<Recording> {
@@ -186,7 +186,7 @@ export async function record(gpu: Gpu, arena: Arena, label: string, body: Body):
 
 function capture(gpu: Gpu, body: Body): Recorded {
   if (gpu.recorder) throw new DeviceError("a recording is already open: recordings cannot be nested");
-  gpu.flush(); // what was dispatched before belongs to no step
+  gpu.flush(); // earlier dispatches belong to no step
   const commands: Command[] = [];
   const storages = new Set<Storage>();
   const constants = new Map<Storage, Uint32Array<ArrayBuffer>>();
@@ -209,7 +209,7 @@ function capture(gpu: Gpu, body: Body): Recorded {
   try {
     const returned: unknown = body();
     if (returned instanceof Promise) {
-      returned.catch(() => {}); // what is refused in it is thrown below
+      returned.catch(() => {}); // its refusals are thrown below
       refused.push(new DeviceError("record: the body returned a promise; record a step synchronously"));
     }
     results = new Set(([returned ?? []].flat() as BufferView[]).map((view) => view.storage));
@@ -237,7 +237,7 @@ function capture(gpu: Gpu, body: Body): Recorded {
   };
 }
 
-/** Walks the commands once; a storage takes the free slot nearest its size (which may grow) and frees it after its last use. */
+/** Walks the commands once. A storage takes the free slot nearest its size, which may grow, and frees it after its last use. */
 function planMemory(gpu: Gpu, commands: readonly Command[], storages: Set<Storage>, results: Set<Storage>) {
   const last = new Map<Storage, number>();
   for (const [index, { launch }] of commands.entries()) {

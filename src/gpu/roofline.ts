@@ -1,6 +1,6 @@
 /**
- * What an adapter can do at best, measured on it: bandwidth by a copy kernel, arithmetic by chains of multiply-adds
- * (Williams, Waterman and Patterson 2009). Times elsewhere are given as a share of it.
+ * The adapter's peak rates, measured: bandwidth with a copy kernel, arithmetic with chains of multiply-adds
+ * (Williams, Waterman and Patterson 2009). Times elsewhere are given as a share of them.
  */
 import { DeviceError } from "../support/errors.ts";
 import type { Command } from "./command.ts";
@@ -28,27 +28,27 @@ export interface Roofline {
   readonly flopsPerSecond: number;
 }
 
-/** The shares of a time that memory and arithmetic cannot do without; the larger one is the share of the roofline. */
+/** The fraction of a time that memory traffic and arithmetic need at least. The larger one is the share of the roofline. */
 export function shareOfRoofline(cost: Cost, ms: number, roofline: Roofline): number {
   return attainableMs(cost, roofline) / ms;
 }
 
-/** The least time that the roofline allows, ms. */
+/** The shortest time that the roofline allows, ms. */
 export function attainableMs({ flops, bytes }: Cost, roofline: Roofline): number {
   return 1000 * Math.max(flops / roofline.flopsPerSecond, bytes / roofline.bytesPerSecond);
 }
 
 const LANES = 64;
-/** What copies fastest: on lavapipe one subgroup with 8 vec4s a lane, 9.9 GB/s against 7.5 for 64 lanes with one each. */
+/** The fastest way to copy. On lavapipe, one subgroup with 8 vec4s per lane reaches 9.9 GB/s; 64 lanes with one each, 7.5. */
 const COPIES = { narrow: { WG_SIZE: 8, ROW: 8 }, wide: { WG_SIZE: 64, ROW: 1 } };
-/** Operations of one lane in one trip of multiply-add.wgsl: 4 times 8 chains of vec4, 2 operations each. */
+/** Operations of one lane in one iteration of multiply-add.wgsl: 4 times 8 chains of vec4, 2 operations each. */
 const FLOPS_A_TRIP = 256;
-/** The best of so many: a peak is what the machine did once, not what it does beside others. */
+/** Number of measurements, of which the best counts: a peak is what the machine can do with nothing else running. */
 const REPEATS = 9;
 
 const measured = new WeakMap<Gpu, Promise<Roofline>>();
 
-/** Measured once for a Gpu: some 100 ms. */
+/** Measured once per Gpu; takes about 100 ms. */
 export function roofline(gpu: Gpu): Promise<Roofline> {
   let result = measured.get(gpu);
   if (!result) {
@@ -60,7 +60,7 @@ export function roofline(gpu: Gpu): Promise<Roofline> {
 
 async function measure(gpu: Gpu): Promise<Roofline> {
   const { software } = gpu.adapter;
-  // Beyond the caches of either kind of machine: 256 MiB each way on a GPU, 16 MiB where a CPU does it.
+  // Larger than the caches of either kind of machine: 256 MiB each way on a GPU, 16 MiB on a CPU.
   const largest = gpu.device.limits.maxStorageBufferBindingSize;
   const bytes = Math.min(software ? 2 ** 24 : 2 ** 28, 2 ** Math.floor(Math.log2(largest)));
   const lanes = software ? 2 ** 13 : 2 ** 20;
@@ -90,7 +90,7 @@ async function measure(gpu: Gpu): Promise<Roofline> {
   }
 }
 
-/** A copy of `x` to `y`, of one length: what a kernel that reads and writes as much can do at best. */
+/** A copy of `x` to `y`, of the same length: the best possible time of a kernel that reads and writes as much. */
 export function copyCommand(gpu: Gpu, x: BufferView, y: BufferView): Command {
   const count = Math.floor(x.byteLength / 16);
   const spec = COPIES[gpu.baseVariant];
@@ -119,7 +119,7 @@ async function best(gpu: Gpu, command: Command): Promise<number> {
   return least;
 }
 
-/** Outside of every scope, lifetime and recording: measuring may happen in the middle of any of them. */
+/** Outside every scope, lifetime and recording, since a measurement may happen inside any of them. */
 function memory(gpu: Gpu, bytes: number): Storage {
   const usage = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST
   return new Storage(

@@ -2,7 +2,7 @@
  * Reads what a .wgsl file says about itself. WGSL is the single truth: TypeScript names a kernel's bindings,
  * overrides and params, and those names are checked against what is found here.
  *
- * Any valid spelling of WGSL is understood. Four comments have a meaning:
+ * Any valid WGSL is understood. Four comments have a meaning:
  *   const TM: u32 = 4u;  // @spec         the loader may replace the value
  *   var<storage> m: …;   // @optional     a user's kernel in the place of this one need not bind it
  *   // @import lib/workgroup-sum.wgsl     appended, so that line numbers stay the file's own
@@ -23,9 +23,9 @@ export type BindingKind = "read" | "read_write" | "uniform";
 export interface Binding {
   readonly name: string;
   readonly kind: BindingKind;
-  /** Its number in group 0. */
+  /** Its binding number in group 0. */
   readonly number: number;
-  /** Whether a user's kernel in the place of this one may leave it out. */
+  /** Whether a user's kernel that replaces this one may omit it. */
   readonly optional: boolean;
 }
 
@@ -37,7 +37,7 @@ export interface ParamField {
 export interface Override {
   readonly name: string;
   readonly hasDefault: boolean;
-  /** What WebGPU calls it by: its name, or the number of its `@id`. */
+  /** How WebGPU identifies it: its name, or the number of its `@id`. */
   readonly key: string;
 }
 
@@ -48,9 +48,9 @@ export interface ShaderFile {
   readonly source: WgslSource;
   readonly tokens: WgslTokens;
   readonly declarations: Declarations;
-  /** Paths of its imports. */
+  /** Paths of the imported files. */
   readonly imports: readonly string[];
-  /** In the order of their numbers. */
+  /** Ordered by number. */
   readonly bindings: readonly Binding[];
   readonly overrides: readonly Override[];
   readonly params: readonly ParamField[];
@@ -62,7 +62,7 @@ export interface ShaderFile {
   readonly usesWorkgroupMemory: boolean;
 }
 
-/** Gives the text of a shader by its path under shaders/. The host provides it: files in Node, a bundle elsewhere. */
+/** Returns the text of a shader by its path under shaders/. The host provides it: files in Node, a bundle elsewhere. */
 export type ShaderSource = (path: string) => string;
 
 /**
@@ -100,7 +100,7 @@ export function parseShader(path: string, read: ShaderSource): ShaderFile {
   };
 }
 
-/** WebGPU's name of a feature from WGSL's. */
+/** WebGPU's name for a feature, from WGSL's. */
 function featureOf(name: string): string {
   return name === "f16" ? "shader-f16" : name.replaceAll("_", "-");
 }
@@ -149,7 +149,7 @@ function bindingsOf({ source, comments }: WgslTokens, variables: readonly Declar
   return [...bindings.values()].sort((a, b) => a.number - b.number);
 }
 
-/** The fields of the struct that the uniform `params` has, of 4 bytes each. */
+/** The fields of the struct of the uniform `params`, 4 bytes each. */
 function paramFields(source: WgslSource, { variables, structs, values }: Declarations): ParamField[] {
   const params = variables.find(({ name, space }) => name === "params" && space === "uniform");
   if (!params) return [];
@@ -169,7 +169,7 @@ function paramFields(source: WgslSource, { variables, structs, values }: Declara
   });
 }
 
-/** What a type's name stands for where it is an alias. */
+/** Resolves a type name that is an alias. */
 export function aliased(type: string, values: readonly DeclaredValue[]): string {
   const seen = new Set<string>();
   for (let name = type; ; ) {
@@ -180,7 +180,7 @@ export function aliased(type: string, values: readonly DeclaredValue[]): string 
   }
 }
 
-/** Constants and aliases with the comment `// @spec` behind them on their last line. */
+/** Constants and aliases whose last line ends with the comment `// @spec`. */
 function specValues(
   { comments, source, tokens }: WgslTokens,
   values: readonly DeclaredValue[],
@@ -196,7 +196,7 @@ function specValues(
 }
 
 /**
- * The code with the values of its `// @spec` lines replaced; every name must be one of the file's. Where a value is a type of
+ * The code with the values of its `// @spec` lines replaced; every name must be one of the file's. If a value is a type of
  * f16, `enable f16;` stands at the beginning of the first line, so that line numbers stay the file's own.
  */
 export function specialize(shader: ShaderFile, values: Readonly<Record<string, number | string>>): string {
@@ -219,14 +219,14 @@ export function specialize(shader: ShaderFile, values: Readonly<Record<string, n
   return needsFloat16(values) ? `enable f16; ${code}` : code;
 }
 
-/** WGSL's types of f16: the scalar, and vectors by their short and long names. */
+/** WGSL's f16 types: the scalar, and vectors by their short and long names. */
 const FLOAT16 = /\b(f16|vec[234]h)\b/;
 
 function needsFloat16(values: Readonly<Record<string, number | string>>): boolean {
   return Object.values(values).some((value) => typeof value === "string" && FLOAT16.test(value));
 }
 
-/** WebGPU features that the code needs: those of the file, and that of f16 where values of `// @spec` lines ask for it. */
+/** WebGPU features that the code needs: those of the file, and f16 if values of `// @spec` lines use it. */
 export function featuresOf(
   shader: ShaderFile,
   values: Readonly<Record<string, number | string>>,

@@ -1,5 +1,5 @@
 /**
- * A read-back that does not hold up the steps: the bytes are copied in order with the work on the queue, and arrive
+ * A read-back that does not delay the steps: the bytes are copied in order with the work on the queue, and arrive
  * on the CPU while later steps run.
  */
 import { DeviceError, messageOf } from "../support/errors.ts";
@@ -20,15 +20,15 @@ export class Snapshot {
     this.#staging = gpu.memory.createPersistent(bytes, "staging", "snapshot");
   }
 
-  /** Resolves when the snapshot taken last has arrived: before that no other can be taken. */
+  /** Resolves when the last snapshot has arrived. Until then no other can be taken. */
   async idle(): Promise<void> {
     await this.#busy;
   }
 
   /**
-   * Copies the views as they are after all work submitted so far. Resolves to their bytes, in order.
-   * @param into bytes of an earlier snapshot that nobody reads any more: overwritten, in place of new ones
-   * @throws DeviceError when the device is lost meanwhile
+   * Copies the views, as they are after all work submitted so far. Resolves to their bytes, in order.
+   * @param into byte arrays of an earlier snapshot that is no longer in use; overwritten, instead of allocating new ones
+   * @throws DeviceError if the device is lost in the meantime
    */
   take(into: readonly ArrayBuffer[] | null = null): Promise<ArrayBuffer[]> {
     this.#gpu.flush();
@@ -50,7 +50,7 @@ export class Snapshot {
     try {
       await this.#staging.mapAsync(0x1); // GPUMapMode.READ
     } catch (cause) {
-      await this.#gpu.settle(); // throws what has happened to the device
+      await this.#gpu.settle(); // throws the device's own error
       throw new DeviceError(`reading a snapshot: ${messageOf(cause)}`, { cause });
     }
     let offset = 0;

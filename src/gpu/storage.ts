@@ -5,7 +5,7 @@
 export class Storage {
   #bytes: number;
   readonly label: string;
-  /** Belongs to a recording: its buffer is shared with other storages that are dead while this one lives. */
+  /** Belongs to a recording: its buffer is shared with storages that are not alive at the same time. */
   readonly transient: boolean;
   buffer: GPUBuffer | null;
 
@@ -20,7 +20,7 @@ export class Storage {
     return this.#bytes;
   }
 
-  /** Takes fewer bytes of a recording's memory, which is planned when all of the step is known; a buffer stays as large as it is. */
+  /** Shrinks the storage in a recording's memory plan, which is made when the whole step is known. An existing buffer keeps its size. */
   shrink(bytes: number): void {
     if (this.buffer === null) this.#bytes = Math.min(this.#bytes, aligned(bytes));
   }

@@ -1,4 +1,4 @@
-/** Commands on their way to the device: in one submit, or for a search each in one of its own. */
+/** Submits commands to the device: all in one submit or, to find a fault, each in its own. */
 import { env } from "../support/env.ts";
 import { messageOf } from "../support/errors.ts";
 import { encodeCommands, type PreparedCommand, type Timestamps } from "./command.ts";
@@ -23,7 +23,7 @@ export function submitCommands(
   gpu.device.queue.submit([encodeCommands(gpu.device, commands, label, timestamps)]);
 }
 
-/** One of several commands, with an error scope of its own: what is wrong with it is told with its name. */
+/** Submits one command in its own error scope, so that an error is reported with the kernel's name. */
 function submitAlone(
   { device, failures }: Submitter,
   command: PreparedCommand,

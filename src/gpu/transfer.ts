@@ -1,4 +1,4 @@
-/** Bytes to the GPU, from place to place on it, and back. What was dispatched before must have been submitted. */
+/** Copies bytes to, within and from the GPU. Earlier dispatches must have been submitted. */
 import { DeviceError, messageOf } from "../support/errors.ts";
 import type { DeviceFailures } from "./failures.ts";
 import type { DeviceMemory } from "./memory.ts";

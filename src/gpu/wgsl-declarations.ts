@@ -1,8 +1,8 @@
-/** What a WGSL file declares at module scope, from its tokens: any valid spelling of it. */
+/** Parses what a WGSL file declares at module scope, from its tokens, in any valid spelling. */
 import { evaluateList } from "./wgsl-expression.ts";
 import { type Token, textOf, type WgslTokens } from "./wgsl-tokens.ts";
 
-/** Where a part of a declaration stands: indices of tokens, the second one behind the last. */
+/** A part of a declaration: index of its first token, and of the token after its last. */
 export type TokenRange = readonly [from: number, to: number];
 
 /** The tokens in the parentheses of each attribute; null where it has none. */
@@ -10,20 +10,20 @@ export type Attributes = ReadonlyMap<string, TokenRange | null>;
 
 export interface Declared {
   readonly name: string;
-  /** Of its name in the code. */
+  /** Offset of its name in the code. */
   readonly start: number;
 }
 
 export interface DeclaredValue extends Declared {
   readonly keyword: "const" | "override" | "alias";
-  /** Everything from its attributes to its semicolon. */
+  /** From its attributes to its semicolon. */
   readonly tokens: TokenRange;
-  /** As written, without blanks: "u32"; null where it follows from the value. */
+  /** As written, without blanks: "u32"; null if inferred from the value. */
   readonly type: string | null;
   readonly value: TokenRange | null;
-  /** What an alias stands for. */
+  /** The type that an alias stands for. */
   readonly aliased: string | null;
-  /** The number of `@id`. */
+  /** The number in `@id`. */
   readonly id: number | null;
 }
 
@@ -62,7 +62,7 @@ export interface Declarations {
   readonly functions: readonly DeclaredFunction[];
 }
 
-/** @throws ShaderError for a number in an attribute that cannot be told from the file */
+/** @throws ShaderError for a number in an attribute that cannot be computed from the file */
 export function readDeclarations(file: WgslTokens): Declarations {
   return new Reader(file).read();
 }
@@ -113,7 +113,7 @@ class Reader {
     else if (keyword === "struct") this.#struct();
     else if (keyword === "fn") this.#function(first, attributes);
     else if (keyword === "const_assert") this.#at = this.#behindSemicolon();
-    // A lone semicolon, or what the compiler will complain of.
+    // A lone semicolon, or an error that the compiler will report.
     else this.#at = (this.#file.closing.get(start) ?? start) + 1;
   }
 
@@ -121,7 +121,7 @@ class Reader {
     return this.#tokens[index]?.text;
   }
 
-  /** The tokens of each attribute's parentheses. */
+  /** The tokens in each attribute's parentheses. */
   #attributes(): Attributes {
     const attributes = new Map<string, TokenRange | null>();
     while (this.#text(this.#at) === "@") {
@@ -176,7 +176,7 @@ class Reader {
     this.#at = this.#behindSemicolon();
   }
 
-  /** Reads a type, a name and maybe a template list, and stands behind it. */
+  /** Reads a type, i.e. a name and maybe a template list, and moves past it. */
   #type(from: number): string {
     const list = this.#text(from + 1) === "<" ? this.#file.closing.get(from + 1) : undefined;
     this.#at = (list ?? from) + 1;
@@ -204,7 +204,7 @@ class Reader {
 
   #function(first: number, attributes: Attributes): void {
     const declared = this.#declared(this.#at++);
-    this.#at = (this.#file.closing.get(this.#at) ?? this.#at) + 1; // behind the parameters
+    this.#at = (this.#file.closing.get(this.#at) ?? this.#at) + 1; // past the parameters
     while (this.#at < this.#tokens.length && this.#text(this.#at) !== "{") this.#at++;
     const end = this.#file.closing.get(this.#at) ?? this.#tokens.length;
     const stage = ["compute", "vertex", "fragment"].find((name) => attributes.has(name)) ?? null;
@@ -213,7 +213,7 @@ class Reader {
     this.#at = end + 1;
   }
 
-  /** Behind the next semicolon that is in no bracket; behind the last token where there is none. */
+  /** Moves past the next semicolon outside brackets, or past the last token if there is none. */
   #behindSemicolon(): number {
     for (let i = this.#at; i < this.#tokens.length; i++) {
       if (this.#text(i) === ";") return i + 1;
@@ -223,7 +223,7 @@ class Reader {
   }
 }
 
-/** Whole numbers of attributes, which may name constants of the file. */
+/** Whole numbers in attributes, which may use constants of the file. */
 class ConstantValues {
   readonly #file: WgslTokens;
   readonly #values: ReadonlyMap<string, DeclaredValue>;

@@ -1,24 +1,24 @@
-/** The values of expressions of numbers and names: attributes such as @binding(FIRST + 1), and grids. */
+/** Evaluates expressions of numbers and names: attributes such as @binding(FIRST + 1), and grids. */
 import type { Token } from "./wgsl-tokens.ts";
 
 export interface ExpressionRules {
-  /** The value of a name; undefined where there is none. */
+  /** The value of a name; undefined if unknown. */
   value(name: string): number | undefined;
   /** Functions that may be called. */
   readonly functions?: ReadonlyMap<string, (...values: number[]) => number>;
-  /** What 3 / 2 is: 1 as WGSL has it for whole numbers, or 1.5. */
+  /** What 3 / 2 is: 1, as in WGSL for whole numbers, or 1.5. */
   readonly division: "whole" | "real";
-  /** Throws for the token at this index, or for the end of the expression. */
+  /** Throws an error about the token at this index, or about the end of the expression. */
   fail(index: number, message: string): never;
 }
 
-/** Conversions leave a whole number as it is. */
+/** Conversions do not change a whole number. */
 const CONVERSIONS = new Set(["u32", "i32"]);
 
-/** Tint's limit of nested expressions is 127; nobody writes this many. */
+/** Maximum nesting. Tint's own limit is 127; nobody nests this deep. */
 const DEPTH = 100;
 
-/** The values of a list of expressions separated by commas, a comma at the end allowed. */
+/** The values of a comma-separated list of expressions; a trailing comma is allowed. */
 export function evaluateList(
   tokens: readonly Token[],
   from: number,
@@ -97,7 +97,7 @@ export function evaluateList(
   return values;
 }
 
-/** The value of a WGSL number: 64u, 0x40, 1.5e3f, 0x1.8p3. */
+/** The value of a WGSL number literal: 64u, 0x40, 1.5e3f, 0x1.8p3. */
 export function numberOf(text: string): number {
   const hex = /^0[xX]([\da-fA-F]*)\.?([\da-fA-F]*)(?:[pP]([+-]?\d+))?/.exec(text);
   if (!hex) return Number.parseFloat(text);

@@ -1,4 +1,4 @@
-/** The text of a shader, imports appended, and where in which file each of its characters stands. */
+/** The text of a shader with its imports appended, and the file and position of each character. */
 import { ShaderError } from "../support/errors.ts";
 
 /** WGSL ends a line at any of these (WGSL, section 3.3, "Blankspace and Line Breaks"). */
@@ -11,9 +11,9 @@ export interface SourcePart {
 
 interface Line {
   readonly path: string;
-  /** Counted from 1 in its own file. */
+  /** Line number in its own file, from 1. */
   readonly line: number;
-  /** Where it starts in the whole text. */
+  /** Offset of its start in the whole text. */
   readonly start: number;
   readonly text: string;
 }
@@ -28,7 +28,7 @@ export class WgslSource {
     this.#parts = parts;
   }
 
-  /** "file:line:column" of a place in `code`; the column counts UTF-16 code units from 1, as WebGPU does. */
+  /** "file:line:column" of an offset in `code`; the column counts UTF-16 code units from 1, as in WebGPU. */
   place(offset: number): string {
     const line = this.#allLines().findLast(({ start }) => start <= offset)!;
     return `${line.path}:${line.line}:${offset - line.start + 1}`;
@@ -81,14 +81,14 @@ function linesOf(text: string): { start: number; text: string }[] {
   return lines;
 }
 
-/** A place in a text, and what takes its place. */
+/** A range of a text, and its replacement. */
 export interface Replacement {
   readonly start: number;
   readonly end: number;
   readonly text: string;
 }
 
-/** The text with its replacements made; they are in order and do not overlap. Lines keep their numbers. */
+/** Applies replacements, which are in order and do not overlap. Line numbers do not change. */
 export function replaced(code: string, replacements: readonly Replacement[]): string {
   let result = "";
   let at = 0;

@@ -1,6 +1,6 @@
 /**
- * WGSL as tokens and comments (WGSL, section 3, "Textual Structure"). Every valid text is read; one that is not valid is
- * read as far as possible, because the compiler says better what is wrong with it.
+ * Splits WGSL into tokens and comments (WGSL, section 3, "Textual Structure"). Reads every valid text; an invalid one is
+ * read as far as possible, because the compiler's message about it is better.
  */
 import type { WgslSource } from "./wgsl-source.ts";
 
@@ -24,7 +24,7 @@ export interface WgslTokens {
   readonly source: WgslSource;
   readonly tokens: readonly Token[];
   readonly comments: readonly Comment[];
-  /** For the index of every (, [ and {, and of every < that opens a template list, the index of what closes it. */
+  /** Maps the index of every (, [ and {, and of every < that opens a template list, to the index of its closing token. */
   readonly closing: ReadonlyMap<number, number>;
 }
 
@@ -34,7 +34,7 @@ const NEXT = new RegExp(
     String.raw`(?<line>//[^\n\v\f\r\u0085\u2028\u2029]*)`,
     String.raw`(?<block>/\*)`,
     String.raw`(?<identifier>[_\p{XID_Start}]\p{XID_Continue}*)`,
-    // In hex, then in decimals; each with exponent and suffix.
+    // Hexadecimal, then decimal; each with exponent and suffix.
     String.raw`(?<number>0[xX](?:[\da-fA-F]+\.?[\da-fA-F]*|\.[\da-fA-F]+)(?:[pP][+\-]?\d+)?[iufh]?` +
       String.raw`|(?:\d+\.?\d*|\.\d+)(?:[eE][+\-]?\d+)?[iufh]?)`,
     "(?<symbol>.)",
@@ -43,7 +43,7 @@ const NEXT = new RegExp(
 );
 const BLOCK_MARKER = /\/\*|\*\//g;
 
-/** @throws ShaderError for a block comment without an end and for a null character, which no WGSL may have */
+/** @throws ShaderError for an unterminated block comment, and for a null character, which WGSL does not allow */
 export function tokenize(source: WgslSource): WgslTokens {
   const { code } = source;
   const tokens: Token[] = [];
@@ -74,7 +74,7 @@ function endOfBlock(source: WgslSource, start: number): number {
     depth += found[0] === "/*" ? 1 : -1;
     if (depth === 0) return BLOCK_MARKER.lastIndex;
   }
-  return source.fail(start, "a comment that begins here has no end");
+  return source.fail(start, "unterminated block comment");
 }
 
 const CLOSED_BY = new Map([
@@ -83,11 +83,11 @@ const CLOSED_BY = new Map([
   ["{", "}"],
 ]);
 
-/** Brackets by their nesting, template lists by the rules of section 3.9, "Template Lists". */
+/** Matches brackets by nesting, and template lists by the rules of section 3.9, "Template Lists". */
 function closingOf(tokens: readonly Token[]): Map<number, number> {
   const closing = new Map<number, number>();
   const open: number[] = [];
-  /** Every < that may open a template list, and how many brackets were open there. */
+  /** Each < that may open a template list, with the number of brackets open there. */
   let candidates: { index: number; depth: number }[] = [];
   const dropInside = () => {
     candidates = candidates.filter(({ depth }) => depth < open.length);
@@ -124,7 +124,7 @@ function closingOf(tokens: readonly Token[]): Map<number, number> {
   return closing;
 }
 
-/** The tokens from one index up to another as text, without blanks and comments between: "array<vec4<f32>,4>". */
+/** The tokens between two indices as text, without blanks and comments: "array<vec4<f32>,4>". */
 export function textOf(tokens: readonly Token[], from: number, to: number): string {
   return tokens
     .slice(from, to)

@@ -5,7 +5,7 @@ import type { Values } from "./values.ts";
 
 /**
  * y[n, c, p, q] = 1/kernel² · Σ x over the window that starts at (p·stride − padding, q·stride − padding). Padding
- * counts as zeros, so the divisor is always kernel², as PyTorch's default has it.
+ * counts as zeros, so the divisor is always kernel², which is PyTorch's default.
  *
  * @param x  [N, C, H, W]
  * @returns y [N, C, P, Q]

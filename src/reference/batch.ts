@@ -11,9 +11,9 @@ export interface BatchOptions {
   readonly W: number;
   /** Pixels added on each of the four sides before the crop. */
   readonly padding: number;
-  /** Byte of the padded pixels: 0 for MNIST, 127 (grey) for CIFAR. */
+  /** Value of the padded pixels: 0 for MNIST, 127 (grey) for CIFAR. */
   readonly padValue: number;
-  /** Per channel, of pixels scaled to [0, 1]. */
+  /** Mean per channel, of pixels scaled to [0, 1]. */
   readonly mean: readonly number[];
   /** Standard deviation per channel, of pixels scaled to [0, 1]. */
   readonly deviation: readonly number[];
@@ -30,7 +30,7 @@ export interface Crop {
 }
 
 /**
- * Takes the images named by `order`, pads them, cuts an H×W crop, mirrors it where asked for, and normalises it:
+ * Takes the images listed in `order`, pads them, cuts an H×W crop, mirrors it if asked to, and normalises it:
  *
  *   y[n, c, h, w] = (byte / 255 − mean[c]) / deviation[c]
  *   byte = images[order[n], c, h + top − padding, w' + left − padding],  w' = flip ? W − 1 − w : w
@@ -39,7 +39,7 @@ export interface Crop {
  *
  * @param images  [count, C, H, W] bytes
  * @param order   [N] indices into images
- * @param crops   [N]; left out: the images as they are, as in evaluation
+ * @param crops   [N]; if omitted, images are used unchanged, as in evaluation
  * @returns y [N, C, H, W]
  */
 export function batch(

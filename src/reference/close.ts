@@ -1,9 +1,9 @@
-// Comparison of what the GPU computed in float32 with a float64 reference, against a computed tolerance.
+// Comparison of float32 results from the GPU with a float64 reference, with a computed tolerance.
 
 /** Half a unit in the last place of a float32 in [1, 2): the largest relative error of one rounding. */
 const FLOAT32_ROUNDING = 2 ** -24;
 
-/** How far a result was from its reference. */
+/** How far a result is from its reference. */
 export interface Closeness {
   /** Largest |actual − reference|; infinite where a value is NaN. */
   readonly maxError: number;
@@ -11,16 +11,16 @@ export interface Closeness {
   readonly index: number;
   /** Normalised mean squared error Σ (actual − reference)² / Σ reference², free of scale. */
   readonly nmse: number;
-  /** Values whose error is beyond the bound. */
+  /** Number of values whose error exceeds the bound. */
   readonly wrong: number;
 }
 
 /**
  * The error that rounding alone explains: c · √K · 2⁻²⁴ · scale. The roundings of a sum of K terms add up like a
- * random walk, so their sum grows with √K times the size of what is being rounded.
+ * random walk, so the error grows with √K times the size of the rounded values.
  *
  * @param terms   K, how many terms each result sums
- * @param scale   size of the results: `largest(reference)` as a rule, `rootMeanSquare` for a stricter bound, or, where
+ * @param scale   size of the results: usually `largest(reference)`, `rootMeanSquare` for a stricter bound, or, where
  *   terms cancel (dx of a batch norm), the size of the terms · √K
  * @param factor  c, default 4; a kernel that needs more should say why
  */
@@ -36,7 +36,7 @@ export function roundingBound({
   return factor * Math.sqrt(terms) * FLOAT32_ROUNDING * scale;
 }
 
-/** max |v|, and 0 of nothing. */
+/** max |v|; 0 for an empty array. */
 export function largest(values: ArrayLike<number>): number {
   let maximum = 0;
   for (let i = 0; i < values.length; i++) maximum = Math.max(maximum, Math.abs(values[i]));

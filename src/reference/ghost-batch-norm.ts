@@ -14,7 +14,7 @@ export interface GhostLayout {
 export interface GhostBatchNormSize extends GhostLayout {
   /** Channels. */
   readonly C: number;
-  /** Positions in one channel of one sample: H·W of an image, 1 behind a linear layer. */
+  /** Positions in one channel of one sample: H·W for an image, 1 after a linear layer. */
   readonly HW: number;
 }
 
@@ -151,7 +151,7 @@ export function ghostBatchNormGradients(
 }
 
 /**
- * Sizes of what is rounded in float32, for the tolerance of a comparison. The results themselves are too small a measure:
+ * Sizes of the values that are rounded in float32, for the tolerance of a comparison. The results themselves are too small a measure:
  * x − mean cancels where |mean| ≫ deviation, and the three terms of dx cancel (in a ghost of two values altogether).
  *
  *   y: max |gamma| · max |x| / √(variance + eps) + max |beta| + max |residual|

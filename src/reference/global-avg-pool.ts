@@ -5,7 +5,7 @@ import type { Values } from "./values.ts";
 export interface GlobalAvgPoolSize {
   readonly N: number;
   readonly C: number;
-  /** Pixels of one channel, H·W. */
+  /** Pixels per channel, H·W. */
   readonly HW: number;
 }
 

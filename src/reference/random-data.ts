@@ -1,9 +1,9 @@
 // Seeded test data, independent of src/. All numbers are exact in float32, so that the GPU and the float64 reference
-// start from the very same values.
+// start from the same values.
 
 /** Draws arrays of test data; the same seed gives the same arrays in the same order of calls. */
 export interface RandomData {
-  /** Normals of the given mean and standard deviation (0 and 1 where left out). */
+  /** Normals with the given mean and standard deviation (0 and 1 by default). */
   normals(count: number, options?: { mean?: number; deviation?: number }): Float32Array<ArrayBuffer>;
   /** Uniforms in [low, high). */
   uniforms(count: number, low: number, high: number): Float32Array<ArrayBuffer>;
@@ -40,7 +40,7 @@ function splitmix32(seed: number): () => number {
 /** A prime length for `repeated`. */
 export const PATTERN = 4099;
 
-/** `count` values of a short pattern: where its length is prime, no shift by rows, workgroups or vectors hides in it. */
+/** `count` values of a short repeated pattern. With a prime length, a shift by rows, workgroups or vectors cannot go unnoticed. */
 export function repeated(pattern: Float32Array<ArrayBuffer>, count: number): Float32Array<ArrayBuffer> {
   if (count <= pattern.length) return pattern.slice(0, count);
   const values = new Float32Array(count);

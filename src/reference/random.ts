@@ -1,5 +1,5 @@
 // Reference of random: the counter-based numbers of pcg4d (Jarzynski and Olano 2020, "Hash Functions for GPU
-// Rendering", JCGT 9(3)), in BigInt so that no wrap-around of 32-bit arithmetic is left to chance. No import from the rest of src/.
+// Rendering", JCGT 9(3)), in BigInt, so that 32-bit wrap-around is explicit. No import from the rest of src/.
 
 const LOW_WORD = 0xffffffffn;
 

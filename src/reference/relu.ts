@@ -10,7 +10,7 @@ export function relu(x: Values): Float64Array {
 }
 
 /**
- * dx = dy where x > 0, else 0: the slope at x = 0 is 0, at NaN 1, as PyTorch has it. Any shape.
+ * dx = dy where x > 0, else 0. The slope is 0 at x = 0 and 1 at NaN, as in PyTorch. Any shape.
  *
  * @param x  the input, or the output y of `relu`, which is positive at the same places
  */

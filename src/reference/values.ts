@@ -1,2 +1,2 @@
-/** Numbers that a reference reads: float64, or the float32 that the GPU is given. References compute and return float64. */
+/** Input of a reference: float64, or the float32 values given to the GPU. References compute and return float64. */
 export type Values = Float64Array | Float32Array;

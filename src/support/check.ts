@@ -1,7 +1,7 @@
 import { UsageError } from "./errors.ts";
 
 /**
- * Checks a size or a count that came from a user.
+ * Checks a size or count given by a user.
  * @param what its name in the message, e.g. "batch size"
  * @throws UsageError unless it is a whole number of at least 1
  */

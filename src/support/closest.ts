@@ -1,7 +1,7 @@
-// "Did you mean …?" for names that are nearly right.
+// "Did you mean …?" for misspelt names.
 
 /**
- * The candidate that a misspelt word is closest to, or null where none is near: at most a third of its letters, and
+ * The candidate closest to a misspelt word, or null if none is close: at most a third of its letters, and
  * at least one, may be wrong, missing, too many or swapped with their neighbour.
  */
 export function closest(word: string, candidates: readonly string[]): string | null {

@@ -1,5 +1,5 @@
 /**
- * Every environment variable the project reads, in one place: `doctor` prints this table and nothing else
+ * Every environment variable that the project reads, in one place. `doctor` prints this table, and nothing else
  * in src/ touches process.env. In a browser all of them are unset.
  */
 
@@ -31,19 +31,19 @@ const cache = define(
 const xdgCache = define("XDG_CACHE_HOME", "the system's cache folder");
 const decodeThreads = define(
   "UV_THREADPOOL_SIZE",
-  "Node's number of threads, which decode images (default: 4); set it to the number of cores for streamed data sets",
+  "number of Node's worker threads, which decode images (default: 4); set it to the number of cores for streamed data sets",
 );
 
 const DRI_PRIME = "DRI_PRIME";
 const driPrime = define(
   DRI_PRIME,
-  "Mesa's choice of a GPU by its PCI address, pci-0000_65_00_0! (default: by the local rank)",
+  "GPU that Mesa selects, by PCI address, e.g. pci-0000_65_00_0! (default: by local rank)",
 );
 const mpiLibrary = define(
   "GHOSTBATCH_MPI",
-  "the MPI library of runs on several ranks (default: libmpi.so of the launcher's kind)",
+  "MPI library for runs on several ranks (default: the libmpi.so that matches the launcher)",
 );
-/** Of a launcher: a variable that it sets in each process that it starts. */
+/** A variable that an MPI launcher sets in each process it starts. */
 const ofLauncher = (name: string, of: string) => define(name, `set by ${of} in each rank`);
 const launcher = {
   openmpi: {
@@ -52,10 +52,10 @@ const launcher = {
     localRank: ofLauncher("OMPI_COMM_WORLD_LOCAL_RANK", "OpenMPI"),
   },
   pmi: {
-    rank: ofLauncher("PMI_RANK", "MPICH and its kin"),
-    size: ofLauncher("PMI_SIZE", "MPICH and its kin"),
-    localRank: ofLauncher("MPI_LOCALRANKID", "MPICH and its kin"),
-    channel: ofLauncher("PMI_FD", "MPICH and its kin"),
+    rank: ofLauncher("PMI_RANK", "MPICH and its derivatives"),
+    size: ofLauncher("PMI_SIZE", "MPICH and its derivatives"),
+    localRank: ofLauncher("MPI_LOCALRANKID", "MPICH and its derivatives"),
+    channel: ofLauncher("PMI_FD", "MPICH and its derivatives"),
   },
   pmix: { rank: ofLauncher("PMIX_RANK", "launchers with PMIx") },
   slurm: {
@@ -67,12 +67,12 @@ const launcher = {
 };
 
 export const env = {
-  /** Level of diagnostic output, 0 to 5. A name pattern (other packages read DEBUG so) counts as 0. */
+  /** Level of diagnostic output, 0 to 5. A name pattern, as other packages use in DEBUG, counts as 0. */
   debugLevel(): number {
     const level = Number(debug() ?? 0);
     return Number.isInteger(level) ? level : 0;
   },
-  /** Whether a line is printed for every buffer that is made on the GPU. */
+  /** Whether to print a line for every buffer created on the GPU. */
   debugAllocations(): boolean {
     return this.debugLevel() >= 3 || debug() === "allocations";
   },
@@ -83,12 +83,12 @@ export const env = {
   mpiLibrary,
   launcher,
   driPrime,
-  /** For the drivers that this process loads later. */
+  /** Sets a variable for drivers that this process loads later. */
   setDriPrime(value: string): void {
     const variables = globalThis.process?.env as Record<string, string> | undefined;
     if (variables) variables[DRI_PRIME] = value;
   },
-  /** The environment of a program to be started: this process's own with some variables set, or unset where undefined. */
+  /** The environment for a child process: this process's own, with some variables set, or unset if undefined. */
   forChild(changes: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
     return { ...globalThis.process?.env, ...changes };
   },

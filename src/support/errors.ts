@@ -9,11 +9,11 @@ export interface ErrorDetails {
 }
 
 /**
- * The base of all of them: whatever is not a GhostbatchError is a defect of the program. A message may hold names of files or
- * of what is in them: control characters are written out, so it can be printed.
+ * The base class. Any other error is a bug in the program. A message may contain file names and text from files;
+ * control characters in it are escaped, so it can be printed.
  */
 export class GhostbatchError extends Error {
-  /** What the process leaves with when this error ends it. */
+  /** The exit code of a process that this error ends. */
   readonly exitCode: number = 1;
 
   constructor(message: string, details: ErrorDetails = {}) {
@@ -28,7 +28,7 @@ export class ShapeError extends GhostbatchError {}
 /** A WGSL file that does not parse, bind or compile; the message has file, line, column and the line. */
 export class ShaderError extends GhostbatchError {}
 
-/** A WGSL file that may well compile, but declares what ghostbatch cannot give it. */
+/** A WGSL file that may compile, but declares something that ghostbatch cannot bind. */
 export class ShaderInterfaceError extends ShaderError {}
 
 /** No adapter, a lost device, or an adapter that cannot do what was asked. */
@@ -36,18 +36,18 @@ export class DeviceError extends GhostbatchError {
   override readonly exitCode: number = 3;
 }
 
-/** A model, a batch or a data set that is larger than the adapter can hold: a smaller one would do. */
+/** A model, batch or data set that is too large for the adapter; a smaller one would fit. */
 export class CapacityError extends DeviceError {
   override readonly exitCode: number = 2;
 }
 
-/** The device is gone (driver reset, unplugged): everything on it is lost, and a new device may work. */
+/** The device is lost (driver reset, unplugged) with everything on it; a new device may work. */
 export class DeviceLostError extends DeviceError {}
 
 /** A loss, a gradient or a weight that is NaN or infinite. */
 export class DivergenceError extends GhostbatchError {}
 
-/** A run that was asked to stop, has kept what it had, and can be resumed. */
+/** A run that was asked to stop; it has saved its state and can be resumed. */
 export class StoppedError extends GhostbatchError {
   override readonly exitCode: number;
 
@@ -58,27 +58,27 @@ export class StoppedError extends GhostbatchError {
   }
 }
 
-/** Ranks whose parameters are not the same any more: every rank finds it. */
+/** The ranks' parameters are no longer equal. Every rank detects this. */
 export class RankDriftError extends DeviceError {}
 
-/** Another rank has failed, or rank 0 has, and says why: this one has nothing to add. */
+/** Another rank has failed and reports why; this one has nothing to add. */
 export class EndedElsewhereError extends GhostbatchError {
   constructor() {
     super("another rank has failed");
   }
 }
 
-/** A file or a folder that is missing, damaged, foreign, taken or not writable. */
+/** A file or folder that is missing, damaged, not ours, in use or not writable. */
 export class DataError extends GhostbatchError {
   override readonly exitCode: number = 2;
 }
 
-/** An option or a configuration that is unknown, malformed or contradicts another. */
+/** An option or configuration that is unknown, malformed or contradicts another. */
 export class UsageError extends GhostbatchError {
   override readonly exitCode: number = 2;
 }
 
-/** The text of anything that was thrown, on one line. */
+/** The message of any thrown value, on one line. */
 export function messageOf(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   return visible(text.replaceAll(/\s*\n\s*/g, " "));

@@ -1,23 +1,23 @@
-/** IEEE 754 half precision on the host: what the GPU stores as f16, and the numbers that it stands for. */
+/** IEEE 754 half precision on the host: conversion between numbers and the bits that the GPU stores as f16. */
 
-/** The largest finite number of f16. */
+/** The largest finite f16 number. */
 export const LARGEST_FLOAT16 = 65_504;
 
-/** Exponents of the smallest normal number of f16, and of the last place of a number in [1, 2). */
+/** Exponents of the smallest normal f16 number, and of the unit in the last place of a number in [1, 2). */
 const SMALLEST_EXPONENT = -14;
 const LAST_PLACE = -10;
 
-/** The value in f16's format that is nearest to `value`, ties to even; infinite from 65,520 on. */
+/** The f16 number nearest to `value`, ties to even; infinite from 65,520 on. */
 export function roundToFloat16(value: number): number {
   if (value === 0 || !Number.isFinite(value)) return value;
-  // A number that ends in the right place, added and taken away, rounds as the hardware's addition does.
+  // Adding and subtracting a number with the right last place rounds to that place, as hardware addition does.
   const rounder = 1.5 * 2 ** (52 + Math.max(exponentOf(value), SMALLEST_EXPONENT) + LAST_PLACE);
   const rounded = value + rounder - rounder;
   if (rounded === 0) return value < 0 ? -0 : 0;
   return Math.abs(rounded) > LARGEST_FLOAT16 ? Math.sign(value) * Number.POSITIVE_INFINITY : rounded;
 }
 
-/** The distance between neighbouring numbers of f16 around `value`. */
+/** The distance between neighbouring f16 numbers around `value`. */
 export function float16Step(value: number): number {
   const magnitude = Math.min(Math.abs(value), LARGEST_FLOAT16);
   return (
@@ -41,11 +41,11 @@ function halfOfSingle(single: number): number {
   if (magnitude > 0x7f80_0000) return sign | 0x7e00; // NaN
   if (magnitude >= (127 + 16) << 23) return sign | 0x7c00; // infinite, or 2¹⁶ and more
   if (magnitude >= (127 + SMALLEST_EXPONENT) << 23) {
-    // Half of the last place that stays, less one where what stays is even: the carry may reach the exponent, as it should.
+    // Half of the last kept place, less one if the kept bits are even. A carry into the exponent is right.
     const rounded = magnitude + 0x0fff + ((magnitude >> 13) & 1);
     return sign | ((rounded - ((127 - 15) << 23)) >> 13);
   }
-  // The bits count the smallest number, 2⁻²⁴; what is below half of it becomes 0.
+  // Subnormal: the bits count multiples of the smallest number, 2⁻²⁴. Less than half of it becomes 0.
   const exponent = (magnitude >> 23) - 127;
   if (exponent < -25) return sign;
   const fraction = (magnitude & 0x7f_ffff) | 0x80_0000;
@@ -56,7 +56,7 @@ function halfOfSingle(single: number): number {
   return sign | (kept + (rest > middle || (rest === middle && kept & 1) ? 1 : 0));
 }
 
-/** The numbers that bits of f16 stand for, exactly. */
+/** The exact values of f16 bits. */
 export function fromFloat16Bits(bits: Uint16Array): Float32Array<ArrayBuffer> {
   numbers ??= Float32Array.from({ length: 65_536 }, (_, half) => numberOf(half));
   const values = new Float32Array(bits.length);
@@ -64,7 +64,7 @@ export function fromFloat16Bits(bits: Uint16Array): Float32Array<ArrayBuffer> {
   return values;
 }
 
-/** Of every f16, made when first asked for. */
+/** The value of every f16, computed on first use. */
 let numbers: Float32Array | null = null;
 
 function numberOf(half: number): number {

@@ -1,9 +1,9 @@
-/** Milliseconds that one timer of Node waits at most: a longer one ends at once. */
+/** The longest delay of one Node timer, ms. A longer one would fire at once. */
 const LONGEST = 2 ** 31 - 1;
 
 /**
- * Calls `body` once after any length of time, in parts where one timer does not reach.
- * @returns what cancels it
+ * Calls `body` once after a delay of any length, with several timers in sequence if one is too short.
+ * @returns a function that cancels it
  */
 export function afterMilliseconds(ms: number, body: () => void): () => void {
   let timer: ReturnType<typeof setTimeout>;

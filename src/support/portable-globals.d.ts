@@ -1,6 +1,6 @@
 /**
- * What every host of the portable core has, Node and browsers alike, beyond ECMAScript and WebGPU. The core is compiled with
- * these declarations in place of a host's own (tsconfig.core.json), so that nothing else of a host slips in.
+ * Globals beyond ECMAScript and WebGPU that both Node and browsers have. The portable core is compiled with
+ * these declarations instead of a host's own (tsconfig.core.json), so it cannot use anything else of a host.
  */
 
 declare const console: {
@@ -17,5 +17,5 @@ declare const performance: {
 declare function setTimeout(callback: () => void, ms: number): number;
 declare function clearTimeout(timer: number | undefined): void;
 
-/** Of Node; undefined in a browser. */
+/** Node only; undefined in a browser. */
 declare var process: { readonly env?: Readonly<Record<string, string | undefined>> } | undefined;

@@ -1,5 +1,5 @@
 // Counter-based random numbers: a number is a pure function of (seed, stream, a, b), so nothing has to be
-// stored to repeat it, and the GPU (shaders/lib/random.wgsl) computes the very same integers.
+// stored to repeat it, and the GPU (shaders/lib/random.wgsl) computes the same integers.
 
 /**
  * What a number is drawn for. Two uses never share a stream, so adding a draw to one leaves the others as
@@ -14,7 +14,7 @@ export const STREAMS = {
   noise: 5,
   subset: 6,
   synthetic: 7,
-  /** Of statistics and measurements, which draw on the CPU alone. */
+  /** For statistics and measurements, which draw only on the CPU. */
   bootstrap: 100,
   bootstrapRuns: 101,
   directions: 102,
@@ -72,7 +72,7 @@ export function boundedInteger(word: number, bound: number): number {
   return Math.floor(((word >>> 0) * bound) / 0x100000000);
 }
 
-/** What a permutation is a function of; `epoch` (default 0) separates those of one seed and stream. */
+/** What a permutation depends on; `epoch` (default 0) distinguishes those of one seed and stream. */
 export interface PermutationKey {
   readonly seed: number;
   readonly stream: Stream;

@@ -1,4 +1,4 @@
-/** Words as one line that a POSIX shell takes apart into the same words. */
+/** Quotes words as one line that a POSIX shell splits into the same words. */
 export function shellCommand(words: readonly string[]): string {
   return words.map(quoted).join(" ");
 }

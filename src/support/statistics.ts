@@ -7,7 +7,7 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** n − 1 in the denominator; 0 for a single value, whose spread is not known. */
+/** With n − 1 in the denominator; 0 for a single value, whose spread is unknown. */
 export function standardDeviation(values: readonly number[]): number {
   if (values.length < 2) return 0;
   const center = mean(values);
@@ -63,21 +63,21 @@ export interface Interval {
 }
 
 export interface BootstrapOptions {
-  /** Consecutive values that are drawn together; 1 for independent values. */
+  /** Number of consecutive values drawn together; 1 for independent values. */
   readonly block?: number;
   readonly draws?: number;
   readonly seed?: number;
-  /** Probability that the interval is to cover. */
+  /** Coverage probability of the interval. */
   readonly coverage?: number;
 }
 
-/** Draws enough for the ends of a 95 % interval: some 50 of them lie outside on each side. */
+/** Enough draws for a 95 % interval: about 50 of them lie outside on each side. */
 const DRAWS = 2000;
 
 /**
  * Percentile interval of `statistic` under the moving-block bootstrap (Künsch 1989): positions 0 … n−1 are drawn in
- * blocks of consecutive ones, so that correlation between neighbours stays. Draws on which the statistic is not finite
- * are left out; an interval of NaN comes back when there are none.
+ * blocks of consecutive ones, which preserves correlation between neighbours. Draws on which the statistic is not finite
+ * are left out; if none remain, the interval is NaN.
  */
 export function bootstrap(
   n: number,

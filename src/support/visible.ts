@@ -1,7 +1,7 @@
-/** Control characters but for tab and line feed, separators of lines, and marks that turn the direction of text. */
+/** Control characters except tab and line feed, line separators, and marks that change the direction of text. */
 const CONTROLS = /(?![\t\n])[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
-/** Text for a terminal or a page: what would steer it instead of being shown is written out, as \x1b. */
+/** Escapes text for a terminal or a page: characters that would control it are written out, e.g. as \x1b. */
 export function visible(text: string): string {
   return text.replaceAll(CONTROLS, (character) => {
     const code = character.charCodeAt(0);

@@ -1,4 +1,4 @@
-/** Shapes: checks at an op's door. */
+/** Checks of shapes that ops make on their inputs. */
 import { ShapeError } from "../support/errors.ts";
 
 export function sizeOf(shape: readonly number[]): number {
@@ -9,19 +9,19 @@ export function shapeText(shape: readonly number[]): string {
   return `[${shape.join(", ")}]`;
 }
 
-/** `R` lengths. */
+/** A tuple of `R` lengths. */
 export type Dimensions<R extends number, Found extends number[] = []> = Found["length"] extends R
   ? Found
   : Dimensions<R, [...Found, number]>;
 
-/** The lengths of a shape that must have `rank` of them. @throws ShapeError, naming `what` */
+/** The dimensions of a shape that must have `rank` of them. @throws ShapeError, naming `what` */
 export function dims<R extends number>(what: string, shape: readonly number[], rank: R): Dimensions<R> {
   if (shape.length !== rank)
     throw new ShapeError(`${what}: expected ${rank} dimensions, got ${shapeText(shape)}`);
   return shape as Dimensions<R>;
 }
 
-/** The first `rank` lengths of a shape that may have more of them. @throws ShapeError, naming `what` */
+/** The first `rank` dimensions of a shape that may have more. @throws ShapeError, naming `what` */
 export function leadingDims<R extends number>(
   what: string,
   shape: readonly number[],

@@ -1,4 +1,4 @@
-/** A tensor is data: a shape, a type, a place in GPU memory. It has no arithmetic; ops are functions in src/ops. */
+/** A tensor is data: a shape, a type and a location in GPU memory. It has no arithmetic; ops are functions in src/ops. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { type BufferView, OFFSET_ALIGNMENT, type Storage } from "../gpu/storage.ts";
 import { ShapeError } from "../support/errors.ts";
@@ -6,7 +6,7 @@ import { float16Bits, fromFloat16Bits } from "../support/float16.ts";
 import { sizeOf } from "./shape.ts";
 
 export type DataType = "f32" | "f16" | "u32" | "i32" | "u8";
-/** The types that numbers of a network are stored in. Arithmetic is f32 in either. */
+/** The types in which a network's numbers are stored. Arithmetic is f32 with either. */
 export type FloatType = "f32" | "f16";
 export type NumberArray =
   | Float32Array<ArrayBuffer>
@@ -14,7 +14,7 @@ export type NumberArray =
   | Int32Array<ArrayBuffer>
   | Uint8Array<ArrayBuffer>;
 
-/** Bytes of one element. u8 tensors are read by kernels as packed u32. */
+/** Bytes per element. Kernels read u8 tensors as packed u32. */
 export const ELEMENT_BYTES: Record<DataType, number> = { f32: 4, f16: 2, u32: 4, i32: 4, u8: 1 };
 
 export interface Tensor extends BufferView {
@@ -23,7 +23,7 @@ export interface Tensor extends BufferView {
   readonly dtype: DataType;
   /** Number of elements. */
   readonly size: number;
-  /** Set on parameters: where backward writes their gradient. */
+  /** For parameters: where backward writes the gradient. */
   gradient: Tensor | null;
   /** Whether backward computes a gradient for it. */
   requiresGradient: boolean;
@@ -52,15 +52,15 @@ function tensor(
 }
 
 /**
- * A tensor with memory of unknown contents: of the recording when one is open, else of the current scope, else of the
- * lifetime; outside of all of them `gpu.memory.release(tensor.storage)` gives it back.
+ * A tensor with uninitialized memory: from the recording if one is open, else from the current scope, else from the
+ * lifetime. Outside of all of them, free it with `gpu.memory.release(tensor.storage)`.
  */
 export function empty(gpu: Gpu, shape: readonly number[], dtype: DataType = "f32", label = "tensor"): Tensor {
   const bytes = Math.max(4, sizeOf(shape) * ELEMENT_BYTES[dtype]);
   return tensor(gpu, gpu.allocate(bytes, `${label} [${shape.join(", ")}]`), 0, shape, dtype);
 }
 
-/** A tensor that outlives scopes and recordings, zeroed. `usage` "uniform" is for values a kernel reads as `var<uniform>`. */
+/** A zeroed tensor that outlives scopes and recordings. `usage` "uniform" is for values that a kernel reads as `var<uniform>`. */
 export function persistent(
   gpu: Gpu,
   shape: readonly number[],
@@ -106,8 +106,8 @@ export function fromArray(
 }
 
 /**
- * The elements from `offset` on, in a shape of their own, in the same memory.
- * @throws ShapeError when they lie outside or do not start at a multiple of 256 bytes, WebGPU's binding alignment
+ * The elements from `offset` on, in another shape, sharing memory.
+ * @throws ShapeError if they lie outside, or do not start at a multiple of 256 bytes, WebGPU's binding alignment
  */
 export function slice(source: Tensor, offset: number, shape: readonly number[]): Tensor {
   const bytes = offset * ELEMENT_BYTES[source.dtype];
@@ -133,19 +133,19 @@ export function view(source: Tensor, shape: readonly number[]): Tensor {
 
 const ARRAYS = { f32: Float32Array, u32: Uint32Array, i32: Int32Array, u8: Uint8Array };
 
-/** Numbers for an f32 or f16 tensor, rounded to its type, in order with dispatches and replays. */
+/** Writes numbers to an f32 or f16 tensor, rounded to its type, in order with dispatches and replays. */
 export function writeFloats(target: Tensor, data: Float32Array<ArrayBuffer>): void {
   target.gpu.write(target, target.dtype === "f16" ? float16Bits(data) : data);
 }
 
-/** The elements, once all work before is done; those of an f16 tensor as float32. */
+/** The elements, after all earlier work is done; those of an f16 tensor as float32. */
 export async function readTensor(source: Tensor): Promise<NumberArray> {
   if (source.dtype === "f16")
     return fromFloat16Bits(new Uint16Array(await source.gpu.read(source), 0, source.size));
   return new ARRAYS[source.dtype](await source.gpu.read(source), 0, source.size);
 }
 
-/** As `readTensor`, for a tensor known to be f32 or f16. @throws ShapeError where it is neither */
+/** As `readTensor`, for a tensor known to be f32 or f16. @throws ShapeError if it is neither */
 export async function readFloats(source: Tensor): Promise<Float32Array<ArrayBuffer>> {
   if (source.dtype !== "f32" && source.dtype !== "f16")
     throw new ShapeError(`${source.storage.label}: is ${source.dtype}, expected f32 or f16`);

@@ -157,7 +157,7 @@ test("what ghostbatch does not bind is refused with line and column", () => {
   refused("const N = N;@group(N) @binding(0) var<storage> a: u32;").toThrow(
     "own.wgsl:1:11: @group: there is no N",
   );
-  refused("fn f() {}\n /* /* */").toThrow("own.wgsl:2:2: a comment that begins here has no end");
+  refused("fn f() {}\n /* /* */").toThrow("own.wgsl:2:2: unterminated block comment");
   refused("// \0").toThrow("own.wgsl:1:4: a null character");
   refused("\n// @import lib/none.wgsl").toThrow("own.wgsl:2:1: @import: lib/none.wgsl: no such shader");
   refused(`@id(${"(".repeat(5000)}0${")".repeat(5000)}) override A: u32;`).toThrow(/nested deeper than 100/);
