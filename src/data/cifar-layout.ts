@@ -18,7 +18,7 @@ export type CifarLabels = "fine" | "coarse";
 
 export interface CifarFile {
   readonly name: string;
-  /** Images in it. */
+  /** Number of images in it. */
   readonly count: number;
   readonly sha256: string;
 }
@@ -28,7 +28,7 @@ export interface CifarLayout {
   readonly title: string;
   /** The folder that the archive unpacks to. */
   readonly folder: string;
-  /** The folder of the version for Python, which is not read. */
+  /** The folder of the Python version, which cannot be read. */
   readonly pythonFolder: string;
   readonly archive: { readonly name: string; readonly url: string; readonly sha256: string };
   /** Class names of each label byte of a record, in the order of the bytes. */
@@ -94,7 +94,7 @@ function batch(name: string, sha256: string): CifarFile {
   return { name, count: 10_000, sha256 };
 }
 
-/** What is known without the files. `normalization` is the released one. */
+/** What is known without the files. `normalization` is that of the released code. */
 export function cifarFacts(
   layout: CifarLayout,
   { labels = "fine" }: { readonly labels?: CifarLabels } = {},
@@ -114,14 +114,14 @@ export function cifarFacts(
   };
 }
 
-/** Which of a record's label bytes is of this kind. @throws DataError where the data set has none */
+/** The position of this kind of label in a record. @throws DataError if the data set has none */
 export function labelByte({ labels, title }: CifarLayout, kind: CifarLabels): number {
   const byte = labels.findIndex((label) => label.kind === kind);
   if (byte < 0) throw new DataError(`${title} has no ${kind} labels, only ${labels[0].kind} ones`);
   return byte;
 }
 
-/** Images in the files. */
+/** Number of images in the files. */
 export function countOf(files: readonly CifarFile[]): number {
   return files.reduce((sum, { count }) => sum + count, 0);
 }

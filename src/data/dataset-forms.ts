@@ -1,4 +1,4 @@
-/** The list of data sets: how each is written, what its options mean, and what is known of it without its files. */
+/** The list of data sets: the syntax of each, its options, and what is known of it without its files. */
 import { suggestion } from "../support/closest.ts";
 import { UsageError } from "../support/errors.ts";
 import { CIFAR_LAYOUTS, type CifarLabels, cifarFacts } from "./cifar-layout.ts";
@@ -15,14 +15,14 @@ import { mnistFacts } from "./mnist-layout.ts";
 import { syntheticFacts, syntheticOptions } from "./synthetic.ts";
 
 interface DatasetForm {
-  /** How it is written. */
+  /** Its syntax. */
   readonly form: string;
   readonly about: string;
-  /** Options and their values, as the help shows them. */
+  /** Its options and their values, for the help. */
   readonly options: Readonly<Record<string, string>>;
-  /** Whether it is read while it is used. */
+  /** Whether it is streamed, i.e. read during training. */
   readonly streamed?: boolean;
-  /** What the official data set is, for a plan without its files; null where only the files tell. */
+  /** Facts about the official data set, for a plan without its files; null if only the files tell. */
   outline(name: DatasetName): DatasetOutline | null;
 }
 
@@ -81,7 +81,7 @@ const FORMS = {
 
 export type DatasetKey = keyof typeof FORMS;
 
-/** How each data set is written, and what it is. */
+/** The syntax and a description of each data set. */
 export const DATASET_MEANINGS: Readonly<Record<string, string>> = Object.fromEntries(
   Object.values(FORMS).map(({ form, about }) => [form, about]),
 );
@@ -95,18 +95,18 @@ export function datasetHelp(): string {
   return lines.join("\n");
 }
 
-/** Whether a data set is read while it is used. @throws UsageError for an unknown name */
+/** Whether a data set is streamed. @throws UsageError for an unknown name */
 export function isStreamed(text: string): boolean {
   return formOf(text).form.streamed === true;
 }
 
-/** What the official data set is, without its files; null for a folder, which only its files tell. @throws UsageError */
+/** Facts about the official data set, without its files; null for a folder of images. @throws UsageError */
 export function outlineDataset(text: string): DatasetOutline | null {
   const { name, form } = formOf(text);
   return form.outline(name);
 }
 
-/** The data set that a text names. @throws UsageError for a name or an option that is unknown */
+/** The data set that a text names. @throws UsageError for an unknown name or option */
 export function formOf(text: string): { name: DatasetName; key: DatasetKey; form: DatasetForm } {
   const name = parseDatasetName(text);
   if (!isKey(name.name)) {
@@ -124,7 +124,7 @@ export function formOf(text: string): { name: DatasetName; key: DatasetKey; form
   return { name, key, form };
 }
 
-/** Which of CIFAR-100's labels a name asks for. @throws UsageError for others */
+/** The labels of CIFAR-100 that a name asks for. @throws UsageError for any others */
 export function labelsOf(name: DatasetName): CifarLabels {
   return choiceOption(name, "labels", ["fine", "coarse"] as const);
 }

@@ -1,20 +1,20 @@
 /**
- * How a data set is written on the command line and in a run's specification:
+ * The syntax of a data set on the command line and in a run's specification:
  *
  *   NAME[:ARGUMENT][,OPTION=VALUE]…      cifar10,normalization=per-channel      folder:photos,size=32,test=0.2
  *
- * All that decides which numbers the network sees is part of the name, so that a specification repeats them.
+ * Everything that decides which numbers the network sees is part of the name, so a specification reproduces them.
  */
 
 import { suggestion } from "../support/closest.ts";
 import { UsageError } from "../support/errors.ts";
 
 export interface DatasetName {
-  /** As it was written. */
+  /** The text as given. */
   readonly text: string;
   /** The part before the first ":" or ",". */
   readonly name: string;
-  /** The part after the first ":"; null without one. Options are cut off, so it may hold commas of its own. */
+  /** The part after the first ":"; null without one. Options are removed first, so it may contain commas. */
   readonly argument: string | null;
   readonly options: ReadonlyMap<string, string>;
 }
@@ -49,7 +49,7 @@ export function requireKnownOptions({ text, name, options }: DatasetName, known:
   }
 }
 
-/** One of `choices`; the first without the option. @throws UsageError for anything else */
+/** One of `choices`; the first one if the option is absent. @throws UsageError for anything else */
 export function choiceOption<T extends string>(
   { text, options }: DatasetName,
   key: string,
@@ -61,7 +61,7 @@ export function choiceOption<T extends string>(
   throw new UsageError(`data set ${text}: ${key}=${value}: unknown value: ${suggestion(value, choices)}`);
 }
 
-/** A whole number of at least `minimum`, or null without the option. @throws UsageError for anything else */
+/** A whole number of at least `minimum`, or null if the option is absent. @throws UsageError for anything else */
 export function wholeOption({ text, options }: DatasetName, key: string, minimum: number): number | null {
   const value = options.get(key);
   if (value === undefined) return null;
@@ -72,7 +72,7 @@ export function wholeOption({ text, options }: DatasetName, key: string, minimum
   );
 }
 
-/** A number between 0 and 1, both excluded, or null without the option. @throws UsageError for anything else */
+/** A number between 0 and 1, exclusive, or null if the option is absent. @throws UsageError for anything else */
 export function fractionOption({ text, options }: DatasetName, key: string): number | null {
   const value = options.get(key);
   if (value === undefined) return null;
@@ -83,7 +83,7 @@ export function fractionOption({ text, options }: DatasetName, key: string): num
   );
 }
 
-/** N, or HEIGHTxWIDTH, in pixels; null without the option. @throws UsageError for anything else */
+/** N, or HEIGHTxWIDTH, in pixels; null if the option is absent. @throws UsageError for anything else */
 export function sizeOption(
   { text, options }: DatasetName,
   key: string,

@@ -1,8 +1,8 @@
-// What a data set of labelled images is to the rest of the program: bytes, labels, and how they are meant.
+// A data set of labelled images, as the rest of the program sees it: bytes, labels, and what they mean.
 
 import { DataError } from "../support/errors.ts";
 
-/** Images of one part of a data set, in the order of its files. */
+/** One part of a data set, training or test, in the order of its files. */
 export interface Split {
   readonly count: number;
   /** [count, channels, height, width], 0 … 255. */
@@ -17,7 +17,7 @@ export interface Normalization {
   readonly standardDeviation: readonly number[];
 }
 
-/** Training augmentation: pad on every side, crop back to the size at random, then perhaps mirror left to right. */
+/** Training augmentation: pad on every side, crop back to the size at random, then mirror half of the images if asked to. */
 export interface Augmentation {
   /** Pixels added on every side, so crop offsets are 0 … 2·padding along each axis. */
   readonly padding: number;
@@ -27,20 +27,20 @@ export interface Augmentation {
   readonly flip: boolean;
 }
 
-/** Of ImageNet's training images; the paper's released code uses them for CIFAR too. */
+/** Mean and deviation of ImageNet's training images; the paper's released code also uses them for CIFAR. */
 export const IMAGENET_NORMALIZATION: Normalization = {
   mean: [0.485, 0.456, 0.406],
   standardDeviation: [0.229, 0.224, 0.225],
 };
 
-/** The paper's released code: 4 pixels of grey around a CIFAR image, and mirrored halves. */
+/** As in the paper's released code: CIFAR images are padded with 4 grey pixels, and half of them are mirrored. */
 export const CIFAR_AUGMENTATION: Augmentation = { padding: 4, padValue: 127, flip: true };
 
 export const NO_AUGMENTATION: Augmentation = { padding: 0, padValue: 0, flip: false };
 
 /** What is known of a data set without its images. */
 export interface DatasetFacts {
-  /** Fit for a file's name. */
+  /** Usable as a file name. */
   readonly name: string;
   readonly classes: number;
   readonly channels: number;
@@ -51,7 +51,7 @@ export interface DatasetFacts {
   readonly augmentation: Augmentation;
 }
 
-/** What a plan needs of a data set, known without its files. */
+/** What a plan needs to know about a data set, without its files. */
 export interface DatasetOutline extends DatasetFacts {
   /** Training samples. */
   readonly trainCount: number;
@@ -65,7 +65,7 @@ export interface ImageDataset extends DatasetFacts {
   readonly test: Split;
 }
 
-/** Bytes of one image of the set. */
+/** Bytes per image. */
 export function imageBytes({
   channels,
   height,
@@ -74,14 +74,14 @@ export function imageBytes({
   return channels * height * width;
 }
 
-/** How many samples of each class a split has, [classes]. */
+/** Number of samples of each class in a split, [classes]. */
 export function classCounts({ labels }: Pick<Split, "labels">, classes: number): number[] {
   const counts = new Array<number>(classes).fill(0);
   for (const label of labels) counts[label]++;
   return counts;
 }
 
-/** Positions of the channels that have one value everywhere: their deviation is 0, and they are normalized to 0. */
+/** Indices of channels with a constant value: their deviation is 0, and they are normalized to 0. */
 export function constantChannels({ standardDeviation }: Normalization): number[] {
   return standardDeviation.flatMap((deviation, channel) => (deviation === 0 ? [channel] : []));
 }
@@ -116,7 +116,7 @@ export function channelStatistics(
  * Checks that every label names a class, as the loss reads its row of logits at the label.
  * @param where       the file, for the message
  * @param firstOffset byte offset of the first label in it
- * @throws DataError for the first label that does not
+ * @throws DataError for the first one out of range
  */
 export function requireLabels(labels: Uint8Array, classes: number, where: string, firstOffset: number): void {
   const position = labels.findIndex((label) => label >= classes);

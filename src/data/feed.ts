@@ -1,4 +1,4 @@
-/** A streamed split on the GPU: a window of one batch that is written before each step, decoded while others trained. */
+/** A streamed split on the GPU: a window of one batch, written before each step and decoded during earlier ones. */
 
 import type { Gpu } from "../gpu/gpu.ts";
 import { fromArray, persistent, slice } from "../tensor/tensor.ts";
@@ -12,7 +12,7 @@ import {
 } from "./resident.ts";
 import type { StreamedDataset, StreamedSplit } from "./streamed.ts";
 
-/** A data set of either kind on the GPU: whole, or a window of the largest batches if it is streamed. */
+/** A data set of either kind on the GPU: complete or, if streamed, windows for the largest batches. */
 export async function placeDataset(
   gpu: Gpu,
   dataset: ImageDataset | StreamedDataset,
@@ -21,7 +21,7 @@ export async function placeDataset(
   return isImageDataset(dataset) ? uploadDataset(gpu, dataset) : openStreams(gpu, dataset, options);
 }
 
-/** Whether a data set is in memory as a whole. */
+/** Whether the whole data set is in memory. */
 export function isImageDataset(dataset: ImageDataset | StreamedDataset): dataset is ImageDataset {
   return "images" in dataset.train;
 }
@@ -54,7 +54,7 @@ async function openStreams(
     train: await open("train"),
     test: await open("test"),
     normalization: normalizationTensor(gpu, dataset.normalization),
-    augmentation: NO_AUGMENTATION, // crops and mirrors are the decoder's work here
+    augmentation: NO_AUGMENTATION, // the decoder crops and mirrors
   };
 }
 

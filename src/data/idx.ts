@@ -17,7 +17,7 @@ export interface IdxArray {
 const TYPE_BYTE = 0x08;
 
 /**
- * The array in a file of bytes with a known number of dimensions.
+ * Parses an array of bytes with a known number of dimensions.
  * @param path names the file in messages
  * @throws DataError with path, byte offset, what was expected and what was found
  */
@@ -27,8 +27,8 @@ export function parseIdx(bytes: Uint8Array, path: string, dimensions: number): I
 }
 
 /**
- * The sizes that a header names, once they are found to make exactly the size that the file has.
- * @param bytes the file's first 4 + 4·dimensions bytes at least, where it has as many
+ * The sizes in a header, after checking that they match the file's size exactly.
+ * @param bytes at least the file's first 4 + 4·dimensions bytes, or all if it is shorter
  * @throws DataError as parseIdx
  */
 export function parseIdxHeader(
@@ -52,7 +52,7 @@ export function parseIdxHeader(
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, offset);
   const shape = Array.from({ length: dimensions }, (_, i) => view.getUint32(4 + 4 * i));
-  // Sizes can make up to 2^96, where a product of doubles is rounded, but never down to the size of a file.
+  // A product of sizes can reach 2^96 and be rounded in a double, but never down to the size of a file.
   const expected = offset + shape.reduce((product, size) => product * size, 1);
   if (expected !== fileBytes) {
     throw new DataError(

@@ -1,14 +1,14 @@
-/** ImageNet (Russakovsky et al. 2015) as it is known without its files. */
+/** What is known of ImageNet (Russakovsky et al. 2015) without its files. */
 import { type DatasetOutline, IMAGENET_NORMALIZATION, NO_AUGMENTATION } from "./dataset.ts";
 
 export interface StreamGeometry {
   /** Pixels of an image's shorter side after scaling. */
   readonly resize: number;
-  /** Pixels of a side of the square that is cut out of it. */
+  /** Side of the square crop, pixels. */
   readonly crop: number;
 }
 
-/** The paper's released code: shorter side 256; in training a random crop of 224 and mirrored halves, else the middle. */
+/** As in the paper's released code: shorter side 256; a random crop of 224, mirrored half of the time, in training; else the center crop. */
 export const IMAGENET_GEOMETRY: StreamGeometry = { resize: 256, crop: 224 };
 
 /** What is known without the files: the ILSVRC 2012 training and validation images. */

@@ -1,4 +1,4 @@
-/** MNIST as it is known without its files, and what its four idx files hold, once they are in memory. */
+/** What is known of MNIST without its files, and how to read its four idx files from memory. */
 import { DataError } from "../support/errors.ts";
 import { type DatasetFacts, type DatasetOutline, type ImageDataset, requireLabels } from "./dataset.ts";
 import type { IdxArray } from "./idx.ts";
@@ -34,7 +34,7 @@ export type MnistPart = keyof typeof MNIST_FILES;
 export const MNIST_PARTS = Object.keys(MNIST_FILES) as MnistPart[];
 
 /**
- * The paper's released code: bytes to −1 … 1; in training shifts by up to 2 pixels, and half of the digits mirrored.
+ * As in the paper's released code: bytes become −1 … 1; training shifts digits by up to 2 pixels and mirrors half of them.
  */
 const FACTS: DatasetFacts = {
   name: "mnist",
@@ -56,9 +56,9 @@ export function mnistFacts(): DatasetOutline {
 export type MnistArrays = Readonly<Record<MnistPart, IdxArray>>;
 
 /**
- * The data set that the arrays of the four files are. Checksums are the caller's to compare.
+ * Makes a data set of the four arrays. The caller compares checksums.
  * @param paths names the files in messages
- * @throws DataError for a label out of range, images of another size, or another number of labels than of images
+ * @throws DataError for a label out of range, images of another size, or different numbers of labels and images
  */
 export function mnistDataset(arrays: MnistArrays, paths: Readonly<Record<MnistPart, string>>): ImageDataset {
   const split = (images: MnistPart, labels: MnistPart) => {

@@ -1,6 +1,6 @@
 /**
- * A part of MNIST as one file, for hosts that fetch it: the idx files of training images, training labels, test images and test
- * labels, one behind the other, compressed by gzip for the way.
+ * A part of MNIST in one file, for hosts that fetch it: the idx files of training images, training labels, test images and test
+ * labels, concatenated, and compressed by gzip for transfer.
  */
 import { DataError } from "../support/errors.ts";
 import type { ImageDataset } from "./dataset.ts";
@@ -44,7 +44,7 @@ export function packMnist({ train, test, height, width }: ImageDataset): Uint8Ar
 }
 
 /**
- * The data set in a packed file. Its checksum is the caller's to compare.
+ * The data set in a packed file. The caller compares its checksum.
  * @param path names the file in messages
  * @throws DataError for bytes that are not four idx files of a data set
  */
@@ -66,7 +66,7 @@ export function unpackMnist(bytes: Uint8Array, path: string): ImageDataset {
   return mnistDataset(arrays as Record<MnistPart, IdxArray>, names as Record<MnistPart, string>);
 }
 
-/** Bytes of the idx file at the beginning, as its header says; what there is where that is shorter than a header. */
+/** Length of the first idx file in bytes, from its header; all of the bytes if they are shorter than a header. */
 function idxLength(bytes: Uint8Array, dimensions: number): number {
   const header = 4 + 4 * dimensions;
   if (bytes.length < header) return bytes.length;

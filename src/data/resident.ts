@@ -5,21 +5,21 @@ import type { Augmentation, ImageDataset, Normalization, Split } from "./dataset
 
 export interface ResidentSplit {
   readonly count: number;
-  /** [count, C, H, W] u8, in as many parts as the adapter's largest binding makes necessary; mostly one. */
+  /** [count, C, H, W] u8, in as many parts as the adapter's largest binding requires; usually one. */
   readonly images: readonly Tensor[];
   /** [count] u32 */
   readonly labels: Tensor;
-  /** Of a streamed split: `images` and `labels` are a window that it fills with each batch. */
+  /** For a streamed split: `images` and `labels` are a window that this fills with each batch. */
   readonly feed?: Feed;
 }
 
-/** Fills the window of a streamed split; the samples of a batch are then its first ones. */
+/** Fills the window of a streamed split. A batch's samples are then the first ones in it. */
 export interface Feed {
-  /** Says in which order an epoch's samples will be asked for: decoding starts. */
+  /** Announces the order of an epoch's samples; decoding starts. */
   announce(epoch: number, order: Uint32Array): void;
-  /** Writes these samples to the window. @throws DataError naming an image that does not decode */
+  /** Writes these samples to the window. @throws DataError naming an image that cannot be decoded */
   write(epoch: number, samples: Uint32Array): Promise<void>;
-  /** Milliseconds that all batches so far were waited for. */
+  /** Time spent waiting for batches so far, ms. */
   readonly waitMs: number;
   close(): void;
 }
@@ -37,8 +37,8 @@ export interface ResidentDataset {
 }
 
 /**
- * @param maximumBytes largest part that images are uploaded in: what the adapter binds
- * @throws DeviceError when the adapter has not the memory
+ * @param maximumBytes the largest part of the images: the adapter's binding limit
+ * @throws DeviceError if the adapter has too little memory
  */
 export function uploadDataset(
   gpu: Gpu,

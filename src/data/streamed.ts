@@ -1,16 +1,16 @@
 /**
- * What a data set that is too large for memory is to the rest of the program: a source of batches that are made while the
+ * A data set that is too large for memory, as the rest of the program sees it: a source of batches that are decoded while the
  * network trains.
  *
  *   const source = await dataset.train.open({ seed, augmentation: true });
  *   source.announce(epoch, order);                                  // once an epoch: decoding starts
  *   const { images, labels, waitMs } = await source.next(epoch, order.subarray(first, first + n));
  *
- * Crop and mirror of a sample depend on (seed, epoch, sample) alone: not on batches, slabs, or what was announced.
+ * A sample's crop and mirroring depend only on (seed, epoch, sample), not on batches, slabs, or what was announced.
  */
 import type { DatasetFacts } from "./dataset.ts";
 
-/** A data set whose images are read while it is used. Its augmentation is done when they are: batches need none. */
+/** A data set whose images are read during training. They are augmented when read, so batches need no augmentation. */
 export interface StreamedDataset extends DatasetFacts {
   readonly train: StreamedSplit;
   readonly test: StreamedSplit;
@@ -27,33 +27,33 @@ export interface StreamOptions {
   readonly seed: number;
   /** Random crop and mirror; otherwise the middle of each image. */
   readonly augmentation: boolean;
-  /** Images that are decoded, or being decoded, ahead of those asked for. Default 512: 77 MB of 224 × 224. */
+  /** How many images to decode ahead of those requested. Default 512, 77 MB at 224 × 224. */
   readonly ahead?: number;
 }
 
 export interface Batch {
-  /** [n, channels, height, width], in the order of the samples asked for. */
+  /** [n, channels, height, width], in the order of the requested samples. */
   readonly images: Uint8Array<ArrayBuffer>;
   /** [n] */
   readonly labels: Uint32Array<ArrayBuffer>;
-  /** Milliseconds that this batch was waited for; near 0 when decoding keeps up. */
+  /** Time spent waiting for this batch, ms; near 0 if decoding keeps up. */
   readonly waitMs: number;
 }
 
 export interface BatchSource {
-  /** Samples of the split. */
+  /** Number of samples in the split. */
   readonly count: number;
-  /** Milliseconds that all batches so far were waited for. */
+  /** Time spent waiting for batches so far, ms. */
   readonly waitMs: number;
   /**
-   * Says which samples will be asked for, in this order, after those announced before. Decoding starts at once, and goes
-   * on as batches are taken.
+   * Announces samples that will be requested, in this order, after those announced before. Decoding starts at once and continues
+   * as batches are taken.
    */
   announce(epoch: number, samples: Uint32Array): void;
   /**
-   * The next samples. What was announced before them and not asked for is passed over; samples that were not announced
-   * can be asked for too, and what was announced is then forgotten. One call at a time.
-   * @throws DataError naming the image that does not decode
+   * The next samples. Samples announced before them but not requested are skipped. Samples that were not announced
+   * can be requested too; the announcement is then forgotten. One call at a time.
+   * @throws DataError naming the image that cannot be decoded
    */
   next(epoch: number, samples: Uint32Array): Promise<Batch>;
   /** Stops decoding. */

@@ -4,17 +4,17 @@ import { type ImageDataset, imageBytes, type Split } from "./dataset.ts";
 import type { StreamedDataset, StreamedSplit } from "./streamed.ts";
 
 export interface SubsetOptions {
-  /** Training samples to keep; all without it. */
+  /** Training samples to keep; all by default. */
   readonly train?: number;
-  /** Test samples to keep; all without it. */
+  /** Test samples to keep; all by default. */
   readonly test?: number;
   readonly seed: number;
 }
 
 /**
- * A smaller data set: of each split, the first `count` samples of a permutation that depends on the seed alone, so a
- * smaller subset is the beginning of a larger one.
- * @throws DataError when a split has fewer samples than asked for
+ * A smaller data set: the first `count` samples of each split, in a permutation that depends only on the seed, so a
+ * smaller subset is a prefix of a larger one.
+ * @throws DataError if a split has fewer samples than requested
  */
 export function subset(dataset: ImageDataset, { train, test, seed }: SubsetOptions): ImageDataset {
   return {
@@ -24,7 +24,7 @@ export function subset(dataset: ImageDataset, { train, test, seed }: SubsetOptio
   };
 }
 
-/** The same of a data set that is streamed: only what is chosen is ever read. @throws DataError as `subset` */
+/** The same for a streamed data set; only the chosen samples are read. @throws DataError as `subset` */
 export function streamedSubset(
   dataset: StreamedDataset,
   { train, test, seed }: SubsetOptions,
@@ -57,7 +57,7 @@ export function streamedSubset(
   };
 }
 
-/** Positions of the samples that are kept, in their order. */
+/** Indices of the kept samples, in order. */
 function chosenOf(
   { name, ...dataset }: { readonly name: string } & Record<"train" | "test", { readonly count: number }>,
   part: "train" | "test",
@@ -68,7 +68,7 @@ function chosenOf(
   if (!(Number.isInteger(count) && count >= 1 && count <= there)) {
     throw new DataError(`${name}: expected 1 to ${there} ${part} samples, got ${count}`);
   }
-  // The two splits are permuted differently: equal sizes must not give equal positions.
+  // The two splits are permuted differently, so that equal sizes do not give equal indices.
   const key = { seed, stream: STREAMS.subset, epoch: part === "train" ? 0 : 1 };
   return permutation(there, key).subarray(0, count);
 }

@@ -24,23 +24,23 @@ export interface SyntheticOptions {
   readonly noise?: number;
 }
 
-/** Bytes: one binding of a GPU holds a split, and hardly any binds more. */
+/** Limit in bytes: the largest binding of most GPUs, which must hold a split. */
 const MOST_BYTES = 4 * 2 ** 30;
 
-/** Side of the square blocks of one brightness that patterns are made of, so that crops still show them. */
+/** Side of the square blocks of constant brightness in patterns, large enough to survive crops. */
 const BLOCK = 4;
 /** Brightness of a pattern is 128 ± CONTRAST, uniformly. */
 const CONTRAST = 64;
 
-/** What a number is drawn for; two uses never draw the same one. */
+/** What a number is drawn for; different uses draw different numbers. */
 const DRAWS = { pattern: 0, trainLabel: 1, trainNoise: 2, testLabel: 3, testNoise: 4 } as const;
 
 type Draw = (typeof DRAWS)[keyof typeof DRAWS];
 
 /**
- * A data set of any shape that a network can learn: each class has a pattern of light and dark blocks, and a sample
+ * A learnable data set of any shape: each class has a pattern of light and dark blocks, and a sample
  * is its class's pattern plus uniform noise on every byte. A sample depends on the seed, the shape and its position
- * alone, not on how many there are.
+ * only, not on the number of samples.
  * @throws UsageError for a size that is not a whole number of at least 1
  */
 export function syntheticDataset(options: SyntheticOptions): ImageDataset {
@@ -53,13 +53,13 @@ export function syntheticDataset(options: SyntheticOptions): ImageDataset {
   };
 }
 
-/** All but the images. @throws UsageError as `syntheticDataset` */
+/** Everything but the images. @throws UsageError as `syntheticDataset` */
 export function syntheticFacts(options: SyntheticOptions): DatasetOutline {
   const { classes, channels, height, width, train, test } = options;
   for (const what of ["classes", "channels", "height", "width", "train", "test"] as const) {
     requireWhole(`synthetic data: ${what}`, options[what]);
   }
-  // Before any of it is made: lists of names and statistics of channels too.
+  // Checked before anything is allocated, including lists of names and statistics of channels.
   const bytes = (train + test + classes) * channels * height * width;
   if (!(bytes <= MOST_BYTES))
     throw new UsageError(
@@ -82,8 +82,8 @@ export function syntheticFacts(options: SyntheticOptions): DatasetOutline {
 }
 
 /**
- * The options that "CxHxW:CLASSES[:TRAIN:TEST]" means; null stands for the shape of MNIST, so that every model of it can
- * be tried without data. 8192 training and 2048 test images unless it says otherwise; the seed is arbitrary and fixed.
+ * Parses "CxHxW:CLASSES[:TRAIN:TEST]"; null means the shape of MNIST, so that its models can
+ * be tried without data. 8192 training and 2048 test images by default; the seed is arbitrary and fixed.
  * @throws UsageError for a text of another form
  */
 export function syntheticOptions(text: string | null): SyntheticOptions {

@@ -10,8 +10,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 
 /**
  * AlexNet in the "one weird trick" form of Krizhevsky 2014 with batch norm, for 224×224 images, as the paper's authors
- * released it: 61,110,184 parameters for 1000 classes. After the first pooling batch norm comes before the ReLU,
- * elsewhere in the features after it. `width` are the units of the hidden linear layers.
+ * released it: 61,110,184 parameters for 1000 classes. Batch norm comes before the ReLU after the first pooling;
+ * elsewhere in the features, after the ReLU. `width` is the number of units of the hidden linear layers.
  */
 export class AlexNet extends Module {
   readonly features: Sequential;

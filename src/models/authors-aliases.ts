@@ -10,14 +10,14 @@ const FEATS: Readonly<Record<string, string>> = {
   layer3: "5",
 };
 
-/** The second names of a tensor in the authors' residual networks: none for other tensors. */
+/** The second name of a tensor in the authors' residual networks; null for other tensors. */
 export function authorsAlias(name: string): string | null {
   const [first = "", ...rest] = name.split(".");
   const position = Object.hasOwn(FEATS, first) ? FEATS[first] : undefined;
   return position === undefined ? null : ["feats", position, ...rest].join(".");
 }
 
-/** Whether a name is such a second one. */
+/** Whether a name is such a second name. */
 export function isAuthorsAlias(name: string): boolean {
   return /^((module|_orig_mod)\.)*feats\./.test(name);
 }

@@ -12,7 +12,7 @@ export interface CifarResNetOptions {
   readonly depth: number;
   readonly classes: number;
   readonly channels?: number;
-  /** Multiplies the widths 16, 32, 64 of the stages, the first convolution's too. */
+  /** Multiplies the widths 16, 32, 64 of the stages, and that of the first convolution. */
   readonly widen?: number;
 }
 

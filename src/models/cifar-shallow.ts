@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 export interface CifarShallowOptions {
   readonly classes: number;
   readonly channels?: number;
-  /** First gamma of batch norm: ones, or U(0, 1) as PyTorch's default was before 1.2. */
+  /** Initial gamma of batch norm: ones, or U(0, 1), PyTorch's default before 1.2. */
   readonly gamma?: "ones" | "uniform";
   /**
    * "released": convolution, pooling without padding (32 → 15 → 7), batch norm, ReLU, no biases. "keskar": biases,

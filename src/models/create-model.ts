@@ -3,7 +3,7 @@ import { UsageError } from "../support/errors.ts";
 import { modelEntry } from "./index.ts";
 import type { GivenOptions, ImageFacts, ModelOptions } from "./model-entry.ts";
 
-/** A network without memory yet. @throws UsageError for an unknown name or an option the model does not know */
+/** Creates a network, without memory. @throws UsageError for an unknown name, or an option that the model does not have */
 export function createModel(name: string, image: ImageFacts, options: ModelOptions = {}): Module {
   const entry = modelEntry(name);
   const given = Object.fromEntries(

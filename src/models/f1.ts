@@ -5,7 +5,7 @@ import { flatten } from "../ops/flatten.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 export interface F1Options {
-  /** Numbers in one image: 784 for MNIST. */
+  /** Values per image: 784 for MNIST. */
   readonly inputs?: number;
   readonly classes?: number;
   /** Units in a hidden layer. */

@@ -28,7 +28,7 @@ const MODELS: Readonly<Record<string, ModelEntry>> = {
     create: ({ channels, height, width, classes }, options) =>
       new F1({ ...options, inputs: channels * height * width, classes }),
   },
-  // Of an image, only what the networks ask for: its width in pixels is not theirs in channels.
+  // Only these fields of an image: its `width` in pixels must not become a network's `width` in channels.
   c1: { ...shallow, regime: "c1", create: createShallow },
   c3: { ...shallow, regime: "c3", create: createShallow },
   "wrn16-4-preact": {
@@ -69,7 +69,7 @@ function resnet(depth: number): ModelEntry {
   };
 }
 
-/** wresnet16-4, wresnet10-2, …: depth and factor of the widths, as the authors released it. */
+/** wresnet16-4, wresnet10-2, …: depth and widening factor, as the authors released it. */
 function wideResnet(depth: number, widen: number): ModelEntry {
   return {
     options: [],
@@ -80,12 +80,12 @@ function wideResnet(depth: number, widen: number): ModelEntry {
   };
 }
 
-/** Pixels of the last stage of a residual network, whose second and third stages halve the sides. */
+/** Pixels in the last stage of a residual network, whose second and third stages halve the height and width. */
 function afterTwoStrides({ height, width }: ImageFacts): number {
   return Math.ceil(height / 4) * Math.ceil(width / 4);
 }
 
-/** How each network is named, and what it is. */
+/** The name of each network, with a description. */
 export const MODEL_MEANINGS: Readonly<Record<string, string>> = {
   f1: "five hidden linear layers of 512 units, for MNIST",
   c1: "shallow convolutional network, for CIFAR-10",
@@ -93,25 +93,25 @@ export const MODEL_MEANINGS: Readonly<Record<string, string>> = {
   "resnet8, resnet20, resnet44, …":
     "residual network of any depth 6n + 2, for CIFAR; resnet44 is the paper's",
   "wresnet10-2, wresnet16-4, …":
-    "wide residual network of a depth and a factor of its widths, as in the paper's code; wresnet16-4 is the paper's",
+    "wide residual network with a depth and a widening factor, as in the paper's code; wresnet16-4 is the paper's",
   "wrn16-4-preact":
     "wide residual network with batch norm before each convolution, as Zagoruyko and Komodakis (2016) define it",
   vgg: "VGG with batch norm, for CIFAR-10",
   alexnet: "AlexNet with batch norm, for ImageNet",
-  "FILE.ts": "a network of your own: a file whose default export makes it (examples/own-model.ts)",
+  "FILE.ts": "your own network: a file whose default export creates it (examples/own-model.ts)",
 };
 
 export const MODEL_NAMES = Object.keys(MODEL_MEANINGS).filter((name) => name !== "FILE.ts");
 
-/** Networks from files, by the names that specifications have for them: path, # and hash. */
+/** Networks from files, keyed by their names in specifications: path, # and hash. */
 const OWN = new Map<string, ModelEntry>();
 
-/** Adds a network that is not the paper's. */
+/** Registers a network that is not the paper's. */
 export function registerModel(name: string, entry: ModelEntry): void {
   OWN.set(name, entry);
 }
 
-/** A network for a reader, and for names of runs: its name in the list, or that of its file. */
+/** A network's name for readers and for names of runs: its name in the list, or that of its file. */
 export function modelLabel(name: string): string {
   return name.match(/([^/\\]+)\.[cm]?[jt]s(#[0-9a-f]*)?$/)?.[1] ?? name;
 }

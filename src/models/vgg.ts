@@ -8,7 +8,7 @@ import { flatten } from "../ops/flatten.ts";
 import { UsageError } from "../support/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** Output channels of the convolutions of each group, in widths of the first; a 2×2 pooling ends a group. */
+/** Output channels of the convolutions in each group, as multiples of the first; each group ends with 2×2 pooling. */
 const GROUPS = [
   [1, 1],
   [2, 2],
@@ -22,7 +22,7 @@ export interface VggOptions {
   readonly channels?: number;
   /** Channels of the first group. */
   readonly width?: number;
-  /** Convolutions of a group at most. */
+  /** The most convolutions in a group. */
   readonly hidden?: number;
 }
 

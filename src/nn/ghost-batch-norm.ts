@@ -7,7 +7,7 @@ import { type Mode, Module, Parameter, type ReluOptions } from "./module.ts";
 import type { NormState, NormStatistics } from "./norm-state.ts";
 
 export interface NormOptions {
-  /** First gamma: "ones", or "uniform" for U(0, 1), PyTorch's default before 1.2. */
+  /** Initial gamma: "ones", or "uniform" for U(0, 1), PyTorch's default before 1.2. */
   readonly gamma?: "ones" | "uniform";
   /** Added to the variance; 1e-5 is PyTorch's default and the authors'. */
   readonly eps?: number;
@@ -18,8 +18,8 @@ interface ForwardOptions extends ReluOptions {
 }
 
 /**
- * Batch norm whose training statistics are those of each ghost batch by itself; how a batch is cut into ghosts is
- * the mode's business, not the layer's. Evaluation uses the running statistics and knows no ghosts.
+ * Batch norm whose training statistics are those of each ghost batch. How a batch is cut into ghosts is
+ * part of the mode, not of the layer. Evaluation uses the running statistics and no ghosts.
  * Source: Hoffer et al. 2017, Algorithm 1.
  */
 export class GhostBatchNorm extends Module implements NormStatistics {
@@ -61,7 +61,7 @@ export class GhostBatchNorm extends Module implements NormStatistics {
     const { eps, firstChannel } = this;
     const [gamma, beta] = [this.gamma.value, this.beta.value];
     if (mode.kind === "eval") {
-      // Nobody reads the moments, but software adapters take longer to compile the convolution once more without them.
+      // Planning reads no moments, but software adapters would take longer to compile a second convolution without them.
       momentsOf(x);
       return affineNorm(x, gamma, beta, { ...state, firstChannel, eps, relu, residual });
     }

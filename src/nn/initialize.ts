@@ -1,4 +1,4 @@
-/** First values of parameters, each from counter-based random numbers of its own. */
+/** Initial values of parameters, each from its own counter-based random numbers. */
 import { launchNormal, launchUniform } from "../kernels/random.ts";
 import type { Initializer } from "./module.ts";
 
@@ -17,7 +17,7 @@ export function normal(deviation: number): Initializer {
   return (value, key) => launchNormal(value, key, { mean: 0, deviation });
 }
 
-/** One number everywhere. */
+/** The same number everywhere. */
 export function constant(number: number): Initializer {
   return (value, key) => launchUniform(value, key, { low: number, high: number });
 }

@@ -1,6 +1,6 @@
 /**
- * The memory of a model: one flat buffer of parameters and, of the same layout, their gradients, velocities and
- * first values, so that clipping, SGD and distances are one kernel each; and the statistics of all batch-norm
+ * The memory of a model: one flat buffer of parameters and, in the same layout, their gradients, velocities and
+ * initial values, so that clipping, SGD and distances are one kernel each; and the statistics of all batch-norm
  * layers side by side, so that one dispatch updates every running average.
  */
 import type { Gpu } from "../gpu/gpu.ts";
@@ -30,11 +30,11 @@ export interface ModelState {
   readonly activations: FloatType;
 }
 
-/** Parameters start at multiples of this many numbers, so that each can be bound by itself. */
+/** Parameters start at multiples of this many numbers, so that each can be bound separately. */
 const ALIGNMENT = OFFSET_ALIGNMENT / ELEMENT_BYTES.f32;
 
 /**
- * Gives a model its memory and first values.
+ * Gives a model its memory and initial values.
  *
  * @param seed every parameter is drawn from (seed, its position in the model)
  * @param maximumGhosts ghost batches of the largest batch that will be trained on
@@ -86,7 +86,7 @@ export function materialize(
   return state;
 }
 
-/** Every kernel that works on all parameters binds them at once. */
+/** Checks that all parameters fit in one binding, which kernels over all parameters need. */
 function requireRoom(gpu: Gpu, size: number, parameters: number): void {
   const { device, adapter } = gpu;
   const needed = size * ELEMENT_BYTES.f32;
@@ -100,7 +100,7 @@ function requireRoom(gpu: Gpu, size: number, parameters: number): void {
   );
 }
 
-/** Takes the present parameters as those that distances are measured from. */
+/** Makes the present parameters the starting point of distances. */
 export function markStart({ gpu, values, start }: ModelState): void {
   gpu.copy(values, start);
 }
@@ -133,7 +133,7 @@ export function updateRunningStatistics(
   const pixels = new Uint32Array(normState.channels);
   for (const [, norm] of state.norms)
     pixels.fill(norm.pixels, norm.firstChannel, norm.firstChannel + norm.channels);
-  gpu.writeOnce(normState.pixels, pixels); // the shapes of a recorded step stay as they are
+  gpu.writeOnce(normState.pixels, pixels); // shapes of a recorded step do not change
   launchRunningStatistics({ ...normState, ghosts }, { rule, momentum, eps: eps! });
 }
 

@@ -22,10 +22,10 @@ export type Mode =
     }
   | { readonly kind: "eval" };
 
-/** Fills a parameter with its first values. */
+/** Fills a parameter with its initial values. */
 export type Initializer = (value: Tensor, key: RandomKey) => void;
 
-/** A trainable tensor. It gets its memory, a place in the flat parameters, when the model is materialized. */
+/** A trainable tensor. Its memory, a part of the flat parameters, is assigned when the model is materialized. */
 export class Parameter {
   readonly shape: readonly number[];
   readonly initialize: Initializer;
@@ -59,7 +59,7 @@ export abstract class Module {
   /** Whether `forward` takes `relu`: the kernel then applies the ReLU that follows. */
   readonly appliesRelu: boolean = false;
 
-  /** What it keeps beside its parameters; `materialize` gives it its place. */
+  /** State beside its parameters; `materialize` assigns its memory. */
   get state(): ModuleState | null {
     return null;
   }
@@ -90,7 +90,7 @@ export function namedParameters(root: Module): [string, Parameter][] {
   );
 }
 
-/** Trainable numbers of a model. */
+/** Number of trainable values of a model. */
 export function parameterCount(root: Module): number {
   return namedParameters(root).reduce((sum, [, parameter]) => sum + parameter.size, 0);
 }
@@ -102,7 +102,7 @@ export class Relu extends Module {
   }
 }
 
-/** Modules one after the other, named 0, 1, … as PyTorch's. A batch norm applies the ReLU that follows it. */
+/** Modules in sequence, named 0, 1, … as in PyTorch. A batch norm applies the ReLU that follows it. */
 export class Sequential extends Module {
   readonly modules: readonly Module[];
 

@@ -13,7 +13,7 @@ export interface NormState {
   readonly channels: number;
 }
 
-/** What a layer with batch statistics says of them, and how it learns where they are. */
+/** Interface of a layer with batch statistics: what it has, and how it is told where they are stored. */
 export interface NormStatistics {
   readonly kind: "statistics";
   readonly channels: number;
@@ -26,12 +26,12 @@ export interface NormStatistics {
   place(state: NormState, firstChannel: number): void;
 }
 
-/** A layer that draws random masks, and how it learns which ones. */
+/** Interface of a layer that draws random masks, and how it is told which ones. */
 export interface MaskState {
   readonly kind: "mask";
   /** @param layer position among the layers with masks: each draws numbers of its own */
   place(layer: number): void;
 }
 
-/** What a module keeps beside its parameters and shares with the others of its network. */
+/** State of a module beside its parameters, shared with other modules of its network. */
 export type ModuleState = NormStatistics | MaskState;

@@ -11,7 +11,7 @@ export interface StateTensor {
   readonly data: Floats;
 }
 
-/** gamma and beta are `weight` and `bias` there. */
+/** gamma and beta are called `weight` and `bias` there. */
 function pytorchName(name: string): string {
   return name.replace(/(^|\.)gamma$/, "$1weight").replace(/(^|\.)beta$/, "$1bias");
 }
@@ -29,7 +29,7 @@ export async function stateDict(state: ModelState): Promise<Map<string, StateTen
 }
 
 /**
- * The same of a copy on the CPU.
+ * The same, from a copy on the CPU.
  * @param flat values as ModelState.values, and running statistics where the model has any
  */
 export function stateDictOf(
@@ -53,9 +53,9 @@ export function stateDictOf(
 
 /**
  * Loads weights written by `stateDict` or by PyTorch; distances are measured from them afterwards. PyTorch's
- * `num_batches_tracked` is ignored: nothing here depends on it. What all names begin with beyond the model's own names is left
- * out: "module." of DataParallel, "_orig_mod." of torch.compile, or the attribute of a module around the model.
- * @throws DataError for a name that is missing or too many, or a shape that differs, naming `source`
+ * `num_batches_tracked` is ignored: nothing here depends on it. A prefix that all names share, beyond the model's own names, is
+ * dropped: "module." from DataParallel, "_orig_mod." from torch.compile, or the attribute of a module around the model.
+ * @throws DataError for a missing or extra name, or a shape that differs, naming `source`
  */
 export async function loadStateDict(
   state: ModelState,
@@ -96,7 +96,7 @@ export async function loadStateDict(
   markStart(state);
 }
 
-/** The same tensors without a prefix that all names share and `first`, a name of the model, does not have. */
+/** The same tensors, without a prefix that all names share and that `first`, a name in the model, does not have. */
 function withoutPrefix(
   tensors: ReadonlyMap<string, StateTensor>,
   first: string,

@@ -31,7 +31,7 @@ export function affineNorm(
   expectShape("affineNorm: beta", beta.shape, gamma.shape);
   if (residual) expectShape("affineNorm: residual", residual.shape, x.shape);
   expectShape("affineNorm: runningVariance", runningVariance.shape, runningMean.shape);
-  // Past the end of a buffer WebGPU reads something harmless: there would be no error, only wrong numbers.
+  // WebGPU does not report reads past the end of a buffer; the results would be silently wrong.
   if (firstChannel + gamma.size > runningMean.size) {
     throw new ShapeError(
       `affineNorm: runningMean ${shapeText(runningMean.shape)} has ${runningMean.size} channels, but the layer has ` +

@@ -9,7 +9,7 @@ import { differentiable } from "./tape.ts";
 
 /**
  * y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r − padding, q·stride + s − padding] · weight[k,c,r,s], x outside its
- * border 0. A batch norm that comes next can have the moments of y from the same dispatch: see `momentsOf`.
+ * border 0. A batch norm that follows can get the moments of y from the same dispatch: see `momentsOf`.
  *
  * @param x      [N, C, H, W]
  * @param weight [K, C, R, S]
@@ -38,7 +38,7 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions): Tenso
   return y;
 }
 
-/** Convolutions that may still be asked for moments. */
+/** Convolutions that a norm may still ask for moments. */
 const waiting = new WeakMap<
   Tensor,
   { readonly tiles: number; readonly plain: () => void; readonly withMoments: () => Moments }
@@ -49,7 +49,7 @@ const waiting = new WeakMap<
  * pixels that the convolution computes. A convolution waits for the next dispatch, so that it computes them only where they are
  * asked for: this must come directly after it.
  *
- * @param pays whether moments of so many tiles of an image are worth having
+ * @param pays whether moments of this many tiles per image are worth having
  * @returns moments [N, tiles, K, 2]; null where y is not the output of the last dispatch, a convolution, or its tiles do not cut
  *   the images evenly
  */
@@ -77,7 +77,7 @@ function recordBackward(x: Tensor, weight: Tensor, y: Tensor, options: Conv2dOpt
   });
 }
 
-/** At once, or before the next dispatch where a norm may still ask for its sums. */
+/** Launches it at once, or before the next dispatch if a norm may still ask for its sums. */
 function launchInputGradient(
   t: { dy: Tensor; weight: Tensor; dx: Tensor },
   options: Conv2dOptions & { accumulate: boolean },
@@ -95,12 +95,12 @@ function launchInputGradient(
   gpu.holdBack(plain);
 }
 
-/** An input gradient that is still to be launched, one way or the other. */
+/** An input gradient that has yet to be launched, alone or with a norm. */
 export interface InputGradient {
-  /** Tiles of an image, about: as of `gradInputNormTiles`. */
+  /** Approximate tiles per image, from `gradInputNormTiles`. */
   readonly tiles: number;
   readonly plain: () => void;
-  /** As `launchConv2dGradInputNorm`, for the norm whose output the convolution has read. */
+  /** As `launchConv2dGradInputNorm`, for the norm whose output was the convolution's input. */
   readonly withNorm: (
     norm: Parameters<typeof launchConv2dGradInputNorm>[0]["norm"] & {
       readonly place: NormOptions;

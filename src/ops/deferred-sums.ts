@@ -1,7 +1,7 @@
 /**
- * Gradients of parameters often come as partial sums: of runs of pixels, of ghosts. In a recorded step the partial sums of all
- * layers lie in one scratch memory and are added up by one dispatch, when the backward pass is through. Elsewhere each is added up
- * at once, by the same kernel: the same bits.
+ * Gradients of parameters often arrive as partial sums, one per run of pixels or per ghost. In a recorded step the partial sums of all
+ * layers are in one scratch tensor and are added by one dispatch at the end of the backward pass. Elsewhere each is added
+ * at once by the same kernel, so the bits are the same.
  */
 import { aligned } from "../gpu/storage.ts";
 import { launchSumSegments, type SumSegment } from "../kernels/sum-segments.ts";
@@ -10,12 +10,12 @@ import { empty, type FloatType, slice, type Tensor } from "../tensor/tensor.ts";
 import type { Destination } from "./destination.ts";
 
 /**
- * Bytes of partial sums that wait at most: with more, there are several dispatches. By the type of the activations: in f32 what a large
+ * The most bytes of partial sums that wait; beyond it there are several dispatches. Depends on the type of activations: in f32 what a large
  * one takes; in f16, whose steps have half the memory and the same sums, a quarter of that.
  */
 const MOST_BYTES: Readonly<Record<FloatType, number>> = { f32: 2 ** 26, f16: 2 ** 24 };
 
-/** What to sum of a tensor of partial sums: `rows` rows, by default of as many numbers as go to y and one behind the other. */
+/** The part of a tensor of partial sums to add: `rows` rows, by default contiguous and as long as y. */
 export interface PartialSums {
   readonly partials: Tensor;
   readonly rows: number;
@@ -31,7 +31,7 @@ export class DeferredSums {
   #waiting: SumSegment[] = [];
   readonly #columns = new Map<Tensor, PartialSums>();
 
-  /** Memory for partial sums of products with an activation, which `add` is then told of. */
+  /** Memory for partial sums of products with an activation; pass it to `add` afterwards. */
   scratch({ gpu, dtype }: Tensor, shape: readonly number[], label: string): Tensor {
     const bytes = aligned(4 * sizeOf(shape));
     const wanted = MOST_BYTES[dtype === "f16" ? "f16" : "f32"];
@@ -44,7 +44,7 @@ export class DeferredSums {
     return place;
   }
 
-  /** Writes or adds the sum of the rows to a gradient: at once, or to that of a parameter by the end of the backward pass. */
+  /** Writes the sum of the rows to a gradient, or adds it: at once, or for a parameter by the end of the backward pass. */
   add(sum: PartialSums, { tensor: y, accumulate, ofParameter }: Destination): void {
     const { partials, rows, offset = 0, rowStride = y.size, columnStride = 1 } = sum;
     const segment = { rows, rowStride, columnStride, y, accumulate };
@@ -56,7 +56,7 @@ export class DeferredSums {
     this.#waiting.push({ ...segment, offset: partials.byteOffset / 4 + offset });
   }
 
-  /** Sees to it that y holds its sums, for whoever reads or adds to it. */
+  /** Makes sure that y holds its sums before something reads it or adds to it. */
   settle(y: Tensor): void {
     const overlaps = ({ y: other }: SumSegment) =>
       other.storage === y.storage &&
@@ -65,7 +65,7 @@ export class DeferredSums {
     if (this.#waiting.some(overlaps)) this.flush();
   }
 
-  /** Adds up what waits. */
+  /** Adds all waiting partial sums. */
   flush(): void {
     if (!this.#scratch) return;
     const waiting = this.#waiting;
@@ -78,17 +78,17 @@ export class DeferredSums {
     if (waiting.length > 0) launchSumSegments(scratch, waiting);
   }
 
-  /** Notes partial sums over the samples of `gradient`, which the kernel that made it has in hand. */
+  /** Notes partial sums over the samples of `gradient`, computed by the kernel that made it. */
   leaveColumns(gradient: Tensor, sums: PartialSums): void {
     this.#columns.set(gradient, sums);
   }
 
-  /** Partial sums over the samples of `gradient`, where `leaveColumns` has noted any. */
+  /** Partial sums over the samples of `gradient`, if `leaveColumns` has noted any. */
   columnsOf(gradient: Tensor): PartialSums | null {
     return this.#columns.get(gradient) ?? null;
   }
 
-  /** Forgets them: something is about to be added to `gradient`. */
+  /** Forgets them, because something is about to be added to `gradient`. */
   forgetColumns(gradient: Tensor): void {
     this.#columns.delete(gradient);
   }

@@ -1,15 +1,15 @@
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** Where an op writes the gradient of one input: `accumulate` adds to what is there. */
+/** Where an op writes the gradient of one input; `accumulate` adds to the present contents. */
 export interface Destination {
   readonly tensor: Tensor;
   readonly accumulate: boolean;
-  /** A parameter's place, which nothing reads before the backward pass is through. */
+  /** A parameter's gradient, which nothing reads before the end of the backward pass. */
   readonly ofParameter: boolean;
 }
 
 /**
- * Gives the destination of an input's gradient, or null when it needs none.
+ * Returns the destination of an input's gradient, or null if it needs none.
  *
  * @param options.inPlace whether it may be the memory of the incoming gradient, which the op then no longer needs: it is where the tape
  *   made that memory and the input has no gradient yet

@@ -4,7 +4,7 @@ import { differentiable } from "./tape.ts";
 
 /**
  * y = x · mask / (1 − probability), of any shape [N, …]. The mask is a function of seed, step, layer and the value's
- * place in the batch: the same for every slab size; backward draws it again instead of keeping it.
+ * position in the batch, so it is the same for every slab size. Backward draws it again instead of storing it.
  *
  * @param step the Step uniform
  */

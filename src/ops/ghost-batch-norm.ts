@@ -11,7 +11,7 @@ import type { DestinationOf } from "./destination.ts";
 import { differentiable } from "./tape.ts";
 
 export interface GhostBatchNormOptions {
-  /** How the samples of x are cut into ghosts, and the row of `statistics` that the first of them has. */
+  /** How the samples of x are cut into ghosts, and the first ghost's row in `statistics`. */
   readonly ghosts: Ghosts & { readonly firstGhost: number };
   /** [rows, channels of all layers, 2], written: mean and biased variance of each ghost. */
   readonly statistics: Tensor;
@@ -30,7 +30,7 @@ export interface GhostBatchNormOptions {
  *
  *   y = gamma · x̂ + beta (+ residual),   x̂ = (x − mean) / √(variance + eps)
  *
- * with mean and biased variance of each channel over each ghost by itself. One ghost of the whole batch is plain
+ * with mean and biased variance of each channel over each ghost separately. One ghost of the whole batch is plain
  * batch normalization.
  *
  * Directly after a convolution of x the statistics need no pass over x: the convolution leaves them (`momentsOf`).
@@ -100,7 +100,7 @@ function backwardOf(
     const scratch = (size: readonly number[]) => sums.scratch(x, size, "gradient sums");
     const convolution = convolutionOf(dy, place.ghosts);
     const dx = destination(x) ?? own();
-    // A convolution that goes back through the relu turns dy into dresidual.
+    // A convolution that also computes the gradient of the ReLU turns dy into dresidual.
     const dresidual = residual && (destination(residual, { inPlace: convolution !== null }) ?? own());
     const { accumulate } = dx;
     let partials: Tensor;
@@ -130,7 +130,7 @@ function backwardOf(
   };
 }
 
-/** The convolution that makes dy, where it can leave the norm's sums and each workgroup of the next pass can merge them by itself. */
+/** The convolution that computes dy, if it can leave the norm's sums and each workgroup of the next pass can merge them. */
 function convolutionOf(dy: Tensor, ghosts: Ghosts): InputGradient | null {
   const convolution = takeInputGradient(dy);
   if (!convolution || foldPays(dy.gpu, ghosts, convolution.tiles)) return convolution;
@@ -138,7 +138,7 @@ function convolutionOf(dy: Tensor, ghosts: Ghosts): InputGradient | null {
   return null;
 }
 
-/** Past the end of a buffer WebGPU reads and writes something harmless: there would be no error, only wrong numbers. */
+/** WebGPU does not report access past the end of a buffer; the results would be silently wrong. */
 function expectRoom(
   statistics: Tensor,
   { firstGhost, ghosts }: GhostBatchNormOptions["ghosts"],

@@ -47,7 +47,7 @@ export function linear(
     }
     const dbias = bias && destination(bias);
     if (dbias) {
-      const known = sums.columnsOf(dy); // a norm behind has them
+      const known = sums.columnsOf(dy); // a norm that follows has computed them
       if (known) sums.add(known, dbias);
       else launchSumRows({ x: dy, y: dbias.tensor }, { accumulate: dbias.accumulate });
     }

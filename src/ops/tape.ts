@@ -4,10 +4,10 @@
  * entry drops its closure, and with it the last use of what it saved.
  *
  * Two rules keep gradients right:
- * - A tensor used twice gets the sum. An op may hand on the gradient it was given (an addition does, to both
+ * - A tensor used twice gets the sum. An op may pass on the gradient it was given (an addition does, to both
  *   inputs), so a gradient is only ever added to in place when the tape itself made that memory (`destination`).
  * - A parameter's gradient is written straight to its place in the flat gradient: the first write of a step
- *   overwrites, later ones (a second use, a further slab) accumulate. One that is handed on is copied or added there.
+ *   overwrites, later ones (a second use, a further slab) accumulate. One that is passed on is copied or added there.
  */
 import { launchAdd } from "../kernels/elementwise.ts";
 import { launchSumRows } from "../kernels/sum-rows.ts";
@@ -58,7 +58,7 @@ export class Tape {
     this.#entries.push(entry);
   }
 
-  /** Propagates `dy`, the gradient of `output`, to everything that it was computed from. */
+  /** Propagates `dy`, the gradient of `output`, to all tensors that it was computed from. */
   backward(output: Tensor, dy: Tensor): void {
     this.#gradients.set(output, { tensor: dy, owned: false });
     for (let entry = this.#entries.pop(); entry; entry = this.#entries.pop()) {
@@ -87,14 +87,14 @@ export class Tape {
   }
 
   /**
-   * @param issued what the op has been given so far: nothing twice, since one kernel may write two gradients at once
-   * @param spare  memory of the tape that nothing else uses any more
+   * @param issued destinations already given to this op. None is given twice, since one kernel may write two gradients at once
+   * @param spare  memory of the tape that nothing else uses now
    */
   #destination(input: Tensor, issued: Map<Tensor, Tensor>, spare: Tensor | null): Destination | null {
     if (!input.requiresGradient) return null;
     const known = this.#gradients.get(input);
     const fresh = () => empty(input.gpu, input.shape, input.dtype, "gradient");
-    // Issued already, or shared so far: the tape adds the two afterwards.
+    // Already issued, or shared: the tape adds the two afterwards.
     if (issued.has(input) || known?.owned === false)
       return { tensor: fresh(), accumulate: false, ofParameter: false };
     const tensor = input.gradient ?? known?.tensor ?? spare ?? fresh();
@@ -105,23 +105,23 @@ export class Tape {
     return { tensor, accumulate, ofParameter: input.gradient !== null };
   }
 
-  /** Whether the gradient of a parameter is there to be added to. */
+  /** Whether a parameter already has a gradient to add to. */
   #holdsGradient(parameter: Tensor): boolean {
     return this.#accumulate || this.#written.has(parameter);
   }
 
-  /** Notes what an op has written to its destination. */
+  /** Notes that an op has written a destination. */
   #keep(input: Tensor, gradient: Tensor): void {
     if (input.gradient) this.#written.add(input);
     else this.#gradients.set(input, { tensor: gradient, owned: true });
   }
 
-  /** Adds what an op has written elsewhere. */
+  /** Adds a gradient that an op has written elsewhere. */
   #add(input: Tensor, gradient: Tensor): void {
     if (!input.requiresGradient) return;
     if (input.gradient) {
       this.#sums.settle(input.gradient);
-      // One row, whose sum is itself.
+      // One row, which is its own sum.
       launchSumRows({ x: gradient, y: input.gradient }, { accumulate: this.#holdsGradient(input) });
       this.#written.add(input);
       return;
@@ -141,8 +141,8 @@ export class Tape {
  * Says how an op is differentiated. Does nothing when no tape records or no input needs a gradient.
  *
  * @param backward gets dy and `destination`; returns one gradient per input, null where none is needed. A gradient
- *   is either the tensor of the input's destination, written, or one that already exists (dy itself, a view of it). What reaches
- *   its destination by `sums` is there when the backward pass is through.
+ *   is either the tensor of the input's destination, now written, or an existing one (dy itself, or a view of it). Sums that reach
+ *   a destination through `sums` are complete at the end of the backward pass.
  */
 export function differentiable<const I extends readonly Tensor[]>(
   op: string,

@@ -1,4 +1,4 @@
-// The training regimes of the paper's networks at their small batch, as the authors' released code has them.
+// The training regimes of the paper's networks at their small batch, from the authors' released code.
 // An entry takes effect at the start of its epoch (counted from 0) and stays until another one replaces it.
 
 import { UsageError } from "../support/errors.ts";
@@ -10,7 +10,7 @@ export interface RegimeEntry {
   readonly weightDecay?: number;
 }
 
-/** A regime before any rule is applied to it: what the small-batch baseline of a network runs. */
+/** A regime before any rule is applied: that of a network's small-batch baseline. */
 export interface BaseRegime {
   readonly name: string;
   /** |B_S| of the SB column: the batch these numbers were chosen for. */
@@ -28,7 +28,7 @@ const SHALLOW: Omit<BaseRegime, "name"> = {
   batchSize: SMALL_BATCH,
   epochs: 200,
   entries: [
-    // No momentum in the released regime, though the paper speaks of momentum SGD throughout.
+    // The released regime has no momentum, although the paper mentions momentum SGD throughout.
     { epoch: 0, learningRate: 1e-3, weightDecay: 5e-4 },
     { epoch: 60, learningRate: 1e-2 },
     { epoch: 120, learningRate: 1e-3 },
@@ -94,7 +94,7 @@ export const BASE_REGIMES = {
       { epoch: 140, learningRate: 1e-4 },
     ],
   },
-  // Not in the release; the topology's usual regime, an assumption of this project.
+  // Not in the release. The usual regime of this network, an assumption of this project.
   vgg: {
     name: "vgg",
     batchSize: SMALL_BATCH,
@@ -121,17 +121,17 @@ export const BASE_REGIMES = {
   },
 } as const satisfies Record<string, BaseRegime>;
 
-/** A regime of the list, or "own": that of the file that the network is from. */
+/** A regime of the list, or "own": that of the file that defines the network. */
 export type BaseRegimeName = keyof typeof BASE_REGIMES | "own";
 
-/** By the name that specifications have for the network. */
+/** Keyed by the network's name in specifications. */
 const OWN = new Map<string, BaseRegime>();
 
 export function registerOwnRegime(model: string, regime: BaseRegime): void {
   OWN.set(model, regime);
 }
 
-/** The regime that a specification names. @throws UsageError for the own one of a network that has none */
+/** The regime that a specification names. @throws UsageError for "own" if the network's file exports none */
 export function namedRegime({
   baseRegime,
   model,
@@ -142,14 +142,14 @@ export function namedRegime({
   const regime = baseRegime === "own" ? OWN.get(model) : BASE_REGIMES[baseRegime];
   if (regime === undefined)
     throw new UsageError(
-      `--base-regime own: ${model.replace(/#.*/, "")} exports no regime: name one with --base-regime, or export one from the file`,
+      `--base-regime own: ${model.replace(/#.*/, "")} exports no regime; name one with --base-regime, or export one from the file`,
     );
   return regime;
 }
 
-/** What a user sets by hand in place of a regime's own numbers. */
+/** Values that a user sets instead of a regime's own. */
 export interface RegimeOverrides {
-  /** Replaces the first rate; the later ones keep their ratios to it. */
+  /** Replaces the first learning rate; later ones keep their ratios to it. */
   readonly learningRate?: number | undefined;
   /** Replaces the momentum of the whole run. */
   readonly momentum?: number | undefined;
@@ -159,7 +159,7 @@ export interface RegimeOverrides {
   readonly epochs?: number | undefined;
 }
 
-/** `base` with the user's numbers in place of its own. */
+/** `base` with the user's values. */
 export function overrideRegime(base: BaseRegime, overrides: RegimeOverrides): BaseRegime {
   const { learningRate, momentum, weightDecay, epochs } = overrides;
   const first = base.entries[0].learningRate;
@@ -176,13 +176,13 @@ export function overrideRegime(base: BaseRegime, overrides: RegimeOverrides): Ba
   return { ...base, entries, epochs: epochs ?? base.epochs };
 }
 
-/** `base` with every epoch, of its drops and of its end, multiplied by `factor`. */
+/** `base` with the epochs of its drops and of its end multiplied by `factor`. */
 export function scaleEpochs(base: BaseRegime, factor: number): BaseRegime {
   const entries = base.entries.map((entry) => ({ ...entry, epoch: entry.epoch * factor }));
   return { ...base, entries, epochs: base.epochs * factor };
 }
 
-/** `base` without its drops: the first rate to the end. */
+/** `base` without its drops: the first learning rate to the end. */
 export function plateauOf(base: BaseRegime): BaseRegime {
   return { ...base, entries: base.entries.slice(0, 1) };
 }

@@ -1,4 +1,4 @@
-/** What ranks tell each other of a batch: their shards' gradients and metrics, and the statistics of their ghosts. */
+/** Exchanges a batch's results between ranks: the gradients and metrics of their shards, and the statistics of their ghosts. */
 import { Snapshot } from "../gpu/snapshot.ts";
 import type { BufferView } from "../gpu/storage.ts";
 import { SHARD_ROW } from "../kernels/shards.ts";
@@ -12,27 +12,27 @@ const FLOAT = Float32Array.BYTES_PER_ELEMENT;
 const ROW_BYTES = SHARD_ROW * FLOAT;
 
 export interface ExchangedTensors {
-  /** [size]: the sum of this rank's shards; null where only statistics are exchanged. */
+  /** [size]: the sum over this rank's shards; null if only statistics are exchanged. */
   readonly gradient: Tensor | null;
   /** [P, SHARD_ROW]: metrics of the shards. */
   readonly metrics: Tensor;
 }
 
-/** The exchange of batches of one layout. */
+/** The exchange for batches of one layout. */
 export class BatchExchange {
   readonly #state: ModelState;
   readonly #communicator: Communicator;
   readonly #tensors: ExchangedTensors;
   readonly #range: ShardRange;
-  /** What each rank holds of the batch. */
+  /** The part of the batch that each rank has. */
   readonly #shares: readonly BatchShare[];
   readonly #snapshot: Snapshot;
-  /** Bytes of what it holds. */
+  /** Size of that part's data, bytes. */
   readonly #sizes: readonly number[];
   #parts: ArrayBuffer[] | null = null;
-  /** A vote, the metrics of own shards, and the statistics of own ghosts, with room for those of the rank that has most. */
+  /** This rank's vote, metrics of its shards and statistics of its ghosts, with room for the largest rank's. */
   readonly #own: Uint8Array<ArrayBuffer>;
-  /** Own gradient, then the sum; filled up to a multiple of the ranks with zeros. */
+  /** This rank's gradient, then the sum; padded with zeros to a multiple of the number of ranks. */
   #gradient: Float32Array<ArrayBuffer>;
 
   constructor(
@@ -64,10 +64,10 @@ export class BatchExchange {
   }
 
   /**
-   * Puts the sum of all ranks' gradients into the flat gradients, and the metrics and statistics of all into their places, in
+   * Writes the sum of all ranks' gradients to the flat gradients, and all ranks' metrics and statistics to their places, in
    * order with the work on the queue.
-   * @param vote what the other ranks should know, a whole number of 32 bits
-   * @param meanwhile is called while the ranks talk
+   * @param vote a message to the other ranks, a 32-bit integer
+   * @param meanwhile is called during the exchange
    * @returns the votes of all ranks
    */
   async run(vote: number, meanwhile: () => void = () => undefined): Promise<Uint32Array> {
@@ -94,7 +94,7 @@ export class BatchExchange {
     if (statistics.byteLength > 0) own.set(new Uint8Array(parts[1]!), this.#statisticsStart);
   }
 
-  /** Where the snapshot goes: the gradient to where it is summed, the rest to where the last one was. */
+  /** The snapshot's target: the gradient goes where it is summed, the rest where the last one was. */
   #room(): ArrayBuffer[] | null {
     if (this.#tensors.gradient === null) return this.#parts;
     const parts = this.#parts ?? this.#sizes.map((bytes) => new ArrayBuffer(bytes));
@@ -121,7 +121,7 @@ export class BatchExchange {
     return ROW_BYTES * (1 + this.#range.own);
   }
 
-  /** Bytes of the statistics of one ghost, of all layers. */
+  /** Bytes of one ghost's statistics, all layers. */
   get #rowBytes(): number {
     return 2 * FLOAT * (this.#state.normState?.channels ?? 0);
   }

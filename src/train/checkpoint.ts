@@ -1,6 +1,6 @@
 /**
- * What training goes on from. All randomness is a function of (seed, epoch, sample) and every schedule one of the
- * step, so a position is a number; the rest is the contents of a few buffers.
+ * The state from which training continues. All randomness is a function of (seed, epoch, sample) and every schedule one of the
+ * step, so the position is one number; the rest is the contents of a few buffers.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import { Snapshot } from "../gpu/snapshot.ts";
@@ -9,13 +9,13 @@ import { DataError } from "../support/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { StepLog } from "./step-log.ts";
 
-/** Where a run stands, apart from its tensors: plain JSON. */
+/** A run's progress, without its tensors: plain JSON. */
 export interface Position {
-  /** Steps done. */
+  /** Completed steps. */
   readonly step: number;
-  /** Steps whose metrics have been read back: those of the others are still in the log. */
+  /** Steps whose metrics have been read back; those of later steps are still in the log. */
   readonly read: number;
-  /** The steps among the others whose distances have been measured, in order. */
+  /** Later steps whose distances have been measured, in order. */
   readonly distanceSteps: readonly number[];
 }
 
@@ -23,15 +23,15 @@ export const START: Position = { step: 0, read: 0, distanceSteps: [] };
 
 export type StateTensors = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
 
-/** Copies the state of a run to the CPU beside the steps, and back. */
+/** Copies the state of a run to the CPU while steps run, and back. */
 export class StateKeeper {
   readonly #state: ModelState;
   readonly #tensors: readonly (readonly [name: string, tensor: Tensor])[];
   readonly #logs: readonly Tensor[];
   readonly #gpu: Gpu;
-  /** Made when first needed: many runs end before their first checkpoint. */
+  /** Created on first use: many runs end before their first checkpoint. */
   #snapshot: Snapshot | null = null;
-  /** Given back: a checkpoint every few seconds would otherwise leave its megabytes to a collector that is in no hurry. */
+  /** Memory to reuse: with a checkpoint every few seconds, garbage collection would lag behind. */
   #spare: StateTensors | null = null;
 
   constructor(state: ModelState, log: StepLog) {
@@ -59,7 +59,7 @@ export class StateKeeper {
     await this.#snapshot?.idle();
   }
 
-  /** The state after all steps submitted so far; they do not wait for it. */
+  /** The state after all steps submitted so far. The steps do not wait for it. */
   async take(): Promise<StateTensors> {
     this.#snapshot ??= new Snapshot(
       this.#gpu,
@@ -71,7 +71,7 @@ export class StateKeeper {
     return spare ?? new Map(this.#tensors.map(([name], index) => [name, new Float32Array(parts[index]!)]));
   }
 
-  /** Gives back what `take` has returned and nobody reads any more: the next `take` overwrites it. */
+  /** Returns a result of `take` that is no longer in use; the next `take` overwrites it. */
   giveBack(tensors: StateTensors): void {
     this.#spare = tensors;
   }
@@ -99,7 +99,7 @@ export class StateKeeper {
   }
 }
 
-/** Whether parameters, velocity and running statistics are all finite: only such a state is worth keeping. */
+/** Whether parameters, velocity and running statistics are all finite. Only such a state is worth saving. */
 export function isFiniteState(tensors: StateTensors): boolean {
   const kept = ["values", "velocity", "running_mean", "running_variance"].flatMap(
     (name) => tensors.get(name) ?? [],
@@ -107,7 +107,7 @@ export function isFiniteState(tensors: StateTensors): boolean {
   return kept.every(isFiniteArray);
 }
 
-/** By the bits: a plain loop over words takes a fraction of the time of a callback, and there may be many millions. */
+/** Tests the bits: a plain loop over words is several times faster than a callback, and there may be millions. */
 function isFiniteArray(data: Float32Array<ArrayBuffer>): boolean {
   const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
   for (let i = 0; i < words.length; i++) if ((words[i]! & 0x7f800000) === 0x7f800000) return false;

@@ -1,4 +1,4 @@
-/** Where NaN and infinities come from: the steps once more from a good state, and the bad one dispatch by dispatch. */
+/** Finds the origin of NaN and infinities: runs the steps again from a good state, and the bad one dispatch by dispatch. */
 import type { Command } from "../gpu/command.ts";
 import type { Recording } from "../gpu/recording.ts";
 import type { BufferView } from "../gpu/storage.ts";
@@ -7,18 +7,18 @@ import type { ModelState } from "../nn/model-state.ts";
 import { type DataType, persistent, readTensor, type Tensor } from "../tensor/tensor.ts";
 import type { Trainer } from "./trainer.ts";
 
-/** The first dispatch after which a tensor that it writes holds more NaN or infinities than before it. */
+/** The first dispatch that increases the number of NaN or infinities in a tensor it writes. */
 export interface NonFiniteSource {
   /** The step it belongs to, from 1. */
   readonly step: number;
   readonly kernel: string;
-  /** Its binding and the tensor bound there. */
+  /** The binding, and the tensor bound to it. */
   readonly output: string;
-  /** The layer whose parameters the dispatch uses, or the nearest one before it that uses any; null without either. */
+  /** The layer whose parameters the dispatch uses, or else that of the nearest earlier dispatch that uses any; null if there is none. */
   readonly layer: string | null;
 }
 
-/** What can be run once more, step by step. */
+/** Something that can run steps again, one by one. */
 type Replayable = Pick<Trainer, "gpu" | "state" | "beginAt" | "submit" | "prepare" | "countNonFinite">;
 
 interface Replay {
@@ -29,19 +29,19 @@ interface Replay {
 }
 
 /**
- * Finds the first dispatch of steps `from` + 1 to `to` that writes a NaN or an infinity; the run cannot go on after.
+ * Finds the first dispatch of steps `from` + 1 to `to` that writes a NaN or an infinity. The run cannot continue afterwards.
  *
  * @param restore puts the trainer into the state after `from` steps
- * @param badStep the step whose loss or gradient norm is not finite, from 1; null where only the state is not
- * @param givenUp whether to look no further, asked before each step
- * @returns null when the steps stay finite this time, so that the same steps gave other results; or when it was given up
+ * @param badStep the step whose loss or gradient norm is not finite, from 1; null if only the state is not
+ * @param givenUp whether to stop searching; called before each step
+ * @returns null if the steps stay finite this time, i.e. gave different results, or if the search was given up
  */
 export async function findNonFinite(
   trainer: Replayable,
   { badStep, ...replay }: Replay & { badStep: number | null },
 ): Promise<NonFiniteSource | null> {
   const { restore, from, to, givenUp } = replay;
-  // A loss shows parameters that the step before has ruined.
+  // A loss reveals parameters that the previous step has corrupted.
   const last = badStep === null ? to : badStep - 1;
   const step = (await firstBadState(trainer, { ...replay, to: last })) ?? badStep;
   if (step === null || givenUp()) return null;
@@ -81,7 +81,7 @@ async function inspect(
     for (const x of views) launchCountNonFinite({ x, total }, x.dtype === "f16" ? "f16" : "f32");
     return (await readTensor(total))[0]!;
   };
-  // What a step of the ruined run has left there would hide what this one writes.
+  // Leftovers of the failed run would hide what this step writes.
   recording.clearMemory();
   for (const { storage, size } of [
     state.gradients,
@@ -94,7 +94,7 @@ async function inspect(
     layer = layerOf(command, state) ?? layer;
     const outputs = floatOutputs(trainer, command);
     const views = outputs.map(([, view]) => view);
-    // Memory is shared, so what a tensor holds before its kernel has run is anything.
+    // Memory is shared, so before its kernel has run a tensor may hold anything.
     const before = await count(views);
     run();
     if ((await count(views)) <= before) continue;
@@ -107,7 +107,7 @@ async function inspect(
   return null;
 }
 
-/** Of all parameters at once, the first layer that has one that is not finite; null for any other tensor. */
+/** For the flat parameters, the first layer with a non-finite one; null for any other tensor. */
 async function layerWithin(
   { storage, byteLength }: BufferView,
   { parameters, values, velocity, gradients }: ModelState,
@@ -122,7 +122,7 @@ async function layerWithin(
   return null;
 }
 
-/** What a dispatch writes and is made of floats. */
+/** The tensors of floats that a dispatch writes. */
 function floatOutputs({ gpu }: Replayable, { kernel, launch }: Command): [string, Tensor][] {
   return gpu.pipelines.shader(kernel).bindings.flatMap(({ name, kind }): [string, Tensor][] => {
     const view = launch.buffers[name] as Tensor | undefined;

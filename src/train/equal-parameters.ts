@@ -4,8 +4,8 @@ import { readFloats } from "../tensor/tensor.ts";
 import { type Communicator, rankName } from "./communicator.ts";
 
 /**
- * Compares the parameters and running statistics of all ranks by a hash: each rank makes the same update, so they are equal to
- * the bit unless a device or its memory is at fault. Every rank finds the same.
+ * Compares the parameters and running statistics of all ranks by a hash. Each rank makes the same update, so they are equal to
+ * the bit unless a device or its memory is at fault. Every rank gets the same result.
  * @throws RankDriftError naming the ranks that differ from rank 0
  */
 export async function requireEqualParameters(
@@ -25,11 +25,11 @@ export async function requireEqualParameters(
   if (differing.length === 0) return;
   throw new RankDriftError(
     `after step ${step}: the parameters of ${differing.join(", ")} differ from those of ${rankName(communicator, 0)}: ` +
-      "a GPU, its memory or its driver is at fault; resume from the last checkpoint, without that machine",
+      "a GPU, its memory or its driver is faulty; resume from the last checkpoint without that machine",
   );
 }
 
-/** A 32-bit hash of words, as FNV-1a but by words instead of bytes: it tells any single change of a word. */
+/** A 32-bit hash of words, like FNV-1a but on words instead of bytes. It detects any change of a single word. */
 export function hashOfWords(words: Uint32Array, seed = 0): number {
   let hash = (seed ^ 0x811c9dc5) >>> 0;
   for (let i = 0; i < words.length; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193);

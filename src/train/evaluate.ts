@@ -12,7 +12,7 @@ import { evaluationStep } from "./training-step.ts";
 export interface Evaluation {
   /** Mean cross-entropy over the test samples. */
   readonly loss: number;
-  /** Percent of samples whose class ranks first, and among the first five. */
+  /** Percentage of samples whose class ranks first, and among the first five. */
   readonly accuracy: number;
   readonly accuracyTop5: number;
   readonly samples: number;
@@ -28,14 +28,14 @@ interface EvaluationBatch {
 const ROW = 8;
 
 /**
- * The test split through the network with running statistics; does not depend on batch or ghost size. Its batches are in as
- * many shards as those of training: each rank takes its own, and their metrics are added in order.
+ * Evaluates the test split with running statistics; the result does not depend on batch or ghost size. Its batches have as
+ * many shards as training batches. Each rank evaluates its own, and the metrics are added in order.
  */
 export class Evaluator {
   readonly #gpu: Gpu;
   readonly #log: Tensor;
   readonly #step: StepUniform;
-  /** Of each shard of this process. */
+  /** One for each shard of this process. */
   readonly #shards: readonly (readonly EvaluationBatch[])[];
   readonly #samples: number;
   readonly #feed: Feed | undefined;
@@ -62,8 +62,8 @@ export class Evaluator {
   }
 
   /**
-   * @param options.batchSize samples of one batch at most
-   * @param options.memoryBytes that the tensors of one batch may take
+   * @param options.batchSize the most samples in one batch
+   * @param options.memoryBytes the most memory for the tensors of one batch
    * @throws CapacityError when not even one sample fits
    */
   static async create(

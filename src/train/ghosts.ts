@@ -5,35 +5,35 @@ import { UsageError } from "../support/errors.ts";
 import { formatCount } from "../support/format.ts";
 
 /**
- * What happens where the samples do not divide evenly, B the batch size and S the ghost size:
- * - `authors`: as released. With K = ⌊B/S⌋, a batch of b samples becomes pieces of ⌈b/K⌉, the last one shorter,
+ * What to do if samples do not divide evenly, with batch size B and ghost size S:
+ * - `authors`: as in the released code. With K = ⌊B/S⌋, a batch of b samples becomes pieces of ⌈b/K⌉, the last one shorter,
  *   and the gradient is the mean of the pieces' means, so a sample of a shorter piece weighs more.
- * - `exact`: ghosts of S; a remainder is a ghost of its own if it is large enough, else part of the ghost before
+ * - `exact`: ghosts of S; a remainder is a separate ghost if it is large enough, else part of the ghost before
  *   it. Every sample weighs 1/b.
- * - `drop`: a partial last batch is left out; full batches as `exact`.
- * - `wrap`: a partial last batch is filled up with the first samples of the next epoch; all batches as `exact`.
+ * - `drop`: a partial last batch is discarded; full batches as `exact`.
+ * - `wrap`: a partial last batch is filled with the first samples of the next epoch; all batches as `exact`.
  */
 
 export const PARTIAL_POLICIES = ["authors", "exact", "drop", "wrap"] as const;
 export type PartialPolicy = (typeof PARTIAL_POLICIES)[number];
 
-/** Consecutive ghosts of one size, but for the last one, which may be smaller or larger. */
+/** Consecutive ghosts of the same size, except that the last may be smaller or larger. */
 export interface GhostLayout {
-  /** Samples in every ghost but the last; of a single ghost, all of them. */
+  /** Samples in every ghost but the last; if there is only one ghost, all samples. */
   readonly ghostSize: number;
-  /** How many ghosts, the last one included. */
+  /** Number of ghosts, including the last. */
   readonly ghosts: number;
   /** Samples in the last ghost. */
   readonly last: number;
   /** Samples in all of them: (ghosts − 1) · ghostSize + last. */
   readonly total: number;
-  /** What the loss of one sample is multiplied by, for every ghost but the last. */
+  /** Weight of a sample's loss in every ghost but the last. */
   readonly weightPerSample: number;
-  /** The same in the last ghost. Over a batch all weights add up to 1. */
+  /** Weight of a sample's loss in the last ghost. The weights of a batch add up to 1. */
   readonly weightPerSampleLast: number;
 }
 
-/** A layout that was made for a batch, and what was done otherwise than asked, one sentence each. */
+/** The layout of a batch, with a warning for each departure from what was asked. */
 export interface PlannedLayout extends GhostLayout {
   readonly warnings: readonly string[];
 }
@@ -46,16 +46,16 @@ export interface PartitionOptions {
   /** S: samples in a ghost. */
   readonly ghostSize: number;
   readonly policy: PartialPolicy;
-  /** The fewest pixels that any normalized layer sees of a sample: 1 if there is a normalized linear layer. */
+  /** The fewest pixels per sample at any normalized layer: 1 if a linear layer is normalized. */
   readonly pixels?: number;
   /** Under `exact`, the fewest values per channel that make a ghost. Default 8 for 1 pixel, else 2. */
   readonly minimumValues?: number;
 }
 
 /**
- * The ghosts of one batch. Statistics over a single value do not exist, so no ghost has one: such a ghost becomes
+ * The ghosts of one batch. A single value has no variance, so a ghost of one value per channel becomes
  * part of the one before it, with a warning.
- * @throws UsageError for sizes that make no partition, and where only ghosts of one value are possible
+ * @throws UsageError for invalid sizes, or if only ghosts of one value are possible
  */
 export function partitionBatch(options: PartitionOptions): PlannedLayout {
   const { batchSize, policy, pixels = 1, minimumValues = pixels === 1 ? 8 : 2 } = options;
@@ -127,7 +127,7 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   };
 }
 
-/** What happens to a batch that is no multiple of the ghost size, and what would be one. */
+/** Describes the layout of a batch that is not a multiple of the ghost size, and suggests a size that divides it. */
 function unevenGhosts(
   batchSize: number,
   ghostSize: number,
@@ -143,7 +143,7 @@ function unevenGhosts(
   return `a batch of ${formatCount(batchSize)} is not a multiple of the ghost size ${formatCount(ghostSize)}: ${layout}; a ghost size of ${formatCount(near)} would divide it evenly`;
 }
 
-/** The divisor that is nearest to a wanted one; the number itself, which is no ghosts at all, only where there is no other. */
+/** The divisor nearest to a wanted one. The number itself, i.e. a single ghost, only if there is no other. */
 function nearestDivisor(number: number, wanted: number): number {
   let nearest = number;
   for (let divisor = 2; divisor <= number / 2; divisor++) {
@@ -155,13 +155,13 @@ function nearestDivisor(number: number, wanted: number): number {
 
 export interface EpochPlan {
   readonly stepsPerEpoch: number;
-  /** The layout of every batch but the last of an epoch; null when an epoch is one partial batch. */
+  /** The layout of every batch but the last of an epoch; null if the epoch is one partial batch. */
   readonly full: PlannedLayout | null;
-  /** The layout of the last batch of an epoch, equal to `full` where there is no partial one. */
+  /** The layout of the last batch of an epoch, equal to `full` if there is no partial batch. */
   readonly last: PlannedLayout;
-  /** The layout of the batch with the most samples: `full` where there is one. */
+  /** The layout of the batch with the most samples: `full` if there is one. */
   readonly largest: PlannedLayout;
-  /** Ghosts of the batch that has the most of them. */
+  /** The largest number of ghosts in a batch. */
   readonly maximumGhosts: number;
 }
 
@@ -178,7 +178,7 @@ export function planEpoch({ samples, ...options }: PartitionOptions): EpochPlan 
   return { stepsPerEpoch: steps, full, last, largest: full ?? last, maximumGhosts };
 }
 
-/** Samples in the first `steps` steps of such epochs. */
+/** Samples in the first `steps` steps. */
 export function samplesOfSteps({ stepsPerEpoch, largest, last }: EpochPlan, steps: number): number {
   const epoch = (stepsPerEpoch - 1) * largest.total + last.total;
   return Math.floor(steps / stepsPerEpoch) * epoch + (steps % stepsPerEpoch) * largest.total;
@@ -202,15 +202,15 @@ export function stepsPerEpoch(options: Pick<PartitionOptions, "samples" | "batch
   return steps;
 }
 
-/** A part of a batch that is small enough for the device: whole ghosts, in order. */
+/** A part of a batch, small enough for the device: whole ghosts, in order. */
 export interface Slab extends GhostLayout {
-  /** Position of its first ghost among those of the batch. */
+  /** Index of its first ghost in the batch. */
   readonly firstGhost: number;
-  /** Position of its first sample in the batch. */
+  /** Index of its first sample in the batch. */
   readonly firstSample: number;
 }
 
-/** The ghosts from `first` to before `end` of a batch, or of a part of one. */
+/** Ghosts [first, end) of a batch, or of a part of one. */
 export function ghostsFrom(layout: GhostLayout & Partial<Slab>, first: number, end: number): Slab {
   const { ghostSize, ghosts, last, weightPerSample, weightPerSampleLast } = layout;
   const here = end - first;
@@ -229,9 +229,9 @@ export function ghostsFrom(layout: GhostLayout & Partial<Slab>, first: number, e
 }
 
 /**
- * Cuts a batch, or a part of one, into as few slabs of whole ghosts as hold at most `slabSamples` samples each, of equal size
- * where that is possible: fewer shapes to compile, and less memory than filling one up before the next is begun.
- * @throws UsageError when one ghost alone is larger
+ * Cuts a batch, or a part of one, into the fewest slabs of whole ghosts with at most `slabSamples` samples each, of equal size
+ * if possible: that means fewer shapes to compile and less memory than filling one slab before starting the next.
+ * @throws UsageError if a single ghost is larger
  */
 export function slabs(layout: GhostLayout & Partial<Slab>, slabSamples: number): Slab[] {
   const { ghostSize, ghosts, last } = layout;

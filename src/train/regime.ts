@@ -10,15 +10,15 @@ export type LearningRateRule = "none" | "sqrt" | "linear";
 
 /**
  * How the epochs of a regime follow the batch.
- * - `original`: not at all (columns SB, LB, +LR, +GBN)
- * - `exact`: all of them times r = B / B_ref (column +RA)
- * - `ceil`: times ⌈B / B_ref⌉, as the authors released it
+ * - `original`: unchanged (columns SB, LB, +LR, +GBN)
+ * - `exact`: all multiplied by r = B / B_ref (column +RA)
+ * - `ceil`: multiplied by ⌈B / B_ref⌉, as in the released code
  * - `iteration-matched`: drops and end at the step numbers of the reference batch. `exact` takes a few more
  *   steps than the reference run (41,600 for 39,100) because each epoch keeps its partial last batch.
  */
 export type RegimeAdaptation = "original" | "exact" | "ceil" | "iteration-matched";
 
-/** Whether the velocity is set to 0 when an epoch begins, as the authors' code does without meaning to. */
+/** Whether the velocity is set to 0 when an epoch begins, as the authors' code does unintentionally. */
 export type MomentumReset = "never" | "epoch";
 
 export interface RegimeOptions {
@@ -29,37 +29,37 @@ export interface RegimeOptions {
   readonly referenceBatchSize: number;
   /** Steps in an epoch at this batch size. */
   readonly stepsPerEpoch: number;
-  /** Steps in an epoch at the reference batch size; only `iteration-matched` reads it. */
+  /** Steps in an epoch at the reference batch size; used only by `iteration-matched`. */
   readonly referenceStepsPerEpoch?: number;
   readonly rule?: LearningRateRule;
   readonly adaptation?: RegimeAdaptation;
-  /** From η_S linearly up to the rule's rate (Goyal 2017), counted in this run's own epochs or in steps. */
+  /** Linear warm-up from η_S to the rule's rate (Goyal 2017), in this run's epochs or in steps. */
   readonly warmup?: { readonly epochs: number } | { readonly steps: number };
   readonly momentumReset?: MomentumReset;
-  /** An upper limit on the steps, whatever the regime says. */
+  /** An upper limit on the number of steps. */
   readonly maxSteps?: number | undefined;
 }
 
-/** From `step` on, until the next phase: rates with the rule applied, after any warm-up. */
+/** The rates from `step` until the next phase, with the rule applied, after any warm-up. */
 export interface RegimePhase {
   readonly step: number;
-  /** step / stepsPerEpoch; a whole number but for `iteration-matched` and a fractional r. */
+  /** step / stepsPerEpoch; a whole number, except with `iteration-matched` or a fractional r. */
   readonly epoch: number;
   readonly learningRate: number;
   readonly momentum: number;
   readonly weightDecay: number;
 }
 
-/** A base regime with everything decided: plain JSON, so a run can store it. */
+/** A fully resolved regime: plain JSON, so a run can store it. */
 export interface Regime {
   readonly name: string;
   readonly batchSize: number;
   readonly referenceBatchSize: number;
   readonly rule: LearningRateRule;
-  /** What the rule multiplies every learning rate by. */
+  /** Factor of the rule on every learning rate. */
   readonly learningRateScale: number;
   readonly adaptation: RegimeAdaptation;
-  /** r: what the adaptation multiplies every epoch by. */
+  /** r: factor of the adaptation on every epoch. */
   readonly stretch: number;
   readonly warmupSteps: number;
   readonly momentumReset: MomentumReset;
@@ -67,7 +67,7 @@ export interface Regime {
   readonly totalSteps: number;
   /** totalSteps / stepsPerEpoch. */
   readonly totalEpochs: number;
-  /** Ascending, the first at step 0, all below totalSteps. */
+  /** In ascending order, the first at step 0, all below totalSteps. */
   readonly phases: readonly RegimePhase[];
 }
 
@@ -81,7 +81,7 @@ export interface Hyperparameters {
 
 /**
  * Applies the learning-rate rule and the regime adaptation to a base regime.
- * @throws UsageError naming the option whose number makes no regime
+ * @throws UsageError naming the option with an invalid number
  */
 export function planRegime(options: RegimeOptions): Regime {
   const { base, batchSize, referenceBatchSize, stepsPerEpoch, warmup } = options;
@@ -109,7 +109,7 @@ export function planRegime(options: RegimeOptions): Regime {
       momentum: momentum ?? current.momentum,
       weightDecay: weightDecay ?? current.weightDecay,
     };
-    // A change that rounds to a step with a change already comes one step later: no rate of the regime is left out.
+    // A change that rounds to the step of an earlier change is moved one step later, so that no rate is skipped.
     const step = Math.max(Math.round(epoch * stepsPerBaseEpoch), (phases.at(-1)?.step ?? -1) + 1);
     if (step >= totalSteps) break;
     phases.push({ step, epoch: step / stepsPerEpoch, ...current });
@@ -132,11 +132,11 @@ export function planRegime(options: RegimeOptions): Regime {
 }
 
 /**
- * What the optimizer uses at `step` (from 0). During the warm-up the factor of the rule grows from 1,
+ * The rates that the optimizer uses at `step` (from 0). During the warm-up the factor of the rule grows from 1,
  *
  *   η(t) = η_S(t) · (1 + (scale − 1) · t / T_w)   for t < T_w,
  *
- * so drops of the regime act on top of it.
+ * so the regime's drops apply on top of it.
  */
 export function hyperparametersAt(regime: Regime, step: number): Hyperparameters {
   const { phases, warmupSteps, learningRateScale: scale, stepsPerEpoch } = regime;
@@ -149,18 +149,18 @@ export function hyperparametersAt(regime: Regime, step: number): Hyperparameters
 }
 
 /**
- * What momentum multiplies a constant gradient by, averaged over an epoch of T steps that begins at velocity 0:
+ * The factor by which momentum multiplies a constant gradient, averaged over an epoch of T steps that begins with velocity 0:
  *
  *   f(T) = 1/(1−m) · (1 − m(1−m^T) / (T(1−m)))
  *
- * 1/(1−m) for endless epochs; 9.77 for T = 391 and 4.84 for T = 13 at m = 0.9.
+ * It approaches 1/(1−m) for long epochs; at m = 0.9 it is 9.77 for T = 391 and 4.84 for T = 13.
  */
 export function meanMomentumGain(momentum: number, stepsPerEpoch: number): number {
   const full = 1 / (1 - momentum);
   return full * (1 - (momentum * (1 - momentum ** stepsPerEpoch) * full) / stepsPerEpoch);
 }
 
-/** The regime as lines of text: where the rate comes from, then one line for every phase, then the end. */
+/** The regime as lines of text: the origin of the rates, then one line per phase, then the end. */
 export function learningRateTable(regime: Regime): string[] {
   const { rule, batchSize, referenceBatchSize, learningRateScale, phases } = regime;
   const ratio = `${batchSize} / ${referenceBatchSize}`;
@@ -202,7 +202,7 @@ export function learningRateTable(regime: Regime): string[] {
   ];
 }
 
-/** Steps of this run that one epoch of the base regime becomes. */
+/** Steps of this run per epoch of the base regime. */
 function stretchedEpoch({
   adaptation,
   batchSize,

@@ -1,9 +1,9 @@
 /**
- * What belongs to which step. Functions of the step alone: a run that is interrupted and resumed measures, logs and
- * evaluates at the same steps as one that is not. Steps are counted from 1 here: `done` of them.
+ * What happens at which step. These depend only on the step, so a run that is interrupted and resumed measures, logs and
+ * evaluates at the same steps as one that is not. `done` counts completed steps.
  */
 
-/** Distances are measured this often per decade of steps, enough for a fit on a logarithmic axis. */
+/** Distance measurements per decade of steps, enough for a fit on a logarithmic axis. */
 const DISTANCES_PER_DECADE = 12;
 
 export interface Schedule {
@@ -28,8 +28,8 @@ export function isLogPoint(schedule: Schedule, done: number): boolean {
   return done % schedule.logEvery === 0 || isEvaluationPoint(schedule, done);
 }
 
-/** When ‖w − w₀‖ is measured: equally spaced on a logarithmic axis, and at evaluations; not at mere log points, whose
- * interval must not show in the result. */
+/** When ‖w − w₀‖ is measured: equally spaced on a logarithmic axis, and at evaluations; not at log points, whose
+ * interval must not affect the result. */
 export function isDistancePoint(schedule: Schedule, done: number): boolean {
   const position = (n: number) => Math.floor(DISTANCES_PER_DECADE * Math.log10(n));
   return done === 1 || position(done) !== position(done - 1) || isEvaluationPoint(schedule, done);

@@ -1,6 +1,6 @@
 /**
- * A batch in shards: P groups of whole ghosts, each with a gradient that starts from zero. The gradients are added in a fixed
- * binary tree, so a run has the same bits whatever number of ranks its shards are spread over.
+ * Sharded batches: P groups of whole ghosts, each with a gradient that starts from zero. The gradients are added in a fixed
+ * binary tree, so a run has the same bits on any number of ranks.
  */
 import { launchAdd } from "../kernels/elementwise.ts";
 import { launchCopy, launchShardMetrics, launchZero, SHARD_ROW } from "../kernels/shards.ts";
@@ -18,23 +18,23 @@ import {
   updateStep,
 } from "./training-step.ts";
 
-/** What a step in shards binds: of `metrics` [P, SHARD_ROW] each shard has a row. */
+/** The tensors of a sharded step. Each shard has a row of `metrics` [P, SHARD_ROW]. */
 export type ShardTensors = Omit<StepTensors, "order"> & { readonly metrics: Tensor };
 
 /** Consecutive shards of a batch. */
 export interface ShardRange {
-  /** P: shards of the batch. */
+  /** P: number of shards in the batch. */
   readonly count: number;
-  /** The first of these. */
+  /** Index of the first of these shards. */
   readonly first: number;
-  /** How many these are, a power of two. */
+  /** Number of these shards, a power of two. */
   readonly own: number;
 }
 
-/** A batch that is not cut, all of it here. */
+/** A batch in one shard, all in this process. */
 export const WHOLE: ShardRange = { count: 1, first: 0, own: 1 };
 
-/** The shards of one rank. @throws UsageError where the ranks cannot share them evenly */
+/** The shards of one rank. @throws UsageError if the ranks cannot share them evenly */
 export function shardsOfRank(count: number, { rank, size }: Pick<Communicator, "rank" | "size">): ShardRange {
   if (count % size !== 0) {
     throw new UsageError(
@@ -45,7 +45,7 @@ export function shardsOfRank(count: number, { rank, size }: Pick<Communicator, "
   return { count, first: rank * own, own };
 }
 
-/** A batch as P shards of about as many ghosts each, in order; null for one without any, where there are fewer ghosts. */
+/** A batch as P shards with about the same number of ghosts, in order; null for a shard without ghosts, if there are fewer than P. */
 export function cutIntoShards(layout: GhostLayout, count: number): (Slab | null)[] {
   const start = (shard: number) => Math.floor((shard * layout.ghosts) / count);
   return Array.from({ length: count }, (_, shard) => {
@@ -54,13 +54,13 @@ export function cutIntoShards(layout: GhostLayout, count: number): (Slab | null)
   });
 }
 
-/** The largest shard of a batch: what the choice of slabs depends on, so that it does not depend on the ranks. */
+/** The largest shard of a batch. The choice of slabs depends on it, and so does not depend on the number of ranks. */
 export function largestShard(layout: GhostLayout, count: number): Slab {
   const shards = cutIntoShards(layout, count).filter((shard) => shard !== null);
   return shards.reduce((a, b) => (b.total > a.total ? b : a));
 }
 
-/** Ghosts and samples of a batch that belong to some consecutive shards of it. */
+/** The ghosts and samples in some consecutive shards of a batch. */
 export interface BatchShare {
   readonly firstGhost: number;
   readonly ghosts: number;
@@ -68,7 +68,7 @@ export interface BatchShare {
   readonly samples: number;
 }
 
-/** What of a batch its shards `first` to `first + own` hold. */
+/** The part of a batch in shards [first, first + own). */
 export function shareOf(layout: GhostLayout, { count, first, own }: ShardRange): BatchShare {
   const held = cutIntoShards(layout, count)
     .slice(first, first + own)
@@ -90,7 +90,7 @@ export function shareOf(layout: GhostLayout, { count, first, own }: ShardRange):
  * A shard without ghosts adds zeros.
  *
  * @param metrics [P, SHARD_ROW]: the rows of these shards are written
- * @returns [size], the sum: the flat gradients themselves where there is one shard
+ * @returns [size], the sum: the flat gradients themselves if there is one shard
  */
 export function shardsGradient(
   state: ModelState,
@@ -116,7 +116,7 @@ export function shardsGradient(
       sum = { shards: 2 * sum.shards, gradient: y };
     }
     if (sum.gradient === state.gradients && own > 1) {
-      // The next shard writes its gradient where this one is.
+      // The next shard overwrites the flat gradients.
       const y = empty(state.gpu, state.gradients.shape, "f32", "gradient of a shard");
       launchCopy({ x: state.gradients, y });
       sum = { shards: 1, gradient: y };
@@ -126,7 +126,7 @@ export function shardsGradient(
   return sums[0]!.gradient;
 }
 
-/** A training step whose batch is cut into `count` shards, all of them here; of one shard it is `trainingStep`. */
+/** A training step with `count` shards, all in this process; with one shard it is `trainingStep`. */
 export function shardedStep(
   state: ModelState,
   tensors: ShardTensors,
@@ -144,7 +144,7 @@ export function shardedStep(
   shardsUpdate(state, { ...tensors, gradient }, layout, options);
 }
 
-/** The second half of a step in shards, when the metrics of all shards and the sum of their gradients are there. */
+/** The second half of a sharded step, after the metrics of all shards and the sum of their gradients have arrived. */
 export function shardsUpdate(
   state: ModelState,
   { metrics, ...tensors }: ShardTensors & { readonly gradient: Tensor },

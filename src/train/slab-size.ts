@@ -2,11 +2,11 @@ import { CapacityError } from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
 import type { GhostLayout } from "./ghosts.ts";
 
-/** Bytes of one step's tensors for batches of a layout, in slabs of at most so many samples. */
+/** Bytes of one step's tensors for batches of a layout, in slabs of at most `slabSamples` samples. */
 type PlanBytes = (layout: GhostLayout, slabSamples: number) => number;
 
 /**
- * The most samples per slab for which one step's tensors take at most `memoryBytes` and fit the adapter's bindings:
+ * The most samples per slab such that one step's tensors take at most `memoryBytes` and fit the adapter's bindings:
  * the whole batch if that is possible, else halves, thirds, … down to one ghost.
  *
  * @param bytesOf throws CapacityError when a tensor cannot be bound
@@ -49,7 +49,7 @@ export function chooseEvaluationBatch(
   );
 }
 
-/** What would fit: the ghost that is smaller by the fewest halvings. */
+/** Advice on what would fit: the ghost size after the fewest halvings. */
 function largestGhost(layout: GhostLayout, memoryBytes: number, bytesOf: PlanBytes): string {
   for (let size = Math.floor(layout.ghostSize / 2); size >= 2; size = Math.floor(size / 2)) {
     const single = { ...layout, ghostSize: size, ghosts: 1, last: size, total: size };
@@ -74,7 +74,7 @@ function refusal(bytes: number | CapacityError): string {
   return typeof bytes === "number" ? `needs ${formatBytes(bytes)}` : `does not fit (${bytes.message})`;
 }
 
-/** The memory that would do, as it is asked for; nothing where the adapter is what refuses. */
+/** The option that allows enough memory; none if the adapter is the limit. */
 function moreMemory(bytes: number | CapacityError): string[] {
   return typeof bytes === "number" ? [`allow as much with --memory ${Math.ceil(bytes / 2 ** 20)}`] : [];
 }

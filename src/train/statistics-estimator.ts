@@ -1,4 +1,4 @@
-/** Running statistics of a trained network from training batches alone, with nothing left of those that training kept. */
+/** Running statistics of a trained network computed anew from training batches, without those kept during training. */
 import { type Arena, type Recording, record } from "../gpu/recording.ts";
 import { SHARD_ROW } from "../kernels/shards.ts";
 import { type ModelState, updateRunningStatistics } from "../nn/model-state.ts";
@@ -14,13 +14,13 @@ export interface EstimatorOptions {
   readonly arena: Arena;
   readonly epoch: EpochPlan;
   readonly batch: Omit<BatchOptions, "gradientNoise">;
-  /** How many are averaged. */
+  /** Number of batches to average. */
   readonly batches: number;
   readonly communicator: Communicator;
   readonly range: ShardRange;
 }
 
-/** The forward pass of a batch, and how its statistics reach the other ranks; null where there are none. */
+/** The forward pass of a batch, and the exchange of its statistics with other ranks; null if there are none. */
 interface RecordedBatch {
   readonly recording: Recording;
   readonly exchange: BatchExchange | null;
@@ -45,7 +45,7 @@ export class StatisticsEstimator {
     this.#last = recordings.last;
   }
 
-  /** Records the forward pass of a batch, and that of the last batch of an epoch. */
+  /** Records the forward pass of a full batch, and that of the last batch of an epoch. */
   static async create(
     state: ModelState,
     tensors: Omit<StepTensors, "order">,
@@ -71,13 +71,13 @@ export class StatisticsEstimator {
   }
 
   /**
-   * Over batches b = 1…n, those that the steps after `firstStep` would train on:
+   * Over batches b = 1…n, those on which the steps after `firstStep` would train:
    *
    *   running = 1/n · Σ_b mean over the ghosts of b of (mean, unbiased variance)
    *
    * as a running mean, whose b-th batch has weight 1/b.
    *
-   * @param inputs that stand at `firstStep`: its epoch has begun, or begins with it
+   * @param inputs positioned at `firstStep`: its epoch has begun, or begins with it
    */
   async reestimate(inputs: StepInputs, firstStep: number): Promise<void> {
     for (let b = 1; b <= this.#batches; b++) {
@@ -86,7 +86,7 @@ export class StatisticsEstimator {
       recording.replay();
       await exchange?.run(0);
       const layout = isLast ? this.#epoch.last : this.#epoch.largest;
-      // The rule keeps (1 − momentum)^K of the old, which is to be 1 − 1/b.
+      // The rule keeps (1 − momentum)^K of the old value, which must be 1 − 1/b.
       const momentum = 1 - (1 - 1 / b) ** (1 / layout.ghosts);
       updateRunningStatistics(this.#state, layout, { rule: "mean", momentum });
     }

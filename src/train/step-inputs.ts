@@ -1,4 +1,4 @@
-/** What is written to the GPU before a step is replayed: its numbers, its epoch's order, and the images of a streamed batch. */
+/** Writes a step's inputs to the GPU before it is replayed: its numbers, its epoch's order, and the images of a streamed batch. */
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { permutation, STREAMS } from "../support/random.ts";
@@ -12,12 +12,12 @@ export interface StepInputOptions {
   readonly regime: Regime;
   readonly epoch: EpochPlan;
   readonly partial: PartialPolicy;
-  /** Global norm that the gradient is clipped to; 0 does not clip. */
+  /** Largest global norm of the gradient; 0 disables clipping. */
   readonly clipNorm: number;
   readonly seed: number;
-  /** Epochs that others have trained before: a streamed data set crops by the epoch counted through. */
+  /** Epochs of earlier stages; the crops of a streamed data set depend on the epoch of the whole run. */
   readonly epochsBefore?: number;
-  /** The shards of this process: of a streamed data set only their images are read. */
+  /** The shards of this process. For a streamed data set only their images are read. */
   readonly range: ShardRange;
 }
 
@@ -51,7 +51,7 @@ export class StepInputs {
     if (step % stepsPerEpoch !== 0) this.#writeOrder(Math.floor(step / stepsPerEpoch));
   }
 
-  /** Writes all that a step, counted from 0, differs by; whether it is the last of its epoch. */
+  /** Writes everything that changes from step to step. `step` counts from 0. Returns whether it is the last of its epoch. */
   async write(step: number): Promise<{ isLast: boolean }> {
     const { regime, epochsBefore = 0 } = this.#options;
     const { stepsPerEpoch } = regime;
@@ -71,13 +71,13 @@ export class StepInputs {
     return step % stepsPerEpoch === stepsPerEpoch - 1;
   }
 
-  /** Where in a batch the samples of this process are. */
+  /** The range of this process's samples in a batch. */
   #share(isLast: boolean) {
     const { epoch: plan, range } = this.#options;
     return shareOf(isLast ? plan.last : plan.largest, range);
   }
 
-  /** Those of this process in a step of the epoch, of a streamed data set. */
+  /** This process's samples in a step of the epoch, for a streamed data set. */
   #ownSamples(inEpoch: number): Uint32Array {
     const { batchSize } = this.#options.regime;
     const { firstSample, samples } = this.#share(this.isLast(inEpoch));
@@ -103,7 +103,7 @@ export class StepInputs {
     });
   }
 
-  /** The epoch's samples in random order; for the policy "wrap" followed by the first of the next epoch. */
+  /** The epoch's samples in random order; for the policy "wrap", followed by the first ones of the next epoch. */
   #writeOrder(epoch: number): void {
     const { seed, partial, regime, epochsBefore = 0 } = this.#options;
     const { count } = this.#train;
@@ -118,7 +118,7 @@ export class StepInputs {
       this.#gpu.write(this.order, order);
       return;
     }
-    // The window holds each batch in its order already.
+    // The window already holds each batch in order.
     this.#gpu.write(
       this.order,
       Uint32Array.from(order, (_, position) => position),
@@ -127,7 +127,7 @@ export class StepInputs {
     feed.announce(epochsBefore + epoch, this.#ownEpoch());
   }
 
-  /** The samples of this process in all steps of the epoch. */
+  /** This process's samples in all steps of the epoch. */
   #ownEpoch(): Uint32Array {
     const { stepsPerEpoch } = this.#options.regime;
     const steps = Array.from({ length: stepsPerEpoch }, (_, inEpoch) => this.#ownSamples(inEpoch));

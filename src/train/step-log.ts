@@ -1,4 +1,4 @@
-/** The log on the GPU: what steps write there, read back at log points. */
+/** The log on the GPU, which steps write and log points read back. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { persistent, readFloats, slice, type Tensor } from "../tensor/tensor.ts";
 
@@ -6,7 +6,7 @@ export interface StepMetrics {
   readonly step: number;
   readonly epoch: number;
   readonly loss: number;
-  /** Percent of the batch's samples. */
+  /** Percentage of the batch's samples. */
   readonly accuracy: number;
   readonly accuracyTop5: number;
   readonly gradientNorm: number;
@@ -16,25 +16,25 @@ export interface StepMetrics {
 
 export interface Distances {
   readonly step: number;
-  /** ‖w − w₀‖ of the first parameter tensor alone, as the paper's code logs it. */
+  /** ‖w − w₀‖ of the first parameter tensor only, as the paper's code logs it. */
   readonly distanceFirst: number;
   /** ‖w − w₀‖ of all parameters. */
   readonly distanceAll: number;
 }
 
-/** Rows of the log on the GPU: the most steps between two read-backs. */
+/** Rows of the log on the GPU, and so the most steps between two read-backs. */
 export const LOG_ROWS = 1024;
 const LOG_FIELDS = 8;
 
-/** Distances between two read-backs; more than any LOG_ROWS steps can ask for, which is 12 per decade and one a read-back. */
+/** Distances between two read-backs; more than LOG_ROWS steps can need, which is 12 per decade and one per read-back. */
 const DISTANCE_ROWS = 64;
-/** Numbers in a row of the distances: each row can be bound by itself (256 bytes). */
+/** Numbers in a row of distances; 256 bytes, so that each row can be bound separately. */
 const ROW = 64;
 
 export class StepLog {
   /** [LOG_ROWS, 8] */
   readonly steps: Tensor;
-  /** [DISTANCE_ROWS + 1, 64]: two distances a row; the last row starts with a count of non-finite numbers. */
+  /** [DISTANCE_ROWS + 1, 64]: two distances per row; the last row starts with a count of non-finite numbers. */
   readonly measurements: Tensor;
 
   constructor(gpu: Gpu) {
@@ -42,7 +42,7 @@ export class StepLog {
     this.measurements = persistent(gpu, [DISTANCE_ROWS + 1, ROW], { label: "distance log" });
   }
 
-  /** [2]: where the distances of the n-th distance point since the last read-back belong. */
+  /** [2]: the row for the n-th distances since the last read-back. */
   distances(n: number): Tensor {
     return slice(this.measurements, n * ROW, [2]);
   }

@@ -1,9 +1,9 @@
-/** Keeps a few steps submitted but not finished: enough to hide the submission, few enough to stop quickly. */
+/** Keeps a few steps in flight: enough to hide the cost of submission, few enough to stop quickly. */
 import type { Gpu } from "../gpu/gpu.ts";
 
-/** Steps of the newest group at most; as many again may be in flight before it. */
+/** The most steps in the newest group; as many again may be in flight before it. */
 const LONGEST_GROUP = 8;
-/** Milliseconds of GPU work in a group at most: steps that take long are waited for one by one. */
+/** The most GPU work in a group, ms. Long steps are awaited one by one. */
 const GROUP_TIME = 100;
 
 export class StepPacer {
@@ -18,7 +18,7 @@ export class StepPacer {
     this.#gpu = gpu;
   }
 
-  /** Waits where too much has been submitted. @throws what went wrong on the device meanwhile */
+  /** Waits if too much is in flight. @throws errors of the device */
   async stepSubmitted(): Promise<void> {
     if (++this.#submitted < this.#groupLength) return;
     await this.#fence;
@@ -31,11 +31,11 @@ export class StepPacer {
     this.#since = now;
     this.#submitted = 0;
     this.#fence = this.#gpu.settle();
-    // Awaited with the next group; a run that ends before must not leave an unhandled rejection.
+    // Awaited with the next group. A run that ends before that must not leave an unhandled rejection.
     this.#fence.catch(() => undefined);
   }
 
-  /** To be called when a read-back has waited for everything. */
+  /** Call this after a read-back, which waits for everything. */
   caughtUp(): void {
     this.#since = performance.now();
     this.#submitted = 0;

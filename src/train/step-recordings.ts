@@ -1,4 +1,4 @@
-/** The steps of a run, recorded: as one list of dispatches, or in two halves with an exchange between the ranks in the middle. */
+/** The recorded steps of a run: one list of dispatches, or two halves with an exchange between the ranks in the middle. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Arena, type Plan, planRecording, type Recording, record } from "../gpu/recording.ts";
 import { SHARD_ROW } from "../kernels/shards.ts";
@@ -11,10 +11,10 @@ import { largestShard, type ShardRange, shardedStep, shardsGradient, shardsUpdat
 import { chooseSlab } from "./slab-size.ts";
 import { type BatchOptions, type StepTensors, trainingStep, type UpdateOptions } from "./training-step.ts";
 
-/** What ranks tell each other with every step, e.g. that one was asked to stop: 0 for nothing. */
+/** Messages between ranks at every step, e.g. that one was asked to stop; 0 for none. */
 export interface Votes {
   cast(): number;
-  /** Takes the votes of all ranks, the same on each. */
+  /** Receives the votes of all ranks, the same on each. */
   counted(votes: Uint32Array): void;
 }
 
@@ -22,7 +22,7 @@ export type StepOptions = Omit<BatchOptions, "slabSamples"> &
   UpdateOptions & {
     readonly epoch: EpochPlan;
     readonly memoryBytes: number;
-    /** In place of the choice by memory. */
+    /** Replaces the choice by memory. */
     readonly slabSamples?: number | undefined;
     readonly communicator: Communicator;
     readonly range: ShardRange;
@@ -37,12 +37,12 @@ interface SharedStep {
 
 export class StepRecordings {
   readonly slabSamples: number;
-  /** What a full step of the whole batch needs; its dispatches are those of this process. */
+  /** What a full step of the whole batch needs; the number of dispatches is this process's. */
   readonly plan: Plan;
   readonly #full: Recording | SharedStep;
   readonly #last: Recording | SharedStep;
   readonly #votes: Votes | undefined;
-  /** The half of a step that has been encoded ahead, and which one. */
+  /** A first half of a step that has been encoded in advance, and which. */
   #ahead: { readonly recording: Recording; readonly submit: () => void } | null = null;
 
   private constructor(fields: {
@@ -91,16 +91,16 @@ export class StepRecordings {
     return new StepRecordings({ slabSamples, plan, full, last, votes });
   }
 
-  /** The step, or of one in halves the first: forward and backward of this rank's shards. */
+  /** The step, or its first half: forward and backward of this rank's shards. */
   recording(isLast: boolean): Recording {
     const step = this.#step(isLast);
     return "exchange" in step ? step.gradient : step;
   }
 
   /**
-   * Submits a step whose inputs have been written. One in halves waits for the other ranks.
+   * Submits a step whose inputs have been written. A step in two halves waits for the other ranks.
    * @param isLast whether it is the last of its epoch
-   * @param nextIsLast the same of the step after it, which is encoded meanwhile
+   * @param nextIsLast the same for the next step, which is encoded in the meantime
    */
   async submit(isLast: boolean, nextIsLast: boolean): Promise<void> {
     const step = this.#step(isLast);
@@ -126,7 +126,7 @@ export class StepRecordings {
   }
 }
 
-/** Of two halves: what the whole batch costs, in the dispatches that this process makes. */
+/** The plan of two halves: cost of the whole batch, dispatches of this process. */
 function planOf(gpu: Gpu, step: Recording | SharedStep, whole: () => void): Plan {
   if (!("exchange" in step)) return step.plan;
   const { gradient, update } = step;
@@ -138,7 +138,7 @@ function planOf(gpu: Gpu, step: Recording | SharedStep, whole: () => void): Plan
   };
 }
 
-/** A function of the shards, not of the ranks: the bits of a run depend on its slabs. */
+/** Depends on the shards, not on the ranks, because the bits of a run depend on its slabs. */
 function chooseShardSlab(
   state: ModelState,
   tensors: Omit<StepTensors, "order">,
@@ -154,7 +154,7 @@ function chooseShardSlab(
 }
 
 /**
- * The most samples of a slab, as `chooseSlab`, for a batch in shards.
+ * The most samples per slab, as `chooseSlab`, for a sharded batch.
  * @param bytesOf of a training step of a layout, or of a shard of it
  */
 export function slabOfEpoch(

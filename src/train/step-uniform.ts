@@ -7,12 +7,12 @@ export interface StepValues {
   /** 0 in the first step after a momentum reset. */
   readonly momentum: number;
   readonly weightDecay: number;
-  /** Global norm that the gradient is clipped to; 0 does not clip. */
+  /** Largest global norm of the gradient; 0 disables clipping. */
   readonly clipNorm: number;
   readonly seed: number;
   readonly epoch: number;
   readonly step: number;
-  /** Position in the epoch's order of the batch's first sample; taken modulo 2^32, as the kernels add to it. */
+  /** Position of the batch's first sample in the epoch's order, modulo 2^32, as the kernels add to it. */
   readonly firstSample: number;
 }
 

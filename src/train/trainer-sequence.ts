@@ -14,11 +14,11 @@ import { type AfterStep, type TrainEvent, Trainer, type TrainOptions } from "./t
 
 interface Stage {
   readonly trainer: Trainer;
-  /** Steps done when it begins. */
+  /** Completed steps when it begins. */
   readonly firstStep: number;
-  /** Steps done when it has ended. */
+  /** Completed steps when it ends. */
   readonly lastStep: number;
-  /** Epochs done when it begins; those of one stage may be of more steps than those of another. */
+  /** Completed epochs when it begins. Epochs of different stages may have different numbers of steps. */
   readonly firstEpoch: number;
 }
 
@@ -26,9 +26,9 @@ export class TrainerSequence {
   readonly gpu: Gpu;
   readonly state: ModelState;
   readonly totalSteps: number;
-  /** Copies the state to the CPU and back, whichever trainer is at work. */
+  /** Copies the state to the CPU and back, whichever trainer is active. */
   readonly keeper: StateKeeper;
-  /** In their order. */
+  /** In order. */
   readonly trainers: readonly Trainer[];
   readonly #stages: readonly Stage[];
 
@@ -50,8 +50,8 @@ export class TrainerSequence {
 
   /**
    * Records the steps of all stages: everything is allocated and compiled when this returns.
-   * @param options one for each stage, in their order
-   * @throws CapacityError when not even one ghost at a time fits the memory allowed or the adapter
+   * @param options one for each stage, in order
+   * @throws CapacityError if even one ghost at a time does not fit the allowed memory or the adapter
    */
   static async create(
     gpu: Gpu,
@@ -67,19 +67,19 @@ export class TrainerSequence {
       return numbered;
     });
     const trainers = new Array<Trainer>(stages.length);
-    // The largest batch first: the others find room in its memory.
+    // The largest batch first: the others fit into its memory.
     for (const stage of stages.sort((a, b) => b.options.regime.batchSize - a.options.regime.batchSize)) {
       trainers[stage.index] = await Trainer.create(gpu, state, data, stage.options, shared);
     }
     return new TrainerSequence(gpu, state, trainers);
   }
 
-  /** As `run` of a trainer: from a position to the end of the last stage. */
+  /** As `Trainer.run`: from a position to the end of the last stage. */
   async *run(from: Position, afterStep: AfterStep): AsyncGenerator<TrainEvent> {
     let goesOn = true;
     for (const stage of this.#stages) {
       const { trainer, firstStep, lastStep, firstEpoch } = stage;
-      // The last stage may have something to do after its last step.
+      // The last stage may have work to do after its last step.
       if (from.step >= lastStep && stage !== this.#stages.at(-1)) continue;
       const start = from.step > firstStep ? positionPlus(from, -firstStep) : START;
       const afterOwnStep = async (position: Position) => {
@@ -104,13 +104,13 @@ export class TrainerSequence {
     return trainer.submit(step - firstStep);
   }
 
-  /** As `submit`, but for the replay: the recording is the caller's to run. */
+  /** As `submit`, without the replay; the caller runs the recording. */
   prepare(step: number): Promise<Recording> {
     const { trainer, firstStep } = this.#stageOf(step);
     return trainer.prepare(step - firstStep);
   }
 
-  /** How many parameters and running statistics are NaN or infinite now. */
+  /** The present number of NaN or infinite parameters and running statistics. */
   countNonFinite(): Promise<number> {
     return this.trainers[0]!.countNonFinite();
   }
@@ -132,17 +132,17 @@ export class TrainerSequence {
     });
   }
 
-  /** Milliseconds that steps have waited for a streamed data set so far; 0 for one in GPU memory. */
+  /** Time that steps have waited for a streamed data set so far, ms; 0 for a data set in GPU memory. */
   get waitMs(): number {
     return this.trainers[0]!.waitMs;
   }
 
-  /** Stops what reads a streamed data set. */
+  /** Stops reading a streamed data set. */
   close(): void {
     this.trainers[0]!.close();
   }
 
-  /** Where a step, counted from 0, belongs; the end of the run belongs to the last stage. */
+  /** The stage of a step, counted from 0. The end of the run belongs to the last stage. */
   #stageOf(step: number): Stage {
     return this.#stages.find(({ lastStep }) => step < lastStep) ?? this.#stages.at(-1)!;
   }

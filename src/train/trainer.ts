@@ -28,13 +28,13 @@ export type { Distances, StepMetrics } from "./step-log.ts";
 export { LOG_ROWS } from "./step-log.ts";
 export type { TrainEvent, TrainOptions } from "./train-options.ts";
 
-/** What trainers that take turns need only once. */
+/** What trainers in a sequence share. */
 export interface SharedMemory {
   readonly arena: Arena;
   readonly log: StepLog;
 }
 
-/** Called after each step and its events; false ends the run there. */
+/** Called after each step and its events; false ends the run. */
 export type AfterStep = (position: Position) => boolean | Promise<boolean>;
 
 export class Trainer {
@@ -43,7 +43,7 @@ export class Trainer {
   readonly options: TrainOptions;
   /** What a full step needs. */
   readonly plan: Plan;
-  /** Samples in one slab at most. */
+  /** The most samples in one slab. */
   readonly slabSamples: number;
   /** Copies the state to the CPU and back. */
   readonly keeper: StateKeeper;
@@ -90,8 +90,8 @@ export class Trainer {
 
   /**
    * Records the steps of a run: everything is allocated and compiled when this returns.
-   * @param shared memory of another trainer of the same model, which does not run while this one does
-   * @throws UsageError for more steps between read-backs than the log has rows
+   * @param shared memory of another trainer of the same model, which does not run at the same time
+   * @throws UsageError if the interval between read-backs exceeds the rows of the log
    */
   static async create(
     gpu: Gpu,
@@ -223,17 +223,17 @@ export class Trainer {
     return this.#evaluator.run();
   }
 
-  /** Times every dispatch of one full step. The step trains, so this belongs before or after a run. */
+  /** Times every dispatch of one full step. The step changes the parameters, so call this before or after a run. */
   async profile() {
     return (await this.prepare(0)).profile();
   }
 
-  /** Milliseconds that steps have waited for a streamed data set so far; 0 for one in GPU memory. */
+  /** Time that steps have waited for a streamed data set so far, ms; 0 for a data set in GPU memory. */
   get waitMs(): number {
     return this.#data.train.feed?.waitMs ?? 0;
   }
 
-  /** Stops what reads a streamed data set. */
+  /** Stops reading a streamed data set. */
   close(): void {
     this.#data.train.feed?.close();
     this.#data.test.feed?.close();
@@ -250,13 +250,13 @@ export class Trainer {
     await this.#steps.submit(isLast, this.#inputs.isLast(step + 1));
   }
 
-  /** As `submit`, but for the replay: the recording is the caller's to run. Of a step with an exchange, the half before it. */
+  /** As `submit`, without the replay; the caller runs the recording. For a step with an exchange, it is the first half. */
   async prepare(step: number): Promise<Recording> {
     const { isLast } = await this.#inputs.write(step);
     return this.#steps.recording(isLast);
   }
 
-  /** How many parameters and running statistics are NaN or infinite now. */
+  /** The present number of NaN or infinite parameters and running statistics. */
   async countNonFinite(): Promise<number> {
     this.#countNonFinite();
     const { stepsPerEpoch } = this.options.regime;

@@ -1,4 +1,4 @@
-/** One training step as a list of dispatches: what a recording of it replays. */
+/** One training step, as the dispatches that a recording replays. */
 import type { ResidentDataset } from "../data/resident.ts";
 import { launchGather } from "../kernels/batch.ts";
 import type { RunningRule } from "../kernels/ghost-batch-norm.ts";
@@ -16,11 +16,11 @@ import { type GhostLayout, type Slab, slabs } from "./ghosts.ts";
 
 export interface RunningStatisticsOptions {
   readonly rule: RunningRule;
-  /** Weight of a new value, 0.1 as PyTorch's default. */
+  /** Weight of a new value; 0.1 is PyTorch's default. */
   readonly momentum: number;
 }
 
-/** What becomes of a step whose loss or gradient norm is NaN or infinite: nothing special, or it changes nothing. */
+/** What to do with a step whose loss or gradient norm is NaN or infinite: apply it, or skip it. */
 export type OnNan = "stop" | "skip";
 
 export interface StepTensors {
@@ -32,20 +32,20 @@ export interface StepTensors {
   readonly log: Tensor;
 }
 
-/** Where a slab's samples come from and go: forward and backward of any batch, given as tensors. */
+/** The tensors of forward and backward on any batch: where a slab's samples come from, and where results go. */
 export interface SlabInput {
   readonly x: Tensor;
   readonly labels: Tensor;
 }
 
 export interface BatchOptions {
-  /** Samples that one slab holds at most. */
+  /** The most samples in one slab. */
   readonly slabSamples: number;
-  /** Gives the images [n, C, H, W] and labels [n] of a slab. */
+  /** Returns the images [n, C, H, W] and labels [n] of a slab. */
   readonly input: (slab: Slab) => SlabInput;
-  /** σ of the factors z_n ~ N(1, σ²) that samples' gradients are multiplied by; 0 for none. */
+  /** σ of the factors z_n ~ N(1, σ²) by which samples' gradients are multiplied; 0 for none. */
   readonly gradientNoise?: number | undefined;
-  /** What the gradient is multiplied by, a power of two; 1 by default. */
+  /** Loss scale, a power of two; 1 by default. */
   readonly lossScale?: number | undefined;
 }
 
@@ -78,7 +78,7 @@ export function batchGradient(
   }
 }
 
-/** The metrics of one batch alone: forward as in training, each ghost normalized by its own statistics. */
+/** Only the metrics of one batch: forward as in training, each ghost normalized by its own statistics. */
 export function batchLoss(
   state: ModelState,
   { step, log }: Omit<StepTensors, "order">,
@@ -101,9 +101,9 @@ export function batchLoss(
 /** What a step does with the gradient of its batch. */
 export interface UpdateOptions {
   readonly running: RunningStatisticsOptions;
-  /** "skip" leaves everything as it is in a step whose loss or gradient norm is NaN or infinite. */
+  /** "skip" makes a step whose loss or gradient norm is NaN or infinite change nothing. */
   readonly onNan?: OnNan | undefined;
-  /** What the gradient has been multiplied by. */
+  /** The loss scale of the gradient. */
   readonly lossScale?: number | undefined;
 }
 
@@ -129,7 +129,7 @@ export function trainingStep(
 
 /**
  * The second half of a step: norm and clipping of the gradient [size], running statistics, momentum SGD. A gradient that has overflowed
- * f16 is no reason to end a run: such a step is always left out.
+ * f16 is no reason to end a run, so such a step is always skipped.
  */
 export function updateStep(
   state: ModelState,
@@ -143,7 +143,7 @@ export function updateStep(
   launchSumOfSquares({ x: gradient, partial });
   launchClip({ partial, clip, log, step }, { skipNonFinite, lossScale });
   const { normState } = state;
-  // The running statistics would keep the NaN of a skipped step for ever, as the parameters would.
+  // Like parameters, running statistics would keep the NaN of a skipped step forever.
   const guarded = skipNonFinite && normState ? [normState.runningMean, normState.runningVariance] : [];
   const kept = guarded.map((y) => ({ x: empty(state.gpu, y.shape, "f32", "kept statistics"), y }));
   for (const { x, y } of kept) launchRestore({ x: y, clip, y: x }, { always: true });
@@ -203,7 +203,7 @@ export function evaluationStep(
   launchMetrics({ rows, log: tensors.log, step: tensors.step }, { accumulate: true });
 }
 
-/** ‖w − w₀‖ of the first parameter alone, as the paper's code logs it, and of all: distance[0] and distance[1]. */
+/** ‖w − w₀‖ of the first parameter only, as the paper's code logs it, and of all: distance[0] and distance[1]. */
 export function measureDistance(state: ModelState, distance: Tensor): void {
   const [first] = state.parameters[0]!.slice(1) as [(typeof state.parameters)[number][1]];
   const start = { ...state.start, size: first.size, shape: first.shape, byteLength: 4 * first.size };
