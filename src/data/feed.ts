@@ -12,13 +12,27 @@ import {
 } from "./resident.ts";
 import type { StreamedDataset, StreamedSplit } from "./streamed.ts";
 
+/** What is done with the samples of a run. */
+export interface PlacementOptions {
+  readonly seed: number;
+  /** Whether training images are cropped, shifted and mirrored at random, as their data set says. */
+  readonly augmentation: boolean;
+  /** False: cropped and shifted, but not mirrored. True by default. */
+  readonly mirroring?: boolean;
+  /** Samples of the largest batch of each split, for a data set that is streamed. */
+  readonly window: { readonly train: number; readonly test: number };
+}
+
 /** A data set of either kind on the GPU: complete or, if streamed, windows for the largest batches. */
 export async function placeDataset(
   gpu: Gpu,
   dataset: ImageDataset | StreamedDataset,
-  options: { seed: number; augmentation: boolean; window: { train: number; test: number } },
+  options: PlacementOptions,
 ): Promise<ResidentDataset> {
-  return isImageDataset(dataset) ? uploadDataset(gpu, dataset) : openStreams(gpu, dataset, options);
+  if (!isImageDataset(dataset)) return openStreams(gpu, dataset, options);
+  const { augmentation } = dataset;
+  const flip = augmentation.flip && options.mirroring !== false;
+  return uploadDataset(gpu, { ...dataset, augmentation: { ...augmentation, flip } });
 }
 
 /** Whether the whole data set is in memory. */
@@ -26,18 +40,11 @@ export function isImageDataset(dataset: ImageDataset | StreamedDataset): dataset
   return "images" in dataset.train;
 }
 
-/**
- * @param window samples of the largest batch of each split
- * @throws DeviceError when a window is larger than the adapter binds
- */
+/** @throws DeviceError when a window is larger than the adapter binds */
 async function openStreams(
   gpu: Gpu,
   dataset: StreamedDataset,
-  {
-    seed,
-    augmentation,
-    window,
-  }: { seed: number; augmentation: boolean; window: { train: number; test: number } },
+  { seed, augmentation, mirroring = true, window }: PlacementOptions,
 ): Promise<ResidentDataset> {
   const imageShape = [dataset.channels, dataset.height, dataset.width] as const;
   const open = (part: "train" | "test") =>
@@ -45,6 +52,7 @@ async function openStreams(
       imageShape,
       seed,
       augmentation: augmentation && part === "train",
+      mirroring,
       window: window[part],
     });
   return {
@@ -61,13 +69,13 @@ async function openStreams(
 async function openSplit(
   gpu: Gpu,
   split: StreamedSplit,
-  options: { imageShape: readonly number[]; seed: number; augmentation: boolean; window: number },
+  options: Required<Omit<PlacementOptions, "window">> & { imageShape: readonly number[]; window: number },
 ): Promise<ResidentSplit> {
-  const { imageShape, seed, augmentation } = options;
+  const { imageShape, seed, augmentation, mirroring } = options;
   const window = Math.min(options.window, split.count);
   const images = persistent(gpu, [window, ...imageShape], { dtype: "u8", label: "images of a batch" });
   const labels = fromArray(gpu, new Uint32Array(window), [window], "labels of a batch");
-  const source = await split.open({ seed, augmentation });
+  const source = await split.open({ seed, augmentation, mirroring });
   const feed: Feed = {
     announce: (epoch, order) => source.announce(epoch, order),
     write: async (epoch, samples) => {

@@ -27,6 +27,8 @@ export interface StreamOptions {
   readonly seed: number;
   /** Random crop and mirror; otherwise the middle of each image. */
   readonly augmentation: boolean;
+  /** False: no mirror. True by default. */
+  readonly mirroring?: boolean;
   /** How many images to decode ahead of those requested. Default 512, 77 MB at 224 × 224. */
   readonly ahead?: number;
 }

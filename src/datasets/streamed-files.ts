@@ -57,7 +57,7 @@ class ImageStream implements BatchSource {
     this.count = files.names.length;
     this.#files = files;
     this.#geometry = geometry;
-    this.#options = { ahead: 512, ...options };
+    this.#options = { ahead: 512, mirroring: true, ...options };
     this.#decode = decode;
   }
 
@@ -146,7 +146,7 @@ class ImageStream implements BatchSource {
 
   #crop({ height, width }: Pixels, epoch: number, sample: number): Crop {
     const { crop } = this.#geometry;
-    const { seed, augmentation } = this.#options;
+    const { seed, augmentation, mirroring } = this.#options;
     const rows = height - crop;
     const columns = width - crop;
     const square = { height: crop, width: crop };
@@ -157,7 +157,7 @@ class ImageStream implements BatchSource {
       ...square,
       top: boundedInteger(x, rows + 1),
       left: boundedInteger(y, columns + 1),
-      mirrored: z >>> 31 === 1,
+      mirrored: mirroring && z >>> 31 === 1,
     };
   }
 }

@@ -113,6 +113,7 @@ const CHOICES = [
   "dataset",
   "subset",
   "augmentation",
+  "mirroring",
   "model",
   "width",
   "hidden",

@@ -41,6 +41,11 @@ const DATA = {
     help: "train on the images as they are, without the data set's random crops and mirroring (as in the paper's code, MNIST's digits are shifted and mirrored too)",
     default: true,
   },
+  mirroring: {
+    value: onOff(),
+    help: "mirror no image; random crops and shifts stay",
+    default: true,
+  },
 } as const satisfies Record<string, RunOption>;
 
 const NETWORK = {

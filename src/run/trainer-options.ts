@@ -44,5 +44,5 @@ export function lossScaleOfRun({ precision, lossScale, batchSize }: RunSpec): nu
  */
 export function dataOptions({ spec, epoch }: PlannedRun, batches: readonly number[] = [epoch.largest.total]) {
   const window = { train: Math.max(...batches), test: EVALUATION_BATCH };
-  return { seed: spec.seed, augmentation: spec.augmentation, window };
+  return { seed: spec.seed, augmentation: spec.augmentation, mirroring: spec.mirroring, window };
 }

@@ -175,6 +175,19 @@ test("decoding begins when samples are announced, so many ahead of what is asked
   expect(decoded).toHaveBeenCalledTimes(7);
 });
 
+test("without mirroring, crops stay where they were", async () => {
+  const [plain, mirroring] = [await open({ mirroring: false }), await open()];
+  const [{ images }, { images: mirrored }] = [await plain.next(0, samples), await mirroring.next(0, samples)];
+  const differs = [...samples.keys()].map((n) => {
+    const [found, other] = [corner(images, n), corner(mirrored, n)];
+    expect(images[n * SIZE + 1]).toBe(found.column + 1);
+    expect(other.row).toBe(found.row);
+    expect([found.column, found.column + CROP - 1]).toContain(other.column);
+    return other.column !== found.column;
+  });
+  expect(new Set(differs)).toEqual(new Set([true, false]));
+});
+
 test("without augmentation, and for evaluation, it is the middle", async () => {
   for (const [source, sample] of [
     [await open({ augmentation: false }), 3],

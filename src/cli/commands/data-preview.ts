@@ -49,6 +49,6 @@ async function preview(name: string, flags: PreviewFlags): Promise<void> {
   ];
   if (done.length > 0)
     console.log(
-      `training images are ${done.join(" and ")}, as in the paper's released code; train --no-augmentation takes them as they are`,
+      `training images are ${done.join(" and ")}, as in the paper's released code; train --no-augmentation takes them as they are${flip ? ", --no-mirroring does not mirror them" : ""}`,
     );
 }
