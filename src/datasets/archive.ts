@@ -1,5 +1,5 @@
-// Files out of a tar archive, packed by gzip or not. An archive comes from a stranger: nothing it says decides where a
-// file is written, or how much.
+// Extracts files from a tar archive, gzipped or not. Archives are untrusted: their contents never decide where a file
+// is written, or how much.
 
 import { createReadStream, createWriteStream } from "node:fs";
 import { open } from "node:fs/promises";
@@ -12,15 +12,15 @@ import { DataError, messageOf } from "../support/errors.ts";
 
 export interface ExtractOptions {
   readonly archive: string;
-  /** Where the files go, all directly in it; it must exist. */
+  /** Existing folder, directly in which all files are put. */
   readonly folder: string;
-  /** Names of the files to take, without their folders, and the exact size of each in bytes. */
+  /** Names of the files to extract, without their folders, with the exact size of each in bytes. */
   readonly wanted: ReadonlyMap<string, number>;
 }
 
 /**
- * Takes the wanted files out of an archive, whatever folder they are in, and skips the rest.
- * @returns the names that were found
+ * Extracts the wanted files from an archive, whatever folder they are in, and skips the rest.
+ * @returns the names found
  * @throws DataError naming the archive for an entry that would land outside the folder it is unpacked in, a wanted file
  *   of another size or type, and an archive that is damaged or ends early
  */
@@ -53,7 +53,7 @@ export async function extractFiles({ archive, folder, wanted }: ExtractOptions):
   return found;
 }
 
-/** The last part of an entry's path. */
+/** The last component of an entry's path. */
 function requireInside(path: string, archive: string): string {
   const parts = path.split(/[/\\]/);
   const absolute = parts[0] === "" || /^[a-z]:/i.test(path);

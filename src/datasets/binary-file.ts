@@ -1,4 +1,4 @@
-// Files of a known layout, read whole or refused.
+// Reads files of a known layout completely, or rejects them.
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { DataError } from "../support/errors.ts";
@@ -28,7 +28,7 @@ export function readFully(file: number, target: Uint8Array, path: string): void 
 }
 
 /**
- * Reads a file that has `count` records of `recordBytes` bytes and nothing else; memory is taken once its size is right.
+ * Reads a file that has exactly `count` records of `recordBytes` bytes; allocates memory only after checking its size.
  * @throws DataError with path, byte offset, what was expected and what was found
  */
 export function readRecords(

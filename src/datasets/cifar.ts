@@ -1,4 +1,4 @@
-// CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images in colour, 32×32.
+// CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images in color, 32×32.
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -17,7 +17,7 @@ import { channelStatistics, classCounts, type ImageDataset, type Split } from ".
 import { DataError } from "../support/errors.ts";
 import { readRecords } from "./binary-file.ts";
 
-/** Where CIFAR is looked for, and put, unless --data-dir says otherwise. */
+/** Where CIFAR is read from and downloaded to, unless --data-dir names another folder. */
 export const DEFAULT_DATA_DIRECTORY = "data";
 
 export interface CifarOptions {
@@ -30,7 +30,7 @@ export interface CifarOptions {
 }
 
 /**
- * Reads and checks the official binary files. Their checksums are not asked for here (`describeCifar` does), so that
+ * Reads and checks the official binary files. Checksums are not compared here (`describeCifar` does that), so that
  * other images in the same format can be used.
  * @throws DataError for a file that is missing, truncated or too long, or has a label out of range
  */
@@ -56,7 +56,7 @@ export interface CifarDescription {
     readonly path: string;
     readonly bytes: number;
     readonly sha256: string;
-    /** Whether the checksum is the official file's. */
+    /** Whether the checksum is that of the official file. */
     readonly matches: boolean;
   }[];
   readonly train: { readonly count: number; readonly classCounts: readonly number[] };
@@ -87,14 +87,14 @@ export function findCifarFolder(layout: CifarLayout, dataDir = DEFAULT_DATA_DIRE
   throw new DataError(`${missing}: ${layout.title}'s file is missing: ${remedy(layout, dataDir)}`);
 }
 
-/** The path of the first file that is missing, or null. */
+/** The path of the first missing file, or null. */
 export function missingCifarFile(layout: CifarLayout, dataDir = DEFAULT_DATA_DIRECTORY): string | null {
   const folder = folderWithFiles(layout, dataDir);
   const missing = [...layout.train, ...layout.test].find(({ name }) => !existsSync(join(folder, name)));
   return missing ? join(folder, missing.name) : null;
 }
 
-/** The one of the two folders that has any of the files; the archive's own one where neither has. */
+/** The one of the two folders that has any of the files; the archive's own if neither has. */
 function folderWithFiles({ folder, train, test }: CifarLayout, dataDir: string): string {
   const own = join(dataDir, folder);
   const holds = (candidate: string) =>
@@ -134,7 +134,7 @@ function readSplit(
   return { count, images, labels };
 }
 
-/** All label bytes are checked, used or not: one out of range shows that the file is something else. */
+/** All label bytes are checked, used or not: one out of range shows that the file is not CIFAR. */
 function requireRecordLabels(layout: CifarLayout, records: Uint8Array, path: string): void {
   const bytes = recordBytes(layout);
   for (const [byte, { kind, classNames }] of layout.labels.entries()) {

@@ -29,20 +29,20 @@ export interface ClassFolders {
 }
 
 export interface ClassFolderOptions {
-  /** Part of each class's images, 0 to 1, that becomes the test split of a folder that has none; null refuses such a folder. */
+  /** Fraction of each class's images to use as the test split if the folder has none; null rejects such a folder. */
   readonly testFraction?: number | null;
-  /** Which images those are. Default 0. */
+  /** Seed of the choice of these images. Default 0. */
   readonly seed?: number;
-  /** Is told of images that are left out, once for each split. */
+  /** Called once for each split in which images are skipped. */
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
-/** What holds a JPEG or a PNG, by any of its usual names. */
+/** Usual names of JPEG and PNG files. */
 const IMAGE = /\.(jpe?g|jpe|jfif|jif|pjpeg|pjp|png|apng)$/i;
-/** What holds an image of a kind that is not read. */
+/** Names of image files of unsupported kinds. */
 const OTHER_IMAGE =
   /\.(webp|gif|bmp|dib|tiff?|heic|heif|avif|jxl|jp2|j2k|jpx|pp?m|pgm|pbm|pnm|svgz?|ico|tga|exr|hdr|psd|dng|cr2|nef)$/i;
-/** Names of files that a warning shows. */
+/** The most file names in a warning. */
 const SHOWN = 3;
 const EVALUATION_FOLDERS = ["test", "val"] as const;
 
@@ -69,7 +69,7 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
     );
   }
   const classes = foldersIn(root, join(root, evaluation));
-  // A name may be spelt with composed or with decomposed accents, as file systems like it: both are the same class.
+  // Depending on the file system, a name has composed or decomposed accents: both are the same class.
   const numberOf = new Map(train.classNames.map((name, label) => [name.normalize(), label]));
   const unknown = classes.find((name) => !numberOf.has(name.normalize()));
   if (unknown !== undefined) {
@@ -78,7 +78,7 @@ export function listClassFolders(root: string, options: ClassFolderOptions = {})
     );
   }
   const test = listSplit(root, evaluation, classes, options);
-  // Numbers of classes are those of the training split, which may have more.
+  // Classes are numbered as in the training split, which may have more.
   const numbers = test.classNames.map((name) => numberOf.get(name.normalize())!);
   return {
     classNames: train.classNames,
@@ -133,7 +133,7 @@ function listSplit(
   return { classNames, files: { root, names, labels: Uint16Array.from(labels) } };
 }
 
-/** Takes a fraction of each class, at least one image and not all, for the test split. */
+/** Moves a fraction of each class, at least one image but not all, to the test split. */
 function divide(
   root: string,
   { classNames, files }: ListedSplit,
@@ -171,7 +171,7 @@ function select({ root, names, labels }: ImageFiles, group: Uint8Array, wanted: 
   };
 }
 
-/** Images of a folder that no class takes: all directly in it but those called `but`; with `deep`, all of its sub-folders too. */
+/** Images that belong to no class: those directly in a folder, except `but`; with `deep`, also all in its sub-folders. */
 function imagesIn(folder: string, { deep, but }: { deep: boolean; but?: RegExp }): string[] {
   return entries(folder).flatMap((entry) => {
     const path = join(folder, entry.name);
@@ -193,7 +193,7 @@ function requireDistinct(folder: string, classNames: readonly string[]): void {
   }
 }
 
-/** Names of the folders in a folder, sorted; hidden ones are passed over. */
+/** Names of the folders in a folder, sorted; hidden ones are skipped. */
 function foldersIn(root: string, folder: string): string[] {
   try {
     return entries(folder)
@@ -208,10 +208,10 @@ function foldersIn(root: string, folder: string): string[] {
 function entries(folder: string): Dirent[] {
   try {
     const found = readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith("."));
-    // What is not UTF-8 is read as U+FFFD, by which the file is not found again.
+    // A name that is not UTF-8 is read with U+FFFD, and the file cannot be found by it.
     for (const { name } of found)
       if (name.includes("\ufffd") && !lstatSync(join(folder, name), { throwIfNoEntry: false }))
-        throw new DataError(`${join(folder, name)}: the name is not UTF-8: rename the file`);
+        throw new DataError(`${join(folder, name)}: the name is not UTF-8; rename the file`);
     return found;
   } catch (cause) {
     throw fileError(cause, "read the folder", folder);

@@ -1,21 +1,21 @@
 /**
- * Image files to bytes, by sharp (libvips), which decodes on threads of its own: the caller's thread stays free. As many
- * images are decoded at a time as libuv has threads: 4, or what the environment variable UV_THREADPOOL_SIZE says when the
- * process starts.
+ * Decodes image files to bytes with sharp (libvips), which uses its own threads, so the caller's thread stays free. As many
+ * images are decoded at a time as libuv has threads: 4, or the value of the environment variable UV_THREADPOOL_SIZE when
+ * the process starts.
  *
- * Whatever a file holds becomes 8-bit sRGB: grey is repeated in the three channels, palettes are looked up, 16-bit values
- * keep their upper 8 bits, colours go through the file's colour profile (CMYK through a general one where it has none),
- * and an alpha channel is dropped, not blended, as torchvision's ImageFolder does. The orientation that a camera noted is
- * ignored, as there.
+ * All images become 8-bit sRGB: grey is repeated in the three channels, palettes are looked up, 16-bit values
+ * keep their upper 8 bits, colors are converted with the file's color profile (CMYK with a general one if it has none),
+ * and an alpha channel is dropped, not blended, as in torchvision's ImageFolder. The orientation that a camera recorded is
+ * ignored, as it is there.
  */
 import type SharpFactory from "sharp";
 import { DataError, messageOf } from "../support/errors.ts";
 import { imageDamage } from "./image-damage.ts";
 
-/** Images under way at a time: enough to keep libuv's threads busy while this thread takes in what is done. */
+/** Images in progress at a time: enough to keep libuv's threads busy while this thread collects results. */
 export const DECODES_UNDER_WAY = 16;
 
-/** Of one image: more than any of ImageNet has. What a damaged header asks for beyond it is not allocated. */
+/** The most pixels per image, more than any in ImageNet. Prevents a damaged header from allocating more. */
 const MOST_PIXELS = 2 ** 26;
 
 export interface Pixels {
@@ -25,23 +25,23 @@ export interface Pixels {
   readonly bytes: Uint8Array;
 }
 
-/** What becomes of an image's size; null leaves it. */
+/** How to resize an image; null keeps its size. */
 export type Resize =
-  /** Scaled until it covers the size, the middle kept. */
+  /** Scale it to cover the size, and keep the center. */
   | { readonly kind: "cover"; readonly height: number; readonly width: number }
-  /** Scaled until the shorter side has so many pixels. */
+  /** Scale the shorter side to this many pixels. */
   | { readonly kind: "short-side"; readonly pixels: number }
   | null;
 
 export type Decode = (path: string, resize: Resize) => Promise<Pixels>;
 
 /**
- * Sharp, set up once in a process: the settings are those of libvips as a whole, and an image that another caller is
- * decoding while all readers are blocked would be refused.
+ * Sharp, set up once per process: its settings apply to all of libvips, and an image that another caller decodes
+ * while all readers are blocked would be rejected.
  */
 let configured: Promise<typeof SharpFactory> | null = null;
 
-/** @throws DataError where sharp is not installed */
+/** @throws DataError if sharp is not installed */
 export async function openDecoder(): Promise<Decode> {
   configured ??= configuredSharp();
   const sharp = await configured;
@@ -50,10 +50,10 @@ export async function openDecoder(): Promise<Decode> {
 
 async function configuredSharp(): Promise<typeof SharpFactory> {
   const sharp = await loadSharp();
-  // Every file is read once: a cache of operations would only take memory. One thread an image, many images at a time.
+  // Every file is read once, so a cache of operations would waste memory. One thread per image, many images at a time.
   sharp.cache(false);
   sharp.concurrency(1);
-  // Whatever a file's name says, only JPEG and PNG are read; asking the other readers takes a fifth of a small image's time.
+  // Only JPEG and PNG are read, whatever the file name; trying the other readers takes a fifth of a small image's time.
   sharp.block({ operation: ["VipsForeignLoad"] });
   sharp.unblock({ operation: ["VipsForeignLoadJpeg", "VipsForeignLoadPng"] });
   return sharp;
@@ -61,9 +61,9 @@ async function configuredSharp(): Promise<typeof SharpFactory> {
 
 async function decode(sharp: typeof SharpFactory, path: string, resize: Resize): Promise<Pixels> {
   try {
-    // "error" refuses truncated files; data that the decoder can mend, as in some of ImageNet's, are taken.
+    // "error" rejects truncated files; data that the decoder can repair, as in some of ImageNet's, are accepted.
     let image = sharp(path, { failOn: "error", limitInputPixels: MOST_PIXELS });
-    // The triangle filter, scaled to the reduction: the bilinear one of PIL, which the paper's code resizes with.
+    // The triangle filter, scaled to the reduction. It is PIL's bilinear filter, which the paper's code uses.
     const kernel = "linear";
     if (resize?.kind === "cover") image = image.resize(resize.width, resize.height, { fit: "cover", kernel });
     if (resize?.kind === "short-side") {
@@ -84,7 +84,7 @@ async function decode(sharp: typeof SharpFactory, path: string, resize: Resize):
 export interface Crop {
   readonly height: number;
   readonly width: number;
-  /** First row and column that are kept. */
+  /** First row and column to keep. */
   readonly top: number;
   readonly left: number;
   /** Mirrored left to right after cropping. */
@@ -92,7 +92,7 @@ export interface Crop {
 }
 
 /**
- * A part of an image as a data set keeps it.
+ * Copies a part of an image, in the layout of a data set.
  * @param target [3, crop.height, crop.width] from `offset` on, written
  */
 export function writePlanar({ bytes, width }: Pixels, crop: Crop, target: Uint8Array, offset = 0): void {

@@ -1,6 +1,6 @@
-// A file from the web, in one piece or not at all. What has arrived is kept beside it as NAME.part, so that a transfer
-// that broke off goes on where it stopped, in this process or a later one; only a whole file with the right checksum gets
-// the name that others look for.
+// Downloads a file completely or not at all. Partial data is kept beside it as NAME.part, so that an interrupted transfer
+// continues where it stopped, in this process or a later one. Only a complete file with the right checksum gets
+// its final name.
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -12,33 +12,33 @@ import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
 
 export interface Transfer {
-  /** Bytes that have arrived, those of earlier tries included. */
+  /** Bytes received, including those of earlier attempts. */
   readonly bytes: number;
-  /** Bytes of the whole file; null while the server has not said. */
+  /** Size of the file in bytes; null until the server reports it. */
   readonly total: number | null;
 }
 
 export interface DownloadOptions {
   readonly url: string;
   readonly path: string;
-  /** Of the whole file, in hexadecimal; null takes whatever comes. */
+  /** SHA-256 of the complete file, in hexadecimal; null accepts any. */
   readonly sha256: string | null;
   readonly onProgress?: ((transfer: Transfer) => void) | undefined;
-  /** Tries in a row that bring nothing before it gives up. Default 5. */
+  /** Consecutive attempts without any data before giving up. Default 5. */
   readonly attempts?: number;
-  /** Seconds without a byte after which a try is given up. Default 60. */
+  /** Seconds without data after which an attempt is aborted. Default 60. */
   readonly stallSeconds?: number;
-  /** Seconds before the second try, doubled for each one after it. Default 1. */
+  /** Seconds before the second attempt, doubled for each later one. Default 1. */
   readonly retrySeconds?: number;
 }
 
-/** A failure that another try may not have. */
+/** A failure that may not occur on another attempt. */
 class Interruption extends Error {}
 
 /**
- * Fetches a file over HTTP, going on with what an earlier try has left.
- * @throws DataError when the server refuses, the transfer keeps breaking off (what came is kept), the checksum differs
- *   (what came is deleted), or the disk refuses
+ * Fetches a file over HTTP, continuing from what an earlier attempt has left.
+ * @throws DataError if the server refuses, the transfer keeps failing (the data is kept), the checksum differs
+ *   (the data is deleted), or writing fails
  */
 export async function download(options: DownloadOptions): Promise<void> {
   const { url, path, sha256, attempts = 5, retrySeconds = 1 } = options;
@@ -63,8 +63,8 @@ export async function download(options: DownloadOptions): Promise<void> {
 }
 
 /**
- * @param options.shownAs names the file in the message, where its own path would not help
- * @throws DataError when the file has another checksum, after `onWrong`
+ * @param options.shownAs name of the file in the message, if its path would not help
+ * @throws DataError if the file has another checksum, after `onWrong`
  */
 export async function requireSha256(
   path: string,
@@ -86,7 +86,7 @@ export async function requireSha256(
   );
 }
 
-/** NAME.part, and NAME.part.json with where it comes from. */
+/** NAME.part, and NAME.part.json with its origin. */
 class PartialFile {
   readonly path: string;
   readonly #whole: string;
@@ -104,7 +104,7 @@ class PartialFile {
     return (await stat(this.path).catch(() => null))?.size ?? 0;
   }
 
-  /** What the server called this version of the file; null when it comes from elsewhere or that is not known. */
+  /** The server's tag for this version of the file; null if it comes from elsewhere or is unknown. */
   async validator(): Promise<string | null> {
     try {
       const { url, validator } = JSON.parse(await readFile(this.#record, "utf8")) as Record<string, unknown>;
@@ -135,13 +135,13 @@ class PartialFile {
 async function transfer(part: PartialFile, options: DownloadOptions): Promise<void> {
   const { url, sha256, onProgress, stallSeconds = 60 } = options;
   const validator = await part.validator();
-  // What is there may be of another version of the file: the server's own word on it shows that, or the checksum.
+  // Partial data may belong to another version of the file. The server's tag shows that, or the checksum.
   if (validator === null && sha256 === null) await part.remove();
   const offset = await part.size();
   const stalled = new Stall(stallSeconds);
   try {
     const headers: Record<string, string> = {
-      "accept-encoding": "identity", // packed a second time on the way, it would have another length
+      "accept-encoding": "identity", // compressed in transfer, it would have another length
       ...(offset > 0 && { range: `bytes=${offset}-` }),
       ...(offset > 0 && validator !== null && { "if-range": validator }),
     };
@@ -149,7 +149,7 @@ async function transfer(part: PartialFile, options: DownloadOptions): Promise<vo
     const { start, total } = await placeOf(response, { url, offset, part });
     if (start === total && start > 0) return void (await response.body?.cancel());
     if (start === 0) await part.begin(validatorOf(response));
-    stalled.reset(); // the disk's time is not the server's silence
+    stalled.reset(); // the time of writing does not count as the server's silence
     const end = await append(part.path, response, (bytes) => {
       stalled.reset();
       onProgress?.({ bytes: start + bytes, total });
@@ -161,7 +161,7 @@ async function transfer(part: PartialFile, options: DownloadOptions): Promise<vo
     }
   } catch (cause) {
     if (cause instanceof GhostbatchError || cause instanceof Interruption) throw cause;
-    if (cause instanceof Error && "syscall" in cause) throw cause; // the disk's: fetch wraps its own
+    if (cause instanceof Error && "syscall" in cause) throw cause; // from the disk: fetch wraps its own errors
     throw new Interruption(stalled.reason ?? reasonOf(cause), { cause });
   } finally {
     stalled.end();
@@ -182,7 +182,7 @@ async function placeOf(
     return { start: offset, total: range[2] === "*" ? null : Number(range[2]) };
   }
   await response.body?.cancel();
-  // Nothing lies beyond what is there: it is whole, or longer than the file and of no use.
+  // Nothing remains to fetch: the data is complete, or longer than the file and useless.
   if (response.status === 416 && Number(range?.[2]) === offset) return { start: offset, total: offset };
   const what = `the server answered ${response.status} ${response.statusText}`.trimEnd();
   if (response.status === 416 || response.status === 206) {
@@ -191,10 +191,10 @@ async function placeOf(
   }
   const mayPass = response.status >= 500 || response.status === 429 || response.status === 408;
   if (mayPass) throw new Interruption(what);
-  throw new DataError(`${url}: ${what}: name another address, a folder or an archive with --from`);
+  throw new DataError(`${url}: ${what}; name another address, a folder or an archive with --from`);
 }
 
-/** A strong name of the file's version, fit for If-Range. */
+/** A strong validator of the file's version, for If-Range. */
 function validatorOf({ headers }: Response): string | null {
   const etag = headers.get("etag");
   return etag !== null && !etag.startsWith("W/") ? etag : headers.get("last-modified");
@@ -226,13 +226,13 @@ function brokenOff({ url }: DownloadOptions, part: string, arrived: number, caus
   return new DataError(`${url}: ${cause.message}; ${kept}`, { cause });
 }
 
-/** fetch says "fetch failed" and puts what happened underneath. */
+/** fetch reports only "fetch failed", with the reason as its cause. */
 function reasonOf(thrown: unknown): string {
   const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown;
   return messageOf(cause) || String((cause as { code?: string }).code ?? "the transfer failed");
 }
 
-/** Aborts a request in which nothing has come for a while. */
+/** Aborts a request that has received nothing for a while. */
 class Stall {
   readonly #controller = new AbortController();
   readonly #seconds: number;

@@ -19,11 +19,11 @@ import {
 import { download, requireSha256, type Transfer } from "./download.ts";
 
 export interface FetchOptions {
-  /** Where the files go: into the archive's own folder in it. Default "data". */
+  /** Target folder; the files go into the archive's own folder in it. Default "data". */
   readonly dataDir?: string | undefined;
-  /** A folder with the files or with their archive, an archive, or an address (http, https). Default the official one. */
+  /** A folder with the files or their archive, an archive, or an address (http, https). Default: the official address. */
   readonly from?: string | undefined;
-  /** Of the archive: the official one's by default; "none" takes any archive, and files of any checksum. */
+  /** SHA-256 of the archive, by default the official one's; "none" accepts any archive and any files. */
   readonly sha256?: string | undefined;
   readonly onProgress?: (transfer: Transfer) => void;
   /** As in DownloadOptions. */
@@ -32,10 +32,10 @@ export interface FetchOptions {
 }
 
 /**
- * Fetches the files unless they are there already and read without fault, whatever their checksums. They are checked
- * under another name and renamed, so a file under its own name is a whole one.
+ * Fetches the files unless they already exist and can be read without error, whatever their checksums. They are checked
+ * under another name and then renamed, so a file under its final name is complete.
  * @returns whether anything had to be fetched
- * @throws DataError naming the file that is missing, damaged or another, and the reason why a transfer failed
+ * @throws DataError naming a file that is missing, damaged or not the expected one, or the reason why a transfer failed
  */
 export async function fetchCifar(layout: CifarLayout, options: FetchOptions = {}): Promise<boolean> {
   const { dataDir = DEFAULT_DATA_DIRECTORY, from = layout.archive.url } = options;
@@ -63,7 +63,7 @@ export async function fetchCifar(layout: CifarLayout, options: FetchOptions = {}
   }
 }
 
-/** What is wrong with the files in the data folder, naming the first of them; null when nothing is. */
+/** The first problem with the files in the data folder; null if there is none. */
 function faultIn(layout: CifarLayout, dataDir: string): string | null {
   const missing = missingCifarFile(layout, dataDir);
   if (missing !== null) return `${missing}: ${layout.title}'s file is missing`;
@@ -76,7 +76,7 @@ function faultIn(layout: CifarLayout, dataDir: string): string | null {
   }
 }
 
-/** From a folder or an archive on this machine, which stays as it is. */
+/** Takes the files from a folder or an archive on this machine, which is not changed. */
 async function takeLocal(
   layout: CifarLayout,
   from: string,
@@ -127,8 +127,8 @@ async function unpack(
 }
 
 /**
- * Sizes and labels by reading the files, and their checksums unless another archive was asked for.
- * @param source names where they come from in messages
+ * Checks sizes and labels by reading the files, and checksums unless another archive was requested.
+ * @param source name of their origin, for messages
  */
 async function checkFiles(
   layout: CifarLayout,

@@ -4,8 +4,8 @@ import { DataError } from "../support/errors.ts";
 import { openBinaryFile, readFully } from "./binary-file.ts";
 
 /**
- * Reads a file of bytes with a known number of dimensions. Nothing is allocated before the sizes that the header
- * names have been found to make exactly the size that the file has.
+ * Reads an array of bytes with a known number of dimensions. Allocates nothing until the sizes in the header match
+ * the file's size exactly.
  * @throws DataError with path, byte offset, what was expected and what was found
  */
 export function readIdx(path: string, dimensions: number): IdxArray {

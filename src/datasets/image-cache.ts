@@ -1,9 +1,9 @@
 /**
- * Decoded images on disk, so that a folder of images is decoded once. There is one file for a folder and a size; it says
- * which listing (names, sizes, times of change) it was made from and has a checksum, and one that does not fit is made
+ * Decoded images on disk, so that a folder of images is decoded only once. There is one file per folder and size. It records
+ * the listing (names, sizes, modification times) it was made from, and a checksum; if either does not match, it is made
  * anew. It is a safetensors file with one tensor `images` [count, 3, height, width] of bytes.
  *
- * Written under another name and renamed: processes that decode the same folder at a time do not disturb each other.
+ * It is written under another name and renamed, so processes that decode the same folder at the same time do not interfere.
  */
 
 import { createHash } from "node:crypto";
@@ -15,7 +15,7 @@ import { removeAbandonedFiles } from "../storage/leftovers.ts";
 import { openSafetensors, writeSafetensors } from "../storage/safetensors.ts";
 import { DataError } from "../support/errors.ts";
 
-/** Part of every key: a change of the decoding makes older files unfit. */
+/** Part of every key: changing how images are decoded invalidates older files. */
 const FORMAT = "ghostbatch images 1";
 
 export interface DecodedImages {
@@ -27,15 +27,15 @@ export interface DecodedImages {
 
 export interface CacheKey {
   readonly path: string;
-  /** SHA-256 of what the images are made from. */
+  /** SHA-256 of the listing from which the images were made. */
   readonly listing: string;
 }
 
 /**
  * @param root  the folder of images
  * @param names of its files
- * @param size  the size that they are brought to, as text
- * @throws DataError for a file that is gone
+ * @param size  the size to which they are scaled, as text
+ * @throws DataError for a file that no longer exists
  */
 export function cacheKey(
   { root, names, size }: { root: string; names: readonly string[]; size: string },
@@ -58,7 +58,7 @@ export function cacheKey(
   };
 }
 
-/** The images in the cache, or null where there are none, or others, or damaged ones. */
+/** The images in the cache, or null if they are missing, outdated or damaged. */
 export async function readCache({ path, listing }: CacheKey, count: number): Promise<DecodedImages | null> {
   try {
     const file = await openSafetensors(path);
@@ -80,7 +80,7 @@ export async function readCache({ path, listing }: CacheKey, count: number): Pro
   }
 }
 
-/** @throws DataError when the disk refuses; an older file is then untouched */
+/** @throws DataError if writing fails; an older file is then untouched */
 export async function writeCache(
   { path, listing }: CacheKey,
   { height, width, images }: DecodedImages,

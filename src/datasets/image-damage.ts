@@ -1,9 +1,9 @@
-/** What is wrong with a file that does not decode as the image its name says, in words that say more than a decoder's. */
+/** Explains why an image file cannot be decoded, in more helpful words than the decoder's. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
-/** Bytes at either end that are looked at. */
+/** Bytes to inspect at either end. */
 const ENDS = 512;
-/** What often bears an image's name, by bytes (as Latin-1) at an offset. Sources: each format's own specification. */
+/** Kinds of files that often have an image's name, by their bytes (as Latin-1) at an offset. Sources: each format's specification. */
 const KINDS: readonly (readonly [number, readonly string[], string])[] = [
   [8, ["WEBP"], "a WebP image"],
   [0, ["GIF87a", "GIF89a"], "a GIF image"],
@@ -18,7 +18,7 @@ const KINDS: readonly (readonly [number, readonly string[], string])[] = [
   [0, ["\x1f\x8b"], "a gzip file"],
 ];
 
-/** Null where nothing is seen to be wrong, or the file cannot be read. */
+/** Null if nothing wrong is found, or the file cannot be read. */
 export function imageDamage(path: string): string | null {
   try {
     const file = openSync(path, "r");
@@ -46,5 +46,5 @@ function damageOf(start: string, end: string): string | null {
     return end.includes("IEND") ? null : "the PNG is incomplete: its end is missing";
   if (start.startsWith("\xff\xd8"))
     return end.includes("\xff\xd9") ? null : "the JPEG is incomplete: its end is missing";
-  return "it does not start like a JPEG or a PNG";
+  return "it is not a JPEG or PNG file";
 }

@@ -16,11 +16,11 @@ import { type ClassFolderOptions, type ImageFiles, listClassFolders } from "./cl
 import { DECODES_UNDER_WAY, openDecoder, type Pixels, writePlanar } from "./decode.ts";
 import { cacheKey, type DecodedImages, readCache, writeCache } from "./image-cache.ts";
 
-/** One GPU binding holds a split; hardly any adapter binds more. */
+/** A split must fit one GPU binding; few adapters bind more. */
 const MAXIMUM_BYTES = 4 * 2 ** 30;
 
 export interface ImageFolderOptions extends ClassFolderOptions {
-  /** Size that every image is scaled and cropped to; without it they must all have the same one, and keep it. */
+  /** Size to which every image is scaled and cropped; without it, all must have the same size. */
   readonly size?: { readonly height: number; readonly width: number } | null;
   /** ImageNet's constants, as the paper's released code for CIFAR (default), or mean and deviation of these training images. */
   readonly normalization?: "released" | "per-channel";
@@ -32,14 +32,14 @@ export interface ImageFolderOptions extends ClassFolderOptions {
 
 /**
  * Reads a folder with train/CLASS/ and test/CLASS/ (or val/CLASS/), or only CLASS/ and the option `testFraction`. The
- * images are decoded the first time and come from the cache after that. Augmentation is CIFAR's, with its 4 pixels of
- * padding around 32 in proportion.
+ * images are decoded the first time and then come from the cache. Augmentation is CIFAR's, with padding in proportion to
+ * its 4 pixels around 32.
  * @throws DataError naming the file or folder that is missing, empty, not an image, or of another size than the others;
  *   UsageError when the options do not fit the folder
  */
 export async function loadImageFolder(root: string, options: ImageFolderOptions = {}): Promise<ImageDataset> {
   const { classNames, train, test } = listClassFolders(root, options);
-  // Kept in an order of their own, so that another division of the same images finds them in the cache.
+  // Cached in sorted order, so that another division of the same images finds them in the cache.
   const names = [...train.names, ...test.names].sort();
   const decoded = await decodedImages(root, names, options);
   const { height, width } = decoded;
@@ -63,7 +63,7 @@ export async function loadImageFolder(root: string, options: ImageFolderOptions 
   return { ...dataset, normalization: channelStatistics(dataset.train.images, facts) };
 }
 
-/** A view of the images where they lie together, as those of train/ and test/ do. */
+/** A view of the images if they are contiguous, as those of train/ and test/ are; else a copy. */
 function splitOf(
   { names, labels }: ImageFiles,
   positions: ReadonlyMap<string, number>,

@@ -10,9 +10,9 @@ import { listClassFolders } from "./class-folders.ts";
 import { streamedSplit } from "./streamed-files.ts";
 
 /**
- * Lists a folder with train/CLASS/ and val/CLASS/ (or test/CLASS/). Any number of classes will do, so parts of ImageNet
+ * Lists a folder with train/CLASS/ and val/CLASS/ (or test/CLASS/). Any number of classes works, so parts of ImageNet
  * and other large sets of photographs are read the same way.
- * @param onWarning is told when images will be decoded on fewer threads than there are cores
+ * @param onWarning is called if images will be decoded on fewer threads than there are cores
  * @throws UsageError without a folder; DataError as `listClassFolders`
  */
 export function openImagenet(

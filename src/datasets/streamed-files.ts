@@ -36,7 +36,7 @@ interface Started {
 interface Announced {
   readonly epoch: number;
   readonly samples: Uint32Array;
-  /** How many of them have been started. */
+  /** How many have been started. */
   position: number;
 }
 
@@ -46,9 +46,9 @@ class ImageStream implements BatchSource {
   readonly #geometry: StreamGeometry;
   readonly #options: Required<StreamOptions>;
   readonly #decode: Decode;
-  /** Announced and not started. */
+  /** Announced, not started. */
   #announced: Announced[] = [];
-  /** Started and not taken, at most `ahead`. */
+  /** Started, not taken; at most `ahead`. */
   #started: Started[] = [];
   #underWay = 0;
   #waitMs = 0;
@@ -93,7 +93,7 @@ class ImageStream implements BatchSource {
     this.#started = [];
   }
 
-  /** Passes over what was announced before this sample. @returns whether it was announced; it is the head then */
+  /** Skips samples announced before this one. @returns whether it was announced; if so, it is now the head */
   #seek(epoch: number, sample: number): boolean {
     const started = this.#started.findIndex((one) => one.epoch === epoch && one.sample === sample);
     if (started >= 0) {
@@ -129,7 +129,7 @@ class ImageStream implements BatchSource {
       this.#underWay--;
       this.#startMore();
     });
-    // An image that fails is reported to whom takes it; one that nobody takes is nobody's concern.
+    // A failure is reported to whoever takes the image; if nobody does, it does not matter.
     image.catch(() => undefined);
     this.#started.push({ epoch: order.epoch, sample, image });
     return true;
@@ -151,7 +151,7 @@ class ImageStream implements BatchSource {
     const columns = width - crop;
     const square = { height: crop, width: crop };
     if (!augmentation) return { ...square, top: rows >> 1, left: columns >> 1, mirrored: false };
-    // The words have the meanings that shaders/batch/gather.wgsl gives them.
+    // The random words have the same meanings as in shaders/batch/gather.wgsl.
     const [x, y, z] = pcg4d(seed, STREAMS.augmentation, epoch, sample);
     return {
       ...square,

@@ -1,6 +1,6 @@
 /**
- * Decides when a run is kept and keeps it, beside the steps: the state is copied in order with them, and hashed and
- * written while they go on. At most one checkpoint is being written; one that falls due meanwhile follows at once.
+ * Decides when to take checkpoints, and writes them without stopping the steps: the state is copied in order with them, and hashed and
+ * written while they continue. At most one checkpoint is written at a time; one that becomes due in the meantime follows at once.
  */
 import { stateDictOf } from "../nn/state-dict.ts";
 import { CheckpointFolder, type CheckpointName } from "../storage/checkpoint-file.ts";
@@ -12,13 +12,13 @@ import type { CheckpointContent, RunCheckpoint } from "./run-checkpoint.ts";
 import type { RunControl } from "./run-control.ts";
 
 export interface CheckpointOptions {
-  /** Steps or seconds between two checkpoints; Infinity for none but those that are asked for. */
+  /** Steps or seconds between checkpoints; Infinity for only those that are requested. */
   readonly every: { readonly steps: number } | { readonly seconds: number };
-  /** How many of the newest stay. */
+  /** How many of the newest to keep. */
   readonly keep: number;
 }
 
-/** Five minutes: what a killed run loses at most. Two, because the newest may be damaged by what ended the run. */
+/** A killed run loses at most five minutes. Two are kept, because whatever ended the run may have damaged the newest. */
 export const DEFAULT_CHECKPOINTS: CheckpointOptions = { every: { seconds: 300 }, keep: 2 };
 
 interface Best {
@@ -31,12 +31,12 @@ export class Checkpointer {
   readonly #folder: RunFolder;
   readonly #sequence: TrainerSequence;
   readonly #options: CheckpointOptions;
-  /** What goes into the JSON of a checkpoint at a position. */
+  /** The content of a checkpoint's JSON at a position. */
   readonly #describe: (position: Position) => CheckpointContent;
   readonly #files: CheckpointFolder;
   #lastStep: number;
   #lastTime = performance.now();
-  /** The best evaluation's weights, until they are written with the next checkpoint. */
+  /** The weights of the best evaluation, until they are written with the next checkpoint. */
   #best: Best | null = null;
   #writing: Promise<void> | null = null;
   #failure: { readonly error: unknown } | null = null;
@@ -55,7 +55,7 @@ export class Checkpointer {
     this.#lastStep = 0;
   }
 
-  /** Removes what belongs to steps after the one that the run goes on from, and leftovers of a killed process. */
+  /** Removes checkpoints of steps after the one from which the run continues, and leftovers of a killed process. */
   async begin(from: RunCheckpoint | null): Promise<void> {
     const step = from?.content.position.step ?? 0;
     this.#lastStep = step;
@@ -65,10 +65,10 @@ export class Checkpointer {
   }
 
   /**
-   * Takes a checkpoint where one is due or asked for, and the best weights where this step has them; false when the
-   * run is to stop, with everything on the disk.
+   * Takes a checkpoint if one is due or requested, and the weights if this step's evaluation is the best. Returns false if the
+   * run must stop; everything is then on disk.
    * @param best the evaluation of this step if it is the best so far, else null
-   * @throws DataError when an earlier checkpoint could not be written
+   * @throws DataError if an earlier checkpoint could not be written
    */
   async afterStep(
     position: Position,
@@ -111,23 +111,23 @@ export class Checkpointer {
     return !stops;
   }
 
-  /** Whether the state that was to be kept last had neither NaN nor infinities: else it has not been kept. */
+  /** Whether the last state to be saved was free of NaN and infinities; otherwise it was not saved. */
   get stateIsFinite(): boolean {
     return this.#stateIsFinite;
   }
 
-  /** Resolves when nothing is being written, whatever came of it. */
+  /** Resolves when nothing is being written, whether it succeeded or not. */
   async idle(): Promise<void> {
     await this.#writing;
   }
 
-  /** As `idle`. @throws DataError when a checkpoint could not be written */
+  /** As `idle`. @throws DataError if a checkpoint could not be written */
   async settle(): Promise<void> {
     await this.#writing;
     this.#throwFailure();
   }
 
-  /** Writes the best weights that are not on the disk yet: the run ends. */
+  /** Writes best weights that are not yet on disk, because the run ends. */
   async writeBest(): Promise<void> {
     await this.settle();
     if (this.#best === null) return;
@@ -136,7 +136,7 @@ export class Checkpointer {
     this.#best = null;
   }
 
-  /** Removes what a run needs only until it has its outcome. */
+  /** Removes what a finished run no longer needs. */
   async finish(): Promise<void> {
     await this.#files.keepBest();
   }
@@ -149,7 +149,7 @@ export class Checkpointer {
 
   async #write(content: CheckpointContent, arriving: Promise<StateTensors>): Promise<void> {
     const tensors = await arriving;
-    // The run ends at the next log point; until then the checkpoint before this one stays the last good one.
+    // The run ends at the next log point; the previous checkpoint remains the last good one.
     this.#stateIsFinite = isFiniteState(tensors);
     if (!this.#stateIsFinite) return;
     await this.#folder.settle();
@@ -172,7 +172,7 @@ export class Checkpointer {
     return this.#files.write(name, tensors, content, this.#folder.requireHeld);
   }
 
-  /** Keeps the newest, and with each of them the best there was until then. */
+  /** Keeps the newest ones and, for each, the best weights up to that step. */
   async #prune(): Promise<void> {
     await this.#folder.requireHeld();
     const last = (await this.#files.list("last")).slice(0, this.#options.keep);

@@ -1,4 +1,4 @@
-/** YAML files of run options; every complaint names the file and the line. */
+/** Reads YAML files of run options. Every error names the file and the line. */
 import { join } from "node:path";
 import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
 import { readTextFile } from "../storage/text-file.ts";
@@ -8,14 +8,14 @@ import type { RunOptionKey } from "./run-options.ts";
 import { completeSpec, type RunSpec, type RunSpecInput } from "./run-spec.ts";
 
 /**
- * The run options in a file that a user wrote, as far as they are given.
- * @throws DataError when the file cannot be read; UsageError for YAML that does not parse, an unknown key, a wrong value
+ * The run options given in a user's file.
+ * @throws DataError if the file cannot be read; UsageError for invalid YAML, an unknown key or a wrong value
  */
 export function readConfig(path: string): RunSpecInput {
   return readYaml(path, (data) => readOptions(data));
 }
 
-/** Options that decide what was trained: without one of them a record says too little to be taken for a run's. */
+/** Options that decide what was trained. A record without one of them is not a run's. */
 const ESSENTIAL: readonly RunOptionKey[] = [
   "dataset",
   "model",
@@ -25,8 +25,8 @@ const ESSENTIAL: readonly RunOptionKey[] = [
 ];
 
 /**
- * What a run folder was asked to do. Keys that were renamed since are read too.
- * @throws DataError or UsageError when it is not a run folder, or its record is damaged
+ * The configuration of a run folder. Keys that have been renamed since are understood.
+ * @throws DataError or UsageError if it is not a run folder, or its record is damaged
  */
 export function specOfRun(folder: string): RunSpec {
   const path = join(folder, "config.yaml");
@@ -36,11 +36,11 @@ export function specOfRun(folder: string): RunSpec {
   return completeSpec(given);
 }
 
-/** Bytes: every option with a comment takes 5 KiB, a grid of 10,000 seeds 60. The parser reads some MiB a second. */
+/** Largest file, bytes. All options with comments take 5 KiB, a grid of 10,000 seeds 60. The parser reads a few MiB per second. */
 const LARGEST_YAML = 256 * 2 ** 10;
 
 /**
- * A YAML file's data, read further by `read`, which may throw OptionError.
+ * The data of a YAML file, as interpreted by `read`, which may throw OptionError.
  * @throws as readConfig
  */
 export function readYaml<T>(path: string, read: (data: unknown) => T): T {
@@ -51,7 +51,7 @@ export function readYaml<T>(path: string, read: (data: unknown) => T): T {
   if (problem) {
     const what =
       problem.code === "MULTIPLE_DOCS"
-        ? "expected one document, found another after ---: put it in a separate file"
+        ? "expected one document, found another after ---; put it in a separate file"
         : messageOf(problem);
     throw new UsageError(`${path}:${lines.linePos(problem.pos[0]).line}: ${what}`);
   }
@@ -67,7 +67,7 @@ export function readYaml<T>(path: string, read: (data: unknown) => T): T {
   }
 }
 
-/** Aliases may refer to what is not there, to themselves, or to far too much: the library throws then. */
+/** The library throws for aliases that refer to nothing, to themselves, or to far too much. */
 function plainValue(path: string, toJS: () => unknown): unknown {
   try {
     return toJS() ?? {};
@@ -76,7 +76,7 @@ function plainValue(path: string, toJS: () => unknown): unknown {
   }
 }
 
-/** Where in the text a key stands, or what it should have been in. */
+/** The position of a key in the text, or of the map in which it is missing. */
 function startOf(document: Document.Parsed, path: readonly (string | number)[]): number | undefined {
   for (let length = path.length; length > 0; length--) {
     const parent = nodeAt(document, path.slice(0, length - 1));

@@ -1,4 +1,4 @@
-/** What a list of runs would take: steps, samples, operations, and time from a measured step. */
+/** Costs of a list of runs: steps, samples, operations, and time based on a measured step. */
 
 import { isStreamed, outlineDataset } from "../data/dataset-forms.ts";
 import { placeDataset } from "../data/feed.ts";
@@ -22,19 +22,19 @@ export interface RunCost {
   readonly spec: RunSpec;
   readonly parameters: number;
   readonly stepsPerEpoch: number;
-  /** Steps in which the rate rises linearly to the first of `phases`. */
+  /** Steps over which the rate rises linearly to that of the first phase. */
   readonly warmupSteps: number;
   readonly steps: number;
   readonly epochs: number;
   readonly samples: number;
   readonly flopsPerSample: number;
-  /** Of the training steps; evaluation comes to some 7 % more with one an epoch. */
+  /** Operations of the training steps. One evaluation per epoch adds about 7 %. */
   readonly flops: number;
-  /** Where the learning rate changes, and to what. */
+  /** Steps at which the learning rate changes, with the new rates. */
   readonly phases: readonly Pick<RegimePhase, "step" | "epoch" | "learningRate">[];
 }
 
-/** The facts of the data of a run, from the files where only they tell. */
+/** The facts of a run's data, from the files if only they tell. */
 export async function dataFactsOf(spec: RunSpec, load: LoadOptions = {}): Promise<DataFacts> {
   const outline = outlineDataset(spec.dataset);
   const facts = outline ?? (await loadDataset(spec.dataset, load));
@@ -43,7 +43,7 @@ export async function dataFactsOf(spec: RunSpec, load: LoadOptions = {}): Promis
   return { name, classes, channels, height, width, count: spec.subset?.train ?? whole };
 }
 
-/** Costs of runs; nothing is trained and no images are needed but those of a folder. */
+/** Costs of runs. Trains nothing, and needs no images except those of a folder. */
 export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], load: LoadOptions): Promise<RunCost[]> {
   const perSample = new Map<string, number>();
   const costs: RunCost[] = [];
@@ -58,7 +58,7 @@ export async function costsOf(gpu: Gpu, specs: readonly RunSpec[], load: LoadOpt
   return costs;
 }
 
-/** The cost of one run whose network takes so many operations for a sample, forward and backward. */
+/** The cost of one run, given the operations per sample, forward and backward. */
 export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number): RunCost {
   const plans = batchStages(planRun(spec, facts), facts);
   const { model } = plans[0]!;
@@ -90,7 +90,7 @@ export function costOf(spec: RunSpec, facts: DataFacts, flopsPerSample: number):
   };
 }
 
-/** Samples of the batch that operations are counted on: the optimizer's share is as in a real batch, or a little more. */
+/** Batch size for counting operations; the optimizer's share is that of a real batch, or slightly larger. */
 const COUNTED_BATCH = 128;
 
 function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): number {
@@ -100,13 +100,13 @@ function flopsPerSampleOf(gpu: Gpu, spec: RunSpec, facts: DataFacts): number {
   });
 }
 
-/** Operations of one sample's way forward through the network of a run. */
+/** Operations of the forward pass, per sample. */
 export async function forwardFlopsOf(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<number> {
   const facts = await dataFactsOf(spec, load);
   return plannedFlops(gpu, spec, facts, (outlined, samples) => outlined.planEvaluation(samples));
 }
 
-/** Operations a sample of what is planned for some samples. */
+/** Operations per sample of a planned step. */
 function plannedFlops(
   gpu: Gpu,
   spec: RunSpec,
@@ -124,8 +124,8 @@ function plannedFlops(
 }
 
 /**
- * Operations a second of one training step of a run, compiled and timed; the state it changes is thrown away. Null where
- * the data are streamed: how fast they come is not known before they do.
+ * Operations per second of one training step of a run, compiled and timed; the changed state is discarded. Null for
+ * streamed data, whose speed is unknown in advance.
  */
 export async function measureRate(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<number | null> {
   if (isStreamed(spec.dataset)) return null;

@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { StreamedDataset } from "../data/streamed.ts";
 
-/** Stretches of the images that are hashed, and bytes in each: enough to tell other data, at no cost to a start. */
+/** Number of hashed pieces of the images, and bytes in each: enough to detect other data, and fast. */
 const SAMPLES = 64;
 const SAMPLE_BYTES = 16 * 1024;
 
 /**
- * A hash that tells one training set from another: of its labels, its size, and stretches of its images. A run that is
- * resumed must find the data it began with.
+ * A hash that identifies a training set: of its labels, its size, and pieces of its images. A resumed run
+ * must find the data it started with.
  */
 export function dataFingerprint({ train, channels, height, width }: ImageDataset | StreamedDataset): string {
   const hash = createHash("sha256").update(JSON.stringify([train.count, channels, height, width]));

@@ -7,8 +7,8 @@ const Start = z.object({ workingDirectory: z.string().optional(), dataDirectory:
 const Environment = Start.extend({ resumed: z.array(Start).default([]) });
 
 /**
- * Where the data of a run are that was begun before, as its record says: the folder that was named last, and the one that the
- * run was started in. Nothing of a record that does not say it, or that is damaged: whoever takes the run over judges that.
+ * Where the data of an earlier run are, according to its record: the data folder named last, and the folder in which the
+ * run was started. Empty if the record lacks them or is damaged; taking over the run reports that.
  * @param path the run folder
  */
 export async function dataPlaceOf(path: string): Promise<Pick<LoadOptions, "dataDir" | "baseDirectory">> {

@@ -1,4 +1,4 @@
-/** NaN and infinities in a run: what counts, and where they come from. */
+/** NaN and infinities in a run: which end it, and where they come from. */
 
 import { DivergenceError, GhostbatchError, messageOf } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
@@ -16,23 +16,23 @@ import type { Tally } from "./tally.ts";
 type MetricsEvent = Extract<TrainEvent, { kind: "metrics" }>;
 
 export interface Divergence {
-  /** What is not finite, in words. */
+  /** Description of what is not finite. */
   readonly what: string;
-  /** The first step, from 1, whose loss or gradient norm is not finite; null where only the state is not. */
+  /** The first step, from 1, whose loss or gradient norm is not finite; null if only the state is not. */
   readonly badStep: number | null;
-  /** The last step that was read back. */
+  /** The last step read back. */
   readonly readUntil: number;
-  /** False where only what is computed from the state is not: no step wrote a NaN or an infinity. */
+  /** False if no step wrote a NaN or an infinity, i.e. only a value computed from the state is not finite. */
   readonly isInSteps: boolean;
 }
 
-/** Skipped steps in a row with which a run has come to an end: nothing changes any more. */
+/** Consecutive skipped steps that end a run, because nothing changes any more. */
 const MOST_SKIPPED = 100;
 
 /**
- * What of an event ends the run, or null. Under `skip`, a loss or a gradient that is not finite does not: it has not
- * reached the parameters, unless that goes on for long. In mixed precision the same holds for a gradient beside a finite loss. Skipped steps are counted and told. No skipping mends a state, an
- * evaluation or a distance that is not finite.
+ * The reason why an event ends the run, or null. Under `skip`, a non-finite loss or gradient does not, unless it lasts: it has not
+ * reached the parameters. In mixed precision the same holds for a non-finite gradient with a finite loss. Skipped steps are counted
+ * and reported. A non-finite state, evaluation or distance always ends the run.
  */
 export function divergenceIn(
   event: TrainEvent,
@@ -51,7 +51,7 @@ export function divergenceIn(
   return { what, badStep: null, readUntil: step, isInSteps: false };
 }
 
-/** Of a run that is stopped between two read-backs, with a state that is not worth keeping. */
+/** For a run that is stopped between two read-backs with a non-finite state. */
 export function divergenceOfState(step: number): Divergence {
   const what = `after step ${step}: parameters, their velocity or running statistics are NaN or infinite`;
   return { what, badStep: null, readUntil: step, isInSteps: true };
@@ -73,7 +73,7 @@ function divergenceOfSteps(
     const { step, loss, gradientNorm } = metrics;
     const bad = !isFiniteStep(metrics);
     const numbers = `the loss is ${loss} and the gradient norm ${gradientNorm}`;
-    // A gradient that has overflowed f16 says nothing of the parameters: the loss is right.
+    // A gradient that has overflowed f16 does not affect the parameters; the loss is correct.
     const overflowed = precision === "mixed" && Number.isFinite(loss) && bad;
     if (bad && onNan === "stop" && !overflowed)
       return { what: `step ${step}: ${numbers}`, badStep: step, readUntil, isInSteps: true };
@@ -96,7 +96,7 @@ function divergenceOfSteps(
 
 interface DivergenceFields {
   readonly divergence: Divergence;
-  /** The run's folder; of rank 0 alone. */
+  /** The run's folder; only on rank 0. */
   readonly folder: string;
   readonly spec: RunSpec;
   readonly report: MessageSink;
@@ -105,7 +105,7 @@ interface DivergenceFields {
 }
 
 /**
- * Says where it began: steps are replayed from the last checkpoint before it, unless the run is asked to stop. All ranks of a
+ * Finds where it began: replays the steps from the last checkpoint before it, unless the run is asked to stop. All ranks of a
  * run replay them together.
  */
 export async function divergenceError(
@@ -126,7 +126,7 @@ export async function divergenceError(
   return knownToAll(new DivergenceError(`${what}; ${origin}; ${advice}; ${kept}`));
 }
 
-/** What to replay from, on every rank; or why there is nothing. */
+/** The state to replay from, on every rank; or why there is none. */
 async function lastGoodCheckpoint({
   divergence: { badStep, readUntil },
   folder,
@@ -147,13 +147,13 @@ async function lastGoodCheckpoint({
   return { checkpoint: await broadcastCheckpoint(communicator, own), problem: told };
 }
 
-/** The kernels that make a batch of the data set. */
+/** The kernels that gather a batch from the data set. */
 const DATA_KERNELS = "batch/";
 
 interface Origin {
-  /** In words. */
+  /** Description of the origin. */
   readonly origin: string;
-  /** Whether the first kernel that wrote it makes batches of the data: no training has had a part in it. */
+  /** Whether the first kernel that wrote it gathers batches, so that training is not the cause. */
   readonly ofData: boolean;
 }
 
@@ -165,7 +165,7 @@ async function originOf(
   { divergence: { what, badStep, readUntil, isInSteps }, report, control, communicator }: DivergenceFields,
 ): Promise<Origin> {
   if (!isInSteps) return notOfData("every parameter is finite, but a computation with them overflows");
-  // Several ranks cannot give up each at a moment of its own.
+  // Ranks cannot give up at different times.
   const givenUp = () => communicator.size === 1 && control.stop !== null;
   const from = checkpoint?.content.position.step ?? 0;
   if (!givenUp())

@@ -1,4 +1,4 @@
-/** What a run would take, from recording its step without running it. */
+/** What a run needs, found by recording its step without running it. */
 import { isStreamed, outlineDataset } from "../data/dataset-forms.ts";
 import { isImageDataset } from "../data/feed.ts";
 import { bucketBytes } from "../gpu/buffer-pool.ts";
@@ -26,46 +26,46 @@ export interface TrainingPlan {
   readonly model: string;
   readonly dataset: string;
   readonly adapter: string;
-  /** What of the model the adapter cannot hold, one sentence each; such a run cannot start there. */
+  /** Parts of the model that the adapter cannot hold, one sentence each; such a run cannot start there. */
   readonly refused: readonly string[];
   readonly parameters: number;
-  /** Bytes of parameters, gradients, velocity, first parameters and batch-norm statistics. */
+  /** Bytes of parameters, gradients, velocity, initial parameters and batch-norm statistics. */
   readonly stateBytes: number;
   /** Bytes of the images on the GPU. */
   readonly dataBytes: number;
-  /** Bytes of the tensors of a step and of an evaluation, shared by those that do not live at the same time. */
+  /** Bytes of the tensors of a step and of an evaluation, which share memory if not alive at the same time. */
   readonly stepBytes: number;
-  /** What activations are stored as. */
+  /** The type in which activations are stored. */
   readonly precision: RunSpec["precision"];
-  /** What gradients are multiplied by, one for each stage of a run whose batch grows; 1 in f32. */
+  /** The loss scale of each stage of a run whose batch grows; 1 in f32. */
   readonly lossScales: readonly number[];
-  /** Bytes that the kernels of a step read and write, if each touches its tensors once. */
+  /** Bytes that the kernels of a step read and write, if each accesses its tensors once. */
   readonly bytesPerStep: number;
-  /** Operations of a step for each of these bytes. */
+  /** Operations of a step per byte of traffic. */
   readonly flopsPerByte: number;
-  /** Bytes of the copies that checkpoints and final weights are read from, which the CPU sees too. */
+  /** Bytes of the staging copies from which checkpoints and final weights are read. */
   readonly copyBytes: number;
   readonly slabSamples: number;
   readonly ghosts: string;
   readonly dispatchesPerStep: number;
-  /** Of convolutions and linear layers, forward and backward; a multiply-add is 2. */
+  /** Operations of convolutions and linear layers, forward and backward; a multiply-add is 2. */
   readonly flopsPerSample: number;
   readonly steps: number;
   readonly epochs: number;
   readonly samples: number;
   readonly flops: number;
   readonly learningRates: readonly string[];
-  /** Share of the initial running statistics, mean 0 and variance 1, that is left after the last step. */
+  /** Fraction of the initial running statistics, mean 0 and variance 1, that is left after the last step. */
   readonly retainedStatistics: number;
 }
 
-/** What a plan needs of the data: their facts, and how many bytes of images will be on the GPU. */
+/** What a plan needs to know of the data: their facts, and how many bytes of images will be on the GPU. */
 export interface PlannedData {
   readonly facts: DataFacts;
   readonly bytes: number;
 }
 
-/** The data of a run that is ready. */
+/** The data of a prepared run. */
 export function plannedData(run: PreparedRun): PlannedData {
   const { dataset } = run;
   const facts = factsOf(dataset);
@@ -75,7 +75,7 @@ export function plannedData(run: PreparedRun): PlannedData {
   return { facts, bytes };
 }
 
-/** The data of a run by their official facts alone; null where only the files tell. */
+/** The data of a run from official facts alone; null if only the files tell. */
 export function outlinedData(spec: RunSpec): PlannedData | null {
   const outline = outlineDataset(spec.dataset);
   if (outline === null) return null;
@@ -88,7 +88,7 @@ export function outlinedData(spec: RunSpec): PlannedData | null {
   return { facts, bytes };
 }
 
-/** Bytes of the images of a streamed data set that are on the GPU at a time. */
+/** Bytes of a streamed data set's images that are on the GPU at a time. */
 function windowBytes(run: PlannedRun, facts: DataFacts): number {
   const { train, test } = dataOptions(
     run,
@@ -98,9 +98,9 @@ function windowBytes(run: PlannedRun, facts: DataFacts): number {
 }
 
 /**
- * What a run would take on this adapter; of one whose batch grows, the memory is that of the largest. What of its model
- * cannot be bound there is in `refused`.
- * @throws CapacityError when not even one ghost at a time fits, or no step of the model can be planned
+ * What a run needs on this adapter; for a growing batch, the memory is that of the largest. Parts of the model that
+ * cannot be bound are in `refused`.
+ * @throws CapacityError if even one ghost at a time does not fit, or no step of the model can be planned
  */
 export function planTraining(
   gpu: Gpu,
@@ -135,7 +135,7 @@ export function planTraining(
     }),
   );
   if ("failure" in planned) {
-    // Of a model that is too large, what it needs says more than the first of its kernels that is.
+    // If the model is too large, its needs are more informative than its first kernel that does not fit.
     requireRoom({ refused: refused.map(({ message }) => message) });
     throw planned.failure;
   }
@@ -148,7 +148,7 @@ export function planTraining(
   const copied = [state.values, state.velocity, state.start, ...running];
   const sum = (of: (stage: PlannedRun) => number) => stages.reduce((total, stage) => total + of(stage), 0);
   const samples = sum(({ epoch, regime }) => samplesOfSteps(epoch, regime.totalSteps));
-  // As the literature counts them: convolutions and matrix products alone.
+  // As in the literature: only convolutions and matrix products.
   const products = (flopsByOperation.get("conv2d") ?? 0) + (flopsByOperation.get("matmul") ?? 0);
   const flopsPerSample = products / layout.total;
   return {
@@ -181,7 +181,7 @@ export function planTraining(
   };
 }
 
-/** What the device cannot do as a value: what of the model does not fit it is known only once a plan has ended. */
+/** Returns a CapacityError as a value, because the parts of the model that do not fit are known only after planning. */
 function orFailure<T>(body: () => T): { result: T } | { failure: DeviceError } {
   try {
     return { result: body() };
@@ -200,12 +200,12 @@ export function memoryOf({ stepBytes, stateBytes, copyBytes, dataBytes }: Traini
   return stepBytes + stateBytes + copyBytes + dataBytes;
 }
 
-/** @throws CapacityError with what of the model the adapter cannot hold */
+/** @throws CapacityError with the parts of the model that the adapter cannot hold */
 export function requireRoom({ refused: [reason] }: Pick<TrainingPlan, "refused">): void {
   if (reason !== undefined) throw new CapacityError(reason);
 }
 
-/** "f32", or what is stored how in mixed precision and by which powers of two gradients are scaled. */
+/** "f32", or how values are stored in mixed precision, and the loss scales. */
 export function describePrecision({
   precision,
   lossScales,
@@ -221,7 +221,7 @@ export function describePlan(plan: TrainingPlan): string {
     `parameters   ${formatCount(plan.parameters)}`,
     `memory       ${formatBytes(memoryOf(plan))}: ${formatBytes(plan.stepBytes)} tensors of a step or an evaluation, ${formatBytes(plan.stateBytes)} model and optimizer, ${formatBytes(plan.copyBytes)} copies for checkpoints, ${formatBytes(plan.dataBytes)} images`,
     `precision    ${describePrecision(plan)}`,
-    `traffic      ${formatBytes(plan.bytesPerStep)} read and written by a step, ${plan.flopsPerByte.toFixed(1)} FLOP for each byte`,
+    `traffic      ${formatBytes(plan.bytesPerStep)} read and written by a step, ${plan.flopsPerByte.toFixed(1)} FLOP per byte`,
     `batch        ${plan.ghosts} images normalized together; slabs of ${plan.slabSamples} images; ${plan.dispatchesPerStep} dispatches per step`,
     `cost         ${formatQuantity(plan.flopsPerSample, "FLOP")} per image in convolutions and linear layers, ${formatCount(plan.steps)} steps, ${formatCount(plan.samples)} images, ${formatQuantity(plan.flops, "FLOP")} in total`,
     `statistics   ${formatPercent(plan.retainedStatistics, 1)} of the initial running statistics is left after the last step`,

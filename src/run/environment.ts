@@ -21,7 +21,7 @@ export function versions(): Record<string, string> {
   };
 }
 
-/** What a run's record says of where it ran. */
+/** A run's record of where it ran. */
 export function environmentOf(
   gpu: Gpu,
   command: string,

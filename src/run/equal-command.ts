@@ -3,12 +3,12 @@ import { writtenOption } from "./option-names.ts";
 import { RUN_OPTION_KEYS, type RunOptionKey } from "./run-options.ts";
 import { completeSpec, type RunSpec, type RunSpecInput } from "./run-spec.ts";
 
-/** `ghostbatch train …` with the options alone that are not at their defaults. */
+/** `ghostbatch train …` with only the options that differ from their defaults. */
 export function equalCommand(spec: RunSpec): string {
   const given: Partial<Record<RunOptionKey, unknown>> = {};
   const words: string[] = [];
   for (const key of RUN_OPTION_KEYS) {
-    // Defaults of later options follow from the options before them.
+    // Defaults of later options depend on earlier options.
     const byDefault = completeSpec(given as RunSpecInput)[key];
     if (JSON.stringify(byDefault) === JSON.stringify(spec[key])) continue;
     given[key] = spec[key];

@@ -1,4 +1,4 @@
-/** Runs a specification on a GPU and keeps what it produces in its run folder. */
+/** Runs a specification on a GPU, and stores the results in its run folder. */
 
 import type { Gpu } from "../gpu/gpu.ts";
 import { stateDict } from "../nn/state-dict.ts";
@@ -36,27 +36,27 @@ export interface Progress {
   readonly secondsLeft: number;
   readonly loss: number;
   readonly testAccuracy: number | null;
-  /** Milliseconds that steps have waited for a streamed data set so far. */
+  /** Time that steps have waited for a streamed data set so far, ms. */
   readonly waitMs?: number;
 }
 
-/** How a run is run; nothing here changes its result. */
+/** How to execute a run; none of this changes its result. */
 export interface ExecuteOptions {
   readonly checkpoints?: CheckpointOptions;
   /** Steps between read-backs of the metrics. */
   readonly logEvery?: number;
   readonly control?: RunControl;
   readonly onProgress?: (progress: Progress) => void;
-  /** Takes a line that the user should read. */
+  /** Receives lines for the user. */
   readonly report?: MessageSink;
-  /** The processes that train it together; this one is rank 0. */
+  /** The processes that train it; this one is rank 0. */
   readonly ranks?: Ranks;
 }
 
 /**
  * Runs to the end, from the start or from a checkpoint.
- * @throws StoppedError when `control` asked for it; DivergenceError for NaN or infinities; DeviceLostError, after which
- *   the run can be executed again on a new device; DataError when the disk refuses
+ * @throws StoppedError if `control` requests it; DivergenceError for NaN or infinities; DeviceLostError, after which
+ *   the run can be executed again on a new device; DataError if writing fails
  */
 export async function executeRun(
   gpu: Gpu,
@@ -73,7 +73,7 @@ export async function executeRun(
   });
 }
 
-/** What `ghostbatch tune` could still find out for a run. */
+/** Tells how many shapes `ghostbatch tune` could still measure for a run. */
 function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: string) => void): void {
   const open = tuning.tellOpen();
   if (open === 0) return;
@@ -84,7 +84,7 @@ function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: st
   );
 }
 
-/** A run under way: what its steps, its checkpoints and its end share. */
+/** A run in progress: the state that its steps, its checkpoints and its end share. */
 interface Execution {
   readonly sequence: TrainerSequence;
   readonly prepared: PreparedRun;
@@ -139,12 +139,12 @@ async function trainInFolder(
     await trainToEnd(run);
     return await finish(run, setupSeconds);
   } finally {
-    // Whatever ended it: what follows closes the folder, or reads its checkpoints.
+    // However it ended: the caller closes the folder, or reads its checkpoints.
     await checkpointer.idle();
   }
 }
 
-/** What the JSON of a checkpoint says at a position. */
+/** The JSON of a checkpoint at a position. */
 function describeCheckpoint(
   { gpu, trainers }: TrainerSequence,
   { spec, dataset }: PreparedRun,
@@ -168,7 +168,7 @@ function describeCheckpoint(
   });
 }
 
-/** @throws StoppedError or DivergenceError where the run ends before its last step */
+/** @throws StoppedError or DivergenceError if the run ends before its last step */
 async function trainToEnd(run: Execution): Promise<void> {
   const { sequence, folder, tally, checkpointer, control, report, from, communicator } = run;
   const { spec } = run.prepared;
@@ -201,7 +201,7 @@ async function trainToEnd(run: Execution): Promise<void> {
   if (stoppedAt !== null) throw knownToAll(stopped(run, stoppedAt));
 }
 
-/** Writes an event to the metrics, and tells the user how far the run is. */
+/** Writes an event to the metrics, and reports progress. */
 function noteEvent({ sequence, folder, tally, onProgress }: Execution, event: TrainEvent): void {
   const step = event.kind === "metrics" ? event.steps.at(-1)!.step : event.step;
   const { totalSteps, waitMs } = sequence;
@@ -213,13 +213,13 @@ function noteEvent({ sequence, folder, tally, onProgress }: Execution, event: Tr
   onProgress({ step, totalSteps, imagesPerSecond, secondsLeft, loss, testAccuracy, waitMs });
 }
 
-/** Writes weights and outcome of a run that has done its last step. */
+/** Writes the weights and outcome of a run after its last step. */
 async function finish(run: Execution, setupSeconds: number): Promise<RunSummary> {
   const { sequence, folder, checkpointer, report } = run;
   await folder.write("weights.safetensors", encodeSafetensors(await stateDict(sequence.state)));
   await checkpointer.writeBest();
   const summary = summaryOf(run, setupSeconds);
-  // Before the outcome, so that a process killed between the two makes it again.
+  // Before the outcome, so that it is written again if the process is killed in between.
   await unlessRefused(writeTensorBoard(folder.path), report);
   await folder.finish(summary);
   await unlessRefused(checkpointer.finish(), report);
@@ -255,7 +255,7 @@ function summaryOf({ sequence, prepared, tally }: Execution, setupSeconds: numbe
   };
 }
 
-/** Awaits what a finished run can do without: a disk that refuses it is told. */
+/** Awaits something that a finished run does not depend on, and reports a failure. */
 async function unlessRefused(done: Promise<unknown>, report: MessageSink): Promise<void> {
   await done.catch((error: unknown) => {
     if (!(error instanceof DataError)) throw error;

@@ -1,4 +1,4 @@
-/** Options of a run that say how it is computed and evaluated: a group of the table in run-options.ts. */
+/** Options of how a run is computed and evaluated: a group of the table in run-options.ts. */
 import { choice, powerOfTwo, type RunOption, whole } from "./option-values.ts";
 
 export const EXECUTION = {
@@ -14,7 +14,7 @@ export const EXECUTION = {
   lossScale: {
     value: powerOfTwo(2 ** 24),
     unit: "factor",
-    help: "what the gradient is multiplied by on its way back in mixed precision, so that 16 bits hold it",
+    help: "loss scale: factor on the gradient in mixed precision, so that 16 bits can hold it",
     default: null,
     defaultText: "2^(⌈log₂ B⌉ + 6) for a batch of B",
   },
@@ -28,12 +28,12 @@ export const EXECUTION = {
     value: whole(1),
     unit: "MiB",
     help: "GPU memory for the tensors of one step; a batch that needs more is computed in slabs, whose sums round differently",
-    default: 2048, // what a small GPU has to spare
+    default: 2048, // what a small GPU can spare
   },
   shards: {
-    value: powerOfTwo(4096), // more than the GPUs of any machine room
+    value: powerOfTwo(4096), // more GPUs than a run can use
     unit: "number",
-    help: "groups of ghost batches whose gradients are added in a fixed order: runs on any number of ranks that divides it have the same bits",
+    help: "number of groups of ghost batches, whose gradients are added in a fixed order; results are the same bit for bit on any number of ranks that divides it",
     default: 1,
     defaultText: "the number of ranks, 1 without a launcher",
   },

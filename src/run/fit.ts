@@ -1,4 +1,4 @@
-/** Which runs of a list an adapter cannot hold: told before the first of them begins, not when its turn has come. */
+/** Finds the runs of a list that do not fit an adapter before the first one begins. */
 import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { CapacityError } from "../support/errors.ts";
@@ -7,7 +7,7 @@ import { outlinedData, planTraining } from "./dry-run.ts";
 import { planRun } from "./plan-run.ts";
 import type { RunSpec } from "./run-spec.ts";
 
-/** Why each run cannot start on this adapter; null for one that can. Runs whose steps have the same shapes are planned once. */
+/** Why each run cannot start on this adapter; null if it can. Runs whose steps have the same shapes are planned once. */
 export async function refusalsOf(
   gpu: Gpu,
   specs: readonly RunSpec[],
@@ -24,7 +24,7 @@ export async function refusalsOf(
   return refusals;
 }
 
-/** What runs differ in whose steps are planned differently: all but seed, rates and length, unless these make the batch grow. */
+/** The options that affect the plan of a step: all but seed, rates and length, unless the batch grows. */
 function shapesOf(spec: RunSpec): string {
   const { seed, learningRateRule, learningRate, regime, warmupSteps, evaluateEvery, ...shapes } = spec;
   return JSON.stringify(spec.batchGrowth ? spec : shapes);
@@ -32,7 +32,7 @@ function shapesOf(spec: RunSpec): string {
 
 async function refusalOf(gpu: Gpu, spec: RunSpec, load: LoadOptions): Promise<string | null> {
   const facts = await dataFactsOf(spec, load);
-  const data = outlinedData(spec) ?? { facts, bytes: 0 }; // bytes of images are told, they refuse nothing
+  const data = outlinedData(spec) ?? { facts, bytes: 0 }; // bytes of images are only reported
   try {
     return planTraining(gpu, planRun(spec, facts), data).refused[0] ?? null;
   } catch (error) {

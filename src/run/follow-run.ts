@@ -1,4 +1,4 @@
-/** A rank other than 0: it trains as rank 0 does (execute.ts), and writes and prints nothing. */
+/** A rank other than 0. It trains as rank 0 does (execute.ts), but writes and prints nothing. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { EndedElsewhereError } from "../support/errors.ts";
 import { START } from "../train/checkpoint.ts";
@@ -12,12 +12,12 @@ import { Tally } from "./tally.ts";
 
 export interface FollowOptions {
   readonly ranks: Ranks;
-  /** What the ranks have agreed on. */
+  /** What all ranks have agreed on. */
   readonly control: RunControl;
   readonly logEvery: number | undefined;
 }
 
-/** @throws EndedElsewhereError where rank 0 says why the run ends; what goes wrong here alone */
+/** @throws EndedElsewhereError if rank 0 reports why the run ends; errors of this rank alone */
 export async function followRun(
   gpu: Gpu,
   prepared: PreparedRun,

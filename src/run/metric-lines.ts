@@ -1,4 +1,4 @@
-/** What a run leaves in its metrics files: a line for each step and each evaluation; one of kind `reestimated` is that of the option. */
+/** The lines of a run's metrics files: one per step and per evaluation. Kind `reestimated` is the evaluation of --reestimate-statistics. */
 import type { RunFolder } from "../storage/run-folder.ts";
 import type { TrainEvent } from "../train/trainer.ts";
 

@@ -1,4 +1,4 @@
-/** How run options are written: flags of the command line, keys of files, and what a user may have meant by another word. */
+/** How run options are spelled as flags and as keys of files, and what a user may have meant by another word. */
 import { closest } from "../support/closest.ts";
 import { RUN_OPTION_KEYS, RUN_OPTIONS, type RunOptionKey, runOption } from "./run-options.ts";
 
@@ -8,7 +8,7 @@ export function flagOf(key: RunOptionKey): string {
   return fallback === true ? `--no-${flag}` : `--${flag}`;
 }
 
-/** A key with its value as the user writes it: as a flag, or as a line of a file where no flag says it. */
+/** An option with its value, as the user writes it: as a flag, or as a line of a file if no flag can express it. */
 export function writtenOption(key: RunOptionKey, value: unknown): string {
   const { value: kind, unit, default: fallback } = runOption(key);
   if (unit === undefined) return value === fallback ? `${key}: ${value}` : flagOf(key);
@@ -17,7 +17,7 @@ export function writtenOption(key: RunOptionKey, value: unknown): string {
 }
 
 /**
- * The option that a word of a file names: its key, or its flag, in camelCase, kebab-case or snake_case; null for any other word.
+ * The option that a word in a file names by its key or flag, in camelCase, kebab-case or snake_case; null for any other word.
  */
 export function keyOf(word: string): RunOptionKey | null {
   const name = camelCase(word);
@@ -28,12 +28,12 @@ export function keyOf(word: string): RunOptionKey | null {
   );
 }
 
-/** The option that had this key once; null for none. */
+/** The option that formerly had this key; null for none. */
 export function formerKeyOf(word: string): RunOptionKey | null {
   return RUN_OPTION_KEYS.find((key) => runOption(key).formerly === camelCase(word)) ?? null;
 }
 
-/** What to tell whoever wrote a word that names no option. */
+/** The message about a word that names no option. */
 export function unknownOption(word: string): string {
   const renamed = formerKeyOf(word);
   if (renamed !== null) return `this option is now called ${renamed}`;
@@ -50,7 +50,7 @@ function kebabCase(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** "--batch-size", "batch_size" and "batchSize" as the last of them. */
+/** Converts "--batch-size", "batch_size" and "batchSize" to the last form. */
 function camelCase(word: string): string {
   return word.replace(/^-+/, "").replaceAll(/[-_]+(\w)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -1,15 +1,15 @@
-/** What the documentation says of the run options. */
+/** Documentation of the run options. */
 import { flagOf } from "./option-names.ts";
 import { RUN_OPTION_GROUPS, type RunOptionKey, runOption } from "./run-options.ts";
 
-/** The default in words; null for a switch, which is off. */
+/** The default, for readers; null for a switch, which is off. */
 function defaultOf(key: RunOptionKey): string | null {
   const { default: fallback, defaultText, unit } = runOption(key);
   if (unit === undefined) return null;
   return defaultText ?? (fallback === undefined ? null : String(fallback));
 }
 
-/** What each word that the option takes means, in a clause. */
+/** The meaning of each word that the option takes, in a clause. */
 export function meaningsOf(key: RunOptionKey): Readonly<Record<string, string>> {
   const { value, meanings } = runOption(key);
   return value.choices ?? meanings ?? {};

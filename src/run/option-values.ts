@@ -1,47 +1,47 @@
-/** What a run option is, and the kinds of values that it takes: how each is read from a file, from a command line, and written. */
+/** Types of run options and their values: how each is read from a file and from a command line, and how it is written. */
 import { closest, suggestion } from "../support/closest.ts";
 
 export interface OptionValue<T> {
   /** Completes "expected …": "a whole number of at least 1". */
   readonly expected: string;
-  /** Whether `expected` says a range that the documentation should name. */
+  /** Whether `expected` contains a range that the documentation should name. */
   readonly hasRange?: boolean;
-  /** Of a value that is one of a few words: each word, and what it means in a clause. */
+  /** For a value that is one of a few words: each word with its meaning in a clause. */
   readonly choices?: Readonly<Record<string, string>>;
-  /** A value from a YAML or JSON file. */
+  /** Reads a value from a YAML or JSON file. */
   read(value: unknown): T | Refusal;
-  /** A value from a command line. */
+  /** Reads a value from a command line. */
   parse(text: string): T | Refusal;
-  /** The text that `parse` reads as this value. */
+  /** Writes a value as text that `parse` reads. */
   write(value: T): string;
 }
 
 /** An entry of the table of run options. */
 export interface RunOption {
   readonly value: OptionValue<unknown>;
-  /** What it means, for the help: one clause, lower case, no full stop. */
+  /** Its meaning, for the help: one clause, lower case, no full stop. */
   readonly help: string;
-  /** Of a value that may be one of some names, but other words too: what each means in a clause. */
+  /** For a value that may be one of some names or another word: the meaning of each name in a clause. */
   readonly meanings?: Readonly<Record<string, string>>;
-  /** Stands for the value in the help: "images" in `--batch-size <images>`. A switch has none. */
+  /** Placeholder of the value in the help: "images" in `--batch-size <images>`. A switch has none. */
   readonly unit?: string;
-  /** The flag's name where it is not the key in kebab-case. */
+  /** The flag's name if it is not the key in kebab-case. */
   readonly flag?: string;
   /**
-   * The value where none is given, null for none of the option's own kind, or how it follows from options above it. An option
-   * without a default stays out of the specification unless it is given.
+   * The default value, null for no value, or a function of the options above it. An option
+   * without a default is not part of the specification unless given.
    */
   readonly default?: unknown;
-  /** The default in words, where the value alone does not say it. */
+  /** The default, for readers, if the value alone does not explain it. */
   readonly defaultText?: string;
-  /** The key in records of runs made before it was renamed. */
+  /** The former key, in records of runs made before it was renamed. */
   readonly formerly?: string;
 }
 
-/** Why a value was not taken. */
+/** Why a value was rejected. */
 export class Refusal {
   readonly message: string;
-  /** Keys that lead to the fault inside the value; empty for the value as a whole. */
+  /** Keys that lead to the error inside the value; empty for the whole value. */
   readonly path: readonly string[];
 
   constructor(message: string, path: readonly string[] = []) {
@@ -127,7 +127,7 @@ export function real({
   };
 }
 
-/** Any text but none. */
+/** Any non-empty text. */
 export function text(expected: string): OptionValue<string> {
   const read = (value: unknown) =>
     typeof value === "string" && value !== "" ? value : refuse(expected, value);
@@ -149,7 +149,7 @@ export function choice<const Word extends string>(
   return { expected: `one of ${words.join(", ")}`, choices, read, parse: read, write: (value) => value };
 }
 
-/** On or off: on a command line the flag alone turns it from its default. */
+/** On or off. On a command line, the flag alone switches it from its default. */
 export function onOff(): OptionValue<boolean> {
   const expected = "true or false";
   const read = (value: unknown) => (typeof value === "boolean" ? value : refuse(expected, value));
@@ -161,7 +161,7 @@ export function onOff(): OptionValue<boolean> {
   };
 }
 
-/** How many images of each split, and the seed of the permutation that chooses them. */
+/** Number of images of each split, and the seed of the permutation that chooses them. */
 export interface SubsetSizes {
   readonly train: number;
   readonly test: number;
@@ -169,8 +169,8 @@ export interface SubsetSizes {
 }
 
 /**
- * "10000,2000", in a file also {train: 10000, test: 2000, seed: 0}. The permutation is that of seed 0 unless another is given,
- * whatever the run's seed.
+ * "10000,2000", or in a file also {train: 10000, test: 2000, seed: 0}. The permutation's seed is 0 by default,
+ * regardless of the run's seed.
  */
 export function subsetSizes(): OptionValue<SubsetSizes> {
   const expected = "two numbers of images, as in 10000,2000";

@@ -1,4 +1,4 @@
-/** A training step on data of which only the shapes are known: to be recorded and counted, not run. */
+/** A training step on data of known shape but no contents, for recording and counting, not for running. */
 
 import { NO_AUGMENTATION } from "../data/dataset.ts";
 import type { ResidentDataset } from "../data/resident.ts";
@@ -17,18 +17,18 @@ import type { DataFacts, PlannedRun } from "./plan-run.ts";
 export interface OutlinedStep {
   readonly state: ModelState;
   /**
-   * @param slabSamples samples that go through the network at a time, at most
-   * @param shards groups of ghosts with a gradient of their own; 1 by default
-   * @throws CapacityError when a tensor is larger than the adapter can bind
+   * @param slabSamples the most samples that go through the network at a time
+   * @param shards number of shards; 1 by default
+   * @throws CapacityError if a tensor is larger than the adapter can bind
    */
   plan(layout: GhostLayout, slabSamples: number, shards?: number): Plan;
-  /** The same for one batch of an evaluation. */
+  /** The same for one evaluation batch. */
   planEvaluation(samples: number): Plan;
 }
 
 /**
- * To be called inside `gpu.planOnly`: nothing of it has memory.
- * @param maximumGhosts of any layout that will be planned
+ * Call this inside `gpu.planOnly`: none of it has memory.
+ * @param maximumGhosts the largest number of ghosts in any planned layout
  */
 export function outlineStep(
   gpu: Gpu,

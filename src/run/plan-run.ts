@@ -1,4 +1,4 @@
-/** From a specification and the facts of its data to network, regime and batches: what needs neither files nor a GPU. */
+/** Derives network, regime and batches from a specification and the facts of its data. Needs neither files nor a GPU. */
 import type { ImageDataset } from "../data/dataset.ts";
 import type { StreamedDataset } from "../data/streamed.ts";
 import { createModel } from "../models/create-model.ts";
@@ -19,7 +19,7 @@ import { requireLossScale } from "../train/precision.ts";
 import { planRegime, type Regime, type RegimeAdaptation } from "../train/regime.ts";
 import { ghostSizeOf, type RunSpec } from "./run-spec.ts";
 
-/** A run decided by its specification and the facts of its data. */
+/** A run, as its specification and the facts of its data determine it. */
 export interface PlannedRun {
   readonly spec: RunSpec;
   readonly model: Module;
@@ -27,22 +27,22 @@ export interface PlannedRun {
   readonly epoch: EpochPlan;
 }
 
-/** What a run needs to know of its data before it has them. */
+/** What a run needs to know of its data before loading them. */
 export interface DataFacts extends ImageFacts {
   readonly name: string;
   /** Training samples. */
   readonly count: number;
 }
 
-/** The facts of data that are there. */
+/** The facts of loaded data. */
 export function factsOf({ train, ...dataset }: ImageDataset | StreamedDataset): DataFacts {
   const { name, classes, channels, height, width } = dataset;
   return { name, classes, channels, height, width, count: train.count };
 }
 
 /**
- * The network, the regime and the batches of a run, from facts alone: what `--dry-run` shows where there are no data.
- * @throws UsageError when options contradict each other or the data
+ * The network, the regime and the batches of a run, from facts alone; `--dry-run` uses this without data.
+ * @throws UsageError if options contradict each other or the data
  */
 export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
   const { width, hidden, gamma, topology } = spec;
@@ -82,7 +82,7 @@ export function planRun(spec: RunSpec, facts: DataFacts): PlannedRun {
   return { spec, model, regime, epoch };
 }
 
-/** Ghosts lie along one side of a grid of workgroups; WebGPU's default limit of that. */
+/** Ghosts are one dimension of a grid of workgroups; this is WebGPU's default limit of a dimension. */
 const MOST_GHOSTS = 65_535;
 
 function requireGhosts({ maximumGhosts: ghosts }: EpochPlan, ghostSize: number): void {
@@ -93,7 +93,7 @@ function requireGhosts({ maximumGhosts: ghosts }: EpochPlan, ghostSize: number):
   );
 }
 
-/** The regime that a specification names, with what it says otherwise. */
+/** The regime that a specification names, with its changes. */
 export function baseRegimeOf(spec: RunSpec): BaseRegime {
   const { learningRate, momentum, weightDecay, epochs } = spec;
   const named: BaseRegime = namedRegime(spec);

@@ -1,4 +1,4 @@
-/** From a specification to everything a run needs that is not on the GPU yet. */
+/** Prepares everything that a run needs, before anything is on the GPU. */
 
 import type { ImageDataset } from "../data/dataset.ts";
 import { isStreamed } from "../data/dataset-forms.ts";
@@ -15,14 +15,14 @@ export interface PreparedRun extends PlannedRun {
 const loaded = new Map<string, ImageDataset>();
 
 /**
- * @throws UsageError when options contradict each other or the data; DataError when the data are missing or damaged
+ * @throws UsageError if options contradict each other or the data; DataError if the data are missing or damaged
  */
 export async function prepareRun(spec: RunSpec, options: LoadOptions = {}): Promise<PreparedRun> {
   const dataset = await datasetOf(spec, options);
   return { dataset, ...planRun(spec, factsOf(dataset)) };
 }
 
-/** A data set is read once in a process: the cells of an experiment share it. */
+/** A process reads each data set once; the cells of an experiment share it. */
 async function datasetOf(
   { dataset: name, subset: part }: RunSpec,
   options: LoadOptions,

@@ -12,7 +12,7 @@ import { empty, fromArray, readFloats, readTensor, type Tensor } from "../tensor
 import { StepUniform } from "../train/step-uniform.ts";
 
 export interface PreviewOptions {
-  /** Samples, from the beginning of the epoch. */
+  /** Number of samples, from the beginning of the epoch. */
   readonly count: number;
   readonly seed: number;
   readonly epoch: number;
@@ -20,7 +20,7 @@ export interface PreviewOptions {
 
 export interface Preview {
   readonly facts: DatasetFacts;
-  /** [n, C, H, W] bytes: what the network sees, without the normalization. */
+  /** [n, C, H, W] bytes: what the network sees, before normalization. */
   readonly images: Uint8Array;
   /** [n] */
   readonly labels: Uint32Array;
@@ -28,7 +28,7 @@ export interface Preview {
 
 /**
  * The first samples of an epoch of training with this seed.
- * @throws as loadDataset; DeviceError when the data do not fit the adapter
+ * @throws as loadDataset; DeviceError if the data do not fit the adapter
  */
 export async function previewTraining(
   gpu: Gpu,
@@ -82,7 +82,7 @@ function residentSource(gpu: Gpu, dataset: ImageDataset, samples: Uint32Array): 
   return { tensors: { images: train.images, labels: train.labels, order, normalization }, augmentation };
 }
 
-/** A batch of its own, whose images have been cropped and mirrored on the way. */
+/** A batch of a streamed data set, whose images the decoder has cropped and mirrored. */
 async function streamedSource(
   gpu: Gpu,
   dataset: StreamedDataset,

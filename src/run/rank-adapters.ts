@@ -9,11 +9,11 @@ export interface RankAdapter {
   readonly adapter: string;
   readonly software: boolean;
   readonly pci: string | null;
-  /** How the rank came to it. */
+  /** How it was chosen. */
   readonly by: string;
 }
 
-/** The GPUs of all ranks, on each of them. */
+/** The GPUs of all ranks; every rank gets the list. */
 export function rankAdapters(
   communicator: Communicator,
   own: Omit<RankAdapter, "rank" | "host">,
@@ -22,7 +22,7 @@ export function rankAdapters(
   return gatherValues(communicator, { rank, host: hosts[rank]!, ...own });
 }
 
-/** @throws UsageError where two ranks have, or may have, one hardware GPU */
+/** @throws UsageError if two ranks share, or may share, one hardware GPU */
 export function requireOwnAdapters(adapters: readonly RankAdapter[]): void {
   const seen = new Map<string, RankAdapter>();
   for (const one of adapters) {

@@ -1,4 +1,4 @@
-/** What the ranks of a run have to have in common before the first step. */
+/** Checks before the first step that all ranks of a run agree. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { EndedElsewhereError, UsageError } from "../support/errors.ts";
 import { type Communicator, rankName } from "../train/communicator.ts";
@@ -9,10 +9,10 @@ import type { PreparedRun } from "./prepare.ts";
 import { gatherValues, knownToAll } from "./ranks.ts";
 import { specHash } from "./spec-hash.ts";
 
-/** A name for people, and the value. */
+/** A readable name, and the value. */
 export type Facts = Readonly<Record<string, unknown>>;
 
-/** What decides the bits of a rank's part of a step. */
+/** Everything that decides the bits of a rank's part of a step. */
 export function factsOfRank(
   gpu: Gpu,
   { spec, dataset }: PreparedRun,
@@ -32,7 +32,7 @@ export function factsOfRank(
   };
 }
 
-/** @throws on rank 0 UsageError, naming the first fact in which a rank differs from it; on the others EndedElsewhereError */
+/** @throws UsageError on rank 0, naming the first fact in which a rank differs from it; EndedElsewhereError on the others */
 export async function requireAgreement(communicator: Communicator, own: Facts): Promise<void> {
   if (communicator.size === 1) return;
   const all = await gatherValues(communicator, own);
@@ -50,7 +50,7 @@ export async function requireAgreement(communicator: Communicator, own: Facts): 
   }
 }
 
-/** Choices of kernels may be a long list. */
+/** Kernel choices may be a long list. */
 function shortened(text: string): string {
   return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
 }

@@ -3,8 +3,8 @@ import { broadcastValue } from "./ranks.ts";
 import type { RunCheckpoint } from "./run-checkpoint.ts";
 
 /**
- * The checkpoint that rank 0 has read, on every rank; null where there is none.
- * @param own of rank 0; ignored elsewhere
+ * Gives every rank the checkpoint that rank 0 has read; null if there is none.
+ * @param own rank 0's checkpoint; ignored elsewhere
  */
 export async function broadcastCheckpoint(
   communicator: Communicator,

@@ -1,4 +1,4 @@
-/** Several processes that train one run together: what they decide, and how each learns it. */
+/** Several processes that train one run: what they decide, and how each learns it. */
 import { constants } from "node:os";
 import { EndedElsewhereError, messageOf, RankDriftError } from "../support/errors.ts";
 import { ALONE, type Communicator } from "../train/communicator.ts";
@@ -8,14 +8,14 @@ import { RunControl } from "./run-control.ts";
 /** The ranks of a run, seen from one of them. */
 export interface Ranks {
   readonly communicator: Communicator;
-  /** What they tell each other with each step. */
+  /** Messages that they exchange with each step. */
   readonly votes?: Votes;
 }
 
 /** A run of one process. */
 export const ONE_RANK: Ranks = { communicator: ALONE };
 
-/** A value of plain JSON from each rank, in their order. */
+/** A plain JSON value from each rank, in rank order. */
 export async function gatherValues<T>(communicator: Communicator, own: T): Promise<T[]> {
   if (communicator.size === 1) return [own];
   const text = new TextEncoder().encode(JSON.stringify(own ?? null));
@@ -31,14 +31,14 @@ export async function gatherValues<T>(communicator: Communicator, own: T): Promi
   });
 }
 
-/** The plain JSON of rank 0. @param value of rank 0; ignored elsewhere */
+/** Rank 0's plain JSON value. @param value ignored on other ranks */
 export async function broadcastValue<T>(communicator: Communicator, value: T | undefined): Promise<T> {
   if (communicator.size === 1) return value as T;
   const text = new TextEncoder().encode(communicator.rank === 0 ? JSON.stringify(value ?? null) : "");
   return JSON.parse(new TextDecoder().decode(await communicator.broadcast(text))) as T;
 }
 
-/** Errors that all ranks know of: they end together, with MPI closed as it should be. */
+/** Errors that all ranks know of. They end together, with MPI closed properly. */
 const known = new WeakSet<object>();
 
 /** Whether every rank ends with this error, or because of it. */
@@ -48,15 +48,15 @@ export function isKnownToAll(thrown: unknown): boolean {
   );
 }
 
-/** Marks an error that every rank has found by itself. */
+/** Marks an error that every rank has found independently. */
 export function knownToAll<E extends object>(error: E): E {
   known.add(error);
   return error;
 }
 
 /**
- * Rank 0 decides, and all get what it has decided, plain JSON.
- * @throws on rank 0 what `body` throws; on the others EndedElsewhereError then
+ * Rank 0 decides, and all ranks get its decision, plain JSON.
+ * @throws what `body` throws, on rank 0; EndedElsewhereError on the others in that case
  */
 export async function onRankZero<T>(communicator: Communicator, body: () => Promise<T> | T): Promise<T> {
   let failure: unknown = null;
@@ -74,8 +74,8 @@ export async function onRankZero<T>(communicator: Communicator, body: () => Prom
 }
 
 /**
- * Each rank does the same, and none goes on unless all can.
- * @throws what `body` throws, where no lower rank has failed with the same words; on the other ranks EndedElsewhereError
+ * Every rank runs `body`, and none continues unless all succeed.
+ * @throws what `body` throws, unless a lower rank has failed with the same message; EndedElsewhereError on the other ranks
  */
 export async function onAllRanks<T>(communicator: Communicator, body: () => Promise<T> | T): Promise<T> {
   let failure: unknown = null;
@@ -91,13 +91,13 @@ export async function onAllRanks<T>(communicator: Communicator, body: () => Prom
   throw knownToAll(speaks ? (failure as object) : new EndedElsewhereError());
 }
 
-/** Bit of a vote: a checkpoint is asked for. The lower bits are the exit code of a stop, 0 for none. */
+/** Bit of a vote that requests a checkpoint. The lower bits are the exit code of a stop, 0 for none. */
 const CHECKPOINT = 1 << 16;
 
 /**
- * What is asked of one rank, made known to all: they act on it after the same step.
- * @param local what the signals of this process ask for
- * @returns the control that the run listens to
+ * Makes requests to one rank known to all; they act on them after the same step.
+ * @param local requests by signals to this process
+ * @returns the control that the run uses
  */
 export function agreedControl(
   local: RunControl,
@@ -125,7 +125,7 @@ export function agreedControl(
   return { control, votes };
 }
 
-/** The name of the signal that a shell's exit code stands for. */
+/** The name of the signal that a shell's exit code represents. */
 function signalOf(exitCode: number): string {
   const found = Object.entries(constants.signals).find(([, number]) => 128 + number === exitCode);
   return found?.[0] ?? `exit code ${exitCode}`;

@@ -1,13 +1,13 @@
-/** Run options out of plain data, as a configuration file or a run's record holds them. */
+/** Reads run options from plain data, as in a configuration file or a run's record. */
 import { UsageError } from "../support/errors.ts";
 import { formerKeyOf, keyOf, unknownOption } from "./option-names.ts";
 import { Refusal } from "./option-values.ts";
 import type { RunOptionKey } from "./run-options.ts";
 import { type RunSpecInput, readValue } from "./run-spec.ts";
 
-/** What is wrong in a file's data, and where. */
+/** An error in a file's data, with its place. */
 export class OptionError extends UsageError {
-  /** Keys that lead to it. */
+  /** Keys that lead to the error. */
   readonly path: readonly (string | number)[];
 
   constructor(message: string, path: readonly (string | number)[]) {
@@ -19,11 +19,11 @@ export class OptionError extends UsageError {
 interface ReadOptions {
   /** Keys that lead to the data in its file. */
   readonly at?: readonly string[];
-  /** Takes keys that have been renamed since: the data are a record of this program, not a user's words. */
+  /** Accepts former keys, because the data are a record of this program, not written by a user. */
   readonly formerKeys?: boolean;
 }
 
-/** The options in a map. @throws OptionError for anything but a map, an unknown key, a wrong value, an option given twice */
+/** The options in a map. @throws OptionError for anything but a map, an unknown key, a wrong value, or an option given twice */
 export function readOptions(data: unknown, { at = [], formerKeys = false }: ReadOptions = {}): RunSpecInput {
   return readMap(data, { at, formerKeys }, (key, value, path) => {
     const read = readValue(key, value);
@@ -63,7 +63,7 @@ function readMap(
     if (key === null) throw new OptionError(unknownOption(word), path);
     const other = words.get(key);
     if (other !== undefined)
-      throw new OptionError(`sets the same option as ${other}: keep one of them`, path);
+      throw new OptionError(`sets the same option as ${other}; keep one of them`, path);
     words.set(key, word);
     options[key] = readEntry(key, value, path);
   }

@@ -1,4 +1,4 @@
-/** Runs that are to go on: which one, whether it may, and from where. */
+/** Resuming runs: which one, whether it can be resumed, and from where. */
 
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,9 +21,9 @@ import { RunSummary } from "./run-summary.ts";
 import { Tally } from "./tally.ts";
 
 /**
- * The run folder that was written last, of those that have not finished and that no process writes.
- * @param report is told of folders that cannot be read, which are left out
- * @throws UsageError where there is none
+ * The most recently written folder of an unfinished run that no process is writing.
+ * @param report is called for folders that cannot be read, which are skipped
+ * @throws UsageError if there is none
  */
 export async function newestUnfinishedRun(
   runsDirectory: string,
@@ -49,8 +49,8 @@ export async function newestUnfinishedRun(
 }
 
 /**
- * Checks that options given again mean what those of the run do.
- * @param given what the user has said, by its key in the specification
+ * Checks that options given again match those of the run.
+ * @param given the user's options, by key
  * @param written how the user writes an option
  * @throws UsageError naming the first that differs
  */
@@ -72,7 +72,7 @@ export function requireSameOptions(
 
 const REGIME_KEYS = ["baseRegime", "learningRate", "momentum", "weightDecay", "epochs"];
 
-/** What an option comes to, where it may say no more than what holds without it; else a value that is its own alone. */
+/** The effective value of an option that may only repeat its default; else a unique value. */
 function meaningOf(spec: RunSpec, key: string): unknown {
   if (REGIME_KEYS.includes(key) && (spec.baseRegime === "own" || spec.baseRegime in BASE_REGIMES))
     return JSON.stringify(baseRegimeOf(spec));
@@ -80,7 +80,7 @@ function meaningOf(spec: RunSpec, key: string): unknown {
   return Symbol(key);
 }
 
-/** The outcome of a run that has finished, else null. @throws DataError when it is damaged */
+/** The outcome of a finished run, else null. @throws DataError if it is damaged */
 export async function summaryOf(path: string): Promise<RunSummary | null> {
   const stored = await readSummary(path);
   if (stored === null) return null;
@@ -93,8 +93,8 @@ export async function summaryOf(path: string): Promise<RunSummary | null> {
 }
 
 /**
- * Removes what a process has left that was killed after it had written the outcome of its run and before it had tidied up:
- * checkpoints to go on from, temporary files, and its lock. What the disk will not remove stays: the outcome does not depend on it.
+ * Cleans up after a process that was killed after writing the outcome of its run but before removing checkpoints,
+ * temporary files and its lock. Ignores failures to remove, on which the outcome does not depend.
  */
 export async function tidyFinishedRun(path: string): Promise<void> {
   try {
@@ -110,14 +110,14 @@ export async function tidyFinishedRun(path: string): Promise<void> {
 
 export interface ResumedRun {
   readonly folder: RunFolder<MetricColumn>;
-  /** Null where the run ended before its first checkpoint: it begins again. */
+  /** Null if the run ended before its first checkpoint, so it starts over. */
   readonly from: RunCheckpoint | null;
 }
 
 /**
  * Takes over an unfinished run.
- * @throws UsageError when another process writes it or it has finished; DataError when no checkpoint can be used, or the
- *   data are not those that it began with
+ * @throws UsageError if another process is writing it or it has finished; DataError if no checkpoint can be used, or the
+ *   data are not those with which it started
  */
 export async function resumeRun(
   path: string,
@@ -157,7 +157,7 @@ export async function resumeRun(
   }
 }
 
-/** The weights of the best evaluation are not needed to go on, but whoever wants them should know. */
+/** The weights of the best evaluation are not needed to continue, but the user should know if they are lost. */
 async function reportLostBest(
   files: CheckpointFolder,
   { content }: RunCheckpoint,
@@ -172,7 +172,7 @@ async function reportLostBest(
     report(
       `warning: ${messageOf(error)}: the weights of the best evaluation so far, after step ${best.step}, are lost; the run continues`,
     );
-    // What is damaged must not pass for good weights when the run has finished.
+    // Damaged weights must not be mistaken for good ones when the run has finished.
     await files.prune(await files.list("last"));
   }
 }
@@ -181,11 +181,11 @@ function requireSameData({ path, content }: RunCheckpoint, { dataset }: Prepared
   const found = dataFingerprint(dataset);
   if (found === content.data) return;
   throw new DataError(
-    `${path}: the run started with different training data (${content.data}) than ${dataset.name} here (${found}): check --data-dir`,
+    `${path}: the run started with different training data (${content.data}) than ${dataset.name} here (${found}); check --data-dir`,
   );
 }
 
-/** What may change the last bits of the result without anyone having asked for it. */
+/** Warns of differences that may change the last bits of the result. */
 function reportDifferences(
   { content }: RunCheckpoint,
   { adapter, versions }: RunEnvironment,
@@ -200,7 +200,7 @@ function reportDifferences(
     { adapter: (adapter as { name?: string } | null)?.name, ...versions },
   )) {
     report(
-      `warning: the run started with ${key} ${value}: the last bits of its result may differ from those of an undisturbed run`,
+      `warning: the run started with ${key} ${value}; the last bits of its result may differ from those of an uninterrupted run`,
     );
   }
 }

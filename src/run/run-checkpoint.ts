@@ -1,4 +1,4 @@
-/** A checkpoint of a run: what its JSON says, and how it is read back. */
+/** A checkpoint of a run: the contents of its JSON, and how it is read. */
 
 import { z } from "zod";
 import { VARIANTS } from "../gpu/variant.ts";
@@ -18,14 +18,14 @@ const slab = z.int().min(1);
 export const CheckpointContent = z.object({
   format: z.literal(1),
   position: z.strictObject({ step: count, read: count, distanceSteps: z.array(count).readonly() }),
-  /** Bytes of the metrics files that belong to the steps that have been read back. */
+  /** Bytes of the metrics files for the steps that have been read back. */
   metrics: z.strictObject({ lines: count, table: count }),
   tally: TallyRecord,
   spec: z.unknown(),
   specHash: z.string(),
-  /** Of the training images and labels (dataFingerprint). */
+  /** Hash of the training images and labels (dataFingerprint). */
   data: z.string(),
-  /** Of each stage of a growing batch; a lone number is that of a single stage. */
+  /** One per stage of a growing batch; a single number for a single stage. */
   slabSamples: z
     .array(slab)
     .min(1)
@@ -39,7 +39,7 @@ export const CheckpointContent = z.object({
 });
 export type CheckpointContent = z.infer<typeof CheckpointContent>;
 
-/** What a run goes on from. */
+/** The checkpoint from which a run continues. */
 export interface RunCheckpoint {
   /** The file of its tensors. */
   readonly path: string;
@@ -48,12 +48,12 @@ export interface RunCheckpoint {
 }
 
 /**
- * The newest checkpoint of a run folder that is whole and belongs to the run; null where none was ever written.
+ * The newest complete checkpoint in a run folder that belongs to the run; null if none was ever written.
  *
- * @param report is told of every damaged one that is passed over
+ * @param report is called for every damaged one that is skipped
  * @param before only checkpoints of fewer steps count
- * @param requireUsable throws DataError for one that does not go with the rest of the run's files
- * @throws DataError when there are checkpoints and none can be used, naming them; UsageError for those of another
+ * @param requireUsable throws DataError for one that does not match the run's other files
+ * @throws DataError if there are checkpoints and none can be used, naming them; UsageError for those of another
  *   specification
  */
 export function loadCheckpoint(
@@ -100,11 +100,11 @@ function otherSpecification(path: string, kept: unknown, spec: RunSpec): UsageEr
   const text = (value: unknown) => JSON.stringify(value) ?? "unset";
   const differences = RUN_OPTION_KEYS.flatMap((key) => {
     const { formerly = key, default: fallback } = runOption(key);
-    // A checkpoint from before an option was added says nothing of it: the run had what is its default.
+    // A checkpoint from before an option was added lacks it; the run had its default.
     const [was, is] = [before[key] ?? before[formerly] ?? fallback ?? undefined, spec[key] ?? undefined];
     return text(was) === text(is) ? [] : [`${key} is ${text(is)}, and was ${text(was)}`];
   });
   return new UsageError(
-    `${path}: belongs to a run with different options from config.yaml: ${differences.join("; ") || `the numbers of base regime ${spec.baseRegime} were others`}; restore config.yaml, or start a new run`,
+    `${path}: belongs to a run with different options from config.yaml: ${differences.join("; ") || `base regime ${spec.baseRegime} had other numbers`}; restore config.yaml, or start a new run`,
   );
 }

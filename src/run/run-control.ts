@@ -1,16 +1,16 @@
-/** What the outside asks of a run that is going on; it listens after every step. */
+/** Requests to a running run, which checks for them after every step. */
 import { shellCommand } from "../support/shell-words.ts";
 
 export interface StopRequest {
-  /** Who asked, e.g. the name of a signal. */
+  /** Origin of the request, e.g. the name of a signal. */
   readonly by: string;
   readonly exitCode: number;
 }
 
 export class RunControl {
-  /** Options that do not change the result and are to hold when the run goes on. */
+  /** Options that do not change the result and must be repeated when the run continues. */
   readonly resumeWords: readonly string[];
-  /** What starts several ranks of a run, e.g. mpirun -n 4; empty for one process. */
+  /** Words that start several ranks, e.g. mpirun -n 4; empty for one process. */
   readonly startWords: readonly string[];
   #stop: StopRequest | null = null;
   #checkpoint = false;
@@ -25,33 +25,33 @@ export class RunControl {
     this.startWords = startWords;
   }
 
-  /** The command line that goes on with the run of a folder. */
+  /** The command line that continues the run of a folder. */
   resumeCommand(folder: string): string {
     return shellCommand([...this.startWords, "ghostbatch", "train", "--resume", folder, ...this.resumeWords]);
   }
 
-  /** Whether there is a run to keep: a stop takes a checkpoint then. */
+  /** Whether there is a run to save; if so, a stop takes a checkpoint. */
   get underWay(): boolean {
     return this.#underWay;
   }
 
-  /** `listen` is called when there is a run to keep. */
+  /** `listen` is called when there is a run to save. */
   onBegin(listen: () => void): void {
     this.#onBegin = listen;
   }
 
-  /** Says that what follows is a run to keep. */
+  /** Declares that there is now a run to save. */
   begin(): void {
     this.#underWay = true;
     this.#onBegin();
   }
 
-  /** Asks for a checkpoint after the step under way, and an end there. The first request counts. */
+  /** Requests a checkpoint after the current step, and the end of the run. The first request counts. */
   requestStop(request: StopRequest): void {
     this.#stop ??= request;
   }
 
-  /** Asks for a checkpoint after the step under way. */
+  /** Requests a checkpoint after the current step. */
   requestCheckpoint(): void {
     this.#checkpoint = true;
   }

@@ -1,4 +1,4 @@
-/** A run in its folder, on a device that may be lost once. */
+/** Executes a run in its folder, and recovers once from a lost device. */
 import type { GpuSession } from "../host/node/gpu-session.ts";
 import type { RunFolder } from "../storage/run-folder.ts";
 import { DeviceError, DeviceLostError } from "../support/errors.ts";
@@ -10,14 +10,14 @@ import { loadCheckpoint, type RunCheckpoint } from "./run-checkpoint.ts";
 import { RunControl } from "./run-control.ts";
 import type { RunSummary } from "./run-summary.ts";
 
-/** Devices that may be lost before the run gives up: a driver that resets twice does so again. */
+/** Lost devices after which the run gives up: a driver that resets twice will do so again. */
 const LOSSES = 1;
 
 /**
- * Executes a run in a folder that this process has claimed, and closes the folder. When the device is lost, it goes on
- * from the last checkpoint on a new one, once.
- * @param from the checkpoint to begin at; null begins at the start
- * @throws as executeRun; DeviceError when the device is lost again
+ * Executes a run in a folder that this process has claimed, and closes the folder. If the device is lost, it continues
+ * once from the last checkpoint on a new one.
+ * @param from the checkpoint to start from; null for the beginning
+ * @throws as executeRun; DeviceError if the device is lost again
  */
 export async function runInFolder(
   session: GpuSession,
@@ -34,7 +34,7 @@ export async function runInFolder(
       try {
         return await gpu.lifetime(() => executeRun(gpu, prepared, folder, options, checkpoint));
       } catch (error) {
-        // The other ranks cannot do steps over again.
+        // The other ranks cannot repeat steps.
         if (!(error instanceof DeviceLostError) || (options.ranks ?? ONE_RANK).communicator.size > 1)
           throw error;
         session.forget();

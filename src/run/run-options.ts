@@ -1,7 +1,7 @@
 /**
  * The options of a run, each in one place. From this table come the type of a run's specification, the command line of `train`
  * and its help, the keys of configuration files and of sweeps, and docs/OPTIONS.md. Adding an option is an entry here and its
- * use. It decides a run's result and its name (spec-hash.ts); what does neither is an option of the command line alone.
+ * use. Options here decide a run's result and its name (spec-hash.ts); any others belong only to the command line.
  */
 
 import { DATASET_MEANINGS } from "../data/dataset-forms.ts";
@@ -10,15 +10,15 @@ import { BASE_REGIMES, type BaseRegimeName, namedRegime } from "../train/base-re
 import { EXECUTION } from "./execution-options.ts";
 import { choice, onOff, type RunOption, real, subsetSizes, text, whole } from "./option-values.ts";
 
-/** Options that the defaults of others follow from. */
+/** Options on which defaults of others depend. */
 interface Chosen {
   readonly model: string;
   readonly baseRegime: BaseRegimeName;
 }
 
-/** The weights between two layers of this width, 2^52, are still counted exactly: what is too large is told by its bytes. */
+/** Largest width. The 2^52 weights between two such layers are still counted exactly, so messages give their true size. */
 const MOST_UNITS = 2 ** 26;
-/** A network of so many layers takes some seconds to plan; one a thousand times as deep would not end. */
+/** Most layers. A network of this depth takes a few seconds to plan; a thousand times as deep would take forever. */
 const MOST_LAYERS = 10_000;
 
 const DATA = {
@@ -148,7 +148,7 @@ const OPTIMIZATION = {
   baseRegime: {
     value: choice(regimeChoices),
     unit: "name",
-    help: "regime that learning rates, momentum, weight decay and epochs are taken from",
+    help: "regime from which to take learning rates, momentum, weight decay and epochs",
     default: ({ model }: Chosen): BaseRegimeName => modelEntry(model).regime,
     defaultText: "the network's own",
   },
@@ -229,7 +229,7 @@ const OPTIMIZATION = {
   clipNorm: {
     value: real({ least: 0 }),
     unit: "norm",
-    help: "norm that a larger gradient is scaled down to; 0 for no clipping",
+    help: "largest norm of the gradient; a larger one is scaled down to it; 0 for no clipping",
     default: 5, // the authors'
   },
   gradientNoise: {
@@ -265,7 +265,7 @@ export type RunOptionKey = keyof typeof RUN_OPTIONS;
 
 export const RUN_OPTION_KEYS = Object.keys(RUN_OPTIONS) as RunOptionKey[];
 
-/** An entry of the table as any other. */
+/** An entry of the table, with its general type. */
 export function runOption(key: RunOptionKey): RunOption {
   return RUN_OPTIONS[key];
 }

@@ -1,6 +1,6 @@
 /**
  * A run as plain JSON: everything that decides its result, and nothing else. The configuration file of `train`, the
- * cells of an experiment and the record in a run folder are all this. Its hash tells whether a run has been done.
+ * cells of an experiment and the record in a run folder all have this form. Its hash tells whether a run has been done.
  */
 
 import { closest } from "../support/closest.ts";
@@ -20,13 +20,13 @@ export type RunSpec = { readonly [Key in KeyWithDefault]: ValueOf<Options[Key]> 
   readonly [Key in Exclude<RunOptionKey, KeyWithDefault>]?: ValueOf<Options[Key]> | undefined;
 };
 
-/** Some options of a run; the others take their defaults. */
+/** Some options of a run; the others have their defaults. */
 export type RunSpecInput = { readonly [Key in RunOptionKey]?: ValueOf<Options[Key]> | undefined };
 
 /**
- * A whole specification from the options that are given: by default F1 on MNIST at a batch of 128, by the network's own regime.
- * @param nameOf how the user knows an option, e.g. by its flag
- * @throws UsageError naming the option that is wrong
+ * A complete specification from the given options. The default is F1 on MNIST at batch size 128 with the network's own regime.
+ * @param nameOf the user's name for an option, e.g. its flag
+ * @throws UsageError naming the invalid option
  */
 export function completeSpec(
   given: RunSpecInput,
@@ -47,7 +47,7 @@ export function completeSpec(
   return spec as unknown as RunSpec;
 }
 
-/** What an option's value is taken as, or why it is not. */
+/** The checked value of an option, or why it is rejected. */
 export function readValue(key: RunOptionKey, given: unknown): unknown {
   const { value, default: fallback } = runOption(key);
   return given === null && fallback === null ? null : value.read(given);
@@ -59,7 +59,7 @@ function defaultOf(key: RunOptionKey, before: Partial<Record<RunOptionKey, unkno
   return typeof fallback === "function" ? fallback(before) : fallback;
 }
 
-/** Images that are normalized together: without a ghost size the whole batch, as plain batch norm does. */
+/** Images that are normalized together: without a ghost size the whole batch, as in plain batch norm. */
 export function ghostSizeOf({ ghostSize, batchSize }: Pick<RunSpec, "ghostSize" | "batchSize">): number {
   return ghostSize ?? batchSize;
 }

@@ -1,4 +1,4 @@
-/** Model, data and recorded steps of a run, on the GPU for as long as they are needed. */
+/** Puts the model, data and recorded steps of a run on the GPU for as long as they are needed. */
 import { placeDataset } from "../data/feed.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Tuning } from "../gpu/tuning.ts";
@@ -20,8 +20,8 @@ interface TrainerChoices {
 }
 
 /**
- * Calls `body` with the trainers of a run, in the state of the checkpoint where there is one.
- * @throws UsageError where the ranks of the run differ in what decides its bits
+ * Calls `body` with the trainers of a run, in the state of the checkpoint if there is one.
+ * @throws UsageError if the ranks of the run differ in something that decides its bits
  */
 export async function withTrainers<T>(
   gpu: Gpu,
@@ -48,15 +48,15 @@ export async function withTrainers<T>(
 }
 
 /**
- * A run goes on with the kernel variants and tiles that it began with, on the same adapter, whatever has been chosen since: they
- * add in different orders, and a run goes on to the same bits.
+ * On the same adapter, a run continues with the kernel variants and tiles with which it started, whatever has been chosen since:
+ * others add in a different order, and a resumed run must give the same bits.
  */
 function useChoicesOf(from: RunCheckpoint | null, gpu: Gpu): void {
   const before = from?.content.adapter;
   gpu.tuning = gpu.tuning.unasked();
   if (!before || before.name !== gpu.adapter.name) return;
   gpu.variant = before.variant ?? gpu.variant;
-  // A checkpoint without a record of them is of a program that took the defaults.
+  // A checkpoint without a record of them was written by a version that used the defaults.
   gpu.tuning = new Tuning(before.tuning, { wanted: gpu.tuning.wanted });
 }
 

@@ -1,4 +1,4 @@
-/** What a user should know of a run before it begins: it can run, but its result may not be what they think. */
+/** Warnings before a run begins: it can run, but its result may not be what the user expects. */
 import { constantChannels } from "../data/dataset.ts";
 import { formatNumber } from "../support/format.ts";
 import type { GhostLayout } from "../train/ghosts.ts";
@@ -7,11 +7,11 @@ import { type DataFacts, factsOf, type PlannedRun } from "./plan-run.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 
-/** Share of the initial running statistics from which on accuracy measures in good part how far they have come. */
+/** Fraction of the initial running statistics above which accuracy largely reflects how few updates they had. */
 export const MUCH_RETAINED = 0.05;
 
 /**
- * The weight that mean 0 and variance 1, which running statistics begin with, still have after the last step:
+ * The weight that the initial running statistics, mean 0 and variance 1, still have after the last step:
  *
  *   Π over steps of (1 − a)^K      K ghosts, of which each is an update of weight a; composer: (1 − a/K)^K; paper-literal: (1 − a)^S
  */
@@ -34,12 +34,12 @@ function retainedByStep(
   return (1 - a) ** (runningRule === "paper-literal" ? ghostSize : ghosts);
 }
 
-/** Of a run whose batch grows, after its last stage. */
+/** For a run whose batch grows, after its last stage. */
 export function retainedByStages(stages: readonly PlannedRun[]): number {
   return stages.reduce((share, stage) => share * retainedStatistics(stage), 1);
 }
 
-/** Those that need no data: how batches are cut into ghosts, and how far running statistics come. One sentence each. */
+/** Warnings that need no data: about ghosts and running statistics. One sentence each. */
 export function planWarnings(run: PlannedRun, facts: DataFacts): string[] {
   const { epoch, spec } = run;
   const warnings = new Set([...(epoch.full?.warnings ?? []), ...epoch.last.warnings]);

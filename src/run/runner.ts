@@ -1,6 +1,6 @@
 /**
- * The way from a specification to a run in a folder, whoever asks for it: what it takes, where it is kept, and whether it has
- * been done already.
+ * From a specification to a run in a folder, for all callers: what it needs, where it is stored, and whether it has
+ * already been done.
  */
 
 import { existsSync, readdirSync } from "node:fs";
@@ -27,16 +27,16 @@ import type { RunSummary } from "./run-summary.ts";
 import { runWarnings } from "./run-warnings.ts";
 import { specHash } from "./spec-hash.ts";
 
-/** A run with its data, and what it takes on this adapter. Nothing is written yet. */
+/** A run with its data, and what it needs on this adapter. Nothing is written yet. */
 export interface ReadyRun {
   readonly prepared: PreparedRun;
   readonly plan: TrainingPlan;
   readonly load: LoadOptions;
-  /** What the user should know of it, one sentence each. */
+  /** Warnings for the user, one sentence each. */
   readonly warnings: readonly string[];
 }
 
-/** A new run folder, or one that is to go on. */
+/** A new run folder, or one to continue. */
 export type RunPlace =
   | { readonly runsDirectory: string; readonly name: string }
   | { readonly unfinished: string };
@@ -44,7 +44,7 @@ export type RunPlace =
 export interface StartOptions extends ExecuteOptions {
   /** The command line, for the run's record. */
   readonly command: string;
-  /** Called when the folder has been taken, before anything is trained. */
+  /** Called when the folder has been claimed, before training. */
   readonly onStart?: () => void;
 }
 
@@ -56,14 +56,14 @@ export interface RunnerOptions extends StartOptions {
 export interface FinishedRun {
   readonly folder: string;
   readonly summary: RunSummary;
-  /** Whether it was there already. */
+  /** Whether it had already finished. */
   readonly reused: boolean;
 }
 
 /**
- * A finished run of the specification, under this label or that of another experiment; null if it has to be run.
- * @param report is told of damaged runs of other experiments, which are left out
- * @throws DataError when the summary of the run of this label is damaged
+ * A finished run of the specification, under this label or that of another experiment; null if there is none.
+ * @param report is called for damaged runs of other experiments, which are skipped
+ * @throws DataError if the summary of the run with this label is damaged
  */
 export async function finishedRun(
   spec: RunSpec,
@@ -87,11 +87,11 @@ export async function finishedRun(
   return null;
 }
 
-/** Bytes of images that are made or read in about a second. */
+/** Bytes of images that can be generated or read in about a second. */
 const LARGE_DATA = 256 * 2 ** 20;
 
 /**
- * Loads the data of a run and plans its step; the plan says what of it this adapter cannot hold.
+ * Loads the data of a run and plans its step. The plan lists what this adapter cannot hold.
  * @throws as prepareRun and planTraining
  */
 export async function readyRun(
@@ -99,7 +99,7 @@ export async function readyRun(
   spec: RunSpec,
   load: LoadOptions = {},
 ): Promise<ReadyRun> {
-  // What takes long to make or read is asked for when the plan is known to fit.
+  // Slow data is loaded only after the plan is known to fit.
   const outline = load.dataDir === undefined ? outlinedData(spec) : null;
   if (outline !== null && outline.bytes > LARGE_DATA)
     requireRoom(planTraining(await session.open(), planRun(spec, outline.facts), outline));
@@ -109,8 +109,8 @@ export async function readyRun(
 }
 
 /**
- * Runs to the end in a folder that is new, or goes on where it has been left.
- * @throws CapacityError for what does not fit the adapter, before anything is written; as runInFolder and resumeRun
+ * Runs to the end in a new folder, or continues an existing one.
+ * @throws CapacityError if it does not fit the adapter, before anything is written; as runInFolder and resumeRun
  */
 export async function startRun(
   session: GpuSession,
@@ -133,7 +133,7 @@ export async function startRun(
   return { folder: folder.path, summary, reused: false };
 }
 
-/** Rank 0 takes the folder, and tells the others what to go on from. @throws what `take` throws, which ends them too */
+/** Rank 0 claims the folder, and tells the others where to continue. @throws what `take` throws, which ends them too */
 async function takenForAll(communicator: Communicator, take: () => Promise<ResumedRun>): Promise<ResumedRun> {
   let taken: ResumedRun | null = null;
   await onRankZero(communicator, async () => {
@@ -145,7 +145,7 @@ async function takenForAll(communicator: Communicator, take: () => Promise<Resum
   return { folder, from };
 }
 
-/** What `startRun` is to the ranks other than 0: they train with it, on a device that must not be lost. */
+/** The counterpart of `startRun` on ranks other than 0. A lost device ends the run. */
 export async function startFollowing(
   session: GpuSession,
   { prepared, plan }: ReadyRun,
@@ -170,8 +170,8 @@ function claim(
 }
 
 /**
- * Runs a specification under a name that carries its hash, or returns what a finished run of the same one says; an unfinished
- * one goes on.
+ * Runs a specification under a name that contains its hash, or returns the outcome of a finished run of the same one; continues
+ * an unfinished one.
  * @throws as startRun
  */
 export async function runOnce(
@@ -193,7 +193,7 @@ export async function runOnce(
   return startRun(session, ready, existsSync(path) ? { unfinished: path } : { runsDirectory, name }, options);
 }
 
-/** The name of the folder of a run that is made by its label: it carries the specification's hash. */
+/** The folder name of a run with a label; it contains the specification's hash. */
 export function runName(spec: RunSpec, label: string): string {
   return `${label}-seed${spec.seed}-${specHash(spec)}`;
 }

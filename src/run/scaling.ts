@@ -1,4 +1,4 @@
-/** What training on several ranks would take, by a model: nothing of it is measured. */
+/** A model of training on several ranks; nothing in it is measured. */
 import { namedModules, parameterCount } from "../nn/module.ts";
 import {
   formatBytes,
@@ -11,36 +11,36 @@ import { shardsOfRank, shareOf } from "../train/shards.ts";
 import type { TrainingPlan } from "./dry-run.ts";
 import type { PlannedRun } from "./plan-run.ts";
 
-/** Operations a second of one GPU: about what the wide kernels may reach of an H100's 67 TFLOP/s in f32, by their compilers. */
+/** Operations per second of one GPU: what compiler output suggests that the wide kernels reach of an H100's 67 TFLOP/s in f32. */
 const GPU_RATE = 25e12;
-/** Seconds for a byte from the GPU to the host and back again: 0.40 ms a MB through PCIe 5 and two copies, assumed. */
+/** Seconds per byte from the GPU to the host and back: 0.40 ms per MB through PCIe 5 with two copies, assumed. */
 const STAGING = 0.4e-9;
-/** Bytes a second of the network between ranks, if it is not named: InfiniBand HDR. */
+/** Default rate of the network between ranks, bytes per second: InfiniBand HDR. */
 export const DEFAULT_LINK = 25e9;
-/** Share of the GPUs' time below which more of them do not pay. */
+/** Efficiency below which more GPUs do not pay. */
 const WORTHWHILE = 0.5;
 
-/** What each rank holds and sends, and how much of its time it would train. */
+/** What each rank holds and sends, and how much of its time it spends on training. */
 export interface RankPlan {
   readonly ranks: number;
   readonly shards: number;
-  /** Of a full batch, for each rank. */
+  /** Images of a full batch on each rank. */
   readonly samples: readonly number[];
-  /** Bytes that a rank sends in a step, and as many that it receives. */
+  /** Bytes that a rank sends per step; it receives as many. */
   readonly bytesPerStep: number;
-  /** Seconds of a step on one GPU, and of the exchange of a step on all. */
+  /** Seconds of a step on one GPU, and of a step's exchange on all. */
   readonly stepSeconds: number;
   readonly exchangeSeconds: number;
-  /** Time of a step on one GPU over that of all GPUs together. */
+  /** Time of a step on one GPU, divided by the total time of all GPUs. */
   readonly efficiency: number;
-  /** Bytes a second. */
+  /** Bytes per second. */
   readonly link: number;
 }
 
 /**
  *   efficiency = t / (N · (t_slowest + staging · S + sent / link)),   sent = 2 (N − 1) / N · S + (N − 1) · statistics
  *
- * t the time of a step on one GPU, t_slowest that of the largest share of it, S the bytes of the gradient; nothing overlaps.
+ * with t the time of a step on one GPU, t_slowest that of the largest rank's part, S the bytes of the gradient; nothing overlaps.
  */
 export function planRanks(
   { model, epoch, spec }: PlannedRun,

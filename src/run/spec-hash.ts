@@ -4,8 +4,8 @@ import { RUN_OPTION_KEYS, type RunOptionKey, runOption } from "./run-options.ts"
 import type { RunSpec } from "./run-spec.ts";
 
 /**
- * Options that the first runs had: they are hashed whatever their value. One that was added later is hashed only where it is not
- * at its default, so runs that were made without it keep their hashes.
+ * Options of the first version, which are always hashed. An option added later is hashed only if it differs from
+ * its default, so earlier runs keep their hashes.
  */
 const FIRST_OPTIONS: ReadonlySet<RunOptionKey> = new Set<RunOptionKey>([
   "dataset",
@@ -44,8 +44,8 @@ const FIRST_OPTIONS: ReadonlySet<RunOptionKey> = new Set<RunOptionKey>([
 ]);
 
 /**
- * 12 hexadecimal digits of the SHA-256 of the specification with sorted keys, the numbers of its base regime in place of the
- * name: a run by other numbers under the same name is another run. A renamed option is hashed under its former key.
+ * 12 hexadecimal digits of the SHA-256 of the specification with sorted keys. It contains the numbers of the base regime instead of
+ * its name, so that a change of the numbers makes another run. A renamed option is hashed under its former key.
  */
 export function specHash(spec: RunSpec): string {
   const hashed: Record<string, unknown> = {};
@@ -54,7 +54,7 @@ export function specHash(spec: RunSpec): string {
     if (!FIRST_OPTIONS.has(key) && spec[key] === fallback) continue;
     hashed[formerly ?? key] = key === "baseRegime" ? namedRegime(spec) : spec[key];
   }
-  // A network from a file is its text, wherever that is.
+  // A network from a file is identified by its text, wherever the file is.
   hashed["model"] = spec.model.replace(/^.*#/, "#");
   return createHash("sha256").update(canonicalJson(hashed)).digest("hex").slice(0, 12);
 }

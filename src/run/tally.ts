@@ -1,4 +1,4 @@
-/** What a run has found out so far that its summary needs: kept with every checkpoint. */
+/** Values for a run's summary that accumulate during the run; saved with every checkpoint. */
 import { z } from "zod";
 import type { TrainEvent } from "../train/trainer.ts";
 
@@ -12,9 +12,9 @@ export const TallyRecord = z.strictObject({
   testLoss: z.number().nullable(),
   distanceFirst: distance,
   distanceAll: distance,
-  /** Steps whose update was left out because it was not finite. */
+  /** Steps whose update was skipped because it was not finite. */
   skippedSteps: count,
-  /** Those of them since the last step that was not left out. */
+  /** Consecutive skipped steps up to now. */
   skippedInARow: count.default(0),
 });
 export type TallyRecord = z.infer<typeof TallyRecord>;
@@ -23,9 +23,9 @@ export class Tally {
   readonly evaluations: { readonly step: number; readonly accuracy: number }[];
   /** Mean cross-entropy of the last evaluation. */
   testLoss: number;
-  /** Accuracy with running statistics estimated anew; null without. Not kept with checkpoints: it is found after all of them. */
+  /** Accuracy with re-estimated running statistics, or null. Not saved with checkpoints, because it is computed after the last one. */
   reestimatedAccuracy: number | null = null;
-  /** Mean cross-entropy of the last step that was read back. */
+  /** Mean cross-entropy of the last step read back. */
   loss = Number.NaN;
   distance: { readonly distanceFirst: number; readonly distanceAll: number };
   skippedSteps: number;
@@ -59,13 +59,13 @@ export class Tally {
     }
   }
 
-  /** Counts a step whose update was left out, or was not. */
+  /** Counts a step, whose update may have been skipped. */
   countStep(skipped: boolean): void {
     if (skipped) this.skippedSteps++;
     this.skippedInARow = skipped ? this.skippedInARow + 1 : 0;
   }
 
-  /** The evaluation of highest accuracy, the earliest of equals; null before the first. */
+  /** The evaluation with the highest accuracy, the earliest of equals; null before the first. */
   get best(): { readonly step: number; readonly accuracy: number } | null {
     let best = this.evaluations[0] ?? null;
     for (const evaluation of this.evaluations) if (evaluation.accuracy > best!.accuracy) best = evaluation;

@@ -1,16 +1,16 @@
-/** What a run's plan means for the trainer and for the data it is given. */
+/** Converts a run's plan to options of the trainer and of its data. */
 import { lossScaleOf } from "../train/precision.ts";
 import type { TrainOptions } from "../train/trainer.ts";
 import type { PlannedRun } from "./plan-run.ts";
 import type { RunSpec } from "./run-spec.ts";
 
-/** Samples of one evaluation batch: enough to fill a GPU, few enough for any memory. */
+/** Samples in an evaluation batch: enough to fill a GPU, few enough for any memory. */
 export const EVALUATION_BATCH = 500;
-/** Steps between read-backs: rare enough not to be seen in the time of a step of a small network. */
+/** Steps between read-backs: rare enough not to slow down a small network. */
 const LOG_EVERY = 64;
 
 /**
- * What a trainer is told of a run.
+ * The trainer's options for a run.
  * @param logEvery steps between read-backs of the metrics
  */
 export function trainerOptions({ spec, regime, epoch }: PlannedRun, logEvery = LOG_EVERY): TrainOptions {
@@ -33,14 +33,14 @@ export function trainerOptions({ spec, regime, epoch }: PlannedRun, logEvery = L
   };
 }
 
-/** What gradients are multiplied by in a run, or in a stage of one whose batch grows: 1 in f32. */
+/** Loss scale of a run, or of a stage of a growing batch: 1 in f32. */
 export function lossScaleOfRun({ precision, lossScale, batchSize }: RunSpec): number {
   return precision === "f32" ? 1 : (lossScale ?? lossScaleOf(batchSize));
 }
 
 /**
  * How a streamed data set is read for a run; the window is in images.
- * @param batches images of each batch that is read at once, where these are not the whole batches of the run
+ * @param batches images read at once for each batch, if not the run's whole batches
  */
 export function dataOptions({ spec, epoch }: PlannedRun, batches: readonly number[] = [epoch.largest.total]) {
   const window = { train: Math.max(...batches), test: EVALUATION_BATCH };

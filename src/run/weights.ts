@@ -1,4 +1,4 @@
-/** Weights out of runs and into them, under PyTorch's names. */
+/** Exports and imports weights of runs under PyTorch's names. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { placeDataset } from "../data/feed.ts";
@@ -17,7 +17,7 @@ import { prepareRun } from "./prepare.ts";
 import type { RunSpec } from "./run-spec.ts";
 import { dataOptions, EVALUATION_BATCH } from "./trainer-options.ts";
 
-/** The weights file of a run folder, or the file itself. @throws DataError where there is none */
+/** The weights file of a run folder, or the file itself. @throws DataError if there is none */
 export function weightsFile(source: string): string {
   const inFolder = join(source, "weights.safetensors");
   if (existsSync(inFolder)) return inFolder;
@@ -27,7 +27,7 @@ export function weightsFile(source: string): string {
   );
 }
 
-/** @throws DataError when the file is damaged or holds a tensor that is not of 32-bit floats */
+/** @throws DataError if the file is damaged or contains a tensor that is not of 32-bit floats */
 export async function readWeights(path: string): Promise<Map<string, StateTensor>> {
   const { tensors } = await readSafetensors(path);
   const weights = new Map<string, StateTensor>();
@@ -39,7 +39,7 @@ export async function readWeights(path: string): Promise<Map<string, StateTensor
   return weights;
 }
 
-/** Writes weights for PyTorch; with `aliases` under the second names of the authors' residual networks too. */
+/** Writes weights for PyTorch; with `aliases`, also under the second names of the authors' residual networks. */
 export async function exportWeights(
   source: string,
   target: string,
@@ -64,7 +64,7 @@ export interface ImportedWeights {
 
 /**
  * Loads weights into the network of a specification, evaluates it, and writes them as this engine holds them.
- * @throws DataError naming the tensor that is missing, too many, or of another shape
+ * @throws DataError naming the missing or extra tensor, or the one with another shape
  */
 export async function importWeights(
   gpu: Gpu,

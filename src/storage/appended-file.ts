@@ -1,4 +1,4 @@
-// A text file that grows by whole lines, for one process alone.
+// A text file to which one process appends whole lines.
 
 import { randomUUID } from "node:crypto";
 import { closeSync, fstatSync, fsync, ftruncateSync, openSync, readSync, statSync, writeSync } from "node:fs";
@@ -9,17 +9,17 @@ import { DataError } from "../support/errors.ts";
 import { fileError } from "./file-error.ts";
 import { syncFolder } from "./folder.ts";
 
-/** Bytes that are copied at a time. */
+/** Bytes copied at a time. */
 const CHUNK = 2 ** 20;
 
 export class AppendedFile {
-  /** For messages, and for what takes its place. */
+  /** Its path, for messages and for replacing it. */
   path: string;
   #file: number;
-  /** Whether another process may have it open too. */
+  /** Whether another process may also have it open. */
   #isShared: boolean;
   #closed = false;
-  /** Its length, as far as this process has written or found it. */
+  /** Its length, as written or found by this process. */
   bytes: number;
 
   private constructor(path: string, file: number, isShared: boolean) {
@@ -29,7 +29,7 @@ export class AppendedFile {
     this.bytes = fstatSync(file).size;
   }
 
-  /** Makes an empty file. @throws DataError when there is one already, or the disk refuses */
+  /** Creates an empty file. @throws DataError if it already exists or cannot be created */
   static create(path: string): AppendedFile {
     try {
       return new AppendedFile(path, openSync(path, "ax+"), false);
@@ -38,10 +38,10 @@ export class AppendedFile {
     }
   }
 
-  /** Opens the file of another process: to be read, until `rewind` makes it this one's. @throws DataError */
+  /** Opens another process's file, for reading until `rewind` takes it over. @throws DataError */
   static open(path: string): AppendedFile {
     try {
-      // Opening a pipe would wait for its writer.
+      // Opening a pipe would block until it has a writer.
       if (!statSync(path).isFile()) throw new DataError(`${path}: expected a file`);
       return new AppendedFile(path, openSync(path, "r"), true);
     } catch (cause) {
@@ -62,7 +62,7 @@ export class AppendedFile {
     );
   }
 
-  /** @throws DataError when the disk refuses; it may have taken the start of the text then */
+  /** @throws DataError if writing fails; the start of the text may then have been written */
   append(text: string): void {
     try {
       writeWhole(this.#file, new TextEncoder().encode(text));
@@ -72,7 +72,7 @@ export class AppendedFile {
     }
   }
 
-  /** Takes back what stands after a byte. @throws DataError when the disk refuses */
+  /** Removes everything after a byte. @throws DataError if that fails */
   cut(bytes: number): void {
     try {
       ftruncateSync(this.#file, bytes);
@@ -83,8 +83,8 @@ export class AppendedFile {
   }
 
   /**
-   * As `cut`, where the file is this process's own; else puts a copy of its first bytes in its place.
-   * @param permitted is awaited before, and throws where that may not be
+   * As `cut` if the file belongs to this process; otherwise replaces it with a copy of its first bytes.
+   * @param permitted is awaited first, and throws if this is not allowed
    */
   async rewind(bytes: number, permitted: () => Promise<void>): Promise<void> {
     if (!this.#isShared) return this.cut(bytes);
@@ -109,8 +109,8 @@ export class AppendedFile {
   }
 
   /**
-   * Resolves when all of it is on the disk.
-   * @throws DataError when the disk refuses, or the path has another file than this process has written
+   * Resolves when everything is on disk.
+   * @throws DataError if that fails, or if the path is no longer the file that this process has written
    */
   async sync(): Promise<void> {
     const { bytes } = this;
@@ -121,14 +121,14 @@ export class AppendedFile {
     } catch (cause) {
       throw fileError(cause, "write", this.path);
     }
-    // Lines may have been appended meanwhile.
+    // Lines may have been appended in the meantime.
     if (found >= bytes && found <= this.bytes) return;
     throw new DataError(
-      `${this.path}: expected the ${this.bytes} bytes that this process has written, found ${found}: another process is writing this file, so this one stops`,
+      `${this.path}: expected the ${this.bytes} bytes that this process has written, found ${found}; another process is writing this file, so this one stops`,
     );
   }
 
-  /** May be called again. */
+  /** May be called repeatedly. */
   close(): void {
     if (!this.#closed) closeSync(this.#file);
     this.#closed = true;

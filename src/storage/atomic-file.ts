@@ -1,4 +1,4 @@
-// Files that are either the old or the new one, whole, whenever the process or the machine stops.
+// Atomic writes: whenever the process or the machine stops, a file is either the complete old or the complete new one.
 
 import { randomUUID } from "node:crypto";
 import { open, readdir, rename, unlink } from "node:fs/promises";
@@ -6,24 +6,24 @@ import { dirname, join } from "node:path";
 import { fileError } from "./file-error.ts";
 import { syncFolder } from "./folder.ts";
 
-/** Temporary files of this program; those of its first versions carried a process number in place of random digits. */
+/** Names of this program's temporary files. Its first versions used a process number instead of random digits. */
 const TEMPORARY = /\.(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+-\d+)\.tmp$/;
 
-/** Content that is whole and on the disk under a temporary name, and not yet in its place. */
+/** Content that is completely on disk under a temporary name, but not yet under its final one. */
 export interface StagedFile {
-  /** Takes the place of the old file. @throws DataError when the disk refuses; the temporary file is still there */
+  /** Replaces the old file. @throws DataError if that fails; the temporary file then still exists */
   commit(): Promise<void>;
-  /** Removes the temporary file, if it can be. */
+  /** Removes the temporary file, if possible. */
   discard(): Promise<void>;
 }
 
 /**
  * Writes a file through a temporary one beside it: write, sync, rename, sync the folder. A reader sees the old file
- * or the new one, and after a power loss one of the two is there. On failure the old file is untouched and the
+ * or the new one, and so does everyone after a power failure. On failure the old file is untouched and the
  * temporary one is removed.
  * @param chunks the content, in order; text is UTF-8
- * @param permitted is awaited before the new file takes its place, and throws where it may not
- * @throws DataError when the disk is full, read-only or otherwise refuses
+ * @param permitted is awaited before the old file is replaced, and throws if it must not be
+ * @throws DataError if the disk is full, read-only or fails otherwise
  */
 export async function writeFileAtomically(
   path: string,
@@ -40,9 +40,9 @@ export async function writeFileAtomically(
   }
 }
 
-/** The first half of `writeFileAtomically`. @throws DataError when the disk refuses; nothing is left behind then */
+/** The first half of `writeFileAtomically`. @throws DataError if writing fails; nothing is left behind */
 export async function stageFile(path: string, chunks: Iterable<Uint8Array> | string): Promise<StagedFile> {
-  // Random: two writes of one path, of whatever processes, must not share a file, and process numbers come again.
+  // Random, because two writes of one path by any processes must not share a file, and process numbers are reused.
   const temporary = `${path}.${randomUUID()}.tmp`;
   const discard = () => unlink(temporary).catch(() => undefined);
   try {
@@ -63,9 +63,9 @@ export async function stageFile(path: string, chunks: Iterable<Uint8Array> | str
 }
 
 /**
- * The temporary files of a folder: leftovers, where no process is writing there.
+ * The temporary files in a folder. If no process is writing there, they are leftovers.
  * @param of only those of this file
- * @throws DataError when the folder cannot be read
+ * @throws DataError if the folder cannot be read
  */
 export async function temporaryFiles(folder: string, of?: string): Promise<string[]> {
   const names = await readdir(folder).catch((cause) => {

@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { env } from "../support/env.ts";
 
-/** What may be made again at any time is kept here: GHOSTBATCH_CACHE, or ghostbatch in the user's folder of caches. */
+/** The folder for data that can be recreated at any time: GHOSTBATCH_CACHE, or ghostbatch in the user's cache folder. */
 export function cacheDirectory(): string {
   return env.cache() || join(env.xdgCache() || join(homedir(), ".cache"), "ghostbatch");
 }

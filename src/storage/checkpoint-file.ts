@@ -1,8 +1,8 @@
-// runs/<name>/checkpoints/: what a run goes on from.
+// runs/<name>/checkpoints/: the states from which a run can continue.
 //
 //   last-<step>.safetensors   the state after <step> steps, the newest few of them
 //   best-<step>.safetensors   the weights of the best evaluation, in PyTorch's names and layouts
-//   <either>.json             what belongs to the tensors, and the SHA-256 of both
+//   <either>.json             data that belongs to the tensors, and the SHA-256 of both
 //
 // Both are written under temporary names; then the JSON gets its name, and the tensors get theirs last. So tensors without
 // JSON are never what a killed process has left: something else has removed the JSON. A JSON without tensors is either a
@@ -23,7 +23,7 @@ import { readTextFile } from "./text-file.ts";
 
 export type CheckpointKind = "last" | "best";
 
-/** Which checkpoint: the steps done when it was taken. */
+/** Completed steps when it was taken. */
 export interface CheckpointName {
   readonly kind: CheckpointKind;
   readonly step: number;
@@ -33,15 +33,15 @@ export interface StoredCheckpoint {
   readonly step: number;
   /** Path of its tensors. */
   readonly path: string;
-  /** What `write` was given, unchecked but for its checksum. */
+  /** The content given to `write`; only its checksum has been verified. */
   readonly content: unknown;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
-/** Bytes hashed and written at a time: the event loop, which feeds the GPU, is held up for about a millisecond. */
+/** Bytes hashed and written at a time; this blocks the event loop, which feeds the GPU, for about a millisecond. */
 const CHUNK = 2 ** 20;
 const NAME = /^(last|best)-(\d{1,15})\.(json|safetensors)$/;
-/** Bytes of a JSON: some kilobytes and a list of evaluations; far more is not a checkpoint's. */
+/** Largest size of a JSON file, bytes. It has a few kilobytes and a list of evaluations; far more is not a checkpoint's. */
 const LARGEST_JSON = 64 * 2 ** 20;
 
 export class CheckpointFolder {
@@ -52,17 +52,17 @@ export class CheckpointFolder {
     this.path = join(runFolder, "checkpoints");
   }
 
-  /** Every checkpoint of a kind of which both files are there, the newest first. None where there is no such folder. */
+  /** All checkpoints of a kind with both files, newest first; none if the folder does not exist. */
   async list(kind: CheckpointKind): Promise<CheckpointName[]> {
     const whole = (await this.#found()).filter((found) => found.kind === kind && found.parts === 2);
     return whole.map(({ step }) => ({ kind, step }));
   }
 
   /**
-   * Writes a checkpoint: tensors and JSON, both or neither, and on the disk when this resolves.
+   * Writes a checkpoint: tensors and JSON, both or neither. Both are on disk when this resolves.
    * @param content plain JSON
-   * @param permitted is awaited before the files get their names, and throws where they may not
-   * @throws DataError when the disk refuses; what was there before is untouched
+   * @param permitted is awaited before the files are renamed, and throws if they must not be
+   * @throws DataError if writing fails; existing checkpoints are untouched
    */
   async write(
     name: CheckpointName,
@@ -86,7 +86,7 @@ export class CheckpointFolder {
         await data.commit();
       } catch (error) {
         await record.discard();
-        // One without the other would say that something has been removed.
+        // One without the other would mean that something has been removed.
         for (const part of ["safetensors", "json"])
           await this.#remove(`${baseName(name)}.${part}`).catch(() => undefined);
         throw error;
@@ -98,8 +98,8 @@ export class CheckpointFolder {
   }
 
   /**
-   * Gives tensors their name that a killed process had written whole, and its JSON named already: to be called when no other
-   * process writes, before anything is read or removed.
+   * Renames tensors that a killed process had written completely, if it had already renamed their JSON. Call this when no other
+   * process writes, before reading or removing anything.
    */
   async completeInterrupted(): Promise<void> {
     for (const name of (await this.#found()).filter(({ parts }) => parts === 1)) {
@@ -115,7 +115,7 @@ export class CheckpointFolder {
     }
   }
 
-  /** @throws DataError naming the file that is missing or damaged */
+  /** @throws DataError naming a missing or damaged file */
   async read(name: CheckpointName): Promise<StoredCheckpoint> {
     const path = this.#file(name, "json");
     const { tensors: expected, ...content } = await this.#record(name);
@@ -127,10 +127,10 @@ export class CheckpointFolder {
   }
 
   /**
-   * The newest checkpoint that is whole and that `accept` takes; null where none was ever written.
-   * @param report is told of each damaged or missing one that is passed over
+   * The newest complete checkpoint that `accept` accepts; null if none was ever written.
+   * @param report is called for each damaged or missing one that is skipped
    * @param accept throws DataError for one that cannot be used; any other error ends the search
-   * @throws DataError naming the files when there are some and none can be used
+   * @throws DataError naming the files, if there are some and none can be used
    */
   async newestWhole<T>(
     accept: (checkpoint: StoredCheckpoint) => T,
@@ -145,16 +145,16 @@ export class CheckpointFolder {
         if (!(error instanceof DataError)) throw error;
         complaints.push(messageOf(error));
         const next = candidates[index + 1];
-        if (next) report(`${messageOf(error)}: using the checkpoint before it, of step ${next.step}`);
+        if (next) report(`${messageOf(error)}; using the checkpoint before it, of step ${next.step}`);
       }
     }
     if (complaints.length === 0) return null;
     throw new DataError(
-      `no usable checkpoint: ${complaints.join("; ")}: restore the files, or delete the run's folder to start over`,
+      `no usable checkpoint: ${complaints.join("; ")}; restore the files, or delete the run's folder to start over`,
     );
   }
 
-  /** Removes every checkpoint that is not kept, also what is left of one; tensors first. */
+  /** Removes every checkpoint not to be kept, including incomplete ones; tensors first. */
   async prune(kept: readonly CheckpointName[]): Promise<void> {
     const wanted = new Set(kept.map(baseName));
     for (const name of await this.#found()) {
@@ -164,17 +164,17 @@ export class CheckpointFolder {
     }
   }
 
-  /** Removes all but the best: the run has its outcome. */
+  /** Removes all but the best, when the run has finished. */
   async keepBest(): Promise<void> {
     await this.prune((await this.list("best")).slice(0, 1));
   }
 
-  /** Removes temporary files of a killed process: to be called when no other process writes. */
+  /** Removes temporary files of a killed process. Call this when no other process writes. */
   async sweep(): Promise<void> {
     if ((await this.#files()).length > 0) await removeLeftovers(this.path);
   }
 
-  /** Checkpoints by the files that are there: `parts` is 2 where both are. The newest first. */
+  /** Checkpoints with at least one file, newest first; `parts` is 2 if both exist. */
   async #found(): Promise<(CheckpointName & { readonly parts: number })[]> {
     const found = new Map<string, CheckpointName & { parts: number }>();
     for (const file of await this.#files()) {
@@ -187,13 +187,13 @@ export class CheckpointFolder {
     return [...found.values()].sort((a, b) => b.step - a.step);
   }
 
-  /** What the JSON says. @throws DataError when it is missing or damaged */
+  /** The contents of the JSON. @throws DataError if it is missing or damaged */
   async #record(name: CheckpointName): Promise<Record<string, unknown> & { tensors: unknown }> {
     const path = this.#file(name, "json");
     return checkedBody(readTextFile(path, { most: LARGEST_JSON }), path);
   }
 
-  /** Names of the files, not of folders or pipes. */
+  /** Names of regular files, not of folders or pipes. */
   async #files(): Promise<string[]> {
     try {
       const entries = await readdir(this.path, { withFileTypes: true });
@@ -220,7 +220,7 @@ function baseName({ kind, step }: CheckpointName): string {
   return `${kind}-${step}`;
 }
 
-/** The same bytes in small pieces, each hashed when it is taken. */
+/** The same bytes in small pieces, each hashed when it is consumed. */
 function* hashed(
   pieces: readonly Uint8Array[],
   hash: { update(bytes: Uint8Array): unknown },

@@ -20,7 +20,7 @@ const REASONS: Record<string, string> = {
 /**
  * The error to throw for a file operation that failed.
  * @param action what was tried, e.g. "write"
- * @returns a DataError that says why and what to do; an error of this project's own as it is
+ * @returns a DataError that says why and what to do; an error of this project is returned unchanged
  */
 export function fileError(cause: unknown, action: string, path: string): GhostbatchError {
   if (cause instanceof GhostbatchError) return cause;
@@ -31,7 +31,7 @@ export function fileError(cause: unknown, action: string, path: string): Ghostba
   });
 }
 
-/** The system's name of what went wrong, e.g. "ENOENT"; undefined for errors of other origin. */
+/** The system's error code, e.g. "ENOENT"; undefined for errors of another origin. */
 export function errorCode(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !("code" in thrown)) return undefined;
   return typeof thrown.code === "string" ? thrown.code : undefined;

@@ -1,4 +1,4 @@
-// Folders that are there, under their names, after a power loss too.
+// Durable folders: they exist under their names even after a power failure.
 
 import { type FileHandle, mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -6,9 +6,9 @@ import { DataError } from "../support/errors.ts";
 import { errorCode, fileError } from "./file-error.ts";
 
 /**
- * Makes a folder and those above it, durably; one that is there stays as it is. The only way to make folders here, step by
- * step: the recursive call of the system's library never ends on some file systems, and says ENOENT for whatever one refuses.
- * @throws DataError naming the folder, and what stands in its place or why the disk refuses
+ * Creates a folder and its parents, durably; an existing one is not changed. All folders here are created this way, one by
+ * one: Node's recursive call never returns on some file systems, and reports ENOENT for every refusal.
+ * @throws DataError naming the folder, and what exists in its place or why it cannot be created
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -25,13 +25,13 @@ async function makeStepwise(path: string): Promise<void> {
   } catch (cause) {
     if (errorCode(cause) !== "ENOENT" || parent === path) throw cause;
     await makeStepwise(parent);
-    // Once more and no further: some file systems say ENOENT of folders that cannot be.
+    // Only once more: some file systems report ENOENT for folders that cannot be created.
     await makeOne(path);
   }
   await syncFolder(parent);
 }
 
-/** @returns false where it is there already */
+/** @returns false if it already exists */
 async function makeOne(path: string): Promise<boolean> {
   try {
     await mkdir(path);
@@ -44,20 +44,20 @@ async function makeOne(path: string): Promise<boolean> {
   }
 }
 
-/** Makes the names of a folder's files durable: a renamed file is not until its folder is synced. */
+/** Makes the names of a folder's files durable; a rename is not until the folder is synced. */
 export async function syncFolder(path: string): Promise<void> {
   let folder: FileHandle;
   try {
     folder = await open(path, "r");
   } catch (cause) {
-    // Windows does not open folders; its renames are journaled.
+    // Windows cannot open folders; its renames are journaled.
     if (["EISDIR", "EPERM", "EACCES"].includes(errorCode(cause) ?? "")) return;
     throw cause;
   }
   try {
     await folder.sync();
   } catch (cause) {
-    // Some network and FUSE file systems have no sync of folders; the rename itself has succeeded.
+    // Some network and FUSE file systems cannot sync folders; the rename itself has succeeded.
     if (!["EINVAL", "ENOTSUP", "EPERM", "EBADF"].includes(errorCode(cause) ?? "")) throw cause;
   } finally {
     await folder.close();

@@ -1,13 +1,13 @@
 import { execFileSync } from "node:child_process";
 
 export interface GitState {
-  /** Full hash of the commit that is checked out. */
+  /** Full hash of the checked-out commit. */
   readonly hash: string;
   /** Whether tracked files differ from it. */
   readonly dirty: boolean;
 }
 
-/** The commit that `folder` is at; null outside a repository, before its first commit, and where there is no git. */
+/** The commit of `folder`; null outside a repository, before its first commit, or without git. */
 export function gitState(folder: string): GitState | null {
   try {
     const hash = git(folder, "rev-parse", "--verify", "HEAD").trim();

@@ -1,4 +1,4 @@
-// What processes that were killed have left: temporary files, and folders of runs that never got their name.
+// Cleans up after killed processes: temporary files, and run folders that never got their final name.
 
 import { randomUUID } from "node:crypto";
 import { readdir, rm, stat, unlink } from "node:fs/promises";
@@ -8,14 +8,14 @@ import { isLocked, SILENCE, timeOf } from "./run-lock.ts";
 
 const STAGING = /^\.[\w.+=@,-]+\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
-/** The name under which a run's folder is filled. */
+/** The temporary name under which a run's folder is filled. */
 export function stagingName(run: string): string {
   return `.${run}.${randomUUID()}.tmp`;
 }
 
 /**
- * Removes temporary files of a folder that no other process writes, but for locks that are being asked for. What the disk
- * will not remove stays.
+ * Removes temporary files, except candidates for locks, from a folder that no other process writes. Ignores failures to
+ * remove.
  */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const path of await temporaryFiles(folder)) {
@@ -23,7 +23,7 @@ export async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
-/** Removes temporary files that nobody has written to for long, of a folder that many processes write. What the disk will not remove stays. */
+/** Removes temporary files not written to for long from a folder that many processes write. Ignores failures to remove. */
 export async function removeAbandonedFiles(folder: string): Promise<void> {
   for (const path of await temporaryFiles(folder).catch(() => [])) {
     const written = await stat(path).catch(() => null);
@@ -32,7 +32,7 @@ export async function removeAbandonedFiles(folder: string): Promise<void> {
   }
 }
 
-/** Removes folders that are being filled by nobody any more. What the disk will not remove stays. */
+/** Removes folders that no process is filling any more. Ignores failures to remove. */
 export async function removeAbandonedClaims(runsDirectory: string): Promise<void> {
   const names = (await readdir(runsDirectory).catch(() => [])).filter((name) => STAGING.test(name));
   for (const name of names) {
@@ -42,7 +42,7 @@ export async function removeAbandonedClaims(runsDirectory: string): Promise<void
   }
 }
 
-/** With a lock its owner is dead; without one it has been left alone for long. */
+/** With a lock, its owner is dead; without one, it has not changed for long. */
 async function isAbandoned(staging: string, runsDirectory: string): Promise<boolean> {
   const names = await readdir(staging);
   if (names.some((name) => /^lock-\d+\.json$/.test(name))) return !(await isLocked(staging));

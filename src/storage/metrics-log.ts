@@ -1,4 +1,4 @@
-// The numbers of a run as they come, once as JSON lines and once as CSV, with the same columns.
+// A run's metrics as they arrive, as JSON lines and as CSV, with the same columns.
 
 import { join } from "node:path";
 import { DataError, GhostbatchError } from "../support/errors.ts";
@@ -6,7 +6,7 @@ import { AppendedFile } from "./appended-file.ts";
 
 export type MetricValue = number | string | boolean | null;
 
-/** One line: a value for some of the columns. Those left out are null in JSON and empty in CSV. */
+/** One line: values for some of the columns. The others are null in JSON and empty in CSV. */
 export type MetricRow<Column extends string = string> = Readonly<Partial<Record<Column, MetricValue>>>;
 
 /** Bytes of metrics.jsonl and of metrics.csv, up to the end of some line. */
@@ -16,8 +16,8 @@ export interface MetricsPosition {
 }
 
 /**
- * metrics.jsonl and metrics.csv of a folder. A line is in the operating system's hands when `append` returns, so a
- * killed process loses none; a row that did not fit on the disk is taken back from both files.
+ * metrics.jsonl and metrics.csv of a folder. When `append` returns, the operating system has the line, so a
+ * killed process loses none; a row that does not fit on the disk is removed from both files.
  */
 export class MetricsLog<Column extends string = string> {
   readonly #columns: readonly Column[];
@@ -31,9 +31,9 @@ export class MetricsLog<Column extends string = string> {
   }
 
   /**
-   * Makes both files.
+   * Creates both files.
    * @param columns all columns that a row may have, in the order of the CSV
-   * @throws DataError when a file exists already or cannot be written
+   * @throws DataError if a file already exists or cannot be written
    */
   static create<Column extends string>(folder: string, columns: readonly Column[]): MetricsLog<Column> {
     const log = MetricsLog.#open(folder, columns, AppendedFile.create);
@@ -42,8 +42,8 @@ export class MetricsLog<Column extends string = string> {
   }
 
   /**
-   * Opens the files that another process has left; `rewind` makes them this one's own.
-   * @throws DataError when one is missing, or has other columns
+   * Opens files that another process has left; `rewind` takes them over.
+   * @throws DataError if one is missing or has other columns
    */
   static open<Column extends string>(folder: string, columns: readonly Column[]): MetricsLog<Column> {
     const log = MetricsLog.#open(folder, columns, AppendedFile.open);
@@ -67,13 +67,13 @@ export class MetricsLog<Column extends string = string> {
     }
   }
 
-  /** Follows its folder to another name. */
+  /** Updates the paths after the folder has been renamed. */
   moved(folder: string): void {
     this.#lines.path = join(folder, "metrics.jsonl");
     this.#table.path = join(folder, "metrics.csv");
   }
 
-  /** Where the next line will stand. */
+  /** Position of the next line. */
   get position(): MetricsPosition {
     return { lines: this.#lines.bytes, table: this.#table.bytes };
   }
@@ -85,10 +85,10 @@ export class MetricsLog<Column extends string = string> {
   }
 
   /**
-   * Takes back every line after a position; null takes back all. Files of another process are copied up to there and the
-   * copies put in their place: should that process live, what it still writes is in files without a name.
-   * @param permitted is awaited before a copy takes its place, and throws where it may not
-   * @throws DataError when the files do not have a line that ends there, or the disk refuses
+   * Removes every line after a position; null removes all. Files of another process are replaced by copies up to that
+   * position, so if that process is still alive, it writes to files without a name.
+   * @param permitted is awaited before a file is replaced, and throws if it must not be
+   * @throws DataError if no line ends at the position, or writing fails
    */
   async rewind(
     position: MetricsPosition | null,
@@ -100,7 +100,7 @@ export class MetricsLog<Column extends string = string> {
     await this.#table.rewind(table, permitted);
   }
 
-  /** @throws DataError when the disk refuses; GhostbatchError for a column that was not declared */
+  /** @throws DataError if writing fails; GhostbatchError for an undeclared column */
   append(row: MetricRow<Column>): void {
     for (const key of Object.keys(row)) {
       if (!this.#columns.includes(key as Column)) {
@@ -117,15 +117,15 @@ export class MetricsLog<Column extends string = string> {
       this.#lines.append(`${JSON.stringify(Object.fromEntries(entries))}\n`);
       this.#table.append(`${cells.map(csvCell).join(",")}\n`);
     } catch (error) {
-      // A disk that has just become full may have taken the start of a line.
+      // If the disk has just become full, the start of a line may have been written.
       for (const [i, file] of files.entries()) file.cut(before[i]);
       throw error;
     }
   }
 
   /**
-   * Resolves when all lines are on the disk, under their names.
-   * @throws DataError when the disk refuses, or the files are not as this process has written them
+   * Resolves when all lines are on disk, under their names.
+   * @throws DataError if that fails, or if the files are not as this process has written them
    */
   async sync(): Promise<void> {
     await Promise.all([this.#lines.sync(), this.#table.sync()]);
@@ -141,12 +141,12 @@ function header(columns: readonly string[]): string {
   return `${columns.map(csvCell).join(",")}\n`;
 }
 
-/** JSON has no numbers that are not finite; their names survive both formats. */
+/** JSON has no non-finite numbers; as text they survive in both formats. */
 function storable(value: MetricValue): MetricValue {
   return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 }
 
-/** One field by RFC 4180: quoted where it has a comma, a quote or a line break. */
+/** One field, as in RFC 4180: quoted if it has a comma, a quote or a line break. */
 function csvCell(value: MetricValue): string {
   const text = value === null ? "" : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -1,4 +1,4 @@
-// Files of the npm packages that this program depends on: a font, a browser's build of a library.
+// Files of npm packages that this program depends on, e.g. a font, or a library's build for browsers.
 
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { DataError } from "../support/errors.ts";
 
-/** Where a file of a package is. @throws DataError when the package is not installed or has no such file */
+/** The path of a package's file. @throws DataError if the package is not installed or has no such file */
 export function packageFile(name: string, file: string): string {
   const paths = createRequire(import.meta.url).resolve.paths(name) ?? [];
   const found = paths.map((path) => join(path, name, file)).find((path) => existsSync(path));

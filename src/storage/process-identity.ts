@@ -1,4 +1,4 @@
-// Which process wrote a file, and whether it still runs: a number alone is given to other processes later.
+// Identifies the process that wrote a file, and whether it still runs. A process number is not enough, since it is reused.
 
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
@@ -6,10 +6,10 @@ import { hostname } from "node:os";
 export interface ProcessIdentity {
   readonly host: string;
   readonly pid: number;
-  /** Differs between two processes that had the same number; "" where the system does not tell. */
+  /** Distinguishes processes that had the same number; "" if the system does not tell. */
   readonly birth: string;
   /**
-   * Where its number is its own: the boot, and the namespace of process numbers, of which each container has one; null where
+   * Scope in which its number is unique: the boot, and the namespace of process numbers, one per container; null if
    * the system does not tell.
    */
   readonly space: string | null;
@@ -19,14 +19,14 @@ export function thisProcess(): ProcessIdentity {
   return { host: hostname(), pid: process.pid, birth: birthOf(process.pid), space: ownSpace() };
 }
 
-/** Whether that process runs now; "unknown" for one of another machine, boot or container: it cannot be seen from here. */
+/** Whether that process is running; "unknown" for one of another machine, boot or container, which cannot be seen from here. */
 export function isRunning({ host, pid, birth, space }: ProcessIdentity): boolean | "unknown" {
   const own = ownSpace();
   if (host !== hostname() || own === null || space !== own) return "unknown";
   try {
     process.kill(pid, 0);
   } catch (error) {
-    // EPERM: it is there, but someone else's.
+    // EPERM: it exists, but belongs to another user.
     if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
   return birth === birthOf(pid);
@@ -38,7 +38,7 @@ function birthOf(pid: number): string {
     // Field 2, the name, may have spaces and parentheses; the fields after its last ")" do not.
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const afterName = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // Killed, and only waiting for its parent to take note.
+    // A zombie: killed, and waiting for its parent.
     if (afterName[0] === "Z") return "ended";
     return `${bootId()}-${afterName[19]}`;
   } catch {
@@ -46,9 +46,9 @@ function birthOf(pid: number): string {
   }
 }
 
-/** Linux: namespaces(7). A namespace's number is used again only when its last process has ended. */
+/** Linux: namespaces(7). A namespace's number is reused only after its last process has ended. */
 function ownSpace(): string | null {
-  // Other systems number all processes of a machine together.
+  // On other systems all processes of a machine share one numbering.
   if (process.platform !== "linux") return process.platform;
   try {
     return `${bootId()} ${readlinkSync("/proc/self/ns/pid")}`;

@@ -1,4 +1,4 @@
-// What a run left behind, read back: for reports, which need no GPU.
+// Reads a run's results, for reports, which need no GPU.
 
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -9,14 +9,14 @@ import { fileError } from "./file-error.ts";
 import { withCurrentNames } from "./run-folder.ts";
 import { readTextFile } from "./text-file.ts";
 
-/** One line of metrics: numbers by column. What is missing, or was no number, is NaN: a gap in a chart. */
+/** One line of metrics: numbers by column. Missing or non-numeric values are NaN, a gap in a chart. */
 export type MetricNumbers = Readonly<Record<string, number>>;
 
 export interface RunData {
   /** Name of the folder. */
   readonly name: string;
   readonly path: string;
-  /** The specification, as the folder has it. */
+  /** The specification, as stored in the folder. */
   readonly configuration: Readonly<Record<string, unknown>>;
   readonly environment: {
     readonly command?: string;
@@ -48,7 +48,7 @@ export async function readRun(path: string): Promise<RunData> {
   };
 }
 
-/** Names of the folders in a runs directory that look like runs, sorted; none where there is no such directory. */
+/** Names of the folders in a runs directory that look like runs, sorted; none if the directory does not exist. */
 export async function listRuns(runsDirectory: string): Promise<string[]> {
   if (!existsSync(runsDirectory)) return [];
   const entries = await readdir(runsDirectory, { withFileTypes: true }).catch((cause) => {
@@ -61,7 +61,7 @@ export async function listRuns(runsDirectory: string): Promise<string[]> {
     .sort();
 }
 
-/** One line of metrics.jsonl; null for one that is not whole, as the last of a run that is going on may be, or is of no step. */
+/** One line of metrics.jsonl; null for one without a step, or an incomplete one, as the last line of a running run may be. */
 export function parseMetricLine(line: string): { kind: string; numbers: MetricNumbers } | null {
   let row: Record<string, unknown>;
   try {

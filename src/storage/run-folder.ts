@@ -1,11 +1,11 @@
-// runs/<name>/: everything one run leaves behind.
+// runs/<name>/: the files of a run.
 //
-//   config.yaml       what it was asked to do, every choice in it
-//   environment.json  command, commit, versions, adapter, the process that runs it
-//   metrics.jsonl     the numbers as they come, and the same as metrics.csv
-//   checkpoints/      where to go on from (checkpoint-file.ts)
-//   lock-N.json       the process that writes it (run-lock.ts), while there is one
-//   summary.json      the outcome; it exists when, and only when, the run has finished
+//   config.yaml       its configuration, with every option
+//   environment.json  command, commit, versions, adapter, and the process that runs it
+//   metrics.jsonl     metrics as they arrive; the same as metrics.csv
+//   checkpoints/      states from which to continue (checkpoint-file.ts)
+//   lock-N.json       the process that is writing it (run-lock.ts), if any
+//   summary.json      the outcome; exists if and only if the run has finished
 
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
@@ -23,34 +23,34 @@ import { thisProcess } from "./process-identity.ts";
 import { RunLock } from "./run-lock.ts";
 import { readTextFileIfAny } from "./text-file.ts";
 
-/** Where and with what a run was made. */
+/** Where, and with which versions, a run was made. */
 export interface RunEnvironment {
-  /** The command line, as it could be typed again. */
+  /** The command line, quoted so that it can be typed again. */
   readonly command: string;
-  /** The commit of this program; null where there is none. */
+  /** The commit of this program; null if unknown. */
   readonly git: GitState | null;
   /** Name to version: this program, Node, the GPU library. */
   readonly versions: Readonly<Record<string, string>>;
-  /** The adapter as the caller describes it; null for a run without one. */
+  /** The caller's description of the adapter; null for a run without one. */
   readonly adapter: unknown;
-  /** The folder it was started in, absolute: where relative paths of its data begin. */
+  /** The folder in which it was started, absolute: the base of relative paths of its data. */
   readonly workingDirectory?: string;
-  /** The folder of the data set's own files, absolute, where one was named. */
+  /** The folder of the data set's files, absolute, if one was named. */
   readonly dataDirectory?: string;
 }
 
 export interface RunFolderOptions<Column extends string> {
-  /** The folder of all runs; made if missing. */
+  /** The folder of all runs; created if missing. */
   readonly runsDirectory: string;
   readonly name: string;
-  /** The effective configuration: plain JSON. */
+  /** The effective configuration, plain JSON. */
   readonly configuration: object;
   readonly environment: RunEnvironment;
-  /** Every column that the metrics of the run can have. */
+  /** All columns that the metrics of the run can have. */
   readonly columns: readonly Column[];
 }
 
-/** A folder that this process alone writes. */
+/** A run folder that only this process writes. */
 export class RunFolder<Column extends string = string> {
   readonly path: string;
   readonly #metrics: MetricsLog<Column>;
@@ -63,9 +63,9 @@ export class RunFolder<Column extends string = string> {
   }
 
   /**
-   * Claims runs/<name>/. The folder is filled under another name and renamed, so it appears whole, of two processes
-   * one gets it, and a failure leaves nothing behind.
-   * @throws UsageError when the name is unusable or taken; DataError when the disk refuses
+   * Claims runs/<name>/. The folder is filled under another name and renamed, so it appears complete, only one of two
+   * processes gets it, and a failure leaves nothing behind.
+   * @throws UsageError if the name is invalid or taken; DataError if writing fails
    */
   static async claim<Column extends string>(options: RunFolderOptions<Column>): Promise<RunFolder<Column>> {
     const { runsDirectory, name } = options;
@@ -73,14 +73,14 @@ export class RunFolder<Column extends string = string> {
     if (existsSync(path)) throw taken(path);
 
     const staging = join(runsDirectory, stagingName(name));
-    // Without aliases: a list that occurs twice is written twice, as a reader expects.
+    // No aliases: a list that occurs twice is written twice, as readers expect.
     const configuration = stringify(options.configuration, { aliasDuplicateObjects: false });
     let metrics: MetricsLog<Column> | undefined;
     let lock: RunLock | undefined;
     try {
       await makeFolder(runsDirectory);
       await mkdir(staging);
-      // First, so that what a killed process leaves says whose it was.
+      // First, so that the leftovers of a killed process show whose they were.
       lock = await RunLock.acquire(staging);
       await writeFile(join(staging, "config.yaml"), configuration, { flush: true });
       await writeFile(join(staging, "environment.json"), json(environmentOf(options.environment)), {
@@ -105,10 +105,10 @@ export class RunFolder<Column extends string = string> {
   }
 
   /**
-   * Takes over the folder of a run that has not finished and that no process writes; its record gets a line more.
-   * `rewind` must follow before any metrics are appended.
-   * @param report is told of a record that is damaged: the run does not depend on it
-   * @throws UsageError when the run has finished or is being written; DataError when a file is missing or damaged
+   * Takes over the folder of an unfinished run that no process is writing, and adds this process to its record.
+   * Call `rewind` before appending any metrics.
+   * @param report is called if the record is damaged, on which the run does not depend
+   * @throws UsageError if the run has finished or is being written; DataError if a file is missing or damaged
    */
   static async resume<Column extends string>(
     path: string,
@@ -121,7 +121,7 @@ export class RunFolder<Column extends string = string> {
     const lock = await RunLock.acquire(path);
     let metrics: MetricsLog<Column> | undefined;
     try {
-      // It may have finished just before its lock was taken.
+      // It may have finished just before the lock was taken.
       if (existsSync(join(path, "summary.json")))
         throw new UsageError(`run folder ${path}: the run has finished`);
       metrics = MetricsLog.open(path, columns);
@@ -138,87 +138,87 @@ export class RunFolder<Column extends string = string> {
     }
   }
 
-  /** Path of a file in this folder. */
+  /** The path of a file in this folder. */
   file(name: string): string {
     return join(this.path, name);
   }
 
-  /** Writes one line of metrics. @throws DataError when the disk refuses, or another process has taken over */
+  /** Writes one line of metrics. @throws DataError if writing fails, or another process has taken over */
   append(row: MetricRow<Column>): void {
     this.#lock.requireNotLost();
     this.#metrics.append(row);
   }
 
-  /** Where the next line of metrics will stand. */
+  /** Position of the next line of metrics. */
   get metricsPosition(): MetricsPosition {
     return this.#metrics.position;
   }
 
-  /** @throws DataError when the metrics do not reach a position: `rewind` cannot go there */
+  /** @throws DataError if the metrics do not reach a position, so `rewind` cannot go there */
   requirePosition(position: MetricsPosition): void {
     this.#metrics.requirePosition(position);
   }
 
-  /** Takes back all metrics after a position; null takes back all. @throws DataError when they do not reach it */
+  /** Removes all metrics after a position; null removes all. @throws DataError if they do not reach it */
   async rewind(position: MetricsPosition | null): Promise<void> {
     await this.#metrics.rewind(position, this.requireHeld);
   }
 
   /**
-   * To be awaited before a file of this folder is replaced: metrics are on the disk, and the folder is still ours.
-   * @throws DataError when the disk refuses, or another process has taken over
+   * Await this before replacing a file of this folder: it makes sure that metrics are on disk and the folder is still ours.
+   * @throws DataError if writing fails, or another process has taken over
    */
   async settle(): Promise<void> {
-    // First: who has lost the folder need not know what the other one has made of the metrics.
+    // First: if the folder has been lost, the state of the metrics does not matter.
     await this.requireHeld();
     await this.#metrics.sync();
   }
 
-  /** The last look before a file takes its place. @throws DataError when another process has taken over */
+  /** The final check before a file is replaced. @throws DataError if another process has taken over */
   readonly requireHeld = (): Promise<void> => this.#lock.requireHeld();
 
-  /** Writes a file whole or not at all, and only while the folder is this process's. @throws DataError as `settle` */
+  /** Writes a file atomically, and only while this process owns the folder. @throws DataError as `settle` */
   async write(name: string, content: Iterable<Uint8Array> | string): Promise<void> {
     await this.settle();
     await writeFileAtomically(this.file(name), content, this.requireHeld);
   }
 
-  /** Writes the outcome, which marks the run as finished, and closes the folder. @throws DataError when the disk refuses */
+  /** Writes the outcome, which marks the run as finished, and closes the folder. @throws DataError if writing fails */
   async finish(summary: object): Promise<void> {
     await this.write("summary.json", json(summary));
     this.#metrics.close();
     await this.#lock.remove();
   }
 
-  /** Closes a run that does not finish, for another process to go on with; a finished one is left as it is. */
+  /** Closes an unfinished run, so that another process can continue it. Does nothing to a finished one. */
   async close(): Promise<void> {
     this.#metrics.close();
     if (!existsSync(this.file("summary.json"))) await this.#lock.release();
   }
 }
 
-/** runs/<name>. @throws UsageError unless the name is one folder, not a path to somewhere else, and visible */
+/** runs/<name>. @throws UsageError unless the name is that of a single, visible folder, not a path */
 export function runFolderPath(runsDirectory: string, name: string): string {
   requireUsableName(name);
   return join(runsDirectory, name);
 }
 
 /**
- * The outcome of the run in a folder, or null if there is no such folder or the run has not finished.
- * @throws DataError when the summary is damaged
+ * The outcome of the run in a folder, or null if the folder does not exist or the run has not finished.
+ * @throws DataError if the summary is damaged
  */
 export async function readSummary(path: string): Promise<unknown> {
   return withCurrentNames(await readJson(join(path, "summary.json"), "; delete the folder to run it again"));
 }
 
-/** An outcome by the names of today: the ghost size was called batchNormGroup before. */
+/** An outcome with current names; the ghost size used to be called batchNormGroup. */
 export function withCurrentNames(summary: unknown): unknown {
   if (typeof summary !== "object" || summary === null || !("batchNormGroup" in summary)) return summary;
   const { batchNormGroup, ...others } = summary;
   return { ghostSize: batchNormGroup, ...others };
 }
 
-/** Whether a run may be called so: a name of one folder, not a path to somewhere else, and visible. */
+/** Whether a run may have this name: that of a single, visible folder, not a path. */
 export function isRunName(name: string): boolean {
   // 100 characters leave room for the suffixes of temporary files within the usual 255 bytes.
   return /^[\w+=@,-][\w.+=@,-]{0,99}$/.test(name);
@@ -232,7 +232,7 @@ function requireUsableName(name: string): void {
   }
 }
 
-/** A file of JSON; null when there is none. @param advice ends the message about one that is damaged @throws DataError for that */
+/** Reads a JSON file; null if there is none. @param advice end of the message about a damaged one @throws DataError for that */
 export async function readJson(path: string, advice = ""): Promise<unknown> {
   const text = readTextFileIfAny(path);
   if (text === null) return null;
@@ -243,7 +243,7 @@ export async function readJson(path: string, advice = ""): Promise<unknown> {
   }
 }
 
-/** What is known of a run's processes; empty where that cannot be read, which is told. */
+/** The record of a run's processes; empty if it cannot be read, which is reported. */
 async function readRecord(path: string, report: MessageSink): Promise<{ readonly resumed?: unknown }> {
   try {
     const record = await readJson(path);
@@ -251,7 +251,7 @@ async function readRecord(path: string, report: MessageSink): Promise<{ readonly
     throw new DataError(`${path}: expected named values, found ${JSON.stringify(record)}`);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    report(`warning: ${messageOf(error)}: starting a new file; the run does not depend on it`);
+    report(`warning: ${messageOf(error)}; starting a new file, since the run does not depend on it`);
     return {};
   }
 }

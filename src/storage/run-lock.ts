@@ -1,8 +1,8 @@
-// Which process may write a run folder: the one named in the newest of its files lock-1.json, lock-2.json, …
+// Decides which process may write a run folder: the one named in the newest of its files lock-1.json, lock-2.json, …
 //
-// A lock is taken by making the next file, which one process alone can, after the owner of the newest has given it up
-// or been found dead: no file that another process may hold is ever removed, and numbers only grow. A process of
-// another machine cannot be asked, but a live owner rewrites its lock now and then: one that has not for long is dead.
+// A process takes the lock by creating the next file, which only one process can, after the owner of the newest has released
+// it or is known to be dead. No file that another process may hold is ever removed, and numbers only grow. A process on
+// another machine cannot be checked, but a live owner rewrites its lock regularly; one that has not for long is dead.
 
 import { randomUUID } from "node:crypto";
 import { constants, existsSync } from "node:fs";
@@ -12,9 +12,9 @@ import { DataError, UsageError } from "../support/errors.ts";
 import { errorCode, fileError } from "./file-error.ts";
 import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
 
-/** Milliseconds between the owner's signs of life. */
+/** Milliseconds between heartbeats of the owner. */
 const HEARTBEAT = 30_000;
-/** Milliseconds without one after which an owner that cannot be asked counts as dead: ten missed, for slow file systems. */
+/** Milliseconds without a heartbeat after which an owner that cannot be checked counts as dead: ten missed, for slow file systems. */
 export const SILENCE = 10 * HEARTBEAT;
 
 const RELEASED = '{"released":true}\n';
@@ -41,7 +41,7 @@ export class RunLock {
 
   /**
    * Takes the lock of a folder.
-   * @throws UsageError when another process holds it; DataError when the disk refuses
+   * @throws UsageError if another process holds it; DataError if writing fails
    */
   static async acquire(folder: string): Promise<RunLock> {
     const content = `${JSON.stringify(thisProcess())}\n`;
@@ -53,7 +53,7 @@ export class RunLock {
       if (newest > 0) await requireDead(folder, newest, candidate);
       const generation = newest + 1;
       await makeExclusively(candidate, pathOf(folder, generation));
-      // While this process looked, others may have come and gone, so that ours fills a gap below a newer lock.
+      // Other locks may have come and gone in the meantime, so ours may fill a gap below a newer one.
       if (Math.max(...(await generations(folder))) > generation) {
         await unlink(pathOf(folder, generation));
         throw held(folder, "another process");
@@ -62,7 +62,7 @@ export class RunLock {
       await removeOldCandidates(folder, candidate);
       return new RunLock(folder, generation, content);
     } catch (cause) {
-      // EEXIST: it was a moment faster. ENOENT: it has finished meanwhile and tidied up.
+      // EEXIST: another process was faster. ENOENT: it has finished in the meantime and cleaned up.
       if (errorCode(cause) === "EEXIST" || (errorCode(cause) === "ENOENT" && existsSync(folder)))
         throw held(folder, "another process");
       throw fileError(cause, "lock the run folder", folder);
@@ -71,29 +71,29 @@ export class RunLock {
     }
   }
 
-  /** Follows its folder to another name. */
+  /** Updates the path after the folder has been renamed. */
   moved(folder: string): void {
     this.#folder = folder;
   }
 
-  /** @throws DataError when another process has taken the folder over: this one was silent for too long */
+  /** @throws DataError if another process has taken over the folder, because this one was silent for too long */
   async requireHeld(): Promise<void> {
     this.#isLost ||= (await newestOf(this.#folder)) !== this.#generation;
     this.requireNotLost();
   }
 
-  /** As `requireHeld`, by what is known already: a process that was stopped for long learns it with its next sign of life. */
+  /** As `requireHeld`, but from what is already known. A process that was suspended for long learns it at its next heartbeat. */
   requireNotLost(): void {
     if (!this.#isLost) return;
     throw new DataError(
-      `${this.#folder}: the lock is gone: another process has taken over this run, so this one stops`,
+      `${this.#folder}: another process has taken over this run, so this one stops`,
     );
   }
 
-  /** Lets another process take the folder at once. */
+  /** Releases the lock, so that another process can take the folder at once. */
   async release(): Promise<void> {
     await this.#stopBeating();
-    // Another's folder is left as it is.
+    // Another process's folder is not touched.
     if (
       !(await this.requireHeld().then(
         () => true,
@@ -102,33 +102,33 @@ export class RunLock {
     )
       return;
     const path = pathOf(this.#folder, this.#generation);
-    // What cannot be written is a lock whose owner will be found dead.
+    // If this fails, the lock will expire.
     await writeFile(`${path}.tmp`, RELEASED)
       .then(() => rename(`${path}.tmp`, path))
       .catch(() => unlink(`${path}.tmp`))
       .catch(() => undefined);
   }
 
-  /** Removes the lock of a folder that nobody will write again. */
+  /** Removes the lock of a folder that will not be written again. */
   async remove(): Promise<void> {
     await this.#stopBeating();
     await removeLocks(this.#folder).catch(() => undefined);
   }
 
-  /** A sign of life under way must not write ownership into a lock that has been given up. */
+  /** A heartbeat in progress must not write ownership into a released lock. */
   async #stopBeating(): Promise<void> {
     clearInterval(this.#heartbeat);
     await this.#beating;
   }
 
-  /** The same bytes once more: the file system's own clock then says when. */
+  /** Rewrites the same bytes; the file system's clock records when. */
   async #beat(): Promise<void> {
     const folder = this.#folder;
     try {
       await writeFile(pathOf(folder, this.#generation), this.#content, { flag: "r+" });
     } catch (cause) {
       if (errorCode(cause) !== "ENOENT") return;
-      // A folder that is not there has been renamed by this process a moment ago.
+      // A missing folder has just been renamed by this process.
       this.#isLost ||= await newestOf(folder).then(
         (newest) => newest !== this.#generation,
         () => false,
@@ -137,7 +137,7 @@ export class RunLock {
   }
 }
 
-/** Whether some process holds the folder, or may. @throws DataError when it cannot be read */
+/** Whether a process holds the folder, or may hold it. @throws DataError if it cannot be read */
 export async function isLocked(folder: string): Promise<boolean> {
   const newest = await newestOf(folder);
   if (newest === 0) return false;
@@ -146,25 +146,25 @@ export async function isLocked(folder: string): Promise<boolean> {
   if (running !== "unknown") return running;
   const silence = await timeOf(folder).then(
     async (now) => now - (await stat(path)).mtimeMs,
-    () => 0, // a lock that is gone is being taken
+    () => 0, // a lock that has vanished is being taken
   );
   return silence < SILENCE;
 }
 
-/** Now in milliseconds, by the clock of a folder's file system: clocks of two machines differ. */
+/** The present time by the clock of a folder's file system, ms. Clocks of two machines differ. */
 export async function timeOf(folder: string): Promise<number> {
   const probe = join(folder, `${CANDIDATE}${randomUUID()}.tmp`);
   try {
     await writeFile(probe, "", { flag: "wx" });
     return (await stat(probe)).mtimeMs;
   } catch {
-    return Date.now(); // a folder that this process cannot write
+    return Date.now(); // this process cannot write the folder
   } finally {
     await unlink(probe).catch(() => undefined);
   }
 }
 
-/** Removes every lock of a folder that nobody will write again, also those asked for. @throws DataError when the disk refuses */
+/** Removes all locks and candidates from a folder that will not be written again. @throws DataError if that fails */
 export async function removeLocks(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
     if (!/^lock-\d+\.json(\.tmp)?$/.test(name) && !name.startsWith(CANDIDATE)) continue;
@@ -174,7 +174,7 @@ export async function removeLocks(folder: string): Promise<void> {
   }
 }
 
-/** Those of processes that were killed while they asked, and what a full disk has left of a lock that was given up. */
+/** Candidates of processes that were killed, and what a full disk has left of a released lock. */
 async function removeOldCandidates(folder: string, own: string): Promise<void> {
   const now = (await stat(own)).mtimeMs;
   for (const name of await namesIn(folder)) {
@@ -190,7 +190,7 @@ async function requireDead(folder: string, generation: number, probe: string): P
   const { running, who } = await stateOf(path);
   if (running === false) return;
   if (running === true) throw held(folder, who);
-  // Two times of the same file system: those of two machines' clocks differ.
+  // Both times are from the same file system, since clocks of two machines differ.
   const silence = (await stat(probe)).mtimeMs - (await stat(path)).mtimeMs;
   if (silence >= SILENCE) return;
   const seconds = Math.ceil((SILENCE - silence) / 1000);
@@ -219,12 +219,12 @@ async function stateOf(path: string): Promise<{ running: boolean | "unknown"; wh
   }
 }
 
-/** The number of the lock that counts; 0 where there is none. */
+/** The number of the newest lock; 0 if there is none. */
 async function newestOf(folder: string): Promise<number> {
   return Math.max(0, ...(await generations(folder)));
 }
 
-/** The numbers of all locks of a folder. */
+/** The numbers of all locks in a folder. */
 async function generations(folder: string): Promise<number[]> {
   return (await namesIn(folder)).flatMap((name) => name.match(NAME)?.[1] ?? []).map(Number);
 }
@@ -235,7 +235,7 @@ async function namesIn(folder: string): Promise<string[]> {
   });
 }
 
-/** A second name for a whole file, or a copy where the file system has no such names. */
+/** Hard-links a complete file, or copies it if the file system has no hard links. */
 async function makeExclusively(source: string, target: string): Promise<void> {
   try {
     await link(source, target);

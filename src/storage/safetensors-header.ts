@@ -5,7 +5,7 @@
 // with offsets into the rest of the file, which the tensors cover without holes or overlaps.
 // Source: the format's own description, github.com/huggingface/safetensors, README "Format".
 //
-// Files come from strangers, so nothing is believed before it is checked against the size of the file.
+// Files are untrusted, so everything is checked against the size of the file.
 
 import { DataError } from "../support/errors.ts";
 
@@ -23,7 +23,7 @@ export interface TensorEntry {
 }
 
 export interface SafetensorsHeader {
-  /** In the order of the header. */
+  /** In the header's order. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, string>;
 }
@@ -37,7 +37,7 @@ const MAX_DEPTH = 3;
 
 /**
  * Length of the JSON from the first eight bytes of a file of `fileBytes` bytes.
- * @throws DataError when the file cannot hold it
+ * @throws DataError if the file is too short for it
  */
 export function headerLength(prefix: Uint8Array, fileBytes: number, path: string): number {
   if (prefix.length < PREFIX_BYTES) {
@@ -95,7 +95,7 @@ function parseJson(text: Uint8Array, path: string): unknown {
   }
 }
 
-/** What JSON.parse does not refuse: deep nesting, and one name twice in an object. Malformed text is left to it. */
+/** Checks what JSON.parse accepts: deep nesting, and duplicate names in an object. Malformed text is left to JSON.parse. */
 function requireFlatAndUnique(json: string, path: string): void {
   const names: Set<string>[] = [];
   for (let i = 0; i < json.length; i++) {
@@ -219,7 +219,7 @@ function kind(value: unknown): string {
   return Array.isArray(value) ? "a list" : `a value of type ${typeof value}`;
 }
 
-/** A name from the file as it can stand in a message: on one line, not endless. */
+/** A name from the file, for a message: on one line, and not too long. */
 function quoted(name: string): string {
   const text = JSON.stringify(name);
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;

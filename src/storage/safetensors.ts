@@ -1,4 +1,4 @@
-// Reading and writing tensors in the safetensors format, with PyTorch's names and layouts.
+// Reads and writes tensors in the safetensors format, with PyTorch's names and layouts.
 
 import { type FileHandle, open } from "node:fs/promises";
 import { DataError } from "../support/errors.ts";
@@ -27,23 +27,23 @@ export interface TensorFile {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** A tensor to write; its type follows from its data. */
+/** A tensor to write; its type is that of its data. */
 export interface TensorToStore {
   readonly shape: readonly number[];
   readonly data: TensorData;
 }
 
-/** A safetensors file whose header has been read and whose tensors are read one at a time. */
+/** An open safetensors file: its header has been read, its tensors are read one at a time. */
 export interface OpenTensorFile {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, string>;
-  /** @throws DataError when there is no tensor of that name, or the file has been cut since it was opened */
+  /** @throws DataError if there is no tensor of that name, or the file has been truncated since it was opened */
   read(name: string): Promise<StoredTensor>;
   close(): Promise<void>;
 }
 
 /**
- * Opens a file and checks its header; memory is taken for the header and for each tensor that is read.
+ * Opens a file and checks its header. Allocates memory only for the header and for each tensor that is read.
  * @throws DataError naming the file and what is wrong with it
  */
 export async function openSafetensors(path: string): Promise<OpenTensorFile> {
@@ -85,13 +85,13 @@ export async function readSafetensors(path: string): Promise<TensorFile> {
   }
 }
 
-/** Reads all tensors from bytes in memory; `path` names them in messages. @throws DataError */
+/** Reads all tensors from bytes in memory; `path` is for messages. @throws DataError */
 export function decodeSafetensors(bytes: Uint8Array, path: string): TensorFile {
   const length = headerLength(bytes.subarray(0, PREFIX_BYTES), bytes.length, path);
   const header = parseHeader(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + length), bytes.length, path);
   const tensors = new Map<string, StoredTensor>();
   for (const [name, entry] of header.tensors) {
-    // Not bytes.slice: of a Buffer that is a view into a pool.
+    // Not bytes.slice, which for a Buffer is a view into a pool.
     tensors.set(
       name,
       decodeTensor(entry, new Uint8Array(bytes.subarray(entry.offset, entry.offset + entry.bytes))),
@@ -101,7 +101,7 @@ export function decodeSafetensors(bytes: Uint8Array, path: string): TensorFile {
 }
 
 /**
- * The bytes of a file, in pieces that need no copy of the data.
+ * The bytes of a file, in pieces that do not copy the data.
  * @throws DataError for a name that the format reserves, or a shape that does not fit its data
  */
 export function encodeSafetensors(
@@ -137,7 +137,7 @@ export function encodeSafetensors(
   return [start, ...pieces];
 }
 
-/** Writes a file whole or not at all. @throws DataError when a tensor or the disk refuses */
+/** Writes a file atomically. @throws DataError if a tensor is invalid or writing fails */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<readonly [string, TensorToStore]>,
@@ -154,7 +154,7 @@ function dtypeOf(data: TensorData): Dtype {
   return data instanceof BigInt64Array ? "I64" : "U8";
 }
 
-/** @param bytes the tensor's own bytes, in a buffer of their own: the result is a view of it where it can be */
+/** @param bytes the tensor's bytes, in a buffer of their own; the result is a view of it if possible */
 function decodeTensor({ dtype, shape }: TensorEntry, bytes: Uint8Array): StoredTensor {
   const { buffer } = bytes;
   switch (dtype) {
@@ -182,7 +182,7 @@ function decodeTensor({ dtype, shape }: TensorEntry, bytes: Uint8Array): StoredT
   }
 }
 
-/** The number that the 16 bits of an IEEE 754 binary16 stand for. */
+/** The value of 16 bits as an IEEE 754 binary16. */
 function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;

@@ -1,5 +1,5 @@
 /**
- * TensorBoard event files: what TensorBoard, W&B, MLflow and Aim import. A file is a sequence of records
+ * TensorBoard event files, which TensorBoard, W&B, MLflow and Aim can import. A file is a sequence of records
  *
  *   u64 length, u32 masked crc32c of the length, the bytes of an Event, u32 masked crc32c of those
  *
@@ -21,7 +21,7 @@ export interface Scalar {
   readonly wallTime: number;
 }
 
-/** Columns of the metrics by the tags that they are shown under. */
+/** The tag of each metric, and its column. */
 const TRAINING = {
   loss: "train/loss",
   accuracy: "train/accuracy",
@@ -33,13 +33,13 @@ const TRAINING = {
 } as const;
 const EVALUATION = { testLoss: "test/loss", testAccuracy: "test/accuracy" } as const;
 
-/** Steps that are shown of a long run: TensorBoard itself draws a thousand. */
+/** The most steps to write for a long run; TensorBoard itself draws a thousand. */
 const SHOWN_STEPS = 10_000;
 
 /**
- * Writes events.out.tfevents.… in a run's folder from its metrics, in place of an older one. Metrics have no time of
- * their own: between the start of the run and now, steps are taken to be equally long.
- * @throws DataError when the run's files are damaged or the disk refuses
+ * Writes events.out.tfevents.… in a run's folder from its metrics, replacing an older one. Metrics have no times, so steps
+ * are assumed to be equally long between the start of the run and now.
+ * @throws DataError if the run's files are damaged or writing fails
  */
 export async function writeTensorBoard(folder: string, now = new Date()): Promise<string> {
   const { training, evaluations, environment } = await readRun(folder);
@@ -81,7 +81,7 @@ function scalarsOf(rows: readonly MetricNumbers[], tags: Readonly<Record<string,
   );
 }
 
-/** The records of a file: its version, then an event for each scalar. */
+/** The records of a file: its version, then an event per scalar. */
 export async function encodeEvents(scalars: readonly Scalar[], start: number): Promise<Uint8Array[]> {
   const [{ crc32c }, { default: protobuf }] = await Promise.all([
     import("@node-rs/crc32"),

@@ -1,28 +1,28 @@
-// Text files that someone else wrote: of any size, and perhaps no files at all.
+// Reads text files written by others: of any size, and perhaps not regular files at all.
 
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { DataError } from "../support/errors.ts";
 import { formatBytes } from "../support/format.ts";
 import { errorCode, fileError } from "./file-error.ts";
 
-/** Bytes: far more than a record, a summary or the metrics of a long run take. */
+/** Bytes; far more than a record, a summary or the metrics of a long run need. */
 const MOST = 256 * 2 ** 20;
 
 export interface TextFileOptions {
-  /** Bytes; a larger file is refused before it is read. Default 256 MiB. */
+  /** Largest size in bytes; a larger file is rejected before it is read. Default 256 MiB. */
   readonly most?: number;
-  /** Whether a pipe or a terminal will do, which is read until it closes. */
+  /** Whether to accept a pipe or a terminal, which is read until it closes. */
   readonly orPipe?: boolean;
 }
 
 /**
- * The text of a file in UTF-8.
- * @throws DataError when there is none, it is a folder, a pipe or a device, it is too large, or the disk refuses
+ * The text of a UTF-8 file.
+ * @throws DataError if it is missing, a folder, a pipe or a device, too large, or cannot be read
  */
 export function readTextFile(path: string, options: TextFileOptions = {}): string {
   const { most = MOST, orPipe = false } = options;
   try {
-    // A pipe that nobody writes would hold up who opens it, but for this flag.
+    // Without this flag, opening a pipe without a writer would block.
     const file = openSync(path, constants.O_RDONLY | (orPipe ? 0 : (constants.O_NONBLOCK ?? 0)));
     try {
       const found = fstatSync(file);
@@ -39,7 +39,7 @@ export function readTextFile(path: string, options: TextFileOptions = {}): strin
   }
 }
 
-/** The same, or null where there is no such file. */
+/** The same, or null if the file does not exist. */
 export function readTextFileIfAny(path: string, options: TextFileOptions = {}): string | null {
   try {
     return readTextFile(path, options);
@@ -49,7 +49,7 @@ export function readTextFileIfAny(path: string, options: TextFileOptions = {}): 
   }
 }
 
-/** Not by the size that the system gives: a pipe has none, and files grow. */
+/** Does not rely on the size that the system reports: a pipe has none, and files grow. */
 function readUpTo(file: number, path: string, most: number): Uint8Array {
   const pieces: Uint8Array[] = [];
   let bytes = 0;

@@ -9,8 +9,8 @@ type PlanBytes = (layout: GhostLayout, slabSamples: number) => number;
  * The most samples per slab such that one step's tensors take at most `memoryBytes` and fit the adapter's bindings:
  * the whole batch if that is possible, else halves, thirds, … down to one ghost.
  *
- * @param bytesOf throws CapacityError when a tensor cannot be bound
- * @throws CapacityError when even one ghost at a time is too much, with what it needs, what there is, and what would fit
+ * @param bytesOf throws CapacityError if a tensor cannot be bound
+ * @throws CapacityError if even one ghost at a time does not fit, with what it needs, what is available, and what would fit
  */
 export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: PlanBytes): number {
   let least: number | CapacityError = 0;
@@ -28,8 +28,8 @@ export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: Pl
 }
 
 /**
- * The most samples of one evaluation batch that take at most `memoryBytes` and fit the adapter's bindings: `most`, or that
- * halved as often as it takes.
+ * The most samples per evaluation batch that take at most `memoryBytes` and fit the adapter's bindings: `most`, halved
+ * as often as necessary.
  *
  * @param bytesOf throws CapacityError when a tensor cannot be bound
  * @throws CapacityError when even one sample is too much

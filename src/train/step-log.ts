@@ -53,8 +53,8 @@ export class StepLog {
   }
 
   /**
-   * Metrics of steps `from` + 1 to `to`, distances of the given steps, and how many parameters and running statistics are
-   * NaN or infinite.
+   * Metrics of steps `from` + 1 to `to`, distances of the given steps, and the number of NaN or infinite parameters and
+   * running statistics.
    */
   async read({
     from,

@@ -22,8 +22,8 @@ export interface TrainOptions extends Omit<StepInputOptions, "range"> {
   /** "skip" omits the update of a step whose loss or gradient norm is NaN or infinite. */
   readonly onNan?: OnNan;
   /**
-   * Training batches over which running statistics are averaged anew after the last evaluation, for one more; 0, the default,
-   * for neither.
+   * Training batches over which running statistics are averaged anew after the last evaluation, followed by another
+   * evaluation; 0, the default, for neither.
    */
   readonly reestimateStatistics?: number;
   /** σ of the factors z_n ~ N(1, σ²) by which samples' gradients are multiplied; 0 for none. */

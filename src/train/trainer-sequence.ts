@@ -1,6 +1,6 @@
 /**
- * Trainers that train one model one after the other, as where a batch grows: steps and epochs are counted through, so
- * positions are those of one run; when to measure, log and evaluate is counted anew in each. A run of one batch size is a
+ * Trainers that train one model in sequence, e.g. as a batch grows. Steps and epochs are counted across them, so
+ * positions are those of one run; when to measure, log and evaluate restarts in each. A run of one batch size is a
  * sequence of one.
  */
 import type { ResidentDataset } from "../data/resident.ts";

@@ -159,9 +159,9 @@ export class Trainer {
   }
 
   /**
-   * Runs the steps from a position, or a number of steps done, to the end of the regime; yields metrics at log points
-   * and evaluations. Running statistics are estimated anew after everything else, from the end of the regime too: no
-   * position is behind that.
+   * Runs the steps from a position, or a number of completed steps, to the end of the regime; yields metrics at log points,
+   * and evaluations. Running statistics are estimated anew at the very end, also if the run starts from there: no position
+   * comes after that.
    */
   async *run(from: Position | number = START, afterStep: AfterStep = () => true): AsyncGenerator<TrainEvent> {
     const start = typeof from === "number" ? { step: from, read: from, distanceSteps: [] } : from;

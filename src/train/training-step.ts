@@ -50,8 +50,8 @@ export interface BatchOptions {
 }
 
 /**
- * Forward and backward for one batch, or a part of one, slab by slab: lossScale · ĝ, ĝ = Σ_n weight[n] · z_n · ∇L_n, into the flat
- * gradients, the batch's metrics into the step's row of `log`. Changes no parameter and no running statistics.
+ * Forward and backward for one batch, or a part of one, slab by slab. Writes lossScale · ĝ, ĝ = Σ_n weight[n] · z_n · ∇L_n, to the flat
+ * gradients, and the batch's metrics to the step's row of `log`. Changes no parameters and no running statistics.
  */
 export function batchGradient(
   state: ModelState,

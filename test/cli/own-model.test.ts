@@ -121,7 +121,7 @@ test.each([
   ],
   [
     'import { Linear } from "ghostbatch";\nexport default () => new Linear(1, 1);',
-    /exports no regime: name one with --base-regime/,
+    /exports no regime; name one with --base-regime/,
   ],
 ])("%j is told in one line", async (text, message) => {
   const wrong = join(folder, "net-wrong.ts");

@@ -193,6 +193,6 @@ describe("what is left out or has an unusual name", () => {
     const path = Buffer.concat([place, latin1, Buffer.from(what === "a file" ? ".png" : "")]);
     if (what === "a file") writeFileSync(path, "");
     else mkdirSync(path);
-    refused(() => listClassFolders(root), DataError, /caf.*: the name is not UTF-8: rename/);
+    refused(() => listClassFolders(root), DataError, /caf.*: the name is not UTF-8; rename/);
   });
 });

@@ -145,7 +145,7 @@ test("a busy server is asked again, a missing page is not", async () => {
   const missing = options(server);
   await refused(
     download(missing),
-    /the server answered 404 Not Found: name another address, a folder or an archive with --from/,
+    /the server answered 404 Not Found; name another address, a folder or an archive with --from/,
   );
   expect(server.requested).toHaveLength(4);
   expectNotThere(missing);

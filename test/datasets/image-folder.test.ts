@@ -300,7 +300,7 @@ test("what is no whole JPEG or PNG is said to be what it is", async () => {
     [bytes(""), /the file is empty/],
     [bytes("<html>404</html>"), /an HTML or XML page/],
     [bytes("version https://git-lfs.github.com/spec/v1\n"), /git-lfs/],
-    [bytes("anything else"), /does not start like a JPEG or a PNG/],
+    [bytes("anything else"), /is not a JPEG or PNG file/],
   ] as const)
     await refused(load(folderOf({ ...GOOD, "train/a/1.png": content })), reason);
 });

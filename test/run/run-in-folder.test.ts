@@ -216,7 +216,7 @@ describe("going on", () => {
     writeFileSync(metrics, whole.subarray(0, lengthBefore));
     await runs.goOn(run);
     expect(
-      lines.some((line) => line.endsWith(`: using the checkpoint before it, of step ${before!.step}`)),
+      lines.some((line) => line.endsWith(`; using the checkpoint before it, of step ${before!.step}`)),
     ).toBe(newestLength! > lengthBefore!);
     expect(outcome(run.path)).toBe(expected);
   });

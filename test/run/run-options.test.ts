@@ -100,7 +100,7 @@ test("a configuration may write options as flags, in kebab-case and in snake_cas
 });
 
 test.each([
-  ["seed: 1\nlr: 0.1\nlearningRate: 0.2", ":3: learningRate: sets the same option as lr: keep one of them"],
+  ["seed: 1\nlr: 0.1\nlearningRate: 0.2", ":3: learningRate: sets the same option as lr; keep one of them"],
   ["learnrate: 0.1", ":1: learnrate: unknown option"],
   ["learningrate: 0.1", ":1: learningrate: unknown option; did you mean learningRate?"],
   ["lrReferenceBach: 32", ":1: lrReferenceBach: unknown option; did you mean referenceBatchSize?"],

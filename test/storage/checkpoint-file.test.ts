@@ -77,7 +77,7 @@ test.each([
   expect((await newest())!.step).toBe(5);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(
-    new RegExp(`${name.replace(".", "\\.")}: .*: using the checkpoint before it, of step 5$`),
+    new RegExp(`${name.replace(".", "\\.")}: .*; using the checkpoint before it, of step 5$`),
   );
 });
 
@@ -86,7 +86,7 @@ test("with none left, an error names the files", async () => {
   for (const step of [3, 4]) flip(join(files.path, `last-${step}.safetensors`), 900);
   await expect(newest()).rejects.toThrow(DataError);
   await expect(newest()).rejects.toThrow(
-    /no usable checkpoint: .*last-4\.safetensors: damaged.*; .*last-3\.safetensors: damaged.*: restore the files/,
+    /no usable checkpoint: .*last-4\.safetensors: damaged.*; .*last-3\.safetensors: damaged.*; restore the files/,
   );
   // Tensors without JSON are none that a killed process has left.
   for (const step of [3, 4]) rmSync(join(files.path, `last-${step}.json`));

@@ -85,7 +85,7 @@ test("a line that something else has added is noticed before a file is replaced"
   run.append({ step: 1 });
   appendFileSync(run.file("metrics.jsonl"), '{"step":2}\n');
   await expect(run.settle()).rejects.toThrow(
-    /metrics\.jsonl: expected the \d+ bytes that this process has written, found \d+: another process is writing this file/,
+    /metrics\.jsonl: expected the \d+ bytes that this process has written, found \d+; another process is writing this file/,
   );
   await run.close();
 });
