@@ -1,4 +1,4 @@
-/** What the verbs of `bench` share. */
+/** Options and output that the verbs of `bench` share. */
 import { fileURLToPath } from "node:url";
 import { type Command, Option } from "commander";
 import { adapterLine } from "../bench/output.ts";
@@ -30,25 +30,25 @@ export function withBenchOptions(command: Command, n: number): Command {
     .addOption(new Option("--save [folder]", "save the table in FOLDER/ADAPTER.md (default: bench/results)"));
 }
 
-/** Opens the adapter; with a table to come, its name goes first. */
+/** Opens the adapter, and prints its name first unless the output is JSON. */
 export async function openForBench({ adapter, tuning, json }: BenchFlags): Promise<Gpu> {
   const gpu = await openGpu({ adapter, tuning, relaunch: true });
   if (!json) console.log(adapterLine(gpu.adapter));
   return gpu;
 }
 
-/** Progress, on a terminal alone and never among the results. */
+/** Shows progress, only on a terminal and never among the results. */
 export function sayPhase(phase: string): void {
   if (process.stderr.isTTY)
     process.stderr.write(`\r\x1b[K${phase.slice(0, (process.stderr.columns ?? 80) - 1)}`);
 }
 
-/** Takes the progress line away. */
+/** Clears the progress line. */
 export function endPhases(): void {
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
 }
 
-/** With --save: keeps a table under its title. */
+/** With --save: stores a table under its title. */
 export async function saveTable(
   gpu: Gpu,
   { save, n }: BenchFlags,

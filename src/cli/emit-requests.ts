@@ -1,4 +1,4 @@
-/** --emit slurm of an experiment: those of its runs that are not finished, as a job array. */
+/** --emit slurm of an experiment: its unfinished runs as a job array. */
 import { resolve } from "node:path";
 import { DEFAULT_ASSUMED } from "../gpu/assumed-gpu.ts";
 import { costsOf } from "../run/cost.ts";
@@ -20,9 +20,9 @@ import {
 import { loadOptions } from "./transfer-line.ts";
 
 /**
- * Writes the script and the configurations into runs/<id>.sweep/. Its runs have the names that the experiment itself gives
- * them, so the same command without --emit finds them when they have finished.
- * @param id of the experiment's record
+ * Writes the script and the configurations to runs/<id>.sweep/. Runs have the same names as in the experiment
+ * itself, so the same command without --emit finds them when they have finished.
+ * @param id id of the experiment's record
  */
 export async function emitRequests(
   id: string,
@@ -32,13 +32,13 @@ export async function emitRequests(
   const { runsDir, onUsr2, assumeLimits = DEFAULT_ASSUMED } = flags;
   if (onUsr2 === "continue")
     throw new UsageError(
-      "--on-usr2 continue: with --emit slurm, SIGUSR2 says that a run's time is over: omit it",
+      "--on-usr2 continue: with --emit slurm, SIGUSR2 means that a run's time is over; omit the option",
     );
   const finished = await Promise.all(requests.map(({ spec, label }) => finishedRun(spec, label, runsDir)));
   const missing = requests.filter((_, i) => finished[i] === null);
   const distinct = [...new Map(missing.map((request) => [specHash(request.spec), request])).values()];
   if (distinct.length === 0) {
-    console.log("all runs have finished: the same command without --emit shows the result");
+    console.log("all runs have finished; the same command without --emit shows the result");
     return;
   }
   const runs = distinct.map(({ spec, label }) => ({ name: runName(spec, label), spec }));
@@ -56,9 +56,9 @@ export async function emitRequests(
 }
 
 /**
- * The same for an experiment that is one measurement and no list of runs: one task, which runs the verb itself.
- * @param id of the experiment's record
- * @param spec the run that is measured, for the record beside the script
+ * The same for an experiment that is a single measurement: one task, which runs the verb itself.
+ * @param id id of the experiment's record
+ * @param spec the measured run, for the record beside the script
  * @param verb the command line after the program's name
  */
 export async function emitVerb(
@@ -68,7 +68,7 @@ export async function emitVerb(
 ): Promise<void> {
   const { dataDir, adapter, runsDir, gpusPerRun } = flags;
   if (gpusPerRun !== undefined)
-    throw new UsageError(`--gpus-per-run ${gpusPerRun}: this measurement has one process: omit it`);
+    throw new UsageError(`--gpus-per-run ${gpusPerRun}: this measurement has one process; omit the option`);
   const folder = new SweepFolder(resolve(runsDir), { name: id, runs: [] });
   const words = [
     ...[...process.execArgv, resolve(process.argv[1]!), ...verb],

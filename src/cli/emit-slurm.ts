@@ -1,4 +1,4 @@
-/** --emit slurm: the scripts that train a list of runs as a job array, and the options that say what each task needs. */
+/** --emit slurm: writes scripts that train a list of runs as a job array; options for what each task needs. */
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoadOptions } from "../datasets/load.ts";
@@ -20,12 +20,12 @@ export interface EmitFlags extends SlurmResources {
   emit?: "slurm";
 }
 
-/** --emit, and the resources that Slurm alone is asked for. */
+/** --emit, and options for resources that only Slurm uses. */
 function emitOptions(): Option[] {
   return [
     new Option(
       "--emit <system>",
-      "write a script that trains the runs on this system, and train nothing",
+      "instead of training, write a script that trains the runs on this system",
     ).choices(["slurm"]),
     new Option("--partition <name>", "with --emit: partition to submit to").argParser(oneLine),
     new Option("--gres <list>", "with --emit: generic resources of each run, e.g. gpu:1").argParser(oneLine),
@@ -41,7 +41,7 @@ function emitOptions(): Option[] {
   ];
 }
 
-/** Adds all options of --emit; of a verb that runs nothing by itself at the same time, those for runs at once and time too. */
+/** Adds all options of --emit, including, for verbs that lack them, those for concurrent runs and time. */
 export function addEmitOptions(command: Command, { local }: { local: boolean }): Command {
   const options = local
     ? emitOptions()
@@ -65,14 +65,14 @@ export function requireEmit(flags: EmitFlags, { local }: { local: boolean }): vo
   if (flags.emit !== undefined) return;
   const { partition, gres, mem, sbatch, jobs, timeLimit } = flags;
   const emitted = { partition, gres, mem, sbatch, ...(!local && { jobs, "time-limit": timeLimit }) };
-  // An experiment finds runs of so many shards by the same option.
+  // Without --emit, an experiment finds its runs by the same number of shards.
   const given = { ...emitted, ...(local && { "gpus-per-run": flags.gpusPerRun }) };
   const name = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
   if (name !== undefined) throw new UsageError(`--${name}: needs --emit slurm`);
 }
 
 /**
- * The runs as several GPUs train them: with a shard for each, where they say nothing of shards.
+ * The runs for training on several GPUs: with one shard per GPU, unless they set shards.
  * @throws UsageError for a number of GPUs that cannot share the shards of a run evenly
  */
 export function onGpus<R extends { readonly spec: RunSpec }>(
@@ -91,7 +91,7 @@ export function onGpus<R extends { readonly spec: RunSpec }>(
   });
 }
 
-/** Writes scripts of arrays of as many tasks as Slurm takes, and one that submits them if there are several; tells how to submit. */
+/** Writes scripts of arrays of as many tasks as Slurm allows, and one that submits them if there are several; prints how to submit. */
 export async function emitSlurm(
   grid: Grid,
   folder: SweepFolder,
@@ -106,7 +106,9 @@ export async function emitSlurm(
     text: slurmScript(part, folder, options),
   }));
   if (resources.gres === undefined && (resources.gpusPerRun ?? 1) === 1)
-    console.error("note: the script asks for no GPU: where a job must, add --gres, e.g. --gres gpu:1");
+    console.error(
+      "note: the script requests no GPU; if your cluster requires that, add --gres, e.g. --gres gpu:1",
+    );
   await folder.create(grid.runs);
   for (const { path, text } of scripts) await writeFileAtomically(path, text);
   let command = `sbatch ${shellCommand([scripts[0]!.path])}`;
@@ -120,7 +122,7 @@ export async function emitSlurm(
   console.log(`${formatCount(grid.runs.length)} runs${parts}: submit them with\n${command}`);
 }
 
-/** The command line of a run after the name of Node. @param more options of `train` that all runs are given */
+/** The command line of a run after the name of Node. @param more options of `train` for all runs */
 export function trainWords(
   folder: SweepFolder,
   { dataDir }: Pick<LoadOptions, "dataDir">,
@@ -132,7 +134,7 @@ export function trainWords(
     "--runs-dir",
     folder.runsDirectory,
   ];
-  // With a name, --resume begins a run where it has not been begun.
+  // With a name, --resume starts a run that has not been started.
   return (run) => [
     ...process.execArgv,
     resolve(process.argv[1]!),
@@ -146,13 +148,13 @@ export function trainWords(
   ];
 }
 
-/** @throws what `train` throws of a run before it reads any data, in the same words */
+/** @throws what `train` throws about a run before reading any data, with the same message */
 export function requirePlannable({ spec }: GridRun): void {
   const outline = outlinedData(spec);
   if (outline !== null) planRun(spec, outline.facts);
 }
 
-/** A value that stands in one line of the script. */
+/** A value that must be one line of the script. */
 function oneLine(text: string): string {
   if (text.trim() === "" || /\s*\n/.test(text)) throw new InvalidArgumentError("Expected one line.");
   return text;

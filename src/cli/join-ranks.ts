@@ -1,4 +1,4 @@
-/** What every verb does that runs on several ranks: a GPU for each, MPI between them, and an end that all share. */
+/** What verbs that run on several ranks share: a GPU for each, MPI between them, and a common end. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { GpuSession } from "../host/node/gpu-session.ts";
 import type { Launch } from "../host/node/mpi/launcher.ts";
@@ -9,7 +9,7 @@ import { isKnownToAll } from "../run/ranks.ts";
 import { type Communicator, rankName } from "../train/communicator.ts";
 import { reportError } from "./report-error.ts";
 
-/** Seconds that the slowest rank may take longer than the others: compiling kernels and writing a checkpoint take minutes at most. */
+/** Seconds by which the slowest rank may lag behind the others; compiling kernels and writing a checkpoint take at most minutes. */
 const WATCHDOG = 600;
 
 export interface JoinFlags {
@@ -27,7 +27,7 @@ export interface JoinedRanks {
   readonly adapters: readonly RankAdapter[];
 }
 
-/** Runs `body` with the other ranks. An error of this rank alone ends the whole job; one of all of them ends each in order. */
+/** Runs `body` with the other ranks. An error of only this rank ends the whole job; one of all ranks ends each properly. */
 export async function joinRanks(
   launch: Launch,
   { adapter, tuning, watchdog = WATCHDOG }: JoinFlags,
@@ -35,7 +35,7 @@ export async function joinRanks(
 ): Promise<void> {
   const rankGpu = takeRankGpu(launch.localRank);
   const session = new GpuSession({ adapter, tuning });
-  // Before MPI: it may start the command line anew, on the software GPU.
+  // Before MPI, because it may restart the command line on the software GPU.
   const gpu = await session.open();
   const { name, software } = gpu.adapter;
   const communicator = await MpiCommunicator.open({ launch, patient: software, watchdogMs: 1000 * watchdog });
@@ -47,9 +47,9 @@ export async function joinRanks(
     const exitCode = reportError(error, rank === 0 ? "" : rankName(communicator, rank));
     if (!isKnownToAll(error)) {
       communicator.abort(exitCode);
-      await new Promise(() => undefined); // until that has ended this process
+      await new Promise(() => undefined); // until MPI has ended this process
     }
-    // A launcher that sees another code of some rank ends the others, which may still have something to say.
+    // If a rank exits with another code, the launcher ends the others, which may still have messages to print.
     process.exitCode = rank === 0 ? exitCode : 0;
   }
   await communicator.close();

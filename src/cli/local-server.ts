@@ -1,6 +1,6 @@
 /**
- * A server for pages of this machine. It answers GET alone, to a Host that it is known by and an Origin that is its own:
- * another page in the same browser cannot read it, nor can a name that was made to point here.
+ * A server for pages on this machine. It answers only GET, only to a Host that is its own, and only to its own Origin, so
+ * other pages in the same browser cannot read it, nor can a foreign name that resolves to this machine.
  */
 import { hostname as machineName, networkInterfaces } from "node:os";
 import { serve } from "@hono/node-server";
@@ -8,15 +8,15 @@ import { Hono } from "hono";
 import { UsageError } from "../support/errors.ts";
 
 export interface ServerPlace {
-  /** Address that is listened on; the loopback one unless asked otherwise by name. */
+  /** Address to listen on; loopback by default. */
   readonly host: string;
-  /** 0 takes a free one. */
+  /** 0 selects a free port. */
   readonly port: number;
 }
 
 export interface LocalServer {
   readonly url: string;
-  /** Every address that the page can be opened at; the first is `url`. */
+  /** All addresses at which the page can be opened; the first is `url`. */
   readonly urls: readonly string[];
   close(): Promise<void>;
 }
@@ -28,8 +28,8 @@ const LAST_PORT = 65_535;
  * Serves an app.
  * @param verb of the command line, for messages
  * @param policy Content-Security-Policy of every answer
- * @param addRoutes adds what the app answers
- * @throws UsageError when the port or the address cannot be had
+ * @param addRoutes adds the app's routes
+ * @throws UsageError if the port or the address is not available
  */
 export async function startLocalServer(
   verb: string,
@@ -74,18 +74,18 @@ export function untilInterrupted(): Promise<void> {
   });
 }
 
-/** Addresses that stand for all of this machine's. */
+/** Wildcard addresses, which stand for all of this machine's. */
 const WILDCARDS = ["0.0.0.0", "::"];
 
 /**
- * What a browser may call the address that is listened on: itself, and localhost where that is the loopback; of a wildcard, all
- * that this machine has. Never a name from elsewhere: a page of another site could have had it point here.
+ * Names by which a browser may address the server: the address itself, and localhost for loopback; for a wildcard, all
+ * addresses of this machine. Never a foreign name, which another site could have made resolve to this machine.
  */
 export function namesOf(host: string): string[] {
   if (isLoopback(host)) return [...new Set([host, "localhost"])];
   if (!WILDCARDS.includes(host)) return [host];
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  // A link-local address needs the name of an interface behind it, which no Host header carries.
+  // A link-local address needs the name of an interface, which a Host header does not carry.
   const reachable = own.filter(({ family, scopeid }) => family === "IPv4" || (host === "::" && !scopeid));
   const names = ["localhost", ...reachable.map(({ address }) => address), machineName().toLowerCase()];
   return [...new Set([...names, host])];

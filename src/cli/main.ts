@@ -1,4 +1,4 @@
-/** The command line's process: everything it says and does is in program.ts. */
+/** Entry of the command line; everything else is in program.ts. */
 import { keepOutput } from "./output.ts";
 import { run } from "./program.ts";
 

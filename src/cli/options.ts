@@ -1,4 +1,4 @@
-/** Options that several verbs share, and how their values are read. */
+/** Options that several verbs share, and parsers of their values. */
 import { InvalidArgumentError, Option } from "commander";
 import { ASSUMED_ADAPTERS, DEFAULT_ASSUMED } from "../gpu/assumed-gpu.ts";
 import { parseScale } from "../paper/scale.ts";
@@ -16,12 +16,12 @@ export const adapterOption = () =>
 export const assumeLimitsOption = () =>
   new Option(
     "--assume-limits <name>",
-    `with --dry-run: plan for a GPU that is not here: ${Object.keys(ASSUMED_ADAPTERS).join(", ")}, or a file that \`ghostbatch doctor --json\` wrote there (default: the GPU here, or ${DEFAULT_ASSUMED} if there is none)`,
+    `with --dry-run: plan for another GPU: ${Object.keys(ASSUMED_ADAPTERS).join(", ")}, or a file that \`ghostbatch doctor --json\` wrote on its machine (default: the GPU here, or ${DEFAULT_ASSUMED} if there is none)`,
   );
 export const tuningOption = () =>
   new Option(
     "--tuning <file>",
-    "kernel tiles to use: a file from `ghostbatch tune`, or off for the defaults (default: those that `ghostbatch tune` chose on this adapter)",
+    "kernel tiles to use: a file from `ghostbatch tune`, or off for the untuned ones (default: those that `ghostbatch tune` chose on this adapter)",
   );
 export const dataDirOption = () => new Option("--data-dir <folder>", "folder with the data set's files");
 export const runsDirOption = () =>
@@ -41,7 +41,7 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER) 
   };
 }
 
-/** A number from `minimum` on. */
+/** A number of at least `minimum`. */
 export function realNumber(minimum: number) {
   return (text: string): number => {
     const value = Number(text);
@@ -52,7 +52,7 @@ export function realNumber(minimum: number) {
   };
 }
 
-/** Values separated by commas, each one of `choices`, whatever the case of its letters. */
+/** Values separated by commas, each one of `choices`, ignoring case. */
 export function listOf<T extends string>(choices: readonly T[]) {
   return (text: string): T[] => {
     const chosen = text.split(",").map((part) => {
@@ -66,13 +66,13 @@ export function listOf<T extends string>(choices: readonly T[]) {
   };
 }
 
-/** A run that is named twice is one run: it must not count as two. */
+/** Rejects a value listed twice, because a run must not count twice. */
 export function requireDistinct(items: readonly (string | number)[]): void {
   const twice = items.find((item, i) => items.indexOf(item) !== i);
   if (twice !== undefined) throw new InvalidArgumentError(`${twice} is listed twice.`);
 }
 
-/** How large an experiment is run. */
+/** The scale of an experiment. */
 export const scaleOption = () =>
   new Option(
     "--scale <scale>",
@@ -97,20 +97,20 @@ export const seedsOption = () =>
     })
     .default([0], "0");
 
-/** As for `train`; of verbs that measure or time kernels, the precision of what they measure. */
+/** As for `train`; for verbs that measure or time kernels, the precision of what they measure. */
 export const precisionOption = () =>
   new Option("--precision <type>", "how numbers are stored: f32, or activations in 16 bits (mixed)")
     .choices(["f32", "mixed"])
     .default("f32");
 
-/** MiB for a step, as for `train`. */
+/** Memory of a step in MiB, as for `train`. */
 export const stepMemoryOption = () =>
   new Option(
     "--memory <MiB>",
     `GPU memory for the tensors of one step, as for train (default: ${RUN_OPTIONS.memory.default}; a large batch without ghosts needs more at full scale)`,
   ).argParser(wholeNumber(1));
 
-/** Options of verbs that train: how often runs are kept. */
+/** Options about checkpoints, for verbs that train. */
 export const checkpointOptions = () => [
   new Option(
     "--checkpoint-every <interval>",
@@ -132,7 +132,7 @@ export interface CheckpointFlags {
   onUsr2?: OnUsr2;
 }
 
-/** The options, as they were given, that are to hold too when a run goes on. */
+/** Those of these options that were given, to repeat them when a run continues. */
 export function resumeWords(
   flags: CheckpointFlags & { adapter?: string; tuning?: string; logEvery?: number },
 ): string[] {
@@ -155,14 +155,14 @@ export interface PlanFlags {
   dryRun?: boolean;
 }
 
-/** How a GPU session serves a verb that may only plan. @throws UsageError for limits that would have no effect */
+/** Options of the GPU session for a verb that may only plan. @throws UsageError for limits that would have no effect */
 export function planOptions({ adapter, assumeLimits: limits, dryRun }: PlanFlags) {
   if (limits === undefined) return { adapter, planWith: dryRun ? {} : undefined };
   if (!dryRun)
-    throw new UsageError(`--assume-limits ${limits}: needs --dry-run: training needs the GPU itself`);
+    throw new UsageError(`--assume-limits ${limits}: needs --dry-run, because training needs the GPU itself`);
   if (adapter !== undefined)
     throw new UsageError(
-      `--assume-limits ${limits}: --adapter ${adapter} already names a GPU: omit one of them`,
+      `--assume-limits ${limits}: --adapter ${adapter} already names a GPU; omit one of them`,
     );
   return { planWith: { limits } };
 }
@@ -183,7 +183,7 @@ export function duration(text: string): number {
   return Number(number) * SECONDS[unit]!;
 }
 
-/** Bytes a second of a network, such as 800MB/s or 25GB/s. */
+/** Rate of a network in bytes per second, such as 800MB/s or 25GB/s. */
 export function rate(text: string): number {
   const [, number, prefix] = text.match(/^(\d{1,6}(?:\.\d+)?)([MG])B\/s$/) ?? [];
   if (prefix === undefined || Number(number) === 0)
@@ -203,7 +203,7 @@ export function checkpointInterval(text: string): CheckpointOptions["every"] {
   return { seconds: duration(text) };
 }
 
-/** The command line as it could be typed again. */
+/** The command line, quoted so that it can be typed again. */
 export function typedCommand(): string {
   return shellCommand(["ghostbatch", ...process.argv.slice(2)]);
 }

@@ -1,18 +1,18 @@
-/** Standard output and standard error where nobody takes what is written: a reader that has gone, a full disk. */
+/** Handles failures of standard output and standard error: a reader that has gone, a full disk. */
 import { errorCode, fileError } from "../storage/file-error.ts";
 
 export interface Output {
   /**
    * Waits until everything is written.
-   * @param exitCode what the process would leave with
-   * @returns that, or the code of a result that could not be written
+   * @param exitCode the process's exit code so far
+   * @returns that, or the code for a result that could not be written
    */
   end(exitCode: number): Promise<number>;
 }
 
 /**
- * Keeps a line that cannot be written from ending the process: a run goes on without its lines. What is lost of a result, on
- * standard output, is told at the end; not of one whose reader had enough, as `head` has.
+ * Keeps a failed write from ending the process: a run continues without its lines. Lost results on
+ * standard output are reported at the end, unless the reader closed the pipe, as `head` does.
  */
 export function keepOutput(): Output {
   let lost: Error | null = null;
@@ -32,7 +32,7 @@ export function keepOutput(): Output {
   };
 }
 
-/** Resolves when all that came before has been written, or has failed. */
+/** Resolves when everything before has been written, or has failed. */
 function written(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => stream.write("", () => setImmediate(resolve)));
 }

@@ -1,4 +1,4 @@
-/** The files of a page of src/web, as the package has it built or as vite builds it in a checkout, and the routes to them. */
+/** The files of a page of src/web, built in the package or by vite in a checkout, and the routes to them. */
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -25,13 +25,13 @@ export function contentType(path: string): string {
   return TYPES[extname(path)] ?? "application/octet-stream";
 }
 
-/** @throws DataError where neither a built page nor the means to build one are here */
+/** @throws DataError if there is neither a built page nor the means to build one */
 export async function pageFiles(name: "playground" | "watch"): Promise<SiteFiles> {
   // In the package: dist/NAME, beside dist/cli.
   const built = fileURLToPath(new URL(`../${name}/`, import.meta.url));
   if (readdirIfAny(built).some((file) => file.endsWith(".html"))) return filesIn(built);
   if (!existsSync(BUILDER))
-    throw new DataError(`${built}: the page of ${name} is not built: install ghostbatch again`);
+    throw new DataError(`${built}: the page of ${name} is missing; install ghostbatch again`);
   const folder = await mkdtemp(join(tmpdir(), `ghostbatch-${name}-`));
   try {
     await promisify(execFile)(process.execPath, [BUILDER, name, folder]);

@@ -5,7 +5,7 @@ import { subset } from "../data/subset.ts";
 import { loadMnist } from "../datasets/mnist.ts";
 import { pageFiles, type SiteFiles } from "./page-files.ts";
 
-/** @throws DataError where neither a built page nor the means to build one are here */
+/** @throws DataError if there is neither a built page nor the means to build one */
 export async function playgroundFiles(): Promise<SiteFiles> {
   const files = new Map(await pageFiles("playground"));
   const packed = packMnist(subset(loadMnist(), PACKED_SUBSET));

@@ -10,7 +10,7 @@ import { contentType, type SiteFiles } from "./page-files.ts";
 
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:";
 
-/** @throws UsageError when the port or the address cannot be had */
+/** @throws UsageError if the port or the address is not available */
 export function startPlayground(files: SiteFiles, place: ServerPlace): Promise<LocalServer> {
   return startLocalServer("playground", place, {
     policy: POLICY,
@@ -24,17 +24,17 @@ export function startPlayground(files: SiteFiles, place: ServerPlace): Promise<L
   });
 }
 
-/** What index.html of every build says. */
+/** A text in index.html of every build. */
 const MARK = '<meta name="generator" content="ghostbatch playground">';
 
 /**
- * Writes a site into a folder that is new, empty, or holds an earlier build, which is replaced.
- * @throws UsageError for a folder of something else
+ * Writes a site to a folder that is new, empty, or has an earlier build, which is replaced.
+ * @throws UsageError for a folder with other files
  */
 export async function writeSite(files: SiteFiles, folder: string): Promise<void> {
   try {
     requireReplaceable(folder);
-    // Scripts carry their hash in their names: those of an earlier build would stay.
+    // Scripts have a hash in their names, so those of an earlier build would remain.
     await rm(join(folder, "assets"), { recursive: true, force: true });
     for (const [path, content] of files) {
       await makeFolder(dirname(join(folder, path)));
@@ -50,6 +50,6 @@ function requireReplaceable(folder: string): void {
   const page = join(folder, "index.html");
   if (existsSync(page) && readFileSync(page, "utf8").includes(MARK)) return;
   throw new UsageError(
-    `playground: --build ${folder}: expected a new or empty folder, or an earlier build; found other files: name another folder`,
+    `playground: --build ${folder}: expected a new or empty folder, or an earlier build; found other files; name another folder`,
   );
 }

@@ -31,14 +31,14 @@ const EXIT_CODES = [
  */
 export async function run(argv: readonly string[]): Promise<number> {
   try {
-    process.exitCode = undefined; // a verb that has printed what is wrong sets it
+    process.exitCode = undefined; // set by a verb that has printed its error
     await createProgram().parseAsync(argv);
     return typeof process.exitCode === "number" ? process.exitCode : 0;
   } catch (thrown) {
     const rank = followingRank();
-    // Of several processes with the same command line the first says what is wrong with it, and none ends it by its code.
+    // Of several processes with the same command line, only the first reports errors in it.
     if (rank !== null && (thrown instanceof CommanderError || thrown instanceof UsageError)) return 0;
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2; // its message is printed already
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2; // already printed
     return reportError(thrown, rank ?? "");
   }
 }
@@ -73,7 +73,7 @@ function createProgram(): Command {
   }
   for (const command of everyCommand(program)) {
     command.exitOverride().showSuggestionAfterError();
-    // commander puts its suggestion on a line of its own.
+    // commander puts its suggestion on a separate line.
     command.configureOutput({
       outputError: (text, write) => {
         if (followingRank() === null) write(`${visible(text.trim().replaceAll(/\s*\n\s*/g, " "))}\n`);
@@ -83,7 +83,7 @@ function createProgram(): Command {
   return program;
 }
 
-/** Verbs that know what to do in several processes of one launcher. */
+/** Verbs that support several processes of one launcher. */
 const VERBS_OF_RANKS = ["train", "doctor"];
 
 function everyCommand(command: Command): Command[] {

@@ -1,11 +1,11 @@
-/** A run going on, on standard error: a bar on a terminal, now and then a line elsewhere. */
+/** Shows a run's progress on standard error: a bar on a terminal, occasional lines elsewhere. */
 import { SingleBar } from "cli-progress";
 import type { Progress } from "../run/execute.ts";
 import { formatDuration, formatQuantity } from "../support/format.ts";
 
-/** Milliseconds between lines: one in five seconds is enough in a log file. */
+/** Milliseconds between lines; one every five seconds is enough in a log file. */
 const PLAIN_INTERVAL = 5000;
-/** Characters of the bar: what the numbers leave of the terminal's width, between these. */
+/** Shortest and longest bar in characters; it fills the space that the numbers leave. */
 const BAR = { shortest: 10, longest: 30 };
 
 export class ProgressLine {
@@ -13,7 +13,7 @@ export class ProgressLine {
   readonly #terminal = process.stderr.isTTY;
   #last = Number.NEGATIVE_INFINITY;
   #bar: SingleBar | null = null;
-  /** The line of the last step. Its metrics come first and its evaluation after them: it is printed once, with both. */
+  /** The line of the last step. Its metrics arrive before its evaluation; it is printed once, with both. */
   #final: string | null = null;
 
   constructor(label: string) {
@@ -25,13 +25,13 @@ export class ProgressLine {
     else this.#printPlain(progress);
   }
 
-  /** A line that stays, above the bar. */
+  /** Prints a permanent line above the bar. */
   print(text: string): void {
     this.end();
     process.stderr.write(`${text}\n`);
   }
 
-  /** Ends the bar, so that what is printed next starts on a line of its own. */
+  /** Ends the bar, so that later output starts on a new line. */
   end(): void {
     this.#bar?.stop();
     this.#bar = null;
@@ -58,7 +58,7 @@ export class ProgressLine {
         stream: process.stderr,
         format: (_, { progress: share }, { shown }: { shown: Progress }) =>
           barLine(this.#label, share, shown, process.stderr.columns ?? 80),
-        // Signals are the run's own business, and a bar that is full is not the end: an evaluation follows.
+        // The run handles signals, and a full bar is not the end: an evaluation follows.
         gracefulExit: false,
         stopOnComplete: false,
       });
@@ -68,7 +68,7 @@ export class ProgressLine {
   }
 }
 
-/** Speed, time left, loss, and what else there is to say, the most important first. */
+/** Speed, time left, loss and more, the most important first. */
 function numbersOf({ imagesPerSecond, secondsLeft, loss, testAccuracy, waitMs = 0 }: Progress): string[] {
   return [
     formatQuantity(imagesPerSecond, "images/s"),
@@ -80,11 +80,11 @@ function numbersOf({ imagesPerSecond, secondsLeft, loss, testAccuracy, waitMs = 
 }
 
 /**
- * One line of a terminal of `columns` characters: whole numbers only, as many as there is room for beside a bar.
- * @param share of the steps that is done, 0 to 1
+ * One terminal line of `columns` characters: a bar, and as many complete numbers as fit.
+ * @param share fraction of completed steps, 0 to 1
  */
 export function barLine(label: string, share: number, progress: Progress, columns: number): string {
-  const room = columns - 1 - BAR.shortest - 2; // the bar, and a space on each side of it
+  const room = columns - 1 - BAR.shortest - 2; // the bar, with a space on each side
   let text = `${progress.step}/${progress.totalSteps}`;
   for (const part of numbersOf(progress)) {
     if (label.length + text.length + 2 + part.length <= room) text += `  ${part}`;

@@ -1,10 +1,10 @@
-/** What the user sees of an error that ends a command. */
+/** Prints an error that ends a command. */
 import { env } from "../support/env.ts";
 import { EndedElsewhereError, GhostbatchError, messageOf, StoppedError } from "../support/errors.ts";
 
 /**
- * Prints an error as its kind asks for.
- * @param who of several processes has it, e.g. "rank 3 (node7)"; empty for one alone
+ * Prints an error in the form for its kind.
+ * @param who the process that has it, e.g. "rank 3 (node7)"; empty for a single process
  * @returns the exit code
  */
 export function reportError(thrown: unknown, who = ""): number {

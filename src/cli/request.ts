@@ -1,4 +1,4 @@
-/** A list of runs, as `reproduce` makes it: the cost of all of them first, then each that has not been done. */
+/** Carries out a list of runs for `reproduce`: prints the cost of all, then runs each that is not finished. */
 
 import { basename, join } from "node:path";
 import Table from "cli-table3";
@@ -37,9 +37,9 @@ import { signalHelp, withSignals } from "./signals.ts";
 import { loadOptions } from "./transfer-line.ts";
 
 export interface RequestedRun {
-  /** What progress lines call it. */
+  /** Its name in progress lines. */
   readonly title: string;
-  /** Start of the run folder's name. */
+  /** Prefix of the run folder's name. */
   readonly label: string;
   readonly spec: RunSpec;
 }
@@ -50,7 +50,7 @@ export interface RequestFlags extends CheckpointFlags, PlanFlags {
   json?: boolean;
 }
 
-/** Options of every verb that makes runs by a list. */
+/** Options of every verb that runs a list. */
 export function addRequestOptions(command: Command): Command {
   const options = [adapterOption(), dataDirOption(), runsDirOption(), jsonOption(), ...checkpointOptions()];
   for (const option of options) command.addOption(option);
@@ -120,7 +120,7 @@ export async function dryRun(
   );
 }
 
-/** Runs everything that has not been done, its cost printed first, and returns one result per request, in order. */
+/** Prints the cost, runs everything that is not finished, and returns one result per request, in order. */
 export function carryOut(
   session: GpuSession,
   runs: readonly RequestedRun[],
@@ -164,12 +164,12 @@ async function runMissing(
   return results;
 }
 
-/** Cells of one specification, as the small batch of both rows of Table 2, are one run. */
+/** Cells with the same specification, such as the small batch of both rows of Table 2, are one run. */
 export function distinctCosts(costs: readonly RunCost[]): RunCost[] {
   return [...new Map(costs.map((cost) => [specHash(cost.spec), cost])).values()];
 }
 
-/** Keeps what belongs together for `report`. */
+/** Writes the record of an experiment for `report`. */
 export async function writeRecord(
   runsDir: string,
   record: Omit<ExperimentRecord, "format" | "command">,
@@ -182,7 +182,7 @@ export async function writeRecord(
   return path;
 }
 
-/** Names of run folders, as a record has them. */
+/** Names of run folders, for a record. */
 export function folderNames(runs: readonly FinishedRun[]): string[] {
   return runs.map(({ folder }) => basename(folder));
 }
@@ -198,7 +198,7 @@ export async function requireFit(gpu: Gpu, runs: readonly RequestedRun[], load: 
     if (refusal !== null) throw new CapacityError(`${runs[i]!.title}: ${refusal}`);
 }
 
-/** What is to be done, and how long it takes here: see `expectedSeconds`. */
+/** Describes what remains to be done, and how long it takes here (`expectedSeconds`). */
 async function announceCost(
   gpu: Gpu,
   missing: readonly RequestedRun[],
@@ -214,7 +214,7 @@ async function announceCost(
   console.error(`${describeCosts(costs, done)}, ${time}`);
 }
 
-/** @param done runs that are there already */
+/** @param done number of finished runs */
 export function describeCosts(costs: readonly RunCost[], done: number): string {
   const sum = (value: (cost: RunCost) => number) => costs.reduce((total, cost) => total + value(cost), 0);
   const [steps, samples, flops] = [
@@ -226,7 +226,7 @@ export function describeCosts(costs: readonly RunCost[], done: number): string {
   return `to do: ${costs.length} runs${kept}: ${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")}`;
 }
 
-/** One step of the cheapest run of each network is timed; what it does per second holds for the others of that network. */
+/** Times one step of the cheapest run of each network, and assumes the same operations per second for that network's other runs. */
 async function expectedSeconds(gpu: Gpu, costs: readonly RunCost[], load: LoadOptions): Promise<number> {
   const networks = new Map<string, RunCost[]>();
   for (const cost of costs) {

@@ -1,4 +1,4 @@
-/** The command line's side of the run options (src/run/run-options.ts): their flags and help, and what flags say of a run. */
+/** The run options (src/run/run-options.ts) on the command line: their flags and help, and the options that flags set. */
 import { InvalidArgumentError, Option } from "commander";
 import { flagOf } from "../run/option-names.ts";
 import { describeDefault, meaningsOf } from "../run/option-text.ts";
@@ -6,7 +6,7 @@ import { Refusal } from "../run/option-values.ts";
 import { RUN_OPTION_GROUPS, RUN_OPTION_KEYS, type RunOptionKey, runOption } from "../run/run-options.ts";
 import type { RunSpecInput } from "../run/run-spec.ts";
 
-/** A flag for every option of a run, under the headings of their groups; former names are refused with the new one. */
+/** A flag for every option of a run, under the headings of their groups. Former names are rejected, with the new one in the message. */
 export function runOptionFlags(): Option[] {
   return Object.entries(RUN_OPTION_GROUPS).flatMap(([heading, options]) =>
     (Object.keys(options) as RunOptionKey[])
@@ -36,12 +36,12 @@ function formerFlag(key: RunOptionKey): Option[] {
   return [option];
 }
 
-/** What flags say of a run, by commander's names for them. */
+/** The run options that flags set, from commander's names for them. */
 export function optionsOfFlags(flags: Readonly<Record<string, unknown>>): RunSpecInput {
   const given: Partial<Record<RunOptionKey, unknown>> = {};
   for (const key of RUN_OPTION_KEYS) {
     const value = flags[new Option(flagOf(key)).attributeName()];
-    // A switch that is on by default is true unless --no-… is given: only that is the user's word.
+    // A switch that is on by default is true unless --no-… is given; only the latter is the user's choice.
     const isGiven = value !== undefined && !(value === true && runOption(key).default === true);
     if (isGiven) given[key] = value;
   }

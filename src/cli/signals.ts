@@ -1,11 +1,11 @@
-/** Signals while runs go on: a checkpoint, then an end with a code of its own. */
+/** Handles signals during runs: a checkpoint, then an end with the signal's exit code. */
 import { constants } from "node:os";
 import type { RunControl } from "../run/run-control.ts";
 
-/** What ends a process by a signal gives this exit code in a shell. */
+/** The exit code of a process ended by a signal, as in a shell. */
 export const exitCodeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
 
-/** Signals that end a run with a checkpoint: Ctrl-C, `kill`, a terminal that is closed, and the notice of a batch system. */
+/** Signals that end a run with a checkpoint: Ctrl-C, `kill`, a closed terminal, and the notice of a batch system. */
 export const STOPPING: readonly NodeJS.Signals[] = [
   "SIGINT",
   "SIGTERM",
@@ -14,7 +14,7 @@ export const STOPPING: readonly NodeJS.Signals[] = [
   ...(process.platform === "win32" ? [] : (["SIGUSR2"] as const)),
 ];
 
-/** @param goOn how a stopped run is continued */
+/** @param goOn how to continue a stopped run */
 export const signalHelp = (goOn: string): string =>
   [
     "SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal) and SIGUSR2 save a checkpoint after the current step, then exit 130, 143,",
@@ -25,9 +25,9 @@ export const signalHelp = (goOn: string): string =>
 export type OnUsr2 = "stop" | "continue";
 
 /**
- * Runs `body`, and passes signals on to `control` from the moment it has a run to keep. Before, they do what the system does:
- * end the process at once, whatever it computes. (A listener of Node's would wait for the end of that.)
- * @param options.isQuiet says nothing: another rank does
+ * Runs `body`, and passes signals to `control` from the moment it has a run to save. Before that they have the system's effect:
+ * they end the process at once, whatever it computes. (A listener in Node would wait for the end of the computation.)
+ * @param options.isQuiet prints nothing, because another rank does
  */
 export async function withSignals<T>(
   control: RunControl,

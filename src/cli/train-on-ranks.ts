@@ -1,4 +1,4 @@
-/** `train` in one of several processes that a launcher has started. */
+/** `train` in one of several processes started by a launcher. */
 import type { GpuSession } from "../host/node/gpu-session.ts";
 import type { Launch } from "../host/node/mpi/launcher.ts";
 import { requireOwnAdapters } from "../run/rank-adapters.ts";
@@ -39,7 +39,7 @@ async function trainTogether(
     printSummary(task.finished, task.path, flags);
     return;
   }
-  // The first rank downloads and decodes what the others then find.
+  // The first rank downloads and decodes the data, which the others then find.
   let ready: ReadyRun | null = null;
   await onRankZero(communicator, async () => {
     ready = await readyRun(session, task.spec, loadOptions(task.dataPlace));

@@ -1,4 +1,4 @@
-/** The options of `train`, and what of a run they say. */
+/** The options of `train`, and the run options that they set. */
 
 import { Option } from "commander";
 import type { Distributed } from "../host/node/mpi/launcher.ts";
@@ -35,7 +35,7 @@ interface HostFlags extends CheckpointFlags, PlanFlags {
   watchdog?: number;
   shareAdapter?: boolean;
   ranks?: number;
-  /** Bytes a second. */
+  /** Bytes per second. */
   link?: number;
   json?: boolean;
 }
@@ -74,7 +74,7 @@ function hostFlags(): Option[] {
     ).argParser(duration),
     new Option(
       "--ranks <count>",
-      "with --dry-run: also what each of so many ranks holds and sends, and how well they would be used (default: those of the launcher)",
+      "with --dry-run: also print what each of this many ranks holds and sends, and their efficiency (default: the launcher's number)",
     ).argParser(wholeNumber(1)),
     new Option("--link <rate>", "with --dry-run: rate of the network between ranks, e.g. 25GB/s").argParser(
       rate,
@@ -89,13 +89,13 @@ function hostFlags(): Option[] {
   ];
 }
 
-/** What the user has said of the run: flags over the configuration file. */
+/** The run options that the user has set: flags override the configuration file. */
 export function givenOptions(flags: TrainFlags): RunSpecInput {
   const file = flags.config === undefined ? {} : readConfig(flags.config);
   return { ...file, ...optionsOfFlags(flags) };
 }
 
-/** @throws UsageError for an option that the others leave without a meaning */
+/** @throws UsageError for an option that has no effect with the others */
 export function requireConsistent(
   {
     lrReferenceBatch,

@@ -1,4 +1,4 @@
-/** What a command line of `train` comes to, on one process or several: which run, from where, and what is printed of it. */
+/** What `train` has to do, on one process or several: which run, where to start, and what to print. */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { LoadOptions } from "../datasets/load.ts";
@@ -25,18 +25,18 @@ import { ProgressLine } from "./progress.ts";
 import { requireConsistent, type TrainFlags } from "./train-options.ts";
 
 export interface TrainTask {
-  /** The folder of the run that goes on; null for a new one. */
+  /** The folder of the run to continue; null for a new one. */
   readonly path: string | null;
   readonly spec: RunSpec;
-  /** Its outcome, where it has finished already. */
+  /** Its outcome, if it has already finished. */
   readonly finished: RunSummary | null;
   readonly dataPlace: Pick<LoadOptions, "dataDir" | "baseDirectory">;
 }
 
 /**
- * @param options what the user has said of the run
- * @param ranks processes that will train it: the shards of a new run, unless it says otherwise
- * @throws UsageError for options that contradict each other or the run that is to go on
+ * @param options the run options that the user has set
+ * @param ranks number of processes that will train it: the default of a new run's shards
+ * @throws UsageError for options that contradict each other or the run to continue
  */
 export async function taskOf(flags: TrainFlags, options: RunSpecInput, ranks = 1): Promise<TrainTask> {
   let given = options;
@@ -51,7 +51,7 @@ export async function taskOf(flags: TrainFlags, options: RunSpecInput, ranks = 1
   return { path, spec, finished, dataPlace: { ...before, dataDir: flags.dataDir ?? before.dataDir } };
 }
 
-/** @param path the folder of the run that goes on; null for a new one */
+/** @param path the folder of the run to continue; null for a new one */
 export async function trainReady(
   session: GpuSession,
   ready: ReadyRun,
@@ -84,17 +84,17 @@ function defaultName({ spec, dataset }: PreparedRun): string {
   return `${modelLabel(spec.model)}-${dataset.name}-b${spec.batchSize}${precision}-seed${spec.seed}-${specHash(spec)}`;
 }
 
-/** The folder of the run to go on with; null for a new run. @throws UsageError where there is none to go on with */
+/** The folder of the run to continue; null for a new run. @throws UsageError if there is none to continue */
 async function folderToResume({ resume, name, runsDir }: TrainFlags): Promise<string | null> {
   if (resume === undefined) return null;
   if (typeof resume === "string") return runToResume(resume, runsDir);
   if (name === undefined) return newestUnfinishedRun(runsDir);
-  // With a name: that run, begun where it has not been. So one command line does for every start of a job.
+  // With --name: that run, which is started if it does not exist, so one command line serves for every start of a job.
   const path = runFolderPath(runsDir, name);
   return existsSync(path) ? path : null;
 }
 
-/** A run by its folder, or by its name in --runs-dir. @throws UsageError where neither is a run folder */
+/** A run by its folder, or by its name in --runs-dir. @throws UsageError if neither is a run folder */
 function runToResume(resume: string, runsDir: string): string {
   const places = [resume, ...(isRunName(resume) ? [join(runsDir, resume)] : [])];
   const run = places.find((place) => existsSync(join(place, "config.yaml")));
@@ -140,7 +140,7 @@ function describeSummary(summary: RunSummary, folder: string): string {
         ]
       : []),
     `run folder ${folder}`,
-    // Those of a resumed run may have been lost.
+    // The best weights of a resumed run may have been lost.
     ...(existsSync(bestWeights) ? [`best weights ${bestWeights}`] : []),
   ].join("\n");
 }

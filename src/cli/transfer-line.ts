@@ -1,9 +1,9 @@
-/** One line on standard error about something that takes a while: rewritten in place on a terminal, rare elsewhere. */
+/** A progress line on standard error: rewritten in place on a terminal, printed occasionally elsewhere. */
 import { clearLine, cursorTo } from "node:readline";
 import type { LoadOptions } from "../datasets/load.ts";
 import { formatCount } from "../support/format.ts";
 
-/** Milliseconds between lines: ten a second are smooth on a terminal, one in five seconds is enough in a log file. */
+/** Milliseconds between lines: ten per second are smooth on a terminal, one every five seconds is enough in a log file. */
 const TERMINAL_INTERVAL = 100;
 const PLAIN_INTERVAL = 5000;
 
@@ -26,7 +26,7 @@ export class TransferLine {
     this.#shown = true;
   }
 
-  /** Ends the line, so that what is printed next starts on one of its own. */
+  /** Ends the line, so that later output starts on a new one. */
   end(): void {
     if (this.#shown) process.stderr.write("\n");
     this.#shown = false;
@@ -34,8 +34,8 @@ export class TransferLine {
 }
 
 /**
- * How a command loads data sets: from the folder of --data-dir, with reports on standard error of images decoded the first
- * time, and of what is wrong with some.
+ * How a command loads data sets: from the folder of --data-dir, with progress and warnings about images on
+ * standard error.
  */
 export function loadOptions({
   dataDir,

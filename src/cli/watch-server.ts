@@ -1,4 +1,4 @@
-/** The page that `watch` serves: runs and their metrics, read from the run folders, so that training does not know of it. */
+/** The server of `watch`: reads runs and their metrics from the run folders, so that training is not involved. */
 import { existsSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,16 +17,16 @@ export interface WatchServer extends LocalServer {
   readonly warnings: readonly string[];
 }
 
-/** Milliseconds between looks at the folders. */
+/** Milliseconds between checks of the folders. */
 const INTERVAL = 1000;
-/** Points of one run that are kept for the page: more than a chart is wide. */
+/** Points of a run to keep for the page: more than a chart is wide. */
 const KEPT_POINTS = 2000;
-/** Runs of one page at most; more curves in a chart cannot be told apart. */
+/** The most runs of one page; more curves in a chart cannot be distinguished. */
 const MOST_RUNS = 32;
 
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:";
 
-/** @throws UsageError when the port or the address cannot be had */
+/** @throws UsageError if the port or the address is not available */
 export async function startWatch({ runsDirectory, ...place }: WatchOptions): Promise<WatchServer> {
   const server = await startLocalServer("watch", place, {
     policy: POLICY,
@@ -47,13 +47,13 @@ export async function startWatch({ runsDirectory, ...place }: WatchOptions): Pro
 }
 
 function addRoutes(app: Hono, runsDirectory: string): void {
-  // In a checkout it takes a second to build: for the first who asks, not for a watch that only streams.
+  // In a checkout building takes a second, so it happens at the first request for the page.
   let page: Promise<SiteFiles> | null = null;
   app.get("/runs", async (context) => context.json(await overview(runsDirectory)));
   app.get("/events", (context) =>
     streamSSE(context, async (stream) => {
       const asked = new Set(context.req.queries("run"));
-      // A name is one of the list or nothing: no path can be made of it.
+      // A name must be in the list, so it cannot be used as a path.
       const runs = (await listRuns(runsDirectory)).filter((name) => asked.has(name)).slice(0, MOST_RUNS);
       const tails = runs.map((run) => ({
         run,
@@ -84,11 +84,11 @@ interface RunState {
   readonly finished: boolean;
   /** Test accuracy, percent, of a finished run. */
   readonly accuracy: number | null;
-  /** Milliseconds since 1970 of its last metrics. */
+  /** Time of its last metrics, milliseconds since 1970. */
   readonly changed: number;
 }
 
-/** The newest first. */
+/** Newest first. */
 async function overview(runsDirectory: string): Promise<RunState[]> {
   const names = await listRuns(runsDirectory);
   const runs = await Promise.all(
@@ -103,27 +103,27 @@ async function overview(runsDirectory: string): Promise<RunState[]> {
   return runs.sort((a, b) => b.changed - a.changed);
 }
 
-/** Reads what has been added to a file of metrics since the last look. */
+/** Reads what has been added to a metrics file since the last check. */
 export class MetricTail {
   readonly #path: string;
   #offset = 0;
   #rest = "";
-  /** Inode of the file that was read last. */
+  /** Inode of the last file read. */
   #file = 0;
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  /** New rows, thinned where there are more than a chart can show. */
+  /** New rows, thinned if there are more than a chart can show. */
   async read(): Promise<({ kind: string } & Record<string, number | string | null>)[]> {
     const found = await stat(this.#path).catch(() => null);
-    // What is no file shows nothing, and opening a pipe would wait for its writer.
+    // Anything but a regular file is ignored; opening a pipe would block until it has a writer.
     const file = found?.isFile() ? await open(this.#path, "r").catch(() => null) : null;
     if (file === null) return [];
     try {
       const { size, ino } = await file.stat();
-      // A run that was resumed takes back what its checkpoint did not know, in a file of its own: begin again.
+      // A resumed run replaces the file with a copy that ends at its checkpoint: start over.
       if (size < this.#offset || ino !== this.#file) [this.#offset, this.#rest, this.#file] = [0, "", ino];
       const bytes = new Uint8Array(size - this.#offset);
       await file.read(bytes, 0, bytes.length, this.#offset);
@@ -146,7 +146,7 @@ export class MetricTail {
   }
 }
 
-/** JSON has no NaN: a gap is null. */
+/** JSON has no NaN, so a gap is null. */
 function finite(numbers: MetricNumbers): Record<string, number | null> {
   return Object.fromEntries(
     Object.entries(numbers).map(([key, value]) => [key, Number.isFinite(value) ? value : null]),

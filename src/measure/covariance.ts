@@ -1,7 +1,7 @@
 /**
  * The covariance of a step's gradient against the batch size at fixed weights (Hoffer et al. 2017, equation 4): its trace
- * falls as 1/M where samples' gradients do not depend on each other, which justifies η ∝ √M. Under batch norm over the
- * whole batch they do; with ghosts, the gradient is a mean of independent ones of ghosts, and the law is exact again.
+ * falls as 1/M if samples' gradients are independent of each other, which justifies η ∝ √M. With batch norm over the
+ * whole batch they are not; with ghosts, the gradient is a mean of the ghosts' independent gradients, and the law is exact again.
  */
 
 import type { ResidentDataset } from "../data/resident.ts";
@@ -18,20 +18,20 @@ export interface CovariancePoint {
   readonly batchSize: number;
   /** tr cov(ĝ) over the drawn batches. */
   readonly trace: number;
-  /** M · tr, which the law says is constant. */
+  /** M · tr, which is constant according to the law. */
   readonly scaled: number;
   /** Standard error of `scaled`, from parts of the draws. */
   readonly scaledError: number;
 }
 
-/** Parts whose traces tell the error of the trace of all: each has at least two gradients of the fewest draws. */
+/** Number of parts, from whose traces the error is estimated; with the fewest draws, each has at least two gradients. */
 const PARTS = 4;
 
 export interface CovarianceCurve {
   /** Samples normalized together; null for the whole batch. */
   readonly ghostSize: number | null;
   readonly points: readonly CovariancePoint[];
-  /** Of ln tr against ln M; −1 is the law. Its error is that of the traces, carried through the fit. */
+  /** Slope of ln tr against ln M; the law is −1. Its error is propagated from those of the traces. */
   readonly slope: number;
   readonly slopeError: number;
 }
@@ -39,12 +39,12 @@ export interface CovarianceCurve {
 export interface CovarianceOptions {
   readonly batchSizes: readonly number[];
   readonly ghostSize: number | null;
-  /** Batches drawn of the largest size; of smaller ones √(largest / M) times as many, as their traces scatter more. */
+  /** Number of batches of the largest size; √(largest / M) times as many of smaller ones, whose traces scatter more. */
   readonly draws: number;
   readonly seed: number;
   /** σ of multiplicative noise at each batch size; none by default. */
   readonly gradientNoise?: (batchSize: number) => number;
-  /** As of a probe. */
+  /** As for a probe. */
   readonly memoryBytes?: number | undefined;
 }
 
@@ -69,7 +69,7 @@ export async function measureCovariance(
   const largest = Math.max(...batchSizes);
   const arena = new Arena(state.gpu);
   const probes = new Map<number, GradientProbe>();
-  // The largest first: the others find room in its memory.
+  // The largest first: the others fit into its memory.
   for (const batchSize of [...batchSizes].sort((a, b) => b - a)) {
     const options = {
       batchSize,
@@ -96,7 +96,7 @@ export async function measureCovariance(
     points.push({ batchSize, trace, scaled: batchSize * trace, scaledError: batchSize * error });
     onProgress?.(`batch ${batchSize}: M·tr ${(batchSize * trace).toPrecision(4)}`);
   }
-  // One size has a trace and no slope.
+  // A single size has no slope.
   const slope = points.length > 1 ? slopeOf(points) : { slope: Number.NaN, slopeError: Number.NaN };
   return { ghostSize, points, ...slope };
 }

@@ -1,12 +1,12 @@
 /**
- * How noisy the gradient is, from gradients g_l of batches of b samples at fixed weights:
+ * The noise of the gradient, from gradients g_l of batches of b samples at fixed weights:
  *
- *   tr C_b = Σ ‖g_l − ḡ‖² / (K − 1)          ‖g‖² = ‖ḡ‖² − tr C_b / K, the bias of ‖ḡ‖² taken off
+ *   tr C_b = Σ ‖g_l − ḡ‖² / (K − 1)          ‖g‖² = ‖ḡ‖² − tr C_b / K, without the bias of ‖ḡ‖²
  *   ρ(B) = ‖g‖ / √(tr C_b · b / B)            mean over deviation of a step's gradient at batch B
  *   B_simple = tr C_1 / ‖g‖²                  the gradient noise scale: ρ(B_simple) = 1
  *
- * The paper's claim E[Δw] ≪ std (section 3) holds where B ≪ B_simple, and not beyond. With ghosts, this is the noise of
- * ghost gradients; under batch norm over a batch that varies, there is no gradient of a sample and B_simple is not defined.
+ * The paper's claim E[Δw] ≪ std (section 3) holds for B ≪ B_simple, and not beyond. With ghosts, this is the noise of
+ * ghost gradients; with batch norm over the batch, a single sample has no gradient, and B_simple is undefined.
  * Source: McCandlish et al. 2018, "An empirical model of large-batch training", appendix A.
  */
 import { bootstrap, type Interval, mean, median } from "../support/statistics.ts";
@@ -14,7 +14,7 @@ import { bootstrap, type Interval, mean, median } from "../support/statistics.ts
 /** Median of |n| of a standard normal n. */
 const NORMAL_MEDIAN = 0.6745;
 
-/** Sums over gradients as they come: no gradient is kept. */
+/** Sums over gradients as they arrive; no gradient is stored. */
 export class GradientMoments {
   count = 0;
   /** Σ ‖g_l‖². */
@@ -50,8 +50,8 @@ export class GradientMoments {
   }
 
   /**
-   * Median over coordinates that vary of |mean| / deviation, and what remains of it when the scatter of a mean over
-   * `count` gradients is taken off: √(median² − floor²), 0 below the floor that a mean of 0 would show.
+   * Median of |mean| / deviation over coordinates that vary, and the same corrected for the scatter of a mean over
+   * `count` gradients: √(median² − floor²), and 0 below the floor that a mean of 0 would show.
    */
   get medianRatio(): { readonly observed: number; readonly floor: number; readonly corrected: number } {
     const observed = this.#medianRatio();
@@ -70,7 +70,7 @@ export class GradientMoments {
   }
 }
 
-/** ‖g‖² of small batches and of the large one that they make up, in one round. */
+/** ‖g‖² of small batches and of the large batch that they form, in one round. */
 export interface NormPair {
   /** Mean of ‖g_l‖² over the small batches. */
   readonly small: number;
@@ -79,11 +79,11 @@ export interface NormPair {
 }
 
 export interface NoiseScale {
-  /** B_simple in samples; null where the estimate of ‖g‖² is not above 0: undetermined. */
+  /** B_simple in samples; null (undetermined) if the estimate of ‖g‖² is not above 0. */
   readonly scale: number | null;
-  /** 95 % bootstrap interval over rounds; null where undetermined, in one draw of twenty or more too, or of few rounds. */
+  /** 95 % bootstrap interval over rounds; null if B_simple is undetermined, also in too many bootstrap draws, or for too few rounds. */
   readonly interval: Interval | null;
-  /** Estimate of ‖g‖² without noise, and of tr C_1. */
+  /** Estimates of ‖g‖² without noise, and of tr C_1. */
   readonly squaredGradient: number;
   readonly trace: number;
 }
@@ -93,7 +93,7 @@ export interface NoiseScale {
  * of 24.
  */
 const FEWEST_ROUNDS = 16;
-/** Most draws of the bootstrap that may be without an estimate before the interval is called unknown. */
+/** Largest fraction of bootstrap draws without an estimate; with more, the interval is unknown. */
 const UNDETERMINED_PART = 0.05;
 
 /**

@@ -1,4 +1,4 @@
-/** What points (‖w − w₀‖, L(w)) along random directions say: the spread by distance, its fits, and whether it is the gradient's. */
+/** Analyzes points (‖w − w₀‖, L(w)) along random directions: the spread by distance, its fits, and whether the gradient explains it. */
 import { fitLine, mean } from "../support/statistics.ts";
 
 export interface DirectionPoint {
@@ -8,45 +8,45 @@ export interface DirectionPoint {
 }
 
 export interface DirectionBin {
-  /** √ of the mean of d²: a linear loss then has deviation / distance equal to its slope. */
+  /** Root mean square of d, so that for a linear loss deviation / distance is its slope. */
   readonly distance: number;
-  /** √ of the mean of (L(w) − L(w₀))². */
+  /** Root mean square of L(w) − L(w₀). */
   readonly deviation: number;
   /** Mean of L(w) − L(w₀). */
   readonly shift: number;
   readonly points: number;
-  /** Independent points of equal weight that would know the deviation as well: (Σ d²)² / Σ d⁴. */
+  /** Effective number of independent points of equal weight: (Σ d²)² / Σ d⁴. */
   readonly effectivePoints: number;
 }
 
 export interface SpreadFit {
-  /** The spread as √(floor² + (slope · d)²). */
+  /** Fit of the spread as √(floor² + (slope · d)²). */
   readonly floor: number;
   readonly slope: number;
-  /** Of the power law through the bins, with its standard error; α / 2 in the paper's terms. */
+  /** Exponent of the power law through the bins, with its standard error; α / 2 in the paper's terms. */
   readonly exponent: number;
   readonly exponentError: number;
 }
 
 export interface Curvature {
-  /** tr(H) / P from E[L(w) − L(w₀)] = d² · tr(H) / (2P), with its standard error. Where the loss is no paraboloid, its chord. */
+  /** tr(H) / P from E[L(w) − L(w₀)] = d² · tr(H) / (2P), with its standard error. If the loss is not a paraboloid, that of its chord. */
   readonly curvature: number;
   readonly curvatureError: number;
 }
 
-/** Part by which the spread may differ from the Taylor line: 15 %, as the criterion of docs/PAPER.md. */
+/** Fraction by which the spread may differ from the Taylor line: 15 %, the criterion of docs/PAPER.md. */
 const TAYLOR_BAND = 0.15;
-/** A normal number is beyond it once in 200: one of ten bins of a linear loss is, once in twenty measurements. */
+/** A normal number exceeds it once in 200 times, so for a linear loss one of ten bins does once in twenty measurements. */
 const Z = 2.807;
 
 /**
- * Distance of the first bin whose interval for deviation / (slope · distance), all bins counted, lies outside 1 ± 15 %; null where
- * none does.
+ * Distance of the first bin whose interval for deviation / (slope · distance), corrected for the number of bins, lies outside 1 ± 15 %;
+ * null if none does.
  */
 export function leavesTaylorAt(bins: readonly DirectionBin[], taylorSlope: number): number | null {
   for (const { distance, deviation, effectivePoints: n } of bins) {
     const ratio = deviation / (taylorSlope * distance);
-    // n · ratio² is χ² of n degrees of freedom where the loss is linear; its quantiles by Wilson and Hilferty 1931.
+    // For a linear loss n · ratio² is χ² with n degrees of freedom; quantiles from Wilson and Hilferty 1931.
     const quantile = (sign: number) => Math.max(0, 1 - 2 / (9 * n) + sign * Z * Math.sqrt(2 / (9 * n))) ** 3;
     const [low, high] = [ratio / Math.sqrt(quantile(1)), ratio / Math.sqrt(quantile(-1))];
     if (low > 1 + TAYLOR_BAND || high < 1 - TAYLOR_BAND) return distance;
@@ -65,7 +65,7 @@ export function curvatureOf(points: readonly DirectionPoint[], startLoss: number
   return { curvature, curvatureError: Math.sqrt(scatter) / xx };
 }
 
-/** Equal parts of the range of distances; empty ones are left out. */
+/** Equal bins of the range of distances; empty ones are omitted. */
 export function binPoints(
   points: readonly DirectionPoint[],
   startLoss: number,

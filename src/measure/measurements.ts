@@ -1,4 +1,4 @@
-/** The measurements of `measure`: each at one point, with its numbers as plain JSON and as lines of text. */
+/** The measurements of `measure`: each at one point, with results as plain JSON and as lines of text. */
 import { describeDirections } from "../report/describe-measurement.ts";
 import { ghostSizeOf } from "../run/run-spec.ts";
 import { drawBatch, measureCovariance } from "./covariance.ts";
@@ -9,12 +9,12 @@ import { type DirectionKind, measureDirections } from "./random-directions.ts";
 import { measureSharpness, type SharpnessSpace } from "./sharpness.ts";
 
 export interface MeasurementOptions {
-  /** Batches, rounds or directions. */
+  /** Number of batches, rounds or directions. */
   readonly draws: number;
   readonly seed: number;
 }
 
-/** What each measurement returns: plain JSON for the record, lines for the terminal. */
+/** Result of a measurement: plain JSON for the record, lines for the terminal. */
 export interface Measured {
   readonly data: unknown;
   readonly lines: readonly string[];
@@ -46,7 +46,7 @@ export const MEASUREMENTS: Readonly<Record<string, { about: string; measure: Mea
   },
 };
 
-/** Bytes that the tensors of one batch may take. */
+/** The most memory for the tensors of one batch, bytes. */
 const memoryOf = ({ memory }: MeasuredPoint["spec"]) => memory * 2 ** 20;
 
 async function covariance(
@@ -76,7 +76,7 @@ async function covariance(
   };
 }
 
-/** Gradients of batches that are one ghost each. */
+/** Gradients of batches of one ghost each. */
 function singleGhostProbe({ state, data, spec, ghostSize }: MeasuredPoint): Promise<GradientProbe> {
   return GradientProbe.create(state, data, {
     batchSize: ghostSize,
@@ -85,7 +85,7 @@ function singleGhostProbe({ state, data, spec, ghostSize }: MeasuredPoint): Prom
   });
 }
 
-/** Small batches of one round of the noise scale: the large batch is so many times larger. */
+/** Small batches per round of the noise scale; the large batch is this many times larger. */
 const BATCHES_PER_ROUND = 8;
 
 async function measureNoiseScale(
@@ -122,16 +122,16 @@ async function measureNoiseScale(
   };
 }
 
-/** Ghosts of the larger batch whose ratio is measured; a ratio of two sums needs more batches than a slope does, too. */
+/** Ghosts in the larger batch whose ratio is measured; also, a ratio of two sums needs more batches than a slope does. */
 const GROUP = 4;
-/** Small batches in the large one of the paper, 4096 / 128. */
+/** Small batches in the paper's large one, 4096 / 128. */
 const LARGE = 32;
 
 async function measureRatio(point: MeasuredPoint, { draws, seed }: MeasurementOptions): Promise<Measured> {
   const { state, data, ghostSize: ghost } = point;
   const probe = await singleGhostProbe(point);
   const moments = new GradientMoments(state.gradients.size);
-  // The mean of four ghosts is a batch of four: the ratio of that is measured too, not computed.
+  // The mean of four ghosts is a batch of four; its ratio is also measured, not computed.
   const grouped = new GradientMoments(state.gradients.size);
   const group = new Float32Array(state.gradients.size);
   for (let draw = 0; draw < GROUP * draws; draw++) {
@@ -170,12 +170,12 @@ async function measureRatio(point: MeasuredPoint, { draws, seed }: MeasurementOp
   };
 }
 
-/** ‖g‖ / √tr C; null where ‖g‖² is not told from 0. */
+/** ‖g‖ / √tr C; null if ‖g‖² cannot be distinguished from 0. */
 function ratioOf(squaredGradient: number, trace: number): number | null {
   return squaredGradient > 0 ? Math.sqrt(squaredGradient / trace) : null;
 }
 
-/** The loss that the run was trained on: normalized in its own ghosts, or over its whole batch where it had none. */
+/** The loss on which the run was trained: normalized in its ghosts, or over the whole batch if it had none. */
 async function lossProbe({ state, data, spec }: MeasuredPoint) {
   const ghost = Math.min(ghostSizeOf(spec), LOSS_SAMPLES);
   const wanted = Math.min(LOSS_SAMPLES, data.train.count);

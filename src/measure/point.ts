@@ -1,4 +1,4 @@
-/** The model and the data that a measurement is made on: of a finished run, or after some epochs of a row's small batch. */
+/** The model and the data of a measurement: of a finished run, or after some epochs of a row's small batch. */
 
 import { join } from "node:path";
 import { placeDataset } from "../data/feed.ts";
@@ -22,29 +22,29 @@ export interface MeasuredPoint {
   readonly state: ModelState;
   readonly data: ResidentDataset;
   readonly spec: RunSpec;
-  /** Samples that are normalized together: the ghosts of its training, or its small batch. */
+  /** Samples normalized together: the ghost size of its training, or its small batch. */
   readonly ghostSize: number;
-  /** For a caption. */
+  /** Description, for a caption. */
   readonly description: string;
 }
 
-/** Samples of the loss that sharpness and directions are measured on. */
+/** Samples in the loss of sharpness and directions. */
 export const LOSS_SAMPLES = 2048;
-/** Ghosts of the largest batch whose covariance is measured. */
+/** Ghosts in the largest batch whose covariance is measured. */
 export const COVARIANCE_GHOSTS = 64;
 
-/** Samples that are normalized together where a ghost is measured. */
+/** Samples per ghost in measurements of ghosts. */
 export function measuredGhostSize({ ghostSize, referenceBatchSize, batchSize }: RunSpec): number {
   return ghostSize ?? Math.min(referenceBatchSize, batchSize);
 }
 
-/** Ghosts of the largest batch that is measured, or trained on before. */
+/** Ghosts in the largest batch that is measured, or trained before. */
 function maximumGhosts({ spec, epoch }: PlannedRun): number {
   const measured = Math.max(COVARIANCE_GHOSTS, Math.ceil(LOSS_SAMPLES / measuredGhostSize(spec)));
   return Math.max(measured, epoch.maximumGhosts);
 }
 
-/** The final weights of a finished run. @throws DataError when the run has not finished or its data are missing */
+/** The final weights of a finished run. @throws DataError if the run has not finished or its data are missing */
 export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {}): Promise<MeasuredPoint> {
   const spec = specOfRun(folder);
   await loadModel(spec.model);
@@ -66,7 +66,7 @@ export async function pointOfRun(gpu: Gpu, folder: string, load: LoadOptions = {
   return { ...point, description: `the final weights of ${folder}` };
 }
 
-/** A model of the specification after some epochs of its own training; 0 leaves the first weights. */
+/** The model of a specification after some epochs of its training; 0 for the initial weights. */
 export async function pointAfter(
   gpu: Gpu,
   spec: RunSpec,

@@ -1,6 +1,6 @@
 /**
- * Loss and gradient of a model at weights of one's choice, on samples of one's choice, without training it: what all
- * measurements are made of. Batch norm normalizes each ghost by its own statistics, as in training, and dropout drops.
+ * Loss and gradient of a model at given weights, on given samples, without training it: the basis of all
+ * measurements. Batch norm normalizes each ghost by its own statistics, and dropout is active, as in training.
  */
 import type { ResidentDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -15,19 +15,19 @@ import { StepUniform } from "../train/step-uniform.ts";
 import { batchGradient, batchLoss, gatherTraining } from "../train/training-step.ts";
 
 export interface ProbeOptions {
-  /** Samples of one batch. */
+  /** Samples per batch. */
   readonly batchSize: number;
-  /** Samples that are normalized together. */
+  /** Samples normalized together. */
   readonly ghostSize: number;
-  /** Bytes that the tensors of a batch may take; larger ones go through in slabs of whole ghosts. As of a run by default. */
+  /** The most memory for the tensors of a batch, bytes; larger ones are computed in slabs of whole ghosts. The default is that of a run. */
   readonly memoryBytes?: number | undefined;
-  /** Memory that probes share which are not asked at the same time. */
+  /** Memory shared by probes that are not used at the same time. */
   readonly arena?: Arena;
   /** σ of the factors z_n ~ N(1, σ²) on samples' gradients; none by default. */
   readonly gradientNoise?: number;
 }
 
-/** Step values of a step that is not made: nothing is updated, so rates do not matter. */
+/** Values of the Step uniform; nothing is updated, so rates do not matter. */
 const STILL = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, epoch: 0 };
 
 export interface ProbedGradient {
@@ -65,7 +65,7 @@ export class GradientProbe {
     this.#lossScale = parts.lossScale;
   }
 
-  /** The model must have been materialized for as many ghosts as a batch has. */
+  /** The model must have been materialized for at least the ghosts of a batch. */
   static async create(
     state: ModelState,
     data: ResidentDataset,
@@ -97,13 +97,13 @@ export class GradientProbe {
     return new GradientProbe(state, { layout, recordings, tensors, step, lossScale });
   }
 
-  /** @param samples [batchSize] positions in the training split; `draw` decides dropout's mask and the noise */
+  /** @param samples [batchSize] indices in the training split; `draw` decides dropout's mask and the noise */
   async gradient(samples: Uint32Array<ArrayBuffer>, draw = 0): Promise<ProbedGradient> {
     const loss = await this.#replay(this.#recordings.gradient, samples, draw);
     return { loss, gradient: unscaled(await readFloats(this.#state.gradients), this.#lossScale) };
   }
 
-  /** The loss alone, forward only. */
+  /** Only the loss: a forward pass. */
   loss(samples: Uint32Array<ArrayBuffer>, draw = 0): Promise<number> {
     return this.#replay(this.#recordings.loss, samples, draw);
   }
@@ -116,7 +116,7 @@ export class GradientProbe {
   }
 }
 
-/** Places of the parameters in the flat buffers: everything else there is a gap that stays 0. */
+/** Ranges of the parameters in the flat buffers; everything else is a gap that stays 0. */
 export function parameterRanges(
   state: ModelState,
 ): { readonly name: string; readonly start: number; readonly size: number }[] {

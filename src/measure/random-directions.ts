@@ -5,8 +5,8 @@
  *
  *   d · √E[(∇L(w₀)·v)²]     = d · ‖∇L(w₀)‖ / √P for isotropic directions v of P coordinates
  *
- * near w₀, so a line says nothing until it leaves that one. Both are given, and where they part beyond what so many
- * directions show of a linear loss.
+ * near w₀, so a spread along this line says nothing about α. Both are given, and the distance where they differ by more than
+ * this many directions of a linear loss would.
  */
 import type { ModelState } from "../nn/model-state.ts";
 import { pcg4d, STREAMS, uniform01 } from "../support/random.ts";
@@ -24,7 +24,7 @@ import {
 import { type GradientProbe, parameterRanges } from "./probe.ts";
 
 /**
- * unit: one normal vector, scaled to norm 1. filter: each parameter tensor's part scaled to that tensor's own norm ‖w_t‖, then the
+ * unit: one normal vector, scaled to norm 1. filter: each parameter tensor's part scaled to that tensor's norm ‖w_t‖, then the
  * whole to norm 1; E[(g·v)²] is then Σ_t ‖g_t‖² ‖w_t‖² / (P_t ‖w‖²).
  */
 export type DirectionKind = "unit" | "filter";
@@ -43,7 +43,7 @@ export interface DirectionMeasurement extends SpreadFit, Curvature {
   readonly startNorm: number;
   readonly points: readonly DirectionPoint[];
   readonly bins: readonly DirectionBin[];
-  /** Distance of the first bin that leaves the Taylor line; null where none does (leavesTaylorAt in loss-spread.ts). */
+  /** Distance of the first bin that leaves the Taylor line; null if none does (leavesTaylorAt in loss-spread.ts). */
   readonly leavesTaylorAt: number | null;
 }
 
@@ -56,7 +56,7 @@ export interface DirectionOptions {
 }
 
 /**
- * Measures and puts the weights back.
+ * Measures, and restores the weights.
  * @param samples the samples of the loss, one batch of the probe, the same at every point
  */
 export async function measureDirections(

@@ -3,10 +3,10 @@
  *
  *   φ = 100 · (max f(x + A y) − f(x)) / (1 + f(x))       |y_i| ≤ ε (|(A⁺x)_i| + 1)
  *
- * with A the identity or n × 100 random. The maximum is sought by ten steps of projected gradient ascent, so φ is a
- * lower bound. Batch norm makes f blind to the scale of the weights before it, to which this box is not; the scale-free
- * variant bounds |y_i| ≤ ε |x_i| (as Kwon et al. 2021, "ASAM"). f is the training loss on fixed samples, batch norm by
- * the statistics of their ghosts, as Keskar's own code did at test time.
+ * with A the identity or n × 100 random. The maximum is searched with ten steps of projected gradient ascent, so φ is a
+ * lower bound. Batch norm makes f independent of the scale of the weights before it, but the box is not; the scale-free
+ * variant bounds |y_i| ≤ ε |x_i| (as Kwon et al. 2021, "ASAM"). f is the training loss on fixed samples, with batch norm by
+ * the statistics of their ghosts, as in Keskar's code at test time.
  */
 import type { ModelState } from "../nn/model-state.ts";
 import { pcg4d, STREAMS, uniform01 } from "../support/random.ts";
@@ -32,12 +32,12 @@ export interface Sharpness extends SharpnessOptions {
 
 /** Keskar's number of L-BFGS-B iterations. */
 const ITERATIONS = 10;
-/** Part of the box's half width that one step crosses: corners are reached in four, and left again. */
+/** Step size as a fraction of the box's half width: corners can be reached in four steps, and left again. */
 const STEP = 0.25;
 /** Keskar's dimension of the random subspace. */
 const SUBSPACE = 100;
 
-/** Measures and puts the weights back. */
+/** Measures, and restores the weights. */
 export async function measureSharpness(
   state: ModelState,
   probe: GradientProbe,
@@ -82,7 +82,7 @@ export async function measureSharpness(
 
 interface Box {
   readonly halfWidths: Float32Array;
-  /** A y into `target`, which is overwritten. */
+  /** Writes A y to `target`. */
   move(y: Float32Array, target: Float32Array): void;
   /** Aᵀ g: the gradient with respect to y. */
   project(gradient: Float32Array): Float32Array;
@@ -99,7 +99,7 @@ function boxOf(state: ModelState, start: Float32Array, { space, epsilon, seed }:
   return { halfWidths, move: (y, target) => target.set(y), project: (gradient) => gradient };
 }
 
-/** Columns of A are random and of norm 1; in many dimensions they are nearly orthogonal, so A⁺ is nearly Aᵀ. */
+/** Columns of A are random with norm 1. In many dimensions they are nearly orthogonal, so A⁺ is nearly Aᵀ. */
 function subspaceBox(
   start: Float32Array,
   ranges: readonly { start: number; size: number }[],

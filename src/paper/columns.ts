@@ -1,4 +1,4 @@
-/** The columns of Tables 1 and 2: each adds one cure to the one before. */
+/** The columns of Tables 1 and 2: each adds one remedy to the one before. */
 
 import { modelEntry } from "../models/index.ts";
 import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
@@ -9,7 +9,7 @@ export const COLUMNS = ["SB", "LB", "LR", "GBN", "RA"] as const;
 export type Column = (typeof COLUMNS)[number];
 
 /**
- * Methods that the paper's tables do not have: the linear rule with warm-up (Goyal et al. 2017) on ghosts, multiplicative
+ * Methods beyond the paper's tables: the linear rule with warm-up (Goyal et al. 2017) with ghosts, multiplicative
  * gradient noise at the small batch's rate (Hoffer et al. 2017, section 4), and growing the batch instead of cutting the
  * rate (Smith et al. 2018).
  */
@@ -17,7 +17,7 @@ export const EXTRA_COLUMNS = ["LINEAR", "NOISE", "GROWTH"] as const;
 export type Method = Column | (typeof EXTRA_COLUMNS)[number];
 export const METHODS: readonly Method[] = [...COLUMNS, ...EXTRA_COLUMNS];
 
-/** "SB", "LB", "+LR", "+GBN", "+RA", as the paper heads them, and names for the others. */
+/** "SB", "LB", "+LR", "+GBN", "+RA", as in the paper, and names for the others. */
 export function columnTitle(method: Method): string {
   const others: Partial<Record<Method, string>> = {
     SB: "SB",
@@ -48,11 +48,11 @@ export interface Row {
   /** Validation accuracy as published, percent. */
   readonly paper: Readonly<Record<Column, number>>;
   readonly scales: Readonly<Record<"small" | "full", Setting>>;
-  /** How the small scale differs from the paper's setting, for the table's caption. */
+  /** How the small scale differs from the paper's setting, for the caption. */
   readonly reduced: string;
 }
 
-/** Choices of the authors' released code, which the paper's numbers come from. */
+/** Choices of the authors' released code, which produced the paper's numbers. */
 export const AS_RELEASED = {
   partial: "authors",
   runningRule: "sequential",
@@ -61,8 +61,8 @@ export const AS_RELEASED = {
 } as const;
 
 /**
- * Choices that the paper does not state. "defaults": those of a run here. "published": those that come nearest to the published row in
- * docs/RESULTS.md: gamma from U(0, 1), where the released code leaves its first values to the PyTorch of 2017.
+ * Choices that the paper does not state. "defaults": those of `train`. "published": those that come nearest to the published row in
+ * docs/RESULTS.md: gamma from U(0, 1), where the released code uses the default of 2017's PyTorch.
  */
 export const CHOICES = ["defaults", "published"] as const;
 export type Choices = (typeof CHOICES)[number];
@@ -71,15 +71,15 @@ export interface CellChoice {
   readonly column: Method;
   readonly scale: Scale;
   readonly seed: number;
-  /** "defaults" without it. */
+  /** By default "defaults". */
   readonly choices?: Choices | undefined;
-  /** The images that stand in for the row's data set, from images.ts; the row's own without it. */
+  /** Images used instead of the row's data set, from images.ts; by default the row's own. */
   readonly images?: string | undefined;
-  /** Training batches on which running statistics are estimated anew for a second accuracy; none without it. */
+  /** Training batches on which running statistics are re-estimated for a second accuracy; none by default. */
   readonly reestimateStatistics?: number | undefined;
-  /** MiB of GPU memory for a step, where it is not a run's default. */
+  /** GPU memory for a step in MiB, if not a run's default. */
   readonly memory?: number | undefined;
-  /** "f32" without it. */
+  /** "f32" by default. */
   readonly precision?: Precision | undefined;
 }
 
@@ -108,7 +108,7 @@ export function cellSpec(
     LB: { batchSize: large },
     LR: { batchSize: large, learningRateRule: "sqrt" },
     GBN: { batchSize: large, learningRateRule: "sqrt", ghostSize: ghost },
-    // An adapted epoch costs as much as any other, so it is evaluated as often per step as the small batch is.
+    // Adapted epochs are longer in total, so the run is evaluated as often per step as the small batch.
     RA: {
       batchSize: large,
       learningRateRule: "sqrt",
@@ -117,7 +117,7 @@ export function cellSpec(
       evaluateEvery: (base.evaluateEvery ?? 1) * (large / small),
     },
     LINEAR: { batchSize: large, learningRateRule: "linear", ghostSize: ghost, warmupSteps: warmup },
-    // σ² = B / B_S − 1 gives the mean gradient of the large batch the covariance of the small one's.
+    // σ² = B / B_S − 1 gives the large batch's mean gradient the covariance of the small one's.
     NOISE: { batchSize: large, gradientNoise: Math.sqrt(large / small - 1) },
     GROWTH: { batchSize: small, ghostSize: ghost, batchGrowth: true },
   };

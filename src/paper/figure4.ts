@@ -1,4 +1,4 @@
-/** Figure 4 of Hoffer et al. 2017 (appendix B): random directions from the first weights, at three ranges. */
+/** Figure 4 of Hoffer et al. 2017 (appendix B): random directions from the initial weights, at three ranges. */
 
 import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -10,10 +10,10 @@ import type { MessageSink } from "../support/messages.ts";
 import { cellSpec } from "./columns.ts";
 import type { FigureChoice } from "./figures.ts";
 
-/** The largest distance of each panel. The paper's figure goes to about 10, the range that Figure 2 covers. */
+/** The largest distance in each panel. The paper's figure goes to about 10, the range of Figure 2. */
 export const RANGES = { short: 0.1, medium: 1, long: 10 } as const;
 
-/** Training images that the loss is taken on: 5,000 of the 50,000 change the spread by some per cent and cost a tenth. */
+/** Training images for the loss: 5,000 of the 50,000 change the spread by a few per cent and cost a tenth. */
 const SAMPLES = { small: 1024, full: 5120 };
 
 export interface Figure4Options {
@@ -22,13 +22,13 @@ export interface Figure4Options {
   readonly onProgress?: MessageSink;
 }
 
-/** Samples of one batch of the loss: whole ghosts. */
+/** Samples per batch of the loss: whole ghosts. */
 function batchOf({ scale }: FigureChoice, ghostSize: number, images: number): number {
   const wanted = Math.min(scale === "small" ? SAMPLES.small : SAMPLES.full, images);
   return wanted - (wanted % ghostSize);
 }
 
-/** What the measurement takes: losses, images of each, operations of all. */
+/** Cost of the measurement: number of losses, images in each, operations of all. */
 export async function figure4Cost(
   gpu: Gpu,
   choice: FigureChoice,

@@ -1,6 +1,6 @@
 /**
  * Figures 1 to 3 of Hoffer et al. 2017 as lists of runs: error against epoch for batch sizes, distance from the start
- * against iteration without and with the cures, and regime adaptation.
+ * against iteration without and with the remedies, and regime adaptation.
  */
 
 import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
@@ -22,9 +22,9 @@ export interface FigureChoice {
   readonly row: Row;
   readonly scale: Scale;
   readonly seed: number;
-  /** As a specification names the images. */
+  /** The images, as named in specifications. */
   readonly images: string;
-  /** MiB of GPU memory for a step, where it is not a run's default. */
+  /** GPU memory for a step in MiB, if not a run's default. */
   readonly memory?: number | undefined;
 }
 
@@ -40,7 +40,7 @@ export function figureRuns(figure: Figure, choice: FigureChoice): FigureRun[] {
   return { figure1, figure2, figure3 }[figure](choice);
 }
 
-/** What the caption must say of the setting. */
+/** Notes on the setting, for the caption. */
 export function figureNotes(figure: Figure, { row, scale }: Pick<FigureChoice, "row" | "scale">): string[] {
   const { small } = setting(row, scale);
   const reduced = scale === "small" ? `; Table 1 uses it with ${row.reduced}` : "";
@@ -51,7 +51,7 @@ export function figureNotes(figure: Figure, { row, scale }: Pick<FigureChoice, "
   ];
 }
 
-/** Error against epoch, the regime unchanged for every batch size. */
+/** Error against epoch, with the same regime for every batch size. */
 function figure1(choice: FigureChoice): FigureRun[] {
   return batchSizes(choice).map((batchSize) => ({
     name: `b=${batchSize}`,
@@ -66,7 +66,7 @@ const PLATEAU_EPOCHS = 80;
 /** 2,560 steps of the small batch: enough for a fit over three decades (docs/PAPER.md, small scale). */
 const SMALL_PLATEAU_EPOCHS = 20;
 
-/** Distance from the start on the plateau, (a) with the rate and batch norm of the small batch, (b) with both cures. */
+/** Distance from the start on the plateau, (a) with the rate and batch norm of the small batch, (b) with both remedies. */
 function figure2(choice: FigureChoice): FigureRun[] {
   const epochs = choice.scale === "small" ? SMALL_PLATEAU_EPOCHS : PLATEAU_EPOCHS;
   const { ghost } = setting(choice.row, choice.scale);
@@ -85,10 +85,10 @@ function figure2(choice: FigureChoice): FigureRun[] {
   );
 }
 
-/** Evaluations of an adapted run for each epoch of the small batch's: enough for a curve, few enough to be cheap. */
+/** Evaluations of an adapted run per epoch of the small batch's: enough for a curve, and cheap. */
 const EVALUATIONS_PER_EPOCH = 4;
 
-/** The small batch, and two large ones with all cures, the regime stretched to as many steps. */
+/** The small batch, and two large ones with all remedies, with the regime stretched to as many steps. */
 function figure3(choice: FigureChoice): FigureRun[] {
   const { small, large } = setting(choice.row, choice.scale);
   const { row, ...cell } = choice;
@@ -123,7 +123,7 @@ function setting(row: Row, scale: Scale): Setting {
   return row.scales[settingsOf(scale).base];
 }
 
-/** The small batch's run with some options otherwise. */
+/** The small batch's run with some options changed. */
 function variation({ row, ...cell }: FigureChoice, options: RunSpecInput): RunSpec {
   return completeSpec({ ...cellSpec(row, { column: "SB", ...cell }), ...options });
 }

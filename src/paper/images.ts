@@ -1,4 +1,4 @@
-/** Which images a row of a table is run on, given what there is in the data folder. */
+/** Chooses the images for a row of a table from those in the data folder. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CIFAR_LAYOUTS, type CifarVariant } from "../data/cifar-layout.ts";
@@ -8,24 +8,24 @@ import type { Row } from "./columns.ts";
 import { type Scale, settingsOf } from "./scale.ts";
 
 export interface Images {
-  /** As a run's specification names them. */
+  /** The images, as named in specifications. */
   readonly dataset: string;
-  /** For the caption; null for the data set of the paper. */
+  /** Note for the caption; null for the paper's data set. */
   readonly note: string | null;
 }
 
 export interface ImageChoice {
   readonly scale: Scale;
-  /** Of --data-dir. */
+  /** The folder of --data-dir. */
   readonly dataDir: string | undefined;
-  /** What the caller's user can do instead of getting images, e.g. "omit the row with --rows". */
+  /** What the user can do instead of getting images, e.g. "omit the row with --rows". */
   readonly otherwise?: string | undefined;
 }
 
 /**
- * The row's own data set where its files are, else a folder of class folders; at small scale a CIFAR-100 row makes do with
- * CIFAR-10.
- * @throws DataError saying what to do where there are no images for the row
+ * The row's own data set if its files exist, else a folder of class folders; at small scale CIFAR-10 can replace
+ * CIFAR-100.
+ * @throws DataError saying what to do if there are no images for the row
  */
 export function imagesFor(row: Row, { scale, dataDir, otherwise }: ImageChoice): Images {
   const instead = otherwise === undefined ? "" : `, or ${otherwise}`;
@@ -38,7 +38,7 @@ export function imagesFor(row: Row, { scale, dataDir, otherwise }: ImageChoice):
       return { dataset: "imagenet", note: scale === "small" ? `on images of ${folder}` : null };
     }
     throw new DataError(
-      `${row.network}: no images in ${folder}: name ImageNet's folder, with train/CLASS/ and val/CLASS/, with --data-dir${instead}`,
+      `${row.network}: no images in ${folder}; name ImageNet's folder, with train/CLASS/ and val/CLASS/, with --data-dir${instead}`,
     );
   }
   const variants: CifarVariant[] =
@@ -54,7 +54,7 @@ export function imagesFor(row: Row, { scale, dataDir, otherwise }: ImageChoice):
     };
   }
   throw new DataError(
-    `${row.network}: no images in ${folder}: fetch them with \`ghostbatch data ${asked}\`, or name a folder of ` +
+    `${row.network}: no images in ${folder}; fetch them with \`ghostbatch data ${asked}\`, or name a folder of ` +
       `train/CLASS/*.jpg and test/CLASS/*.jpg with --data-dir${instead}`,
   );
 }

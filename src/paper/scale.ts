@@ -1,4 +1,4 @@
-/** How large an experiment is run: in minutes on a CPU, as the paper did, or a fraction of the paper's epochs. */
+/** Scales of experiments: minutes on a CPU, the paper's setting, or a fraction of the paper's epochs. */
 import { UsageError } from "../support/errors.ts";
 
 export type Scale = "small" | "full" | number;
@@ -13,14 +13,14 @@ export function parseScale(text: string): Scale {
   );
 }
 
-/** What the numbers of this scale are, for a caption. */
+/** Describes a scale, for a caption. */
 export function describeScale(scale: Scale): string {
   if (scale === "full") return "the paper's scale";
   if (scale === "small") return "a small-scale run, not the paper's setting";
   return `the paper's setting, with the epochs of the regime multiplied by ${scale}`;
 }
 
-/** The settings that a fraction of the paper's experiment starts from, and what it changes in them. */
+/** The settings for a fraction of the paper's experiment. */
 export function settingsOf(scale: Scale): { readonly base: "small" | "full"; readonly epochScale: number } {
   return typeof scale === "number" ? { base: "full", epochScale: scale } : { base: scale, epochScale: 1 };
 }

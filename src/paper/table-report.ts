@@ -18,19 +18,19 @@ export interface Cell {
   /** Standard deviation over the seeds (n − 1 in the denominator), 0 for one. */
   readonly std: number;
   readonly n: number;
-  /** The same with running statistics re-estimated on training batches; null for runs without. */
+  /** The same with running statistics re-estimated on training batches; null for runs without that. */
   readonly reestimated: {
     readonly accuracy: readonly number[];
     readonly mean: number;
     readonly std: number;
   } | null;
-  /** Share of the initial running statistics that is left at the end, of one seed; null for runs that do not tell. */
+  /** Fraction of the initial running statistics left at the end, for one seed; null if unknown. */
   readonly retainedStatistics: number | null;
   /** Mean over the seeds of the best evaluation. */
   readonly best: number;
-  /** Null for a method that the paper's table does not have. */
+  /** Null for a method that is not in the paper's table. */
   readonly paper: number | null;
-  /** Of one seed; the same for all. */
+  /** For one seed; the same for all. */
   readonly steps: number;
   readonly samples: number;
   readonly flops: number;
@@ -76,7 +76,7 @@ export function cellOf(name: string, row: Row, column: Method, runs: readonly Fi
   };
 }
 
-/** What a reader must know of the running statistics of these cells, one sentence each. */
+/** Notes on the running statistics of these cells, one sentence each. */
 export function statisticsNotes(cells: readonly Cell[], reestimateStatistics: number): string[] {
   const most = Math.max(0, ...cells.map(({ retainedStatistics }) => retainedStatistics ?? 0));
   const notes: string[] = [];
@@ -119,7 +119,7 @@ function cellJson(whole: Cell) {
   };
 }
 
-/** The adapter that a run's record names. */
+/** The adapter in a run's record. */
 async function adapterOf(folder: string): Promise<string> {
   const record = (await readJson(join(folder, "environment.json"))) as { adapter?: { name?: string } } | null;
   return record?.adapter?.name ?? "unknown";

@@ -1,6 +1,6 @@
 /**
  * Table 1 of Hoffer et al. 2017: validation accuracy of the small batch, the large batch, and the large batch with
- * the three cures added one after the other, for six networks.
+ * the three remedies added in turn, for six networks.
  */
 import { AS_RELEASED, type Base, COLUMNS, type Column, type Row, type Setting } from "./columns.ts";
 
@@ -11,7 +11,7 @@ const LARGE = 4096;
 /** Training images of CIFAR-10 and CIFAR-100. */
 const CIFAR_IMAGES = 50_000;
 
-/** MNIST and CIFAR: the small batch is 128, as the drop of Figure 3 at iteration 31.65k says, the large one 4096. */
+/** MNIST and CIFAR: the small batch is 128, which follows from the drop in Figure 3 at iteration 31.65k; the large one is 4096. */
 function paperSetting(base: Omit<Base, keyof typeof AS_RELEASED>, images = CIFAR_IMAGES): Setting {
   return {
     small: 128,
@@ -22,14 +22,14 @@ function paperSetting(base: Omit<Base, keyof typeof AS_RELEASED>, images = CIFAR
   };
 }
 
-/** As the paper's, with 16 and 128, on so few images that all five columns take minutes on two CPU cores. */
+/** Like the paper's, with 16 and 128, on few enough images that all five columns take minutes on two CPU cores. */
 function smallCifar(train: number, network: Pick<Base, "model" | "width" | "hidden">): Setting {
   const base: Base = {
     dataset: "cifar10",
     subset: { train, test: 500, seed: 0 },
     ...network,
     baseRegime: "cifar-small",
-    evaluateEvery: 4, // the last epoch alone: an evaluation costs as much as a large part of an epoch
+    evaluateEvery: 4, // only the last epoch, because an evaluation costs almost as much as an epoch
     ...AS_RELEASED,
     momentumReset: "never",
   };

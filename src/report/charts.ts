@@ -1,4 +1,4 @@
-/** Chart specifications in Vega-Lite: what is drawn, as plain JSON that other tools can open too. */
+/** Chart specifications in Vega-Lite: plain JSON that other tools can also open. */
 
 import { FONT } from "./svg.ts";
 
@@ -9,20 +9,20 @@ export interface Chart {
   readonly name: string;
   readonly title: string;
   readonly spec: ChartSpec;
-  /** What a reader must know to read it: bands, smoothing, what is beside the measurements. */
+  /** What a reader must know: bands, smoothing, curves other than measurements. */
   readonly caption: string;
 }
 
 export interface Illustration {
   readonly charts: readonly Chart[];
-  /** Tables and sentences in Markdown that belong to the charts. */
+  /** Markdown tables and sentences that accompany the charts. */
   readonly text: readonly string[];
 }
 
 /** A point of a curve; null is a gap. */
 export interface Datum {
   readonly series: string;
-  /** Where it is from: this run, a fit to it, or the paper. */
+  /** Its origin: these runs, a fit to them, or the paper. */
   readonly source: string;
   readonly x: number;
   readonly y: number | null;
@@ -33,19 +33,19 @@ export interface Datum {
 export interface Axis {
   readonly title: string;
   readonly log?: boolean;
-  /** From 0 on, without room below it. */
+  /** Whether the axis starts at 0, without room below. */
   readonly zero?: boolean;
-  /** The largest value that there can be, e.g. 100 %: the axis ends there at the latest. */
+  /** The largest possible value, e.g. 100 %; the axis does not go beyond it. */
   readonly most?: number;
-  /** Where labels stand, if not where the values suggest. */
+  /** Positions of labels, to replace those that the values suggest. */
   readonly ticks?: readonly number[];
 }
 
 export const OURS = "this run";
-/** Lines that were computed and not measured: they have no points. */
+/** Series that are computed, not measured; they have no points. */
 export const COMPUTED = "fit";
 
-/** Column width: labels stay readable in a two-column paper. */
+/** Column width, so that labels are readable in a two-column paper. */
 const WIDTH = 440;
 const HEIGHT = 300;
 
@@ -81,32 +81,32 @@ export interface CurvesOptions {
   readonly title: string;
   readonly x: Axis;
   readonly y: Axis;
-  /** Order of the series in the legend, and what it is headed with. */
+  /** Order of the series in the legend, and its title. */
   readonly series: readonly string[];
   readonly legend: string;
-  /** Whether the series are steps of one quantity (batch sizes), which a ramp of colours shows, or unordered. */
+  /** Whether the series are values of one quantity (batch sizes), shown by a color ramp, or unordered. */
   readonly ordered?: boolean;
   /** Marks at every point. */
   readonly points?: boolean;
-  /** Dashes of each series, where they and not the source tell lines apart. */
+  /** Dashes of each series, if they and not the source distinguish lines. */
   readonly dashes?: readonly (readonly number[])[];
 }
 
-/** Lines as they are drawn, whatever the opacity of the marks that share the colour. */
+/** Opaque lines in the legend, whatever the opacity of marks with the same color. */
 const LEGEND = { symbolType: "stroke", symbolOpacity: 1, symbolStrokeWidth: 2.5, symbolSize: 260 } as const;
 
-/** From blue to red without yellow, which is not seen on white. */
+/** From blue to red without yellow, which is invisible on white. */
 const RAMP = ["#3b4cc0", "#5a8ee8", "#45a2a0", "#4d9a3a", "#d98a1c", "#d1495b", "#8c1c3a"];
 export const UNORDERED = ["#2b6cb0", "#d1495b", "#2f855a", "#b7791f", "#6b46c1", "#4a5568", "#0f766e"];
 
 export const SOLID = [1, 0] as const;
-/** Dashes in pixels: of curves of another source, and of series when there are more of them than colours. */
+/** Dashes in pixels: for curves of another source, and for series if there are more of them than colors. */
 export const DASHES = [SOLID, [6, 4], [1.5, 3], [9, 3, 2, 3]] as const;
 
-/** Points of a series from which on marks at each would be a solid line of their own. */
+/** Number of points above which marks at each would merge into a solid line. */
 const CROWDED = 150;
 
-/** Curves with bands or error bars where there are several runs; other sources and what is computed are dashed. */
+/** Curves, with bands or error bars if there are several runs. Other sources and computed series are dashed. */
 export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpec {
   const { title, x, y, series, points = false } = options;
   const sources = [...new Set(data.map(({ source }) => source))];
@@ -115,7 +115,7 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
   const xs = extent((datum) => [datum.x]);
   const ys = extent((datum) => [datum.y]);
   const place = { x: channel("x", x, xs), y: channel("y", y, ys), color };
-  // A good fit would hide on the line that it fits.
+  // A good fit would be hidden by the line that it fits.
   const fitted = !dashedSeries && sources.includes(COMPUTED);
   const paler = { condition: { test: `datum.source === ${JSON.stringify(OURS)}`, value: 0.4 }, value: 1 };
   const encoding = {
@@ -146,7 +146,7 @@ export function curves(data: readonly Datum[], options: CurvesOptions): ChartSpe
   };
 }
 
-/** Colours of the series, and dashes: of the series where they need them, else of the sources. */
+/** Colors of the series, and dashes: for the series if they need them, else for the sources. */
 function seriesScales(
   sources: readonly string[],
   { series, legend, ordered = false, dashes: given }: CurvesOptions,
@@ -178,7 +178,7 @@ function tooltipOf({ x, y, legend }: CurvesOptions) {
   ];
 }
 
-/** From the lowest to the highest run: a band, or bars, as a band would hide that there is nothing between a few marked points. */
+/** The spread over runs: a band, or bars for a few marked points, since a band would suggest values between them. */
 function spreadLayer({ x, y, color }: { x: object; y: object; color: object }, bars: boolean) {
   return {
     transform: [{ filter: "isValid(datum.low)" }],
@@ -187,7 +187,7 @@ function spreadLayer({ x, y, color }: { x: object; y: object; color: object }, b
   };
 }
 
-/** Marks at every point: a single one between two gaps has no line. They carry the tooltip. */
+/** Marks at every point, since a single one between two gaps has no line. They have the tooltip. */
 function markLayer(encoding: object, points: boolean, crowded: boolean) {
   return {
     transform: [{ filter: `isValid(datum.y) && datum.source !== ${JSON.stringify(COMPUTED)}` }],
@@ -202,7 +202,7 @@ function markLayer(encoding: object, points: boolean, crowded: boolean) {
   };
 }
 
-/** A logarithm does not go down to a mean less a larger deviation: the band ends where the lowest curve does. */
+/** On a logarithmic axis the mean minus a larger deviation has no place; the band then ends at the lowest curve. */
 function aboveZero(data: readonly Datum[]): Datum[] {
   const lowest = data.reduce((least, { y }) => (y !== null && y > 0 ? Math.min(least, y) : least), Infinity);
   return data.map((datum) =>
@@ -210,10 +210,10 @@ function aboveZero(data: readonly Datum[]): Datum[] {
   );
 }
 
-/** Pixels between the frame and the outermost marks, so that none is cut. */
+/** Pixels between the frame and the outermost marks, so that none is clipped. */
 const PADDING = 8;
 
-/** @param values what is drawn along the axis */
+/** @param values all values along the axis */
 export function channel(
   field: "x" | "y",
   { title, log = false, zero = false, most, ticks }: Axis,
@@ -236,7 +236,7 @@ export function channel(
   };
 }
 
-/** The domain of an axis whose room above the values would pass the most that there can be; nothing for another. */
+/** The domain of an axis whose margin above the values would exceed the largest possible value; otherwise nothing. */
 function upTo(most: number | undefined, values: readonly (number | null | undefined)[]) {
   const present = values.filter((value): value is number => value != null);
   if (most === undefined || present.length === 0) return {};
@@ -246,7 +246,7 @@ function upTo(most: number | undefined, values: readonly (number | null | undefi
   return high + room / 4 < most ? {} : { domain: [low - room / 20, most], padding: 0, nice: false };
 }
 
-/** 1, 2, 5 of each decade, or its power of ten alone where that would be too many labels for the width of a column. */
+/** 1, 2, 5 of each decade, or only powers of ten if that would be too many labels for the width of a column. */
 export function logarithmicTicks(values: readonly (number | null | undefined)[]): number[] {
   const positive = values.filter((value): value is number => value != null && value > 0);
   if (positive.length === 0) return [];
@@ -256,7 +256,7 @@ export function logarithmicTicks(values: readonly (number | null | undefined)[])
     { length: Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1 },
     (_, i) => Math.floor(Math.log10(low)) + i,
   );
-  // Through text, so that no 0.30000000000000004 is written on an axis.
+  // Through text, to avoid 0.30000000000000004 on an axis.
   return decades.flatMap((decade) => mantissas.map((mantissa) => Number(`${mantissa}e${decade}`)));
 }
 

@@ -1,15 +1,15 @@
-/** A run's folder whose summary, where it has one, holds the numbers that reports show. */
+/** Reads a run's folder, and checks that its summary, if any, has the numbers that reports show. */
 import { type RunData, readRun } from "../storage/read-run.ts";
 import { DataError } from "../support/errors.ts";
 
 /** Numbers of a summary that every finished run has. */
 const REQUIRED = ["accuracy", "best", "steps", "samples", "flops", "seconds", "ghostSize"] as const;
-/** Those that are null where they overflowed: JSON has no infinity. */
+/** Those that are null if they overflowed, since JSON has no infinity. */
 const NULLABLE = ["distanceFirst", "distanceAll"] as const;
 /** Those that only some runs have. */
 const OPTIONAL = ["reestimatedAccuracy", "retainedStatistics"] as const;
 
-/** @throws DataError naming the file that is missing or damaged, and what is wrong with it */
+/** @throws DataError naming the missing or damaged file, and what is wrong with it */
 export async function readCheckedRun(path: string): Promise<RunData> {
   const run = await readRun(path);
   if (run.summary === null) return run;

@@ -20,7 +20,7 @@ export interface Fit {
   readonly law: Law;
   readonly parameters: Readonly<Record<string, number>>;
   readonly r2: number;
-  /** Akaike's criterion with the correction for few points; lower is better. Only differences mean anything. */
+  /** Akaike's criterion with the correction for few points; lower is better. Only differences are meaningful. */
   readonly aicc: number;
   /** d at a step. */
   readonly at: (step: number) => number;
@@ -77,7 +77,7 @@ export function fitLaw(law: Law, curve: DistanceCurve): Fit {
 
 export interface LawComparison {
   readonly fits: readonly Fit[];
-  /** Laws that AICc does not tell from the best: within 2 of it (Burnham and Anderson 2002). */
+  /** Laws that AICc cannot distinguish from the best: within 2 of it (Burnham and Anderson 2002). */
   readonly plausible: readonly Law[];
   readonly slope: Estimate;
   readonly power: Estimate;
@@ -88,14 +88,14 @@ export interface Estimate extends Interval {
   readonly value: number;
 }
 
-/** Consecutive points that the bootstrap draws together: neighbours on the curve of one run are correlated. */
+/** Number of consecutive points that the bootstrap draws together, because neighbours on a run's curve are correlated. */
 const BLOCK = 5;
 /** Each draw is fitted anew; 400 put the ends of a 95 % interval within some per cent of its width. */
 const BOOTSTRAP_DRAWS = 400;
 
 /**
- * The laws for the mean over runs of one setting, with 95 % intervals of b, p and α = 2/q: moving blocks of points,
- * nested in a draw of runs with replacement where there are several.
+ * The laws for the mean over runs of one setting, with 95 % intervals of b, p and α = 2/q from moving blocks of points,
+ * nested in a resampling of runs if there are several.
  * @param curves one per seed, all at the same steps
  * @throws DataError for too few points or unequal steps
  */
@@ -140,14 +140,14 @@ export function compareLaws(curves: readonly DistanceCurve[], { seed = 0 } = {})
 }
 
 export interface Equilibrium {
-  /** The last distance over the level that the saturating law goes to. */
+  /** The last distance, divided by the level of the saturating law. */
   readonly reached: number;
-  /** Slope of d in ln t over the last third of ln t, over that of the rest: 1 for the log law, 0 at rest. */
+  /** Slope of d in ln t over the last third of ln t, divided by that over the rest: 1 for the log law, 0 in equilibrium. */
   readonly slopes: number;
 }
 
 /**
- * Whether the mean distance over runs of one setting has come to rest.
+ * Whether the mean distance over runs of one setting has reached equilibrium.
  * @param level a of the saturating law
  */
 export function equilibriumOf(curves: readonly DistanceCurve[], level: number): Equilibrium {
@@ -157,14 +157,14 @@ export function equilibriumOf(curves: readonly DistanceCurve[], level: number): 
   const turn = time[0]! + (2 / 3) * (time.at(-1)! - time[0]!);
   const first = time.findIndex((t) => t >= turn);
   const slope = (from: number, to?: number) => fitLine(time.slice(from, to), distance.slice(from, to)).slope;
-  // Both parts have the point between them.
+  // Both parts include the point between them.
   return {
     reached: distance.at(-1)! / level,
     slopes: slope(Math.min(first, step.length - 2)) / slope(0, first + 1),
   };
 }
 
-/** About `perDecade` points for every factor of ten: a fit on a logarithmic axis is not to be ruled by the late steps. */
+/** About `perDecade` points per factor of ten, so that late steps do not dominate a fit on a logarithmic axis. */
 export function resampleByDecade(
   { step, distance }: DistanceCurve,
   from: number,
@@ -191,12 +191,12 @@ function requirePoints({ step, distance }: DistanceCurve): void {
   }
   if (step.length < FEWEST_POINTS) {
     throw new DataError(
-      `a fit of the distance needs ${FEWEST_POINTS} points, found ${step.length}: train longer`,
+      `a fit of the distance needs ${FEWEST_POINTS} points, found ${step.length}; train longer`,
     );
   }
 }
 
-/** d ≈ scale · shape(t): the scale is linear, so only the shape's own parameters are searched for. */
+/** d ≈ scale · shape(t). The scale is linear, so only the shape's parameters need a search. */
 function scaledResidual({ step, distance }: DistanceCurve, shape: (t: number) => number) {
   let [fd, ff] = [0, 0];
   const values = step.map(shape);
@@ -209,7 +209,7 @@ function scaledResidual({ step, distance }: DistanceCurve, shape: (t: number) =>
   return { scale, residual: Number.isFinite(residual) ? residual : Number.POSITIVE_INFINITY };
 }
 
-/** The x of the least f(x) on [low, high]: a grid for the valley, then golden sections within it. */
+/** The x that minimizes f on [low, high]: a grid to find the valley, then golden-section search in it. */
 function minimize(f: (x: number) => number, low: number, high: number): number {
   const GRID = 24;
   const at = (i: number) => low + ((high - low) * i) / GRID;
@@ -247,10 +247,10 @@ function finish(
   const residual = step.reduce((sum, t, i) => sum + (distance[i]! - at(t)) ** 2, 0);
   const center = mean(distance);
   const total = distance.reduce((sum, d) => sum + (d - center) ** 2, 0);
-  // The variance of the residuals is a parameter too. α follows from q and is none.
+  // The variance of the residuals is a parameter too. α follows from q, so it is not.
   const free = (law === "saturating" ? 3 : 2) + 1;
   const correction = (2 * free * (free + 1)) / (n - free - 1);
-  // A perfect fit has no logarithm; rounding alone leaves about 1e-16 of the total.
+  // A perfect fit would have no logarithm; rounding leaves about 1e-16 of the total.
   const aicc = n * Math.log(Math.max(residual, 1e-30 + 1e-24 * total) / n) + 2 * free + correction;
   return { law, parameters, r2: total > 0 ? 1 - residual / total : 1, aicc, at };
 }

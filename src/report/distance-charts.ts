@@ -1,4 +1,4 @@
-/** Figure 2: the distance from the start against the iteration, the laws that fit it, and whether it has come to rest. */
+/** Figure 2: the distance from the start against the iteration, the laws that fit it, and whether it has reached equilibrium. */
 import { messageOf } from "../support/errors.ts";
 import { type Chart, COMPUTED, curves, type Datum, type Illustration } from "./charts.ts";
 import {
@@ -23,7 +23,7 @@ import { bandsOf, column, curveOf, type LoadedSeries, measured, toData } from ".
 interface FittedSeries extends LoadedSeries {
   /** One of each run, at the steps of the fit. */
   readonly distances: readonly DistanceCurve[];
-  /** Or why there is none. */
+  /** The fit, or why there is none. */
   readonly comparison: LawComparison | string;
 }
 
@@ -77,7 +77,7 @@ function bestFit(name: string, { distances, comparison }: FittedSeries): Datum[]
   return distances[0]!.step.map((x) => ({ series: name, source: COMPUTED, x, y: at(x) }));
 }
 
-/** The paper's six sizes go from half its small batch up, and so do ours. */
+/** The paper's six sizes start at half its small batch, and so do ours. */
 function smallBatchOf(series: readonly LoadedSeries[]): number {
   return 2 * Math.min(...series.map(({ batchSize }) => batchSize));
 }
@@ -94,7 +94,7 @@ function publishedPanel(panel: string) {
   }));
 }
 
-/** Steps before the second epoch are left out of fits: the first ones are clipped, and few. */
+/** Fits omit steps before the second epoch: there are few, and the first ones are clipped. */
 const EPOCHS_BEFORE_FIT = 2;
 
 function distanceCurve(run: LoadedSeries["loaded"][number]): DistanceCurve {

@@ -1,4 +1,4 @@
-/** Values by category, one small chart for each group: the columns of a table. */
+/** Values by category, one small chart per group: the columns of a table. */
 import { type Axis, type ChartSpec, CONFIG, channel, OURS, SCHEMA, UNORDERED } from "./charts.ts";
 
 export interface Dot {
@@ -10,7 +10,7 @@ export interface Dot {
   readonly high?: number;
 }
 
-/** Categories are unrelated methods, so nothing joins their values. */
+/** Categories are unrelated methods, so no line joins their values. */
 export function dots(
   data: readonly Dot[],
   options: { title: string; y: Axis; categories: readonly string[]; groups: readonly string[] },
@@ -19,7 +19,7 @@ export function dots(
   const sources = [...new Set(data.map(({ source }) => source))].sort(
     (a, b) => Number(b === OURS) - Number(a === OURS),
   );
-  // Words lie across each other unless they are tilted.
+  // Labels would overlap unless they are tilted.
   const long = categories.some((name) => name.length > 6);
   const axis = { labelAngle: long ? -35 : 0, labelLimit: 220, labelOverlap: false };
   const x = { field: "category", type: "nominal", sort: categories, title: null, axis };
@@ -42,7 +42,7 @@ export function dots(
     data: { values: data },
     facet: { field: "group", type: "nominal", title: null, sort: groups },
     columns: Math.min(2, groups.length),
-    // An axis below each: how many stand side by side depends on the page.
+    // Each has its own axis, since how many fit side by side depends on the page.
     resolve: { scale: { y: "independent" }, axis: { x: "independent" } },
     spec: {
       width: Math.max(groups.length === 1 ? 330 : 200, 46 * categories.length),

@@ -1,16 +1,16 @@
-/** runs/NAME.experiment.json: which run folders make a table or a figure, and what was measured beside them. */
+/** runs/NAME.experiment.json: the run folders of a table or a figure, and other measurements. */
 import { z } from "zod";
 import { isRunName } from "../storage/run-folder.ts";
 import { DataError, messageOf } from "../support/errors.ts";
 import { DATA_OF_KIND } from "./measured-data.ts";
 
-/** Runs of one setting that differ in their seed alone: a cell of a table, a curve of a figure. */
+/** Runs of one setting that differ only in their seed: a cell of a table, a curve of a figure. */
 export interface Series {
   readonly name: string;
   /** Row of a table, or panel of a figure. */
   readonly group: string;
   readonly batchSize: number;
-  /** What the paper has for it; null where it has nothing. */
+  /** The paper's value; null if it has none. */
   readonly paper: number | null;
   /** Names of the run folders, beside the record. */
   readonly runs: readonly string[];
@@ -18,27 +18,27 @@ export interface Series {
 
 export interface ExperimentRecord {
   readonly format: 1;
-  /** table1, figure2, measure-covariance, …: what decides how it is shown. */
+  /** table1, figure2, measure-covariance, …; decides how it is shown. */
   readonly kind: string;
-  /** The record's own name: the kind, its scale, and what else tells it apart. */
+  /** The record's name: the kind, its scale, and anything else that distinguishes it. */
   readonly id: string;
   readonly title: string;
   readonly command: string;
-  /** "small", "full" or a fraction; of a measurement of a run, whose it is. */
+  /** "small", "full" or a fraction; for a measurement of a run, the run. */
   readonly scale: string;
-  /** Sentences that belong under the table or the figure: what was reduced, which images, which choices. */
+  /** Sentences for the caption: what was reduced, which images, which choices. */
   readonly notes: readonly string[];
   readonly series: readonly Series[];
-  /** Where `data` was measured; the adapters of runs are in their folders. */
+  /** The adapter on which `data` was measured; those of runs are in their folders. */
   readonly adapter?: string | undefined;
-  /** Numbers that are no run's: plain JSON, as the kind has it. */
+  /** Numbers that do not belong to a run: plain JSON, depending on the kind. */
   readonly data?: unknown;
 }
 
 export const RECORD_SUFFIX = ".experiment.json";
 
 const text = z.string();
-/** Of a file or a folder beside the record, and of nothing elsewhere. */
+/** The name of a file or folder beside the record, not a path. */
 const fileName = text.refine(isRunName, "expected a name of letters, digits and . _ - + = @ ,");
 const SeriesOfRecord = z.looseObject({
   name: text,
@@ -60,7 +60,7 @@ const Record = z.looseObject({
   adapter: z.union([text, Adapter]).optional(),
 });
 
-/** @throws DataError for a record that is not one, naming its file and the first thing that is wrong */
+/** @throws DataError for an invalid record, naming its file and the first error */
 export function parseRecord(content: string, path: string): ExperimentRecord {
   let value: unknown;
   try {

@@ -92,7 +92,7 @@ function figure1(record: ExperimentRecord, series: readonly LoadedSeries[]): Ill
     name,
     title,
     caption,
-    // An axis from 0: training errors get there, where a logarithm cannot follow.
+    // A linear axis from 0: training errors reach 0, which has no logarithm.
     spec: curves(data, { ...options, title, y: { title: y, zero: true } }),
   });
   return {

@@ -1,26 +1,26 @@
-/** What a run paid for an accuracy: steps, samples, operations and seconds up to the evaluation that first reached it. */
+/** The cost of an accuracy: steps, samples, operations and seconds up to the evaluation that first reached it. */
 import type { RunData } from "../storage/read-run.ts";
 import { GhostbatchError, messageOf } from "../support/errors.ts";
 import { readCheckedRun } from "./checked-run.ts";
 
 export interface LedgerEntry {
   readonly name: string;
-  /** Null where no evaluation reached the target. */
+  /** Null if no evaluation reached the target. */
   readonly reached: {
     readonly steps: number;
     readonly samples: number;
-    /** Null for a run that has not finished: its folder does not say what a sample costs. */
+    /** Null for an unfinished run, whose folder does not have the cost of a sample. */
     readonly flops: number | null;
-    /** Wall time of training and evaluation; null where the metrics do not tell. */
+    /** Wall time of training and evaluation; null if the metrics do not tell. */
     readonly seconds: number | null;
   } | null;
-  /** Percent; null for a run that has not finished. */
+  /** Percent; null for an unfinished run. */
   readonly final: number | null;
 }
 
 export interface Ledger {
   readonly entries: readonly LedgerEntry[];
-  /** Runs that are left out or counted otherwise than the rest, and why. */
+  /** Runs that are skipped or counted differently, and why. */
   readonly problems: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export async function readLedger(folders: readonly string[], target: number): Pr
 }
 
 /**
- * Samples are counted by epochs, of which each shows every sample once, whatever the batch sizes of the run.
+ * Counts samples by epochs, each of which has every sample once, whatever the batch sizes of the run.
  * @param target test accuracy, percent
  */
 export function ledgerOf(run: RunData, target: number): LedgerEntry {
@@ -53,12 +53,12 @@ export function ledgerOf(run: RunData, target: number): LedgerEntry {
   const steps = first["step"]!;
   const perEpoch = samplesPerEpoch(run);
   const samples = Math.round(first["epoch"]! * perEpoch);
-  // A sample costs the same in every step but for the update, which a small batch makes more often: some per cent.
+  // A sample costs the same in every step except for the update, which is more frequent with a small batch: a few per cent.
   const flops = summary && (summary["flops"]! * samples) / summary["samples"]!;
   return { name, reached: { steps, samples, flops, seconds: secondsAt(run, steps, perEpoch) }, final };
 }
 
-/** Samples of an epoch; of an unfinished run on a whole data set, the last batch of the epoch is taken for a full one. */
+/** Samples in an epoch. For an unfinished run on a whole data set, the last batch of the epoch is assumed to be full. */
 function samplesPerEpoch({ configuration, training, evaluations, summary }: RunData): number {
   const last = evaluations.at(-1)?.["epoch"];
   if (summary && last) return summary["samples"]! / last;
@@ -70,7 +70,7 @@ function samplesPerEpoch({ configuration, training, evaluations, summary }: RunD
   return steps * Number(configuration["batchSize"]);
 }
 
-/** From the images per second so far, which the metrics have at each step. */
+/** From the images per second so far, which the metrics contain at each step. */
 function secondsAt({ training, summary }: RunData, steps: number, perEpoch: number): number | null {
   if (summary && steps === summary["steps"]) return summary["seconds"]!;
   const row = training.findLast(({ step }) => step! <= steps);

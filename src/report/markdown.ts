@@ -1,4 +1,4 @@
-/** Tables of results in Markdown: the paper beside our numbers, and what they were made with. */
+/** Tables of results in Markdown: our numbers beside the paper's, and how they were obtained. */
 import { modelLabel } from "../models/index.ts";
 import type { RunData } from "../storage/read-run.ts";
 import { formatCount, formatDuration, formatPercent, formatQuantity } from "../support/format.ts";
@@ -18,7 +18,7 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)];
 }
 
-/** The same without the columns that are empty in all rows. */
+/** The same, without columns that are empty in all rows. */
 function tableOfResults(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const isShown = head.map((_, i) => rows.some((cells) => cells[i] !== ""));
   const shown = (cells: readonly string[]) => cells.filter((_, i) => isShown[i]);
@@ -32,10 +32,10 @@ export function meanAndSpread(values: readonly number[], digits = 2): string {
   return values.length === 1 ? center : `${center} ± ${standardDeviation(values).toFixed(digits)}`;
 }
 
-/** A share of initial running statistics below this is 0.0 % as it is printed. */
+/** A fraction of initial running statistics below this is printed as 0.0 %. */
 const SHOWN_SHARE = 0.0005;
 
-/** Columns that say what running statistics an accuracy is of; none where all are as published and nothing of the start is left. */
+/** Columns about the running statistics of an accuracy; none if all are as published and nothing of the initial ones is left. */
 function statisticsColumns(all: readonly RunData[]) {
   const columns = [
     {
@@ -64,7 +64,7 @@ function statisticsColumns(all: readonly RunData[]) {
   };
 }
 
-/** Rows of the table: each series with its accuracy, the paper's, and its price. */
+/** Rows of the table: each series with its accuracy, the paper's, and its cost. */
 export function resultsTable(record: ExperimentRecord, series: readonly LoadedSeries[]): string[] {
   if (series.length === 0) return [];
   const isTable = record.kind.startsWith("table");
@@ -108,7 +108,7 @@ export function resultsTable(record: ExperimentRecord, series: readonly LoadedSe
   return tableOfResults(head, rows);
 }
 
-/** The choices of the runs that a reader may ask for, from their configurations: those that are the same in all. */
+/** Options of the runs that interest readers and are the same in all. */
 const CHOICES = [
   "dataset",
   "subset",
@@ -142,7 +142,7 @@ export function choicesOf(runs: readonly RunData[]): string[] {
   });
 }
 
-/** Options in which runs differ, with their values, so that nobody takes them for one setting. */
+/** Options in which runs differ, with their values, so that nobody mistakes them for one setting. */
 export function differencesOf(runs: readonly RunData[]): string {
   return [...differences(runs)]
     .map(([key, values]) => `${key} (${values.map((value) => inWords(parsed(value))).join(", ")})`)
@@ -153,11 +153,11 @@ function parsed(value: string): unknown {
   try {
     return JSON.parse(value);
   } catch {
-    return value; // "undefined", of a run that does not have the option
+    return value; // "undefined", for a run without the option
   }
 }
 
-/** An option's value for a reader: "train 4096, test 5000" for an object, a word for what is not set. */
+/** An option's value for readers: "train 4096, test 5000" for an object, a word for one that is not set. */
 function inWords(value: unknown): string {
   if (value === null || value === undefined || value === "undefined") return "default";
   if (typeof value === "boolean") return value ? "on" : "off";
@@ -167,14 +167,14 @@ function inWords(value: unknown): string {
     .join(", ");
 }
 
-/** Mean over runs; times of different adapters have none. */
+/** Mean over runs, but not of times on different adapters. */
 function durationOf(runs: readonly RunData[]): string {
   if (runs.length === 0) return "";
   if (adaptersOf(runs).length > 1) return "adapters differ";
   return formatDuration(mean(runs.map(({ summary }) => summary!["seconds"]!)));
 }
 
-/** Runs by themselves, without an experiment around them: a line for each setting. */
+/** Runs without an experiment: a line per setting. */
 export function runsTable(groups: readonly RunGroup[]): string[] {
   const withPaper = groups.some(({ paper }) => paper !== null);
   const statistics = statisticsColumns(groups.flatMap(({ loaded }) => loaded));
@@ -193,7 +193,7 @@ export function runsTable(groups: readonly RunGroup[]): string[] {
     "samples",
     "FLOP",
     "time",
-    // One that is the same for all stands below the table.
+    // If it is the same for all, it is below the table.
     "adapter",
   ];
   const adapters = adaptersOf(groups.flatMap(({ loaded }) => loaded));

@@ -1,6 +1,6 @@
 import { visible } from "../support/visible.ts";
 
-/** Text as it stands in Markdown: one line, of which no character is markup. */
+/** Escapes text for Markdown: one line, without markup. */
 export function escapeMarkdown(text: string): string {
   return visible(text.replaceAll(/\s+/g, " "))
     .replaceAll(/[\\`*<>~]|\](?=[([:])/g, "\\$&")
@@ -8,12 +8,12 @@ export function escapeMarkdown(text: string): string {
     .replaceAll(/&(?=#|\w+;)/g, "\\&");
 }
 
-/** Text as code in a line of Markdown. */
+/** Text as inline code in Markdown. */
 export function codeSpan(text: string): string {
   return `\`${visible(text.replaceAll(/\s+/g, " ")).replaceAll("`", "'")}\``;
 }
 
-/** Text as it stands between tags and in attributes of HTML and SVG. */
+/** Escapes text for elements and attributes of HTML and SVG. */
 export function escapeMarkup(text: string): string {
   return text
     .replaceAll("&", "&amp;")

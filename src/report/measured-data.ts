@@ -1,4 +1,4 @@
-/** The numbers that records of measurements hold, by the record's kind: what a report may rely on. */
+/** Schemas of the numbers in records of measurements, by the record's kind. */
 import { z } from "zod";
 
 // JSON has no infinity and no NaN.
@@ -19,7 +19,7 @@ export const DirectionData = z.object({
   slope: measured,
   exponent: measured,
   exponentError: measured.optional(),
-  /** tr(H) / P from the mean shift of the loss, where it was fitted. */
+  /** tr(H) / P from the mean shift of the loss, if fitted. */
   curvature: measured.optional(),
   curvatureError: measured.optional(),
   leavesTaylorAt: z.number().nullable(),
@@ -45,7 +45,7 @@ export type CovarianceData = z.output<typeof CovarianceData>;
 export const RatioData = z.object({
   ghostSize: z.number(),
   batches: z.number(),
-  /** B_simple; null where the mean of the gradient is not told from 0. */
+  /** B_simple; null if the mean of the gradient cannot be distinguished from 0. */
   scale: z.number().nullable(),
   ratios: z.array(z.object({ batchSize: z.number(), ratio: z.number().nullable() })),
   medianRatio: measured,
@@ -74,7 +74,7 @@ export const SharpnessData = z.object({
 });
 export type SharpnessData = z.output<typeof SharpnessData>;
 
-/** What a record's `data` must be, by its kind; kinds that are not here have none. */
+/** The schema of a record's `data`, by its kind; other kinds have none. */
 export const DATA_OF_KIND: Readonly<Record<string, z.ZodType>> = {
   figure4: z.array(DirectionData),
   "measure-directions": z.array(DirectionData),

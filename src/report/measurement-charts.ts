@@ -1,4 +1,4 @@
-/** What was measured without training, as charts and tables: the loss along random directions, the gradient's covariance, … */
+/** Charts and tables of measurements without training: the loss along random directions, the gradient's covariance, … */
 import { formatCount } from "../support/format.ts";
 import {
   type Chart,
@@ -21,7 +21,7 @@ import type {
 } from "./measured-data.ts";
 import { LOSS_SPREAD, overlayOf, PUBLISHED } from "./published.ts";
 
-/** The paper's figure goes to about 10; over a shorter range its points would lie in a corner. */
+/** The paper's figure goes to about 10; with a shorter range its points would be in a corner. */
 const PUBLISHED_RANGE = 10;
 
 export function directions(record: ExperimentRecord, measurements: readonly DirectionData[]): Illustration {
@@ -72,8 +72,8 @@ interface FittedSpread {
 }
 
 /**
- * √(floor² + (slope·d)²) or the power law, whichever is nearer in the logarithm; each has two parameters. Of a spread that bends
- * over at long range least squares make an offset that the spread itself falls below: there the power law is nearer.
+ * √(floor² + (slope·d)²) or the power law, whichever is nearer in the logarithm; each has two parameters. If the spread bends
+ * over at long range, the least-squares floor exceeds the spread at short range, and the power law is nearer.
  */
 function fitOf({ bins, floor, slope, exponent }: DirectionData): FittedSpread {
   const logScale =
@@ -182,7 +182,7 @@ export function covariance(data: readonly CovarianceData[]): Illustration {
   return { charts: [{ name: "covariance", title, spec, caption }], text: [...table, ...slopes] };
 }
 
-/** ρ(B) = √(B / B_simple): one number and its line, which a chart would not add to. */
+/** ρ(B) = √(B / B_simple): one number and its law; a chart would add nothing. */
 export function gradientRatio({ ghostSize, scale, ratios, medianRatio }: RatioData): Illustration {
   const rows = ratios.map(({ batchSize, ratio }) => [
     formatCount(batchSize),

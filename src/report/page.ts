@@ -1,4 +1,4 @@
-/** One HTML file that opens without a network: text, charts with zoom and tooltips, and all they need, inlined. */
+/** One HTML file that opens without a network: text, and charts with zoom and tooltips, with all they need inlined. */
 import { readPackageFile } from "../storage/package-file.ts";
 import type { ChartSpec } from "./charts.ts";
 import { escapeMarkup } from "./markup.ts";
@@ -27,10 +27,10 @@ const STYLE = `
   }
 `;
 
-/** Draws every chart as wide as its place, anew when that changes; the whole of the page's own script. */
+/** The page's script: draws every chart at the width of its container, and again when that changes. */
 const SCRIPT = `
   const charts = JSON.parse(document.getElementById("charts-data").textContent);
-  /** Pixels of a small chart beside others, and of the words of a legend a letter. */
+  /** Pixels: width of a small chart beside others, and of a letter in a legend. */
   const SMALL = 330, LETTER = 7.5, SYMBOL = 45;
   function fitted({ spec, groups, longest }, width, tooWide) {
     const copy = structuredClone(spec);
@@ -52,7 +52,7 @@ const SCRIPT = `
     const width = Math.floor(place.clientWidth);
     if (width === chart.width) return;
     chart.width = width;
-    // How wide the axes of small charts are is known when they are drawn.
+    // The width of the axes of small charts is known only after drawing.
     for (let tooWide = 0, turn = 0; turn < 3; turn++) {
       chart.view?.finalize();
       const runtime = vega.parse(fitted(chart, width, tooWide));
@@ -69,7 +69,7 @@ const SCRIPT = `
   })).then(() => { document.body.dataset.drawn = String(charts.length); });
 `;
 
-/** What the page must know of a chart to fit it: how many small charts it is made of, and letters of the longest name in its legend. */
+/** What the page needs to fit a chart: the number of small charts in it, and the length of the longest name in its legend. */
 function measuresOf(spec: ChartSpec): { readonly groups: number; readonly longest: number } {
   const { values = [] } = (spec["data"] ?? {}) as { readonly values?: readonly Record<string, unknown>[] };
   const distinct = (key: string) =>
@@ -84,7 +84,7 @@ function measuresOf(spec: ChartSpec): { readonly groups: number; readonly longes
 export async function reportPage({ title, markdown, charts }: Report): Promise<string> {
   const compiled = await Promise.all(
     charts.map(async (chart) => {
-      // A title that the page has already is not said again.
+      // The page's title is not repeated.
       const { title: own, ...untitled } = chart.spec;
       const spec = await compileChart(own === title ? untitled : chart.spec);
       return { name: chart.name, spec, ...measuresOf(chart.spec) };
@@ -121,7 +121,7 @@ ${charts.length === 0 ? "" : `<script type="application/json" id="charts-data">$
 `;
 }
 
-/** JSON inside a script element: no end of the element can occur in it. */
+/** JSON for a script element, which must not contain the element's end tag. */
 function inlineJson(value: unknown): string {
   return JSON.stringify(value).replaceAll("<", "\\u003c");
 }
@@ -130,7 +130,7 @@ function inlineScript(code: string): string {
   return code.replaceAll("</script", "<\\/script");
 }
 
-/** The Markdown that reports are made of: headings, lists, tables, emphasis, code. Images, with the captions under them, are left to the live charts. */
+/** Converts the Markdown of reports: headings, lists, tables, emphasis, code. Images and their captions are omitted, because the page has live charts. */
 export function markdownToHtml(markdown: string): string {
   const html: string[] = [];
   const lines = markdown.split("\n");
@@ -163,14 +163,14 @@ function tableHtml(lines: readonly string[]): string {
       .split(/(?<!\\)\|/)
       .map((text) => inline(text.trim())),
   );
-  // Numbers stand at the right, so that their digits are under each other.
+  // Numbers are right-aligned, so that their digits line up.
   const isText = head!.map((_, i) => rows.some((cells) => !/^(-?[\d.,]+.*|)$/.test(cells[i] ?? "")));
   const row = (cells: readonly string[], tag: string) =>
     `<tr>${cells.map((text, i) => `<${tag}${isText[i] ? ' class="text"' : ""}>${text}</${tag}>`).join("")}</tr>`;
   return `<div class="scroll"><table><thead>${row(head!, "th")}</thead><tbody>${rows.map((cells) => row(cells, "td")).join("")}</tbody></table></div>`;
 }
 
-/** Escaped characters, code, emphasis and text, in the order that they stand in. */
+/** Converts escaped characters, code, emphasis and text, in order. */
 function inline(text: string): string {
   const parts = text.matchAll(/\\([!-/:-@[-`{-~])|`([^`]+)`|\*\*([^*]+)\*\*|[^\\`*]+|./gs);
   return [...parts]

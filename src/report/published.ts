@@ -1,16 +1,16 @@
 /**
  * Curves of Hoffer, Hubara, Soudry 2017 for ResNet44 on CIFAR-10, digitised from the figures of their poster and slides at
- * NIPS 2017. Reading errors: about 0.05 in distance, 0.15 in error (percent), 1e-4 in spread. The tables' numbers stand
- * with their rows (src/experiments/table1.ts, table2.ts).
+ * NIPS 2017. Reading errors: about 0.05 in distance, 0.15 in error (percent), 1e-4 in spread. The tables' numbers are
+ * with their rows (src/paper/table1.ts, table2.ts).
  */
 
 import type { ExperimentRecord } from "./experiment-record.ts";
 import type { LoadedSeries } from "./series.ts";
 
-/** How charts call what is from here. */
+/** The name of these curves in charts. */
 export const PUBLISHED = "published (ResNet44, CIFAR-10)";
 
-/** Figure 2a: distance from the start at epochs, by batch size; no cures. */
+/** Figure 2a: distance from the start by epoch, for each batch size; without the remedies. */
 export const DISTANCE_BY_EPOCH = {
   samples: 50_000,
   epochs: [1, 2, 3, 5, 8, 10, 15, 20, 30, 40, 50, 60, 65, 80],
@@ -54,7 +54,7 @@ export const DISTANCE_WITH_CURES: Readonly<
   },
 };
 
-/** Epochs that the medians of Figure 1b are taken over. */
+/** Epochs over which the medians of Figure 1b are taken. */
 const SPANS = [
   { from: 20, to: 40 },
   { from: 60, to: 80 },
@@ -79,7 +79,7 @@ export const LOSS_SPREAD = {
   deviation: [0.00122, 0.00147, 0.00197, 0.00282, 0.0034, 0.00417, 0.00496, 0.00543, 0.0065, 0.0075],
 } as const;
 
-/** The small batch that the others of these figures are multiples of. */
+/** The small batch, of which the other batch sizes in these figures are multiples. */
 export const PUBLISHED_SMALL_BATCH = 128;
 
 /** Figure 2a against the iteration. */
@@ -106,8 +106,8 @@ export interface Overlay {
 }
 
 /**
- * Published curves are drawn over results of the same network, images and number of epochs alone: another network has other
- * errors and distances, and with fewer epochs the rate falls elsewhere.
+ * Published curves are drawn only over results of the same network, images and number of epochs: another network has other
+ * errors and distances, and with fewer epochs the rate drops elsewhere.
  */
 export function overlayOf(
   { id, kind, scale, notes }: ExperimentRecord,
@@ -117,7 +117,7 @@ export function overlayOf(
   const same = runs.every(({ configuration: { model, dataset, subset } }) => {
     return model === "resnet44" && dataset === "cifar10" && (subset ?? null) === null;
   });
-  // Figure 4 has no runs: its record is called by the row, and a note says where other images stand in.
+  // Figure 4 has no runs: its record is named after the row, and a note says if other images were used.
   const named = id.startsWith(`${kind}-resnet44-`) && notes.every((note) => !note.includes("in place of"));
   const drawn = scale === "full" && (runs.length > 0 ? same : named);
   return {

@@ -1,4 +1,4 @@
-/** Chart specifications to SVG and PNG, without a browser. The libraries are loaded when the first chart is drawn. */
+/** Renders chart specifications to SVG and PNG, without a browser. The libraries are loaded with the first chart. */
 
 import { visible } from "../support/visible.ts";
 import type { ChartSpec } from "./charts.ts";
@@ -11,8 +11,8 @@ export async function compileChart(spec: ChartSpec): Promise<object> {
 }
 
 /**
- * The same with texts that can be drawn. XML has no control characters, and Vega looks texts up as properties of its own
- * objects: one that every object has, as "constructor", gets a sign behind it that has no width (a word joiner).
+ * The same, with texts that can be drawn. XML has no control characters, and Vega looks up texts as properties of its
+ * objects: a name that every object has, such as "constructor", gets an invisible suffix (a word joiner).
  */
 function drawable(value: unknown): unknown {
   if (typeof value === "string") return value in Object.prototype ? `${value}\u2060` : visible(value);
@@ -33,9 +33,9 @@ export async function chartSvg(spec: ChartSpec): Promise<string> {
   }
 }
 
-/** Pixels of the PNG for each unit of the drawing: sharp on a dense screen. */
+/** Pixels of the PNG per unit of the drawing, sharp on a high-density screen. */
 const ZOOM = 2;
-/** Units around what is drawn. */
+/** Margin around the drawing, units. */
 const MARGIN = 6;
 
 export async function svgToPng(svg: string): Promise<Uint8Array> {
@@ -43,12 +43,12 @@ export async function svgToPng(svg: string): Promise<Uint8Array> {
   return drawing.render().asPng();
 }
 
-/** Without a browser Vega can only guess how wide texts are: it leaves too much room for some, and cuts others off. */
+/** Without a browser Vega can only guess the width of texts. It leaves too much room for some, and clips others. */
 async function cropped(svg: string): Promise<string> {
-  // Backgrounds without a stroke are not seen, and as wide as was guessed.
+  // Backgrounds without a stroke are invisible, and have the guessed width.
   const seen = svg.replaceAll(/<path class="background"(?![^>]*stroke)[^>]*>(<\/path>)?/g, "");
   const drawing = await openSvg(seen);
-  // The box of all texts too, which innerBBox does not have; what is clipped below the frame does not count.
+  // Includes the box of all texts, which innerBBox omits; clipped parts below the frame do not count.
   const box = drawing.getBBox();
   if (!box) return svg;
   const width = Math.ceil(box.x + box.width) + MARGIN;

@@ -1,4 +1,4 @@
-/** A report from run folders: Markdown, charts and one page. A pure function of what the folders hold; no GPU. */
+/** A report from run folders: Markdown, charts and one page. A pure function of the folders' contents; no GPU. */
 import type { RunData } from "../storage/read-run.ts";
 import { DataError, GhostbatchError, messageOf } from "../support/errors.ts";
 import type { Chart, Illustration } from "./charts.ts";
@@ -12,16 +12,16 @@ import { adaptersOf, adapterWarning, difference, groupRuns, seedWarning } from "
 import type { LoadedSeries } from "./series.ts";
 
 export interface Report {
-  /** A name for its folder. */
+  /** The name of its folder. */
   readonly id: string;
   readonly title: string;
   readonly markdown: string;
   readonly charts: readonly Chart[];
-  /** What was left out, and why. */
+  /** What was skipped, and why. */
   readonly problems: readonly string[];
 }
 
-/** @param pathOf the folder of a run by its name */
+/** @param pathOf returns a run's folder by its name */
 export async function reportExperiment(
   record: ExperimentRecord,
   pathOf: (run: string) => string,
@@ -69,13 +69,13 @@ export async function reportExperiment(
   return { id: record.id, title: record.title, markdown, charts: illustration.charts, problems };
 }
 
-/** @param records experiments that the runs may belong to: where a scale and the paper's numbers are from */
+/** @param records experiments to which the runs may belong: the source of a scale and the paper's numbers */
 export async function reportRuns(
   folders: readonly string[],
   records: readonly ExperimentRecord[] = [],
 ): Promise<Report> {
   const problems: string[] = [];
-  // The same folder named twice is one run.
+  // A folder named twice is one run.
   const runs = await finishedRuns([...new Set(folders)], problems);
   if (runs.length === 0) throw new DataError(`cannot show any of the runs: ${problems.join("; ")}`);
   const groups = groupRuns(runs, records);
@@ -116,7 +116,7 @@ async function finishedRuns(paths: readonly string[], problems: string[]): Promi
   return runs;
 }
 
-/** What a reader must know of runs whose mean is shown. */
+/** Warnings about runs whose mean is shown. */
 function warningsOf(runs: readonly RunData[]): string[] {
   return [adapterWarning(runs), seedWarning(runs)].filter((warning) => warning !== null);
 }
@@ -125,7 +125,7 @@ function item(text: string): string {
   return `- ${escapeMarkdown(text)}`;
 }
 
-/** Charts under names of files, no two the same; names of a record's groups may be anything. */
+/** Gives charts unique file names; names of a record's groups may be anything. */
 function withFileNames({ charts, text }: Illustration): Illustration {
   const taken = new Set<string>();
   const named = charts.map((chart) => {
@@ -138,7 +138,7 @@ function withFileNames({ charts, text }: Illustration): Illustration {
   return { charts: named, text };
 }
 
-/** The characters of a text that a file's name can have everywhere. */
+/** A text with only characters that every file system allows in names. */
 function fileNameOf(text: string): string {
   return (
     text

@@ -1,4 +1,4 @@
-/** Runs by themselves: loss, accuracy, learning rate and distance against the step; runs that differ in the seed alone together. */
+/** Charts of runs without an experiment: loss, accuracy, learning rate and distance against the step; runs that differ only in the seed are averaged. */
 import type { MetricNumbers, RunData } from "../storage/read-run.ts";
 import { type Axis, type Chart, curves, type Datum, type Illustration } from "./charts.ts";
 import { bandsOf, column, curveOf, measured, type RunGroup, toData } from "./series.ts";
@@ -56,10 +56,10 @@ export function illustrateRuns(groups: readonly RunGroup[]): Illustration {
   return { charts, text: [] };
 }
 
-/** Losses of single batches are a band of their own; a mean over so many hides it and leaves every feature of a run. */
+/** Losses of single batches scatter; a mean over this many rows smooths them and keeps every feature of a run. */
 const SMOOTHED_PART = 0.02;
 
-/** Running mean of a column over the last rows that have a number; a row without one stays a gap. */
+/** Running mean of a column over the last rows that have a number; a row without one remains a gap. */
 function smoothed(rows: readonly MetricNumbers[], name: string): MetricNumbers[] {
   const window = Math.max(1, Math.round(SMOOTHED_PART * rows.length));
   const last: number[] = [];
@@ -72,12 +72,12 @@ function smoothed(rows: readonly MetricNumbers[], name: string): MetricNumbers[]
   });
 }
 
-/** Points that a chart of this width can show; a file of every step of a long run would be megabytes. */
+/** The most points that a chart of this width can show; every step of a long run would take megabytes. */
 const SHOWN_POINTS = 1500;
 
 function thinned(rows: readonly MetricNumbers[]): readonly MetricNumbers[] {
   const every = Math.ceil(rows.length / SHOWN_POINTS);
-  // A gap must stay one: rows that are no numbers are kept.
+  // Rows without a number are kept, so that gaps remain.
   return every <= 1
     ? rows
     : rows.filter((row, i) => i % every === 0 || i === rows.length - 1 || !Number.isFinite(row["loss"]));

@@ -1,12 +1,12 @@
-/** Runs put together by what they were asked to do: those that differ in the seed alone are one setting. */
+/** Groups runs by their options: those that differ only in the seed are one setting. */
 import type { RunData } from "../storage/read-run.ts";
 import type { ExperimentRecord } from "./experiment-record.ts";
 import type { RunGroup } from "./series.ts";
 
-/** Options by which runs of one setting may differ. */
+/** Options in which runs of one setting may differ. */
 const FREE = ["seed"];
 
-/** Options in which configurations differ, with the values that occur, as JSON. */
+/** Options in which configurations differ, with their values as JSON. */
 export function differences(runs: readonly RunData[]): Map<string, readonly string[]> {
   const keys = new Set(runs.flatMap(({ configuration }) => Object.keys(configuration)));
   const found = new Map<string, readonly string[]>();
@@ -18,7 +18,7 @@ export function differences(runs: readonly RunData[]): Map<string, readonly stri
   return found;
 }
 
-/** Why the runs must not be averaged: the first option in which they differ; null where they agree. */
+/** Why the runs must not be averaged: the first option in which they differ; null if they agree. */
 export function difference(runs: readonly RunData[]): string | null {
   const [first, ...others] = runs;
   for (const other of others) {
@@ -28,7 +28,7 @@ export function difference(runs: readonly RunData[]): string | null {
   return null;
 }
 
-/** A warning where runs that are put together were made on different adapters; null elsewhere. */
+/** A warning if averaged runs were made on different adapters; else null. */
 export function adapterWarning(runs: readonly RunData[]): string | null {
   const adapters = adaptersOf(runs);
   if (adapters.length < 2) return null;
@@ -36,7 +36,7 @@ export function adapterWarning(runs: readonly RunData[]): string | null {
   return `the averaged runs are from different adapters; their results differ by rounding and their times are not comparable: ${named}`;
 }
 
-/** A warning where a seed occurs twice: such runs are the same run again, and their spread is none over seeds. */
+/** A warning if a seed occurs twice: such runs repeat one run, and their spread is not one over seeds. */
 export function seedWarning(runs: readonly RunData[]): string | null {
   const seeds = runs.map(({ configuration }) => configuration["seed"]);
   const twice = seeds.find((seed, i) => seeds.indexOf(seed) < i);
@@ -47,7 +47,7 @@ export function adaptersOf(runs: readonly RunData[]): string[] {
   return [...new Set(runs.map(({ environment }) => environment.adapter?.name ?? "unknown adapter"))];
 }
 
-/** @param records of the same folder, which tell a run's scale and the paper's number for it */
+/** @param records experiments of the same folder, which have a run's scale and the paper's number */
 export function groupRuns(runs: readonly RunData[], records: readonly ExperimentRecord[]): RunGroup[] {
   const groups: RunData[][] = [];
   for (const run of runs) {
@@ -71,7 +71,7 @@ function placeOf(runs: readonly RunData[], records: readonly ExperimentRecord[])
   };
 }
 
-/** Names for a legend: no hashes, no seeds of several, nothing that all begin or end with; full names where those would be one. */
+/** Names for a legend: without hashes, seeds of several runs, or common beginnings and ends; full names if they would be ambiguous. */
 function shortNames(groups: readonly (readonly string[])[]): string[] {
   const bare = groups.map((names) => {
     const [first, ...others] = names.map((name) => name.replace(/-[0-9a-f]{12}$/, ""));
@@ -87,7 +87,7 @@ function shortNames(groups: readonly (readonly string[])[]): string[] {
   return withoutEnd.map((words) => words.toReversed().join("-"));
 }
 
-/** Lists without the words that all begin with; each keeps one. */
+/** Removes the words with which all lists begin; each keeps at least one. */
 function withoutShared(lists: readonly (readonly string[])[]): (readonly string[])[] {
   const [first] = lists;
   const shortest = Math.min(...lists.map(({ length }) => length));

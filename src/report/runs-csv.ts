@@ -1,11 +1,11 @@
-/** All runs as one tidy table: a line for each, its options, its outcome, and where it was made. */
+/** All runs as one tidy table: a line per run with its options, its outcome, and where it was made. */
 import type { RunData } from "../storage/read-run.ts";
 
 type Cell = string | number | boolean | null | undefined;
 
 /**
- * CSV (RFC 4180) with a heading; columns that runs lack are empty in their lines. Options keep their names from config.yaml,
- * with a dot before a part of one (subset.train); those of the outcome are summary.json's, after "result.".
+ * CSV (RFC 4180) with a header; a run's missing values are empty. Options are named as in config.yaml,
+ * with a dot for nested ones (subset.train); outcomes as in summary.json, after "result.".
  */
 export function runsCsv(runs: readonly RunData[]): string {
   const lines = runs.map(lineOf);

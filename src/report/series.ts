@@ -1,40 +1,40 @@
-/** Runs of one setting together: curves of means with bands, and why some cannot be put together. */
+/** Combines runs of one setting: curves of means with bands, and why some cannot be combined. */
 import type { MetricNumbers, RunData } from "../storage/read-run.ts";
 import { mean, standardDeviation } from "../support/statistics.ts";
 import { type Datum, OURS } from "./charts.ts";
 import type { Series } from "./experiment-record.ts";
 
 export interface LoadedSeries extends Series {
-  /** Finished runs that agree in all but the seed. */
+  /** Finished runs that differ only in the seed. */
   readonly loaded: readonly RunData[];
 }
 
 export interface CurvePoint {
   readonly x: number;
   readonly y: number;
-  /** One standard deviation over the runs to each side; y itself for one run. */
+  /** One standard deviation over the runs to each side; y itself for a single run. */
   readonly low: number;
   readonly high: number;
 }
 
-/** Runs that agree in all but the seed, without an experiment around them. */
+/** Runs that differ only in the seed, without an experiment. */
 export interface RunGroup {
   /** For legends. */
   readonly name: string;
   readonly loaded: readonly RunData[];
-  /** Of the experiment that they belong to; null where none is known. */
+  /** The scale of their experiment; null if unknown. */
   readonly scale: string | null;
   readonly paper: number | null;
 }
 
-/** Steps at which the distance from the start was taken. */
+/** Steps at which the distance from the start was measured. */
 export function measured({ training }: RunData): MetricNumbers[] {
   return training.filter(({ distanceFirst }) => Number.isFinite(distanceFirst));
 }
 
 export const column = (name: string) => (row: MetricNumbers) => row[name] ?? Number.NaN;
 
-/** Mean and spread over runs of one metric against another, at the places that all have. */
+/** Mean and spread over runs of one metric against another, at the points that all runs have. */
 export function curveOf(
   runs: readonly RunData[],
   rows: (run: RunData) => readonly MetricNumbers[],
@@ -54,7 +54,7 @@ export function curveOf(
   });
 }
 
-/** The curve as a chart draws it: what is no number is a gap. */
+/** The curve for a chart: missing numbers are gaps. */
 export function toData(name: string, points: readonly CurvePoint[]): Datum[] {
   return points.map(({ x, y, low, high }) => ({
     series: name,
@@ -65,7 +65,7 @@ export function toData(name: string, points: readonly CurvePoint[]): Datum[] {
   }));
 }
 
-/** What bands or error bars are, for a caption. */
+/** Explains bands or error bars, for a caption. */
 export function bandsOf(series: readonly { readonly loaded: readonly RunData[] }[], bands: string): string {
   const counts = series.map(({ loaded }) => loaded.length).filter((n) => n > 0);
   const [fewest, most] = [Math.min(...counts), Math.max(...counts)];
@@ -74,11 +74,11 @@ export function bandsOf(series: readonly { readonly loaded: readonly RunData[] }
   return `${bands}: mean ± 1 standard deviation over n = ${n} seeds.`;
 }
 
-/** Mean of y over each epoch of training: one point for an epoch, as the paper's training errors are. */
+/** Mean of y over each epoch of training: one point per epoch, as for the paper's training errors. */
 export function byEpoch(run: RunData, y: (row: MetricNumbers) => number): MetricNumbers[] {
   const epochs = new Map<number, number[]>();
   for (const row of run.training) {
-    // A step belongs to the epoch that it ends in or before the end of.
+    // A step belongs to the epoch in which it ends, or at whose end.
     const epoch = Math.ceil((row["epoch"] ?? Number.NaN) - 1e-9);
     const values = epochs.get(epoch) ?? [];
     values.push(y(row));

@@ -1,4 +1,4 @@
-/** A sheet of labelled images as a PNG file, to be checked by eye. */
+/** A sheet of labelled images as a PNG file, for visual inspection. */
 import { PNG } from "pngjs";
 import { type DatasetFacts, imageBytes } from "../data/dataset.ts";
 import { escapeMarkup } from "./markup.ts";
@@ -13,13 +13,13 @@ export interface SheetOptions extends ImageShape {
   readonly labels: readonly string[];
 }
 
-/** Pixels that an image is enlarged to, in whole steps: small ones can be seen, and most class names fit below. */
+/** Pixels to which an image is enlarged, by a whole factor, so that details are visible and most class names fit below. */
 const CELL = 128;
 const GAP = 8;
-/** Heights of letters in pixels: of a label that fits below its image, and of the smallest that can be read. */
+/** Font sizes in pixels: of labels that fit below their image, and the smallest legible one. */
 const FONT_SIZE = { full: 15, smallest: 10 };
 const LINE = FONT_SIZE.full + GAP;
-/** Around every image, so that grey padding can be told from the sheet. */
+/** A frame around every image, so that grey padding can be distinguished from the sheet. */
 const FRAME = "#bebebe";
 
 /**
@@ -47,7 +47,7 @@ export async function drawSheet(images: Uint8Array, options: SheetOptions): Prom
     const { text, fontSize } = shown.get(label)!;
     return (
       `<rect ${frame} fill="${FRAME}"/>` +
-      // optimizeSpeed: pixels stay squares.
+      // optimizeSpeed keeps pixels square.
       `<image ${place} image-rendering="optimizeSpeed" href="data:image/png;base64,${data}"/>` +
       textElement(text, { x, y: y + height + FONT_SIZE.full, fontSize })
     );
@@ -67,7 +67,7 @@ interface FittedText {
   readonly fontSize: number;
 }
 
-/** A text that is too long is drawn smaller, and cut where that is not enough. */
+/** Shrinks a text that is too long, and truncates it if that is not enough. */
 async function fitted(label: string, width: number): Promise<FittedText> {
   const text = printable(label);
   const fontSize = Math.min(
@@ -85,7 +85,7 @@ async function fitted(label: string, width: number): Promise<FittedText> {
   return { text: cut, fontSize: FONT_SIZE.smallest };
 }
 
-/** Pixels from where the text begins to where its last letter ends. */
+/** Width of a text in pixels. */
 async function textWidth(text: string, fontSize: number): Promise<number> {
   const nowhere = textElement(text, { x: 0, y: 0, fontSize });
   const box = (await openSvg(svgElement({ width: 1, height: 1 }, nowhere))).getBBox();
@@ -100,7 +100,7 @@ function textElement(text: string, { x, y, fontSize }: { x: number; y: number; f
   return `<text x="${x}" y="${y}" font-family="${FONT}" font-size="${fontSize}">${escapeMarkup(text)}</text>`;
 }
 
-/** What XML does not allow becomes the sign for an unknown letter: names of folders can hold anything. */
+/** Replaces characters that XML does not allow; folder names can contain anything. */
 function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, "\ufffd");
 }

@@ -85,9 +85,7 @@ export class RunLock {
   /** As `requireHeld`, but from what is already known. A process that was suspended for long learns it at its next heartbeat. */
   requireNotLost(): void {
     if (!this.#isLost) return;
-    throw new DataError(
-      `${this.#folder}: another process has taken over this run, so this one stops`,
-    );
+    throw new DataError(`${this.#folder}: another process has taken over this run, so this one stops`);
   }
 
   /** Releases the lock, so that another process can take the folder at once. */

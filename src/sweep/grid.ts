@@ -1,4 +1,4 @@
-/** A grid of runs: a YAML file that names some options with many values, and the runs of all their combinations. */
+/** A grid of runs: a YAML file that lists values of some options, and a run for each combination of them. */
 
 import { loadModel } from "../host/node/model-file.ts";
 import { modelLabel } from "../models/index.ts";
@@ -12,7 +12,7 @@ import { UsageError } from "../support/errors.ts";
 
 /** One run of a grid. */
 export interface GridRun {
-  /** Of its run folder: the grid's name and what tells it from the others. */
+  /** Name of its run folder: the grid's name, and what distinguishes the run. */
   readonly name: string;
   readonly spec: RunSpec;
 }
@@ -23,20 +23,20 @@ export interface Grid {
 }
 
 interface GridFile {
-  /** First part of the names of all run folders. */
+  /** Prefix of the names of all run folders. */
   readonly name: string;
   /** Options of every run. */
   readonly base: RunSpecInput;
-  /** Options with all their values; a run for every combination. */
+  /** Options with lists of values; there is a run for every combination. */
   readonly grid: Partial<Record<RunOptionKey, unknown[]>>;
 }
 
-/** More runs than anybody means: a range written by mistake. */
+/** The most runs; more are probably a mistake. */
 const MOST_RUNS = 10_000;
 
 /**
  * Reads a grid and completes the specification of every run.
- * @throws DataError when the file cannot be read; UsageError naming its line, or the option of a run that is wrong
+ * @throws DataError if the file cannot be read; UsageError naming its line, or the invalid option of a run
  */
 export async function readGrid(path: string): Promise<Grid> {
   const { name, base, grid } = await withModels(readYaml(path, readGridFile));
@@ -56,7 +56,7 @@ export async function readGrid(path: string): Promise<Grid> {
   return { name, runs };
 }
 
-/** Networks from files, loaded. */
+/** Loads networks from files. */
 async function withModels({ name, base, grid }: GridFile): Promise<GridFile> {
   const model = base.model === undefined ? {} : { model: await loadModel(base.model) };
   const models =
@@ -84,7 +84,7 @@ function readGridFile(data: unknown): GridFile {
   };
 }
 
-/** Every choice of one value for each axis, the last axis fastest. */
+/** All combinations of one value per axis, the last axis varying fastest. */
 function combinations(axes: readonly (readonly [string, readonly unknown[]])[]): Record<string, unknown>[] {
   return axes.reduce<Record<string, unknown>[]>(
     (chosen, [key, values]) =>
@@ -93,7 +93,7 @@ function combinations(axes: readonly (readonly [string, readonly unknown[]])[]):
   );
 }
 
-/** grid-batchSize_64-seed_1, or with a hash where that is not a folder's name of letters, digits and any of . _ - */
+/** grid-batchSize_64-seed_1; with a hash instead if that has other characters than letters, digits and . _ - */
 function runName(grid: string, chosen: Readonly<Record<string, unknown>>, spec: RunSpec): string {
   const parts = Object.entries(chosen).map(
     ([key, value]) => `${key}_${modelLabel(String(value)).replace("e+", "e")}`,

@@ -6,11 +6,11 @@ import { shellCommand } from "../support/shell-words.ts";
 import type { Grid, GridRun } from "./grid.ts";
 import type { SweepFolder } from "./sweep-folder.ts";
 
-/** What each task asks the cluster for. */
+/** What each task requests from the cluster. */
 export interface SlurmResources {
-  /** Tasks at a time; undefined for as many as the cluster gives. */
+  /** Tasks at a time; undefined for as many as the cluster allows. */
   readonly jobs?: number | undefined;
-  /** Seconds that one task may take before it is queued again; undefined for the partition's own limit. */
+  /** Time limit of a task in seconds, after which it is queued again; undefined for the partition's limit. */
   readonly timeLimit?: number | undefined;
   readonly partition?: string | undefined;
   /** Generic resources, e.g. gpu:1. */
@@ -19,28 +19,28 @@ export interface SlurmResources {
   readonly gpusPerRun?: number | undefined;
   /** Memory of the host, e.g. 16G. */
   readonly mem?: string | undefined;
-  /** Further options of sbatch, as one writes them after #SBATCH. */
+  /** Further options of sbatch, as written after #SBATCH. */
   readonly sbatch?: readonly string[] | undefined;
 }
 
 export interface SlurmOptions extends SlurmResources {
-  /** The folder that tasks run in, absolute. */
+  /** The folder in which tasks run, absolute. */
   readonly directory: string;
   /** The whole command line of a run. */
   readonly commandOf: (run: GridRun) => readonly string[];
 }
 
-/** Seconds before its time limit at which a task is told to take a checkpoint. */
+/** Seconds before the time limit at which a task is told to take a checkpoint. */
 const NOTICE = 60;
 /** Slurm counts time limits in minutes, and may send a signal up to 60 seconds too early (sbatch(1), --signal). */
 const RESOLUTION = 60;
-/** Minutes of the shortest task: its notice, what that may be too early, and as much for training. */
+/** Minutes of the shortest task: the notice, the most that it may be early, and as long for training. */
 const LEAST = (NOTICE + 2 * RESOLUTION) / 60;
 
 /** Tasks of one array: Slurm's own default of MaxArraySize is 1001, and indices begin at 0 (slurm.conf(5)). */
 const ARRAY_TASKS = 1000;
 
-/** A grid in parts that are an array each. */
+/** A grid in parts, each of which fits one array. */
 export function slurmArrays(grid: Grid): Grid[] {
   const parts = Math.ceil(grid.runs.length / ARRAY_TASKS);
   return Array.from({ length: parts }, (_, i) => ({
@@ -51,7 +51,7 @@ export function slurmArrays(grid: Grid): Grid[] {
 
 /**
  * A shell script that submits arrays.
- * @param inTurn one behind the other, so that no more tasks run at a time than each allows
+ * @param inTurn one after another, so that no more tasks run at a time than each allows
  */
 export function submitScript(scripts: readonly string[], inTurn: boolean): string {
   const lines = scripts.map((script, i) => {
@@ -63,8 +63,8 @@ export function submitScript(scripts: readonly string[], inTurn: boolean): strin
 
 /**
  * A script for sbatch: one task per run, each of which resumes where it stopped. Before its time limit a task gets
- * SIGUSR2, takes a checkpoint, and queues itself again, unless it has come no further in its time: it would not in another
- * turn either. Preempted and requeued tasks, and those of a script that is submitted again, go on likewise, and finished ones
+ * SIGUSR2, takes a checkpoint, and requeues itself, unless it has made no progress: it would not make any next time
+ * either. Preempted and requeued tasks, and those of a script that is submitted again, continue in the same way; finished ones
  * end at once.
  * @throws UsageError for a time limit that leaves no time to train
  */
@@ -78,7 +78,7 @@ export function slurmScript(grid: Grid, folder: SweepFolder, options: SlurmOptio
     `#SBATCH --signal=B:USR2@${NOTICE}`,
     "#SBATCH --requeue",
     "#SBATCH --open-mode=append",
-    "# What Slurm says of a task; what the run says is in its own log.",
+    "# Messages of Slurm about a task; the run's messages are in its own log.",
     // sbatch(1): %% is a percent sign in a file name.
     `#SBATCH --output=${shellCommand([join(folder.path.replaceAll("%", "%%"), "slurm-%A_%a.out")])}`,
     "# Relative paths of data sets start here.",
@@ -116,14 +116,14 @@ export function slurmScript(grid: Grid, folder: SweepFolder, options: SlurmOptio
   return `${lines.join("\n")}\n`;
 }
 
-/** What starts the ranks of a run: nothing, where it is one. A rank that ends with an error ends the others. */
+/** The words that start the ranks of a run; none for a single rank. A rank that ends with an error ends the others. */
 function rankStarter({ gpusPerRun = 1, gres }: SlurmResources): string {
   if (gpusPerRun === 1) return "";
   const gpu = gres === undefined ? " --gpus-per-task=1" : "";
   return `srun --ntasks=${gpusPerRun}${gpu} --kill-on-bad-exit=1 `;
 }
 
-/** The lines that say what a task needs. @throws UsageError for a time limit that leaves no time to train */
+/** The lines that request what a task needs. @throws UsageError for a time limit that leaves no time to train */
 function requests(
   tasks: number,
   { jobs, timeLimit, partition, gres, gpusPerRun = 1, mem, sbatch = [] }: SlurmResources,

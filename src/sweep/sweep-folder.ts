@@ -1,6 +1,6 @@
 /**
- * runs/<name>.sweep/: the configuration and the log of every run of a sweep. What has become of a run is read off its
- * run folder and its log, so it is known whoever started it, and however that ended.
+ * runs/<name>.sweep/: the configuration and the log of every run of a sweep. The status of a run comes from its
+ * run folder and its log, so it is known whoever started it and however it ended.
  */
 import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -19,10 +19,10 @@ import type { Grid, GridRun } from "./grid.ts";
 export interface RunStatus {
   readonly name: string;
   readonly state: "done" | "running" | "stopped" | "failed" | "waiting";
-  /** Of a run that failed or stopped, the last line that it printed. */
+  /** For a run that failed or stopped, the last line that it printed. */
   readonly why: string;
   readonly summary: RunSummary | null;
-  /** Of a run that has not finished, the step of its last checkpoint; 0 before the first. */
+  /** For an unfinished run, the step of its last checkpoint; 0 before the first. */
   readonly step: number;
 }
 
@@ -30,13 +30,13 @@ export class SweepFolder {
   readonly path: string;
   readonly runsDirectory: string;
 
-  /** The folder of a grid, whether it is there or not. */
+  /** The folder of a grid, which need not exist. */
   constructor(runsDirectory: string, { name }: Grid) {
     this.path = `${runFolderPath(runsDirectory, name)}.sweep`;
     this.runsDirectory = runsDirectory;
   }
 
-  /** Makes the folder and writes the configuration of every run. @throws DataError when the disk refuses */
+  /** Creates the folder and writes the configuration of every run. @throws DataError if that fails */
   async create(runs: readonly GridRun[]): Promise<void> {
     await makeFolder(this.path);
     for (const run of runs) {
@@ -45,9 +45,9 @@ export class SweepFolder {
   }
 
   /**
-   * Takes a run that is to be begun, so that two sweeps never start it, and write its log, at the same time.
-   * @returns what gives it back; null for a run that is done, or that another process is at
-   * @throws DataError when the disk refuses
+   * Claims a run before starting it, so that two sweeps never run it, and write its log, at the same time.
+   * @returns a function that releases it; null for a run that is done, or that another process has claimed
+   * @throws DataError if writing fails
    */
   async claim(run: GridRun): Promise<RunLock | null> {
     const path = this.#claimOf(run);
@@ -57,7 +57,7 @@ export class SweepFolder {
       throw error;
     });
     if (lock === null) return null;
-    // It may have been begun, or done, before it was taken.
+    // It may have been started or finished before it was claimed.
     const { state } = await this.#foundStatusOf(run);
     if (state !== "done" && state !== "running") return lock;
     await lock.release();
@@ -82,7 +82,7 @@ export class SweepFolder {
     return (await isLocked(this.#claimOf(run))) ? { ...status, state: "running", why: "" } : status;
   }
 
-  /** By its run folder and its log alone. */
+  /** The status of a run, from its run folder and its log. */
   async #foundStatusOf(run: GridRun): Promise<RunStatus> {
     const { name } = run;
     const folder = runFolderPath(this.runsDirectory, name);
@@ -97,7 +97,7 @@ export class SweepFolder {
     return { name, state: ended, why: last || "it was killed", summary, step };
   }
 
-  /** The status of all runs, in the grid's order. */
+  /** The status of all runs, in the order of the grid. */
   async statuses(runs: readonly GridRun[]): Promise<RunStatus[]> {
     const statuses: RunStatus[] = [];
     for (const run of runs) statuses.push(await this.statusOf(run));
@@ -105,10 +105,10 @@ export class SweepFolder {
   }
 }
 
-/** Bytes at the end of a log in which its last line is looked for. */
+/** Bytes at the end of a log that are searched for its last line. */
 const TAIL = 4096;
 
-/** The last line that is not empty; "" where there is no file. */
+/** The last non-empty line; "" if there is no file. */
 async function lastLine(path: string): Promise<string> {
   const file = await open(path, "r").catch(() => null);
   if (file === null) return "";

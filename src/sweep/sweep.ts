@@ -1,4 +1,4 @@
-/** The runs of a grid as processes of this machine, some at a time; one that fails does not stop the others. */
+/** Runs a grid as processes on this machine, several at a time. A failure does not stop the others. */
 import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { spawnTethered } from "../host/node/tethered-process.ts";
@@ -8,17 +8,17 @@ import type { GridRun } from "./grid.ts";
 import type { RunStatus, SweepFolder } from "./sweep-folder.ts";
 
 export interface SweepOptions {
-  /** Processes at a time. */
+  /** Number of processes at a time. */
   readonly jobs: number;
-  /** Seconds that one process may take; null for any. */
+  /** Time limit of one process in seconds; null for none. */
   readonly timeLimit: number | null;
-  /** The command line of a run, without its first word, the program. */
+  /** The command line of a run, without the program. */
   readonly commandOf: (run: GridRun) => readonly string[];
   readonly program: string;
   readonly onStatus: (status: RunStatus) => void;
 }
 
-/** Seconds between the request to stop and the end by force: enough for a checkpoint. */
+/** Seconds between the request to stop and the forced end: enough for a checkpoint. */
 const GRACE = 60;
 
 export class Sweep {
@@ -32,18 +32,18 @@ export class Sweep {
     this.#options = options;
   }
 
-  /** Passes a signal on to every run, which takes a checkpoint and ends, and begins no other. */
+  /** Forwards a signal to every run, which takes a checkpoint and ends. Starts no more runs. */
   stop(signal: NodeJS.Signals): void {
     this.#stopped ??= signal;
     for (const child of this.#children) child.kill(signal);
   }
 
-  /** The first signal that asked for an end, if any did. */
+  /** The first signal that requested a stop, if any. */
   get stopped(): NodeJS.Signals | null {
     return this.#stopped;
   }
 
-  /** Runs what has not been done and what no other process is at. @returns the status of all */
+  /** Runs everything that is not finished or claimed by another process. @returns the status of all */
   async run(runs: readonly GridRun[]): Promise<RunStatus[]> {
     const waiting: GridRun[] = [];
     for (const run of runs) {
@@ -96,7 +96,7 @@ export class Sweep {
     }
   }
 
-  /** What the log says of a process that had no time to say it: a signal before its first step ends it at once. */
+  /** A log line for a process that a signal ended before its first step, without a message of its own. */
   #endedBy(signal: NodeJS.Signals): string {
     return signal === this.#stopped
       ? `stopped by ${signal} before its first step`

@@ -33,7 +33,7 @@ test("with what doctor says of this adapter, a plan is that of the adapter itsel
 test("figure 4, which is no list of runs, is one task that runs the verb itself", async () => {
   const figure = ["reproduce", "figure4", "--directions", "10", "--runs-dir", folder];
   const emitted = await runProgram([...figure, "--emit", "slurm"]);
-  expect(emitted.stderr).toMatch(/^note: the script asks for no GPU: .* --gres gpu:1\n$/);
+  expect(emitted.stderr).toMatch(/^note: the script requests no GPU; .* --gres gpu:1\n$/);
   const script = emitted.stdout.match(/^sbatch (\S+)$/m)![1]!;
   const env = { SLURM_ARRAY_JOB_ID: "8", SLURM_ARRAY_TASK_ID: "0", DEBUG: "" };
   expect((await start("bash", [script], { env }).ended).code).toBe(0);

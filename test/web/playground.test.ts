@@ -201,7 +201,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     const { page, close } = await openBrowser({ webGpu: true });
     try {
       await page.goto(outside.url);
-      await page.getByText(/secure addresses alone/).waitFor();
+      await page.getByText(/only on secure addresses/).waitFor();
     } finally {
       await close();
       await outside.close();

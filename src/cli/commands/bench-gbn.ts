@@ -21,7 +21,7 @@ import { formatPercent } from "../../support/format.ts";
 import { type BenchFlags, openForBench, saveTable, withBenchOptions } from "../bench-options.ts";
 import { wholeNumber } from "../options.ts";
 
-/** Images of a batch: the paper's, and one whose tensors a CPU goes through in milliseconds. */
+/** Batch sizes: the paper's, and one that takes a CPU milliseconds. */
 const BATCH = { hardware: 4096, software: 256 };
 
 interface GhostFlags extends BenchFlags {
@@ -83,7 +83,7 @@ async function run(flags: GhostFlags): Promise<void> {
   );
 }
 
-/** How to read a share above 1. */
+/** Explains a share above 1. */
 const ABOVE_COPY =
   "Of copy: the time of a copy of the bytes that the pass must move, divided by the time of the pass. It exceeds 100 % if a later " +
   "dispatch of the pass finds data in a cache that an earlier one wrote; the copy never does.";
@@ -121,8 +121,8 @@ function ghostTable(rows: readonly GhostRow[]): string {
 }
 
 /**
- * What a ghost size must not cost: at 128 images at most 1.1 times the whole batch, and at least 60 % of a copy's
- * bandwidth. (Where the batch is smaller: at a sixteenth of it.)
+ * Checks the cost of ghosts: at 128 images at most 1.1 times that of the whole batch, and at least 60 % of a copy's
+ * bandwidth. (For a smaller batch: at a sixteenth of it.)
  */
 function verdictsOf(rows: readonly GhostRow[], batch: number) {
   const size = batch > 128 ? 128 : Math.max(8, batch / 16);

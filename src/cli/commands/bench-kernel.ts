@@ -69,21 +69,21 @@ export function benchKernelCommand(): Command {
     .addOption(
       new Option(
         "--tune",
-        "try all values that the file lists behind its constants, as in `const TM: u32 = 4u; // @spec 4, 8`",
+        "try all values that the file lists after its constants, as in `const TM: u32 = 4u; // @spec 4, 8`",
       ).conflicts("watch"),
     )
     .addOption(new Option("--in-this-process", "a kernel that never ends takes it down").hideHelp());
   return withBenchOptions(command, 15).action(run);
 }
 
-/** With --watch: an answer within seconds matters more than many samples. */
+/** With --watch, an answer within seconds matters more than many samples. */
 const QUICK = { paperCases: 1, budgetMs: 100 };
 
 async function run(file: string, flags: KernelFlags, command: Command): Promise<void> {
   const { as, entry, n, budget: budgetMs, shapes: paperCases, timeLimit: limitSeconds, adapter } = flags;
   const options = { file, as, entry, n, budgetMs, paperCases };
   if (flags.inThisProcess) return serve(options, adapter);
-  // A wrong name and a file that cannot be read are told before anything is opened.
+  // Report a wrong name or an unreadable file before opening anything.
   targetOf(as);
   const code = readKernel(file);
   if (flags.tune) specCandidates(file, code);
@@ -138,7 +138,7 @@ async function tune(
   else console.log("no values give a correct kernel");
 }
 
-/** Checks the file now and whenever it has been saved, until the process is ended. */
+/** Checks the file now and whenever it is saved, until the process ends. */
 function watch(
   bench: UserKernelProcess,
   file: string,
@@ -160,7 +160,7 @@ function watch(
   });
 }
 
-/** The part that runs in the process of its own: what it finds goes to the one that started it. */
+/** Runs in the child process, and sends its findings to the parent. */
 async function serve(
   options: Parameters<typeof benchUserKernel>[1],
   adapter: string | undefined,
@@ -190,7 +190,7 @@ async function serve(
     const gpu = await openGpu({ adapter, relaunch: true });
     await check(gpu);
     if (!process.connected) return;
-    // Stays for further checks until the process that asks for them ends this one.
+    // Waits for further checks until the parent ends this process.
     process.on("message", () => void check(gpu));
     await new Promise((done) => process.once("disconnect", done));
   } catch (error) {

@@ -76,13 +76,13 @@ async function run(ops: string[], flags: KernelsFlags): Promise<void> {
   if (wrong.length > 0) process.exitCode = 1;
 }
 
-/** Kernels of ops that no pass belongs to; those that measure the roofline are measured by that. */
+/** Kernels of ops without a pass, except those that measure the roofline. */
 function notBenchmarked(): string[] {
   const ops = new Set([...PASSES.map(({ name }) => opOf(name)), "bench"]);
   return definedKernels().flatMap(({ file }) => (ops.has(opOf(file)) ? [] : [file.replace(/\.wgsl$/, "")]));
 }
 
-/** Also what `bench kernel` prints. */
+/** Also used by `bench kernel`. */
 export function kernelTable(
   rows: readonly (Omit<KernelRow, "variant" | "pass"> & Partial<Pick<KernelRow, "variant">>)[],
 ): string {

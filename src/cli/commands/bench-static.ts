@@ -25,7 +25,7 @@ interface StaticFlags {
 }
 
 const WITHOUT_COMPILER = "NVIDIA's part needs a C compiler: install gcc or clang, then run this again";
-/** One of either vendor. */
+/** One of each vendor. */
 const DEFAULT_FAMILIES = ["navi31", "0x172"];
 
 export function benchStaticCommand(): Command {
@@ -33,7 +33,7 @@ export function benchStaticCommand(): Command {
   const names = FAMILIES.map(({ name }) => name);
   return new Command("static")
     .description(
-      "compile the kernels of a network's step, or your own kernel, for AMD and NVIDIA GPUs that you need not have, and print bounds (docs/WRITING-A-KERNEL.md)",
+      "compile the kernels of a network's step, or your own kernel, for AMD and NVIDIA GPUs, without having one, and print bounds (docs/WRITING-A-KERNEL.md)",
     )
     .addArgument(new Argument("[file]", "a .wgsl file of your own, with --as"))
     .addOption(
@@ -74,7 +74,7 @@ async function run(file: string | undefined, flags: StaticFlags): Promise<void> 
   if (flags.json) console.log(JSON.stringify({ subject, families: reports }, null, 2));
 }
 
-/** @throws UsageError for options that do not say what to compile */
+/** @throws UsageError for options that do not determine what to compile */
 function subjectOf(
   file: string | undefined,
   { model, batchSize, ghostSize, precision, as, shapes }: StaticFlags,
@@ -93,7 +93,7 @@ function subjectOf(
   return { kind: "step", model, batch: batchSize, ghostSize: ghostSize ?? batchSize, precision };
 }
 
-/** @throws DeviceError for one whose compiler is not here */
+/** @throws DeviceError for one whose compiler is not installed */
 function chosenFamilies(names: readonly string[] | undefined): Family[] {
   const installed = installedCompilers();
   const there = FAMILIES.filter(({ vendor }) => installed.includes(vendor));
@@ -109,7 +109,7 @@ function chosenFamilies(names: readonly string[] | undefined): Family[] {
   });
 }
 
-/** The part on the driver without a GPU: what it finds goes to the process that started it. */
+/** Runs on the driver without a GPU, and sends its findings to the parent process. */
 async function serve(subject: StaticSubject): Promise<void> {
   const send = (message: Message) => new Promise<void>((done) => process.send?.(message, () => done()));
   try {

@@ -83,9 +83,9 @@ function describe(report: StepReport): string {
   const facts = [
     `${modelLabel(model)}, batch ${batch}, ghosts of ${ghostSize}, ${precision} precision, ${formatCount(parameters)} parameters`,
     `step      ${summaryText(report.stepMs)}, n ${report.stepMs.n}: ${formatQuantity(report.imagesPerSecond, "images/s")}, ${formatQuantity(1e12 * report.teraflopsPerSecond, "FLOP/s")}`,
-    `latency   ${summaryText(report.latencyMs)} from submitting a step to knowing that it is done`,
+    `latency   ${summaryText(report.latencyMs)} from submitting a step until it is known to be done`,
     `GPU       ${summaryText(report.gpuMs)} in ${dispatches} dispatches`,
-    `CPU       ${summaryText(report.encodeMs)}: ${digits(report.encodeMicrosecondsPerDispatch)} µs a dispatch to encode and submit`,
+    `CPU       ${summaryText(report.encodeMs)}: ${digits(report.encodeMicrosecondsPerDispatch)} µs per dispatch to encode and submit`,
     `work      ${formatQuantity(flops, "FLOP")}, ${formatBytes(bytes)} read and written, ${formatBytes(memoryBytes)} of memory`,
     `start     recorded in ${formatDuration(report.recordMs / 1000)}, first step ${formatDuration(report.firstStepMs / 1000)}`,
   ];

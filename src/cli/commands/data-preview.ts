@@ -31,7 +31,7 @@ export function previewCommand(): Command {
 }
 
 async function preview(name: string, flags: PreviewFlags): Promise<void> {
-  isStreamed(name); // an unknown name is told before a GPU is opened
+  isStreamed(name); // reports an unknown name before opening a GPU
   const gpu = await openGpu({ adapter: flags.adapter, relaunch: true });
   const { facts, images, labels } = await previewTraining(gpu, name, flags, loadOptions(flags));
   const sheet = await drawSheet(images, {
@@ -49,6 +49,6 @@ async function preview(name: string, flags: PreviewFlags): Promise<void> {
   ];
   if (done.length > 0)
     console.log(
-      `training images are ${done.join(" and ")}, as in the paper's released code; train --no-augmentation takes them as they are${flip ? ", --no-mirroring does not mirror them" : ""}`,
+      `training images are ${done.join(" and ")}, as in the paper's released code; train --no-augmentation uses them unchanged${flip ? ", --no-mirroring does not mirror them" : ""}`,
     );
 }

@@ -46,7 +46,7 @@ export function doctorCommand(): Command {
     });
 }
 
-/** Rank 0 prints what each rank has. */
+/** Rank 0 prints the adapter of each rank. */
 function showRanks(
   launch: Launch,
   { adapter, json }: { adapter: string | undefined; json: boolean | undefined },
@@ -97,7 +97,7 @@ function text(facts: {
   ].join("\n");
 }
 
-/** What the adapter uses; the first time, and when asked to, after one short measurement that is kept. */
+/** The variants that the adapter uses. The first time, and with --measure, after a short measurement, which is stored. */
 async function chosenVariant(gpu: Gpu, again: boolean): Promise<VariantChoice> {
   if (again || variantChoice(gpu).times === null) {
     const times = await measureVariants(gpu);
@@ -108,7 +108,7 @@ async function chosenVariant(gpu: Gpu, again: boolean): Promise<VariantChoice> {
   return choice;
 }
 
-/** What subgroups multiply, and whether runs in mixed precision use it. */
+/** The sizes of subgroup matrices, and whether runs in mixed precision use them. */
 function matricesText({ matrices }: Gpu["adapter"], variant: Variant): string {
   if (matrices.length === 0) return "none: mixed precision runs on the same kernels as f32";
   const sizes = matrices.map(matrixSizeText).join(", ");

@@ -12,20 +12,18 @@ interface PlaygroundFlags {
 
 export function playgroundCommand(): Command {
   return new Command("playground")
-    .description(
-      "serve a page that trains the paper's five methods in the browser, on the GPU of whoever opens it",
-    )
+    .description("serve a page that trains the paper's five methods in the browser, on the visitor's GPU")
     .addOption(
       new Option("--port <number>", "port; 0 for any free port").argParser(wholeNumber(0)).default(6231),
     )
     .addOption(
       new Option(
         "--host <address>",
-        "address to listen on; browsers offer WebGPU on the loopback address and over https alone",
+        "address to listen on; browsers offer WebGPU only on the loopback address and over https",
       ).default("127.0.0.1"),
     )
     .addOption(
-      new Option("--build <folder>", "write the page as a static site, which any host can serve, and end"),
+      new Option("--build <folder>", "write the page as a static site, which any host can serve, and exit"),
     )
     .action(run);
 }

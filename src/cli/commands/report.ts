@@ -38,7 +38,7 @@ export function reportCommand(): Command {
     .addOption(
       new Option(
         "--export <format>",
-        "print one table of all runs instead, a line each: options, outcome, adapter; for pandas, R or a spreadsheet",
+        "instead, print one table with a line per run: options, outcome, adapter; for pandas, R or a spreadsheet",
       ).choices(["csv"]),
     )
     .action(report);
@@ -76,7 +76,7 @@ async function report(folders: string[], flags: ReportFlags): Promise<void> {
   await writeReport(await reportExperiment(record, (run) => join(runsDir, run)), out);
 }
 
-/** Runs that cannot be read are told and left out; one that has not finished has no outcome in its line. */
+/** Reports and skips runs that cannot be read. An unfinished run has no outcome in its line. */
 async function exportRuns(
   folders: readonly string[],
   { experiment, runsDir, out }: ReportFlags,
@@ -103,7 +103,7 @@ async function exportRuns(
   process.stdout.write(runsCsv(runs));
 }
 
-/** Experiments whose runs these may be; one that cannot be read tells nothing about them. */
+/** Experiments to which these runs may belong; unreadable ones are ignored. */
 async function recordsBeside(folders: readonly string[]): Promise<ExperimentRecord[]> {
   const records: ExperimentRecord[] = [];
   for (const runsDir of new Set(folders.map((folder) => dirname(resolve(folder))))) {

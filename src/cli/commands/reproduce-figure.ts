@@ -64,11 +64,11 @@ function figureCommand(figure: Figure): Command {
 function rowOption(): Option {
   return new Option(
     "--model <row>",
-    `row of Table 1 that network and data are taken from: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`,
+    `row of Table 1 from which to take network and data: ${Object.keys(ROWS).join(", ")} (default: f1 at small scale, else resnet44)`,
   ).choices(Object.keys(ROWS));
 }
 
-/** What else one can do where a row has no images. */
+/** Alternative if a row has no images. */
 const OTHER_ROW = "choose another network with --model";
 
 function chosenRow({ model, scale }: RowFlags): { name: string; row: Row } {
@@ -76,7 +76,7 @@ function chosenRow({ model, scale }: RowFlags): { name: string; row: Row } {
   return { name, row: ROWS[name]! };
 }
 
-/** What a dry run shows is the paper's own data set, whether its files are there or not. */
+/** A dry run shows the paper's own data set, whether or not its files exist. */
 function plannedImages(row: Row, { dryRun: planned, scale, dataDir }: RowFlags): Images {
   if (planned && scale !== "small") return { dataset: row.scales.full.base.dataset, note: null };
   return imagesFor(row, { scale, dataDir, otherwise: OTHER_ROW });
@@ -91,7 +91,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
   requireEmit(flags, { local: false });
   const { name, row } = chosenRow(flags);
   const images = plannedImages(row, flags);
-  // One list for each seed, all with the same curves in the same order.
+  // One list per seed, all with the same curves in the same order.
   const choice = { row, scale, images: images.dataset, memory };
   const bySeed = seeds.map((seed) => figureRuns(figure, { ...choice, seed }));
   const requested = bySeed.flatMap((runs, i) =>

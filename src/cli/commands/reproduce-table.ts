@@ -105,7 +105,7 @@ function columnsOption(): Option {
 function choicesOption(): Option {
   return new Option(
     "--choices <set>",
-    "what the paper leaves open: defaults of train, or those nearest to the published numbers (gamma from U(0, 1) in f1, c1, c3 and alexnet)",
+    "choices that the paper leaves open: the defaults of train, or those nearest to the published numbers (gamma from U(0, 1) in f1, c1, c3 and alexnet)",
   )
     .choices(CHOICES)
     .default("defaults");
@@ -134,14 +134,14 @@ async function runTable(
   for (const name of names) {
     const row = table[name]!;
     try {
-      // What a dry run shows is the paper's own data set, whether its files are there or not.
+      // A dry run shows the paper's own data set, whether or not its files exist.
       const images =
         flags.dryRun && scale !== "small"
           ? { dataset: row.scales.full.base.dataset, note: null }
           : imagesFor(row, { scale, dataDir, otherwise });
       available.push({ name, row, images });
     } catch (error) {
-      // A row that was asked for by name has to be run; of all rows, those without images are told at the end.
+      // A row requested by name must run; without --rows, those without images are skipped and reported.
       if (!(error instanceof DataError) || flags.rows !== undefined) throw error;
       missing.push({ name, reason: error.message });
     }
@@ -205,7 +205,7 @@ async function runTable(
   for (const note of notes) console.log(note);
 }
 
-/** A share of initial running statistics below this is 0.0 % as it is printed. */
+/** A fraction of initial running statistics below this is printed as 0.0 %. */
 const SHOWN_SHARE = 0.0005;
 
 function rowNote(row: Row, scale: Scale, { note }: Images): string {
@@ -235,7 +235,7 @@ function printTable(
   );
 }
 
-/** One row of the paper's table, a line for each method. */
+/** One row of the paper's table, a line per method. */
 function cellsTable(cells: readonly Cell[]): string {
   const withReestimated = cells.some(({ reestimated }) => reestimated !== null);
   const withRetained = cells.some(({ retainedStatistics }) => (retainedStatistics ?? 0) >= SHOWN_SHARE);

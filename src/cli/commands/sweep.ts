@@ -70,7 +70,7 @@ export function sweepCommand(): Command {
     new Option("--status", "show which runs are done, running or failed, and run nothing"),
     new Option("--checkpoint-every <interval>", "checkpoint interval, as for train").argParser((text) => {
       checkpointInterval(text);
-      return text; // each run is given it as it is
+      return text; // passed to each run unchanged
     }),
   ];
   const shared = [assumeLimitsOption(), adapterOption(), dataDirOption(), runsDirOption(), jsonOption()];
@@ -88,7 +88,7 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
     print(await folder.statuses(grid.runs), json);
     return;
   }
-  // What would end every run is told before any begins.
+  // Errors that would end every run are reported before any begins.
   for (const run of grid.runs) requireTrainable(flags, run);
   const { adapter, checkpointEvery } = flags;
   const given = Object.entries({ "--adapter": adapter, "--checkpoint-every": checkpointEvery });
@@ -134,7 +134,7 @@ async function sweep(path: string, flags: SweepFlags): Promise<void> {
   if (statuses.some(({ state }) => state !== "done")) process.exitCode = 1;
 }
 
-/** @throws what `train` throws of a run before it reads any data, in the same words */
+/** @throws what `train` throws about a run before reading any data, with the same message */
 function requireTrainable(flags: SweepFlags, run: GridRun): void {
   requireConsistent(flags, run.spec);
   requirePlannable(run);
@@ -168,7 +168,7 @@ function print(statuses: readonly RunStatus[], json: boolean | undefined): void 
     ]);
   }
   console.log(table.toString());
-  // Reasons are sentences: no column is wide enough.
+  // Reasons are sentences, too wide for a column.
   for (const { name, state, why } of statuses) if (why !== "") console.log(`${name} ${state}: ${why}`);
   const count = (state: RunStatus["state"]) => statuses.filter((status) => status.state === state).length;
   console.log(

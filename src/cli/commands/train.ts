@@ -37,14 +37,14 @@ function train(flags: TrainFlags): Promise<void> {
   });
 }
 
-/** @throws UsageError for an option that only a plan has a use for */
+/** @throws UsageError for an option that only a dry run uses */
 function requireDryRun({ dryRun, ranks, link }: TrainFlags): void {
   const name = ranks !== undefined ? "ranks" : link !== undefined ? "link" : null;
   if (name === null || dryRun) return;
   throw new UsageError(`--${name}: needs --dry-run; mpirun, mpiexec or srun starts the ranks of a run`);
 }
 
-/** @param ranks that a dry run is for; a run of this process has one */
+/** @param ranks number of ranks to plan for; a run of this process has one */
 async function trainAlone(control: RunControl, flags: TrainFlags, ranks = 1): Promise<void> {
   const { path, spec, finished, dataPlace } = await taskOf(flags, givenOptions(flags), ranks);
   if (path !== null && finished) {

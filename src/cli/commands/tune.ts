@@ -67,7 +67,7 @@ async function run({
     console.log(
       jsonText(gpu.adapter, { model, batch, ghostSize, precision, minutes, ...report, file: path }),
     );
-  else console.log(`${describe(report)}\nkept in ${path}`);
+  else console.log(`${describe(report)}\nsaved in ${path}`);
 }
 
 function describe({ questions, left, step }: TuneReport): string {
@@ -99,7 +99,7 @@ function describe({ questions, left, step }: TuneReport): string {
   return lines.join("\n");
 }
 
-/** What of the way differs from the default. */
+/** The values of a choice that differ from the default. */
 function wayText(way: Way, standard: Way): string {
   const differing = Object.entries(way).filter(([name, value]) => standard[name] !== value);
   return differing.map(([name, value]) => `${name}=${value}`).join(" ");

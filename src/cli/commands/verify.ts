@@ -13,7 +13,7 @@ import { openReferenceFile, type ReferenceFile } from "../../verify/reference-fi
 import { type CaseResult, totalsOf, verifyFile } from "../../verify/verify.ts";
 import { adapterOption, jsonOption, precisionOption } from "../options.ts";
 
-/** The project's own reference files; the published package has them too. */
+/** The project's own reference files, which the published package includes. */
 const OWN_FILES = fileURLToPath(new URL("../../../test/golden/", import.meta.url));
 
 export function verifyCommand(): Command {
@@ -32,7 +32,7 @@ async function verify(
 ): Promise<void> {
   const files: ReferenceFile[] = [];
   try {
-    // All of them before the first is run: a wrong name is told at once.
+    // Open all before running the first, so that a wrong name is reported at once.
     for (const path of paths.length > 0 ? paths : ownFiles()) files.push(await openReferenceFile(path));
     const gpu = await openGpu({ adapter, relaunch: true });
     const say = json ? () => {} : console.log;
@@ -81,7 +81,7 @@ async function verify(
   }
 }
 
-/** Every kernel of activations in f16, against float64 of the rounded inputs. */
+/** Checks every kernel with f16 activations against float64 of the rounded inputs. */
 async function checkKernels(
   gpu: Gpu,
   precision: Precision,
@@ -107,7 +107,7 @@ function ownFiles(): string[] {
   try {
     names = readdirSync(OWN_FILES).filter((name) => name.endsWith(".safetensors"));
   } catch {
-    // No such folder is as good as an empty one.
+    // A missing folder counts as an empty one.
   }
   if (names.length === 0) {
     throw new DataError(`${OWN_FILES}: contains no reference files; name some: ghostbatch verify FILE…`);
@@ -115,7 +115,7 @@ function ownFiles(): string[] {
   return names.sort().map((name) => join(OWN_FILES, name));
 }
 
-/** One case on one line: what it is, and the tensor that is nearest to its tolerance or furthest beyond it. */
+/** One case on one line: its name, and the tensor nearest to its tolerance or furthest beyond it. */
 function lineOf({ status, name, details, tensors, absent = [], reason }: CaseResult): string {
   const start = `  ${status === "passed" ? "passed " : status.toUpperCase().padEnd(7)} ${name} ${details}: `;
   const worst = worstOf(tensors);
@@ -140,7 +140,7 @@ function countsOf(results: readonly CaseResult[]): string[] {
   return [...counts].map(([name, count]) => `${name} (${count})`);
 }
 
-/** An error that is no number, NaN or infinite, is null in JSON. */
+/** A NaN or infinite error is null in JSON. */
 function jsonOf({ path, cases }: { path: string; cases: readonly CaseResult[] }) {
   const tensorOf = (comparison: Comparison) => ({ ...comparison, passed: passes(comparison) });
   return {

@@ -1,4 +1,4 @@
-/** All shaders, with their comments: for whoever reads them. */
+/** All shaders with their comments, for readers. */
 import { bundleOf } from "./shader-bundle.ts";
 
 export const annotatedShaders = bundleOf(

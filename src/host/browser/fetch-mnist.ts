@@ -3,7 +3,7 @@ import type { ImageDataset } from "../../data/dataset.ts";
 import { PACKED_SHA256, unpackMnist } from "../../data/mnist-pack.ts";
 import { DataError, messageOf } from "../../support/errors.ts";
 
-/** @throws DataError for a file that is not there, or not the packed MNIST of its checksum */
+/** @throws DataError for a file that is missing or has the wrong checksum */
 export async function fetchMnist(url: string): Promise<ImageDataset> {
   const bytes = await unpacked(await fetched(url), url);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -26,7 +26,7 @@ async function fetched(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** Some servers say that a .gz file is encoded by gzip, and the browser has decompressed it already. */
+/** Some servers declare a .gz file as gzip-encoded, and the browser has then already decompressed it. */
 async function unpacked(bytes: Uint8Array<ArrayBuffer>, url: string): Promise<Uint8Array<ArrayBuffer>> {
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   if (!isGzip) return bytes;

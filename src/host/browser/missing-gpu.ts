@@ -1,4 +1,4 @@
-/** Why a page has no GPU, in words for whoever opened it. */
+/** Explains to visitors why a page has no GPU. */
 import { adapterFacts, findAdapter } from "../../gpu/adapter.ts";
 import { DeviceError } from "../../support/errors.ts";
 
@@ -13,7 +13,7 @@ export class MissingGpuError extends DeviceError {
   }
 }
 
-/** @throws MissingGpuError where the browser, the address or the machine has none, saying what would do */
+/** @throws MissingGpuError if the browser, the address or the machine has none, saying what would help */
 export async function requireAdapter(): Promise<GPUAdapter> {
   const root = (navigator as { readonly gpu?: GPU }).gpu;
   if (root === undefined) throw withoutWebGpu();
@@ -25,7 +25,7 @@ export async function requireAdapter(): Promise<GPUAdapter> {
   );
 }
 
-/** Browsers show WebGPU to secure addresses alone: https, localhost and 127.0.0.1. */
+/** Browsers offer WebGPU only on secure addresses: https, localhost and 127.0.0.1. */
 function withoutWebGpu(): MissingGpuError {
   if (isSecureContext) {
     return new MissingGpuError(
@@ -35,11 +35,11 @@ function withoutWebGpu(): MissingGpuError {
   }
   return new MissingGpuError(
     "insecure address",
-    `Browsers offer WebGPU on secure addresses alone, and ${location.origin} is not one: open the page over https, or at http://127.0.0.1.`,
+    `Browsers offer WebGPU only on secure addresses, and ${location.origin} is not one: open the page over https, or at http://127.0.0.1.`,
   );
 }
 
-/** @throws MissingGpuError where a kernel binds more storage buffers than the adapter offers, naming it */
+/** @throws MissingGpuError if a kernel binds more storage buffers than the adapter offers, naming it */
 export function requireStorageBuffers(
   { limits, info }: GPUAdapter,
   kernels: readonly { readonly file: string; readonly buffers: number }[],

@@ -1,2 +1,2 @@
-/** What the portable core asks of Node if it is there, which it never is in a page. */
+/** The globals of Node that the portable core uses if present; in a page they never are. */
 declare var process: { readonly env?: Readonly<Record<string, string | undefined>> } | undefined;

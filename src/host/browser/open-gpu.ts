@@ -1,4 +1,4 @@
-/** From nothing to a Gpu in a page or its worker; where that cannot be, why. */
+/** Opens a Gpu in a page or its worker, or explains why that is impossible. */
 import { adapterFacts, requestDevice } from "../../gpu/adapter.ts";
 import { Gpu } from "../../gpu/gpu.ts";
 import { definedKernels } from "../../gpu/kernel.ts";
@@ -7,8 +7,8 @@ import { requireAdapter, requireStorageBuffers } from "./missing-gpu.ts";
 import type { ShaderBundle } from "./shader-bundle.ts";
 
 /**
- * A device with all that the browser's adapter offers, checked against the kernels that the bundle holds.
- * @throws MissingGpuError where the browser, the address or the adapter does not do, saying what would
+ * A device with all that the browser's adapter offers, checked against the bundled kernels.
+ * @throws MissingGpuError if the browser, the address or the adapter is unsuitable, saying what would help
  */
 export async function openGpu({ source, holds }: ShaderBundle): Promise<Gpu> {
   const adapter = await requireAdapter();

@@ -1,7 +1,7 @@
 /**
- * Shaders as part of the race's worker: vite puts their text into the program that imports this. Without comments
- * (scripts/build-page.mjs) they are half as long; lines keep their numbers. F1 has neither convolutions nor pooling nor dropout: their
- * kernels, more than half of all, stay out.
+ * The shaders of the race's worker: vite includes their text in the program that imports this. Without comments
+ * (scripts/build-page.mjs) they are half as long; line numbers do not change. F1 has no convolutions, pooling or dropout, so their
+ * kernels, more than half of all, are omitted.
  */
 import { bundleOf } from "./shader-bundle.ts";
 

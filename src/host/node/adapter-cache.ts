@@ -1,4 +1,4 @@
-/** What was measured on an adapter, in files of the cache directory: for the same adapter, driver and versions of the program. */
+/** Measurements of an adapter, in files of the cache directory, valid for one adapter, driver and version of the program. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
@@ -6,7 +6,7 @@ import type { AdapterFacts } from "../../gpu/adapter.ts";
 import { writeFileAtomically } from "../../storage/atomic-file.ts";
 import { makeFolder } from "../../storage/folder.ts";
 
-/** Drivers name their version in the adapter's description; kernels change with the program, compilers with webgpu. */
+/** The adapter's description contains the driver's version; kernels change with the program, compilers with webgpu. */
 export function adapterKey({ name, vendor, architecture }: AdapterFacts): string {
   const require = createRequire(import.meta.url);
   const versionOf = (path: string) => (require(path) as { version: string }).version;
@@ -14,7 +14,7 @@ export function adapterKey({ name, vendor, architecture }: AdapterFacts): string
   return [name, vendor, architecture, ...versions].join(" / ");
 }
 
-/** The object in a JSON file; an empty one where the file is missing or damaged. */
+/** The object in a JSON file; an empty one if the file is missing or damaged. */
 export function readObject(path: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(readFileSync(path, "utf8"));
@@ -24,7 +24,7 @@ export function readObject(path: string): Record<string, unknown> {
   }
 }
 
-/** @throws DataError when it cannot be written */
+/** @throws DataError if it cannot be written */
 export async function writeObject(path: string, value: object): Promise<void> {
   await makeFolder(dirname(path));
   await writeFileAtomically(path, JSON.stringify(value, null, 2));

@@ -1,4 +1,4 @@
-/** --assume-limits: a known adapter by its name, or one that `ghostbatch doctor --json` has described elsewhere. */
+/** --assume-limits: a known adapter by name, or one described by `ghostbatch doctor --json` elsewhere. */
 import { z } from "zod";
 import { ASSUMED_ADAPTERS, type AssumedAdapter, assumedGpu, LIMIT_NAMES } from "../../gpu/assumed-gpu.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
@@ -16,7 +16,7 @@ const DoctorFile = z.object({
     software: z.boolean(),
     subgroupMinSize: z.int(),
     subgroupMaxSize: z.int(),
-    // Doctor of earlier versions did not list them.
+    // Earlier versions of doctor did not list them.
     matrices: z
       .array(z.object({ M: z.int(), N: z.int(), K: z.int(), component: z.enum(["f16", "f32"]) }))
       .default([]),
@@ -26,9 +26,9 @@ const DoctorFile = z.object({
 });
 
 /**
- * A GPU to plan with that is not here.
+ * A GPU for plans that is not present.
  * @param wanted a name of ASSUMED_ADAPTERS, or a file
- * @throws UsageError for a name that is neither; DataError for a file that `doctor --json` has not written
+ * @throws UsageError for a name that is neither; DataError for a file not written by `doctor --json`
  */
 export function openAssumed(wanted: string): Gpu {
   const gpu = assumedGpu(ASSUMED_ADAPTERS[wanted.toLowerCase()] ?? readDoctorFile(wanted), shaderFiles);
@@ -48,7 +48,7 @@ function readDoctorFile(path: string): AssumedAdapter {
     return DoctorFile.parse(JSON.parse(text));
   } catch (cause) {
     throw new DataError(
-      `${path}: expected the output of \`ghostbatch doctor --json\`: write it again on the machine with the GPU`,
+      `${path}: expected the output of \`ghostbatch doctor --json\`; write it again on the machine with the GPU`,
       { cause },
     );
   }

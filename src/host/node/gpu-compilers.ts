@@ -1,6 +1,6 @@
 /**
- * The shader compilers of real GPUs that scripts/gpu-compilers.mjs installs into .gpu-compilers/ of a checkout, and how a
- * node is started in which WebGPU finds one of them: a driver without a GPU, that compiles and runs nothing.
+ * The shader compilers of hardware GPUs that scripts/gpu-compilers.mjs installs into .gpu-compilers/ of a checkout, and how to
+ * start a node in which WebGPU finds one of them: a driver without a GPU, which compiles but cannot run anything.
  */
 
 import { spawn } from "node:child_process";
@@ -24,9 +24,9 @@ export function installedCompilers(): readonly Vendor[] {
 }
 
 /**
- * Installs those that this system can have, unless they are there.
- * @param say is told what takes time
- * @throws DeviceError where there are none for this system, saying why
+ * Installs those available for this system, unless already installed.
+ * @param say receives progress messages
+ * @throws DeviceError if there are none for this system, saying why
  */
 export async function installCompilers(say: MessageSink): Promise<void> {
   if (installedCompilers().length === 2) return;
@@ -47,7 +47,7 @@ export async function installCompilers(say: MessageSink): Promise<void> {
 
 export interface CompilerProcess {
   readonly program: string;
-  /** Before the script and its arguments. */
+  /** Arguments before the script and its own. */
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
 }
@@ -56,7 +56,7 @@ export interface CompilerProcess {
 export function compilerProcess(vendor: Vendor, chip: string): CompilerProcess {
   const lib = join(FOLDER, "lib");
   const standIn = join(lib, `lib${vendor === "amd" ? "amdgpu" : "nouveau"}_noop_drm_shim.so`);
-  // The stand-in is loaded into node alone: a program of the system's could not start with it.
+  // The stand-in is loaded only into node; programs of the system could not start with it.
   const args = ["--preload", standIn, "--library-path", lib, process.execPath];
   return {
     program: join(lib, "ld-linux-x86-64.so.2"),
@@ -65,7 +65,7 @@ export function compilerProcess(vendor: Vendor, chip: string): CompilerProcess {
       GHOSTBATCH_VARIANT: undefined,
       VK_DRIVER_FILES: join(FOLDER, `${vendor}.json`),
       VK_LOADER_LAYERS_DISABLE: "~implicit~",
-      // A pipeline out of a cache is not compiled, and then nothing is said of it.
+      // A cached pipeline is not compiled, so the driver would print nothing about it.
       MESA_SHADER_CACHE_DISABLE: "1",
       ...(vendor === "amd"
         ? { AMDGPU_GPU_ID: chip, RADV_DEBUG: "nocache,cs,asm,shaderstats" }

@@ -1,4 +1,4 @@
-/** The GPU of a command's process: opened when it is first needed, and once more where it was lost. */
+/** The GPU of a command's process: opened when first needed, and again if it was lost. */
 
 import { DEFAULT_ASSUMED } from "../../gpu/assumed-gpu.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
@@ -7,9 +7,9 @@ import { openAssumed } from "./assumed-limits.ts";
 import { type OpenGpuOptions, openGpu } from "./open-gpu.ts";
 
 interface SessionOptions extends Pick<OpenGpuOptions, "adapter" | "tuning"> {
-  /** Sees every device that is opened. */
+  /** Called with every device that is opened. */
   readonly onOpen?: (gpu: Gpu) => void;
-  /** Of a session that trains nothing: whose limits to plan with. Without a name the adapter here, or a usual one where there is none. */
+  /** For a session that only plans: whose limits to use. Without a name, the adapter present, or a common one if there is none. */
   readonly planWith?: { readonly limits?: string | undefined } | undefined;
 }
 
@@ -25,7 +25,7 @@ export class GpuSession {
     this.#planWith = planWith;
   }
 
-  /** @throws DeviceError as openGpu; in a session that only plans, where the adapter named is not there */
+  /** @throws DeviceError as openGpu; in a session that only plans, if the named adapter is not present */
   open(): Promise<Gpu> {
     this.#gpu ??= this.#openAnew().then((gpu) => {
       this.#onOpen(gpu);
@@ -42,13 +42,13 @@ export class GpuSession {
     } catch (error) {
       if (!(error instanceof DeviceError)) throw error;
       console.error(
-        `note: no GPU here: planned with the limits of ${DEFAULT_ASSUMED}; --assume-limits names another`,
+        `note: no GPU here; planned with the limits of ${DEFAULT_ASSUMED} (--assume-limits names another)`,
       );
       return openAssumed(DEFAULT_ASSUMED);
     }
   }
 
-  /** Forgets a device that is lost: the next `open` gives a new one. */
+  /** Forgets a lost device; the next `open` returns a new one. */
   forget(): void {
     this.#gpu = null;
   }

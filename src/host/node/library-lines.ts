@@ -1,30 +1,30 @@
 /**
- * What native libraries write to standard error by themselves. Dawn greets every process on some Vulkan drivers with warnings
- * that its user can do nothing about, and offers no way to switch them off. They are kept back while an adapter is looked for;
- * every other line goes through, in order, also those of a driver that ends the process.
+ * Filters what native libraries write to standard error. With some Vulkan drivers Dawn prints warnings in every process
+ * that users can do nothing about, and it has no way to disable them. They are dropped while an adapter is requested;
+ * all other lines pass in order, including those of a driver that ends the process.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import { env } from "../../support/env.ts";
 
-/** Lines that are kept back, as regular expressions of awk, each with the lines on where in Dawn it was written and the empty one behind. */
+/** Lines to drop, as awk regular expressions, each with the lines after it about its place in Dawn and the empty line at the end. */
 const HARMLESS = [
-  // Limits of bindings with dynamic offsets, which no pipeline here has.
+  // Limits of bindings with dynamic offsets, which no pipeline here uses.
   "^Warning: maxDynamic(Uniform|Storage)BuffersPerPipelineLayout artificially reduced ",
-  // A Vulkan loader without a driver: the missing adapter is told in our own words.
+  // A Vulkan loader without a driver: we report the missing adapter ourselves.
   "^Warning: vkCreateInstance: Found no drivers!$",
   "^Warning: vkCreateInstance failed with VK_ERROR_INCOMPATIBLE_DRIVER$",
 ];
 const FILTER = `/${HARMLESS.join("|")}/ { kept = 1; next } kept && /^(    at .*)?$/ { next } { kept = 0; print }`;
 
-/** Milliseconds to wait for the last lines to come through. Only their place among later ones depends on it. */
+/** Milliseconds to wait for the last lines. Only their order relative to later ones depends on it. */
 const LAST_LINES_MS = 1000;
 
 let redirected = false;
 
 /**
- * Runs `work` with the harmless lines kept back. With DEBUG, without awk, without koffi (an optional package), or on a system
- * that is not Linux, nothing is kept back.
+ * Runs `work` and drops the harmless lines. With DEBUG, without awk, without koffi (an optional package), or on a system
+ * other than Linux, nothing is dropped.
  */
 export async function withoutHarmlessLines<T>(work: () => Promise<T>): Promise<T> {
   const restore = redirected || env.debugLevel() > 0 ? null : await redirect();
@@ -38,14 +38,14 @@ export async function withoutHarmlessLines<T>(work: () => Promise<T>): Promise<T
   }
 }
 
-/** Sends what is written to standard error through the filter; returns how to end that, or null where it cannot be done. */
+/** Sends standard error through the filter. Returns a function that ends this, or null if it is impossible. */
 async function redirect(): Promise<(() => Promise<void>) | null> {
   const calls = await systemCalls();
   const pipe = calls?.pipe();
   if (!calls || !pipe) return null;
-  // Whether it is a terminal is looked at once: now.
+  // Whether it is a terminal is checked only once, so it must be now.
   void process.stderr;
-  // A process of its own: it has the lines also when this one is ended by a driver. A session of its own: Ctrl-C is not for it.
+  // A separate process keeps the lines even if a driver ends this one. In a separate session, Ctrl-C does not reach it.
   const filter = spawn("awk", [FILTER], { stdio: [pipe.read, 2, 2], detached: true });
   filter.on("error", () => undefined);
   closeSync(pipe.read);
@@ -63,7 +63,7 @@ async function redirect(): Promise<(() => Promise<void>) | null> {
   };
 }
 
-/** A program that was started meanwhile may write to the filter for as long as it likes: that is not waited for. */
+/** Does not wait for programs started in the meantime, which may write to the filter indefinitely. */
 function ended(filter: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(done, LAST_LINES_MS);
@@ -79,17 +79,17 @@ function ended(filter: ChildProcess): Promise<void> {
 
 interface SystemCalls {
   pipe(): { read: number; write: number } | null;
-  /** A second descriptor of the same open file, or −1. */
+  /** Duplicates a descriptor; −1 on failure. */
   duplicate(descriptor: number): number;
-  /** Makes `descriptor` another one of the open file that `by` is of, at once for all threads. */
+  /** Makes `descriptor` refer to the same open file as `by`, atomically for all threads. */
   replace(descriptor: number, by: number): void;
 }
 
-/** Flags of Linux, from its fcntl.h: descriptors that programs started from here do not inherit. */
+/** Flags from Linux's fcntl.h: child processes do not inherit these descriptors. */
 const O_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
 
-/** Node can close a descriptor and open another, but not duplicate one. */
+/** Functions of the C library, because Node can open and close descriptors but not duplicate them. */
 async function systemCalls(): Promise<SystemCalls | null> {
   if (process.platform !== "linux") return null;
   try {
@@ -108,6 +108,6 @@ async function systemCalls(): Promise<SystemCalls | null> {
       replace: (descriptor, by) => void dup2(by, descriptor),
     };
   } catch {
-    return null; // not installed, or not for this processor
+    return null; // not installed, or not available for this processor
   }
 }

@@ -1,4 +1,4 @@
-/** A network of the user's own: a file that `--model` names, compiled, checked and added to the list of models. */
+/** A user's own network: compiles and checks the file that `--model` names, and adds it to the list of models. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
@@ -10,7 +10,7 @@ import { Module } from "../../nn/module.ts";
 import { GhostbatchError, messageOf, UsageError } from "../../support/errors.ts";
 import { registerOwnRegime } from "../../train/base-regimes.ts";
 
-/** Where the compiled file finds the library: the classes that this process has, not a second copy of them. */
+/** Where the compiled file finds the library: this process's classes, not a second copy of them. */
 const LIBRARY = Symbol.for("ghostbatch");
 
 const Images = z.strictObject({
@@ -42,7 +42,7 @@ const OwnRegime = z.strictObject({
     ),
 });
 
-/** Images like MNIST's, for a step without data of a network that does not say what images it takes. */
+/** MNIST's image shape, for a step without data if the network does not declare its images. */
 const DEFAULT_IMAGE: ImageFacts = { channels: 1, height: 28, width: 28, classes: 10 };
 
 export function isModelFile(model: string): boolean {
@@ -51,8 +51,8 @@ export function isModelFile(model: string): boolean {
 
 /**
  * Loads the file that a model names, and adds its network and regime to the lists.
- * @param model the name of a network, which is returned as it is, or a path, perhaps with # and the hash that the file had
- * @returns the name by which specifications know it: path and hash of the file and what it imports
+ * @param model the name of a network, which is returned unchanged, or a path, optionally with # and the file's former hash
+ * @returns its name in specifications: path, and hash of the file and what it imports
  * @throws UsageError for a file that is missing, does not compile, has changed, or exports something else
  */
 export async function loadModel(model: string): Promise<string> {
@@ -63,7 +63,7 @@ export async function loadModel(model: string): Promise<string> {
   const { code, hash } = await compiled(path);
   if (hashBefore !== undefined && hashBefore !== hash)
     throw new UsageError(
-      `--model ${written}: the file, or one that it imports, has changed since the run began (${hashBefore}, now ${hash}): restore it, or start a new run`,
+      `--model ${written}: the file, or one that it imports, has changed since the run began (${hashBefore}, now ${hash}); restore it, or start a new run`,
     );
   const name = `${path}#${hash}`;
   const exported = await evaluated(path, code);
@@ -86,7 +86,7 @@ function entryOf(path: string, make: unknown, image: ImageFacts): ModelEntry {
     options: [],
     regime: "own",
     image,
-    // Whether a normalized layer sees one value of an image or more is not known: one is the safe answer.
+    // Unknown whether a normalized layer sees one pixel per image or more; one is safe.
     normalizedPixels: () => 1,
     create(facts) {
       const made = orUsageError(path, () => (make as (image: ImageFacts) => unknown)({ ...facts }));
@@ -107,7 +107,7 @@ function orUsageError<T>(path: string, body: () => T): T {
   }
 }
 
-/** The file and what it imports as one module, and the hash of their texts. @throws UsageError with file, line and column */
+/** Bundles the file and what it imports into one module, and hashes their texts. @throws UsageError with file, line and column */
 async function compiled(path: string): Promise<{ code: string; hash: string }> {
   const { build } = await import("esbuild");
   const names = Object.keys(library);

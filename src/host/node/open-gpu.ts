@@ -1,4 +1,4 @@
-/** From nothing to a Gpu in Node: the adapter asked for, a hardware one, or the software one where there is none. */
+/** Opens a Gpu in Node: the named adapter, else a hardware one, else the software one. */
 import { adapterFacts, findAdapter, requestDevice } from "../../gpu/adapter.ts";
 import { Gpu } from "../../gpu/gpu.ts";
 import { env } from "../../support/env.ts";
@@ -18,18 +18,18 @@ import { variantChoice } from "./variant-choice.ts";
 const SOFTWARE_NAME = /^(software|llvmpipe|lavapipe)$/i;
 
 export interface OpenGpuOptions {
-  /** Part of an adapter's name, or "software"; without it the fastest hardware adapter, and software where there is nothing else. */
+  /** Part of an adapter's name, or "software"; by default the fastest hardware adapter, or software if there is none. */
   readonly adapter?: string | undefined;
   /**
-   * Whether this process may start its command line anew on the software GPU that `npm run setup` installed, and stand in for it
-   * until it ends, where it needs that one: a command line may, a program that has begun its work may not. Default false.
+   * Whether this process may restart its command line on the software GPU that `npm run setup` installed, and wait
+   * for it, if it needs that one. A command line may; a program that has begun its work may not. Default false.
    */
   readonly relaunch?: boolean;
-  /** Which choices of kernels to use: "off", or a file of them; without it those measured on the adapter (tuning-store.ts). */
+  /** Which tuned tiles to use: "off", or a file; by default those measured on the adapter (tuning-store.ts). */
   readonly tuning?: string | undefined;
 }
 
-/** @throws DeviceError when there is no such adapter, saying which there are and what to do */
+/** @throws DeviceError if there is no such adapter, saying which exist and what to do */
 export async function openGpu({
   adapter: wanted,
   relaunch = false,
@@ -52,7 +52,7 @@ export async function openGpu({
   throw new DeviceError(await noAdapter(wanted, elsewhere), { cause });
 }
 
-/** Checks that `openGpu` of a command line would find an adapter of this name. @throws DeviceError as it does */
+/** Checks that a command line's `openGpu` would find an adapter of this name. @throws DeviceError as it does */
 export async function requireAdapter(wanted: string): Promise<void> {
   const elsewhere = !runningOnSoftwareNode() && softwareNodePath() !== null;
   if (isSoftware(wanted) && elsewhere) return;
@@ -64,7 +64,7 @@ function isSoftware(wanted: string | undefined): boolean {
   return wanted !== undefined && SOFTWARE_NAME.test(wanted);
 }
 
-/** Null where there is none of that name, with why. */
+/** The adapter, or null with the reason. */
 async function adapterNamed(
   wanted: string | undefined,
 ): Promise<{ adapter: GPUAdapter | null; cause?: unknown }> {
@@ -81,7 +81,7 @@ async function adapterNamed(
   }
 }
 
-/** What there is instead, and what to do. */
+/** What exists instead, and what to do. */
 async function noAdapter(wanted: string | undefined, elsewhere: boolean): Promise<string> {
   const there = (await listAdapters()).map(({ name, backend }) => `${name} (${backend})`);
   const listed = there.length > 0 ? there.join(", ") : "none";

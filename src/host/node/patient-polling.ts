@@ -1,22 +1,22 @@
 /**
- * While a result of the GPU is awaited, Dawn's binding asks for it in every turn of Node's event loop, by a native callback
- * that it hands to setImmediate: a core is busy with asking. On a software adapter the cores are the GPU, and with two of them
- * 40 % of its speed goes there (a convolution that takes 5.3 ms takes 8.8), and each question leaves some 400 bytes of garbage.
- * Here every such turn sleeps a little first, longer the longer the wait has been.
+ * While a GPU result is awaited, Dawn's binding polls for it in every iteration of Node's event loop, with a native callback
+ * passed to setImmediate, which keeps a core busy. On a software adapter the cores are the GPU: with two of them,
+ * polling costs 40 % of the speed (a convolution of 5.3 ms takes 8.8), and each poll leaves about 400 bytes of garbage.
+ * Here every such iteration first sleeps a little, longer the longer the wait has been.
  */
 
-/** Milliseconds between two questions: at first, a hundredth of a training step or less, and at most. */
+/** Milliseconds between two polls: at first, a hundredth of a training step or less, and at most. */
 const PAUSE_MS = { first: 0.1, longest: 1 };
-/** Parts of the wait so far that a pause is: an answer is noticed 3 % late at most, half of that on average. */
+/** The pause is this fraction of the wait so far: an answer is noticed at most 3 % late, half of that on average. */
 const PARTS_OF_WAIT = 32;
-/** Milliseconds after the last question after which another one belongs to a new wait: something was done in between. */
+/** Milliseconds after the last poll after which the next one belongs to a new wait. */
 const NEW_WAIT_MS = 0.2;
 
 const NATIVE = "function () { [native code] }";
 const never = new Int32Array(new SharedArrayBuffer(4));
 let installed = false;
 
-/** Slows the questions down for the rest of the process. Timers, streams and signals are served between them as before. */
+/** Slows polling down for the rest of the process. Timers, streams and signals are served between polls as before. */
 export function pollPatiently(): void {
   if (installed) return;
   installed = true;
@@ -30,11 +30,11 @@ export function pollPatiently(): void {
     lastAsked = performance.now();
   };
   const patient = (callback: (...words: unknown[]) => void, ...words: unknown[]) => {
-    // A promise's resolve function is native as well, but takes one argument.
+    // A promise's resolve function is also native, but takes one argument.
     if (callback.length === 0 && String(callback) === NATIVE) pause();
     return original(callback, ...words);
   };
-  // Its promisified form too.
+  // Also its promisified form.
   globalThis.setImmediate = Object.defineProperties(
     patient,
     Object.getOwnPropertyDescriptors(original),

@@ -1,18 +1,18 @@
 /**
- * Which GPU of its machine a rank takes. Dawn chooses adapters by name alone, so equal GPUs have to be told apart before it is
- * loaded. The ways:
+ * Chooses a GPU of the machine for each rank. Dawn selects adapters only by name, so equal GPUs must be distinguished before it is
+ * loaded:
  *
- * - the launcher shows each rank one GPU, as `srun --gpus-per-task=1` does: nothing is left to choose;
- * - otherwise Mesa's device-select layer, which works with every Vulkan driver, shows the one that DRI_PRIME names by its PCI
- *   address: `pci-0000_65_00_0!`, the mark hiding all others (docs.mesa3d.org/envvars.html).
+ * - the launcher shows each rank one GPU, as `srun --gpus-per-task=1` does, and there is nothing to choose;
+ * - otherwise Mesa's device-select layer, which works with every Vulkan driver, shows the one that DRI_PRIME names by PCI
+ *   address: `pci-0000_65_00_0!`; the exclamation mark hides all others (docs.mesa3d.org/envvars.html).
  */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
 import { env } from "../../support/env.ts";
 
-/** What is known of a rank's GPU. */
+/** What is known about a rank's GPU. */
 export interface RankGpu {
-  /** PCI address, e.g. 0000:65:00.0; null where this process cannot tell. */
+  /** PCI address, e.g. 0000:65:00.0; null if this process cannot tell. */
   readonly pci: string | null;
   /** How it was chosen, for `doctor`. */
   readonly by: string;
@@ -26,8 +26,8 @@ const LAYER_FOLDERS = [
 ];
 
 /**
- * Chooses the GPU of a rank by its number on this machine. To be called before Dawn is loaded: it may set DRI_PRIME.
- * @param root of the file system, for tests
+ * Chooses the GPU of a rank by its number on this machine. Call this before Dawn is loaded; it may set DRI_PRIME.
+ * @param root root of the file system, for tests
  */
 export function takeRankGpu(localRank: number | null, root = "/"): RankGpu {
   const gpus = usableGpus(root);
@@ -43,7 +43,7 @@ export function takeRankGpu(localRank: number | null, root = "/"): RankGpu {
   return { pci, by: `local rank ${localRank}` };
 }
 
-/** PCI addresses of the GPUs that this process may open, in their order: a batch system keeps it from opening the others. */
+/** PCI addresses of the GPUs that this process may open, in order; a batch system keeps it from opening others. */
 export function usableGpus(root: string): string[] {
   const found = new Set<string>();
   for (const name of namesIn(join(root, "sys/class/drm"))) {
@@ -63,7 +63,7 @@ export function usableGpus(root: string): string[] {
 /** Domain, bus, device and function. */
 const ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 
-/** The GPU that a value of DRI_PRIME names by its address. */
+/** The GPU whose address a value of DRI_PRIME names. */
 function addressIn(chosen: string, gpus: readonly string[]): string | null {
   return gpus.find((pci) => chosen.startsWith(`pci-${pci.replaceAll(/[:.]/g, "_")}`)) ?? null;
 }

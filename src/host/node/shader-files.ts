@@ -1,4 +1,4 @@
-/** Shaders as files: the same path from src/host/ in a checkout and from dist/host/ in the package. */
+/** Reads shaders from files: the relative path is the same from src/host/ in a checkout and from dist/host/ in the package. */
 import { readFileSync } from "node:fs";
 import type { ShaderSource } from "../../gpu/shader.ts";
 import { ShaderError } from "../../support/errors.ts";

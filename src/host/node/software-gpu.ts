@@ -1,5 +1,5 @@
-// The software GPU that set-up installs into .software-gpu/ of a checkout: only a node of its own can load it, so a
-// process that needs it starts its command line anew on that node and stands in for it until it ends.
+// The software GPU that set-up installs into .software-gpu/ of a checkout. Only its own node can load it, so a
+// process that needs it restarts its command line on that node and waits for it to end.
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,17 +9,17 @@ import { spawnTethered } from "./tethered-process.ts";
 const FOLDER = realPath(fileURLToPath(new URL("../../../.software-gpu", import.meta.url)));
 const CHECKOUT = dirname(FOLDER);
 
-/** Signals that end or steer a run, passed on to the process that runs. */
+/** Signals that end or control a run, forwarded to the process that runs it. */
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 
-/** The node that runs on the software GPU, or null where that is not installed, or was moved since. */
+/** The node that runs on the software GPU, or null if it is not installed or has been moved. */
 export function softwareNodePath(): string | null {
-  // Programs name their loader by an absolute path: a moved folder does not run until set-up has fitted it.
+  // Programs contain the absolute path of their loader, so a moved folder does not work until set-up has adapted it.
   return installedAt() === FOLDER ? join(FOLDER, "bin", "node") : null;
 }
 
 /**
- * Where the software GPU could come from, for whoever has no adapter: a checkout installs it, and fits it again where it was moved
+ * Advice for users without an adapter: a checkout can install the software GPU, or adapt it if it was moved
  * or copied; the published package has none.
  */
 export function softwareGpuAdvice(): string {
@@ -31,7 +31,7 @@ export function softwareGpuAdvice(): string {
     : `this checkout was moved or copied: its software GPU was installed in ${before}; run \`npm run setup\` in ${CHECKOUT} to adapt it`;
 }
 
-/** The folder that it was made for; null where there is none. */
+/** The folder for which it was installed; null if there is none. */
 function installedAt(): string | null {
   try {
     const { folder } = JSON.parse(readFileSync(join(FOLDER, "complete.json"), "utf8")) as {
@@ -39,25 +39,25 @@ function installedAt(): string | null {
     };
     return typeof folder === "string" ? folder : null;
   } catch {
-    return null; // not installed, or not to its end
+    return null; // not installed, or not completely
   }
 }
 
-/** A link to the folder stands for it: the programs in it know where it really is. */
+/** Resolves a link to the folder, because the programs in it contain its real path. */
 function realPath(path: string): string {
   return existsSync(path) ? realpathSync(path) : path;
 }
 
-/** Whether this process runs on it already. */
+/** Whether this process already runs on it. */
 export function runningOnSoftwareNode(): boolean {
   return process.execPath === join(FOLDER, "bin", "node.real");
 }
 
 /**
- * Runs this process's command line again on the software GPU, with the same terminal and files, and ends as that ends:
- * with its exit code, or by its signal. Call it before anything is written or printed.
+ * Runs this process's command line again on the software GPU, with the same terminal and files, and ends in the same way:
+ * with its exit code, or by its signal. Call this before anything is written or printed.
  *
- * @throws DeviceError where the software GPU is not installed
+ * @throws DeviceError if the software GPU is not installed
  */
 export function relaunchOnSoftwareGpu(): Promise<never> {
   const node = softwareNodePath();
@@ -72,12 +72,12 @@ export function relaunchOnSoftwareGpu(): Promise<never> {
       if (awaitsCheckpoint) child.kill("SIGUSR2");
     });
     const forward = (signal: NodeJS.Signals) => {
-      // With --on-usr2 continue it must not end a process that cannot know yet what it was asked.
+      // With --on-usr2 continue, SIGUSR2 must not end a process that has not yet read its options.
       if (signal === "SIGUSR2" && !isListening) awaitsCheckpoint = true;
       else child.kill(signal);
     };
     for (const signal of FORWARDED) {
-      // What this process would have done at a signal is now the other's to do.
+      // The other process now handles signals.
       process.removeAllListeners(signal);
       process.on(signal, forward);
     }

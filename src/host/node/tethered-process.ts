@@ -1,18 +1,18 @@
 /**
- * Processes that end with the one that started them, however that ends, SIGKILL included, and whatever they are doing
- * then. Linux kills them by itself (PR_SET_PDEATHSIG, which the program setpriv of util-linux sets). Elsewhere, and for a
+ * Child processes that end with their parent, however it ends, even by SIGKILL, and whatever they are doing.
+ * Linux kills them (PR_SET_PDEATHSIG, set by the program setpriv of util-linux). Elsewhere, and for a
  * parent that died before the kernel was told, a channel between the two closes: bin/end-with-parent.mjs watches it from
  * the first line of the new process on.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { env } from "../../support/env.ts";
 
-/** Replaces itself by its arguments, tied to its parent where this system's setpriv can do that. */
+/** A command that replaces itself by its arguments, tied to its parent if this system's setpriv can do that. */
 const TIE = 'setpriv --pdeathsig KILL true 2>/dev/null && exec setpriv --pdeathsig KILL "$@"; exec "$@"';
 
 /**
- * MPICH's mpiexec speaks with each rank through a file that is open in it (PMI_FD): a process that stands in for a rank needs it.
- * @param first descriptor that is not taken
+ * MPICH's mpiexec talks to each rank through an open file descriptor (PMI_FD), which a child that replaces the rank needs.
+ * @param first the first free descriptor
  */
 function launcherChannel(first: number): ("ignore" | number)[] {
   const channel = Number(env.launcher.pmi.channel());
@@ -21,10 +21,10 @@ function launcherChannel(first: number): ("ignore" | number)[] {
 }
 
 /**
- * Starts a program, bin/ghostbatch.mjs or one that imports bin/end-with-parent.mjs first, in a session of its own: a
- * terminal's Ctrl-C reaches this process alone, which passes it on once.
+ * Starts a program, bin/ghostbatch.mjs or one that imports bin/end-with-parent.mjs first, in a session of its own, so that a
+ * terminal's Ctrl-C reaches only this process, which forwards it once.
  * @param words the program and its arguments
- * @param stdio of standard input, output and error
+ * @param stdio for standard input, output and error
  */
 export function spawnTethered(
   words: readonly [string, ...string[]],

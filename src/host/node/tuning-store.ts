@@ -1,4 +1,4 @@
-/** Choices that `ghostbatch tune` measured, a file for each adapter, driver and version of the program in the cache directory. */
+/** Choices that `ghostbatch tune` measured: a file per adapter, driver and version of the program, in the cache directory. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const TunedStep = z.strictObject({
   batch: z.int(),
   ghostSize: z.int(),
   precision: z.enum(["f32", "mixed"]).default("f32"),
-  /** Day, as 2026-11-25. */
+  /** Date, such as 2026-11-25. */
   date: z.string(),
 });
 export type TunedStep = z.infer<typeof TunedStep>;
@@ -23,7 +23,7 @@ export const Choices = z.record(z.string(), z.record(z.string(), z.number().or(z
 
 const TuningFile = z.strictObject({
   format: z.literal(1),
-  /** Adapter, driver and versions that it was measured on. */
+  /** Adapter, driver and versions of the measurement. */
   adapter: z.string(),
   /** The training steps whose kernels were measured. */
   steps: z.array(TunedStep),
@@ -31,27 +31,27 @@ const TuningFile = z.strictObject({
 });
 export type TuningFile = z.infer<typeof TuningFile>;
 
-/** Where an adapter's choices are kept. */
+/** The file of an adapter's choices. */
 export function tuningPath(adapter: AdapterFacts): string {
   const hash = createHash("sha256").update(adapterKey(adapter)).digest("hex").slice(0, 12);
   return join(cacheDirectory(), "tuning", `${hash}.json`);
 }
 
-/** What is kept for an adapter; null where it was not tuned, or the file is damaged. */
+/** The stored choices for an adapter; null if it was not tuned, or the file is damaged. */
 export function storedTuning(adapter: AdapterFacts): TuningFile | null {
   const path = tuningPath(adapter);
   if (!existsSync(path)) return null;
   try {
     return readTuning(path);
   } catch {
-    return null; // as good as none: it can be measured again
+    return null; // treated as missing, since it can be measured again
   }
 }
 
 /**
  * The choices for an adapter.
- * @param wanted "off", or a file; without it what is kept for the adapter
- * @throws DataError for a file that is missing or not one of these
+ * @param wanted "off", or a file; by default what is stored for the adapter
+ * @throws DataError for a file that is missing or of another kind
  */
 export function tuningFor(adapter: AdapterFacts, wanted: string | undefined): Tuning {
   if (wanted === "off") return new Tuning({}, { wanted: false });
@@ -65,9 +65,9 @@ export function tuningFor(adapter: AdapterFacts, wanted: string | undefined): Tu
 }
 
 /**
- * Adds choices to those that are kept.
- * @returns the file
- * @throws DataError when it cannot be written
+ * Adds choices to the stored ones.
+ * @returns the path of the file
+ * @throws DataError if it cannot be written
  */
 export async function keepTuning(
   adapter: AdapterFacts,

@@ -1,6 +1,6 @@
 /**
- * Which kernel variants an adapter uses: what GHOSTBATCH_VARIANT says, else what was measured on it (`ghostbatch doctor`
- * does that once), else what its features suggest. Measurements are kept by adapter, driver and versions.
+ * Chooses the kernel variants for an adapter: GHOSTBATCH_VARIANT, else the result of a measurement (`ghostbatch doctor`
+ * makes one), else what its features suggest. Measurements are stored by adapter, driver and versions.
  */
 
 import { join } from "node:path";
@@ -12,13 +12,13 @@ import { env } from "../../support/env.ts";
 import { DataError, DeviceError, UsageError } from "../../support/errors.ts";
 import { adapterKey, readObject, writeObject } from "./adapter-cache.ts";
 
-/** Milliseconds of the same work in each variant that the adapter runs. */
+/** Time of the same work in each variant that the adapter can run, ms. */
 export type VariantTimes = Readonly<Partial<Record<Variant, number>>>;
 
 export interface VariantChoice {
   readonly variant: Variant;
   readonly reason: "GHOSTBATCH_VARIANT" | "measured" | "features";
-  /** What was measured, if it was. */
+  /** The measurement, if any. */
   readonly times: VariantTimes | null;
 }
 
@@ -58,17 +58,17 @@ function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Var
   );
 }
 
-/** Keeps a measurement for the next processes; where nothing can be written, for this one alone. */
+/** Stores a measurement for later processes; if it cannot be written, only for this one. */
 export async function rememberTimes(adapter: AdapterFacts, times: VariantTimes): Promise<void> {
   try {
     await writeObject(file(), { ...readObject(file()), [adapterKey(adapter)]: times });
   } catch (error) {
-    // A cache that cannot be kept is measured again.
+    // Without a cache it is measured again.
     if (!(error instanceof DataError)) throw error;
   }
 }
 
-/** Null unless every variant that runs has been measured. */
+/** Null unless every possible variant has been measured. */
 function rememberedTimes(adapter: AdapterFacts, runnable: readonly Variant[]): VariantTimes | null {
   const found = readObject(file())[adapterKey(adapter)] as Readonly<Record<string, unknown>> | undefined;
   const times: Partial<Record<Variant, number>> = {};

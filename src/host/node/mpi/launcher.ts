@@ -1,25 +1,25 @@
-/** Whether this process is one of several that a launcher has started, told from what launchers leave in the environment. */
+/** Detects from the environment whether this process is one of several started by an MPI launcher. */
 import { hostname } from "node:os";
 import { env } from "../../../support/env.ts";
 import { UsageError } from "../../../support/errors.ts";
 
 export interface Launch {
-  /** In words, for messages. */
+  /** The launcher's name, for messages. */
   readonly launcher: string;
   readonly rank: number;
   readonly size: number;
-  /** Which of the ranks on this machine this one is, from 0; null where the launcher does not say. */
+  /** This rank's index among those on this machine, from 0; null if the launcher does not say. */
   readonly localRank: number | null;
-  /** The words that start so many ranks again. */
+  /** Command-line words that start the given number of ranks. */
   readonly startWords: readonly string[];
-  /** Which kind of library the launcher can start; null for any. */
+  /** The kind of MPI library that the launcher can start; null for any. */
   readonly library: "openmpi" | "mpich" | null;
 }
 
-/** --distributed: MPI or nothing, whatever the environment says. */
+/** --distributed: use MPI or not, whatever the environment says. */
 export type Distributed = "mpi" | "none";
 
-/** What the launcher says; null for a process without one, and for one alone. */
+/** The launcher's information; null for a process without one, or for a single process. */
 function detected(): Launch | null {
   const { openmpi, pmi, pmix, slurm } = env.launcher;
   const number = (text: string | undefined) => (text === undefined ? null : Number(text));
@@ -39,9 +39,9 @@ function detected(): Launch | null {
       size: Number(pmi.size()),
       localRank: number(pmi.localRank() ?? slurm.localRank()),
       startWords: slurm.step() === undefined ? ["mpiexec", "-n", pmi.size()!] : srun(pmi.size()!),
-      library: "mpich", // whose file names end with the one that any library may have
+      library: "mpich", // whose file names include the generic one
     };
-  // Within sbatch there is no step: a script is one process, whatever number of tasks it may start.
+  // An sbatch script itself is not a step: it is one process, however many tasks it may start.
   if (slurm.step() === undefined || slurm.tasks() === undefined) return null;
   return {
     launcher: "srun",
@@ -55,13 +55,13 @@ function detected(): Launch | null {
 
 const srun = (tasks: string) => ["srun", `--ntasks=${tasks}`];
 
-/** This process, where it is one of several and not the first: "rank 3 (node7)". */
+/** This process's name if it is one of several and not the first: "rank 3 (node7)". */
 export function followingRank(): string | null {
   const launch = detected();
   return launch === null || launch.rank === 0 ? null : `rank ${launch.rank} (${hostname()})`;
 }
 
-/** @throws UsageError under a launcher of several processes, which would all do the same */
+/** @throws UsageError if a launcher has started several processes, which would all do the same */
 export function requireOneProcess(what: string): void {
   const launch = detected();
   if (launch === null || launch.size === 1) return;
@@ -71,8 +71,8 @@ export function requireOneProcess(what: string): void {
 }
 
 /**
- * The ranks that this process belongs to; null where it is alone, and needs no MPI.
- * @throws UsageError for `none` under a launcher of several ranks, which would all do the same, and for `mpi` without one
+ * The ranks to which this process belongs; null if it is alone, and needs no MPI.
+ * @throws UsageError for `none` if a launcher has started several ranks, which would all do the same, and for `mpi` without one
  */
 export function launchOf(distributed?: Distributed): Launch | null {
   const launch = detected();

@@ -1,12 +1,12 @@
 /**
- * The message-passing library of the machine, through koffi. The MPI standard names functions but not how a program holds a
- * communicator or a type: in OpenMPI it is the address of a symbol (mpi.h, OMPI_PREDEFINED_GLOBAL), in MPICH and its kin
- * (Intel MPI, MVAPICH, Cray MPICH; mpi.h of the MPICH ABI) a number of 32 bits.
+ * The machine's MPI library, called through koffi. The MPI standard defines functions, but not how a program represents a
+ * communicator or a type: in OpenMPI it is the address of a symbol (mpi.h, OMPI_PREDEFINED_GLOBAL), in MPICH and its derivatives
+ * (Intel MPI, MVAPICH, Cray MPICH; mpi.h of the MPICH ABI) a 32-bit number.
  */
 import { DeviceError, messageOf } from "../../../support/errors.ts";
 import type { Launch } from "./launcher.ts";
 
-/** File names under which each kind is installed, the usual one first. */
+/** File names of each kind of library, the most common first. */
 const FILES = {
   openmpi: ["libmpi.so.40", "libmpi.so.80", "libmpi.so"],
   mpich: ["libmpi.so.12", "libmpich.so.12", "libmpi_gnu_123.so.12", "libmpi_cray.so.12", "libmpi.so"],
@@ -16,14 +16,14 @@ type Handle = bigint | number;
 type Pointer = ArrayBufferView | Handle | null;
 
 export interface MpiLibrary {
-  /** First line of what it says of itself, e.g. "Open MPI v4.1.4, …". */
+  /** First line of its version text, e.g. "Open MPI v4.1.4, …". */
   readonly version: string;
   readonly world: Handle;
   readonly float: Handle;
   readonly byte: Handle;
   readonly sum: Handle;
   readonly errorsReturn: Handle;
-  /** Each returns 0, or an error of `errorText`. */
+  /** Each returns 0, or an error code for `errorText`. */
   readonly calls: MpiCalls;
   errorText(code: number): string;
 }
@@ -96,9 +96,9 @@ const OPENMPI = {
 };
 
 /**
- * Loads the library that goes with a launcher.
- * @param file of the library, in place of the usual names
- * @throws DeviceError where there is none, saying what to do
+ * Loads the library that matches a launcher.
+ * @param file path of the library, instead of the usual names
+ * @throws DeviceError if there is none, saying what to do
  */
 export async function loadMpi({ launcher, library: kind }: Launch, file?: string): Promise<MpiLibrary> {
   const koffi = await import("koffi").then(
@@ -115,7 +115,7 @@ export async function loadMpi({ launcher, library: kind }: Launch, file?: string
   const failures: string[] = [];
   for (const name of files) {
     try {
-      // Its own plug-ins look for its symbols among those of the whole process.
+      // Its plug-ins look for its symbols among the global ones of the process.
       return bind(koffi, koffi.load(name, { global: true }));
     } catch (error) {
       failures.push(messageOf(error));
@@ -150,7 +150,7 @@ function bind(koffi: Koffi, library: ReturnType<Koffi["load"]>): MpiLibrary {
   return { version, ...handles, calls, errorText };
 }
 
-/** A string of C. */
+/** Reads a C string. */
 function textIn(buffer: Buffer): string {
   return buffer.toString("latin1", 0, buffer.indexOf(0));
 }

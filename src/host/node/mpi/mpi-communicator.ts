@@ -1,4 +1,4 @@
-/** Ranks on MPI, as the main thread of one knows them. The library's calls are those of a thread of its own. */
+/** A communicator on MPI, for a rank's main thread. A separate thread calls the library. */
 import { hostname } from "node:os";
 import { Worker } from "node:worker_threads";
 import { env } from "../../../support/env.ts";
@@ -9,11 +9,11 @@ import type { Launch } from "./launcher.ts";
 import type { Answer, Call, ThreadOptions } from "./protocol.ts";
 
 const ENTRY = new URL("../../../../bin/mpi-thread.mjs", import.meta.url);
-/** Milliseconds that a rank with nothing to say leaves to another for its message before the job ends. */
+/** Milliseconds that a rank without a message waits for another's before the job ends. */
 const LAST_WORDS_MS = 10_000;
-/** Milliseconds after which a process ends by itself, where MPI does not end it. */
+/** Milliseconds after which a process exits if MPI does not end it. */
 const ABORT_MS = 2000;
-/** Bytes of a host's name that are compared and shown. */
+/** Bytes of a host name that are compared and shown. */
 const NAME_BYTES = 64;
 
 export interface MpiOptions {
@@ -30,12 +30,12 @@ interface Waiting {
 export class MpiCommunicator implements Communicator {
   readonly rank: number;
   readonly size: number;
-  /** What the library says of itself. */
+  /** The library's version text. */
   readonly version: string;
   hosts: readonly string[];
   readonly #worker: Worker;
   readonly #options: ThreadOptions;
-  /** Calls that have not been answered, in their order. */
+  /** Unanswered calls, in order. */
   readonly #waiting: Waiting[] = [];
 
   private constructor(
@@ -53,7 +53,7 @@ export class MpiCommunicator implements Communicator {
     worker.on("error", (error) => this.#fail(error));
   }
 
-  /** Joins the other ranks: all of them have to. @throws DeviceError where MPI is missing or is not the launcher's */
+  /** Joins the other ranks; all of them must do so. @throws DeviceError if MPI is missing or is not the launcher's */
   static async open({ launch, patient, watchdogMs }: MpiOptions): Promise<MpiCommunicator> {
     const abort = new Int32Array(new SharedArrayBuffer(4));
     const options: ThreadOptions = { launch, file: env.mpiLibrary(), patient, watchdogMs, abort };
@@ -78,7 +78,7 @@ export class MpiCommunicator implements Communicator {
     return (await this.#call({ call: "sum", data: values }, [values.buffer])) as Float32Array<ArrayBuffer>;
   }
 
-  /** MPI's own sum, in whatever order it adds: to measure against. */
+  /** MPI's own sum, in whatever order it adds; for comparison in measurements. */
   async allreduce(values: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
     return (await this.#call({ call: "allreduce", data: values }, [
       values.buffer,
@@ -93,14 +93,14 @@ export class MpiCommunicator implements Communicator {
     return (await this.#call({ call: "broadcast", data: bytes })) as Uint8Array<ArrayBuffer>;
   }
 
-  /** Ends MPI in this process, when all ranks have come here. */
+  /** Shuts down MPI in this process, after all ranks have reached this point. */
   async close(): Promise<void> {
     await this.#call({ call: "close" });
     await this.#worker.terminate();
   }
 
   abort(exitCode: number): void {
-    // The thread may be in an exchange, which looks at the one, or idle, which hears the other.
+    // During an exchange the thread checks the flag; when idle it receives the message.
     Atomics.store(this.#options.abort, 0, exitCode + 1);
     Atomics.notify(this.#options.abort, 0);
     this.#worker.postMessage({ abort: exitCode });
@@ -130,7 +130,7 @@ export class MpiCommunicator implements Communicator {
     else if ("hanging" in answer) this.#hang(answer.hanging);
   }
 
-  /** The lowest of the ranks that wait says who does not come. */
+  /** The lowest waiting rank reports who is missing. */
   #hang(missing: readonly number[]): void {
     const speaker = this.hosts.findIndex((_, rank) => !missing.includes(rank));
     if (speaker !== this.rank) {

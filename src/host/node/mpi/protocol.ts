@@ -1,14 +1,14 @@
-/** What a rank's main thread and its MPI thread say to each other. */
+/** Messages between a rank's main thread and its MPI thread. */
 import type { Launch } from "./launcher.ts";
 
-/** What the MPI thread is started with. */
+/** Start-up data of the MPI thread. */
 export interface ThreadOptions {
   readonly launch: Launch;
-  /** Path of the library, in place of the usual ones. */
+  /** Path of the library, instead of the usual names. */
   readonly file: string | undefined;
-  /** Whether waiting sleeps, which leaves the cores to a software GPU but notices an answer up to a millisecond late. */
+  /** Whether to sleep while waiting, which leaves the cores to a software GPU but notices an answer up to a millisecond late. */
   readonly patient: boolean;
-  /** Milliseconds that an exchange may wait for another rank. */
+  /** The longest that an exchange may wait for another rank, ms. */
   readonly watchdogMs: number;
   /** [1]: 0, or 1 + the exit code with which to end all ranks; set at any time. */
   readonly abort: Int32Array<SharedArrayBuffer>;
@@ -18,7 +18,7 @@ export type Call =
   | { readonly call: "sum"; readonly data: Float32Array<ArrayBuffer> }
   | { readonly call: "gather"; readonly data: Uint8Array<ArrayBuffer> }
   | { readonly call: "broadcast"; readonly data: Uint8Array<ArrayBuffer> }
-  /** MPI's own sum, to measure against. */
+  /** MPI's own sum, for comparison in measurements. */
   | { readonly call: "allreduce"; readonly data: Float32Array<ArrayBuffer> }
   | { readonly call: "close" };
 
@@ -26,5 +26,5 @@ export type Answer =
   | { readonly ready: { readonly rank: number; readonly size: number; readonly version: string } }
   | { readonly done: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer> | null }
   | { readonly failed: string }
-  /** Ranks that have not come to the exchange that this one waits in; empty where all have. */
+  /** Ranks that have not reached the exchange in which this one waits; empty if all have. */
   | { readonly hanging: readonly number[] };

@@ -1,18 +1,18 @@
-/** What the MPI thread of a rank does: every call of the library is made here, by one thread (MPI_THREAD_FUNNELED). */
+/** The MPI thread of a rank: it alone calls the library (MPI_THREAD_FUNNELED). */
 import { DeviceError } from "../../../support/errors.ts";
 import type { MpiLibrary } from "./library.ts";
 import type { Call, ThreadOptions } from "./protocol.ts";
 import { Roll } from "./roll.ts";
 
-/** The level of threads that is asked for: only the thread that began calls. */
+/** The requested thread level: only the thread that initialized MPI calls it. */
 const FUNNELED = 1;
-/** Questions asked without a pause: an answer that is there at once costs no sleep. */
+/** Polls without a pause, so that an immediate answer needs no sleep. */
 const EAGER_TESTS = 20;
-/** The same where all ranks are there, some tenths of a second: MPICH moves a part of a message with each question. */
+/** The same after all ranks have arrived, a few tenths of a second: MPICH moves a part of a message with each poll. */
 const READY_TESTS = 100_000;
-/** Milliseconds that a pause grows by with each question, and at most: a hundredth of a training step. */
+/** Milliseconds by which the pause grows with each poll, and its maximum: a hundredth of a training step. */
 const PAUSE_MS = { growth: 0.05, longest: 1 };
-/** Questions between two looks at the clock where nobody sleeps. */
+/** Polls between two checks of the clock when not sleeping. */
 const TESTS_PER_LOOK = 1024;
 
 export class RankThread {
@@ -25,12 +25,12 @@ export class RankThread {
   readonly #flag = new Int32Array(new ArrayBuffer(4));
   readonly #request = new Uint8Array(new ArrayBuffer(8));
   readonly #status = new Uint8Array(new ArrayBuffer(64));
-  /** Parts of all ranks, to be added. */
+  /** Parts from all ranks, to add. */
   #parts = new Float32Array(0);
-  /** Exchanges begun. */
+  /** Number of exchanges started. */
   #exchanges = 0;
 
-  /** Begins; all ranks do. @throws DeviceError when the library finds other ranks than the launcher has started */
+  /** Initializes MPI, as all ranks must. @throws DeviceError if the library finds a different number of ranks than the launcher has started */
   constructor(mpi: MpiLibrary, options: ThreadOptions, onHanging: (ranks: readonly number[]) => void) {
     this.#mpi = mpi;
     this.#options = options;
@@ -59,15 +59,15 @@ export class RankThread {
     return this.#allreduce(call.data);
   }
 
-  /** Ends MPI in this process, when all ranks have come here. */
+  /** Shuts down MPI in this process, after all ranks have reached this point. */
   close(): void {
     this.#gather(new Uint8Array(new ArrayBuffer(1))); // a sleeping wait: MPI_Finalize spins
-    this.#roll.take(); // what nobody has asked for
+    this.#roll.take(); // receive leftover messages
     this.#mpi.calls.finalize();
   }
 
   /**
-   * Each rank gets one part of everybody's values, adds it up in a tree, and gives it to all. (MPI_Allreduce promises no
+   * Each rank gets one part of all ranks' values, adds it in a tree, and sends the sum to all. (MPI_Allreduce guarantees no
    * order of its sums, and takes many times as long on OpenMPI 4.1: docs/DISTRIBUTED.md.)
    */
   #sum(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
@@ -76,7 +76,7 @@ export class RankThread {
     const length = values.length / size;
     if (this.#parts.length < values.length) this.#parts = new Float32Array(values.length);
     const parts = this.#parts;
-    // The long wait, asleep, is for the slowest rank; once it is there, the large messages want all attention.
+    // Sleep during the long wait for the slowest rank; once it has arrived, poll without pause for the large messages.
     if (this.#options.patient) this.#gather(new Uint8Array(new ArrayBuffer(1)));
     this.#exchange(
       "MPI_Ialltoall",
@@ -121,14 +121,14 @@ export class RankThread {
   #allreduce(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
     const { calls, float, world, sum } = this.#mpi;
     const result = this.#parts.length === values.length ? this.#parts : new Float32Array(values.length);
-    this.#parts = values; // so that no memory is new to the next call
+    this.#parts = values; // reused by the next call
     this.#require("MPI_Allreduce", calls.allreduce(values, result, values.length, float, sum, world));
     return result;
   }
 
   /**
-   * Begins an exchange and waits until this rank's part in it is done.
-   * @param eagerTests questions asked without a pause
+   * Starts an exchange and waits until this rank's part in it is done.
+   * @param eagerTests number of polls without a pause
    */
   #exchange(name: string, begin: (request: Uint8Array) => number, eagerTests = EAGER_TESTS): void {
     const { calls } = this.#mpi;
@@ -149,7 +149,7 @@ export class RankThread {
         isTold = true;
         this.#roll.tell(this.#exchanges);
       }
-      // As long again as others take to say that they wait too.
+      // As long again as others take to report that they are waiting too.
       if (!isHanging && waitedMs > watchdogMs + 2 * this.#tellAfterMs) {
         isHanging = true;
         this.#onHanging(this.#roll.missing(this.#exchanges));
@@ -157,7 +157,7 @@ export class RankThread {
     }
   }
 
-  /** Milliseconds after which a rank that waits says so. */
+  /** Milliseconds after which a waiting rank reports that it waits. */
   get #tellAfterMs(): number {
     return Math.min(1000, this.#options.watchdogMs / 4);
   }

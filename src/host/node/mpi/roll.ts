@@ -1,18 +1,18 @@
 import type { MpiLibrary } from "./library.ts";
 
-/** Tag of the messages; the exchanges are collective calls, which have none. */
+/** Tag of the messages; the exchanges are collective calls, which have no tags. */
 const TAG = 1;
 
 /**
- * Who waits where: a rank that has waited for a while tells all others the number of its exchange, so that each can say who has
- * not come when an exchange never ends. Messages are taken when somebody asks, and none is sent while exchanges are quick.
+ * Roll call: a rank that has waited for a while sends the number of its exchange to all others, so that each can report who is
+ * missing if an exchange never ends. Messages are received only on demand, and none are sent while exchanges are quick.
  */
 export class Roll {
   readonly #mpi: MpiLibrary;
   readonly #others: readonly number[];
-  /** The last exchange that each rank has said it waits in. */
+  /** The last exchange in which each rank has reported to be waiting. */
   readonly #seen = new Map<number, number>();
-  /** Messages on their way. */
+  /** Messages being sent. */
   #sent: { readonly message: Float64Array; readonly request: Uint8Array }[] = [];
   readonly #flag = new Int32Array(new ArrayBuffer(4));
   readonly #status = new Uint8Array(new ArrayBuffer(64));
@@ -22,7 +22,7 @@ export class Roll {
     this.#others = Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank);
   }
 
-  /** Tells the others that this rank waits in an exchange. */
+  /** Reports to the others that this rank is waiting in an exchange. */
   tell(exchange: number): void {
     const { calls, byte, world } = this.#mpi;
     this.take();
@@ -38,13 +38,13 @@ export class Roll {
     }
   }
 
-  /** Ranks that have not said that they wait in this exchange. */
+  /** Ranks that have not reported to be waiting in this exchange. */
   missing(exchange: number): number[] {
     this.take();
     return this.#others.filter((other) => (this.#seen.get(other) ?? 0) < exchange);
   }
 
-  /** Takes the messages that have come. */
+  /** Receives all messages that have arrived. */
   take(): void {
     const { calls, byte, world } = this.#mpi;
     const message = new Float64Array(new ArrayBuffer(8));
