@@ -49,3 +49,16 @@ export function captureCommands(
   }
   return commands;
 }
+
+/** What is dispatched, without where its memory is. */
+export function signatureOf(commands: readonly Command[]): string {
+  return JSON.stringify(
+    commands.map(({ kernel, launch: { overrides, spec, params, workgroups } }) => [
+      kernel.file,
+      overrides,
+      spec,
+      params,
+      workgroups,
+    ]),
+  );
+}

@@ -6,7 +6,7 @@ import { runnableVariants, type Variant } from "../gpu/variant.ts";
 import { messageOf, ShaderError } from "../support/errors.ts";
 import type { FloatType } from "../tensor/tensor.ts";
 import { activationType, type Precision, requirePrecision } from "../train/precision.ts";
-import { captureCommands } from "./capture.ts";
+import { captureCommands, signatureOf } from "./capture.ts";
 import { type Finding, findingsOf, runCommands } from "./check.ts";
 import type { Pass, PassCase } from "./pass.ts";
 import type { Summary } from "./sample.ts";
@@ -22,6 +22,8 @@ export interface KernelRow {
   readonly ms: Summary;
   readonly gflops: number;
   readonly gigabytesPerSecond: number;
+  /** Whether runs on this adapter dispatch it for this shape. */
+  readonly used: boolean;
   /** Share of what the adapter's roofline allows, 0 to 1 (above it where caches hold what a copy kernel's memory cannot). */
   readonly roofline: number;
 }
@@ -112,12 +114,15 @@ interface CaseRun {
 
 async function benchCase(gpu: Gpu, { pass, variant, one, type, limits, options }: CaseRun) {
   const prepared = await one.prepare(gpu, type);
-  const commands = captureCommands(gpu, variant, () => prepared.launch());
+  const capture = (of: Variant) => captureCommands(gpu, of, () => prepared.launch());
+  const used = signatureOf(capture(gpu.variant));
+  const { tuning } = gpu;
+  gpu.tuning = tuning.ofTiles(); // every variant is timed, whichever was chosen
+  const commands = capture(variant);
   const variants = runnableVariants(gpu);
-  const own = signature(commands);
-  const same = variants.filter(
-    (other) => signature(captureCommands(gpu, other, () => prepared.launch())) === own,
-  );
+  const own = signatureOf(commands);
+  const same = variants.filter((other) => signatureOf(capture(other)) === own);
+  gpu.tuning = tuning;
   const shared = variants.length > 1 && same.length === variants.length;
   // What an earlier variant dispatched as well: f32 on matrices is the wide kernels'.
   if (variant !== same[0]) return { findings: [], rows: [], stop: false };
@@ -140,24 +145,12 @@ async function benchCase(gpu: Gpu, { pass, variant, one, type, limits, options }
     rows.push({
       ...rowOf(command, ms, limits),
       variant: shared ? "both" : variant,
+      used: own === used,
       pass: pass.name,
       case: one.label,
     });
   }
   return { findings: [], rows, stop: false };
-}
-
-/** What is dispatched, without where its memory is. */
-function signature(commands: readonly Command[]): string {
-  return JSON.stringify(
-    commands.map(({ kernel, launch: { overrides, spec, params, workgroups } }) => [
-      kernel.file,
-      overrides,
-      spec,
-      params,
-      workgroups,
-    ]),
-  );
 }
 
 /** The rates of one dispatch. */

@@ -56,8 +56,12 @@ export async function selfTest(gpu: Gpu): Promise<SelfTest> {
   return { checked, gflops: await gpu.lifetime(() => productRate(gpu)) };
 }
 
-/** The matrix kernels, whether or not they are the adapter's choice: a run in mixed precision may ask for them. */
-async function checkMatrices(gpu: Gpu): Promise<number> {
+/**
+ * The matrix kernels, whether or not they are the adapter's choice: a run in mixed precision may ask for them.
+ * @returns how many passes were found right
+ * @throws DeviceError when one is wrong
+ */
+export async function checkMatrices(gpu: Gpu): Promise<number> {
   const passes = passesOf(MATRIX_PASSES);
   for (const { name, cases } of passes) {
     for (const one of cases.filter(({ flops }) => flops <= REFERENCE_FLOPS)) {

@@ -52,6 +52,12 @@ export class Tuning {
     return untold.length;
   }
 
+  /** The choices of tiles alone: those between kernel variants are left out. */
+  ofTiles(): Tuning {
+    const tiles = Object.entries(this.choices).filter(([, way]) => !("variant" in way));
+    return new Tuning(Object.fromEntries(tiles), { wanted: this.wanted, told: this.#told });
+  }
+
   /** The same choices, with nothing asked yet. */
   unasked(): Tuning {
     return new Tuning(this.choices, { wanted: this.wanted, told: this.#told });

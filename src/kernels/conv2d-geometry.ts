@@ -1,6 +1,7 @@
 /** The sizes of a convolution, which its three passes share. */
 import { ShapeError } from "../support/errors.ts";
 import { dims } from "../tensor/shape.ts";
+import type { DataType } from "../tensor/tensor.ts";
 
 /** Both in pixels, the same for rows and columns. */
 export interface Conv2dOptions {
@@ -24,6 +25,13 @@ export interface Conv2dGeometry extends Conv2dOptions {
   /** Output rows and columns: ⌊(H + 2·padding − R) / stride⌋ + 1. */
   readonly P: number;
   readonly Q: number;
+}
+
+/** Which way a kernel goes through a layer, and what the activations are stored as. */
+export interface GatherForm {
+  /** The gradient of the input instead of the forward pass. */
+  readonly transposed: boolean;
+  readonly type: DataType;
 }
 
 /**

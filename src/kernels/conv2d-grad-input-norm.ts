@@ -9,6 +9,7 @@ import {
   type Conv2dOptions,
   conv2dFlops,
   conv2dGeometry,
+  type GatherForm,
   inputGradientSizes,
 } from "./conv2d-geometry.ts";
 import { gatherMatrixTile } from "./conv2d-matrix.ts";
@@ -40,13 +41,14 @@ export function gradInputNormTiles(
 ): number | null {
   if (gpu.baseVariant !== "wide") return null;
   const sizes = inputGradientSizes(conv2dGeometry(shape, weight, options));
-  if (gpu.variant === "matrix" && gatherMatrixTile(gpu, sizes, { type, transposed: true })) return null;
-  const [usual] = patchTiles(gpu, sizes, true);
+  const form = { transposed: true, type };
+  if (gpu.variant === "matrix" && gatherMatrixTile(gpu, sizes, form)) return null;
+  const [usual] = patchTiles(gpu, sizes, form);
   return usual ? patchTilesOfImage(sizes, usual) : null;
 }
 
-function choiceOf(sizes: Conv2dGeometry): string {
-  return `${patchChoice(sizes, true)} norm`;
+function choiceOf(sizes: Conv2dGeometry, form: GatherForm): string {
+  return `${patchChoice(sizes, form)} norm`;
 }
 
 /**
@@ -80,7 +82,9 @@ export function launchConv2dGradInputNorm(
   const geometry = conv2dGeometry(dx.shape, weight.shape, options);
   const sizes = inputGradientSizes(geometry);
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
-  const tile = chooseTile(gpu.tuning, choiceOf(sizes), patchTiles(gpu, sizes, true), N * K * P * Q)!;
+  const form = { transposed: true, type: dx.dtype };
+  const choice = choiceOf(sizes, form);
+  const tile = chooseTile(gpu.tuning, choice, patchTiles(gpu, sizes, form), N * K * P * Q)!;
   const sums = t.scratch([N, patchTilesOfImage(sizes, tile), K, 2]);
   const { total: _, ...place } = placeParams(norm, t.norm.statistics);
   const GATE = norm.relu ? (t.norm.y ? 2 : 1) : 0;
@@ -106,7 +110,7 @@ export function launchConv2dGradInputNorm(
       flops: conv2dFlops(geometry),
       bytes: bytesOf({ dy, weight, sums }) + tensors * dx.byteLength,
     },
-    choice: choiceOf(sizes),
+    choice,
   });
   return sums;
 }

@@ -4,7 +4,7 @@ import type { MatrixSize } from "../gpu/matrices.ts";
 import type { DataType } from "../tensor/tensor.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { laneWork, MATRIX_LIMITS, multiplyWork, sumRegisters } from "./matrix-cost.ts";
-import { cheapest, chooseTile, layerText, remembered } from "./tile-choice.ts";
+import { cheapest, chooseMatrixTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
 /** What grad-weight-matrix.wgsl takes as spec constants, the layer aside. */
 export interface GradWeightMatrixTile {
@@ -24,13 +24,13 @@ export interface GradWeightMatrixTile {
 }
 
 /** The key of the choice of a `gradWeightMatrixTile`. */
-export function gradWeightMatrixChoice(geometry: Conv2dGeometry): string {
-  return `conv2d/grad-weight-matrix N=${geometry.N} ${layerText(geometry)}`;
+export function gradWeightMatrixChoice(geometry: Conv2dGeometry, type: DataType): string {
+  return `conv2d/grad-weight-matrix N=${geometry.N} ${layerText(geometry)}${typeText(type)}`;
 }
 
 /**
- * The tile for a weight gradient; null where the wide kernels run: for f32 activations, which matrices would round, few channels, and
- * filters of many columns.
+ * The tile for a weight gradient; null where the wide kernels run: for f32 activations, which matrices would round, few channels,
+ * filters of many columns, and what `ghostbatch tune` has found to be faster so.
  */
 export function gradWeightMatrixTile(
   gpu: Gpu,
@@ -40,7 +40,7 @@ export function gradWeightMatrixTile(
   if (type !== "f16" || !gpu.specialized) return null;
   const { adapter, device } = gpu;
   const { C, K, R, S } = geometry;
-  const key = gradWeightMatrixChoice(geometry);
+  const key = gradWeightMatrixChoice(geometry, type);
   const memory = device.limits.maxComputeWorkgroupStorageSize;
   const threads = device.limits.maxComputeInvocationsPerWorkgroup;
   const LANES = adapter.subgroupMaxSize;
@@ -53,7 +53,7 @@ export function gradWeightMatrixTile(
     });
     return cheapest(fitting, (tile) => workOf(geometry, tile));
   });
-  return chooseTile(gpu.tuning, key, ways, K * C * R * S);
+  return chooseMatrixTile(gpu.tuning, key, ways, K * C * R * S);
 }
 
 /** Subgroups of a workgroup, along channels of dy and along pixels. */

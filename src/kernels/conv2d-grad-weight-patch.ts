@@ -1,7 +1,8 @@
 /** Tiles of conv2d/grad-weight-patch.wgsl. */
 import type { Gpu } from "../gpu/gpu.ts";
+import type { DataType } from "../tensor/tensor.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
-import { cheapest, chooseTile, layerText, remembered } from "./tile-choice.ts";
+import { cheapest, chooseTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
 /** What grad-weight-patch.wgsl takes as spec constants, the filter aside. */
 export interface GradWeightPatchTile {
@@ -35,10 +36,14 @@ const PRODUCTS_OF_A_BYTE = 10;
 const MOST_WASTE = 1.5;
 
 /** The tile for a weight gradient; null where conv2d/grad-weight.wgsl is the better kernel: few input channels, a filter that is large or skips pixels. */
-export function gradWeightPatchTile(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPatchTile | null {
+export function gradWeightPatchTile(
+  gpu: Gpu,
+  geometry: Conv2dGeometry,
+  type: DataType,
+): GradWeightPatchTile | null {
   const { C, K, R, S } = geometry;
   const ways = gradWeightPatchWays(gpu, geometry);
-  const way = chooseTile(gpu.tuning, gradWeightPatchChoice(geometry), ways, K * C * R * S);
+  const way = chooseTile(gpu.tuning, gradWeightPatchChoice(geometry, type), ways, K * C * R * S);
   return way === null || "general" in way ? null : way;
 }
 
@@ -50,7 +55,7 @@ export function gradWeightPatchWays(
   if (!gpu.specialized) return [];
   const { R, S, stride } = geometry;
   if (stride > Math.min(R, S) || R > 7 || S > 7) return [];
-  return remembered(gradWeightPatchChoice(geometry), () => {
+  return remembered(gradWeightPatchChoice(geometry, "f32"), () => {
     const tiles = cheapest(tilesOf(geometry), (tile) => costOf(geometry, tile));
     const [first] = tiles;
     return first ? [...tiles, { ...first, RUNS: 0.5 }, { ...first, RUNS: 2 }, GENERAL] : [];
@@ -61,8 +66,8 @@ export function gradWeightPatchWays(
 const GENERAL = { general: 1 };
 
 /** The key of the choice of a `gradWeightPatchTile`. */
-export function gradWeightPatchChoice(geometry: Conv2dGeometry): string {
-  return `conv2d/grad-weight-patch N=${geometry.N} ${layerText(geometry)}`;
+export function gradWeightPatchChoice(geometry: Conv2dGeometry, type: DataType): string {
+  return `conv2d/grad-weight-patch N=${geometry.N} ${layerText(geometry)}${typeText(type)}`;
 }
 
 function* tilesOf(geometry: Conv2dGeometry): Generator<GradWeightPatchTile> {

@@ -16,7 +16,7 @@ import { gradWeightChoice, gradWeightTile } from "./conv2d-narrow-tiles.ts";
 import { type tiledGradWeight, tiledGradWeights, unrolled } from "./conv2d-tiled.ts";
 import { bytesOf, storedType } from "./element.ts";
 import { launchSumRows } from "./sum-rows.ts";
-import { chooseTile, layerText } from "./tile-choice.ts";
+import { chooseTile, layerText, typeText } from "./tile-choice.ts";
 
 const TILED = defineKernel({
   file: "conv2d/grad-weight.wgsl",
@@ -132,16 +132,16 @@ export function launchConv2dGradWeight(
 /** @param x decides by its type: only f16 activations go to matrices */
 function plan({ gpu, dtype }: Tensor, geometry: Conv2dGeometry): GradWeightPlan {
   const matrix = gpu.variant === "matrix" ? planMatrix(gpu, geometry, dtype) : null;
-  return matrix ?? PLANS[gpu.baseVariant](gpu, geometry);
+  return matrix ?? PLANS[gpu.baseVariant](gpu, geometry, dtype);
 }
 
-const PLANS: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => GradWeightPlan> = {
-  narrow: (gpu, geometry) => planNarrow(gpu, geometry) ?? planWide(gpu, geometry),
+const PLANS: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry, type: DataType) => GradWeightPlan> = {
+  narrow: (gpu, geometry, type) => planNarrow(gpu, geometry, type) ?? planWide(gpu, geometry, type),
   wide: planWide,
 };
 
-function planWide(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan {
-  return planPatch(gpu, geometry) ?? planTiled(gpu, geometry);
+function planWide(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan {
+  return planPatch(gpu, geometry, type) ?? planTiled(gpu, geometry, type);
 }
 
 /**
@@ -151,8 +151,8 @@ function planWide(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan {
 const WORKGROUPS = { patch: 512, matrix: 512, tiled: 1024 };
 
 /** @returns null where the general kernel is the better one */
-function planPatch(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan | null {
-  const way = gradWeightPatchTile(gpu, geometry);
+function planPatch(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan | null {
+  const way = gradWeightPatchTile(gpu, geometry, type);
   if (way === null) return null;
   const { RUNS = 1, ...tile } = way;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
@@ -171,7 +171,7 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan | null {
         spec: { R, S, STRIDE: stride, ...tile, Stored: storedIn(buffers) },
         workgroups: [...grid, splits],
         cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
-        choice: gradWeightPatchChoice(geometry),
+        choice: gradWeightPatchChoice(geometry, type),
       }),
   };
 }
@@ -210,16 +210,16 @@ function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWei
         },
         workgroups: [...grid, splits],
         cost: { flops: conv2dFlops(geometry), bytes: bytesOf(buffers) },
-        choice: gradWeightMatrixChoice(geometry),
+        choice: gradWeightMatrixChoice(geometry, type),
       });
     },
   };
 }
 
-function planTiled(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan {
+function planTiled(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan {
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
   const weights = C * R * S;
-  const { way, choice } = tiledWay(gpu, geometry);
+  const { way, choice } = tiledWay(gpu, geometry, type);
   const { RUNS = 1, ...spec } = way;
   const tiles = [
     Math.ceil(K / (spec.TM * spec.THREADS_M)),
@@ -248,19 +248,20 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan {
 function tiledWay(
   gpu: Gpu,
   geometry: Conv2dGeometry,
+  type: DataType,
 ): { way: ReturnType<typeof tiledGradWeight> & { readonly RUNS?: number }; choice: string } {
   const { N, K, C, R, S } = geometry;
   const ways = tiledGradWeights({ K, weights: C * R * S });
   if (gradWeightPatchWays(gpu, geometry).length > 0) {
-    return { way: ways[0], choice: gradWeightPatchChoice(geometry) };
+    return { way: ways[0], choice: gradWeightPatchChoice(geometry, type) };
   }
-  const choice = `conv2d/grad-weight N=${N} ${layerText(geometry)}`;
+  const choice = `conv2d/grad-weight N=${N} ${layerText(geometry)}${typeText(type)}`;
   return { way: chooseTile(gpu.tuning, choice, ways, weightSize(geometry))!, choice };
 }
 
 /** @returns null where no tile can be unrolled */
-function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan | null {
-  const way = gradWeightTile(geometry, gpu.tuning);
+function planNarrow(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan | null {
+  const way = gradWeightTile(geometry, type, gpu.tuning);
   if (way === null) return null;
   const { RUNS = 1, ...tile } = way;
   const { N, C, H, W, K, R, S, P, Q, stride, padding } = geometry;
@@ -269,7 +270,7 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry): GradWeightPlan | null {
     Math.ceil(C / tile.CHANNELS) * Math.ceil(R / tile.TAP_ROWS),
   ] as const;
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
-  const choice = gradWeightChoice(geometry);
+  const choice = gradWeightChoice(geometry, type);
   // Enough workgroups that the processor's cores finish together.
   const runs = { workgroups: 64 * RUNS, tiles: grid[0] * grid[1], least: 16 / RUNS };
   const { perSplit, splits } = runsOf(tiles, runs, weightSize(geometry));

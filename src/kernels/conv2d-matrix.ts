@@ -4,10 +4,9 @@
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MatrixSize } from "../gpu/matrices.ts";
-import type { DataType } from "../tensor/tensor.ts";
-import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import type { Conv2dGeometry, GatherForm } from "./conv2d-geometry.ts";
 import { laneWork, MATRIX_LIMITS, multiplyWork, sumRegisters } from "./matrix-cost.ts";
-import { cheapest, chooseTile, layerText, remembered } from "./tile-choice.ts";
+import { cheapest, chooseMatrixTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
 /** What forward-matrix.wgsl takes as spec constants, the layer aside. */
 export interface MatrixTile {
@@ -28,24 +27,21 @@ export interface MatrixTile {
 }
 
 /** The key of the choice of a `gatherMatrixTile`. */
-export function gatherMatrixChoice(sizes: Conv2dGeometry, transposed: boolean): string {
-  return `conv2d/forward-matrix N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}`;
+export function gatherMatrixChoice(sizes: Conv2dGeometry, { transposed, type }: GatherForm): string {
+  return `conv2d/forward-matrix N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}${typeText(type)}`;
 }
 
 /**
  * The tile for a convolution of these sizes, as the kernel sees them; null where the wide kernels run: for f32 activations, which
- * matrices would round, few channels, which would leave most of a matrix empty, and filters or rows that do not fit into workgroup
- * memory.
+ * matrices would round, few channels, which would leave most of a matrix empty, filters or rows that do not fit into workgroup
+ * memory, and what `ghostbatch tune` has found to be faster so.
  */
-export function gatherMatrixTile(
-  gpu: Gpu,
-  sizes: Conv2dGeometry,
-  { type, transposed }: { readonly type: DataType; readonly transposed: boolean },
-): MatrixTile | null {
+export function gatherMatrixTile(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): MatrixTile | null {
+  const { transposed, type } = form;
   if (type !== "f16" || !gpu.specialized) return null;
   const { adapter, device } = gpu;
   const { N, K, P, Q } = sizes;
-  const key = gatherMatrixChoice(sizes, transposed);
+  const key = gatherMatrixChoice(sizes, form);
   const memory = device.limits.maxComputeWorkgroupStorageSize;
   const threads = device.limits.maxComputeInvocationsPerWorkgroup;
   const LANES = adapter.subgroupMaxSize;
@@ -59,7 +55,7 @@ export function gatherMatrixTile(
     });
     return cheapest(fitting, (tile) => workOf(sizes, transposed, tile));
   });
-  return chooseTile(gpu.tuning, key, ways, N * K * P * Q);
+  return chooseMatrixTile(gpu.tuning, key, ways, N * K * P * Q);
 }
 
 /** The tiles of a matrix size that leave registers enough, whatever they cost. */

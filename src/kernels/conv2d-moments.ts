@@ -31,7 +31,9 @@ export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry, type: DataType
   const { P, Q } = geometry;
   const matrix =
     gpu.variant === "matrix" ? gatherMatrixTile(gpu, geometry, { type, transposed: false }) : null;
-  const { pixels, fits } = matrix ? block(geometry, matrix.ROWS, Q) : TILES[gpu.baseVariant](gpu, geometry);
+  const { pixels, fits } = matrix
+    ? block(geometry, matrix.ROWS, Q)
+    : TILES[gpu.baseVariant](gpu, geometry, type);
   if (!fits || pixels < LEAST_PIXELS) return null;
   return { tiles: (P * Q) / pixels, pixels };
 }
@@ -43,19 +45,20 @@ interface Tile {
 }
 
 /** Pixels of one image that a workgroup computes. */
-const TILES: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry) => Tile> = {
-  narrow: (gpu, geometry) => {
-    const tile = gatherTile(geometry, false, gpu.tuning);
-    return tile ? block(geometry, tile.ROWS, tile.COLUMNS) : wideTile(gpu, geometry);
+const TILES: ByVariant<(gpu: Gpu, geometry: Conv2dGeometry, type: DataType) => Tile> = {
+  narrow: (gpu, geometry, type) => {
+    const tile = gatherTile(geometry, { transposed: false, type }, gpu.tuning);
+    return tile ? block(geometry, tile.ROWS, tile.COLUMNS) : wideTile(gpu, geometry, type);
   },
   wide: wideTile,
 };
 
-function wideTile(gpu: Gpu, geometry: Conv2dGeometry): Tile {
-  const patch = patchTile(gpu, geometry, false);
+function wideTile(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): Tile {
+  const form = { transposed: false, type };
+  const patch = patchTile(gpu, geometry, form);
   if (patch) return block(geometry, patch.ROWS * patch.DOWN, 4 * patch.ACROSS);
   const { P, Q } = geometry;
-  const { TN, THREADS_N } = tiledTile(gpu, geometry, false).tile;
+  const { TN, THREADS_N } = tiledTile(gpu, geometry, form).tile;
   return { pixels: TN * THREADS_N, fits: (P * Q) % (TN * THREADS_N) === 0 };
 }
 

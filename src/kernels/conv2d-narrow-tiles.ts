@@ -4,8 +4,9 @@
  * layer alone, never on the batch, so a result does not.
  */
 import type { Tuning } from "../gpu/tuning.ts";
-import type { Conv2dGeometry } from "./conv2d-geometry.ts";
-import { cheapest, chooseTile, layerText, remembered } from "./tile-choice.ts";
+import type { DataType } from "../tensor/tensor.ts";
+import type { Conv2dGeometry, GatherForm } from "./conv2d-geometry.ts";
+import { cheapest, chooseTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
 const LANES = 8;
 
@@ -45,16 +46,16 @@ interface GatherPass extends Conv2dGeometry {
  * @param sizes  as the kernel sees them: from C channels to K channels of P × Q pixels
  * @param tuning may choose another one of those with the least estimates
  */
-export function gatherTile(sizes: Conv2dGeometry, transposed: boolean, tuning?: Tuning): GatherTile | null {
-  const pass = { ...sizes, transposed };
-  const kind = gatherChoice(sizes, transposed);
+export function gatherTile(sizes: Conv2dGeometry, form: GatherForm, tuning?: Tuning): GatherTile | null {
+  const pass = { ...sizes, transposed: form.transposed };
+  const kind = gatherChoice(sizes, form);
   const tiles = remembered(kind, () => cheapest(gatherTiles(pass), (tile) => gatherTime(pass, tile)));
   return chooseTile(tuning, kind, tiles, sizes.N * sizes.K * sizes.P * sizes.Q);
 }
 
 /** The key of the choice of a `gatherTile`. */
-export function gatherChoice(sizes: Conv2dGeometry, transposed: boolean): string {
-  return `conv2d/forward-narrow ${layerText(sizes)}${transposed ? " transposed" : ""}`;
+export function gatherChoice(sizes: Conv2dGeometry, { transposed, type }: GatherForm): string {
+  return `conv2d/forward-narrow ${layerText(sizes)}${transposed ? " transposed" : ""}${typeText(type)}`;
 }
 
 function* gatherTiles({ K, P, Q, R, stride, transposed }: GatherPass): Generator<GatherTile> {
@@ -108,8 +109,12 @@ export interface GradWeightTile {
 }
 
 /** The tile for a weight gradient; null where none can be unrolled. `tuning` as of `gatherTile`. */
-export function gradWeightTile(geometry: Conv2dGeometry, tuning?: Tuning): GradWeightTile | null {
-  const kind = gradWeightChoice(geometry);
+export function gradWeightTile(
+  geometry: Conv2dGeometry,
+  type: DataType,
+  tuning?: Tuning,
+): GradWeightTile | null {
+  const kind = gradWeightChoice(geometry, type);
   const tiles = remembered(kind, (): GradWeightTile[] => {
     const near = cheapest(gradWeightTiles(geometry), (tile) => gradWeightTime(geometry, tile));
     return [...near, ...near.slice(0, 1).flatMap((tile) => [0.5, 2].map((RUNS) => ({ ...tile, RUNS })))];
@@ -119,8 +124,8 @@ export function gradWeightTile(geometry: Conv2dGeometry, tuning?: Tuning): GradW
 }
 
 /** The key of the choice of a `gradWeightTile`. */
-export function gradWeightChoice(geometry: Conv2dGeometry): string {
-  return `conv2d/grad-weight-narrow ${layerText(geometry)}`;
+export function gradWeightChoice(geometry: Conv2dGeometry, type: DataType): string {
+  return `conv2d/grad-weight-narrow ${layerText(geometry)}${typeText(type)}`;
 }
 
 function* gradWeightTiles({ C, K, P, Q, R }: Conv2dGeometry): Generator<GradWeightTile> {

@@ -1,8 +1,8 @@
 /** Tiles of the convolutions by patches, lib/conv2d-patch.wgsl. Sums run in the same order whatever the tile. */
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import type { Conv2dGeometry, GatherForm } from "./conv2d-geometry.ts";
 import { flatGrid } from "./grid.ts";
-import { chooseTile, layerText, remembered } from "./tile-choice.ts";
+import { chooseTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
 /** What they take as spec constants, the filter aside. */
 export interface PatchTile {
@@ -36,20 +36,21 @@ const MOST_WASTE = 1.3;
  * The tile for a convolution of these sizes, as the kernel sees them; null where conv2d/forward.wgsl is the better kernel: filters
  * that skip pixels or do not fit, input gradients of a stride, outputs smaller than a thread's 4 columns.
  */
-export function patchTile(gpu: Gpu, sizes: Conv2dGeometry, transposed: boolean): PatchTile | null {
-  const tiles = patchTiles(gpu, sizes, transposed);
+export function patchTile(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): PatchTile | null {
+  const tiles = patchTiles(gpu, sizes, form);
   const ways = tiles.length > 0 ? [...tiles, GENERAL] : [];
-  const way = chooseTile(gpu.tuning, patchChoice(sizes, transposed), ways, outputs(sizes));
+  const way = chooseTile(gpu.tuning, patchChoice(sizes, form), ways, outputs(sizes));
   return way === null || "general" in way ? null : way;
 }
 
 /** The tiles for such a convolution, the default first; none where the patch kernels cannot be used. */
-export function patchTiles(gpu: Gpu, sizes: Conv2dGeometry, transposed: boolean): readonly PatchTile[] {
+export function patchTiles(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): readonly PatchTile[] {
   if (!gpu.specialized) return [];
   const { R, S, stride, padding } = sizes;
+  const { transposed } = form;
   if (transposed && (stride > 1 || padding >= Math.min(R, S))) return [];
   if (stride > Math.min(R, S) || R > 7 || S > 7) return [];
-  return remembered(patchChoice(sizes, transposed), (): PatchTile[] => {
+  return remembered(patchChoice(sizes, form), (): PatchTile[] => {
     const standard = microTile(outputs(sizes));
     const first = placed(sizes, standard);
     if (first === null) return [];
@@ -65,8 +66,8 @@ export function patchTiles(gpu: Gpu, sizes: Conv2dGeometry, transposed: boolean)
 const GENERAL = { general: 1 };
 
 /** The key of the choice of a `patchTile`. */
-export function patchChoice(sizes: Conv2dGeometry, transposed: boolean): string {
-  return `conv2d/forward-patch N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}`;
+export function patchChoice(sizes: Conv2dGeometry, { transposed, type }: GatherForm): string {
+  return `conv2d/forward-patch N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}${typeText(type)}`;
 }
 
 function outputs({ N, K, P, Q }: Conv2dGeometry): number {

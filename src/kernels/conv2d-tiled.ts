@@ -1,8 +1,8 @@
 /** Tiles of the convolution kernels for GPUs with wide subgroups. Sums run in the same order whatever the tile. */
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Conv2dGeometry } from "./conv2d-geometry.ts";
+import type { Conv2dGeometry, GatherForm } from "./conv2d-geometry.ts";
 import { patchChoice, patchTiles } from "./conv2d-patch.ts";
-import { chooseTile, layerText } from "./tile-choice.ts";
+import { chooseTile, layerText, typeText } from "./tile-choice.ts";
 
 /** 8 warps for each of the 132 multiprocessors of an H100. */
 const MANY_THREADS = 132 * 8 * 32;
@@ -63,13 +63,14 @@ export interface TiledTile {
 export function tiledTile(
   gpu: Gpu,
   sizes: Conv2dGeometry,
-  transposed: boolean,
+  form: GatherForm,
 ): { tile: TiledTile; choice: string } {
+  const { transposed, type } = form;
   const [first, ...others] = tiledTiles(sizes, transposed);
-  if (patchTiles(gpu, sizes, transposed).length > 0) {
-    return { tile: first, choice: patchChoice(sizes, transposed) };
+  if (patchTiles(gpu, sizes, form).length > 0) {
+    return { tile: first, choice: patchChoice(sizes, form) };
   }
-  const choice = `conv2d/forward N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}`;
+  const choice = `conv2d/forward N=${sizes.N} ${layerText(sizes)}${transposed ? " transposed" : ""}${typeText(type)}`;
   const { N, K, P, Q } = sizes;
   return { tile: chooseTile(gpu.tuning, choice, [first, ...others], N * K * P * Q)!, choice };
 }

@@ -7,6 +7,7 @@ import {
   type Conv2dOptions,
   conv2dFlops,
   conv2dGeometry,
+  type GatherForm,
   inputGradientSizes,
 } from "./conv2d-geometry.ts";
 import { gatherMatrixChoice, gatherMatrixTile } from "./conv2d-matrix.ts";
@@ -138,9 +139,13 @@ const LAUNCHERS: ByVariant<(gather: Gather) => void> = {
 };
 
 function launchWide(gather: Gather): void {
-  const tile = patchTile(gather.buffers.y.gpu, gather.sizes, gather.transposed);
+  const tile = patchTile(gather.buffers.y.gpu, gather.sizes, formOf(gather));
   if (tile) launchPatch(gather, tile);
   else launchTiled(gather);
+}
+
+function formOf({ buffers, transposed }: Gather): GatherForm {
+  return { transposed, type: buffers.y.dtype };
 }
 
 function cost({ buffers, geometry, accumulate, moments }: Gather) {
@@ -168,7 +173,7 @@ function launchPatch(gather: Gather, tile: PatchTile): void {
     spec: { R, S, STRIDE: stride, ...tile, ...common(gather) },
     workgroups: patchGrid(sizes, tile),
     cost: cost(gather),
-    choice: patchChoice(sizes, transposed),
+    choice: patchChoice(sizes, formOf(gather)),
   });
 }
 
@@ -177,7 +182,7 @@ function launchTiled(gather: Gather): void {
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const gpu = buffers.y.gpu;
   const step = transposed ? stride : 1;
-  const { tile, choice } = tiledTile(gpu, sizes, transposed);
+  const { tile, choice } = tiledTile(gpu, sizes, formOf(gather));
   const terms = tile.DEPTH * tile.TAPS;
   const spec = { ...tile, UNROLL: unrolled(gpu, terms), ...common(gather) };
   const pixels = N * Math.ceil(P / step) * Math.ceil(Q / step);
@@ -201,7 +206,7 @@ function launchMatrix(gather: Gather): boolean {
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
   const { gpu } = buffers.y;
   const type = floatType("conv2d", { x: buffers.x, y: buffers.y });
-  const tile = gatherMatrixTile(gpu, sizes, { type, transposed });
+  const tile = gatherMatrixTile(gpu, sizes, formOf(gather));
   if (tile === null) return false;
   const step = transposed ? stride : 1;
   const WIDTH = W % 4 === 0 ? 4 : 1;
@@ -221,7 +226,7 @@ function launchMatrix(gather: Gather): boolean {
       ...flatGrid(tiles * Math.ceil(N / tile.IMAGES), 1),
     ],
     cost: cost(gather),
-    choice: gatherMatrixChoice(sizes, transposed),
+    choice: gatherMatrixChoice(sizes, formOf(gather)),
   });
   return true;
 }
@@ -230,7 +235,7 @@ function launchMatrix(gather: Gather): boolean {
 function launchNarrow(gather: Gather): boolean {
   const { buffers, sizes, transposed, accumulate } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
-  const tile = gatherTile(sizes, transposed, buffers.y.gpu.tuning);
+  const tile = gatherTile(sizes, formOf(gather), buffers.y.gpu.tuning);
   if (tile === null) return false;
   buffers.y.gpu.run(NARROW, {
     buffers: bound(gather),
@@ -250,7 +255,7 @@ function launchNarrow(gather: Gather): boolean {
       Math.ceil(N / tile.IMAGES),
     ],
     cost: cost(gather),
-    choice: gatherChoice(sizes, transposed),
+    choice: gatherChoice(sizes, formOf(gather)),
   });
   return true;
 }

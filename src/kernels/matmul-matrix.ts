@@ -4,7 +4,7 @@ import type { MatrixSize } from "../gpu/matrices.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { floatType, storedType } from "./element.ts";
 import { laneWork, MATRIX_LIMITS, multiplyWork, sumRegisters } from "./matrix-cost.ts";
-import { cheapest, chooseTile, remembered } from "./tile-choice.ts";
+import { cheapest, chooseMatrixTile, remembered, typeText } from "./tile-choice.ts";
 
 const MATRIX = defineKernel({
   file: "matmul/matrix.wgsl",
@@ -75,13 +75,13 @@ const LEAST_TERMS = 256;
 
 /**
  * How a product is cut; null where the wide kernel runs: on f32 operands, which matrices would round, and where C has so few
- * rows or columns that most of a matrix would be empty.
+ * rows or columns that most of a matrix would be empty, or `ghostbatch tune` has found it to be faster.
  */
 export function matmulMatrixCut({ a, b }: Operands, product: Product): MatrixCut | null {
   if (a.dtype !== "f16" && b.dtype !== "f16") return null;
   const { adapter, device, tuning } = a.gpu;
   const { M, N, K, transposeA, transposeB } = product;
-  const choice = `matmul/matrix M=${M} N=${N} K=${K}${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}`;
+  const choice = `matmul/matrix M=${M} N=${N} K=${K}${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}${typeText("f16")}`;
   const memory = device.limits.maxComputeWorkgroupStorageSize;
   const threads = device.limits.maxComputeInvocationsPerWorkgroup;
   const LANES = adapter.subgroupMaxSize;
@@ -94,7 +94,7 @@ export function matmulMatrixCut({ a, b }: Operands, product: Product): MatrixCut
     const tiles = cheapest(fitting, (tile) => workOf(product, tile));
     return tiles.map((tile) => ({ ...tile, slices: slicesOf(product, tile) }));
   });
-  const way = chooseTile(tuning, choice, ways, M * N);
+  const way = chooseMatrixTile(tuning, choice, ways, M * N);
   if (way === null) return null;
   const { slices, ...tile } = way;
   const steps = Math.ceil(K / slices / tile.DEPTH);

@@ -2,12 +2,13 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
-import { ELEMENT_BYTES, empty, type Tensor } from "../tensor/tensor.ts";
+import { ELEMENT_BYTES, empty, type FloatType, type Tensor } from "../tensor/tensor.ts";
 import { bytesOf, floatType, storedType } from "./element.ts";
 import { type MatmulCut, matmulCuts } from "./matmul-cuts.ts";
 import { matmulMatrixCut, type Operands, type Product, productOf, runMatmulMatrix } from "./matmul-matrix.ts";
 import { type NarrowMatmulCut, narrowMatmulCuts } from "./matmul-narrow-cuts.ts";
 import { launchSumRows } from "./sum-rows.ts";
+import { typeText } from "./tile-choice.ts";
 
 const TILED = defineKernel({
   file: "matmul/tiled.wgsl",
@@ -15,18 +16,8 @@ const TILED = defineKernel({
   overrides: ["TRANSPOSE_A", "TRANSPOSE_B", "PACKED_A", "PACKED_B", "BIAS", "ACCUMULATE"],
   params: ["rows", "columns", "depth", "steps"],
   spec: [
-    "PackA",
-    "PackB",
-    "StoredA",
-    "StoredB",
-    "StoredC",
-    "TILE_M",
-    "TILE_N",
-    "TILE_K",
-    "MICRO_M",
-    "MICRO_N",
-    "TEAMS",
-    "UNROLL",
+    ...(["PackA", "PackB", "StoredA", "StoredB", "StoredC"] as const),
+    ...(["TILE_M", "TILE_N", "TILE_K", "MICRO_M", "MICRO_N", "TEAMS", "UNROLL"] as const),
   ],
 });
 
@@ -35,19 +26,8 @@ const TILED_NARROW = defineKernel({
   bindings: ["a", "b", "bias", "c"],
   overrides: ["BIAS", "ACCUMULATE"],
   params: [
-    "rows",
-    "columns",
-    "depth",
-    "slice",
-    "a_row",
-    "a_term",
-    "b_term",
-    "b_column",
-    "c_row",
-    "c_column",
-    "bias_row",
-    "bias_column",
-    "neighbors",
+    ...(["rows", "columns", "depth", "slice", "a_row", "a_term", "b_term", "b_column"] as const),
+    ...(["c_row", "c_column", "bias_row", "bias_column", "neighbors"] as const),
   ],
   spec: ["StoredA", "StoredB", "StoredC", "LANES", "GROUPS", "ROWS", "COLUMNS", "STEP"],
 });
@@ -110,8 +90,12 @@ export function launchMatmulSlices(t: Omit<MatmulTensors, "bias">, options: Matm
   cutProduct(t, options, SUMMED_LATER).launch(t, t.c);
 }
 
-/** M, N, K */
-type Size = readonly [number, number, number];
+interface SizedProduct {
+  /** M, N, K */
+  readonly size: readonly [number, number, number];
+  /** f16 where a factor is. */
+  readonly type: FloatType;
+}
 
 /** What becomes of the sums. */
 interface Ends {
@@ -131,7 +115,7 @@ interface CutProduct {
   launch(tensors: MatmulTensors, target: Tensor): void;
 }
 
-const CUT: ByVariant<(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends) => CutProduct> = {
+const CUT: ByVariant<(gpu: Gpu, sized: SizedProduct, options: MatmulOptions, ends: Ends) => CutProduct> = {
   narrow: cutNarrow,
   wide: cutWide,
 };
@@ -139,8 +123,10 @@ const CUT: ByVariant<(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends) 
 function cutProduct(operands: Operands, options: MatmulOptions, ends: Ends): CutProduct {
   const { gpu } = operands.a;
   const product = productOf(operands, options);
+  const type = operands.a.dtype === "f16" || operands.b.dtype === "f16" ? "f16" : "f32";
+  const sized = { size: [product.M, product.N, product.K], type } as const;
   const matrix = gpu.variant === "matrix" && !options.cut ? cutOnMatrices(operands, product, options) : null;
-  return matrix ?? CUT[gpu.baseVariant](gpu, [product.M, product.N, product.K], options, ends);
+  return matrix ?? CUT[gpu.baseVariant](gpu, sized, options, ends);
 }
 
 /** Null where the wide kernel is the better one, or the only one: for f32 operands, which stay f32. */
@@ -159,12 +145,12 @@ function cutOnMatrices(operands: Operands, product: Product, options: MatmulOpti
 
 function choiceOf(
   kernel: string,
-  [M, N, K]: Size,
+  { size: [M, N, K], type }: SizedProduct,
   { transposeA = false, transposeB = false }: MatmulOptions,
   { summedLater }: Ends,
 ): string {
   const form = `${transposeA ? " Aᵀ" : ""}${transposeB ? " Bᵀ" : ""}${summedLater ? " summed later" : ""}`;
-  return `${kernel} M=${M} N=${N} K=${K}${form}`;
+  return `${kernel} M=${M} N=${N} K=${K}${form}${typeText(type)}`;
 }
 
 function sizes({ a, b, c, bias }: MatmulTensors, { transposeA = false, accumulate = false }: MatmulOptions) {
@@ -183,10 +169,11 @@ function stored(a: Tensor, b: Tensor, c: Tensor) {
   };
 }
 
-function cutNarrow(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends): CutProduct {
+function cutNarrow(gpu: Gpu, sized: SizedProduct, options: MatmulOptions, ends: Ends): CutProduct {
+  const { size } = sized;
   const [M, N, K] = size;
   const { transposeA = false, transposeB = false, narrowCut } = options;
-  const choice = choiceOf("matmul/tiled-narrow", size, options, ends);
+  const choice = choiceOf("matmul/tiled-narrow", sized, options, ends);
   const termByTerm = transposeA && !transposeB;
   const cuts = narrowMatmulCuts(size, { sliceable: termByTerm && !ends.biased });
   const cut = narrowCut ?? gpu.tuning.choose(choice, cuts, M * N);
@@ -242,11 +229,12 @@ function runNarrow(
   });
 }
 
-function cutWide(gpu: Gpu, size: Size, options: MatmulOptions, ends: Ends): CutProduct {
+function cutWide(gpu: Gpu, sized: SizedProduct, options: MatmulOptions, ends: Ends): CutProduct {
+  const { size } = sized;
   const [M, N, K] = size;
   const { summedLater } = ends;
   const { cut } = options;
-  const choice = choiceOf("matmul/tiled", size, options, ends);
+  const choice = choiceOf("matmul/tiled", sized, options, ends);
   const { slices: most, ...tile } = cut
     ? { ...cut.tile, slices: cut.slices }
     : gpu.tuning.choose(choice, matmulCuts(size, { summedLater }), M * N);

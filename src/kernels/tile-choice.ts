@@ -1,5 +1,6 @@
 /** How a launcher chooses among tiles: those with the least estimates, of which `gpu.tuning` may know the fastest. */
-import type { Tuning } from "../gpu/tuning.ts";
+import type { Tuning, Way } from "../gpu/tuning.ts";
+import type { DataType } from "../tensor/tensor.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 
 /** Tiles that are worth measuring: estimates are right to about this factor, and more tiles than these take long to compile. */
@@ -28,6 +29,17 @@ export function chooseTile<T extends object>(
   return tuning ? tuning.choose(key, [first, ...others], results) : first;
 }
 
+/** Likewise for a kernel on subgroup matrices; null also where the wide kernels were chosen. */
+export function chooseMatrixTile<T extends object>(
+  tuning: Tuning,
+  key: string,
+  tiles: readonly T[],
+  results: number,
+): T | null {
+  const way = chooseTile(tuning, key, tiles.length > 0 ? [...tiles, WIDE] : [], results);
+  return way === null || way === WIDE ? null : (way as T);
+}
+
 const ranked = new Map<string, readonly unknown[]>();
 
 /** What `rank` gives, made once for each key. */
@@ -38,6 +50,19 @@ export function remembered<T>(key: string, rank: () => readonly T[]): readonly T
     ranked.set(key, tiles);
   }
   return tiles as readonly T[];
+}
+
+/** The way of a matrix kernel's question that is none of its tiles: the wide kernels run. */
+export const WIDE = { variant: "wide" } as const;
+
+/** Whether a way is a tile of a matrix kernel. */
+export function isMatrixTile(way: Way): boolean {
+  return "Component" in way;
+}
+
+/** The end of a key: the type of the activations in memory, since tiles are measured for each. f32 is not written. */
+export function typeText(type: DataType): string {
+  return type === "f32" ? "" : ` ${type}`;
 }
 
 /** A layer whatever the batch. */

@@ -77,10 +77,11 @@ export async function executeRun(
 function reportUntuned({ tuning }: Gpu, { spec }: PreparedRun, report: (line: string) => void): void {
   const open = tuning.tellOpen();
   if (open === 0) return;
-  const { model, batchSize, ghostSize } = spec;
+  const { model, batchSize, ghostSize, precision } = spec;
   const ghosts = typeof ghostSize === "number" ? ` --ghost-size ${ghostSize}` : "";
+  const stored = precision === "mixed" ? " --precision mixed" : "";
   report(
-    `note: ${open} kernel shapes run with untuned tiles: \`ghostbatch tune --model ${model.replace(/#.*/, "")} --batch-size ${batchSize}${ghosts}\` measures them`,
+    `note: ${open} kernel shapes run with untuned tiles: \`ghostbatch tune --model ${model.replace(/#.*/, "")} --batch-size ${batchSize}${ghosts}${stored}\` measures them`,
   );
 }
 

@@ -51,7 +51,7 @@ describe("tune", () => {
       const bad = { COLUMNS: 1, LANES: 1, grid: 512 };
       const good = { COLUMNS: 64, LANES: 1, grid: 8 };
       const wrong = { COLUMNS: 64, LANES: 1, grid: 4 };
-      const report = await tune(gpu, () => sumRows({ x, y }, [bad, good, wrong]), 0.5);
+      const report = await tune(gpu, () => sumRows({ x, y }, [bad, good, wrong]), { minutes: 0.5 });
       const [question] = report.questions;
       expect(question).toMatchObject({ key: "sum", dispatches: 1, winner: good });
       const refused = question!.ways.find(({ way }) => way["grid"] === 4);
@@ -165,7 +165,7 @@ test.each(["narrow", "matrix"] as const)(
 
 test("a file of choices is taken, off takes none, and another file is refused in one line", () => {
   const path = join(folder, "tuning.json");
-  const file = { format: 1, adapter: adapterKey(gpu.adapter), steps: [], choices: { sum: { LANES: 4 } } };
+  const file = { format: 2, adapter: adapterKey(gpu.adapter), steps: [], choices: { sum: { LANES: 4 } } };
   writeFileSync(path, JSON.stringify(file));
   expect(tuningFor(gpu.adapter, path).choices).toEqual(file.choices);
   expect(tuningFor(gpu.adapter, "off")).toMatchObject({ choices: {}, wanted: false });

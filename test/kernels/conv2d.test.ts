@@ -30,6 +30,7 @@ beforeAll(async () => {
 });
 
 const VARIANTS = ["narrow", "wide"] as const;
+const FORWARD = { transposed: false, type: "f32" } as const;
 const CASES = conv2dCases.filter(({ paper }) => !paper).map((size) => [caseLabel(size), size] as const);
 
 /** A filter of more columns than the narrow kernels can unroll, so that they fall back on tiles of workgroups. */
@@ -120,14 +121,14 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
     gpu.variant = variant;
     const size = { N: 2048 / K, C: 3, H: 33, W: 32, K, R: 3, S: 3, stride: 1, padding: 1 };
     const geometry = { ...size, P: 33, Q: 32 };
-    expect(patchTile(gpu, geometry, false)).toMatchObject({ TM: 8, ROWS: 2 });
+    expect(patchTile(gpu, geometry, FORWARD)).toMatchObject({ TM: 8, ROWS: 2 });
     const all = setUp(size);
     const reference = conv2d(all.host, size);
     const bound = roundingBound({ terms: 27, scale: largest(reference) });
     const y = await readFloats(forward(all));
     expectClose(y, reference, { bound, label: "y", shape: all.shapes.y });
     // One image alone gets the smallest tile, and the same bits.
-    expect(patchTile(gpu, { ...geometry, N: 1 }, false)).toMatchObject({ TM: 4, ROWS: 1 });
+    expect(patchTile(gpu, { ...geometry, N: 1 }, FORWARD)).toMatchObject({ TM: 4, ROWS: 1 });
     const one = { ...all, shapes: { ...all.shapes, y: [1, K, 33, 32] } };
     const x = fromArray(gpu, all.host.x.slice(0, 3 * 33 * 32), [1, 3, 33, 32]);
     expect(await readFloats(forward({ ...one, x }))).toEqual(y.slice(0, K * 33 * 32));
@@ -136,7 +137,7 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
   test("a filter too long to unroll", async () => {
     gpu.variant = variant;
     const geometry = conv2dGeometry([2, 2, 3, 50], [3, 2, 2, 40], LONG_FILTER);
-    expect([gatherTile(geometry, false), gradWeightTile(geometry)]).toEqual([null, null]);
+    expect([gatherTile(geometry, FORWARD), gradWeightTile(geometry, "f32")]).toEqual([null, null]);
     await expectAll(LONG_FILTER, "long filter");
   });
 

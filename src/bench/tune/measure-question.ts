@@ -11,11 +11,7 @@ import { quantile } from "../../support/statistics.ts";
 import type { FloatType, Tensor } from "../../tensor/tensor.ts";
 import { numbers } from "../pass.ts";
 import { type Summary, summarize } from "../sample.ts";
-
-/** A way is taken if it is faster by this share in the median, and faster at all in three of four rounds. */
-const LEAST_GAIN = 0.03;
-/** Rounds, of which each runs every way once; at least so many, and no more than fit into the time. */
-const ROUNDS = { least: 5, most: 25, ms: 1000 };
+import { isFaster, ROUNDS } from "./rounds.ts";
 
 export interface MeasuredWay {
   readonly way: Way;
@@ -67,9 +63,9 @@ export function measureQuestion(
       const ratios = times[index]!.map((ms, round) => ms / times[0]![round]!);
       return { way, ms: summarize(times[index]!), ratio: quantile(ratios, 0.5), problem: null };
     });
-    const faster = measured.filter(({ ratio }, index) => {
+    const faster = measured.filter((_, index) => {
       const ratios = times[index]!.map((ms, round) => ms / times[0]![round]!);
-      return index > 0 && ratio <= 1 - LEAST_GAIN && quantile(ratios, 0.75) < 1;
+      return index > 0 && isFaster(ratios);
     });
     const [best] = faster.sort((a, b) => a.ratio - b.ratio);
     return { key, ways: [...measured, ...wrong], winner: best?.way ?? null };

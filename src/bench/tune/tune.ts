@@ -1,25 +1,35 @@
 /**
- * `ghostbatch tune`: for each question that the launchers of a training step ask, the fastest of their ways on this adapter; then the
- * step with all winners beside the step without.
+ * `ghostbatch tune`: for each question that the launchers of a training step ask, the fastest of their ways on this adapter; where both
+ * matrix kernels and wide ones can run a shape, which of them; then the step with all winners beside the step without.
  */
-import type { Command } from "../../gpu/command.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { Arena, listCommands, type Recording, record } from "../../gpu/recording.ts";
-import { type Question, Tuning, type Way } from "../../gpu/tuning.ts";
-import { launchSumRows } from "../../kernels/sum-rows.ts";
+import { Arena, type Recording } from "../../gpu/recording.ts";
+import { Tuning, type Way } from "../../gpu/tuning.ts";
+import { WIDE } from "../../kernels/tile-choice.ts";
 import { quantile } from "../../support/statistics.ts";
-import { empty } from "../../tensor/tensor.ts";
-import { captureCommands } from "../capture.ts";
+import { checkMatrices } from "../self-test.ts";
 import { prepareStep, type StepOptions } from "../step.ts";
+import { type ComparedVariants, compareVariants } from "./compare-variants.ts";
 import { type MeasuredQuestion, measureQuestion } from "./measure-question.ts";
+import { type Choices, recordWith, type SidesOfStep, sidesOf } from "./sides.ts";
+import { waysOf } from "./ways.ts";
 
-export interface TuneOptions extends Omit<StepOptions, "n"> {
+export interface TuneBudget {
   readonly minutes: number;
+  /** Whether matrix kernels and wide ones compete for each shape; if not, those of `gpu.variant` are tuned alone. */
+  readonly matrices?: boolean;
 }
+
+export interface TuneOptions extends Omit<StepOptions, "n">, TuneBudget {}
+
+/** A question whose ways were timed. */
+export type TunedQuestion = MeasuredQuestion & { readonly share: number; readonly dispatches: number };
 
 export interface TuneReport {
   /** Questions of the step, those that take most of its time first; those beyond the time budget are left out. */
-  readonly questions: readonly (MeasuredQuestion & { readonly share: number; readonly dispatches: number })[];
+  readonly questions: readonly TunedQuestion[];
+  /** Of the shapes that matrix kernels and wide ones can run: which of them is faster, each with its own fastest tile. */
+  readonly variants: readonly ComparedVariants[];
   /** Questions that the budget had no time for. */
   readonly left: number;
   /** Time of the tuned step to that of the untuned one, pair by pair: median and quartiles; null where every default won. */
@@ -35,22 +45,23 @@ export interface TuneReport {
 
 /** Pairs of steps in the final comparison, at least; more while there is time. */
 const PAIRS = { least: 9, most: 49 };
-/** Of the time budget, what the final comparison keeps for itself. */
-const KEPT_SHARE = 0.15;
+/** Shares of the time budget by whose end each part of the search is done; the rest is for the final comparison. */
+const DONE_BY = { tiles: 0.85, tilesOfBoth: 0.7, variants: 0.85 };
 
 /**
  * @param onProgress is told what is being done, and which share of the budget is used
- * @throws as prepareStep
+ * @throws as prepareStep; DeviceError where matrix kernels compete and give wrong results
  */
 export function tuneStep(
   gpu: Gpu,
-  { minutes, ...options }: TuneOptions,
+  { minutes, matrices, ...options }: TuneOptions,
   onProgress: (phase: string, share: number) => void,
 ): Promise<TuneReport> {
   return gpu.lifetime(async () => {
+    if (matrices) await checkMatrices(gpu);
     const { body, step } = prepareStep(gpu, options);
     step.write({ ...STILL, step: 0, firstSample: 0 });
-    return tune(gpu, body, minutes, onProgress);
+    return tune(gpu, body, { minutes, matrices }, onProgress);
   });
 }
 
@@ -58,118 +69,87 @@ export function tuneStep(
 export async function tune(
   gpu: Gpu,
   body: () => void,
-  minutes: number,
+  { minutes, matrices = gpu.variant === "matrix" }: TuneBudget,
   onProgress: (phase: string, share: number) => void = () => undefined,
 ): Promise<TuneReport> {
   const begun = performance.now();
   const used = () => (performance.now() - begun) / (minutes * 60_000);
-  const enough = () => used() > 1 - KEPT_SHARE;
-  const before = gpu.tuning;
+  const say = (phase: string) => onProgress(phase, used());
+  const before = { tuning: gpu.tuning, variant: gpu.variant };
+  const standard = before.variant === "matrix" || !matrices ? "matrix" : "wide";
   try {
-    const untuned = new Tuning();
-    gpu.tuning = untuned;
+    if (matrices) gpu.variant = "matrix";
     const arena = new Arena(gpu);
-    onProgress("recording the step", used());
-    const recording = await record(gpu, arena, "untuned", body);
-    const shares = await sharesOf(recording);
-    const shareOf = (key: string) => shares.get(key)?.share ?? 0;
-    const asked = untuned.questions.filter(({ key, ways }) => ways.length > 1 && shares.has(key));
-    asked.sort((a, b) => shareOf(b.key) - shareOf(a.key));
-    const launches = waysOf(gpu, body, asked);
-
-    const questions: TuneReport["questions"][number][] = [];
-    for (const question of asked) {
-      if (enough()) break;
-      onProgress(`${questions.length + 1} of ${asked.length}: ${question.key}`, used());
-      gpu.tuning = new Tuning();
-      const measured = await measureQuestion(gpu, question, launches.get(question.key)!, enough);
-      questions.push({ ...measured, ...shares.get(question.key)! });
+    say("recording the step");
+    const sides = await sidesOf(gpu, arena, body);
+    const tilesDone = sides.wide ? DONE_BY.tilesOfBoth : DONE_BY.tiles;
+    const questions = await measureTiles(gpu, body, sides, { enough: () => used() > tilesDone, say });
+    const tiles = choicesOf(questions, true);
+    const variants: ComparedVariants[] = [];
+    if (sides.wide) {
+      say("matrix kernels beside wide ones");
+      const steps = {
+        matrix: await recordWith(gpu, arena, body, tiles),
+        wide: await recordWith(gpu, arena, body, { ...tiles, ...sides.wide.base }),
+      };
+      const enough = () => used() > DONE_BY.variants;
+      variants.push(...(await compareVariants(steps, sides.keys, standard, enough)));
     }
-    const choices = (won: boolean) =>
-      Object.fromEntries(
-        questions.map(({ key, ways, winner }) => [key, (won ? winner : null) ?? ways[0]!.way]),
-      );
-    const left = asked.length - questions.length;
-    if (questions.every(({ winner }) => winner === null)) {
-      return { questions, left, step: null, choices: choices(false) };
-    }
-    onProgress("the step with the winners beside the step without", used());
-    gpu.tuning = new Tuning(choices(true));
-    const step = await compare(gpu, recording, await record(gpu, arena, "tuned", body), () => used() > 1);
-    return { questions, left, step, choices: choices(step.ratio < 1) };
+    const choices = { ...tiles, ...variantChoices(sides, variants, tiles) };
+    const untuned = variants.map((one): ComparedVariants => ({ ...one, winner: standard }));
+    const defaults = choicesOf(questions, false);
+    Object.assign(defaults, variantChoices(sides, untuned, defaults));
+    const report = { questions, variants, left: sides.asked.length - questions.length };
+    if (JSON.stringify(choices) === JSON.stringify(defaults)) return { ...report, step: null, choices };
+    say("the step with the winners beside the step without");
+    const plain = standard === "wide" ? sides.wide : sides.matrix;
+    const tuned = await recordWith(gpu, arena, body, choices);
+    const step = await compare(gpu, (plain ?? sides.matrix).recording, tuned, () => used() > 1);
+    return { ...report, step, choices: step.ratio < 1 ? choices : defaults };
   } finally {
-    gpu.tuning = before;
+    gpu.tuning = before.tuning;
+    gpu.variant = before.variant;
   }
+}
+
+async function measureTiles(
+  gpu: Gpu,
+  body: () => void,
+  { asked }: SidesOfStep,
+  { enough, say }: { enough: () => boolean; say: (phase: string) => void },
+): Promise<TunedQuestion[]> {
+  const launches = waysOf(gpu, body, asked);
+  const questions: TunedQuestion[] = [];
+  for (const question of asked) {
+    if (questions.length > 0 && enough()) break; // some drivers compile for longer than the whole budget
+    const { key, share, dispatches } = question;
+    say(`${questions.length + 1} of ${asked.length}: ${key}`);
+    gpu.tuning = new Tuning();
+    const measured = await measureQuestion(gpu, question, launches.get(key)!, enough);
+    questions.push({ ...measured, share, dispatches });
+  }
+  return questions;
+}
+
+/** The winners, or the defaults. */
+function choicesOf(questions: readonly TunedQuestion[], won: boolean): Record<string, Way> {
+  return Object.fromEntries(
+    questions.map(({ key, ways, winner }) => [key, (won ? winner : null) ?? ways[0]!.way]),
+  );
+}
+
+/** What matrix kernels' questions are answered: a tile, or that the wide kernels run. */
+function variantChoices(
+  { standardTiles }: SidesOfStep,
+  variants: readonly ComparedVariants[],
+  tiles: Choices,
+): Choices {
+  return Object.fromEntries(
+    variants.map(({ key, winner }) => [key, winner === "wide" ? WIDE : (tiles[key] ?? standardTiles[key]!)]),
+  );
 }
 
 const STILL = { learningRate: 1e-3, momentum: 0.9, weightDecay: 1e-4, clipNorm: 5, seed: 1, epoch: 0 };
-
-/** Of the dispatches of each choice: their share of the step's time, and how many there are. */
-async function sharesOf(recording: Recording): Promise<Map<string, { share: number; dispatches: number }>> {
-  recording.replay(); // the first step compiles on some drivers
-  const times = await recording.profile();
-  const total = times.reduce((sum, { ms }) => sum + ms, 0);
-  const shares = new Map<string, { share: number; dispatches: number }>();
-  for (const [index, { command }] of recording.dispatches.entries()) {
-    const { choice } = command.launch;
-    if (choice === undefined) continue;
-    const { share, dispatches } = shares.get(choice) ?? { share: 0, dispatches: 0 };
-    shares.set(choice, { share: share + times[index]!.ms / total, dispatches: dispatches + 1 });
-  }
-  return shares;
-}
-
-/** For each question the launch of each way: its first in the step. */
-function waysOf(
-  gpu: Gpu,
-  body: () => void,
-  questions: readonly Question[],
-): Map<string, (readonly Command[])[]> {
-  const launches = new Map<string, (readonly Command[])[]>();
-  const most = Math.max(0, ...questions.map(({ ways }) => ways.length));
-  for (let index = 0; index < most; index++) {
-    gpu.tuning = new Tuning(
-      Object.fromEntries(
-        questions.flatMap(({ key, ways }) => (ways[index] ? [[key, ways[index]] as const] : [])),
-      ),
-    );
-    const commands = listCommands(gpu, body);
-    for (const { key, ways, results } of questions) {
-      if (!ways[index]) continue;
-      const launch = withSums(gpu, launchOf(commands, key), results);
-      launches.set(key, [...(launches.get(key) ?? []), launch]);
-    }
-  }
-  return launches;
-}
-
-/** A launch is one dispatch, or several of the same choice one behind the other, of different kernels. */
-function launchOf(commands: readonly Command[], key: string): readonly Command[] {
-  const first = commands.findIndex(({ launch }) => launch.choice === key);
-  const launch = [commands[first]!];
-  for (const command of commands.slice(first + 1)) {
-    if (command.launch.choice !== key || launch.some(({ kernel }) => kernel.file === command.kernel.file))
-      break;
-    launch.push(command);
-  }
-  return launch;
-}
-
-/**
- * A launch with what adds up its partial sums. A step leaves that to one dispatch for all layers, but it takes the longer the more of them
- * there are.
- */
-function withSums(gpu: Gpu, launch: readonly Command[], results: number): readonly Command[] {
-  const last = launch.at(-1)!;
-  const output = gpu.pipelines.shader(last.kernel).bindings.find(({ kind }) => kind === "read_write")!;
-  const partials = last.launch.buffers[output.name]!;
-  const rows = partials.byteLength / 4 / results;
-  if (rows < 2 || !Number.isInteger(rows)) return launch;
-  const sum = () => launchSumRows({ x: empty(gpu, [rows, results]), y: empty(gpu, [results]) });
-  const [command] = gpu.planOnly(() => captureCommands(gpu, gpu.variant, sum)).result;
-  const { kernel, launch: added } = command!;
-  return [...launch, { kernel, launch: { ...added, buffers: { ...added.buffers, x: partials } } }];
-}
 
 /** Both steps in turn, so that what disturbs one disturbs the other. */
 async function compare(gpu: Gpu, untuned: Recording, tuned: Recording, enough: () => boolean) {

@@ -19,7 +19,9 @@ interface KernelsFlags extends BenchFlags {
 
 export function benchKernelsCommand(): Command {
   const command = new Command("kernels")
-    .description("check and time every kernel and variant on the networks' shapes and on awkward ones")
+    .description(
+      "check and time every kernel and variant on the networks' shapes and on awkward ones; `used` marks what runs on this adapter dispatch",
+    )
     .argument("[ops...]", "ops or passes, such as conv2d or matmul/tiled (default: all)")
     .addOption(count("--awkward <cases>", "number of awkward cases of each pass", 4))
     .addOption(count("--shapes <cases>", "number of the networks' shapes of each pass", 8))
@@ -84,12 +86,12 @@ function notBenchmarked(): string[] {
 
 /** Also used by `bench kernel`. */
 export function kernelTable(
-  rows: readonly (Omit<KernelRow, "variant" | "pass"> & Partial<Pick<KernelRow, "variant">>)[],
+  rows: readonly (Omit<KernelRow, "variant" | "pass" | "used"> & Partial<KernelRow>)[],
 ): string {
   const head = ["kernel", "case", "median (quartiles)", "n", "GFLOP/s", "GB/s", "of roofline"];
   const cells = rows.map(
-    ({ kernel, variant, case: label, ms, gflops, gigabytesPerSecond, roofline: share }) => [
-      variant === undefined || variant === "both" ? kernel : `${kernel} (${variant})`,
+    ({ kernel, variant, used, case: label, ms, gflops, gigabytesPerSecond, roofline: share }) => [
+      variant === undefined || variant === "both" ? kernel : `${kernel} (${variant}${used ? ", used" : ""})`,
       label,
       summaryText(ms),
       `${ms.n}`,

@@ -11,6 +11,7 @@ import { type ListedAdapter, listAdapters } from "../../host/node/node-webgpu.ts
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { storedTuning, type TuningFile, tuningPath } from "../../host/node/tuning-store.ts";
 import { rememberTimes, type VariantChoice, variantChoice } from "../../host/node/variant-choice.ts";
+import { isMatrixTile } from "../../kernels/tile-choice.ts";
 import { versions } from "../../run/environment.ts";
 import { formatBytes, formatQuantity } from "../../support/format.ts";
 import { joinRanks } from "../join-ranks.ts";
@@ -113,17 +114,24 @@ function matricesText({ matrices }: Gpu["adapter"], variant: Variant): string {
   if (matrices.length === 0) return "none: mixed precision runs on the same kernels as f32";
   const sizes = matrices.map(matrixSizeText).join(", ");
   return variant === "matrix"
-    ? `${sizes}; runs in mixed precision use them`
+    ? `${sizes}; runs in mixed precision use them, except for shapes that \`ghostbatch tune --precision mixed\` finds faster without`
     : `${sizes}; not used, GHOSTBATCH_VARIANT=matrix lets runs in mixed precision use them`;
 }
 
 function tuningText(adapter: Gpu["adapter"], tuning: TuningFile | null): string {
   if (tuning === null) return "none; `ghostbatch tune` finds the fastest kernel tiles on this adapter";
   const steps = tuning.steps.map(
-    ({ model, batch, ghostSize, date }) => `${model} at ${batch} in ghosts of ${ghostSize} (${date})`,
+    ({ model, batch, ghostSize, precision, date }) =>
+      `${model} at ${batch} in ghosts of ${ghostSize}${precision === "mixed" ? " in mixed precision" : ""} (${date})`,
   );
-  const count = Object.keys(tuning.choices).length;
-  return `${count} shapes of kernels measured, for ${steps.join(", ")}; ${tuningPath(adapter)}`;
+  const ways = Object.values(tuning.choices);
+  const matrices = ways.filter(isMatrixTile).length;
+  const wide = ways.filter((way) => way["variant"] === "wide").length;
+  const variants =
+    matrices + wide > 0
+      ? `, ${matrices} of them fastest on matrices and ${wide} on wide kernels instead`
+      : "";
+  return `${ways.length} shapes of kernels measured${variants}, for ${steps.join(", ")}; ${tuningPath(adapter)}`;
 }
 
 function reasonText({ reason, times }: VariantChoice): string {
@@ -131,6 +139,7 @@ function reasonText({ reason, times }: VariantChoice): string {
     .map(([variant, ms]) => `${variant} ${ms.toPrecision(3)} ms`)
     .join(", ");
   if (reason === "features") return "its features";
+  if (reason === "tuned") return `its tuning, per shape; measured as a whole: ${found}`;
   if (reason === "measured") return `measurement: ${found}`;
   return `${reason}${found === "" ? "" : `, against a measurement: ${found}`}`;
 }

@@ -2,10 +2,12 @@ import { Command, Option } from "commander";
 import { adapterLine, jsonText, table } from "../../bench/output.ts";
 import { milliseconds } from "../../bench/sample.ts";
 import { type TuneReport, tuneStep } from "../../bench/tune/tune.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 import type { Way } from "../../gpu/tuning.ts";
 import { loadModel } from "../../host/node/model-file.ts";
 import { openGpu } from "../../host/node/open-gpu.ts";
 import { keepTuning } from "../../host/node/tuning-store.ts";
+import { matricesCompete } from "../../host/node/variant-choice.ts";
 import { MODEL_NAMES, modelEntry } from "../../models/index.ts";
 import { formatPercent } from "../../support/format.ts";
 import type { Precision } from "../../train/precision.ts";
@@ -26,7 +28,7 @@ export function tuneCommand(): Command {
   const images = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1));
   return new Command("tune")
     .description(
-      "find the fastest kernel tiles on this adapter for the shapes of a network's step; train and bench use them from then on",
+      "find the fastest kernel tiles on this adapter for the shapes of a network's step, and with --precision mixed whether matrix kernels or wide ones run each shape; train and bench use them from then on",
     )
     .addOption(
       new Option(
@@ -57,7 +59,9 @@ async function run({
   const ghostSize = flags.ghostSize ?? batch;
   const gpu = await openGpu({ adapter, relaunch: true });
   if (!json) console.log(adapterLine(gpu.adapter));
-  const report = await tuneStep(gpu, { model, batch, ghostSize, precision, minutes }, (phase, share) =>
+  const matrices = precision === "mixed" && matricesCompete(gpu);
+  const options = { model, batch, ghostSize, precision, minutes, matrices };
+  const report = await tuneStep(gpu, options, (phase, share) =>
     sayPhase(`${formatPercent(Math.min(1, share), 0)} of ${minutes} min  ${phase}`),
   );
   endPhases();
@@ -67,10 +71,32 @@ async function run({
     console.log(
       jsonText(gpu.adapter, { model, batch, ghostSize, precision, minutes, ...report, file: path }),
     );
-  else console.log(`${describe(report)}\nsaved in ${path}`);
+  else {
+    if (precision === "mixed" && !matrices) console.log(whyNoMatrices(gpu));
+    console.log(`${describe(report)}\nsaved in ${path}`);
+  }
 }
 
-function describe({ questions, left, step }: TuneReport): string {
+function whyNoMatrices(gpu: Gpu): string {
+  const { name, matrices } = gpu.adapter;
+  if (matrices.length === 0) return `matrix kernels were not tried: ${name} has no subgroup matrices`;
+  return `matrix kernels were not tried: the ${gpu.variant} kernels are used here; GHOSTBATCH_VARIANT=matrix lets them compete with the wide ones`;
+}
+
+/** Matrix kernels beside wide ones. */
+function variantLines(variants: TuneReport["variants"]): string[] {
+  if (variants.length === 0) return [];
+  const head = ["shape on matrices or wide kernels", "n", "matrix ms", "wide ms", "ratio", "faster"];
+  const rows = variants.map(({ key, launches, ms, ratio, winner }) => [
+    ...[key, `${launches}`, milliseconds(ms.matrix.median), milliseconds(ms.wide.median)],
+    ...[ratio.toFixed(3), winner],
+  ]);
+  const matrix = variants.filter(({ winner }) => winner === "matrix").length;
+  const count = `matrix kernels for ${matrix} of ${variants.length} shapes, wide ones for the others`;
+  return [table(head, rows), count];
+}
+
+function describe({ questions, variants, left, step }: TuneReport): string {
   const head = ["kernel and shape", "n", "of step", "tried", "default ms", "best ms", "ratio", "choice"];
   const rows = questions.map(({ key, ways, winner, share, dispatches }) => {
     const [standard, ...others] = ways;
@@ -86,7 +112,7 @@ function describe({ questions, left, step }: TuneReport): string {
       problem === null ? [] : [`refused: ${key} ${JSON.stringify(way)}: ${problem}`],
     ),
   );
-  const lines = [table(head, rows), ...wrong];
+  const lines = [table(head, rows), ...wrong, ...variantLines(variants)];
   if (left > 0) lines.push(`${left} more were not measured; allow more time with --minutes`);
   if (step === null) lines.push("the defaults stay: nothing is more than 3 % faster");
   else {

@@ -42,9 +42,9 @@ export async function openGpu({
     const facts = adapterFacts(adapter.info);
     if (facts.software) pollPatiently();
     const gpu = new Gpu(await requestDevice(adapter), facts, shaderFiles);
+    gpu.tuning = tuningFor(facts, tuning);
     const { variant, reason } = variantChoice(gpu);
     gpu.variant = variant;
-    gpu.tuning = tuningFor(facts, tuning);
     if (env.debugLevel() >= 1) console.error(`device ${facts.name}, ${variant} kernels by ${reason}`);
     return gpu;
   }

@@ -1,12 +1,15 @@
 /**
  * Chooses the kernel variants for an adapter: GHOSTBATCH_VARIANT, else the result of a measurement (`ghostbatch doctor`
- * makes one), else what its features suggest. Measurements are stored by adapter, driver and versions.
+ * makes one), else what its features suggest. Measurements are stored by adapter, driver and versions. Where the wide kernels are
+ * faster as a whole, but `ghostbatch tune` found shapes that are faster on matrices, the variant is "matrix".
  */
 
 import { join } from "node:path";
 import type { AdapterFacts } from "../../gpu/adapter.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import type { Tuning } from "../../gpu/tuning.ts";
 import { runnableVariants, VARIANTS, type Variant } from "../../gpu/variant.ts";
+import { isMatrixTile } from "../../kernels/tile-choice.ts";
 import { cacheDirectory } from "../../storage/cache-directory.ts";
 import { env } from "../../support/env.ts";
 import { DataError, DeviceError, UsageError } from "../../support/errors.ts";
@@ -17,13 +20,13 @@ export type VariantTimes = Readonly<Partial<Record<Variant, number>>>;
 
 export interface VariantChoice {
   readonly variant: Variant;
-  readonly reason: "GHOSTBATCH_VARIANT" | "measured" | "features";
+  readonly reason: "GHOSTBATCH_VARIANT" | "tuned" | "measured" | "features";
   /** The measurement, if any. */
   readonly times: VariantTimes | null;
 }
 
 /**
- * The choice for an opened adapter.
+ * The choice for an opened adapter whose `gpu.tuning` is set.
  * @throws UsageError for a GHOSTBATCH_VARIANT that does not exist, DeviceError for one that the adapter cannot run
  */
 export function variantChoice(gpu: Gpu): VariantChoice {
@@ -33,7 +36,22 @@ export function variantChoice(gpu: Gpu): VariantChoice {
   if (forced !== null) return { variant: forced, reason: "GHOSTBATCH_VARIANT", times };
   if (!times || runnable.length === 1) return { variant: runnable[0], reason: "features", times };
   const variant = runnable.reduce((best, one) => (times[one]! < times[best]! ? one : best));
-  return { variant, reason: "measured", times };
+  const tuned = variant === "wide" && runnable.includes("matrix") && choosesMatrices(gpu.tuning);
+  return tuned ? { variant: "matrix", reason: "tuned", times } : { variant, reason: "measured", times };
+}
+
+function choosesMatrices({ choices }: Tuning): boolean {
+  return Object.values(choices).some(isMatrixTile);
+}
+
+/**
+ * Whether matrix kernels and wide ones compete for each shape of f16 activations: where both run, except where narrow kernels are
+ * used or GHOSTBATCH_VARIANT asks for wide ones alone.
+ */
+export function matricesCompete(gpu: Gpu): boolean {
+  const { variant, reason } = variantChoice(gpu);
+  if (variant === "narrow" || !runnableVariants(gpu).includes("matrix")) return false;
+  return variant === "matrix" || reason !== "GHOSTBATCH_VARIANT";
 }
 
 function forcedVariant(adapter: AdapterFacts, runnable: readonly Variant[]): Variant | null {
