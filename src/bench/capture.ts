@@ -1,4 +1,4 @@
-/** The dispatches of a launcher as a list, to be changed, checked and timed one by one. */
+/** Captures the dispatches of a launcher as a list, to modify, check and time one by one. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Variant } from "../gpu/variant.ts";
@@ -6,8 +6,8 @@ import { DeviceError } from "../support/errors.ts";
 import { POISON } from "./poison.ts";
 
 /**
- * What `body` dispatches under a variant, in order; nothing runs. Scratch memory that launchers take is poisoned and
- * lives as long as the `gpu.lifetime` around this.
+ * The dispatches of `body` with a variant, in order; nothing runs. Scratch memory of launchers is poisoned and
+ * lives until the enclosing `gpu.lifetime` ends.
  *
  * @param options.specialized  kernels made for some shapes alone as well, as in training
  * @throws DeviceError inside a recording
@@ -37,11 +37,11 @@ export function captureCommands(
       gpu.writeOnce({ storage, byteOffset: 0, byteLength: data.byteLength }, data);
       return storage;
     },
-    refuse: () => {}, // thrown where it is asked for, and nothing here waits for a promise
+    refuse: () => {}, // the caller gets the error, and nothing here awaits a promise
   };
   try {
     body();
-    gpu.flush(); // a convolution that waited for a norm
+    gpu.flush(); // runs a convolution that is waiting for a norm
   } finally {
     gpu.recorder = null;
     gpu.variant = own;

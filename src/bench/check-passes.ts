@@ -1,4 +1,4 @@
-/** Passes beside float64 references of plain loops, on their small cases: what `verify --precision mixed` and tests ask of kernels. */
+/** Checks passes against float64 references on their small cases, for `verify --precision mixed` and tests. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { runnableVariants, type Variant } from "../gpu/variant.ts";
 import type { FloatType } from "../tensor/tensor.ts";
@@ -10,18 +10,18 @@ export interface CheckedPass {
   readonly pass: string;
   readonly variant: Variant;
   readonly cases: number;
-  /** With the case that each belongs to. */
+  /** Findings with their cases. */
   readonly findings: readonly (Finding & { readonly case: string })[];
 }
 
-/** What plain loops and a software adapter do in some milliseconds. */
+/** Operations that plain loops and a software adapter do in a few milliseconds. */
 const SMALL = { flops: 1e6, bytes: 2 ** 20 };
-/** Cases of a pass, equally far apart among the small ones. */
+/** Cases per pass, spread evenly over the small ones. */
 const CASES = 3;
 
 /**
- * Runs the passes that have to do with activations, stored in a type, in every variant of the adapter.
- * @param type inputs are rounded to it before the reference is computed
+ * Runs the passes that read or write activations, stored in a type, in every variant of the adapter.
+ * @param type type of activations; inputs are rounded to it before the reference is computed
  */
 export async function* checkPasses(
   gpu: Gpu,

@@ -1,4 +1,4 @@
-/** Whether a pass computes what it should: its outputs against float64, element by element. */
+/** Checks whether a pass is correct: its outputs against float64, element by element. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { closeness, coordinates, largest } from "../reference/close.ts";
@@ -7,7 +7,7 @@ import { type NumberArray, readTensor } from "../tensor/tensor.ts";
 import type { Output } from "./pass.ts";
 import { POISON, poisonedPlaces } from "./poison.ts";
 
-/** What is wrong with one output. */
+/** An error in one output. */
 export interface Finding {
   readonly kind: "does not compile" | "writes nothing" | "unwritten elements" | "wrong values";
   readonly message: string;
@@ -19,7 +19,7 @@ export async function runCommands(
   commands: readonly Command[],
   outputs: readonly Output[],
 ): Promise<NumberArray[]> {
-  // Before anything is submitted: what does not compile is told here, once.
+  // Before submitting anything, so that a compile error is reported here, once.
   await gpu.pipelines.compile(commands);
   for (const { kernel, launch } of commands) gpu.run(kernel, launch as Parameters<Gpu["run"]>[1]);
   await gpu.settle();
@@ -28,7 +28,7 @@ export async function runCommands(
   return results;
 }
 
-/** The findings about all outputs, beside float64; none where everything is right. */
+/** The findings about all outputs compared with float64; empty if all are correct. */
 export function findingsOf(outputs: readonly Output[], results: readonly NumberArray[]): Finding[] {
   const findings = unwrittenIn(outputs, results);
   if (findings.length > 0) return findings;
@@ -38,7 +38,7 @@ export function findingsOf(outputs: readonly Output[], results: readonly NumberA
   });
 }
 
-/** The same beside what a trusted kernel computed: it may be off as far itself, so twice as far apart is right. */
+/** The same compared with a trusted kernel, which may have the same error, so twice the difference is allowed. */
 export function findingsBeside(
   outputs: readonly Output[],
   results: readonly NumberArray[],
@@ -52,12 +52,12 @@ export function findingsBeside(
   });
 }
 
-/** The error of the sums, and of storing them: half the distance of neighbours among the largest numbers of f16. */
+/** The error of the sums, and of storing them: half the spacing of the largest f16 numbers. */
 function allowed({ tensor, bound }: Output, values: ArrayLike<number>): number {
   return bound(values) + (tensor.dtype === "f16" ? float16Step(largest(values)) / 2 : 0);
 }
 
-/** What is told about buffers that still hold the poison in places. */
+/** Findings about buffers that still contain poison. */
 export function unwrittenIn(
   outputs: readonly Pick<Output, "name" | "tensor">[],
   results: readonly NumberArray[],

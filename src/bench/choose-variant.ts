@@ -1,4 +1,4 @@
-/** The one short measurement that decides between kernel variants on an adapter that can run both. */
+/** The short measurement that decides between kernel variants on an adapter that can run several. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { runnableVariants, type Variant } from "../gpu/variant.ts";
 import type { VariantTimes } from "../host/node/variant-choice.ts";
@@ -10,10 +10,10 @@ import { captureCommands } from "./capture.ts";
 import { numbers } from "./pass.ts";
 import { timeCommand } from "./timing.ts";
 
-/** Samples of a kernel, and the time for all of them: the variants differ by factors, not by percents. */
+/** Samples per kernel, and the time for all of them; variants differ by factors, not by percents. */
 const TIMING = { n: 7, budgetMs: 200 };
 
-/** Medians of a product and a convolution, in each type of activations, added up; null where only one variant can run. */
+/** Sum of the median times of a product and a convolution, for each type of activations; null if only one variant can run. */
 export async function measureVariants(gpu: Gpu): Promise<VariantTimes | null> {
   if (runnableVariants(gpu).length < 2) return null;
   const SIDE = 256; // 34 MFLOP

@@ -1,5 +1,5 @@
 /**
- * The grid that a kernel file asks for itself, on a line `// @dispatch (x, y, z)`: sums, products and quotients of numbers,
+ * The grid that a kernel file requests on a line `// @dispatch (x, y, z)`: sums, products and quotients of numbers,
  * of the overrides, params and spec constants of the launch, and of constants of the file, with ceil, floor, min and max.
  */
 import { marked, type ShaderFile } from "../gpu/shader.ts";
@@ -12,11 +12,11 @@ import { FUNCTIONS, type Names, ownValue } from "./own-value.ts";
 export type Grid = readonly [number, number, number];
 
 /**
- * @param entryPoint whose line it is, where the file has several
+ * @param entryPoint the entry point of the line, if the file has several
  * @param names values of the launch
  * @param mostGroups workgroups along one side of a grid that the adapter can dispatch
- * @returns null where the file has no such line
- * @throws ShaderInterfaceError with file, line and column for one that does not parse or makes no grid
+ * @returns null if the file has no such line
+ * @throws ShaderInterfaceError with file, line and column for a line that does not parse or is not a grid
  */
 export function dispatchSize(
   file: ShaderFile,
@@ -28,7 +28,7 @@ export function dispatchSize(
   const fail = (at: number, what: string): never => {
     throw new ShaderInterfaceError(`${file.source.place(at)}: @dispatch: ${what}`);
   };
-  // The comment's text with blanks before it, so that places in it are places in the file.
+  // The comment's text padded with blanks, so that offsets in it are offsets in the file.
   const inside = " ".repeat(offset) + comment.text.replace("@dispatch", "         ");
   const { tokens, closing } = tokenize(new WgslSource([{ path: file.path, text: inside }]));
   const last = closing.get(0);
@@ -59,7 +59,7 @@ export function dispatchSize(
   return grid;
 }
 
-/** The line of an entry point: the only one of the file, or the one that stands before it and behind other functions. */
+/** The line of an entry point: the only one in the file, or the one between the previous function and it. */
 function dispatchComment({ source, tokens, declarations }: ShaderFile, entryPoint: string): Comment | null {
   const all = tokens.comments.filter((comment) => marked(comment, "@dispatch") !== null);
   if (all.length <= 1) return all[0] ?? null;

@@ -1,4 +1,4 @@
-/** A kernel in the part of WGSL that the emulator of wgsl_reflect 1.6 runs. */
+/** Rewrites a kernel in the subset of WGSL that the emulator of wgsl_reflect 1.6 supports. */
 import type { AnyLaunch } from "../gpu/kernel.ts";
 import { type ShaderFile, specialize } from "../gpu/shader.ts";
 import { type Declarations, readDeclarations } from "../gpu/wgsl-declarations.ts";
@@ -8,7 +8,7 @@ import { type Token, tokenize, type WgslTokens } from "../gpu/wgsl-tokens.ts";
 import { ShaderError } from "../support/errors.ts";
 import { FUNCTIONS, type Names, ownValue } from "./own-value.ts";
 
-/** Words that only some places of WGSL reserve, or did once, and the emulator reserves everywhere. */
+/** Words that WGSL reserves only in some places, or formerly did, and the emulator reserves everywhere. */
 const RESERVED = new Set([
   "workgroup",
   "block",
@@ -20,7 +20,7 @@ const RESERVED = new Set([
   "private",
 ]);
 
-/** The code without comments, assertions and directives, its overrides as constants, and in the spellings that the emulator knows. */
+/** The code without comments, assertions and directives, with overrides as constants, in spellings that the emulator knows. */
 export function emulatable(
   shader: ShaderFile,
   { overrides = {}, spec = {} }: Pick<AnyLaunch, "overrides" | "spec">,
@@ -34,7 +34,7 @@ export function emulatable(
     void replacements.push({ start: tokens[from]!.start, end: tokens[to - 1]!.end, text });
   for (const { start, end } of comments) replacements.push({ start, end, text: " " });
   for (const range of withoutEffect(file)) replace(range, "");
-  // Workgroup memory whose length is an override has none there before overrides are set.
+  // In the emulator, workgroup memory with an override as its length has no length until overrides are set.
   for (const { keyword, name, type, value, tokens: range } of values) {
     if (keyword !== "override") continue;
     const fallback = value ? source.code.slice(tokens[value[0]]!.start, tokens[value[1] - 1]!.end) : "0";
@@ -43,7 +43,7 @@ export function emulatable(
     const literal = given === undefined ? fallback : inferred === "u32" ? `${Number(given)}u` : `${given}`;
     replace(range, `const ${name}${inferred ? `: ${inferred}` : ""} = ${literal};`);
   }
-  // Plain numbers in attributes.
+  // Attributes need plain numbers.
   for (const { attributes, group, binding } of variables) {
     const [groups, bindings] = [attributes.get("group"), attributes.get("binding")];
     if (groups) replace(groups, `${group}`);
@@ -66,7 +66,7 @@ export function emulatable(
   );
 }
 
-/** Assertions, wherever they stand, and directives that change no result. */
+/** Assertions, anywhere, and directives that do not change results. */
 function withoutEffect({ tokens, closing }: WgslTokens): [from: number, to: number][] {
   return tokens.flatMap(({ text }, index): [number, number][] => {
     const first = index === 0 || tokens[index - 1]!.text === ";";
@@ -77,7 +77,7 @@ function withoutEffect({ tokens, closing }: WgslTokens): [from: number, to: numb
   });
 }
 
-/** A function's name as the emulator takes it: those that JavaScript gives all objects mean something else there. */
+/** A function name that the emulator accepts; names that every JavaScript object has mean something else to it. */
 export function emulatedName(name: string): string {
   return name in {} || RESERVED.has(name) ? `${name}_` : name;
 }
@@ -108,15 +108,15 @@ function respelled({ tokens, closing }: WgslTokens): Replacement[] {
   return tokens.flatMap((token, index): Replacement[] => {
     if (token.kind === "identifier" && (token.text in {} || (RESERVED.has(token.text) && !spaces.has(index))))
       return [{ ...token, text: emulatedName(token.text) }];
-    // A value that is dropped has a name there.
+    // The emulator needs a name for a discarded value.
     if (token.text === "_" && text(index + 1) === "=") return [{ ...token, text: `let dropped_${index}` }];
-    // A list has no comma at its end there.
+    // The emulator allows no trailing comma.
     if (token.text === "," && (text(index + 1) === ")" || text(index + 1) === ">"))
       return [{ ...token, text: "" }];
-    // Arrays of truth values are numbers there.
+    // In the emulator, arrays of booleans are numbers.
     if (token.text === "bool" && text(index - 1) === "<" && text(index - 2) === "array")
       return [{ ...token, text: "u32" }];
-    // Arrays are zero by declaration there, not by construction.
+    // In the emulator, arrays are zeroed by declaration, not by construction.
     const end = text(index) === "=" && text(index + 1) === "array" ? closing.get(index + 2) : undefined;
     if (end === undefined || text(index - 2) !== "var" || text(end + 1) !== "(" || text(end + 2) !== ")")
       return [];
@@ -127,7 +127,7 @@ function respelled({ tokens, closing }: WgslTokens): Replacement[] {
   });
 }
 
-/** The type of an override that follows from its value. */
+/** The type of an override, inferred from its value. */
 function inferredType(tokens: readonly Token[], value: readonly [number, number] | null): string | null {
   const last = value ? tokens[value[1] - 1]! : null;
   if (last?.text === "true" || last?.text === "false") return "bool";
@@ -136,7 +136,7 @@ function inferredType(tokens: readonly Token[], value: readonly [number, number]
   return /^(0[xX])?[\dA-Fa-f]+i?$/.test(last.text) ? "i32" : "f32";
 }
 
-/** The code without its calls of one kind of barrier: an empty statement stands for each. */
+/** The code with every call of one kind of barrier replaced by an empty statement. */
 export function withoutBarrier(code: string, barrier: string): string {
   const { tokens } = read("", code);
   const calls = tokens.flatMap(({ text, start }, index): Replacement[] =>

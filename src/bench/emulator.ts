@@ -1,4 +1,4 @@
-/** The emulator of wgsl_reflect, a dependency of the program itself: it runs the lanes of a workgroup side by side, without a GPU. */
+/** The emulator of wgsl_reflect: runs the lanes of a workgroup in parallel, without a GPU. */
 import { messageOf } from "../support/errors.ts";
 
 export interface Access {
@@ -21,10 +21,10 @@ export interface Emulation {
   readonly errors: readonly string[];
 }
 
-/** What the emulator takes as the buffers of group 0, by number. */
+/** The buffers of group 0 for the emulator, by number. */
 export type BoundBuffers = Readonly<Record<number, ArrayBufferLike | { readonly uniform: ArrayBufferLike }>>;
 
-/** An emulation that takes too long: of the time that is left, or of memory. */
+/** An emulation that needs more than the remaining time, or too much memory. */
 export class EmulationTooLong extends Error {}
 
 /** The parts of the package's module that are used here. */
@@ -51,9 +51,9 @@ interface Tracked {
   readonly _tracker: Tracker;
 }
 
-/** Accesses between two barriers, of which each is compared with each: as many take about a second. */
+/** The most accesses between two barriers; comparing all pairs of this many takes about a second. */
 const MOST_ACCESSES = 2 ** 14;
-/** Steps of a lane between two looks at the clock. */
+/** Steps of a lane between two checks of the clock. */
 const STEPS = 256;
 
 let deadline = Number.POSITIVE_INFINITY;
@@ -75,9 +75,9 @@ export class Emulator {
   }
 
   /**
-   * Runs workgroups of a kernel one after the other.
-   * @param complaints takes what the emulator tells the console: its way to say what it cannot do
-   * @throws EmulationTooLong, and whatever the emulator throws at what it does not know
+   * Runs workgroups of a kernel in sequence.
+   * @param complaints receives what the emulator prints to the console, which is how it reports what it cannot do
+   * @throws EmulationTooLong, and what the emulator throws for code that it does not support
    */
   run(
     one: {
@@ -104,7 +104,7 @@ export class Emulator {
 
 const instrumented = new WeakSet<EmulatorModule>();
 
-/** Accesses come with the value that was written, and an emulation ends when its time is over. */
+/** Records accesses with the written value, and ends an emulation that takes too long. */
 function instrument(module: EmulatorModule): void {
   if (instrumented.has(module)) return;
   instrumented.add(module);

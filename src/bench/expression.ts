@@ -6,8 +6,8 @@ import { FUNCTIONS, type Names } from "./own-value.ts";
 
 /**
  * The values of expressions separated by commas.
- * @param names what they may name
- * @param fail throws what is wrong
+ * @param names values of the names that they may use
+ * @param fail throws an error
  */
 export function evaluate(text: string, names: Names, fail: (what: string) => never): number[] {
   const { tokens } = tokenize(new WgslSource([{ path: "", text }]));

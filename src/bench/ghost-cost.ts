@@ -1,7 +1,7 @@
 /**
- * `bench gbn`: what the size of a ghost costs (Hoffer et al. 2017, Algorithm 1). Each
- * element of a batch is normalized once whatever the ghost size; what changes is how many groups are reduced, how large
- * each is, and how often the GPU is asked.
+ * `bench gbn`: the cost of ghost sizes (Hoffer et al. 2017, Algorithm 1). Each
+ * element of a batch is normalized once whatever the ghost size; what changes is the number of groups to reduce, their
+ * size, and the number of dispatches.
  *
  *   unfused     statistics, normalize, relu; relu's gradient, gradient sums, input gradient: each a pass over memory
  *   fused       relu within normalize and within the gradients; layers without pixels in one pass
@@ -28,7 +28,7 @@ import { type Summary, summarize } from "./sample.ts";
 
 export const GHOST_VARIANTS = ["unfused", "fused", "sequential"] as const;
 export type GhostVariant = (typeof GHOST_VARIANTS)[number];
-/** What the variants are compared with: a kernel that copies a tensor of the layer's size. */
+/** The baseline of the variants: a kernel that copies a tensor of the layer's size. */
 export const COPY = "copy";
 
 /** C, H, W of the three stages of the CIFAR residual networks and of F1's layers. */
@@ -44,21 +44,21 @@ export interface GhostRow {
   readonly height: number;
   readonly width: number;
   readonly batch: number;
-  /** Of the copy: the batch. */
+  /** For the copy, the batch. */
   readonly ghostSize: number;
   readonly variant: GhostVariant | typeof COPY;
-  /** Of the copy: forward, and it counts for both. */
+  /** For the copy, forward; it counts for both. */
   readonly direction: "forward" | "backward";
   readonly dispatches: number;
-  /** Bytes that the dispatches read and write, each tensor once a pass. */
+  /** Bytes that the dispatches read and write, each tensor once per pass. */
   readonly bytes: number;
   readonly bytesPerElement: number;
-  /** Time of the whole pass: by the GPU's clock where it has timestamps, else of one among many in a submission, ms. */
+  /** Time of the whole pass, ms: by the GPU's clock if it has timestamps, else averaged over many in one submission. */
   readonly ms: Summary;
-  /** What the roofline and the time of an empty dispatch allow, ms. */
+  /** Lower bound from the roofline and the time of an empty dispatch, ms. */
   readonly modelMs: number;
   readonly gigabytesPerSecond: number;
-  /** Share of the bandwidth of a copy kernel over the same tensor, timed in the same rounds. */
+  /** Fraction of the bandwidth of a copy kernel on the same tensor, timed in the same rounds. */
   readonly copyShare: number;
 }
 
@@ -78,7 +78,7 @@ export function ghostSizesUpTo(batch: number): number[] {
 
 const EPS = 1e-5; // PyTorch's default, the authors'
 
-/** All rows of a shape at a time: variants and ghost sizes are timed in turns, so that a disturbance meets all alike. */
+/** All rows of a shape at a time. Variants and ghost sizes are timed in turns, so that disturbances affect all alike. */
 export async function* benchGhostCost(gpu: Gpu, options: GhostCostOptions): AsyncGenerator<GhostRow[]> {
   const limits = await roofline(gpu);
   const emptyMs = await emptyDispatch(gpu);
@@ -140,10 +140,10 @@ async function benchShape(
   });
 }
 
-/** A submission that is timed by the clock takes at least this long, so that the way to the GPU and back does not count, ms. */
+/** Shortest submission timed by the clock, ms, so that the latency of submitting is negligible. */
 const SUBMISSION_MS = 20;
 
-/** How long the commands take, each time it is called, ms; they are compiled, and warm. */
+/** A function that measures the time of the commands, ms; they are compiled and warm. */
 async function timerOf(gpu: Gpu, commands: readonly Command[]): Promise<() => Promise<number>> {
   const ready = commands.map((command) => gpu.prepare(command));
   const timeOf = async (submitted: readonly PreparedCommand[]) => {
@@ -173,7 +173,7 @@ export interface Layer {
   readonly dy: Tensor;
   readonly y: Tensor;
   readonly dx: Tensor;
-  /** What lies between the passes of the unfused variant. */
+  /** Tensors between the passes of the unfused variant. */
   readonly scratch: Tensor;
   readonly gamma: Tensor;
   readonly beta: Tensor;
@@ -181,7 +181,7 @@ export interface Layer {
   readonly dbeta: Tensor;
 }
 
-/** A layer of `batch` samples with numbers in it. */
+/** A layer of `batch` samples with random values. */
 export function ghostLayer(gpu: Gpu, batch: number, [C, H, W]: readonly [number, number, number]): Layer {
   const make = numbers(C);
   const shape = H * W === 1 ? [batch, C] : [batch, C, H, W];
@@ -225,7 +225,7 @@ function backwardFused(layer: Layer, statistics: Tensor, ghostSize: number, firs
   );
 }
 
-/** One ghost after the other, each with kernels of its own. */
+/** One ghost after another, each with its own kernels. */
 function oneByOne(body: typeof forwardFused): Launch {
   return (layer, statistics, ghostSize) => {
     const values = layer.x.size / layer.x.shape[0]!;
@@ -238,7 +238,7 @@ function oneByOne(body: typeof forwardFused): Launch {
   };
 }
 
-/** How each variant goes through a layer. */
+/** The passes of each variant. */
 export const GHOST_LAUNCHES: Record<GhostVariant, { forward: Launch; backward: Launch }> = {
   unfused: {
     forward: (layer, statistics, ghostSize) => {
@@ -252,7 +252,7 @@ export const GHOST_LAUNCHES: Record<GhostVariant, { forward: Launch; backward: L
       const dy = layer.scratch;
       const sums = empty(layer.x.gpu, sumsShape(layer.x, options.ghosts));
       launchReluGrad({ y: layer.y, dy: layer.dy, dx: dy }, { accumulate: false });
-      // `y` would be taken for the output of a fused residual sum.
+      // `y` would be interpreted as the output of a fused residual sum.
       const { y: _, ...rest } = layer;
       launchGradStatistics({ ...rest, dy, statistics, sums }, options);
       launchGradInput({ ...rest, dy, statistics, sums }, { ...options, ...written });
@@ -273,7 +273,7 @@ function total(commands: readonly Command[]): Cost {
   );
 }
 
-/** What a dispatch costs that does next to nothing, within one submission, ms. */
+/** Cost of a nearly empty dispatch within one submission, ms. */
 async function emptyDispatch(gpu: Gpu): Promise<number> {
   const DISPATCHES = 64;
   const x = fromArray(gpu, new Float32Array(64), [64]);

@@ -1,4 +1,4 @@
-/** What `bench gbn` measured, for programs: columns named as in Python, the first line their names, nothing else above or between. */
+/** The results of `bench gbn` for programs: columns with Python-style names, a header line, and nothing else. */
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import type { GhostRow } from "./ghost-cost.ts";
 import { csv } from "./output.ts";

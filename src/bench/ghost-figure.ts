@@ -1,13 +1,13 @@
 /**
  * The figure of `bench gbn`: above, the time of a layer relative to the fused kernels with the whole batch as one ghost; below, what
- * all norms of a network cost in a training step. Made for one column of a paper.
+ * all norms of a network cost in a training step. Sized for one column of a paper.
  */
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import { type ChartSpec, UNORDERED } from "../report/charts.ts";
 import { COPY, type GhostRow, shapeText } from "./ghost-cost.ts";
 import { adapterLine } from "./output.ts";
 
-/** Norms of a network by the shape of what they normalize: ResNet44 has 15 in each of three stages, F1 five of 512 units. */
+/** Number of a network's norms by shape: ResNet44 has 15 in each of three stages, F1 five of 512 units. */
 const NETWORKS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   ResNet44: { "16×32×32": 15, "32×16×16": 15, "64×8×8": 15 },
   F1: { "512×1×1": 5 },
@@ -16,7 +16,7 @@ const NETWORKS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 const PANEL = { width: 150, height: 90 };
 const VARIANTS = ["fused", "unfused", "sequential"];
 
-/** The Vega-Lite specification, data included. */
+/** The Vega-Lite specification, including data. */
 export function ghostFigure(
   adapter: Pick<AdapterFacts, "name" | "software">,
   rows: readonly GhostRow[],
@@ -40,7 +40,7 @@ export function ghostFigure(
   };
 }
 
-/** A row of panels for each shape, forward and backward side by side. */
+/** A row of panels per shape, forward and backward side by side. */
 function layerPanels(rows: readonly GhostRow[]): object {
   const values = rows.map((row) => {
     const { ghostSize, variant, direction, ms, modelMs } = row;
@@ -75,7 +75,7 @@ interface StepTime {
   readonly model: number;
 }
 
-/** The sum over a network's norms, forward and backward, ms; of networks whose shapes were all measured. */
+/** The sum over a network's norms, forward and backward, ms, for networks whose shapes were all measured. */
 function stepTimes(rows: readonly GhostRow[]): StepTime[] {
   return Object.entries(NETWORKS).flatMap(([network, norms]) => {
     const own = rows.filter((row) => norms[shapeText(row)] !== undefined);
@@ -94,7 +94,7 @@ function stepTimes(rows: readonly GhostRow[]): StepTime[] {
   });
 }
 
-/** Side by side, each with a scale of its own: the networks differ by factors. */
+/** Side by side, each with its own scale, because the networks differ by factors. */
 function stepPanels(values: readonly StepTime[]): object {
   const networks = [...new Set(values.map(({ network }) => network))];
   const panels = networks.map((network, place) => {
@@ -110,7 +110,7 @@ interface Point {
   readonly model: number;
 }
 
-/** A scale that holds all points, and marks within: powers of 2, or of a larger number where those would be crowded. */
+/** A scale that contains all points, with ticks at powers of 2, or of a larger number if those would be crowded. */
 function scaleOf(points: readonly Point[]) {
   const all = points.flatMap(({ measured, model }) => [measured, model]);
   const [low, high] = [Math.min(...all) / MARGIN, Math.max(...all) * MARGIN];
@@ -123,11 +123,11 @@ function scaleOf(points: readonly Point[]) {
   return { scale: { type: "log", domain: [low, high], nice: false }, ticks };
 }
 
-/** Room around the points, as a factor, and marks of an axis at most. */
+/** Margin around the points, as a factor, and the most ticks of an axis. */
 const MARGIN = 1.25;
 const MOST_TICKS = 5;
 
-/** Bars and not bands: of curves that cross all stay to be seen. */
+/** Error bars, not bands, so that crossing curves all remain visible. */
 function layers(values: readonly Point[], title: string | null): object[] {
   const { scale, ticks } = scaleOf(values);
   const x = {

@@ -13,9 +13,9 @@ import type { Summary } from "./sample.ts";
 import { type TimingOptions, timeCommand } from "./timing.ts";
 
 export interface KernelRow {
-  /** The kernel's file, without its ending. */
+  /** The kernel's file, without its extension. */
   readonly kernel: string;
-  /** "both" where the variants dispatch the very same. */
+  /** "both" if the variants make the same dispatch. */
   readonly variant: Variant | "both";
   readonly pass: string;
   readonly case: string;
@@ -24,7 +24,7 @@ export interface KernelRow {
   readonly gigabytesPerSecond: number;
   /** Whether runs on this adapter dispatch it for this shape. */
   readonly used: boolean;
-  /** Share of what the adapter's roofline allows, 0 to 1 (above it where caches hold what a copy kernel's memory cannot). */
+  /** Fraction of what the adapter's roofline allows, 0 to 1 (above 1 if caches hold data that a copy kernel reads from memory). */
   readonly roofline: number;
 }
 
@@ -39,20 +39,20 @@ export type KernelResult =
     };
 
 export interface KernelBenchOptions extends TimingOptions {
-  /** Awkward cases of each pass that are checked and timed at most, spread over all of them. */
+  /** The most awkward cases of each pass to check and time, spread over all of them. */
   readonly awkwardCases: number;
-  /** Shapes of the networks that are timed at most. */
+  /** The most shapes of the networks to time. */
   readonly paperCases: number;
-  /** In "mixed", passes that have to do with activations alone, stored as f16; "f32" by default. */
+  /** With "mixed", only passes that read or write activations, stored as f16; "f32" by default. */
   readonly precision?: Precision;
 }
 
-/** What a float64 reference of plain loops does in about a second. */
+/** Operations that a float64 reference in plain loops does in about a second. */
 const AFFORDABLE_FLOPS = 60e6;
-/** What is timed: on a software adapter shapes of about a second. */
+/** Largest timed shape; on a software adapter, about a second. */
 const MOST = { software: { flops: 3e9, bytes: 2 ** 28 }, hardware: { flops: 1e13, bytes: 2 ** 32 } };
 
-/** Checks each pass in each variant, then times its dispatches one by one. A variant that is wrong is not timed. */
+/** Checks each pass in each variant, then times its dispatches one by one. An incorrect variant is not timed. */
 export async function* benchKernels(
   gpu: Gpu,
   passes: readonly Pass[],
@@ -78,13 +78,13 @@ export async function* benchKernels(
         }
         rows.push(...result.rows);
       }
-      // The rows of a variant that is wrong somewhere say nothing.
+      // The rows of an incorrect variant are meaningless.
       if (!wrong && rows.length > 0) yield { status: "timed", rows };
     }
   }
 }
 
-/** The cases of a pass that this adapter can do, at most as many as asked for. */
+/** The cases of a pass that this adapter can run, at most as many as requested. */
 export function selectCases(
   gpu: Gpu,
   pass: Pass,
@@ -97,7 +97,7 @@ export function selectCases(
   return { awkward: spread(awkward, awkwardCases), paper: spread(paper, paperCases) };
 }
 
-/** `count` of the items, equally far apart. */
+/** `count` of the items, evenly spaced. */
 function spread<T>(items: readonly T[], count: number): T[] {
   if (items.length <= count) return [...items];
   return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!);
@@ -124,11 +124,11 @@ async function benchCase(gpu: Gpu, { pass, variant, one, type, limits, options }
   const same = variants.filter((other) => signatureOf(capture(other)) === own);
   gpu.tuning = tuning;
   const shared = variants.length > 1 && same.length === variants.length;
-  // What an earlier variant dispatched as well: f32 on matrices is the wide kernels'.
+  // Skip what an earlier variant has dispatched too, e.g. f32 in the matrix variant.
   if (variant !== same[0]) return { findings: [], rows: [], stop: false };
   try {
     const results = await runCommands(gpu, commands, prepared.outputs);
-    // Large shapes are checked by their small ones alone: the reference would take minutes.
+    // Large shapes are covered by the small ones; their reference would take minutes.
     const findings = one.flops <= AFFORDABLE_FLOPS ? findingsOf(prepared.outputs, results) : [];
     if (findings.length > 0) return { findings, rows: [], stop: false };
   } catch (error) {

@@ -1,7 +1,7 @@
-/** How results are written: every text says in its first line which adapter it is about, and whether that is a CPU. */
+/** Formats of results. The first line of every text names the adapter, and says whether it is a CPU. */
 import type { AdapterFacts } from "../gpu/adapter.ts";
 
-/** What a reader must know before any number. */
+/** The line before any number. */
 export function adapterLine({ name, software }: Pick<AdapterFacts, "name" | "software">): string {
   return software
     ? `SOFTWARE ADAPTER: the CPU computes, so these are not a GPU's times; ${name}`
@@ -18,7 +18,7 @@ export function jsonText(
   return rest === "}" ? `${first}}` : `${first},\n${rest}`;
 }
 
-/** A Markdown table that is aligned as plain text too: the first `left` columns to the left, numbers to the right. */
+/** A Markdown table that is also aligned as plain text: the first `left` columns left-aligned, numbers right-aligned. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], left = 1): string {
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]) =>
@@ -27,10 +27,10 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), rule, ...rows.map(line)].join("\n");
 }
 
-/** Digits of a number in a table for programs: more than any measurement has. */
+/** Digits of numbers in tables for programs: more than any measurement has. */
 const PRECISION = 6;
 
-/** Comma-separated values, each row with its adapter; texts are quoted where they need it. */
+/** Comma-separated values, each row with its adapter; texts are quoted if necessary. */
 export function csv(
   adapter: Pick<AdapterFacts, "name" | "software">,
   rows: readonly Readonly<Record<string, string | number>>[],
@@ -50,7 +50,7 @@ export function csv(
   return [columns.join(","), ...lines, ""].join("\n");
 }
 
-/** A number with three digits, without an exponent where that is readable. */
+/** A number with three digits, without an exponent if readable. */
 export function digits(value: number): string {
   const size = Math.abs(value);
   if (value === 0) return "0";

@@ -1,4 +1,4 @@
-/** Numbers that a kernel file gives names to. */
+/** Named numbers of a kernel file. */
 import type { Declarations } from "../gpu/wgsl-declarations.ts";
 import { evaluateList } from "../gpu/wgsl-expression.ts";
 import type { WgslTokens } from "../gpu/wgsl-tokens.ts";
@@ -14,7 +14,7 @@ export const FUNCTIONS: ReadonlyMap<string, (...values: number[]) => number> = n
   ["max", Math.max],
 ]);
 
-/** The value of a constant of the file, or of an override that nothing sets. */
+/** The value of a constant of the file, or of an override that is not set. */
 export function ownValue(
   { tokens, declarations }: { tokens: WgslTokens; declarations: Declarations },
   name: string,

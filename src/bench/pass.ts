@@ -1,4 +1,4 @@
-/** What the benchmarks run: a pass of an op on one of its cases, with what its outputs should be. */
+/** What the benchmarks run: a pass of an op on one of its cases, with its expected outputs. */
 import type { Case } from "../cases/paper.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { largest, roundingBound } from "../reference/close.ts";
@@ -11,14 +11,14 @@ import { POISON } from "./poison.ts";
 export interface Output {
   readonly name: string;
   readonly tensor: Tensor;
-  /** In float64, by plain loops: what takes seconds for large shapes. */
+  /** The expected values, in float64 by plain loops; takes seconds for large shapes. */
   reference(): ArrayLike<number>;
-  /** How far sums in f32 may be from right values; those of a kernel that is trusted do as well as the reference's. */
+  /** Allowed error of sums in f32, relative to the reference or to a trusted kernel. */
   bound(values: ArrayLike<number>): number;
 }
 
 export interface PreparedPass {
-  /** Dispatches the pass, into memory that is poisoned before. */
+  /** Dispatches the pass, into poisoned memory. */
   launch(): void;
   readonly outputs: readonly Output[];
 }
@@ -26,26 +26,26 @@ export interface PreparedPass {
 export interface PassCase {
   readonly label: string;
   readonly paper: boolean;
-  /** Operations, about: whether a float64 reference in plain loops is affordable. */
+  /** Approximate operations, to decide whether a float64 reference in plain loops is affordable. */
   readonly flops: number;
-  /** Bytes of its tensors, about: whether they fit. */
+  /** Approximate bytes of its tensors, to decide whether they fit. */
   readonly bytes: number;
-  /** @param type that activations are stored in, one of the pass's; f32 by default */
+  /** @param type type of activations, one of the pass's; f32 by default */
   prepare(gpu: Gpu, type?: FloatType): PreparedPass | Promise<PreparedPass>;
 }
 
-/** A pass of an op, named as its kernel's file is where it has one of its own: "conv2d/forward". */
+/** A pass of an op, named after its kernel's file if it has one: "conv2d/forward". */
 export interface Pass {
   readonly name: string;
   readonly cases: readonly PassCase[];
-  /** The types that it reads or writes activations in; f32 alone where it has to do with none. */
+  /** The types of activations that it reads or writes; only f32 if it has none. */
   readonly types: readonly FloatType[];
 }
 
-/** Of a pass that reads or writes activations. */
+/** The types of a pass that reads or writes activations. */
 export const EITHER_TYPE: readonly FloatType[] = ["f32", "f16"];
 
-/** A pass over the cases of an op. `prepare` gets the case; `cost` is a guess that decides what is affordable. */
+/** A pass over the cases of an op. `prepare` gets the case; `cost` is an estimate that decides what is affordable. */
 export function passOf<T extends Case>(
   name: string,
   cases: readonly T[],
@@ -73,7 +73,7 @@ export function passOf<T extends Case>(
   };
 }
 
-/** A tensor that nothing has written yet. */
+/** A poisoned tensor, which nothing has written. */
 export function poisoned(
   gpu: Gpu,
   shape: readonly number[],
@@ -85,7 +85,7 @@ export function poisoned(
   return tensor;
 }
 
-/** A tensor of activations. `host` becomes what the GPU holds: each of its numbers rounded to the type. */
+/** A tensor of activations. Rounds `host` to the type, so that it equals what the GPU holds. */
 export function activation(
   gpu: Gpu,
   host: Float32Array<ArrayBuffer>,
@@ -98,8 +98,8 @@ export function activation(
 }
 
 /**
- * A tensor of weights, f32 beside activations of either type. With f16 activations each number is one of f16 too: subgroup matrices
- * round their operands, and the reference shall have what they have.
+ * A tensor of weights, f32 with activations of either type. With f16 activations, values are rounded to f16 too: subgroup matrices
+ * round their operands, and the reference must have the same values.
  */
 export function weights(
   gpu: Gpu,
@@ -122,7 +122,7 @@ export function poisonedWords(gpu: Gpu, shape: readonly number[], label: string)
   return fromArray(gpu, new Uint32Array(Math.max(1, size)).fill(POISON), shape, label);
 }
 
-/** An output whose error is that of summing `terms` terms of the size of the results. */
+/** An output whose error is that of summing `terms` terms as large as the results. */
 export function summed(
   name: string,
   tensor: Tensor,
@@ -137,15 +137,15 @@ export function summed(
   };
 }
 
-/** An output that must be the reference's to the bit. */
+/** An output that must equal the reference to the bit. */
 export function exact(name: string, tensor: Tensor, reference: () => ArrayLike<number>): Output {
   return { name, tensor, reference, bound: () => 0 };
 }
 
-/** Primes near 4,100: patterns of unlike lengths, so that no mistaken index meets the same pair of values. */
+/** Primes near 4,100: patterns of different lengths, so that a wrong index does not meet the same pair of values. */
 const PATTERNS = [4099, 4093, 4091, 4079, 4073, 4057, 4051, 4049];
 
-/** Arrays of normal numbers, the same for the same seed; long ones repeat a pattern, which is fast to make. */
+/** Arrays of normal numbers, the same for the same seed. Long ones repeat a pattern, which is fast to generate. */
 export function numbers(seed: number) {
   const data = randomData(seed);
   let made = 0;

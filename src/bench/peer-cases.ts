@@ -1,4 +1,4 @@
-/** The work that engines are compared on, and this engine's way of doing it. */
+/** The work on which engines are compared, and this engine's implementation. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena, record } from "../gpu/recording.ts";
 import { launchConv2d, launchConv2dGradInput } from "../kernels/conv2d.ts";
@@ -70,7 +70,7 @@ export const PEER_CASES: readonly PeerCase[] = [
   { name: "training step, ResNet44, batch 32", target: 6, kind: "resnet-step", depth: 44, batch: 32 },
 ];
 
-/** What runs a case once on this engine and waits until it is done. */
+/** A function that runs a case once on this engine and waits until it is done. */
 export async function prepareOurs(gpu: Gpu, one: PeerCase): Promise<() => Promise<void>> {
   if (one.kind === "resnet-step" || one.kind === "f1-step") {
     const model = one.kind === "f1-step" ? "f1" : `resnet${one.depth}`;

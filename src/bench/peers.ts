@@ -1,6 +1,6 @@
 /**
- * `bench peers`: this engine beside TensorFlow.js and jax-js on the same adapter, in rounds: each engine runs a case for
- * a while, in turn, so that whatever disturbs the machine disturbs all of them.
+ * `bench peers`: compares this engine with TensorFlow.js and jax-js on the same adapter, in rounds: engines run a case in turns
+ * for a while each, so that disturbances affect all of them.
  */
 import { type ChildProcess, execFileSync, fork } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -13,8 +13,8 @@ import { type PeerCase, prepareOurs } from "./peer-cases.ts";
 import { type Summary, summarize } from "./sample.ts";
 
 /**
- * How long an engine runs in a round, at least once. Its first run finds the caches full of another engine's work, as no
- * training does, so the median of the round counts.
+ * How long an engine runs in a round, at least once. Its first run finds another engine's data in the caches, unlike in
+ * training, so the median of the round counts.
  */
 const ROUND_MS = 150;
 
@@ -26,9 +26,9 @@ export type Engine = keyof typeof ENGINES;
 export interface PeerResult {
   readonly case: PeerCase;
   readonly ours: Summary;
-  /** Null where the engine failed or took too long; `failures` says why. */
+  /** Null if the engine failed or took too long; `failures` says why. */
   readonly peers: Readonly<Record<Engine, Summary | null>>;
-  /** Time of the better peer over ours. */
+  /** Time of the better peer, divided by ours. */
   readonly ratio: number | null;
   readonly failures: readonly string[];
 }
@@ -37,13 +37,13 @@ export interface PeerOptions {
   readonly cases: readonly PeerCase[];
   /** Times of each engine and case. */
   readonly rounds: number;
-  /** Of one engine's compilation of a case, or one run. */
+  /** Time limit of one engine's compilation of a case, or of one run. */
   readonly limitSeconds: number;
-  /** Part of the adapter's name, where there is a choice. */
+  /** Part of the adapter's name, if there is a choice. */
   readonly adapter?: string | undefined;
 }
 
-/** Installs the other engines beside their scripts, unless they are there. @throws DataError where that is impossible */
+/** Installs the other engines beside their scripts, unless installed. @throws DataError if that is impossible */
 export function installPeers(onInstall: () => void): void {
   if (existsSync(`${FOLDER}/node_modules/@jax-js/jax`)) return;
   if (!existsSync(`${FOLDER}/package.json`)) {
@@ -61,14 +61,14 @@ export function installPeers(onInstall: () => void): void {
   }
 }
 
-/** @param onPhase is told what is being done */
+/** @param onPhase receives progress messages */
 export async function* benchPeers(
   gpu: Gpu,
   { cases, rounds, limitSeconds, adapter }: PeerOptions,
   onPhase: (phase: string) => void,
 ): AsyncGenerator<PeerResult> {
   for (const one of cases) {
-    // A process for each case: what an engine keeps of one must not slow down the next.
+    // A process per case, so that what an engine keeps of one does not slow down the next.
     const engines = (Object.keys(ENGINES) as Engine[]).map(
       (engine) => new PeerProcess(engine, { expected: gpu.adapter.name, adapter, limitSeconds }),
     );
@@ -145,12 +145,12 @@ interface Reply {
   readonly error?: string;
 }
 
-/** Another engine in a process of its own, since each takes navigator.gpu and the WebGPU globals for itself. */
+/** Another engine in its own process, because each needs navigator.gpu and the WebGPU globals for itself. */
 class PeerProcess {
   readonly name: Engine;
   readonly #child: ChildProcess;
   readonly #limitSeconds: number;
-  /** Name of the adapter that it must run on. */
+  /** Name of the adapter on which it must run. */
   readonly #expected: string;
   #errors = "";
   #ready: Promise<Reply>;
@@ -175,10 +175,10 @@ class PeerProcess {
       this.#errors = (this.#errors + text).slice(-4000);
     });
     this.#ready = this.#reply();
-    this.#ready.catch(() => undefined); // whoever prepares a case awaits it
+    this.#ready.catch(() => undefined); // awaited when a case is prepared
   }
 
-  /** Sets a case up and runs it twice: compiled and warm. @throws GhostbatchError when it fails or takes too long */
+  /** Sets up a case and runs it twice, so that it is compiled and warm. @throws GhostbatchError if it fails or takes too long */
   async prepare(one: PeerCase): Promise<void> {
     const { adapter } = await this.#ready;
     if (adapter !== this.#expected) throw new DeviceError(`runs on ${adapter}, not on ${this.#expected}`);

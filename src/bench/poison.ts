@@ -1,7 +1,7 @@
-/** What memory holds before a kernel writes it: a NaN that no computation makes, so that unwritten elements are told apart. */
+/** Contents of memory before a kernel writes it: a NaN that no computation produces, which identifies unwritten elements. */
 export const POISON = 0x7fc0dead;
 
-/** How many words still hold it, and the first few places of them. */
+/** How many words still contain it, and the first few of their indices. */
 export function poisonedPlaces(words: Uint32Array): {
   readonly count: number;
   readonly first: readonly number[];

@@ -1,4 +1,4 @@
-/** What a right answer does not show: reads and writes beyond an end, reads of outputs, and results that differ from run to run. */
+/** Checks for faults that correct results do not reveal: reads and writes out of bounds, reads of outputs, and results that differ from run to run. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { AnyKernel } from "../gpu/kernel.ts";
@@ -21,27 +21,27 @@ export interface ProbeFinding {
 export interface ProbeCase {
   readonly label: string;
   readonly shader: ShaderFile;
-  /** Whether its results are right. */
+  /** Whether its results are correct. */
   readonly right: boolean;
-  /** Prepares the pass anew and gives its commands. */
+  /** Prepares the pass anew and returns its commands. */
   prepare(): Promise<{ prepared: PreparedPass; commands: Command[] }>;
 }
 
-/** Runs of the same thing that are compared: a race that shows once in ten runs shows in 7 of them half of the time. */
+/** Number of identical runs to compare: a race that appears in one of ten runs appears in 7 runs half of the time. */
 const RUNS = 7;
-/** What stands beyond the end of a buffer in turn: 0, 1e30 (a sum that takes it in is far off), NaN (even times 0). */
+/** Values placed beyond the end of a buffer in turn: 0, 1e30 (any sum with it is far off), NaN (even times 0). */
 const FILLERS = [0, 0x7149f2ca, 0x7fc00000] as const;
-/** What stands in outputs before a run, in turn: ±1e30, which neither a sum nor a maximum nor a minimum leaves out. */
+/** Values placed in outputs before a run in turn: ±1e30, which affect any sum, maximum or minimum. */
 const OLD_NUMBERS = [0x7149f2ca, 0xf149f2ca] as const;
-/** Numbers beyond the end: as many again, within these limits. */
+/** Numbers beyond the end: as many as in the buffer, within these limits. */
 const PADDING = { least: 256, most: 2 ** 18 };
 
-/** @param kernel the file that is looked at; other dispatches of the pass run as they are */
+/** @param kernel the file to check; other dispatches of the pass are not changed */
 export async function probe(gpu: Gpu, kernel: AnyKernel["file"], one: ProbeCase): Promise<ProbeFinding[]> {
   const differing = await gpu.lifetime(() => repeatRuns(gpu, one));
-  if (differing) return [differing]; // the comparisons below would say no more than this
+  if (differing) return [differing]; // the comparisons below would say the same
   const findings: ProbeFinding[] = [];
-  // What is not written at all shows what stood there.
+  // Unwritten elements show the previous contents.
   const before = one.right ? await readsBeforeItWrites(gpu, one) : null;
   if (before) findings.push(before);
   for (const { name, kind } of one.shader.bindings) {
@@ -72,7 +72,7 @@ async function repeatRuns(gpu: Gpu, one: ProbeCase): Promise<ProbeFinding | null
   return null;
 }
 
-/** With other numbers in the outputs before it runs: results that change were made of them. */
+/** Runs it with other numbers in the outputs beforehand. Results that change were computed from them. */
 async function readsBeforeItWrites(gpu: Gpu, one: ProbeCase): Promise<ProbeFinding | null> {
   const run = (old: number | null) =>
     gpu.lifetime(async () => {
@@ -94,7 +94,7 @@ async function readsBeforeItWrites(gpu: Gpu, one: ProbeCase): Promise<ProbeFindi
   return null;
 }
 
-/** Puts a number in the place of every mark in the outputs of a file's dispatches, which have not run yet. */
+/** Replaces every poison value in the outputs of a file's dispatches, which have not run yet, by a number. */
 export async function leaveOldNumbers(
   gpu: Gpu,
   { path, bindings }: ShaderFile,
@@ -115,7 +115,7 @@ export async function leaveOldNumbers(
   }
 }
 
-/** With another content beyond the end of one input: results that change were made of it. */
+/** Runs it with other contents beyond the end of one input. Results that change were computed from them. */
 async function readsBeyond(
   gpu: Gpu,
   kernel: string,
@@ -169,7 +169,7 @@ async function writesBeyond(
   return null;
 }
 
-/** The command with a longer buffer in the place of one of its own, `filler` beyond the end; outputs go to the copy. */
+/** The command with one buffer replaced by a longer copy, with `filler` beyond the end; outputs go to the copy. */
 function withPadding(
   gpu: Gpu,
   command: Command,
@@ -196,7 +196,7 @@ function withPadding(
   return { command: { ...command, launch }, tail: { ...tail, gradient: null, requiresGradient: false } };
 }
 
-/** How many words are not the same. */
+/** Number of different words. */
 export function differences(one: Uint32Array, other: Uint32Array): number {
   let count = 0;
   for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) count++;

@@ -1,4 +1,4 @@
-/** Races within a workgroup, found without a GPU: an emulator runs its lanes side by side. */
+/** Finds races within a workgroup without a GPU: an emulator runs its lanes in parallel. */
 import type { Command } from "../gpu/command.ts";
 import { packParams } from "../gpu/constant-buffers.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -16,27 +16,27 @@ export interface RaceReport {
   readonly notes: readonly string[];
 }
 
-/** A dispatch that is small enough to emulate, with what its buffers held before it ran. */
+/** A dispatch that is small enough to emulate, with the contents of its buffers before it ran. */
 export interface SmallDispatch {
   readonly launch: AnyLaunch;
   readonly contents: ReadonlyMap<string, Uint32Array<ArrayBuffer>>;
 }
 
-/** The emulator runs every lane in JavaScript: dispatches of no more operations and numbers than this are small. */
+/** Limits of operations and numbers for a dispatch to be small, since the emulator runs every lane in JavaScript. */
 const SMALL = { flops: 2 ** 16, numbers: 2 ** 16 };
-/** Grids of no more workgroups are emulated whole, of larger ones the first workgroup. */
+/** Grids of at most this many workgroups are emulated completely; of larger ones, only the first workgroup. */
 const WHOLE_GRID = 8;
-/** And no more of them than take this long, ms. */
+/** Time limit for these workgroups, ms. */
 const PATIENCE_MS = 4000;
-/** Races of one kind that are told. */
+/** The most races of one kind to report. */
 const TOLD = 1;
-/** Barriers order accesses to the memory of one kind alone (WGSL, "Synchronization Built-in Functions"). */
+/** Each barrier orders accesses to only one kind of memory (WGSL, "Synchronization Built-in Functions"). */
 const BARRIERS = [
   { forget: "storageBarrier", memory: "workgroup" },
   { forget: "workgroupBarrier", memory: "storage" },
 ] as const;
 
-/** What a dispatch that is about to run needs to be emulated; null where it is too large. */
+/** What is needed to emulate a dispatch that is about to run; null if it is too large. */
 export async function smallDispatch(gpu: Gpu, { launch }: Command): Promise<SmallDispatch | null> {
   const { cost, buffers } = launch;
   const numbers = Object.values(buffers).reduce((sum, { byteLength }) => sum + byteLength / 4, 0);
@@ -51,8 +51,8 @@ export async function smallDispatch(gpu: Gpu, { launch }: Command): Promise<Smal
 
 /**
  * Whether two lanes of a workgroup touch the same bytes between two barriers, one of them writing.
- * @param dispatches of the kernel, on numbers that it works on
- * @param patienceMs how long emulating may take
+ * @param dispatches the kernel's, with valid inputs
+ * @param patienceMs time limit of the emulation
  */
 export async function lookForRaces(
   shader: ShaderFile,
@@ -102,14 +102,14 @@ export async function lookForRaces(
   return { findings: [...findings], notes: findings.size > 0 ? [] : notes };
 }
 
-/** What stopped the emulator, in words of this project: a line of the file where it names one. */
+/** Where the emulator stopped: a line of the file, if it names one. */
 function whyNot({ source }: ShaderFile, error: unknown): string {
   if (error instanceof ShaderError) return ` (${error.message})`;
   const line = /\bline:? (\d+)/i.exec(messageOf(error))?.[1];
   return line === undefined ? "" : `: it stops at ${source.lineOf(Number(line))}`;
 }
 
-/** Workgroup variables of one number or vector; atomic ones cannot race. */
+/** Workgroup variables that are one number or vector; atomic ones cannot race. */
 function singleNumbers({ declarations: { variables, structs, values } }: ShaderFile): string[] {
   const followed = (type: string) =>
     /^(array|atomic)</.test(type) || structs.some((struct) => struct.name === type);
@@ -118,7 +118,7 @@ function singleNumbers({ declarations: { variables, structs, values } }: ShaderF
     .map(({ name }) => name);
 }
 
-/** Shared variables with a pointer to them, other than those that atomic functions take. */
+/** Shared variables to which there is a pointer, other than for atomic functions. */
 function pointedAt({ tokens: { tokens }, declarations: { variables } }: ShaderFile): string[] {
   const text = (index: number) => tokens[index]?.text;
   return variables
@@ -135,16 +135,16 @@ function pointedAt({ tokens: { tokens }, declarations: { variables } }: ShaderFi
     );
 }
 
-/** What the file uses that the emulator passes over in silence, or gets wrong. */
+/** A feature in the file that the emulator silently ignores, or gets wrong. */
 function beyondEmulation({ tokens: { tokens }, declarations }: ShaderFile): string | undefined {
   const word = tokens.find(
     ({ text }) => /^(subgroup|quad)[A-Z]/.test(text) || text === "workgroupUniformLoad" || text === "enable",
   );
   if (word) return word.text;
-  // All lanes share them there.
+  // The emulator shares them between lanes.
   const ownOfLane = declarations.variables.find(({ space }) => space === "private");
   if (ownOfLane) return `private variables such as ${ownOfLane.name}`;
-  // What the inner one returns gets lost there.
+  // The emulator loses what the inner one returns.
   const helpers = declarations.functions.filter(({ stage }) => stage === null);
   for (const { name, body } of helpers) {
     const inner = tokens.slice(...body).find((token, i) => {
@@ -163,7 +163,7 @@ interface EmulatedDispatch {
   readonly limitMs: number;
 }
 
-/** @throws EmulationTooLong, or whatever says what the emulator cannot do */
+/** @throws EmulationTooLong, or an error about what the emulator cannot do */
 function racesOf(emulator: Emulator, { shader, entryPoint, dispatch, limitMs }: EmulatedDispatch): string[] {
   const { launch, contents } = dispatch;
   const code = emulatable(shader, launch);
@@ -214,7 +214,7 @@ function racesOf(emulator: Emulator, { shader, entryPoint, dispatch, limitMs }: 
   return findings;
 }
 
-/** Lanes at an edge that write the same value to the same place, in one line: harmless everywhere. */
+/** Lanes at an edge that write the same value to the same place on one line: harmless. */
 function sameValue(a: Access, b: Access): boolean {
   return a.kind === "write" && b.kind === "write" && a.line === b.line && a.value === b.value;
 }
@@ -223,7 +223,7 @@ function emulatedGrid({ workgroups: [x, y = 1, z = 1] }: AnyLaunch): readonly nu
   return x * y * z <= WHOLE_GRID ? [x, y, z] : [1, 1, 1];
 }
 
-/** Copies, since the emulator writes to them. */
+/** Copies, because the emulator writes to them. */
 function buffersOf(
   { bindings, params }: ShaderFile,
   { launch, contents }: SmallDispatch,

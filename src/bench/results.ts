@@ -1,4 +1,4 @@
-/** bench/results/ADAPTER.md: the tables of the last runs on an adapter, a section for each kind of benchmark. */
+/** bench/results/ADAPTER.md: the tables of the last runs on an adapter, with a section for each kind of benchmark. */
 
 import { join } from "node:path";
 import type { AdapterFacts } from "../gpu/adapter.ts";
@@ -8,7 +8,7 @@ import type { RunEnvironment } from "../storage/run-folder.ts";
 import { readTextFileIfAny } from "../storage/text-file.ts";
 import { adapterLine } from "./output.ts";
 
-/** Where numbers come from: command, commit, driver, how many. */
+/** Origin of the numbers: command, commit, driver, n. */
 export function provenance(
   { name: driver }: Pick<AdapterFacts, "name">,
   environment: RunEnvironment,
@@ -22,7 +22,7 @@ export function provenance(
   return `\`${command}\`; ${commit}; driver ${driver}; ${programs.join(", ")}; medians of ${n}`;
 }
 
-/** The file's name for an adapter: its letters and digits. */
+/** The file name for an adapter: its letters and digits. */
 export function resultsFile(folder: string, { name }: Pick<AdapterFacts, "name">): string {
   const plain = name
     .toLowerCase()
@@ -32,9 +32,9 @@ export function resultsFile(folder: string, { name }: Pick<AdapterFacts, "name">
 }
 
 /**
- * Puts a section into the adapter's file in the place of the one with the same title, or at the end.
+ * Writes a section to the adapter's file, replacing the one with the same title, or at the end.
  * @returns the file's path
- * @throws DataError when it cannot be written
+ * @throws DataError if it cannot be written
  */
 export async function saveSection(
   folder: string,
@@ -44,7 +44,7 @@ export async function saveSection(
 ): Promise<string> {
   const path = resultsFile(folder, adapter);
   const head = `<!-- ${adapterLine(adapter)} -->\n# ${adapter.name}\n\n${adapterLine(adapter)}.\n`;
-  // Nothing before the first run on this adapter.
+  // The file does not exist before the first run on this adapter.
   const [, ...sections] = (readTextFileIfAny(path) ?? "").split(/^(?=## )/m);
   const section = `## ${title}\n\n${body.trim()}\n`;
   const at = sections.findIndex((one) => one.startsWith(`## ${title}\n`));

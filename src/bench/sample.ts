@@ -1,9 +1,9 @@
-/** Times of repeated runs, summed up so that a disturbed run does not count. */
+/** Summarizes times of repeated runs so that disturbed runs do not matter. */
 import { DeviceError } from "../support/errors.ts";
 import { quantile } from "../support/statistics.ts";
 
 export interface Summary {
-  /** How many. */
+  /** Number of measurements. */
   readonly n: number;
   readonly median: number;
   /** Quartiles: half of all runs lie between them. */
@@ -12,7 +12,7 @@ export interface Summary {
   readonly best: number;
 }
 
-/** @throws RangeError for no times at all, DeviceError for a median that is no time */
+/** @throws RangeError for an empty list, DeviceError for an invalid median */
 export function summarize(times: readonly number[]): Summary {
   if (times.length === 0) throw new RangeError("no times to sum up");
   const median = quantile(times, 0.5);
@@ -32,7 +32,7 @@ export function summaryText({ median, low, high }: Summary): string {
   return `${milliseconds(median)} ms (${milliseconds(low)} to ${milliseconds(high)})`;
 }
 
-/** Three digits at least, whatever the size. */
+/** At least three digits, whatever the size. */
 export function milliseconds(ms: number): string {
   return ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms >= 1 ? ms.toFixed(2) : ms.toFixed(3);
 }

@@ -1,4 +1,4 @@
-/** A test of about a second that an adapter computes what it should, in the kernel variants that it uses. */
+/** A test of about a second that an adapter computes correctly, with the kernel variants that it uses. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena, record } from "../gpu/recording.ts";
 import { runnableVariants } from "../gpu/variant.ts";
@@ -11,7 +11,7 @@ import { captureCommands } from "./capture.ts";
 import { findingsOf, runCommands } from "./check.ts";
 import { passesOf } from "./passes/index.ts";
 
-/** What a training step of every network stands on; each is run on the first of its cases that is small. */
+/** The passes on which every network's training step depends; each is run on its first small case. */
 const PASSES = [
   "matmul",
   "conv2d/forward",
@@ -21,23 +21,23 @@ const PASSES = [
   "softmax-cross-entropy",
 ] as const;
 
-/** Those that have matrix kernels; each is run on the first of its small cases that fills matrices. */
+/** Passes with matrix kernels; each is run on its first small case that fills matrices. */
 const MATRIX_PASSES = ["matmul", "conv2d/forward", "conv2d/grad-input", "conv2d/grad-weight"] as const;
 
-/** What plain loops of JavaScript compute in about 20 ms. */
+/** Operations that plain loops of JavaScript do in about 20 ms. */
 const REFERENCE_FLOPS = 10e6;
 
 export interface SelfTest {
-  /** Passes that were found right. */
+  /** Number of correct passes. */
   readonly checked: number;
-  /** Rate of a matrix product, 10⁹ operations a second. */
+  /** Rate of a matrix product, 10⁹ operations per second. */
   readonly gflops: number;
 }
 
 /**
- * Random numbers that must be the CPU's bit for bit, the passes of a training step against float64, and a product
- * replayed for a rate.
- * @throws DeviceError when the adapter computes something else
+ * Compares random numbers with the CPU's bit for bit and the passes of a training step with float64, and replays a product
+ * to measure its rate.
+ * @throws DeviceError if the adapter's results are wrong
  */
 export async function selfTest(gpu: Gpu): Promise<SelfTest> {
   const passes = passesOf(PASSES);
@@ -57,9 +57,9 @@ export async function selfTest(gpu: Gpu): Promise<SelfTest> {
 }
 
 /**
- * The matrix kernels, whether or not they are the adapter's choice: a run in mixed precision may ask for them.
- * @returns how many passes were found right
- * @throws DeviceError when one is wrong
+ * The matrix kernels, even if the adapter does not use them by default: a run in mixed precision may request them.
+ * @returns number of correct passes
+ * @throws DeviceError if one is wrong
  */
 export async function checkMatrices(gpu: Gpu): Promise<number> {
   const passes = passesOf(MATRIX_PASSES);

@@ -1,4 +1,4 @@
-/** `bench step`: one training step of a network: what the GPU takes, what encoding takes, and where the time goes. */
+/** `bench step`: times one training step of a network: GPU time, encoding time, and where the time goes. */
 import { type ResidentDataset, uploadDataset } from "../data/resident.ts";
 import { syntheticDataset } from "../data/synthetic.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -23,7 +23,7 @@ export interface StepOptions {
   readonly ghostSize: number;
   /** f32 by default. */
   readonly precision?: Precision;
-  /** Steps that are timed. */
+  /** Number of timed steps. */
   readonly n: number;
 }
 
@@ -32,7 +32,7 @@ export interface OpShare {
   readonly op: string;
   readonly dispatches: number;
   readonly ms: number;
-  /** Of the step's GPU time, 0 to 1. */
+  /** Fraction of the step's GPU time, 0 to 1. */
   readonly share: number;
   readonly gflops: number;
   readonly gigabytesPerSecond: number;
@@ -45,14 +45,14 @@ export interface StepReport extends StepOptions {
   /** Bytes that all dispatches read and write. */
   readonly bytes: number;
   readonly flops: number;
-  /** Bytes of the GPU's memory. */
+  /** Bytes of GPU memory. */
   readonly memoryBytes: number;
   /** Recording and compiling, then the first step, which on some drivers compiles again; ms. */
   readonly recordMs: number;
   readonly firstStepMs: number;
-  /** Wall time of a step among several that are submitted one behind the other, as training does. */
+  /** Wall time of a step when several are submitted in sequence, as in training. */
   readonly stepMs: Summary;
-  /** Wall time from submitting one step to knowing that it is done. */
+  /** Wall time from submitting one step until it is known to be done. */
   readonly latencyMs: Summary;
   /** Sum of the dispatches' own times. */
   readonly gpuMs: Summary;
@@ -62,15 +62,15 @@ export interface StepReport extends StepOptions {
   readonly teraflopsPerSecond: number;
   readonly imagesPerSecond: number;
   readonly ops: readonly OpShare[];
-  /** Of the median step, in order. */
+  /** Times in the median step, in order. */
   readonly timeline: readonly DispatchTime[];
 }
 
-/** Steps that are submitted before the first is waited for: as many as take so long, between 2 and so many. */
+/** Steps submitted before waiting for the first: as many as take this long, between 2 and this many. */
 const TOGETHER_MS = 100;
 const MOST_TOGETHER = 16;
 
-/** @throws UsageError for a model that does not exist, DeviceError for one that does not fit */
+/** @throws UsageError for an unknown model, DeviceError for one that does not fit */
 export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepReport> {
   const limits = await roofline(gpu);
   return gpu.lifetime(async () => {
@@ -139,7 +139,7 @@ export async function benchStep(gpu: Gpu, options: StepOptions): Promise<StepRep
   });
 }
 
-/** The recorded step of a network on synthetic images; `advance` writes what changes before each replay. */
+/** The recorded step of a network on synthetic images; `advance` writes the values that change before each replay. */
 export async function recordStep(gpu: Gpu, options: Omit<StepOptions, "n">) {
   const { body, step, parameters } = prepareStep(gpu, options);
   const recording = await record(gpu, new Arena(gpu), `step of ${options.model}`, body);
@@ -149,7 +149,7 @@ export async function recordStep(gpu: Gpu, options: Omit<StepOptions, "n">) {
   return { recording, advance, parameters };
 }
 
-/** What `recordStep` records. */
+/** The body that `recordStep` records. */
 export function prepareStep(
   gpu: Gpu,
   { model: name, batch, ghostSize, precision = "f32" }: Omit<StepOptions, "n">,
@@ -197,8 +197,8 @@ export function sharesOf(timeline: readonly DispatchTime[], limits: Roofline): O
 }
 
 /**
- * The dispatches of a step one after the other in Chrome's trace format: chrome://tracing and Perfetto show it. Times of
- * trace events are microseconds.
+ * The dispatches of a step in sequence, in Chrome's trace format for chrome://tracing and Perfetto. Times of
+ * trace events are in microseconds.
  */
 export function chromeTrace(timeline: readonly DispatchTime[], title: string): string {
   let at = 0;

@@ -1,20 +1,20 @@
-/** A user's kernel file in the place of a built-in one: what it must declare, and its dispatch for that of the built-in. */
+/** Substitutes a user's kernel file for a built-in one: what it must declare, and its dispatch in place of the built-in's. */
 import type { Command } from "../gpu/command.ts";
 import type { AnyKernel } from "../gpu/kernel.ts";
 import type { ShaderFile } from "../gpu/shader.ts";
 import { ShaderInterfaceError, UsageError } from "../support/errors.ts";
 import { dispatchSize } from "./dispatch-size.ts";
 
-/** What a file that stands for another lacks or has too much. */
+/** A missing or extra declaration of a file that replaces another. */
 export interface InterfaceProblem {
   readonly kind: "missing binding" | "missing override" | "wrong interface";
   readonly message: string;
 }
 
 /**
- * Which `@compute` function of a file runs.
- * @param wanted a name, or undefined where the file has one alone
- * @throws ShaderInterfaceError where it has none, or several and none is named; UsageError for a name that it has not
+ * The `@compute` function of a file to run.
+ * @param wanted a name, or undefined if the file has only one
+ * @throws ShaderInterfaceError if it has none, or several and none is named; UsageError for an unknown name
  */
 export function chooseEntryPoint({ path, source, declarations }: ShaderFile, wanted?: string): string {
   const entries = declarations.functions.filter(({ stage }) => stage === "compute");
@@ -33,8 +33,8 @@ export function chooseEntryPoint({ path, source, declarations }: ShaderFile, wan
 }
 
 /**
- * The file must bind what the built-in binds, but for what that marks as optional, by the same names, and declare every override that the built-in has no
- * default for. Params and spec constants it may leave out.
+ * The file must bind what the built-in binds, by the same names and except what that marks as optional, and declare every override
+ * without a default in the built-in. It may omit params and spec constants.
  */
 export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): InterfaceProblem[] {
   const problems: InterfaceProblem[] = [];
@@ -82,7 +82,7 @@ export function interfaceProblems(file: ShaderFile, builtIn: ShaderFile): Interf
   return problems;
 }
 
-/** "file:line:column" of what declares a name, else the file. */
+/** "file:line:column" of the declaration of a name, else the file. */
 function placeOf({ path, source, declarations }: ShaderFile, name?: string): string {
   const { variables, values, structs } = declarations;
   const members = structs.flatMap((struct) => struct.members);
@@ -98,8 +98,8 @@ export interface UserKernel {
 }
 
 /**
- * The same dispatch by the user's file.
- * @throws ShaderInterfaceError where the built-in is launched with a switch on that the file does not have, or for its @dispatch
+ * The same dispatch with the user's file.
+ * @throws ShaderInterfaceError if the built-in is launched with a switch on that the file lacks, or for an invalid @dispatch
  */
 export function substitute({ kernel, launch }: Command, user: UserKernel): Command {
   const { shader: file, entryPoint, mostGroups } = user;

@@ -1,4 +1,4 @@
-/** Time of one dispatch: by timestamps around each where the adapter has them, else by batches of dispatches. */
+/** Time of one dispatch: with timestamps around each if the adapter has them, else with batches of dispatches. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { timeDispatches } from "../gpu/profiler.ts";
@@ -7,21 +7,21 @@ import { type Summary, summarize } from "./sample.ts";
 export interface TimingOptions {
   /** Samples wanted. */
   readonly n: number;
-  /** No more samples than fit here, but 3 at least, ms. */
+  /** Time for all samples, ms; there are at least 3. */
   readonly budgetMs: number;
 }
 
-/** A batch that is timed by the clock takes at least this long, so that submitting it does not count, ms. */
+/** Shortest batch timed by the clock, ms, so that submitting it is negligible. */
 const BATCH_MS = 20;
 
 /**
- * Of one command, whose pipeline is compiled and warm afterwards.
- * @throws what the device says is wrong with it: the times of a dispatch that was refused mean nothing
+ * Times one command; its pipeline is compiled and warm afterwards.
+ * @throws errors of the device, since the times of a rejected dispatch mean nothing
  */
 export async function timeCommand(gpu: Gpu, command: Command, options: TimingOptions): Promise<Summary> {
   const prepared = gpu.prepare(command);
   await timeDispatches(gpu, [prepared]); // the first run compiles
-  await gpu.settle(); // and shows what the device has against it
+  await gpu.settle(); // throws errors of the device
   const start = performance.now();
   const [once] = await timeDispatches(gpu, [prepared]);
   const round = performance.now() - start;
@@ -30,7 +30,7 @@ export async function timeCommand(gpu: Gpu, command: Command, options: TimingOpt
   if (gpu.device.features.has("timestamp-query")) {
     const times = [once!, ...(await timeDispatches(gpu, new Array(count(round) - 1).fill(prepared)))];
     await gpu.settle();
-    // A clock too coarse for the kernel shows 0: then many of them are timed together, as without timestamps.
+    // A clock too coarse for the kernel reads 0; many are then timed together, as without timestamps.
     if (Math.min(...times) > 0) return summarize(times);
   }
   const batch = Math.max(1, Math.ceil(BATCH_MS / Math.max(once!, 1e-3)));

@@ -1,4 +1,4 @@
-/** A user's kernel on the small cases of its op, beside float64. */
+/** Checks a user's kernel on the small cases of its op against float64. */
 import type { Command } from "../gpu/command.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ShaderFile } from "../gpu/shader.ts";
@@ -11,7 +11,7 @@ import { probe } from "./probes.ts";
 import { type SmallDispatch, smallDispatch } from "./races.ts";
 import { substitute } from "./substitute.ts";
 
-/** What a user's kernel stands for. */
+/** What a user's kernel replaces. */
 export interface Target {
   /** The built-in kernel's file. */
   readonly kernel: string;
@@ -24,7 +24,7 @@ export interface Bench {
   readonly shader: ShaderFile;
   readonly entryPoint: string;
   readonly target: Target;
-  /** Is told what is being done now, before it is. */
+  /** Receives what is about to be done. */
   readonly onPhase: (phase: string) => void;
 }
 
@@ -34,25 +34,25 @@ export interface Problem {
   readonly message: string;
 }
 
-/** Small cases that are looked at for reads and writes out of bounds. */
+/** Small cases that are checked for reads and writes out of bounds. */
 const PROBED = 3;
 const PROBED_BYTES = 2 ** 20;
 
 export interface UserCase {
   readonly prepared: PreparedPass;
-  /** The pass with the user's kernel in it. */
+  /** The pass with the user's kernel. */
   readonly commands: Command[];
   readonly builtIn: readonly Command[];
 }
 
-/** Prepares a case anew; null where the built-in kernel is not dispatched in it. */
+/** Prepares a case anew; null if it does not dispatch the built-in kernel. */
 export async function prepareCase(bench: Bench, one: PassCase): Promise<UserCase | null> {
   const { gpu, shader, entryPoint, target } = bench;
   const prepared = await one.prepare(gpu);
   const runsTarget = (commands: readonly Command[]) =>
     commands.some(({ kernel }) => kernel.file === target.kernel);
   let builtIn = captureCommands(gpu, target.variant, () => prepared.launch());
-  // A shape for which there is a kernel of its own: the general one can do it too.
+  // The shape has a specialized kernel, but the general one can do it too.
   if (!runsTarget(builtIn))
     builtIn = captureCommands(gpu, target.variant, () => prepared.launch(), { specialized: false });
   if (!runsTarget(builtIn)) return null;
@@ -65,7 +65,7 @@ export async function prepareCase(bench: Bench, one: PassCase): Promise<UserCase
 
 interface ProbedCase {
   readonly one: PassCase;
-  /** Whether its results are right. */
+  /** Whether its results are correct. */
   readonly right: boolean;
 }
 
@@ -74,11 +74,11 @@ export interface CheckedCases {
   readonly casesWrong: number;
   /** Cases that are worth a closer look. */
   readonly probed: readonly ProbedCase[];
-  /** The user's dispatches that are small enough to look for races in. */
+  /** The user's dispatches that are small enough to search for races. */
   readonly dispatches: readonly SmallDispatch[];
 }
 
-/** All small cases beside float64. */
+/** Checks all small cases against float64. */
 export async function checkCases(bench: Bench, problems: Problem[]): Promise<CheckedCases> {
   const { gpu, target, onPhase } = bench;
   let casesChecked = 0;
@@ -118,7 +118,7 @@ interface RunHooks {
   readonly before?: (command: Command) => Promise<void>;
 }
 
-/** Runs a case; what is wrong in memory that the kernel hands on to others is told before what they make of it. */
+/** Runs a case. Errors in memory that the kernel passes to other kernels are reported before their consequences. */
 export async function findingsOfRun(
   bench: Bench,
   { prepared, commands }: UserCase,
@@ -126,7 +126,7 @@ export async function findingsOfRun(
 ): Promise<Finding[]> {
   const { gpu, shader } = bench;
   const behind = commands.findLastIndex(({ kernel }) => kernel.file === shader.path) + 1;
-  await gpu.pipelines.compile(commands); // side by side
+  await gpu.pipelines.compile(commands); // in parallel
   for (const command of commands.slice(0, behind)) {
     if (before && command.kernel.file === shader.path) await before(command);
     await runCommands(gpu, [command], []);
@@ -136,7 +136,7 @@ export async function findingsOfRun(
   return compare(await runCommands(gpu, commands.slice(behind), prepared.outputs));
 }
 
-/** Partial results that the kernel should have written and has not. */
+/** Findings about partial results that the kernel has not written. */
 async function unwrittenForOthers(
   { gpu, shader }: Bench,
   { outputs }: PreparedPass,
@@ -168,12 +168,12 @@ async function unwrittenForOthers(
   return findings;
 }
 
-/** Tensors have a shape; a plain range of memory has its numbers. */
+/** Shape of a tensor; element count of a plain range of memory. */
 function shapeOf(view: BufferView & { readonly shape?: readonly number[] }): readonly number[] {
   return view.shape ?? [view.byteLength / 4];
 }
 
-/** Reads and writes beyond ends, and results that differ from run to run. */
+/** Checks for reads and writes out of bounds, and results that differ from run to run. */
 export function probeCase(bench: Bench, { one, right }: ProbedCase): Promise<Problem[]> {
   const { gpu, shader, onPhase } = bench;
   onPhase(`looking beyond the ends of the buffers of ${one.label}`);

@@ -1,11 +1,11 @@
-/** The user's file: read before anything is opened. */
+/** Reads the user's file before opening anything. */
 import { readFileSync, statSync } from "node:fs";
 import { DataError } from "../support/errors.ts";
 
-/** Bytes: far more than a kernel takes. */
+/** Largest file in bytes, far more than a kernel needs. */
 const MOST = 16 * 2 ** 20;
 
-/** @throws DataError for a file that is missing, not readable, no file but a pipe, too large, empty, or not UTF-8 */
+/** @throws DataError for a file that is missing, not readable, a pipe, too large, empty, or not UTF-8 */
 export function readKernel(path: string): string {
   let bytes: Uint8Array;
   try {
@@ -21,8 +21,8 @@ export function readKernel(path: string): string {
   }
   if (bytes.length === 0) throw new DataError(`${path}: empty; expected a kernel in WGSL`);
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // takes a byte order mark away
-    if (text.trim() === "") throw new DataError(`${path}: empty but for blanks; expected a kernel in WGSL`);
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // removes a byte order mark
+    if (text.trim() === "") throw new DataError(`${path}: contains only blanks; expected a kernel in WGSL`);
     return text;
   } catch (cause) {
     if (cause instanceof DataError) throw cause;

@@ -1,31 +1,31 @@
-/** Runs `benchUserKernel` in a process of its own, with a limit on every step: a kernel that never ends ends there. */
+/** Runs `benchUserKernel` in a child process with a time limit on every step, which stops a kernel that never ends. */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { DataError, DeviceError, GhostbatchError } from "../support/errors.ts";
 import { afterMilliseconds } from "../support/long-timeout.ts";
 import type { UserKernelOptions, UserKernelReport } from "./user-kernel.ts";
 
-/** What the process says to the one that started it. */
+/** Messages from the child to its parent. */
 export type Message =
   | { readonly kind: "phase"; readonly phase: string }
   | { readonly kind: "report"; readonly report: UserKernelReport }
   | { readonly kind: "error"; readonly message: string; readonly exitCode: number };
 
 export interface ProcessOptions {
-  /** Of one step, the compilation of the kernel among them. */
+  /** Time limit of one step, e.g. compilation of the kernel. */
   readonly limitSeconds: number;
   readonly adapter?: string | undefined;
-  /** Is told what is being done. */
+  /** Receives progress messages. */
   readonly onPhase: (phase: string) => void;
 }
 
 const PROGRAM = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
-/** What opening an adapter may take. */
+/** Time limit for opening an adapter. */
 const START_SECONDS = 60;
-/** Lines of a process that ended unexpectedly which are repeated. */
+/** The last lines of an unexpectedly ended process to repeat. */
 const LAST_LINES = 3;
 
-/** One check in a process that ends behind it. @throws GhostbatchError as `benchUserKernel` */
+/** One check in a child process, which then ends. @throws GhostbatchError as `benchUserKernel` */
 export async function userKernelInProcess(
   options: UserKernelOptions,
   process: ProcessOptions,
@@ -38,7 +38,7 @@ export async function userKernelInProcess(
   }
 }
 
-/** A process that checks the same file whenever it is asked to; the adapter stays open between. */
+/** A child process that checks the same file on request; the adapter stays open in between. */
 export class UserKernelProcess {
   readonly #options: UserKernelOptions;
   readonly #process: ProcessOptions;
@@ -49,7 +49,7 @@ export class UserKernelProcess {
     this.#process = process;
   }
 
-  /** Checks the file as it is now. One check at a time. @throws GhostbatchError as `benchUserKernel` */
+  /** Checks the present contents of the file. One check at a time. @throws GhostbatchError as `benchUserKernel` */
   check(): Promise<UserKernelReport> {
     return new Promise((resolve, reject) => {
       const { limitSeconds, onPhase } = this.#process;
@@ -57,7 +57,7 @@ export class UserKernelProcess {
       const child = running ?? this.#start();
       let phase = running ? "reading" : "starting";
       let errors = "";
-      // Opening the adapter is not the kernel's doing.
+      // A failure to open the adapter is not the kernel's fault.
       let cancel = afterMilliseconds(1000 * Math.max(START_SECONDS, limitSeconds), expire);
       const onError = (text: Buffer) => {
         errors = (errors + text).slice(-10_000);
@@ -66,7 +66,7 @@ export class UserKernelProcess {
         cancel();
         child.removeAllListeners();
         child.stderr?.off("data", onError).resume();
-        // One that ends between two checks is replaced at the next.
+        // A process that ends between checks is replaced at the next.
         for (const event of ["exit", "error"]) child.on(event, () => this.#forget(child));
         end();
       };
@@ -89,7 +89,7 @@ export class UserKernelProcess {
           onPhase(phase);
           cancel = afterMilliseconds(1000 * limitSeconds, expire);
         } else if (message.kind === "report") {
-          // What was done to a device may last.
+          // The device may be damaged for good.
           if (message.report.problems.some(({ kind }) => kind === "device error")) this.close();
           settle(() => resolve(message.report));
         } else {
@@ -104,7 +104,7 @@ export class UserKernelProcess {
       });
       child.on("exit", (code, signal) => {
         this.#forget(child);
-        if (running && !heard) return settle(() => resolve(this.check())); // it had ended before
+        if (running && !heard) return settle(() => resolve(this.check())); // it had already ended
         fail(
           "crashed",
           `the process ended with ${signal ?? `exit code ${code}`} while ${phase}${lastWords(errors)}`,

@@ -1,4 +1,4 @@
-/** A user's kernel on the shapes that are timed: beside the built-in kernel, again on other old numbers, then by the clock. */
+/** A user's kernel on the timed shapes: compares it with the built-in kernel, repeats it with other previous contents, then times it. */
 import type { Roofline } from "../gpu/roofline.ts";
 import { runnableVariants } from "../gpu/variant.ts";
 import type { NumberArray } from "../tensor/tensor.ts";
@@ -22,8 +22,8 @@ export interface UserKernelRow {
 }
 
 /**
- * Checks the kernel on each shape beside the built-in kernel, then times it there beside the built-in variants. Ends at the
- * first shape that is wrong.
+ * Checks the kernel against the built-in kernel on each shape, then times it beside the built-in variants. Stops at the
+ * first incorrect shape.
  */
 export async function checkAndTime(
   bench: Bench,
@@ -52,11 +52,11 @@ export async function checkAndTime(
   return rows;
 }
 
-/** Results of built-in kernels by device: the same in every check of a file that is watched. */
+/** Results of built-in kernels by device, which are the same for every check of a watched file. */
 const kept = new WeakMap<GPUDevice, { bytes: number; readonly results: Map<string, NumberArray[]> }>();
 const MOST_KEPT_BYTES = 2 ** 28;
 
-/** Null where the built-in kernel is not dispatched. */
+/** Null if the built-in kernel is not dispatched. */
 async function builtInResults(bench: Bench, pass: string, one: PassCase): Promise<NumberArray[] | null> {
   const { gpu, target } = bench;
   const store = kept.get(gpu.device) ?? { bytes: 0, results: new Map<string, NumberArray[]>() };
@@ -94,7 +94,7 @@ async function runBesideBuiltIn(bench: Bench, pass: string, one: PassCase) {
   });
 }
 
-/** What was right once may have been luck, or made of what stood in the outputs. */
+/** A correct result may be luck, or depend on previous contents of the outputs. */
 async function differsInSecondRun(
   { gpu, shader, target }: Bench,
   one: PassCase,

@@ -1,6 +1,6 @@
 /**
- * `bench kernel FILE --as OP --tune`: every combination of the values that a kernel file lists behind its `@spec` constants, each
- * checked and timed as a file of its own.
+ * `bench kernel FILE --as OP --tune`: checks and times every combination of the values that a kernel file lists after its `@spec` constants,
+ * each as a separate file.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,19 +13,19 @@ import { type ProcessOptions, userKernelInProcess } from "./user-kernel-process.
 const LISTED =
   /^([ \t]*const\s+(\w+)[^=\n]*=\s*)(\d+)([ui]?)(\s*;\s*\/\/\s*@spec)[ \t]+(\d+(?:[ \t]*,[ \t]*\d+)+)/gm;
 
-/** More combinations than these take hours. */
+/** The most combinations; more would take hours. */
 const MOST_CANDIDATES = 64;
 
 export type SpecValues = Readonly<Record<string, number>>;
 
 export interface Candidate {
   readonly values: SpecValues;
-  /** The file with these values, which nothing replaces. */
+  /** The file with these values as constants. */
   readonly code: string;
 }
 
 /**
- * All combinations, that of the file as it stands first.
+ * All combinations, starting with that of the unchanged file.
  * @throws UsageError for a file that lists no values, or too many
  */
 export function specCandidates(path: string, code: string): Candidate[] {
@@ -44,10 +44,10 @@ export function specCandidates(path: string, code: string): Candidate[] {
   }
   if (all.length > MOST_CANDIDATES) {
     throw new UsageError(
-      `${path}: the @spec values make ${all.length} combinations, at most ${MOST_CANDIDATES} are tried: list fewer`,
+      `${path}: the @spec values make ${all.length} combinations; at most ${MOST_CANDIDATES} are tried, so list fewer`,
     );
   }
-  // Without the mark, a value that the built-in kernel has for a constant of that name does not take its place.
+  // Without the mark, the built-in kernel's value for a constant of that name does not replace it.
   const withValues = (values: SpecValues) =>
     code.replace(
       LISTED,
@@ -56,7 +56,7 @@ export function specCandidates(path: string, code: string): Candidate[] {
   return all.map((values) => ({ values, code: withValues(values) }));
 }
 
-/** The lines of the constants with other values, to be pasted into the file. */
+/** The lines of the constants with new values, to paste into the file. */
 export function specLines(code: string, values: SpecValues): string[] {
   return [...code.matchAll(LISTED)].map(
     ([, begin, name, , suffix, mark, list]) => `${begin}${values[name!]}${suffix}${mark} ${list}`,
@@ -67,8 +67,8 @@ export interface MeasuredCandidate {
   readonly values: SpecValues;
   readonly report: UserKernelReport;
   /**
-   * Geometric mean over the timed shapes of its time to that of the fastest built-in kernel, which is timed in the same process; null
-   * for one that is wrong.
+   * Geometric mean over the timed shapes of its time divided by that of the fastest built-in kernel in the same process; null
+   * if it is incorrect.
    */
   readonly ratio: number | null;
 }
@@ -89,7 +89,7 @@ export async function tuneUserKernel(
       const onPhase = (phase: string) =>
         inProcess.onPhase(`${index + 1} of ${candidates.length}, ${valuesText(candidate.values)}: ${phase}`);
       const found = await userKernelInProcess({ ...options, file }, { ...inProcess, onPhase });
-      // What is said of the candidate is said of the user's own file: the other is gone afterwards.
+      // Messages name the user's file, because the candidate's file is temporary.
       const text = JSON.stringify(found).replaceAll(withoutEnding(file), withoutEnding(options.file));
       measured.push({ values: candidate.values, report: JSON.parse(text), ratio: ratioOf(found) });
     }

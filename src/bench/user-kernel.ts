@@ -1,8 +1,8 @@
 /**
- * `bench kernel FILE --as OP/PASS`: a kernel of the user's own in the place of a built-in one. It is compiled, checked on
- * all cases of its op against float64, looked at for what a right answer does not show, checked again on the shapes that
- * are timed, and timed beside the built-in variants. This runs in a process of its own (user-kernel-process.ts), since such
- * a kernel may never end.
+ * `bench kernel FILE --as OP/PASS`: a user's kernel in place of a built-in one. It is compiled, checked on
+ * all cases of its op against float64, searched for faults that correct results do not reveal, checked again on the timed
+ * shapes, and timed beside the built-in variants. This runs in a child process (user-kernel-process.ts), because a user's
+ * kernel may never end.
  */
 import { Gpu } from "../gpu/gpu.ts";
 import { definedKernels } from "../gpu/kernel.ts";
@@ -18,29 +18,29 @@ import { type Bench, checkCases, type Problem, probeCase, type Target } from "./
 import { checkAndTime, type UserKernelRow } from "./user-kernel-timed.ts";
 
 export interface UserKernelOptions {
-  /** The .wgsl file, or what messages call the kernel. */
+  /** The .wgsl file, or the kernel's name in messages. */
   readonly file: string;
-  /** Name of the pass or the kernel that it stands for. */
+  /** Name of the pass or kernel that it replaces. */
   readonly as: string;
-  /** The `@compute` function that runs; may be left out where the file has one. */
+  /** The `@compute` function to run; may be omitted if the file has only one. */
   readonly entry?: string | undefined;
   readonly n: number;
   readonly budgetMs: number;
-  /** Shapes of the networks that are timed at most. */
+  /** The most shapes of the networks to time. */
   readonly paperCases: number;
 }
 
 export interface UserKernelReport {
   readonly file: string;
   readonly as: string;
-  /** Whether it is right and without a problem. */
+  /** Whether it is correct and has no problems. */
   readonly passed: boolean;
   readonly problems: readonly Problem[];
   readonly casesChecked: number;
   readonly casesWrong: number;
-  /** Only of a kernel without problems. */
+  /** Only for a kernel without problems. */
   readonly rows: readonly UserKernelRow[];
-  /** What was not looked at, and why. */
+  /** What was not checked, and why. */
   readonly notes: readonly string[];
 }
 
@@ -49,11 +49,11 @@ export interface UserKernelContext {
   readonly code: string;
   /** The built-in shaders. */
   readonly shaders: ShaderSource;
-  /** Is told what is being done now, before it is. */
+  /** Receives what is about to be done. */
   readonly onPhase: (phase: string) => void;
 }
 
-/** Problems of one kind that are listed; more are counted. */
+/** The most problems of one kind to list; more are counted. */
 const LISTED = 4;
 
 /** @throws UsageError for an unknown `as` or `entry` */
@@ -100,7 +100,7 @@ export async function benchUserKernel(
   }
 }
 
-/** The user's kernel as a source of shaders, and its path there: never that of a file under shaders/. */
+/** The user's kernel as a shader source, and its path there, which is never that of a file under shaders/. */
 function userSource(
   path: string,
   code: string,
@@ -110,7 +110,7 @@ function userSource(
   return { own, source: (wanted) => (wanted === own ? code : shaders(wanted)) };
 }
 
-/** Paths under shaders/ begin with a folder's name: no absolute path does, nor one from the working directory on. */
+/** Paths under shaders/ begin with a folder's name, unlike absolute paths and those starting with ./. */
 function isBuiltIn(path: string, shaders: ShaderSource): boolean {
   if (!/^\w[\w-]*\//.test(path)) return false;
   try {
@@ -122,7 +122,7 @@ function isBuiltIn(path: string, shaders: ShaderSource): boolean {
   }
 }
 
-/** What a user's kernel did to the device or the compiler. @throws whatever is not of that kind */
+/** A problem that a user's kernel caused in the device or the compiler. @throws any other error */
 function problemOf(file: string, error: unknown): Problem {
   const message = messageOf(error);
   if (error instanceof ShaderInterfaceError) return { kind: "wrong interface", message };
@@ -131,7 +131,7 @@ function problemOf(file: string, error: unknown): Problem {
     /bound with size (\d+) at group 0, binding (\d+) is too small.* at least (\d+) bytes/.exec(message) ?? [];
   if (needed !== undefined) {
     const what = `binding ${binding} is declared with a fixed size of ${needed} bytes, this case has ${bytes}`;
-    return { kind: "wrong interface", message: `${file}: ${what}: leave the length of its array out` };
+    return { kind: "wrong interface", message: `${file}: ${what}; omit the length of its array` };
   }
   if (error instanceof DeviceError) return { kind: "device error", message };
   throw error;
@@ -156,7 +156,7 @@ export function targetOf(as: string): Target {
   return { kernel, variant, passes };
 }
 
-/** What to name instead of a kernel that there is not: those of the op that was meant, a near name, or all. */
+/** Suggestions instead of an unknown kernel: those of the intended op, a similar name, or all. */
 function otherKernels(as: string): string {
   const known = replaceableKernels();
   const ofOp = known.filter((name) => opOf(name) === opOf(as));
@@ -165,14 +165,14 @@ function otherKernels(as: string): string {
   return near === null ? `there are ${known.join(", ")}` : `did you mean ${near}?`;
 }
 
-/** Kernels that a user's own can stand for, as `as` names them. */
+/** Kernels that a user's own can replace, by their names for `as`. */
 export function replaceableKernels(): string[] {
   const files = new Set(definedKernels().map(({ file }) => file));
   const known = [...files].filter((path) => PASSES.some((pass) => opOf(pass.name) === opOf(path)));
   return known.map((path) => path.replace(/\.wgsl$/, "")).sort();
 }
 
-/** A few of each kind, and how many more there are. */
+/** A few problems of each kind, and how many more there are. */
 function shortened(problems: readonly Problem[]): Problem[] {
   const kinds = [...new Set(problems.map(({ kind }) => kind))];
   return kinds.flatMap((kind) => {

@@ -1,19 +1,19 @@
-/** Something done now and whenever a file has been saved. */
+/** Repeats work whenever a file is saved. */
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** How often the file is looked at, ms: it may be written in place or replaced, on any file system. */
+/** Polling interval, ms; polling works for files written in place or replaced, on any file system. */
 const LOOK_MS = 50;
 
 export interface WhenSavedOptions {
   readonly lookMs?: number;
-  /** Ends it, after what is under way. */
+  /** Ends it after the current call. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Calls `work` now, and once more whenever the file has changed since the last call began: one call at a time. What is saved
- * during a call is seen by the next; a file that is being written is waited for.
+ * Calls `work` now, and again whenever the file has changed since the last call began, one call at a time. A save
+ * during a call causes another; waits for a file that is being written.
  */
 export async function whenSaved(
   file: string,
@@ -29,7 +29,7 @@ export async function whenSaved(
   }
 }
 
-/** Another text whenever the file is another, or is not there. */
+/** A text that changes whenever the file changes or disappears. */
 function versionOf(file: string): string {
   try {
     const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });

@@ -8,7 +8,7 @@ import { planRun } from "../run/plan-run.ts";
 import { completeSpec, type RunSpec } from "../run/run-spec.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { UsageError } from "../support/errors.ts";
-import { formatCount } from "../support/format.ts";
+import { formatCounted } from "../support/format.ts";
 import { shellCommand } from "../support/shell-words.ts";
 import type { Grid, GridRun } from "../sweep/grid.ts";
 import { type SlurmResources, slurmArrays, slurmScript, submitScript } from "../sweep/slurm.ts";
@@ -119,7 +119,8 @@ export async function emitSlurm(
     command = `sh ${shellCommand([all])}`;
   }
   const parts = scripts.length === 1 ? "" : `, in ${scripts.length} arrays`;
-  console.log(`${formatCount(grid.runs.length)} runs${parts}: submit them with\n${command}`);
+  const what = grid.runs.length === 1 ? "it" : "them";
+  console.log(`${formatCounted(grid.runs.length, "run")}${parts}: submit ${what} with\n${command}`);
 }
 
 /** The command line of a run after the name of Node. @param more options of `train` for all runs */

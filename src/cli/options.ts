@@ -28,6 +28,12 @@ export const runsDirOption = () =>
   new Option("--runs-dir <folder>", "folder that contains the run folders").default("runs");
 export const jsonOption = () => new Option("--json", "print the result as JSON on standard output");
 
+/** An option that a user may try here because a related verb has it; the message names the one to use. */
+export const otherOption = (flag: string, instead: string) =>
+  new Option(`${flag} [value]`).hideHelp().argParser(() => {
+    throw new InvalidArgumentError(`Here ${instead}.`);
+  });
+
 /** A whole number of at least `minimum` and at most `maximum`. */
 export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
   const range =

@@ -17,7 +17,13 @@ import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { makeFolder } from "../storage/folder.ts";
 import { removeAbandonedFiles } from "../storage/leftovers.ts";
 import { CapacityError } from "../support/errors.ts";
-import { formatCount, formatDuration, formatNumber, formatQuantity } from "../support/format.ts";
+import {
+  formatCount,
+  formatCounted,
+  formatDuration,
+  formatNumber,
+  formatQuantity,
+} from "../support/format.ts";
 import {
   adapterOption,
   assumeLimitsOption,
@@ -116,7 +122,7 @@ export async function dryRun(
   const distinct = distinctCosts(costs);
   const total = distinct.reduce((sum, { flops }) => sum + flops, 0);
   console.log(
-    `${distinct.length} different runs, ${formatQuantity(total, "FLOP")} in total, evaluation excluded`,
+    `${formatCounted(distinct.length, "different run")}, ${formatQuantity(total, "FLOP")} in total, evaluation excluded`,
   );
 }
 
@@ -223,7 +229,7 @@ export function describeCosts(costs: readonly RunCost[], done: number): string {
     sum((cost) => cost.flops),
   ];
   const kept = done > 0 ? `, ${done} finished before` : "";
-  return `to do: ${costs.length} runs${kept}: ${formatCount(steps)} steps, ${formatCount(samples)} images, ${formatQuantity(flops, "FLOP")}`;
+  return `to do: ${formatCounted(costs.length, "run")}${kept}: ${formatCounted(steps, "step")}, ${formatCounted(samples, "image")}, ${formatQuantity(flops, "FLOP")}`;
 }
 
 /** Times one step of the cheapest run of each network, and assumes the same operations per second for that network's other runs. */

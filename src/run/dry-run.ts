@@ -9,7 +9,7 @@ import { parameterCount } from "../nn/module.ts";
 import { CapacityError, DeviceError } from "../support/errors.ts";
 import { formatBytes, formatCount, formatPercent, formatQuantity } from "../support/format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { samplesOfSteps } from "../train/ghosts.ts";
+import { type EpochPlan, type GhostLayout, samplesOfSteps } from "../train/ghosts.ts";
 import { requirePrecision } from "../train/precision.ts";
 import { learningRateTable } from "../train/regime.ts";
 import { chooseEvaluationBatch } from "../train/slab-size.ts";
@@ -113,26 +113,8 @@ export function planTraining(
   const epochs = stages.map(({ epoch }) => epoch);
   const epoch = epochs.reduce((a, b) => (b.largest.total > a.largest.total ? b : a));
   const layout = epoch.largest;
-  const { shards } = spec;
-  const options = trainerOptions(run);
   const { result: planned, refused } = gpu.planOnly(() =>
-    orFailure(() => {
-      const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
-      const { state, plan, planEvaluation } = outlined;
-      const slabSamples = slabOfEpoch(
-        epoch,
-        shards,
-        options.memoryBytes,
-        (ghosts, samples) => plan(ghosts, samples).bytes,
-      );
-      const evaluationBatch = chooseEvaluationBatch(
-        options.evaluationBatch,
-        options.memoryBytes,
-        (samples) => planEvaluation(samples).bytes,
-      );
-      const step = plan(layout, slabSamples, shards);
-      return { state, slabSamples, step, stepBytes: arenaBytes([step, planEvaluation(evaluationBatch)]) };
-    }),
+    orFailure(() => planLargest(gpu, run, facts, epoch)),
   );
   if ("failure" in planned) {
     // If the model is too large, its needs are more informative than its first kernel that does not fit.
@@ -165,7 +147,7 @@ export function planTraining(
     bytesPerStep: cost.bytes,
     flopsPerByte: cost.flops / cost.bytes,
     copyBytes: bytesOf(copied) + bucketBytes(state.values.byteLength),
-    slabSamples,
+    slabSamples: Math.min(slabSamples, layout.total),
     ghosts: `${layout.ghosts} of ${layout.ghostSize}${layout.last === layout.ghostSize ? "" : `, the last of ${layout.last}`}`,
     dispatchesPerStep: dispatches,
     flopsPerSample,
@@ -179,6 +161,25 @@ export function planTraining(
       ...learningRateTable(regime),
     ]),
   };
+}
+
+/** A step and an evaluation with the largest batch of a run. @throws CapacityError if they do not fit */
+function planLargest(gpu: Gpu, run: PlannedRun, facts: DataFacts, epoch: EpochPlan) {
+  const { shards } = run.spec;
+  const options = trainerOptions(run);
+  const { memoryBytes } = options;
+  const layout = epoch.largest;
+  const outlined = outlineStep(gpu, run, facts, { ...options, maximumGhosts: layout.ghosts });
+  const { state, plan, planEvaluation } = outlined;
+  const bytesOfStep = (ghosts: GhostLayout, samples: number) => plan(ghosts, samples).bytes;
+  const slabSamples = slabOfEpoch(epoch, shards, memoryBytes, bytesOfStep);
+  const evaluationBatch = chooseEvaluationBatch(
+    options.evaluationBatch,
+    memoryBytes,
+    (samples) => planEvaluation(samples).bytes,
+  );
+  const step = plan(layout, slabSamples, shards);
+  return { state, slabSamples, step, stepBytes: arenaBytes([step, planEvaluation(evaluationBatch)]) };
 }
 
 /** Returns a CapacityError as a value, because the parts of the model that do not fit are known only after planning. */

@@ -30,6 +30,11 @@ export function formatCount(count: number): string {
   return (count < 0 ? "-" : "") + digits.replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** A count with its noun: 1 run, 2 runs, 1,462 images. */
+export function formatCounted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** A fraction of 1 in percent, with `digits` decimals: 0.9827 is 98.27 %. */
 export function formatPercent(fraction: number, digits = 2): string {
   return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(digits)} %` : "unknown";

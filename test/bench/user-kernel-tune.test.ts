@@ -27,7 +27,7 @@ test("candidates are all combinations, the file's own values first", () => {
     /^own.wgsl: --tune needs a constant with values in its comment/,
   );
   const many = Array.from({ length: 7 }, (_, i) => `const A${i}: u32 = 1u; // @spec 1, 2\n`).join("");
-  expect(() => specCandidates("own.wgsl", many)).toThrow(/make 128 combinations, at most 64 are tried/);
+  expect(() => specCandidates("own.wgsl", many)).toThrow(/make 128 combinations; at most 64 are tried/);
 });
 
 test("a value that makes wrong results is named, and the right one is written out", {

@@ -120,7 +120,7 @@ test("names and files that are not there", async () => {
   };
   await expect(check(join(folder, "none.wgsl"), "elementwise/relu")).rejects.toThrow(DataError);
   read("empty.wgsl", "").toThrow(/empty\.wgsl: empty; expected a kernel in WGSL$/);
-  read("blank.wgsl", " \n").toThrow(/empty but for blanks/);
+  read("blank.wgsl", " \n").toThrow(/contains only blanks/);
   read("latin.wgsl", Uint8Array.of(0x2f, 0x2f, 0xe9)).toThrow(
     /latin\.wgsl: not UTF-8; WGSL is text in UTF-8$/,
   );

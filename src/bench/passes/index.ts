@@ -1,4 +1,4 @@
-/** The list of passes that the benchmarks know. Adding an op's is its file and one line here. */
+/** The list of the benchmarks' passes. To add an op's, write its file and add a line here. */
 import { UsageError } from "../../support/errors.ts";
 import type { Pass } from "../pass.ts";
 import { conv2dPasses } from "./conv2d.ts";
@@ -25,12 +25,12 @@ export const PASSES: readonly Pass[] = [
   ...guardPasses,
 ];
 
-/** The op of a pass or a kernel's file: what stands before the slash. */
+/** The op of a pass or a kernel's file: the part before the slash. */
 export function opOf(name: string): string {
   return name.split("/")[0]!;
 }
 
-/** The passes of the named ops, or the named passes themselves; all of them for none. @throws UsageError for others */
+/** The passes of the named ops, or the named passes themselves; without names, all. @throws UsageError for unknown names */
 export function passesOf(names: readonly string[]): readonly Pass[] {
   const known = new Set(PASSES.flatMap(({ name }) => [name, opOf(name)]));
   const unknown = names.find((name) => !known.has(name));

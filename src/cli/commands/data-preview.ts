@@ -44,11 +44,11 @@ async function preview(name: string, flags: PreviewFlags): Promise<void> {
   console.log(`${labels.length} images of ${facts.name} in ${path}`);
   const { padding, flip } = facts.augmentation;
   const done = [
-    ...(padding > 0 ? [`shifted by up to ${padding} pixels`] : []),
-    ...(flip ? [`mirrored, half of them${facts.name === "mnist" ? ", digits too" : ""}`] : []),
+    ...(padding > 0 ? [`training images are shifted by up to ${padding} pixels`] : []),
+    ...(flip ? [`half of the ${facts.name === "mnist" ? "digits" : "training images"} are mirrored`] : []),
   ];
   if (done.length > 0)
     console.log(
-      `training images are ${done.join(" and ")}, as in the paper's released code; train --no-augmentation uses them unchanged${flip ? ", --no-mirroring does not mirror them" : ""}`,
+      `${done.join(" and ")}, as in the paper's released code; train --no-augmentation uses them unchanged${flip ? ", --no-mirroring does not mirror them" : ""}`,
     );
 }

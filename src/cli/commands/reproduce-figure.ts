@@ -10,7 +10,7 @@ import type { FinishedRun } from "../../run/runner.ts";
 import { formatCount, formatQuantity } from "../../support/format.ts";
 import { emitRequests, emitVerb } from "../emit-requests.ts";
 import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
-import { scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
+import { otherOption, scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
   carryOut,
@@ -54,6 +54,7 @@ function figureCommand(figure: Figure): Command {
   const command = new Command(figure)
     .description(ABOUT[figure])
     .addOption(rowOption())
+    .addOption(otherOption("--rows", "figures are of one network: use --model"))
     .addOption(scaleOption())
     .addOption(seedsOption())
     .addOption(stepMemoryOption());
@@ -154,6 +155,7 @@ function figure4Command(): Command {
       "Figure 4: spread of the loss along random directions from the start, at short, medium and long range",
     )
     .addOption(rowOption())
+    .addOption(otherOption("--rows", "figures are of one network: use --model"))
     .addOption(scaleOption())
     .addOption(
       new Option("--seed <number>", "seed of the initial weights and of the directions")

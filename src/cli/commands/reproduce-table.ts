@@ -23,6 +23,7 @@ import { emitRequests } from "../emit-requests.ts";
 import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
 import {
   listOf,
+  otherOption,
   precisionOption,
   scaleOption,
   seedsOption,
@@ -39,6 +40,8 @@ import {
   type RequestFlags,
   writeRecord,
 } from "../request.ts";
+
+type TableKind = "table1" | "table2";
 
 interface TableFlags extends RequestFlags, EmitFlags {
   rows?: string[];
@@ -63,6 +66,7 @@ export function table1Command(): Command {
         `networks, separated by commas: ${Object.keys(ROWS).join(", ")} (default: all)`,
       ).argParser(listOf(Object.keys(ROWS))),
     )
+    .addOption(otherOption("--model", "tables take networks by rows: use --rows"))
     .addOption(columnsOption())
     .addOption(scaleOption())
     .addOption(seedsOption())
@@ -121,31 +125,13 @@ function reestimateOption(): Option {
 }
 
 async function runTable(
-  kind: "table1" | "table2",
+  kind: TableKind,
   table: Readonly<Record<string, Row>>,
   flags: TableFlags,
 ): Promise<void> {
-  const { columns, scale, seeds, choices, dataDir, reestimateStatistics, memory, precision } = flags;
+  const { columns, scale, seeds, choices, reestimateStatistics, memory, precision } = flags;
   requireEmit(flags, { local: false });
-  const names = flags.rows ?? Object.keys(table);
-  const otherwise = kind === "table1" ? "omit the row with --rows" : undefined;
-  const available: { name: string; row: Row; images: Images }[] = [];
-  const missing: { name: string; reason: string }[] = [];
-  for (const name of names) {
-    const row = table[name]!;
-    try {
-      // A dry run shows the paper's own data set, whether or not its files exist.
-      const images =
-        flags.dryRun && scale !== "small"
-          ? { dataset: row.scales.full.base.dataset, note: null }
-          : imagesFor(row, { scale, dataDir, otherwise });
-      available.push({ name, row, images });
-    } catch (error) {
-      // A row requested by name must run; without --rows, those without images are skipped and reported.
-      if (!(error instanceof DataError) || flags.rows !== undefined) throw error;
-      missing.push({ name, reason: error.message });
-    }
-  }
+  const { available, missing } = rowsWithImages(kind, table, flags);
   const cells = available.flatMap(({ name, row, images }) =>
     columns.map((column) => ({ name, row, column, images })),
   );
@@ -203,6 +189,37 @@ async function runTable(
   }
   printTable(kind, table, scale, results);
   for (const note of notes) console.log(note);
+}
+
+interface AvailableRow {
+  name: string;
+  row: Row;
+  images: Images;
+}
+
+/** The rows to run, and those without images. @throws DataError for a row without images that the user named */
+function rowsWithImages(kind: TableKind, table: Readonly<Record<string, Row>>, flags: TableFlags) {
+  const { scale, dataDir } = flags;
+  const names = flags.rows ?? Object.keys(table);
+  const otherwise = kind === "table1" ? "omit the row with --rows" : undefined;
+  const available: AvailableRow[] = [];
+  const missing: { name: string; reason: string }[] = [];
+  for (const name of names) {
+    const row = table[name]!;
+    try {
+      // A dry run shows the paper's own data set, whether or not its files exist.
+      const images =
+        flags.dryRun && scale !== "small"
+          ? { dataset: row.scales.full.base.dataset, note: null }
+          : imagesFor(row, { scale, dataDir, otherwise });
+      available.push({ name, row, images });
+    } catch (error) {
+      // A row requested by name must run; without --rows, those without images are skipped and reported.
+      if (!(error instanceof DataError) || flags.rows !== undefined) throw error;
+      missing.push({ name, reason: error.message });
+    }
+  }
+  return { available, missing };
 }
 
 /** A fraction of initial running statistics below this is printed as 0.0 %. */
