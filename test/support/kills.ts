@@ -109,7 +109,8 @@ function kill(pid: number): void {
   }
 }
 
-export function requireDone({ code, signal, stderr }: Ended): void {
+/** Of a process of its own or of the command line in this one. */
+export function requireDone({ code, signal, stderr }: Pick<Ended, "code" | "stderr"> & Partial<Ended>): void {
   if (code !== 0) throw new Error(`the run ended with ${signal ?? `code ${code}`}: ${stderr}`);
 }
 
