@@ -45,13 +45,18 @@ function truth(
   x: Float32Array,
   { samples, channels, pixels }: Channels,
 ): { mean: number; variance: number }[] {
+  const count = samples * pixels;
   return Array.from({ length: channels }, (_, c) => {
-    const values = new Float64Array(samples * pixels);
+    const values = new Float64Array(count);
     for (let n = 0; n < samples; n++) {
-      for (let p = 0; p < pixels; p++) values[n * pixels + p] = x[(n * channels + c) * pixels + p]!;
+      const plane = (n * channels + c) * pixels;
+      values.set(x.subarray(plane, plane + pixels), n * pixels);
     }
-    const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
-    return { mean, variance: values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length };
+    let [sum, squares] = [0, 0];
+    for (let i = 0; i < count; i++) sum += values[i]!;
+    const mean = sum / count;
+    for (let i = 0; i < count; i++) squares += (values[i]! - mean) ** 2;
+    return { mean, variance: squares / count };
   });
 }
 
@@ -59,22 +64,36 @@ function nothing(shape: readonly number[]): Tensor {
   return fromArray(gpu, new Float32Array(sizeOf(shape)).fill(Number.NaN), shape);
 }
 
-/** Each kernel by itself, to [1, channels, 2]. */
+interface Input {
+  readonly x: Tensor;
+  readonly host: Float32Array;
+}
+
+/** Each kernel by itself: from its input to what launches it, writing [1, channels, 2]. */
 const KERNELS = {
-  statistics: ({ x }: { x: Tensor }, { samples }: Channels, statistics: Tensor) => {
-    launchStatistics({ x, statistics }, whole(samples));
+  statistics:
+    ({ x }: Input, { samples }: Channels) =>
+    (statistics: Tensor) => {
+      launchStatistics({ x, statistics }, whole(samples));
+    },
+  "statistics and combine":
+    ({ x }: Input, { samples }: Channels) =>
+    (statistics: Tensor) => {
+      const shape = partialsShape(x, whole(samples).ghosts);
+      launchStatistics({ x, statistics, ...(shape && { partials: empty(gpu, shape) }) }, whole(samples));
+    },
+  "merge of moments": ({ host }: Input, size: Channels) => {
+    const moments = momentsOf(host, size);
+    return (statistics: Tensor) => {
+      launchMergedStatistics({ moments, statistics }, whole(size.samples));
+    };
   },
-  "statistics and combine": ({ x }: { x: Tensor }, { samples }: Channels, statistics: Tensor) => {
-    const shape = partialsShape(x, whole(samples).ghosts);
-    launchStatistics({ x, statistics, ...(shape && { partials: empty(gpu, shape) }) }, whole(samples));
-  },
-  "merge of moments": ({ host }: { host: Float32Array }, size: Channels, statistics: Tensor) => {
-    launchMergedStatistics({ moments: momentsOf(host, size), statistics }, whole(size.samples));
-  },
-  dense: ({ x }: { x: Tensor }, { samples, channels }: Channels, statistics: Tensor) => {
+  dense: ({ x }: Input, { samples, channels }: Channels) => {
     const gamma = fromArray(gpu, new Float32Array(channels).fill(1));
     const beta = fromArray(gpu, new Float32Array(channels));
-    launchForward({ x, gamma, beta, statistics, y: empty(gpu, x.shape) }, whole(samples));
+    return (statistics: Tensor) => {
+      launchForward({ x, gamma, beta, statistics, y: empty(gpu, x.shape) }, whole(samples));
+    };
   },
 };
 
@@ -85,12 +104,14 @@ function momentsOf(x: Float32Array, { samples, channels, pixels }: Channels) {
   const tiles = pixels / TILE;
   const moments = new Float32Array(samples * tiles * channels * 2);
   for (let i = 0; i < samples * channels * tiles; i++) {
-    const values = Array.from(x.subarray(i * TILE, (i + 1) * TILE));
-    const mean = values.reduce((sum, v) => sum + v, 0) / TILE;
+    let [sum, squares] = [0, 0];
+    for (let k = 0; k < TILE; k++) sum += x[i * TILE + k]!;
+    const mean = sum / TILE;
+    for (let k = 0; k < TILE; k++) squares += (x[i * TILE + k]! - mean) ** 2;
     const [n, c, tile] = [Math.floor(i / tiles / channels), Math.floor(i / tiles) % channels, i % tiles];
     const at = 2 * ((n * tiles + tile) * channels + c);
     moments[at] = mean;
-    moments[at + 1] = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+    moments[at + 1] = squares;
   }
   return { tensor: fromArray(gpu, moments, [samples, tiles, channels, 2]), pixels: TILE };
 }
@@ -136,20 +157,22 @@ const PLACES: Record<string, (count: number, readAsOne: number) => number[]> = {
 describe.each(KERNEL_CASES)(
   "$kernel of $size.samples × $size.channels × $size.pixels",
   ({ kernel, size }) => {
+    const { samples, channels, pixels } = size;
+    const shape = pixels === 1 ? [samples, channels] : [samples, channels, pixels];
+    const normals = randomData(7).normals(samples * channels * pixels);
+
     test.each([100, 1e4, 2e4, 1e5])("values of %d", async (far) => {
-      const { samples, channels, pixels } = size;
-      const shape = pixels === 1 ? [samples, channels] : [samples, channels, pixels];
-      const normals = randomData(7).normals(samples * channels * pixels);
       for (const [place, positions] of Object.entries(PLACES)) {
         const host = normals.slice();
         for (const i of positions(samples * pixels, valuesRead(kernel, size))) {
           host[Math.floor(i / pixels) * channels * pixels + (i % pixels)] = far; // of channel 0
         }
         const expected = truth(host, size);
+        const launch = KERNELS[kernel]({ x: fromArray(gpu, host, shape), host }, size);
         for (const variant of runnableVariants(gpu)) {
           gpu.variant = variant;
           const statistics = nothing([1, channels, 2]);
-          KERNELS[kernel]({ x: fromArray(gpu, host, shape), host }, size, statistics);
+          launch(statistics);
           const found = await readFloats(statistics);
           expected.forEach(({ mean, variance }, c) => {
             const label = `${variant}, ${place}, channel ${c}`;

@@ -196,8 +196,9 @@ test.each(Object.keys(BASE_REGIMES) as BaseRegimeName[])(
 test("its plan is of the memory that it takes: that of the largest batch", async () => {
   const gpu = await session.open();
   const before = gpu.allocatedBytes;
-  // Large enough that what a run takes beside tensors, some constants and its log, is little.
-  const wide = { ...GROWING, dataset: "synthetic:1x28x28:4:4100:400", width: 256, maxSteps: 2100 };
+  // Large enough that what a run takes beside tensors, some constants and its log, is little: an epoch of 513 steps, then larger batches.
+  const large = { dataset: "synthetic:1x28x28:4:4100:400", width: 256, epochScale: 0.125, maxSteps: 525 };
+  const wide = { ...GROWING, ...large };
   const prepared = await prepareRun(completeSpec(wide));
   const plan = planTraining(gpu, prepared, plannedData(prepared));
   const { done } = await runs.start("measured", wide, { checkpoints: { every: { steps: 10_000 }, keep: 1 } });
