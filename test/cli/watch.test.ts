@@ -18,9 +18,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLoopback } from "../../src/cli/local-server.ts";
 import { MetricTail, startWatch, type WatchServer } from "../../src/cli/watch-server.ts";
 import { shortNames } from "../../src/web/watch/short-names.ts";
-import { hasChromium, openBrowser } from "../support/browser.ts";
+import { hasChromium } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
+import { sharedBrowsers } from "../support/shared-browsers.ts";
 
+const openPage = sharedBrowsers();
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-watch-"));
 const runs = join(root, "runs");
 let server: WatchServer;
@@ -195,7 +197,7 @@ test("names are shortened by what all have in common and by hashes, as long as n
 test.skipIf(!hasChromium)(
   "in a browser it draws chosen runs side by side and what is added to them, and logs nothing",
   async () => {
-    const { page, errors, requests, close } = await openBrowser({ width: 390, height: 844 });
+    const { page, errors, requests, close } = await openPage({ width: 390, height: 844 });
     try {
       await page.goto(server.url);
       const boxes = page.getByRole("checkbox");
@@ -242,7 +244,7 @@ test.skipIf(!hasChromium).each([
   ["dark", 390],
 ] as const)("labels, roles and contrast are right in %s colours at %i pixels", async (colorScheme, width) => {
   const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  const { page, close } = await openBrowser({ colorScheme, width });
+  const { page, close } = await openPage({ colorScheme, width });
   try {
     await page.goto(server.url);
     await page

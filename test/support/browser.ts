@@ -1,7 +1,7 @@
 // A real headless Chromium for the pages that people open; tests that need it are skipped where there is none.
 
 import { existsSync } from "node:fs";
-import { chromium, type Page } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 
 const PLACES = [
   "/usr/bin/chromium",
@@ -33,21 +33,34 @@ export interface BrowserOptions {
   /** With SwiftShader, Chromium's software adapter; without it pages find no adapter. */
   readonly webGpu?: boolean;
   readonly colorScheme?: "light" | "dark";
+  /** Whether the visitor asks for no motion: the playground then shows its recorded race at once as it ends. */
+  readonly reducedMotion?: boolean;
 }
 
-export async function openBrowser({
-  width = 1200,
-  height = 800,
-  webGpu = false,
-  colorScheme = "light",
-}: BrowserOptions = {}): Promise<OpenedPage> {
-  const browser = await chromium.launch({
+/** A page in a browser of its own, which is closed with it. */
+export async function openBrowser(options: BrowserOptions = {}): Promise<OpenedPage> {
+  const browser = await launchBrowser(options);
+  return { ...(await openPage(browser, options)), close: () => browser.close() };
+}
+
+export function launchBrowser({ webGpu = false }: BrowserOptions): Promise<Browser> {
+  return chromium.launch({
     executablePath: CHROMIUM,
     // The driver that the tests' own process uses is not for the browser's GPU.
     env: { ...process.env, VK_DRIVER_FILES: undefined },
     args: ["--headless", "--no-sandbox", webGpu ? "--enable-unsafe-webgpu" : "--disable-gpu"],
   });
-  const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+}
+
+export async function openPage(
+  browser: Browser,
+  { width = 1200, height = 800, colorScheme = "light", reducedMotion = false }: BrowserOptions,
+): Promise<OpenedPage> {
+  const page = await browser.newPage({
+    viewport: { width, height },
+    colorScheme,
+    reducedMotion: reducedMotion ? "reduce" : "no-preference",
+  });
   const errors: string[] = [];
   const requests: string[] = [];
   page.on("console", (message) => {
@@ -55,5 +68,6 @@ export async function openBrowser({
   });
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("request", (request) => requests.push(request.url()));
-  return { page, errors, requests, close: () => browser.close() };
+  // A page that a browser opens by itself has a context of its own, which is closed with it.
+  return { page, errors, requests, close: () => page.close() };
 }

@@ -6,12 +6,14 @@ import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SiteFiles } from "../../src/cli/page-files.ts";
 import { playgroundFiles } from "../../src/cli/playground-files.ts";
-import { hasChromium, openBrowser } from "../support/browser.ts";
+import { hasChromium } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
+import { sharedBrowsers } from "../support/shared-browsers.ts";
 import { staticSite } from "../support/static-site.ts";
 
 /** Compiling takes a software adapter most of a minute. */
 const LIMIT = limitMs(600_000);
+const openPage = sharedBrowsers();
 const PREFIX = "/reading/group/";
 
 let files: SiteFiles;
@@ -32,7 +34,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     timeout: LIMIT,
   }, async () => {
     const address = await staticSite(files, PREFIX);
-    const { page, errors, requests, close } = await openBrowser({ webGpu: true });
+    const { page, errors, requests, close } = await openPage({ webGpu: true });
     const click = (name: string) => page.getByRole("button", { name, exact: true }).click();
     const status = (text: RegExp) =>
       page.locator("#status").filter({ hasText: text }).waitFor({ timeout: LIMIT });
@@ -82,7 +84,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
   test("an adapter with too few storage buffers is told, and the recorded race plays", {
     timeout: LIMIT,
   }, async () => {
-    const { page, close } = await openBrowser({ webGpu: true });
+    const { page, close } = await openPage({ webGpu: true });
     try {
       await beforeWorker(
         page,
@@ -111,7 +113,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
   test("a device that is lost in the middle of a race is told, and the page can start again", {
     timeout: LIMIT,
   }, async () => {
-    const { page, close } = await openBrowser({ webGpu: true });
+    const { page, close } = await openPage({ webGpu: true });
     try {
       await beforeWorker(
         page,
@@ -141,7 +143,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     { timeout: LIMIT },
     async (colorScheme, width) => {
       const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-      const { page, close } = await openBrowser({ colorScheme, width });
+      const { page, close } = await openPage({ colorScheme, width, reducedMotion: true });
       try {
         const address = await staticSite(files, PREFIX);
         for (const tab of ["race", "bench"]) {
@@ -160,7 +162,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
   );
 
   test("every control is reached by Tab, and arrows move between the tabs", { timeout: LIMIT }, async () => {
-    const { page, close } = await openBrowser();
+    const { page, close } = await openPage({ reducedMotion: true });
     try {
       await page.goto(await staticSite(files, PREFIX));
       await page.getByRole("alert").waitFor();

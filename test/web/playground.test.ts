@@ -11,9 +11,10 @@ import { playgroundFiles } from "../../src/cli/playground-files.ts";
 import { startPlayground, writeSite } from "../../src/cli/playground-server.ts";
 import { UsageError } from "../../src/support/errors.ts";
 import type { Tracks } from "../../src/web/tracks.ts";
-import { hasChromium, openBrowser } from "../support/browser.ts";
+import { hasChromium } from "../support/browser.ts";
 import { limitMs } from "../support/limits.ts";
 import { runProgram } from "../support/program.ts";
+import { sharedBrowsers } from "../support/shared-browsers.ts";
 
 /** Chromium's software adapter as a driver for Node. */
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
@@ -21,6 +22,7 @@ const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 /** Compiling takes a software adapter most of a minute. */
 const LIMIT = limitMs(600_000);
 
+const openPage = sharedBrowsers();
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-playground-"));
 let files: SiteFiles;
 let server: LocalServer;
@@ -56,6 +58,23 @@ async function runRace(page: Page, hash: string): Promise<Results> {
   return JSON.parse(readFileSync(await download.path(), "utf8")) as Results;
 }
 
+/** Runs the command that the page shows for a method in Node, on Chromium's adapter, and compares every number. */
+async function expectBitsOfNode({ command, tracks }: Results["runs"][number]): Promise<void> {
+  const words = [...command.split(" ").slice(1), "--runs-dir", root, "--name", "in-node"];
+  const { code, stderr } = await runProgram(words, { env: { VK_DRIVER_FILES: SWIFTSHADER } });
+  expect(code, stderr).toBe(0);
+  const lines = readFileSync(join(root, "in-node", "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n");
+  const rows = lines.map((line) => JSON.parse(line) as Record<string, number | string>);
+  const columnOf = (name: string) =>
+    rows.map((row) => row[name]).filter((value) => typeof value === "number");
+  expect(tracks.loss.values).toEqual(columnOf("loss"));
+  expect(tracks.loss.values).toHaveLength(8);
+  expect(tracks.distance.values).toEqual(columnOf("distanceAll"));
+  expect(tracks.accuracy.values).toEqual(columnOf("testAccuracy"));
+}
+
 describe("files", () => {
   test("page and worker of the race are below 150 KB compressed, the images at 1.5 MB", () => {
     const race = [...files].filter(([path]) => /^(index\.html|assets\/(index|race-worker)-.*)$/.test(path));
@@ -81,43 +100,15 @@ describe("files", () => {
 });
 
 describe.skipIf(!hasChromium)("in Chromium", () => {
-  test("8 steps of the small batch are the very bits of the command that the page shows, in Node on the same adapter", {
+  test("five methods take 8 steps by turns; the small batch's are the very bits of its command, in Node on the same adapter", {
     timeout: LIMIT,
   }, async () => {
-    const { page, errors, requests, close } = await openBrowser({ webGpu: true });
+    const { page, errors, requests, close } = await openPage({ webGpu: true, width: 390 });
     try {
-      const { adapter, runs } = await runRace(page, "methods=SB&steps=8");
-      const { command, tracks } = runs[0]!;
+      const { adapter, runs } = await runRace(page, "batch=128&width=32&steps=8");
       expect(adapter).toMatchObject({ software: true });
-      expect(await page.locator("#commands").innerText()).toBe(command);
-      expect(requests.filter((url) => !/^(data|blob):/.test(url) && !url.startsWith(server.url))).toEqual([]);
-      expect(errors).toEqual([]);
-
-      const words = [...command.split(" ").slice(1), "--runs-dir", root, "--name", "in-node"];
-      const env = { VK_DRIVER_FILES: SWIFTSHADER };
-      const { code, stderr } = await runProgram(words, { env });
-      expect(code, stderr).toBe(0);
-      const lines = readFileSync(join(root, "in-node", "metrics.jsonl"), "utf8")
-        .trim()
-        .split("\n");
-      const rows = lines.map((line) => JSON.parse(line) as Record<string, number | string>);
-      const columnOf = (name: string) =>
-        rows.map((row) => row[name]).filter((value) => typeof value === "number");
-      expect(tracks.loss.values).toEqual(columnOf("loss"));
-      expect(tracks.loss.values).toHaveLength(8);
-      expect(tracks.distance.values).toEqual(columnOf("distanceAll"));
-      expect(tracks.accuracy.values).toEqual(columnOf("testAccuracy"));
-    } finally {
-      await close();
-    }
-  });
-
-  test("all five methods take their first steps by turns", { timeout: LIMIT }, async () => {
-    const { page, errors, close } = await openBrowser({ webGpu: true, width: 390 });
-    try {
-      const { runs } = await runRace(page, "batch=128&width=32&steps=2");
       expect(runs.map(({ method, steps }) => [method, steps])).toEqual(
-        ["SB", "LB", "+LR", "+GBN", "+RA"].map((method) => [method, 2]),
+        ["SB", "LB", "+LR", "+GBN", "+RA"].map((method) => [method, 8]),
       );
       const first = (method: string) => runs.find((run) => run.method === method)!.tracks.loss.values[0];
       // One first batch under plain batch norm has one loss, whatever the rate; ghosts and a smaller batch have others.
@@ -126,19 +117,27 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
       expect(new Set([first("SB"), first("LB"), first("+GBN")]).size).toBe(3);
       expect(await page.locator("#results tbody tr").count()).toBe(5);
       expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(390);
+      const commands = await page.locator("#commands").innerText();
+      expect(commands.split("\n")).toEqual(runs.map(({ command }) => command));
+      expect(requests.filter((url) => !/^(data|blob):/.test(url) && !url.startsWith(server.url))).toEqual([]);
       expect(errors).toEqual([]);
+      await expectBitsOfNode(runs[0]!);
     } finally {
       await close();
     }
   });
 
   test("without an adapter the page says so and plays the recorded race", { timeout: LIMIT }, async () => {
-    const { page, errors, close } = await openBrowser();
+    const { page, errors, close } = await openPage();
     try {
+      await page.clock.install();
       await page.goto(server.url);
       const notice = page.getByRole("alert");
       await notice.waitFor();
       expect(await notice.innerText()).toMatch(/WebGPU/);
+      await page.getByText("The recorded race plays.").waitFor();
+      // Its ten seconds of drawing are not waited for: the page's clock is put forward.
+      await page.clock.fastForward(10_000);
       await page.getByText("The recorded race has ended.").waitFor({ timeout: limitMs(60_000) });
       expect(await page.locator("#source").innerText()).toMatch(
         /^Recorded, not computed here: .* on llvmpipe/,
@@ -151,12 +150,33 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     }
   });
 
+  const own = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ family, internal }) => family === "IPv4" && !internal);
+  test.skipIf(!own)("at an insecure address the page says that it is one", { timeout: LIMIT }, async () => {
+    const outside = await startPlayground(files, { host: own!.address, port: 0 });
+    const { page, close } = await openPage({ webGpu: true });
+    try {
+      await page.goto(outside.url);
+      await page.getByText(/only on secure addresses/).waitFor();
+    } finally {
+      await close();
+      await outside.close();
+    }
+  });
+
+  // The last one, because it leaves the browser's adapter with a kernel that has no end.
   describe("the bench tab", () => {
     /** Puts a kernel in the place of channel-bias/add and waits for what the page says of it. */
-    async function checkKernel(page: Page, code: string): Promise<string> {
+    async function checkKernel(
+      page: Page,
+      code: string,
+      meanwhile = async (): Promise<void> => undefined,
+    ): Promise<string> {
       await page.locator("#own-as").selectOption("channel-bias/add");
       await page.locator("#own-code").fill(code);
       await page.getByRole("button", { name: "Check and time it" }).click();
+      await meanwhile();
       await page.locator("#own-report p").first().waitFor({ timeout: LIMIT });
       await page.locator('body[data-bench="idle"]').waitFor({ timeout: LIMIT });
       return page.locator("#own-report").innerText();
@@ -165,8 +185,9 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     test("tells what is wrong with a pasted kernel, ends one that does not end, and goes on", {
       timeout: LIMIT,
     }, async () => {
-      const { page, errors, close } = await openBrowser({ webGpu: true });
+      const { page, errors, close } = await openPage({ webGpu: true });
       try {
+        await page.clock.install();
         await page.goto(`${server.url}#tab=bench`);
         await page.locator("#own-as").selectOption("channel-bias/add");
         await page.getByRole("button", { name: "Show the built-in kernel" }).click();
@@ -184,27 +205,19 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
           "if (i < SIZE)",
           "var n = 1u;\n  loop { n = n * 3u + SIZE; if (n == 0u) { break; } }\n  if (i < SIZE + n)",
         );
-        expect(await checkKernel(page, endless)).toMatch(/no end after \d+ s|device lost/);
+        // Once it is under way, the page's clock is put forward by the minute after which the page gives the device up.
+        const giveUp = async () => {
+          await page.getByText(/^checking channel-bias/).waitFor({ timeout: LIMIT });
+          await page.clock.fastForward("01:00");
+        };
+        expect(await checkKernel(page, endless, giveUp)).toMatch(
+          /no end after 60 s while checking channel-bias|device lost/,
+        );
         expect(await page.getByRole("tab", { name: "Race" }).isEnabled()).toBe(true);
         expect(errors).toEqual([]);
       } finally {
         await close();
       }
     });
-  });
-
-  const own = Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .find(({ family, internal }) => family === "IPv4" && !internal);
-  test.skipIf(!own)("at an insecure address the page says that it is one", { timeout: LIMIT }, async () => {
-    const outside = await startPlayground(files, { host: own!.address, port: 0 });
-    const { page, close } = await openBrowser({ webGpu: true });
-    try {
-      await page.goto(outside.url);
-      await page.getByText(/only on secure addresses/).waitFor();
-    } finally {
-      await close();
-      await outside.close();
-    }
   });
 });
