@@ -25,6 +25,8 @@ export interface ProbeOptions {
   readonly arena?: Arena;
   /** σ of the factors z_n ~ N(1, σ²) on samples' gradients; none by default. */
   readonly gradientNoise?: number;
+  /** In place of the loss scale that follows from precision and batch. */
+  readonly lossScale?: number;
 }
 
 /** Values of the Step uniform; nothing is updated, so rates do not matter. */
@@ -82,7 +84,7 @@ export class GradientProbe {
     };
     const all = { ...tensors, step: step.tensor };
     const input = gatherTraining(state, data, all, false);
-    const lossScale = state.activations === "f16" ? lossScaleOf(batchSize) : 1;
+    const { lossScale = state.activations === "f16" ? lossScaleOf(batchSize) : 1 } = options;
     const gradient = (slabSamples: number) => () =>
       batchGradient(state, all, layout, { slabSamples, input, gradientNoise, lossScale });
     const slabSamples = chooseSlab(

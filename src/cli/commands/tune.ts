@@ -86,7 +86,7 @@ function whyNoMatrices(gpu: Gpu): string {
 /** Matrix kernels beside wide ones. */
 function variantLines(variants: TuneReport["variants"]): string[] {
   if (variants.length === 0) return [];
-  const head = ["shape on matrices or wide kernels", "n", "matrix ms", "wide ms", "ratio", "faster"];
+  const head = ["shape on matrices or wide kernels", "n", "matrix ms", "wide ms", "ratio", "choice"];
   const rows = variants.map(({ key, launches, ms, ratio, winner }) => [
     ...[key, `${launches}`, milliseconds(ms.matrix.median), milliseconds(ms.wide.median)],
     ...[ratio.toFixed(3), winner],
