@@ -26,8 +26,9 @@ const WITHOUT_GPU = [
   "test/reference/!(model).test.ts",
   "test/run/{damaged-files,damaged-texts,resume,run-options}.test.ts",
   "test/scripts/apt-sources.test.ts",
-  "test/train/{ghosts,regime}.test.ts",
+  "test/train/{ghosts,paper-regimes,regime}.test.ts",
   "test/verify/compare.test.ts",
+  "test/web/log-ticks.test.ts",
   "test/web/settings.test.ts",
 ];
 

@@ -6,6 +6,7 @@
 import { env } from "../support/env.ts";
 import { type CapacityError, DeviceError } from "../support/errors.ts";
 import type { AdapterFacts } from "./adapter.ts";
+import { bindEntries } from "./bind-entries.ts";
 import {
   type Command,
   type PreparedCommand,
@@ -139,20 +140,7 @@ export class Gpu {
     requireGrid(command, this.device.limits);
     const { kernel, launch } = command;
     const { pipeline, layout, shader } = this.pipelines.get(kernel, launch);
-    const entries = shader.bindings.map(({ name, number: binding }) => {
-      if (name === "params")
-        return { binding, resource: this.#constants.bind(shader.params, launch.params ?? {}) };
-      const view = launch.buffers[name] as BufferView;
-      const buffer = view.storage.buffer;
-      if (!buffer)
-        throw new DeviceError(
-          `${kernel.file}: ${name} (${view.storage.label}) belongs to a recording and has no memory outside it`,
-        );
-      return {
-        binding,
-        resource: { buffer, offset: view.byteOffset, size: Math.ceil(view.byteLength / 4) * 4 },
-      };
-    });
+    const entries = bindEntries(command, shader, this.#constants);
     const bindGroup = this.failures.scope(
       "validation",
       () => this.device.createBindGroup({ label: kernel.file, layout, entries }),

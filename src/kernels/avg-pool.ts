@@ -21,7 +21,7 @@ const GRAD_INPUT = defineKernel({
 });
 
 /**
- * y = the mean of each window; padding counts as zeros, so the divisor is always kernel², as PyTorch's default has it.
+ * y = the mean of each window; padding counts as zeros, so the divisor is always kernel², which is PyTorch's default.
  *
  * @param t.x [N, C, H, W]
  * @param t.y [N, C, P, Q], written

@@ -16,7 +16,7 @@ const GATHER = defineKernel({
 export interface Augmentation {
   /** Pixels on each side before the random crop back to the image's size. */
   readonly padding: number;
-  /** Byte of the padding, 0 to 255. */
+  /** Value of the padded pixels, 0 to 255. */
   readonly padValue: number;
   /** Mirror left to right half of the time. */
   readonly flip: boolean;

@@ -64,13 +64,13 @@ export function conv2dGeometry(
   return { N, C, H, W, K, R, S, P, Q, stride, padding };
 }
 
-/** A convolution as the kernel of its input gradient sees it: what it reads is C × H × W and what it writes K × P × Q. */
+/** A convolution as the kernel of its input gradient sees it: the input is C × H × W and the output K × P × Q. */
 export function inputGradientSizes(geometry: Conv2dGeometry): Conv2dGeometry {
   const { C, H, W, K, P, Q } = geometry;
   return { ...geometry, C: K, H: P, W: Q, K: C, P: H, Q: W };
 }
 
-/** Floating-point operations of one pass: a multiply-add for each weight at each output pixel, the border's included. */
+/** Floating-point operations of one pass: a multiply-add for each weight at each output pixel, including the border. */
 export function conv2dFlops({ N, C, K, R, S, P, Q }: Conv2dGeometry): number {
   return 2 * N * K * P * Q * C * R * S;
 }

@@ -1,6 +1,6 @@
 /**
- * The gradient of a convolution's input where that input is a batch norm's output: on the way the norm's relu is gone back through, and
- * each tile leaves the sums that the norm's gradients need (ghost-batch-norm-gradients.ts), while both are in registers.
+ * The gradient of a convolution's input if that input is a batch norm's output. The kernel also applies the gradient of the norm's ReLU, and
+ * each tile leaves the sums that the norm's gradients need (ghost-batch-norm-gradients.ts), while the values are in registers.
  */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -30,8 +30,8 @@ const GRAD_INPUT_NORM = defineKernel({
 });
 
 /**
- * Tiles of an image, of each of which `launchConv2dGradInputNorm` leaves sums, unless tuning has chosen others. Null where it does not
- * compute this input gradient: on narrow adapters, whose norms find dy in a cache, where matrices compute it, and where the patch
+ * Tiles per image for which `launchConv2dGradInputNorm` leaves sums, unless tuning has chosen others. Null if it does not
+ * compute this input gradient: on narrow adapters, whose norms find dy in a cache, if matrices compute it, and if the patch
  * kernels do not.
  */
 export function gradInputNormTiles(

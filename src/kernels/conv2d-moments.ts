@@ -1,6 +1,6 @@
 /**
- * What a convolution can leave beside its output for the batch norm that follows: mean and sum of squares of each channel
- * over each tile, while they are in registers. The norm then has its statistics without reading the output for them.
+ * What a convolution can compute beside its output for the batch norm that follows: mean and sum of squares of each channel
+ * over each tile, while the values are in registers. The norm then gets its statistics without reading the output.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ByVariant } from "../gpu/variant.ts";
@@ -19,11 +19,11 @@ export interface MomentsLayout {
   readonly pixels: number;
 }
 
-/** Pixels of a tile at the least: from there on moments are an eighth of the output or less. */
+/** The fewest pixels of a tile, so that moments are at most an eighth of the output. */
 const LEAST_PIXELS = 16;
 
 /**
- * Null where a tile would reach over the edge of an image or into the next one.
+ * Null if a tile would reach over the edge of an image or into the next one.
  *
  * @param type of the activations
  */
@@ -40,7 +40,7 @@ export function momentsLayout(gpu: Gpu, geometry: Conv2dGeometry, type: DataType
 
 interface Tile {
   readonly pixels: number;
-  /** Whether such tiles cut an image evenly. */
+  /** Whether such tiles divide an image evenly. */
   readonly fits: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Tiles of the convolution kernels for 8-lane subgroups: of the tiles that the driver can unroll and compile fast, the
- * one whose estimated time is least, or that is measured to be the fastest of those with the least estimates. A tile depends on the
- * layer alone, never on the batch, so a result does not.
+ * Tiles of the convolution kernels for 8-lane subgroups: of the tiles that the driver can unroll and compile quickly, the
+ * one with the lowest estimated time, or the fastest measured one of those with the lowest estimates. A tile depends only
+ * on the layer, never on the batch, and so does the result.
  */
 import type { Tuning } from "../gpu/tuning.ts";
 import type { DataType } from "../tensor/tensor.ts";
@@ -17,7 +17,7 @@ const LANES = 8;
  */
 const COST = { multiplyAdd: 0.55, inputLoad: 11, load: 6, carry: 0.6, step: 20, store: 45 };
 
-/** lavapipe unrolls loops of up to 32 trips; what is not unrolled is 20 times slower. */
+/** lavapipe unrolls loops of up to 32 iterations; code that is not unrolled is 20 times slower. */
 const MOST_TRIPS = 32;
 /**
  * Multiply-adds of an unrolled step, 8 × 8 pixels of 16 channels under a 3×3 filter: a tenth faster than half of them, 1 s to
@@ -27,7 +27,7 @@ const MOST_MULTIPLY_ADDS = { gather: 1152, gradWeight: 832 };
 /** An unrolled multiply-add takes about 1 ms to compile; spread over 25,000 images, half an epoch of CIFAR, ns. */
 const COMPILE = 40;
 
-/** What `forward-narrow.wgsl` takes as spec constants, sizes of the layer aside. */
+/** Spec constants of `forward-narrow.wgsl`, except sizes of the layer. */
 export interface GatherTile {
   readonly IMAGES: number;
   readonly ROWS: number;
@@ -41,10 +41,10 @@ interface GatherPass extends Conv2dGeometry {
 }
 
 /**
- * The tile for a forward pass or, transposed, an input gradient; null where none can be unrolled (a filter of more than
- * 32 columns, say).
+ * The tile for a forward pass or, transposed, an input gradient; null if none can be unrolled (e.g. a filter with more than
+ * 32 columns).
  * @param sizes  as the kernel sees them: from C channels to K channels of P × Q pixels
- * @param tuning may choose another one of those with the least estimates
+ * @param tuning may choose another one of those with the lowest estimates
  */
 export function gatherTile(sizes: Conv2dGeometry, form: GatherForm, tuning?: Tuning): GatherTile | null {
   const pass = { ...sizes, transposed: form.transposed };
@@ -97,18 +97,18 @@ function gatherTime(pass: GatherPass, { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS 
   return workgroups * workgroup + multiplyAdds * COMPILE;
 }
 
-/** What `grad-weight-narrow.wgsl` takes as spec constants, sizes of the layer aside. */
+/** Spec constants of `grad-weight-narrow.wgsl`, except sizes of the layer. */
 export interface GradWeightTile {
   readonly CHANNELS: number;
   readonly ROWS: number;
   readonly COLUMNS: number;
   readonly GROUPS: number;
   readonly TAP_ROWS: number;
-  /** Runs of pixels, in relation to as many as usual. */
+  /** Number of runs of pixels, relative to the default. */
   readonly RUNS?: number;
 }
 
-/** The tile for a weight gradient; null where none can be unrolled. `tuning` as of `gatherTile`. */
+/** The tile for a weight gradient; null if none can be unrolled. `tuning` as for `gatherTile`. */
 export function gradWeightTile(
   geometry: Conv2dGeometry,
   type: DataType,
@@ -166,18 +166,18 @@ function gradWeightTime(
   return workgroups * tiles * step + multiplyAdds * COMPILE;
 }
 
-/** Input rows (or columns) that `count` neighbouring outputs meet: as IN_ROWS in the kernels. */
+/** Input rows (or columns) that `count` neighbouring outputs read: IN_ROWS in the kernels. */
 function met(count: number, taps: number, stride: number): number {
   return (count - 1) * Math.min(stride, taps) + taps;
 }
 
-/** The same for an input gradient, where the outputs are the pixels of dx. */
+/** The same for an input gradient, whose outputs are the pixels of dx. */
 function exchanged(count: number, taps: number, stride: number, padding: number): number {
   const lift = padding + stride * taps;
   return Math.floor((count - 1 + lift) / stride) + 1 - Math.floor((lift + 1 - taps) / stride);
 }
 
-/** The lengths up to `most`, multiples of `step`, that cut `length` into equal parts with the least left over; ascending. */
+/** The multiples of `step` up to `most` that divide `length` into equal parts with the least remainder; ascending. */
 function cuts(length: number, most: number, step = 1): Set<number> {
   const parts = Array.from({ length }, (_, i) => Math.ceil(length / (length - i) / step) * step);
   return new Set(parts.filter((part) => part <= Math.max(most, step)));

@@ -15,15 +15,15 @@ const APPLY = defineKernel({
 export interface DropoutOptions {
   /** That a value is dropped: 0 ≤ probability < 1. */
   readonly probability: number;
-  /** Which dropout of the network this is: each has a mask of its own. */
+  /** Index of this dropout in the network; each has its own mask. */
   readonly layer: number;
-  /** Place of the slab's first sample in the batch. */
+  /** Index of the slab's first sample in the batch. */
   readonly firstSample: number;
 }
 
 /**
  * y = x · mask / (1 − probability), written or added to. The mask is a function of the step's seed and number, the layer and
- * the value's place in the batch: the same for every slab size, and the same in backward, which is this on dy.
+ * the value's position in the batch, so it is the same for every slab size, and in backward, which applies this to dy.
  *
  * @param t.x    [N, …], or the gradient of y
  * @param t.y    of x's shape, or the gradient of x

@@ -1,13 +1,13 @@
-/** How kernels take numbers from memory: one or four at a time, of f32 or f16. They compute in f32 in either case. */
+/** How kernels load numbers from memory: one or four at a time, f32 or f16. They compute in f32 in either case. */
 import { ShapeError } from "../support/errors.ts";
 import type { FloatType, Tensor } from "../tensor/tensor.ts";
 
-/** Tensors of one type, by the names that a message calls them by. */
+/** Tensors of one type, with their names for messages. */
 export type Tensors = Readonly<Record<string, Tensor | undefined>>;
 
 /** `// @spec` values of a kernel whose lanes take WIDTH numbers at a time. */
 export interface ElementSpec {
-  /** What the kernel computes with. */
+  /** The type that the kernel computes with. */
   readonly Element: "vec4f" | "f32";
   /** An Element in memory. */
   readonly Stored: string;
@@ -15,8 +15,8 @@ export interface ElementSpec {
 }
 
 /**
- * Four numbers at a time where `count`, the numbers that follow each other, allows it: memory is fastest with that.
- * @throws ShapeError where the types of the tensors differ
+ * Four numbers at a time if `count`, the number of contiguous values, allows it, because memory is then fastest.
+ * @throws ShapeError if the types of the tensors differ
  */
 export function element(op: string, count: number, tensors: Tensors): ElementSpec {
   const WIDTH = count % 4 === 0 ? 4 : 1;
@@ -31,8 +31,8 @@ export function storedType(type: FloatType, width: 1 | 4 = 1): string {
 }
 
 /**
- * The type that all of these are stored in.
- * @throws ShapeError where they differ, or for integers: a kernel would read one as another
+ * The type in which all of these are stored.
+ * @throws ShapeError if they differ, or for integers, which a kernel would misread
  */
 export function floatType(op: string, tensors: Tensors): FloatType {
   const given = Object.entries(tensors).flatMap(([name, tensor]) => (tensor ? [{ name, tensor }] : []));

@@ -1,5 +1,5 @@
 /**
- * How the passes of ghost batch norm are laid over a device: which file, how many values travel together, how many
+ * How the passes of ghost batch norm are mapped to a device: which file, how many values are loaded together, how many
  * workgroups share a group (one channel of one ghost).
  */
 import type { Gpu } from "../gpu/gpu.ts";
@@ -13,13 +13,13 @@ export interface Ghosts {
   readonly ghostSize: number;
   /** How many ghosts. */
   readonly ghosts: number;
-  /** Samples in all of them; the last ghost runs to here, so it may be shorter or longer than the others. */
+  /** Samples in all of them; the last ghost ends here, so it may be shorter or longer than the others. */
   readonly total: number;
 }
 
-/** Which part of the `statistics` of the whole network a layer's slab reads and writes. */
+/** The part of the whole network's `statistics` that a layer's slab reads and writes. */
 export interface NormPlace {
-  /** Ghosts of this slab; the first one may stand further down in the batch. */
+  /** Ghosts of this slab; the first need not be the batch's first. */
   readonly ghosts: Ghosts & { readonly firstGhost?: number };
   /** Column of `statistics` that the layer's channel 0 has. */
   readonly firstChannel: number;
@@ -70,25 +70,25 @@ export function largestGhost({ ghostSize, ghosts, total }: Ghosts): number {
   return Math.max(ghosts > 1 ? ghostSize : 0, total - (ghosts - 1) * ghostSize);
 }
 
-/** Trips of a lane whose sums are added up before they join the total: BLOCK in lib/shift.wgsl. */
+/** Iterations of a lane whose sum is computed separately before it is added to the total: BLOCK in lib/shift.wgsl. */
 const BLOCK = 256;
 
-/** Whether sums over so many trips of a lane are added up in blocks; fewer are one block, for which one loop is enough. */
+/** Whether a lane's sum over this many iterations is computed in blocks; fewer are one block, for which one loop is enough. */
 export function isBlocked(trips: number): boolean {
   return trips > BLOCK;
 }
 
 /**
- * Workgroups that share the statistics of one group, as of `reductionSplits`; more than 1 in full-batch norm alone.
+ * Workgroups that share the statistics of one group (`reductionSplits`); more than 1 only in full-batch norm.
  *
- * @param least values that a workgroup of its own must have
+ * @param least the fewest values that justify another workgroup
  */
 export function splitsOf(x: Tensor, ghosts: Ghosts, least: number): number {
   const { C, HW } = normSize(x);
   return reductionSplits(x.gpu, { groups: C * ghosts.ghosts, values: largestGhost(ghosts) * HW, least });
 }
 
-/** How an element-wise pass is cut: lanes, Elements of a lane in one trip of its loop, workgroups per group. */
+/** How an element-wise pass is divided: lanes, Elements of a lane per iteration, workgroups per group. */
 export function elementwiseTiles(gpu: Gpu, groups: number, elements: number, row: number) {
   const WG_SIZE = Math.min(256, reductionLanes(gpu, FULL_DEVICE, elements));
   const ROW = Math.min(row, MOST_IN_A_TRIP[gpu.baseVariant]);
@@ -118,7 +118,7 @@ interface LaneTile {
   readonly ROWS: number;
 }
 
-/** One subgroup, each lane for itself. */
+/** One subgroup, whose lanes work independently. */
 const SUBGROUP: LaneTile = { COLUMNS: 8, ROWS: 1 };
 
 const DENSE_TILES: ByVariant<typeof wideDenseTiles> = { narrow: () => SUBGROUP, wide: wideDenseTiles };

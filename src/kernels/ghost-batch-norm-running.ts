@@ -1,4 +1,4 @@
-/** Running statistics of ghost batch norm: what evaluation normalizes with. */
+/** Running statistics of ghost batch norm, with which evaluation normalizes. */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Ghosts } from "./ghost-batch-norm-geometry.ts";
@@ -40,7 +40,7 @@ const RULES: Record<RunningRule, number> = {
  * @param t.ghosts          of the whole batch, whatever slabs it was processed in
  * @param options.momentum  a, weight of a new value
  * @param options.eps       what `paper-literal` adds to a variance before it takes the root
- * @param options.averageDeviation averages standard deviations in place of variances; off, as everybody has it
+ * @param options.averageDeviation averages standard deviations instead of variances; off by default, as in all implementations
  */
 export function launchRunningStatistics(
   t: { statistics: Tensor; pixels: Tensor; runningMean: Tensor; runningVariance: Tensor; ghosts: Ghosts },

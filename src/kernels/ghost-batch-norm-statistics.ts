@@ -1,4 +1,4 @@
-/** Mean and variance of every ghost: from the values themselves, or from what the convolution before has left of them. */
+/** Mean and variance of every ghost: from the values, or from the moments that the preceding convolution has left. */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 import { leadingDims } from "../tensor/shape.ts";
@@ -123,7 +123,7 @@ function launchWideStatistics(...[{ x, statistics, partials }, place]: Parameter
   });
 }
 
-/** What the convolution before a norm has found out about the tiles of its output. */
+/** Moments of the tiles of its output that the convolution before a norm has computed. */
 export interface Moments {
   /** [N, tiles of an image, C, 2] of (mean, Σ (x − mean)²). */
   readonly tensor: Tensor;

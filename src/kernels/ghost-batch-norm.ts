@@ -1,5 +1,5 @@
 /**
- * Ghost batch norm, forward: x [N, C, HW] (HW = 1 behind a linear layer) is cut in order into ghosts, each normalized
+ * Ghost batch norm, forward: x [N, C, HW] (HW = 1 after a linear layer) is divided in order into ghosts, each normalized
  * with its own statistics (Hoffer et al. 2017, Algorithm 1). Every pass is one dispatch for all ghosts.
  *
  * `statistics` [rows, totalChannels, 2] holds (mean, biased variance) of every ghost of the batch and every layer of the
@@ -33,7 +33,7 @@ export {
   partialsShape,
 } from "./ghost-batch-norm-statistics.ts";
 
-/** What messages call these passes. */
+/** The name of these passes in messages. */
 const OP = "ghostBatchNorm";
 
 const NORMALIZE = defineKernel({

@@ -14,7 +14,7 @@ const MULTIPLY = defineKernel({
 export interface GradientNoise {
   /** σ of the factors z_n ~ N(1, σ²). */
   readonly deviation: number;
-  /** Place of the slab's first sample in the batch. */
+  /** Index of the slab's first sample in the batch. */
   readonly firstSample: number;
 }
 

@@ -18,7 +18,7 @@ const FINISH = defineKernel({
   params: ["parts"],
 });
 
-/** partial[w] = Σ (x − start)² over the w-th stretch; x and start [size], partial [parts]. */
+/** partial[w] = Σ (x − start)² over the w-th part; x and start [size], partial [parts]. */
 export function launchDistancePartial({
   x,
   start,

@@ -9,7 +9,7 @@ const COUNT = defineKernel({
   overrides: ["SIZE", "NUMBERS", "HALVES"],
 });
 
-/** total[0] grows by how many numbers of x are NaN or infinite. x any view of numbers of `type`, f32 by default; total [1] u32. */
+/** Adds the number of NaN and infinities in x to total[0]. x is any view of numbers of `type`, f32 by default; total [1] u32. */
 export function launchCountNonFinite(
   { x, total }: { x: BufferView; total: Tensor },
   type: FloatType = "f32",
@@ -25,7 +25,7 @@ export function launchCountNonFinite(
 }
 
 /**
- * total[0] grows by how many parameters and running statistics are NaN or infinite. values [SIZE], runningMean and
+ * Adds the number of NaN and infinite parameters and running statistics to total[0]. values [SIZE], runningMean and
  * runningVariance [channels], total [1] u32; normState is null for a model without batch norm.
  */
 export function launchCountNonFiniteState({

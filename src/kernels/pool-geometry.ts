@@ -37,7 +37,7 @@ export function poolOverrides(x: readonly number[], y: readonly number[], option
   return { H, W, P, Q, KERNEL, STRIDE, PADDING };
 }
 
-/** How the pixels of x [N, C, H, W] are cut into blocks that the same windows may hold, one to a lane. */
+/** How the pixels of x [N, C, H, W] are divided into blocks, one per lane, whose pixels may be in the same windows. */
 export function poolBlocks(x: readonly number[], { kernel, stride, padding = 0 }: PoolOptions) {
   const [N, C, H, W] = dims("pooling: x", x, 4);
   const STEP = stride <= 3 ? stride : 1; // 16 gradients and more in a lane are no gain where windows do not overlap

@@ -17,7 +17,7 @@ const NORMAL = defineKernel({
   params: ["seed", "tensor", "mean", "deviation"],
 });
 
-/** Which numbers are drawn: the same key gives the same numbers, another tensor index others. */
+/** Determines the numbers: the same key gives the same numbers, another tensor index gives others. */
 export interface RandomKey {
   readonly seed: number;
   readonly stream: Stream;

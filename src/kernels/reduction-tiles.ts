@@ -1,8 +1,8 @@
-/** How a sum over many values is laid over a device: values that travel together, lanes, workgroups that share it. */
+/** How a sum over many values is mapped to a device: values loaded together, lanes, workgroups that share it. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { ByVariant } from "../gpu/variant.ts";
 
-/** Workgroups that keep a GPU of some hundred multiprocessors busy, a few on each. */
+/** Workgroups that keep a GPU with about a hundred multiprocessors busy, a few on each. */
 export const FULL_DEVICE = 512;
 
 /** Lanes of a reduction. Narrow: one subgroup. Wide: a lane should sum several Elements, and a lone group gets a large workgroup. */
@@ -32,9 +32,9 @@ function wideLanes(gpu: Gpu, groups: number, elements: number): number {
  * multiprocessor alone would be what the step waits for; never more than 1 on narrow adapters, whose few threads every
  * workgroup fills.
  *
- * @param of.groups sums in all
- * @param of.values of one group
- * @param of.least  values that a workgroup of its own must have
+ * @param of.groups number of sums
+ * @param of.values values of one sum
+ * @param of.least  the fewest values that justify another workgroup
  */
 export function reductionSplits(
   gpu: Gpu,
@@ -61,5 +61,5 @@ const SUM_LANES: ByVariant<{ readonly partial: number; readonly finish: number }
   wide: { partial: 256, finish: 256 },
 };
 
-/** Lanes of a workgroup in which each lane has a sum of its own. */
+/** Lanes of a workgroup in which each lane computes its own sum. */
 export const OWN_SUM_LANES: ByVariant<number> = { narrow: 8, wide: 64 };

@@ -1,4 +1,4 @@
-/** What a batch in shards needs beside its gradients: their tree of sums is made of these and of `launchAdd`. */
+/** Launchers for sharded batches; the tree of gradient sums is made of these and of `launchAdd`. */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { flatGrid } from "./grid.ts";
@@ -14,7 +14,7 @@ const METRICS = defineKernel({
   params: ["count"],
 });
 
-/** Numbers in a shard's row of metrics: each row can be bound by itself (256 bytes). */
+/** Numbers in a shard's row of metrics; 256 bytes, so that each row can be bound separately. */
 export const SHARD_ROW = 64;
 
 /** y = 0; its size is a multiple of 4. */
@@ -40,7 +40,7 @@ export function launchCopy(t: { x: Tensor; y: Tensor }): void {
 }
 
 /**
- * Adds up the metrics of all shards of a batch, in their order.
+ * Adds the metrics of all shards of a batch, in order.
  *
  * @param shards [P, SHARD_ROW], each row as `launchMetrics` leaves it
  * @param log    [ROWS, 8]; row step mod ROWS gets loss, top-1 hits, top-5 hits and samples in fields 0 to 3

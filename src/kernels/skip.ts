@@ -8,7 +8,7 @@ const RESTORE = defineKernel({
   overrides: ["SIZE", "ALWAYS"],
 });
 
-/** y ← x in a step that is skipped, in any step with `always`; x and y of one size, `clip` [2] as of launchClip. */
+/** y ← x in a skipped step, or in any step with `always`; x and y have the same size, `clip` [2] is that of launchClip. */
 export function launchRestore(
   { x, clip, y }: { x: Tensor; clip: Tensor; y: Tensor },
   { always }: { always: boolean },

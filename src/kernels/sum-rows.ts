@@ -13,7 +13,7 @@ const SUM_ROWS = defineKernel({
   spec: ["COLUMNS", "LANES", "StoredX", "StoredY"],
 });
 
-/** Up to this many rows a lane adds a column by itself: a second level would cost more than it saves. */
+/** Up to this many rows, one lane adds a column: a second level would cost more than it saves. */
 const FEW_ROWS = 32;
 
 interface Tile {
@@ -32,7 +32,7 @@ const TILES: ByVariant<{ readonly few: Tile; readonly many: Tile }> = {
  * @param x           [rows, …], f32 or f16
  * @param y           […], f32 or f16, of x.size / rows numbers in all; written, or added to
  * @param accumulate  add to what y holds
- * @param choice      of the launch that this one is part of
+ * @param choice      tuning key of the launch to which this one belongs
  */
 export function launchSumRows(
   { x, y }: { x: Tensor; y: Tensor },

@@ -1,4 +1,4 @@
-/** Launcher of the sum over the rows of many matrices: what the partial sums of all layers' gradients come to. */
+/** Launcher of the sum over the rows of many matrices: it adds the partial sums of all layers' gradients. */
 import { defineKernel } from "../gpu/kernel.ts";
 import type { BufferView, Storage } from "../gpu/storage.ts";
 import type { ByVariant } from "../gpu/variant.ts";
@@ -32,10 +32,10 @@ export interface SumSegment {
 }
 
 /**
- * Sums over rows, all in one dispatch for each memory that they go to.
+ * Sums over rows, in one dispatch for each storage that they go to.
  *
- * @param x        what all segments are parts of
- * @param segments no two of one y
+ * @param x        the tensor that contains all segments
+ * @param segments each with a different y
  */
 export function launchSumSegments(x: Tensor, segments: readonly SumSegment[]): void {
   const { gpu } = x;

@@ -1,13 +1,13 @@
-/** How a launcher chooses among tiles: those with the least estimates, of which `gpu.tuning` may know the fastest. */
+/** How a launcher chooses among tiles: those with the lowest estimates, of which `gpu.tuning` may know the fastest. */
 import type { Tuning, Way } from "../gpu/tuning.ts";
 import type { DataType } from "../tensor/tensor.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 
-/** Tiles that are worth measuring: estimates are right to about this factor, and more tiles than these take long to compile. */
+/** Tiles worth measuring: estimates are accurate to about this factor, and more tiles would take long to compile. */
 const WORTH = 1.5;
 const MOST_WAYS = 6;
 
-/** The tiles with the least estimates, the least first; none where all are infinite. */
+/** The tiles with the lowest estimates, lowest first; none if all are infinite. */
 export function cheapest<T>(tiles: Iterable<T>, estimate: (tile: T) => number): T[] {
   const all = [...tiles].map((tile) => ({ tile, estimate: estimate(tile) }));
   all.sort((a, b) => a.estimate - b.estimate);
@@ -17,7 +17,7 @@ export function cheapest<T>(tiles: Iterable<T>, estimate: (tile: T) => number): 
   return near.slice(0, MOST_WAYS).map(({ tile }) => tile);
 }
 
-/** The chosen tile, by default the first; null where there are none. */
+/** The chosen tile, by default the first; null if there are none. */
 export function chooseTile<T extends object>(
   tuning: Tuning | undefined,
   key: string,
@@ -42,7 +42,7 @@ export function chooseMatrixTile<T extends object>(
 
 const ranked = new Map<string, readonly unknown[]>();
 
-/** What `rank` gives, made once for each key. */
+/** The result of `rank`, computed once per key. */
 export function remembered<T>(key: string, rank: () => readonly T[]): readonly T[] {
   let tiles = ranked.get(key);
   if (!tiles) {
@@ -65,7 +65,7 @@ export function typeText(type: DataType): string {
   return type === "f32" ? "" : ` ${type}`;
 }
 
-/** A layer whatever the batch. */
+/** Describes a layer independently of the batch. */
 export function layerText({ C, H, W, K, R, S, stride, padding }: Conv2dGeometry): string {
   return `C=${C} H=${H} W=${W} K=${K} R=${R} S=${S} stride=${stride} padding=${padding}`;
 }

@@ -1,4 +1,4 @@
-/** How far a result is from its reference, and how far it may be. */
+/** The error of a result relative to its reference, and the allowed error. */
 
 /** One tensor of a case. */
 export interface Comparison {
@@ -11,7 +11,7 @@ export interface Comparison {
   readonly rounding?: number;
 }
 
-/** What a tensor is compared with. */
+/** What to compare a tensor with. */
 export interface Reference {
   readonly shape: readonly number[];
   readonly data: ArrayLike<number>;
@@ -42,7 +42,7 @@ export function compare(
   let difference = 0;
   for (let i = 0; i < actual.length; i++) difference += (actual[i]! - reference.data[i]!) ** 2;
   const scale = Math.max(norm(reference.data), floor);
-  // 0 / 0 is exact agreement; any other number over 0 is none.
+  // 0 / 0 is exact agreement; any other number over 0 is an error.
   const error = difference === 0 ? 0 : Math.sqrt(difference) / scale;
   return { tensor, error, tolerance };
 }
@@ -52,7 +52,7 @@ export function passes({ error, tolerance, rounding = tolerance }: Comparison): 
   return error <= rounding;
 }
 
-/** The one that is furthest beyond its tolerance, or nearest to it. */
+/** The one furthest beyond its tolerance, or nearest to it. */
 export function worstOf(comparisons: readonly Comparison[]): Comparison | null {
   const excess = ({ error, tolerance, rounding = tolerance }: Comparison) => {
     if (error === 0) return 0;

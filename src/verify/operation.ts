@@ -12,7 +12,7 @@ export type OperationCheck = (gpu: Gpu, reference: ReferenceCase) => Promise<rea
 export const positive = z.int().min(1);
 export const nonNegative = z.int().min(0);
 
-/** Runs `body` outside a recording and reads the tensors it returns; those it makes go back to the pool. */
+/** Runs `body` outside a recording and reads the tensors it returns; those it creates return to the pool. */
 export async function evaluate(
   gpu: Gpu,
   body: () => Readonly<Record<string, Tensor>>,

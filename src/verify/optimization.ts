@@ -1,4 +1,4 @@
-/** Checks of what turns logits into an update: loss, clipped momentum SGD, distance from the start. */
+/** Checks of the way from logits to an update: loss, clipped momentum SGD, distance from the start. */
 import { z } from "zod";
 import { launchMetrics } from "../kernels/metrics.ts";
 import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../kernels/sgd.ts";

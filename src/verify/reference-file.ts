@@ -4,7 +4,7 @@
  *   {"op": "conv2d", "prefix": "0.", "tensors": ["x", "weight", "output", …], …attributes}
  *
  * with its tensors under prefix + name; a training run is {"model": "f1", "options": {…}, …settings} with its tensors
- * under fixed names (training-run.ts). Nothing in a file is believed before it is checked.
+ * under fixed names (training-run.ts). Everything in a file is checked before use.
  */
 import { z } from "zod";
 import { type OpenTensorFile, openSafetensors } from "../storage/safetensors.ts";
@@ -30,14 +30,14 @@ export class ReferenceCase {
   readonly kind: "operation" | "run";
   /** The operation, or the model. */
   readonly name: string;
-  /** The tensors that the case names; empty for a run. */
+  /** The tensors named by the case; empty for a run. */
   readonly tensors: readonly string[];
   readonly #path: string;
   readonly #prefix: string;
   readonly #attributes: object;
   readonly #file: OpenTensorFile;
 
-  /** @throws DataError when it is neither an operation nor a run, or names a tensor that the file does not have */
+  /** @throws DataError if it is neither an operation nor a run, or names a tensor that is not in the file */
   constructor(path: string, index: number, attributes: unknown, file: OpenTensorFile) {
     this.#path = path;
     this.index = index;

@@ -1,4 +1,4 @@
-/** What a training run in a reference file is described by. */
+/** The settings of a training run in a reference file. */
 import { z } from "zod";
 import { positive } from "./operation.ts";
 import type { ReferenceCase } from "./reference-file.ts";
@@ -26,7 +26,7 @@ export function runSettings(reference: ReferenceCase): RunSettings {
   return reference.attributes(RunSettings);
 }
 
-/** How the case is named in a report. */
+/** The name of the case in a report. */
 export function describeRun({ options, batch, ghost_size, steps }: RunSettings): string {
   const given = Object.entries(options).map(([name, value]) => `${name} ${value}`);
   return [...given, `batch ${batch}`, `ghosts of ${ghost_size}`, `${steps} steps`].join(", ");

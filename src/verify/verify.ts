@@ -48,16 +48,16 @@ export interface Totals {
 }
 
 /**
- * Checks one case after the other. A case passes when each of its tensors does.
+ * Checks the cases in order. A case passes if all of its tensors do.
  * @param precision in "mixed", of runs alone their losses
- * @throws DataError for a case that makes no sense; what the engine does not know is skipped instead
+ * @throws DataError for an invalid case; one that the engine does not know is skipped
  */
 export async function* verifyFile(
   gpu: Gpu,
   file: ReferenceFile,
   precision: Precision = "f32",
 ): AsyncGenerator<CaseResult> {
-  // Results of single operations are of inputs that no f16 holds.
+  // Single operations have inputs that f16 cannot represent.
   const cases = file.cases.filter(({ kind }) => precision === "f32" || kind === "run");
   for (const reference of cases) yield await gpu.lifetime(() => verifyCase(gpu, reference, precision));
 }

@@ -1,4 +1,4 @@
-/** What the page and the worker of the bench tab say to each other. */
+/** Messages between the page and the worker of the bench tab. */
 import type { KernelRow } from "../bench/kernels.ts";
 import type { UserKernelReport } from "../bench/user-kernel.ts";
 import type { AdapterFacts } from "../gpu/adapter.ts";
@@ -8,7 +8,7 @@ import type { MissingGpu } from "../host/browser/missing-gpu.ts";
 export type ToBench =
   /** Checks and times the kernels of an op. */
   | { readonly kind: "kernels"; readonly op: string }
-  /** Checks a kernel of the visitor's own in the place of a built-in one, and times it. */
+  /** Checks a visitor's kernel in place of a built-in one, and times it. */
   | { readonly kind: "own kernel"; readonly code: string; readonly as: string }
   /** Asks for the text of a built-in kernel. */
   | { readonly kind: "source"; readonly as: string };

@@ -1,4 +1,4 @@
-/** Elements of the page, found and made. */
+/** Finds and creates elements of the page. */
 
 /** The element of an id. @throws Error where the page has none of this kind: a defect of the page */
 export function byId<T extends HTMLElement>(id: string, kind: new () => T): T {

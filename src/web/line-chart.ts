@@ -2,6 +2,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { element, styleValue } from "./element.ts";
+import { labelledTicks, logarithmicTicks } from "./log-ticks.ts";
 
 export interface Line {
   readonly label: string;
@@ -88,7 +89,12 @@ function plotOf(options: LineChartOptions, data: uPlot.AlignedData, place: HTMLE
   const { x, y, lines, hasPoints = false, cursorKey, onCursor } = options;
   const grid = { stroke: styleValue("--grid"), width: 1 };
   const look = { stroke: styleValue("--text"), grid, ticks: grid };
-  const whole = (_: uPlot, ticks: number[]) => ticks.map((tick) => (isPowerOfTen(tick) ? tick : null));
+  const filter = (_: uPlot, ticks: number[]) => labelledTicks(ticks);
+  const logarithmic = {
+    splits: (_: uPlot, __: number, low: number, high: number) => logarithmicTicks(low, high),
+    filter,
+    grid: { ...grid, filter },
+  };
   return new uPlot(
     {
       width: Math.max(place.clientWidth, 200),
@@ -117,13 +123,13 @@ function plotOf(options: LineChartOptions, data: uPlot.AlignedData, place: HTMLE
           label: x.label,
           labelSize: 20,
           size: 34,
-          ...(x.isLogarithmic && { filter: whole, grid: { ...grid, filter: whole } }),
+          ...(x.isLogarithmic && logarithmic),
           values: texts,
         },
         {
           ...look,
           size: AXIS_WIDTH,
-          ...(y.isLogarithmic && { filter: whole, grid: { ...grid, filter: whole } }),
+          ...(y.isLogarithmic && logarithmic),
           values: texts,
         },
       ],
@@ -156,10 +162,6 @@ function padded(low: number | null, high: number | null, most = Number.POSITIVE_
   if (low === null || high === null) return [0, Math.min(1, most)];
   const room = FREE * (high - low || Math.abs(high) || 1);
   return [low >= 0 ? Math.max(0, low - room) : low - room, Math.min(high + room, most)];
-}
-
-function isPowerOfTen(value: number): boolean {
-  return Number.isInteger(Number(Math.log10(value).toFixed(9)));
 }
 
 function texts(_: uPlot, ticks: (number | null)[]): string[] {

@@ -1,4 +1,4 @@
-/** A race under way: its worker, and where each method stands. */
+/** A running race: its worker, and the progress of each method. */
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import type { Column } from "../paper/columns.ts";
 import type { FromRace, ToRace } from "./messages.ts";

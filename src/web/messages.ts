@@ -1,4 +1,4 @@
-/** What the page and the worker of the race say to each other. */
+/** Messages between the page and the worker of the race. */
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import type { MissingGpu } from "../host/browser/missing-gpu.ts";
 import type { Column } from "../paper/columns.ts";

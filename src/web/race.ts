@@ -1,4 +1,4 @@
-/** The race: trainers of the five methods on one device, which take turns step by step. */
+/** The race: trainers of the five methods on one device, taking turns step by step. */
 import type { ImageDataset } from "../data/dataset.ts";
 import { type ResidentDataset, uploadDataset } from "../data/resident.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -12,7 +12,7 @@ import type { FromRace } from "./messages.ts";
 import { Racer } from "./racer.ts";
 import { raceSpec, type Settings } from "./settings.ts";
 
-/** Steps between read-backs: often enough for a chart that moves, rare enough to cost little. */
+/** Steps between read-backs: frequent enough for smooth charts, rare enough to cost little. */
 const LOG_EVERY = 16;
 /** Milliseconds between words on a trainer's progress. */
 const PROGRESS_INTERVAL = 100;
@@ -32,7 +32,7 @@ interface Runner {
   isFinite: boolean;
 }
 
-/** Trains all methods of the settings to their ends, and says what happens. @throws what the device has against it */
+/** Trains all methods of the settings to the end, and reports progress. @throws errors of the device */
 export function race(
   gpu: Gpu,
   dataset: ImageDataset,

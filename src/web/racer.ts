@@ -15,9 +15,9 @@ export class Racer {
   }
 
   /**
-   * Runs one step, with the read-backs and the evaluation that belong to it. Between turns the trainer touches nothing.
+   * Runs one step, with its read-backs and evaluation. Between turns the trainer does nothing.
    * @returns whether there may be more steps
-   * @throws what the device has against it
+   * @throws errors of the device
    */
   async turn(): Promise<boolean> {
     const turnEnds = new Promise<void>((resolve) => {

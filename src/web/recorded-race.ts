@@ -1,4 +1,4 @@
-/** A race that was run before, for browsers that cannot run one: made by scripts/record-race.ts from real runs. */
+/** A recorded race, for browsers that cannot run one: made by scripts/record-race.ts from real runs. */
 import { COLUMNS, type Column } from "../paper/columns.ts";
 import recorded from "./recorded-race.json";
 import { DEFAULTS, raceSpec } from "./settings.ts";
@@ -28,13 +28,13 @@ function withSamples(): Record<Column, Tracks> {
   return Object.fromEntries(COLUMNS.map((column) => [column, tracksOf(column)])) as Record<Column, Tracks>;
 }
 
-/** Milliseconds that the whole of it takes on the page. */
+/** Duration of the replay on the page, ms. */
 const DURATION = 10_000;
 
 /**
- * Plays the recording: steps pass as on a logarithmic axis, so that the beginning can be seen.
- * @param show is told how many steps have passed and the curves up to there, once a frame
- * @returns ends it early
+ * Plays the recording. Steps advance as on a logarithmic axis, so that the beginning is visible.
+ * @param show receives the number of steps so far and the curves up to there, once per frame
+ * @returns a function that ends it early
  */
 export function playRecording(
   show: (steps: number, tracks: Readonly<Record<Column, Tracks>>) => void,

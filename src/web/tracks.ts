@@ -1,9 +1,9 @@
-/** What the charts draw: a value at some steps of a run, dense enough for a logarithmic axis and no denser. */
+/** Data of the charts: values at some steps of a run, just dense enough for a logarithmic axis. */
 
 /** One curve. */
 export interface Track {
   readonly steps: readonly number[];
-  /** Training images seen by then. */
+  /** Training images seen so far. */
   readonly samples: readonly number[];
   readonly values: readonly number[];
 }
@@ -67,7 +67,7 @@ export function newTracks(): Record<Curve, TrackRecorder> {
   };
 }
 
-/** The beginning of curves: up to a step. */
+/** The curves up to a step. */
 export function tracksUntil(tracks: Tracks, step: number): Tracks {
   const until = ({ steps, samples, values }: Track): Track => {
     const end = steps.findIndex((other) => other > step);

@@ -1,4 +1,3 @@
-import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import sharp from "sharp";
@@ -187,96 +186,6 @@ test("a decoder that is opened does not disturb one at work", async () => {
     await setImmediate();
   }
   await Promise.all(images);
-});
-
-describe("the cache", () => {
-  const cacheFile = (directory: string) =>
-    join(directory, "images", readdirSync(join(directory, "images"))[0]!);
-  /** Changes what is in a file without a trace in its listing: only a cache can still know what it was. */
-  function changeUnseen(path: string, paint: Paint): void {
-    const { size, atime, mtime } = statSync(path);
-    const other = pngBytes(8, 8, paint);
-    const content = Buffer.alloc(size);
-    other.copy(content);
-    expect(other.length).toBeLessThanOrEqual(size);
-    writeFileSync(path, content);
-    utimesSync(path, atime, mtime);
-  }
-
-  test("gives the same images without decoding, until the folder changes", async () => {
-    const root = folderOf(GOOD);
-    const image = join(root, "train/a/1.png");
-    // Whole seconds: utimes cannot write finer times back.
-    utimesSync(image, 1e9, 1e9);
-    const cacheDirectory = temporaryFolder();
-    const first = await load(root, { cacheDirectory });
-    changeUnseen(image, flat(9));
-    const second = await load(root, { cacheDirectory });
-    expect(second).toEqual(first);
-    utimesSync(image, 1e9, 1e9 + 1);
-    const third = await load(root, { cacheDirectory });
-    expect(third.train.images[0]).toBe(9);
-    writeFiles(root, { "train/a/2.png": png });
-    expect((await load(root, { cacheDirectory })).train.count).toBe(3);
-    // One file for a folder and a size, whatever became of it.
-    expect(readdirSync(join(cacheDirectory, "images"))).toHaveLength(1);
-  });
-
-  test("that is cut, changed or of something else is made anew", async () => {
-    const root = folderOf(GOOD);
-    const cacheDirectory = temporaryFolder();
-    const first = await load(root, { cacheDirectory });
-    const path = cacheFile(cacheDirectory);
-    const whole = readFileSync(path);
-    const damages = [
-      () => truncateSync(path, whole.length - 1),
-      () => truncateSync(path, 0),
-      () => writeFileSync(path, "{}"),
-      () => {
-        const bytes = Buffer.from(whole);
-        bytes[bytes.length - 5]! ^= 1;
-        writeFileSync(path, bytes);
-      },
-    ];
-    for (const damage of damages) {
-      damage();
-      expect(await load(root, { cacheDirectory })).toEqual(first);
-      expect(readFileSync(path).equals(whole)).toBe(true);
-    }
-  });
-
-  test("is written by many at a time without harm, and serves any division of the same images", async () => {
-    const root = folderOf(
-      Object.fromEntries(
-        Array.from({ length: 12 }, (_, i) => [`${i % 2 ? "x" : "y"}/${i}.png`, pngBytes(8, 8, flat(i))]),
-      ),
-    );
-    const cacheDirectory = temporaryFolder();
-    const divided = { cacheDirectory, testFraction: 0.5 };
-    const all = await Promise.all(Array.from({ length: 4 }, () => load(root, divided)));
-    for (const one of all) expect(one).toEqual(all[0]);
-    expect(readdirSync(join(cacheDirectory, "images"))).toHaveLength(1);
-    const written = statSync(cacheFile(cacheDirectory)).mtimeMs;
-    const other = await load(root, { ...divided, seed: 5 });
-    expect(statSync(cacheFile(cacheDirectory)).mtimeMs).toBe(written);
-    // Each sample still has the class that its brightness tells.
-    for (const split of [other.train, other.test]) {
-      for (let n = 0; n < split.count; n++) expect(split.labels[n]).toBe(split.images[n * 192]! % 2 ? 0 : 1);
-    }
-  });
-
-  test("that cannot be written costs a warning, not the run", async () => {
-    const taken = join(temporaryFolder(), "file");
-    writeFileSync(taken, "");
-    const warnings: string[] = [];
-    const data = await load(folderOf(GOOD), {
-      cacheDirectory: taken,
-      onWarning: (text) => warnings.push(text),
-    });
-    expect(data.train.count).toBe(2);
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toMatch(/cannot cache the decoded images; the next start decodes them again: .*file/);
-  });
 });
 
 test("progress is reported to the end", async () => {

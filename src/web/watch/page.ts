@@ -1,4 +1,4 @@
-/** The page of `watch`: runs of a folder, found by a filter, the chosen ones in the same charts as numbers arrive. */
+/** The page of `watch`: lists a folder's runs, with a filter, and draws the chosen ones in shared charts as numbers arrive. */
 import "../theme.css";
 import "./watch.css";
 import { byId } from "../element.ts";
@@ -19,7 +19,7 @@ const list = new RunList(byId("runs", HTMLElement), choose);
 const chosen = new Map<string, { readonly color: string; readonly rows: Row[] }>();
 let runs: readonly RunState[] = [];
 let source: EventSource | null = null;
-/** Whether someone has chosen, by the page's address or by hand: until then it is the newest run. */
+/** Whether the user has chosen runs, by the page's address or by hand; until then the newest run is shown. */
 let hasChosen = false;
 
 readAddress();

@@ -1,4 +1,4 @@
-/** The charts of the chosen runs, and what has arrived of each. */
+/** The charts of the chosen runs, and the data that has arrived. */
 import uPlot from "uplot";
 import { element } from "../element.ts";
 import { LineChart, type LineChartOptions } from "../line-chart.ts";
@@ -89,7 +89,7 @@ export class RunCharts {
     this.draw();
   }
 
-  /** Draws what has arrived. */
+  /** Draws the data that has arrived. */
   draw(): void {
     this.#data = CHARTS.map((chart) => dataOf(this.#runs, chart, this.#axis));
     for (const [i, chart] of this.#charts.entries())
@@ -111,7 +111,7 @@ export class RunCharts {
   }
 }
 
-/** The value at a position, or the last before it: runs have values at different steps. */
+/** The value at a position, or the last one before it, because runs have values at different steps. */
 function lastUpTo(column: ArrayLike<number | null | undefined>, index: number): number | null {
   for (let i = index; i >= 0; i--) if (column[i] != null) return column[i]!;
   return null;

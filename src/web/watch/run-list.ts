@@ -33,7 +33,7 @@ export class RunList {
     this.#onChoose = onChoose;
   }
 
-  /** Runs that the filter leaves, in the order of the list. */
+  /** Runs that match the filter, in the order of the list. */
   get listed(): readonly string[] {
     return this.#runs.map(({ name }) => name).filter((name) => matches(name, this.#filter));
   }
@@ -94,7 +94,7 @@ function stateOf({ finished, accuracy, changed }: RunState, isRunning: boolean, 
   return `not finished, still for ${Math.round((Date.now() - changed) / 60_000)} min${at}`;
 }
 
-/** Only what changes: a screen reader would read it again. */
+/** Updates only what changes, because a screen reader would read it again. */
 function setText(place: HTMLElement, text: string): void {
   if (place.textContent !== text) place.textContent = text;
 }

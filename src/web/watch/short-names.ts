@@ -1,4 +1,4 @@
-/** Names of runs without what says nothing: the hash at the end, and the parts that all of them begin or end with. */
+/** Short names of runs: without the hash at the end, and without parts with which all of them begin or end. */
 
 /** A hash of 12 hexadecimal digits, as runs are named by. */
 const HASH = /-[0-9a-f]{12}$/;
