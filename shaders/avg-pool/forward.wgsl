@@ -3,7 +3,7 @@
 //   y[n,c,p,q] = 1/KERNEL² · Σ x[n, c, p·stride − padding + r, q·stride − padding + s]      r, s ∈ [0, KERNEL)
 //
 // Padding counts as zeros: the divisor is always KERNEL².
-// Dispatch: one lane per value of y, folded into x and y.
+// Dispatch: one lane per value of y, in a grid folded into two dimensions.
 
 override H: u32;        // height and width of x
 override W: u32;
@@ -17,7 +17,7 @@ alias Stored = f32;     // @spec  x and y in memory: f16 in mixed precision
 
 struct Params {
   count: u32,  // N · C · P · Q
-  rows: u32,   // KERNEL once more: the bound of a loop that is better not unrolled
+  rows: u32,   // KERNEL as a uniform, so that the loop over it is not unrolled
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;        // [N, C, H, W]

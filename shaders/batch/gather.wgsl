@@ -1,13 +1,13 @@
-// batch/gather: a batch of images as the network sees them, from the data set's bytes on the GPU.
+// batch/gather: a batch of normalized images for the network, from the data set's bytes on the GPU.
 //
 //   x[n,c,i,j] = (byte / 255 − mean[c]) / deviation[c]       byte of sample s = order[first + n]
 //
-// A deviation of 0 is that of a channel with one value everywhere: its x is 0, in padding too.
-// With PADDING the image counts as padded on all sides with `pad_value`, cropped at an offset of 0 to 2·PADDING in
-// each direction, and with FLIP mirrored left to right half of the time; offsets and mirror are drawn from
-// (seed, STREAM, epoch, sample), so they do not depend on batches or slabs.
+// A deviation of 0 means that the channel has one value everywhere: its x is 0, also in the padding.
+// With PADDING the image is padded on all sides with `pad_value` and cropped at an offset of 0 to 2·PADDING in each direction.
+// With FLIP it is mirrored left to right half of the time. Offsets and mirroring are drawn from (seed, STREAM, epoch, sample),
+// so they do not depend on how samples are grouped into batches or slabs.
 // Source:   Hoffer et al. 2017, released code (its pre-processing).
-// Dispatch: one lane per four columns of a row of x, folded into x and y.
+// Dispatch: one lane per four columns of a row of x, in a grid folded into two dimensions.
 
 override N: u32;        // samples of this slab
 override C: u32;
@@ -22,13 +22,13 @@ alias Stored = f32;     // @spec  x in memory: f16 in mixed precision
 struct Params {
   first: u32,        // the slab's first sample in its batch
   pad_value: u32,    // padding byte, 0 to 255
-  first_image: u32,  // the sample that `images` begins with, and
-  images_end: u32,   // the one after its last: a data set too large for one binding is gathered from in parts
+  first_image: u32,  // the first sample in `images`, and
+  images_end: u32,   // one past its last: a data set too large for one binding is gathered in parts
 }
 
 @group(0) @binding(0) var<storage, read> images: array<u32>;              // [images_end − first_image, C, H, W] bytes, four to a word
 @group(0) @binding(1) var<storage, read> labels: array<u32>;              // [samples]
-@group(0) @binding(2) var<storage, read> order: array<u32>;               // [samples and more]
+@group(0) @binding(2) var<storage, read> order: array<u32>;               // [at least samples]
 @group(0) @binding(3) var<storage, read> normalization: array<f32>;       // [C, 2]: mean, deviation
 @group(0) @binding(4) var<storage, read_write> x: array<Stored>;          // [N, C, H, W]
 @group(0) @binding(5) var<storage, read_write> batch_labels: array<u32>;  // [N]

@@ -1,10 +1,10 @@
-// bench/copy: y = x, what memory can do at best: the bandwidth that other kernels are measured against.
+// bench/copy: y = x, the fastest that memory can go: other kernels' bandwidth is compared with it.
 //
 // Source:   the copy of McCalpin's STREAM benchmark (1995).
-// Dispatch: a workgroup for WG_SIZE · ROW vec4s, folded into x and y.
+// Dispatch: one workgroup per WG_SIZE · ROW vec4s, in a grid folded into two dimensions.
 
 const WG_SIZE: u32 = 64u;  // @spec  lanes
-const ROW: u32 = 1u;       // @spec  vec4s of a lane
+const ROW: u32 = 1u;       // @spec  vec4s per lane
 
 struct Params {
   count: u32,  // vec4s

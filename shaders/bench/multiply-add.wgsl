@@ -1,9 +1,9 @@
-// bench/multiply-add: chains of multiply-adds in registers, what arithmetic can do at best.
+// bench/multiply-add: chains of multiply-adds in registers, the fastest that arithmetic can go.
 //
-//   a ← a · b + c, `trips` · REPEATS times, in 8 independent chains of vec4 a lane: 256 operations a trip.
+//   a ← a · b + c, `trips` · REPEATS times, in 8 independent chains of vec4 per lane: 256 operations per iteration.
 //
 // Independent chains hide each other's latency. b and c come from memory, so that the compiler knows nothing about them. A plain loop
-// takes three times as long a trip on lavapipe.
+// takes three times as long per iteration on lavapipe.
 // Source:   the arithmetic peak of the roofline model (Williams, Waterman and Patterson 2009).
 // Dispatch: (workgroups of 64 lanes, 1, 1).
 

@@ -1,6 +1,6 @@
 // channel-bias/add: y[n,c,p] = x[n,c,p] + bias[c].
 //
-// Dispatch: one lane per element, folded into x and y.
+// Dispatch: one lane per element, in a grid folded into two dimensions.
 
 override C: u32;     // channels
 override HW: u32;    // pixels of one image

@@ -1,7 +1,7 @@
 // channel-bias/grad-bias: dbias[c] = Σ_n Σ_p dy[n,c,p], in a fixed order.
 //
-// A channel too large for one workgroup is cut into SPLITS, each with a sum of its own; reduce/sum-rows adds them up. VGG's 64 channels
-// of 4096·32² values then take 512 workgroups 128 dependent trips each; uncut, 64 workgroups would take 16,384.
+// A channel too large for one workgroup is cut into SPLITS parts with a sum each; reduce/sum-rows adds them up. For VGG's 64 channels
+// of 4096·32² values, 512 workgroups then run 128 dependent iterations each; uncut, 64 workgroups would run 16,384.
 // Dispatch: (C, SPLITS, 1).
 
 override C: u32;                    // channels
@@ -9,11 +9,11 @@ override HW: u32;                   // pixels of one image
 override ACCUMULATE: bool;          // dbias += instead of dbias =; with one split only
 override SPLITS: u32 = 1u;          // workgroups that share a channel
 override WG_SIZE: u32 = 256u;       // lanes in a workgroup, a power of two
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one image
-const ROW: u32 = 4u;                // loads of a lane in flight together
+const ROW: u32 = 4u;                // loads that a lane has in flight at a time
 
 struct Params { count: u32 }   // N · PIXELS
 
@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     for (var j = 0u; j < ROW; j++) { sum += Element(dy[place(c, i + j * WG_SIZE)]); }
   }
   for (; i < end; i += WG_SIZE) { sum += Element(dy[place(c, i)]); }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  // vec4() of a scalar Element makes four copies, so each counts a quarter.
   let total = workgroup_sum(dot(vec4f(sum), vec4f(f32(WIDTH) / 4.0)), lane);
   if (lane == 0u) {
     let at = group.y * C + c;
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   }
 }
 
-// Where the i-th Element of a channel stands.
+// Index of the i-th Element of a channel.
 fn place(c: u32, i: u32) -> u32 {
   return (i / PIXELS * C + c) * PIXELS + i % PIXELS;
 }

@@ -1,13 +1,13 @@
-// clip/coefficient: the global norm of the gradient and what it is scaled by.
+// clip/coefficient: the global norm of the gradient and the coefficient that clips it.
 //
 //   norm        = √ Σ_w partial[w] / loss_scale
 //   coefficient = min(1, clip_norm / (norm + 1e-6))       1 when clip_norm is 0
 //
-// The gradient whose squares were summed is the true one times the loss scale, a power of two: `clip` gets coefficient / loss_scale, which
-// takes the scale out again wherever the gradient is used, to the bit.
+// The squares that were summed are those of the true gradient times the loss scale, a power of two. `clip` receives coefficient /
+// loss_scale, which removes the scale exactly wherever the gradient is used.
 // With SKIP, a step whose norm or loss is NaN or infinite gets the coefficient -1 and is not applied (sgd/momentum,
-// skip/restore). Norm and coefficient (0 for -1) also go into fields 4 and 5 of the step's row of the log, whose field
-// 0 is the loss; the learning rate into field 6.
+// skip/restore). Norm and coefficient (0 for -1) also go into fields 4 and 5 of the step's row in the log, and the learning rate
+// into field 6; field 0 is the loss.
 // Source:   PyTorch's clip_grad_norm_ (its 1e-6 too), as the paper's released code calls it.
 // Dispatch: (1, 1, 1).
 
@@ -17,7 +17,7 @@ override SKIP: bool;
 override WG_SIZE: u32 = 1u;    // lanes that share the partial sums, a power of two
 
 struct Params {
-  parts: u32,          // PARTS once more, as a loop bound
+  parts: u32,          // PARTS as a uniform, so that the loop over it is not unrolled
   inverse_scale: f32,  // 1 / loss_scale
 }
 
@@ -30,7 +30,7 @@ struct Params {
 // @import lib/step.wgsl
 // @import lib/workgroup-sum.wgsl
 
-// By the bits, which no assumption of finite arithmetic optimises away.
+// Tests the bits: a compiler that assumes finite arithmetic would optimise a comparison away.
 fn finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }
 
 @compute @workgroup_size(WG_SIZE)

@@ -4,20 +4,21 @@
 //   TRANSPOSED:  y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, (p + PADDING − r) / STRIDE, (q + PADDING − s) / STRIDE] · weight[c,k,r,s]
 //
 // Terms outside x, and those whose division leaves a remainder, are 0. The second is grad-input: x is dy and y is dx. ACCUMULATE adds
-// to what y holds. Weights are rounded to Component; sums are f32.
+// to y instead of overwriting it. Weights are rounded to Component; sums are f32.
 //
-// A subgroup matrix is spread over the lanes of a subgroup: lanes load, multiply and store it together and cannot see its elements.
+// A subgroup matrix is spread over the lanes of a subgroup, which load, multiply and store it together; a lane cannot see its elements.
 // left [M channels of y, D channels of x] · right [D channels of x, N pixels] adds one tap of the filter for M·N outputs.
 // A workgroup computes a tile: TILE_K channels × ROWS rows of each of IMAGES images. For CHANNELS channels of x at a time,
-//   1. threads fetch from memory into registers: the part of x under the tile (the patch), and FILTER_ROWS rows of the filters' taps;
+//   1. threads fetch from memory into registers: the part of x that the tile needs (the patch), and FILTER_ROWS rows of the filters' taps;
 //   2. they store both in workgroup memory, channels innermost;
-//   3. subgroups multiply them, a tap at a time, while the next fetch is under way.
-// In workgroup memory the pixels of the patch are a line: row by row, column by column, image by image. Neighbouring outputs read
-// neighbouring pixels, and from tap to tap all of them move by the same distance on the line. So any N pixels in a row are a right
-// matrix at every tap, without copies. Images interleave where a row is shorter than a matrix. A forward patch with STRIDE s is
-// dealt out to s·s smaller ones, of every s-th row and column. A TRANSPOSED tile has every s-th row and column of y (a lattice).
-// Pixels outside x are never stored, and stay 0 as workgroup memory begins.
-// MOMENTS also leaves mean and Σ (y − mean)² of each channel over the tile's part of each image, from the f32 sums: lib/conv2d-matrix-results.wgsl.
+//   3. subgroups multiply them, one tap at a time, while the next fetch is under way.
+// In workgroup memory the pixels of the patch form a line, in the order [row, column, image]. Neighbouring outputs read neighbouring
+// pixels, and from one tap to the next all of them move by the same distance along the line. So any N consecutive pixels are a right
+// matrix for every tap, without copies. Images interleave so that a matrix can be longer than a row. With STRIDE s, the patch of
+// forward is split into s·s smaller ones, each with every s-th row and column, and a TRANSPOSED tile holds every s-th row and column
+// of y (a lattice). Pixels outside x are never stored: workgroup memory starts as 0.
+// MOMENTS also writes mean and Σ (y − mean)² of each channel over the tile's part of each image, from the f32 sums; see
+// lib/conv2d-matrix-results.wgsl.
 // Dispatch: (ceil(K / TILE_K) · lattices, a, b) with a·b ≥ ceil(rows of a lattice / ROWS) · ceil(images / IMAGES).
 // @products BLOCKS_M * BLOCKS_N * CHANNELS / D * FILTER_ROWS * S
 
@@ -38,20 +39,20 @@ override ACCUMULATE: bool = false;
 alias Stored = vec4h;             // @spec  WIDTH neighbours of a row of x
 const WIDTH: u32 = 4u;            // @spec  4 where it divides W, else 1
 alias StoredY = f16;              // @spec
-alias Component = f16;            // @spec  of the matrices that are multiplied
+alias Component = f16;            // @spec  element type of the matrices that are multiplied
 const M: u32 = 8u;                // @spec
 const N: u32 = 8u;                // @spec
 const D: u32 = 8u;                // @spec
-const LANES: u32 = 8u;            // @spec  of a subgroup
-const SUBGROUPS_M: u32 = 1u;      // @spec  of a workgroup, along the channels of y
+const LANES: u32 = 8u;            // @spec  lanes of a subgroup
+const SUBGROUPS_M: u32 = 1u;      // @spec  subgroups of a workgroup, along the channels of y
 const SUBGROUPS_N: u32 = 4u;      // @spec  and along its pixels
-const BLOCKS_M: u32 = 1u;         // @spec  matrices of sums of a subgroup, likewise
+const BLOCKS_M: u32 = 1u;         // @spec  matrices of sums per subgroup, likewise
 const BLOCKS_N: u32 = 2u;         // @spec
-const CHANNELS: u32 = 8u;         // @spec  of x in one step, a multiple of D
-const FILTER_ROWS: u32 = 3u;      // @spec  rows of taps in one step
-const ROWS: u32 = 8u;             // @spec  of a tile, in each image
-const COLUMNS: u32 = 8u;          // @spec  those of a lattice, up to a whole number of matrices
-const IMAGES: u32 = 1u;           // @spec  of a tile, at most N / 4
+const CHANNELS: u32 = 8u;         // @spec  channels of x per step, a multiple of D
+const FILTER_ROWS: u32 = 3u;      // @spec  rows of taps per step
+const ROWS: u32 = 8u;             // @spec  rows of a tile, in each image
+const COLUMNS: u32 = 8u;          // @spec  columns of a lattice, rounded up to whole matrices
+const IMAGES: u32 = 1u;           // @spec  images of a tile, at most N / 4
 const GROUPS: u32 = 2u;           // @spec  W / WIDTH
 const R: u32 = 3u;                // @spec
 const S: u32 = 3u;                // @spec
@@ -64,12 +65,12 @@ const SUBGROUPS = SUBGROUPS_M * SUBGROUPS_N;
 const THREADS = SUBGROUPS * LANES;
 const TILE_K = SUBGROUPS_M * BLOCKS_M * M;
 const QUADS = CHANNELS / 4u;
-const PIXEL = QUADS + 2u;         // vec4 from pixel to pixel, and from filter to filter: 8 numbers of room, so that lanes meet different banks
-const X_STEP = select(STRIDE, 1u, TRANSPOSED);  // pixels of x between those that neighbouring outputs read
-const Y_STEP = select(1u, STRIDE, TRANSPOSED);  // pixels of y between neighbours of a lattice
-const TAP_ROWS = (R + Y_STEP - 1u) / Y_STEP;    // of a lattice, at most
+const PIXEL = QUADS + 2u;         // vec4 from pixel to pixel, and from filter to filter: 8 numbers of padding, so that lanes use different banks
+const X_STEP = select(STRIDE, 1u, TRANSPOSED);  // distance in x between the pixels that neighbouring outputs read
+const Y_STEP = select(1u, STRIDE, TRANSPOSED);  // distance in y between neighbours of a lattice
+const TAP_ROWS = (R + Y_STEP - 1u) / Y_STEP;    // at most, of a lattice
 const TAP_COLUMNS = (S + Y_STEP - 1u) / Y_STEP;
-const PHASES_DOWN = min(X_STEP, R);             // smaller patches, those that no tap meets left out
+const PHASES_DOWN = min(X_STEP, R);             // smaller patches, without those that no tap reads
 const PHASES_ACROSS = min(X_STEP, S);
 const PATCH_ROWS = ROWS + (TAP_ROWS - 1u) / X_STEP;
 const PITCH = COLUMNS + (TAP_COLUMNS - 1u) / X_STEP;
@@ -81,8 +82,8 @@ const STEP_TAPS = FILTER_ROWS * TAP_COLUMNS;    // at most
 const FILTER_ITEMS = STEP_TAPS * TILE_K * QUADS;
 const FILTER_LOADS = (FILTER_ITEMS + THREADS - 1u) / THREADS;
 const QUADS_N = N / 4u;
-const PIECES = (SUBGROUPS * M * QUADS_N + THREADS - 1u) / THREADS;  // vec4 of each round of sums that a thread takes to y
-// Matrices are loaded from multiples of 16 bytes.
+const PIECES = (SUBGROUPS * M * QUADS_N + THREADS - 1u) / THREADS;  // vec4 that a thread writes to y per round
+// A matrix load must start at a multiple of 16 bytes.
 const_assert CHANNELS % 8u == 0u && CHANNELS % D == 0u && D % 8u == 0u && N % 4u == 0u;
 const_assert COLUMNS * IMAGES % N == 0u && N % (4u * IMAGES) == 0u;
 
@@ -93,7 +94,7 @@ alias Sums = subgroup_matrix_result<f32, N, M>;
 @group(0) @binding(0) var<storage, read> x: array<Stored>;           // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<StoredY>;    // [N, K, P, Q]
-@group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // [N, tiles of an image, K, 2], or anything without MOMENTS
+@group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // [N, tiles of an image, K, 2], any buffer without MOMENTS
 struct Params { images: u32, channels: u32, tiles: u32 }             // N; C; tiles of an image
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -102,9 +103,9 @@ var<workgroup> filter_tile: array<vec4<Component>, STEP_TAPS * TILE_K * PIXEL>; 
 var<workgroup> scratch: array<f32, SUBGROUPS * M * N * ((BLOCKS_M + 1u) / 2u)>;
 var<workgroup> means: array<f32, select(1u, TILE_K * IMAGES, MOMENTS)>;
 
-// Outputs of a lattice along rows or columns: the first, how many; their taps: the first, how many; and the first pixel of x that they read.
+// A lattice along rows or columns: its first output and their number, its first tap and their number, the first pixel of x that it reads.
 struct Lattice { first: u32, count: u32, tap: u32, taps: u32, origin: u32 }
-// First channel of y, first image, first row of a tile in its lattice.
+// First channel of y, first image and first row (in its lattice) of a tile.
 struct Corner { channel: u32, image: u32, row: u32 }
 
 alias PatchShare = array<array<vec4<Component>, 4>, PATCH_LOADS>;
@@ -123,7 +124,7 @@ fn main(
   let columns = lattice(wg.x / tiles_k % Y_STEP, Q, S);
   let tile = wg.z * grid.y + wg.y;
   let corner = Corner(wg.x % tiles_k * TILE_K, tile / params.tiles * IMAGES, tile % params.tiles * ROWS);
-  // Where subgroups have fewer lanes than LANES there are more of them; those help with steps 1 and 2.
+  // If subgroups have fewer lanes than LANES, there are more subgroups; the extra ones only help with steps 1 and 2.
   let multiplies = subgroup < SUBGROUPS;
   let block_m = subgroup % SUBGROUPS_M * BLOCKS_M;
   let block_n = subgroup / SUBGROUPS_M * BLOCKS_N;
@@ -131,7 +132,7 @@ fn main(
   var patch_share = PatchShare();
   var filter_share = FilterShare();
   var sums: array<array<Sums, BLOCKS_N>, BLOCKS_M>;
-  // One trip more than steps: a trip fetches its own step and multiplies the one that the trip before it fetched.
+  // One iteration more than there are steps: each fetches its own step and multiplies the one fetched before it.
   var c0 = select(params.channels, 0u, rows.taps * columns.taps > 0u);
   var r = 0u;
   var last_r = 0u;
@@ -159,7 +160,7 @@ fn main(
         }
       }
     }
-    workgroupBarrier();  // the step before has been read by all
+    workgroupBarrier();  // every thread has read the previous step
     if (!fetches) { break; }
     store_filters(thread, &filter_share);
     if (r == 0u) { store_patch(corner, c0, rows.origin, columns.origin, thread, &patch_share); }
@@ -172,7 +173,7 @@ fn main(
     }
   }
 
-  // Sums are matrices, whose elements are seen through workgroup memory alone: one matrix of each subgroup a round.
+  // The sums are matrices, whose elements are visible only through workgroup memory: each round stores one matrix per subgroup.
   var values = Values();
   for (var i = 0u; i < BLOCKS_M; i++) {
     for (var j = 0u; j < BLOCKS_N; j++) {
@@ -197,21 +198,21 @@ fn lattice(remainder: u32, size: u32, filter_size: u32) -> Lattice {
   return Lattice(remainder, count_from(remainder, size), tap, taps, (remainder + PADDING - tap) / STRIDE + 1u - taps);
 }
 
-// How many numbers below `size` there are in first, first + STRIDE, …
+// How many of first, first + STRIDE, … are below `size`.
 fn count_from(first: u32, size: u32) -> u32 { return select(0u, (size - first + STRIDE - 1u) / STRIDE, first < size); }
 
-// From the pixel of the first tap to that of tap (r, s) of a lattice, on the line of the patch.
+// Distance on the patch's line from the pixel of the first tap to that of tap (r, s) of a lattice.
 fn tap_place(r: u32, s: u32, taps_down: u32, taps_across: u32) -> u32 {
   if (TRANSPOSED) { return ((taps_down - 1u - r) * PITCH + taps_across - 1u - s) * IMAGES; }
   return (r % STRIDE * PHASES_ACROSS + s % STRIDE) * PLANE + (r / STRIDE * PITCH + s / STRIDE) * IMAGES;
 }
 
-// The first pixel of a matrix on the line; matrices behind the last row compute what nobody reads.
+// The first pixel of a matrix on the line. What matrices past the last row compute is not used.
 fn block_place(block: u32) -> u32 {
   return select(0u, block / BLOCKS_OF_ROW * PITCH * IMAGES + block % BLOCKS_OF_ROW * N, block < ROWS * BLOCKS_OF_ROW);
 }
 
-// What a thread fetches of the patch, and later stores: WIDTH neighbours of row h of x, of four channels; nothing where h is not below H.
+// What a thread fetches of the patch and later stores: WIDTH neighbours of row h of x, in four channels; nothing if h ≥ H.
 struct PatchItem { group: u32, row: u32, phase: u32, image: u32, quad: u32, h: u32 }
 
 fn find_patch_item(corner: Corner, origin: u32, item: u32, it: ptr<function, PatchItem>) {
@@ -224,7 +225,7 @@ fn find_patch_item(corner: Corner, origin: u32, item: u32, it: ptr<function, Pat
   *it = PatchItem(item % GROUPS, row, phase, image, quad, select(H, h, is_there));
 }
 
-// Step 1. Channels beyond C are 0; where CHANNELS divides C the compiler drops the test.
+// Step 1. Channels beyond C are 0; if CHANNELS divides C, the compiler drops the test.
 fn fetch_patch(corner: Corner, c0: u32, origin: u32, thread: u32, share: ptr<function, PatchShare>) {
   for (var i = 0u; i < PATCH_LOADS; i++) {
     var it = PatchItem();
@@ -255,8 +256,8 @@ fn store_patch(corner: Corner, c0: u32, origin: u32, left: u32, thread: u32, sha
   }
 }
 
-// What a thread fetches of the filters: four channels of x of one tap. Lanes lie along the taps, then along the weights as they stand in
-// memory.
+// What a thread fetches of the filters: one tap of four channels of x. Neighbouring lanes take neighbouring taps, then neighbouring
+// weights in memory.
 struct FilterItem { tap: u32, m: u32, quad: u32 }
 
 fn find_filter_item(item: u32, it: ptr<function, FilterItem>) {

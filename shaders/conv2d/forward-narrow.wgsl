@@ -1,17 +1,17 @@
-// conv2d/forward-narrow: convolution for adapters of 8-lane subgroups; with TRANSPOSED its input gradient.
+// conv2d/forward-narrow: convolution for adapters with 8-lane subgroups; with TRANSPOSED its input gradient.
 //
 //   forward:     y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING] · weight[k,c,r,s]
 //   TRANSPOSED:  y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, (p + PADDING − r) / STRIDE, (q + PADDING − s) / STRIDE] · weight[c,k,r,s]
 //
-// where terms outside x, and those whose division is not exact, are 0. The second is grad-input: x is dy, y is dx, and
-// C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to what y holds.
+// Terms outside x, and those whose division leaves a remainder, are 0. The second is grad-input: x is dy, y is dx, and
+// C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to y instead of overwriting it.
 // MOMENTS also writes mean and Σ (y − mean)² of each channel over each tile to `moments` [N, tiles of an image, K, 2]. Tiles then lie
 // within P × Q.
-// One subgroup is a workgroup and computes a tile of IMAGES × ROWS × COLUMNS pixels of 8·GROUPS channels. Its lanes
-// lie along the output channels, so the weights are read as they are stored. The input pixels of the tile are
-// loaded once per channel, eight to a load, and spread from the lane that loaded them to all.
-// The driver unrolls every loop but the two outer ones. It does so only where a loop runs over the whole length of the arrays it
-// indexes, which is why they have the shapes they have. (Not unrolled, this file is 20 times slower on lavapipe.)
+// A workgroup is one subgroup and computes a tile of IMAGES × ROWS × COLUMNS pixels of 8·GROUPS channels. Each lane takes an output
+// channel of each group, so the weights are read as they are stored. The input pixels of the tile are loaded once per channel, eight
+// at a time, and each is passed from the lane that loaded it to all lanes.
+// The driver unrolls every loop but the two outer ones. It does so only if a loop covers the whole length of the arrays it indexes;
+// the shapes of the arrays follow from that. (Without unrolling, this kernel is 20 times slower on lavapipe.)
 // Dispatch: (ceil(P / ROWS) · ceil(Q / COLUMNS), ceil(K / (8·GROUPS)), ceil(N / IMAGES)).
 enable subgroups;
 
@@ -31,20 +31,20 @@ const MOMENTS: bool = false;     // @spec
 const S: u32 = 3u;               // @spec
 const STRIDE: u32 = 1u;          // @spec
 const PADDING: u32 = 1u;         // @spec
-const TAP_ROWS: u32 = 3u;        // @spec  filter rows of one step; TRANSPOSED: all R, or a multiple of STRIDE
+const TAP_ROWS: u32 = 3u;        // @spec  filter rows per step; TRANSPOSED: all R, or a multiple of STRIDE
 const IMAGES: u32 = 1u;          // @spec
 const ROWS: u32 = 4u;            // @spec  TRANSPOSED: a multiple of STRIDE
 const COLUMNS: u32 = 8u;         // @spec  TRANSPOSED: a multiple of STRIDE
 const GROUPS: u32 = 2u;          // @spec
 const LANES = 8u;
 
-// TRANSPOSED: added to p − r to make it positive; a multiple of STRIDE above PADDING.
+// TRANSPOSED: added to p − r to make it positive; a multiple of STRIDE larger than PADDING.
 const ROW_LIFT = PADDING + STRIDE * TAP_ROWS;
 const COLUMN_LIFT = PADDING + STRIDE * S;
-// The first input row (column) of a tile, among those that its outputs meet.
+// The first input row (column) that the outputs of a tile read.
 const ROW_LOW = select(0u, (ROW_LIFT + 1u - TAP_ROWS) / STRIDE, TRANSPOSED);
 const COLUMN_LOW = select(0u, (COLUMN_LIFT + 1u - S) / STRIDE, TRANSPOSED);
-// Input rows and columns of a tile: a stride over the filter skips those between.
+// Input rows and columns of a tile: a stride larger than the filter skips those in between.
 const ROW_STEP = min(STRIDE, TAP_ROWS);
 const COLUMN_STEP = min(STRIDE, S);
 const IN_ROWS = select((ROWS - 1u) * ROW_STEP + TAP_ROWS, (ROWS - 1u + ROW_LIFT) / STRIDE + 1u - ROW_LOW, TRANSPOSED);
@@ -55,7 +55,7 @@ const LOADS = (IMAGES * IN_ROWS * IN_COLUMNS + LANES - 1u) / LANES;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;     // [N, K, P, Q]
 @group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // @optional  [N, tiles of an image, K, 2], written with MOMENTS
-struct Params { images: u32, filter_rows: u32, channels: i32 }  // N, and R and C once more as loop bounds
+struct Params { images: u32, filter_rows: u32, channels: i32 }  // N, and R and C as uniforms, so that loops over them are not unrolled
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
 
   var sum = array<array<array<array<f32, GROUPS>, COLUMNS>, ROWS>, IMAGES>();
   for (var r0 = 0u; r0 < params.filter_rows; r0 += TAP_ROWS) {
-    // Where this lane's share of the input pixels lies, and whether it is inside x.
+    // Positions of this lane's share of the input pixels, and whether they are inside x.
     var place = array<u32, LOADS>();
     var inside = array<bool, LOADS>();
     for (var i = 0u; i < LOADS; i++) {
@@ -147,7 +147,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
   }
 }
 
-// Of this lane's channel `k` and one image: what the tile holds of it, two passes over numbers in registers.
+// Moments of channel `k` of one image over the tile: two passes over numbers in registers.
 fn write_moments(values: array<array<array<f32, GROUPS>, COLUMNS>, ROWS>, g: u32, at: u32) {
   var total = 0.0;
   for (var p = 0u; p < ROWS; p++) {
@@ -176,7 +176,7 @@ fn first_column(q0: u32) -> i32 {
   return i32(q0 * STRIDE) - i32(PADDING);
 }
 
-// How far the i-th row that the tile keeps is from its first one.
+// Distance of the i-th row that the tile keeps from its first one.
 fn row_offset(i: u32) -> u32 {
   return select(i, i / TAP_ROWS * STRIDE + i % TAP_ROWS, !TRANSPOSED && STRIDE > TAP_ROWS);
 }

@@ -3,10 +3,10 @@
 //   forward:     y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING] · weight[k,c,r,s]
 //   TRANSPOSED:  y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p + r − (R−1−PADDING), q + s − (S−1−PADDING)] · weight[c, k, R−1−r, S−1−s]
 //
-// where x outside its border is 0. The second is grad-input with STRIDE 1: x is dy and y is dx. ACCUMULATE adds to what y holds.
-// examples/conv2d-direct.wgsl computes the same in 20 plain lines, and adds each y in the same order: over c, then r, then s.
-// lib/conv2d-patch makes the sums, and says how it reads each number only a few times.
-// MOMENTS also leaves mean and Σ (y − mean)² of each channel over the tile's part of each image: lib/conv2d-moments.wgsl.
+// x outside its border is 0. The second is grad-input with STRIDE 1: x is dy and y is dx. ACCUMULATE adds to y instead of overwriting it.
+// examples/conv2d-direct.wgsl computes the same in 20 plain lines, and sums each y in the same order: over c, then r, then s.
+// lib/conv2d-patch computes the sums, and explains how it reads each number only a few times.
+// MOMENTS also writes mean and Σ (y − mean)² of each channel over the tile's part of each image; see lib/conv2d-moments.wgsl.
 // Dispatch: (ceil(K / tile channels), a, b) with a·b ≥ tiles down · tiles across · ceil(images / IMAGES).
 // @products TM * 4 * ROWS * R * S * DEPTH
 
@@ -25,7 +25,7 @@ const SHARES = MOMENTS;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;     // [N, K, P, Q]
 @group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // @optional  [N, tiles of an image, K, 2], written with MOMENTS
-struct Params { images: u32, channels: u32 }                   // N; C once more, as the bound of a loop that is not to be unrolled
+struct Params { images: u32, channels: u32 }                   // N; C as a uniform too, so that the loop over it is not unrolled
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(THREADS)
@@ -61,7 +61,7 @@ fn main(
   }
 }
 
-// The thread's sums into y. Tests that cannot fail, since K, P or Q is a multiple of the tile, are dropped by the compiler.
+// Writes the thread's sums to y. Where K, P or Q is a multiple of the tile, the compiler drops the bounds test.
 fn write(corner: Corner, m: u32, n: u32, sum: ptr<function, Sums>) {
   let image = corner.image + n / (ACROSS * DOWN);
   let first_row = corner.row + n / ACROSS % DOWN * ROWS;

@@ -3,25 +3,25 @@
 //   forward:     y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING] · weight[k,c,r,s]
 //   TRANSPOSED:  y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, (p + PADDING − r) / STRIDE, (q + PADDING − s) / STRIDE] · weight[c,k,r,s]
 //
-// where terms outside x, and those whose division is not exact, are 0. The second is grad-input: x is dy, y is dx, and
-// C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to what y holds.
-// examples/conv2d-direct.wgsl computes the forward formula in 20 plain lines. conv2d/forward-patch is faster where it can be used;
-// this kernel does every filter and stride.
+// Terms outside x, and those whose division leaves a remainder, are 0. The second is grad-input: x is dy, y is dx, and
+// C, H, W are the channels, rows and columns of dy. ACCUMULATE adds to y instead of overwriting it.
+// examples/conv2d-direct.wgsl computes the forward formula in 20 plain lines. conv2d/forward-patch is faster where it applies;
+// this kernel handles every filter and stride.
 //
-// Seen as a matrix product, weight is a matrix of K × (c, r, s), x one of (c, r, s) × (n, p, q), and their product is y. The second
-// matrix is never written out: its numbers are looked up in x when they are needed. A workgroup computes a tile of y, TM·THREADS_M
-// channels × TN·THREADS_N pixels, and each of its threads TM × TN of it. It goes over the sum in steps of DEPTH channels × TAPS taps of
-// one row of the filter:
-//   1. fetch: each thread its share of both matrices' terms, from memory into registers;
+// As a matrix product, weight is a matrix [K, (c, r, s)], x is a matrix [(c, r, s), (n, p, q)], and their product is y. The second
+// matrix is never stored: its numbers are looked up in x when they are needed. A workgroup computes a tile of y, TM·THREADS_M
+// channels × TN·THREADS_N pixels, and each of its threads TM × TN of it. It sums in steps of DEPTH channels × TAPS taps of one row of
+// the filter:
+//   1. fetch: each thread reads its share of both matrices' terms, from memory into registers;
 //   2. store: into workgroup memory, where all threads see them;
-//   3. multiply, while the next step is under way from memory.
+//   3. multiply, while the next step is being fetched from memory.
 // Then it writes its tile. With MOMENTS it also writes mean and Σ (y − mean)² of each channel over the tile to `moments`; P·Q is then a
 // multiple of a tile's pixels.
-// Weights of a step lie side by side in memory, so that 32 lanes read about 4 lines of 128 bytes where one tap at a time
-// would be 10, and lanes along k 32. Steps run over rows of the filter, then its columns, then channels: every y is one sum in that order
-// whatever the tile and DEPTH, so tiles of other sizes give the same result.
-// TRANSPOSED pixels are taken by their remainder (p mod STRIDE, q mod STRIDE): all of one tile use the same taps,
-// and with TAPS 1 no step multiplies by the zeros between.
+// The weights of a step are adjacent in memory, so that 32 lanes read about 4 lines of 128 bytes; with one tap at a time it would be
+// 10, and with lanes along k 32. Steps run over rows of the filter, then its columns, then channels. Every y is one sum in that
+// order whatever the tile and DEPTH, so tiles of all sizes give the same result.
+// TRANSPOSED groups pixels by remainder (p mod STRIDE, q mod STRIDE), so that all pixels of a tile use the same taps; with TAPS 1 no
+// step multiplies by the zeros in between.
 // Dispatch: (ceil(K / tile channels) · remainders, a, b) with a·b ≥ ceil(pixels of a remainder / tile pixels).
 // @products TM * TN * DEPTH * TAPS
 
@@ -43,35 +43,35 @@ override PADDING: u32;
 override TRANSPOSED: bool = false;
 override ACCUMULATE: bool = false;
 alias Stored = f32;          // @spec  x and y in memory: f16 in mixed precision
-const TM: u32 = 8u;          // @spec  output channels of a thread, a multiple of 4
+const TM: u32 = 8u;          // @spec  output channels per thread, a multiple of 4
 const TN: u32 = 4u;          // @spec  pixels of a thread, a multiple of 4
 const THREADS_M: u32 = 8u;   // @spec
 const THREADS_N: u32 = 16u;  // @spec
-const DEPTH: u32 = 8u;       // @spec  channels of one step
-const TAPS: u32 = 3u;        // @spec  columns of the filter of one step
+const DEPTH: u32 = 8u;       // @spec  channels per step
+const TAPS: u32 = 3u;        // @spec  columns of the filter per step
 const MOMENTS: bool = false; // @spec
-const UNROLL: u32 = 1u;      // @spec  of the products of a step, those written out one after another
+const UNROLL: u32 = 1u;      // @spec  how many products of a step are written out one after another
 const_assert TM % 4u == 0u && TN % 4u == 0u && TERMS % UNROLL == 0u;
 
-const TERMS = DEPTH * TAPS;  // of a sum, in one step
+const TERMS = DEPTH * TAPS;  // terms of a sum per step
 const THREADS = THREADS_M * THREADS_N;
 const TILE_M = TM * THREADS_M;
 const TILE_N = TN * THREADS_N;
 const QUADS_M = TILE_M / 4u;  // vec4 of a term in workgroup memory: channels q, q + QUADS_M, q + 2·QUADS_M, q + 3·QUADS_M
-const QUADS_N = TILE_N / 4u;  // pixels likewise, THREADS_N apart: neighbours in memory are neighbouring lanes'
+const QUADS_N = TILE_N / 4u;  // pixels likewise, THREADS_N apart, so that neighbouring lanes take neighbours in memory
 const GROUPS_M = TM / 4u;
 const GROUPS_N = TN / 4u;
-const IMAGES = 1u;            // of a tile, for lib/conv2d-moments
+const IMAGES = 1u;            // images of a tile, for lib/conv2d-moments
 const PIECES = GROUPS_N;      // vec4 of pixels of a thread, likewise
-const WEIGHT_LOADS = (TERMS * QUADS_M + THREADS - 1u) / THREADS;  // of a thread and step, four numbers each
+const WEIGHT_LOADS = (TERMS * QUADS_M + THREADS - 1u) / THREADS;  // per thread and step, four numbers each
 const X_LOADS = (TERMS * QUADS_N + THREADS - 1u) / THREADS;
-const ALL_WEIGHTS = TERMS * QUADS_M % THREADS == 0u;  // whether all threads fetch as many
+const ALL_WEIGHTS = TERMS * QUADS_M % THREADS == 0u;  // whether all threads fetch the same number
 const ALL_X = TERMS * QUADS_N % THREADS == 0u;
 const_assert THREADS % QUADS_N == 0u;
 // 8 lanes along terms, or along TAPS and then quads, write to different banks where TAPS is odd and 8 divides QUADS_M: an odd
 // number squared is 1 mod 8.
 const WEIGHT_STRIDE = QUADS_M + TAPS / 2u * 2u + 1u;
-// Each 32 threads make a patch of up to 4 × 8, whose reads of both tiles are short and shared.
+// Every 32 threads form a block of up to 4 × 8, so that they share most of what they read of both tiles.
 const PATCH_M = min(THREADS_M, 4u);
 const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 
@@ -79,19 +79,19 @@ const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 @group(0) @binding(1) var<storage, read> weight: array<f32>;         // [K, C, R, S]; TRANSPOSED [C, K, R, S]
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;     // [N, K, P, Q]
 @group(0) @binding(3) var<storage, read_write> moments: array<f32>;  // @optional  [N, tiles of an image, K, 2], written with MOMENTS
-// N, and as bounds of loops in other kernels with these bindings R, S and C once more.
+// N; and R, S and C as uniforms, which other kernels with these bindings use as loop bounds.
 struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u32 }
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Behind the sums, with MOMENTS, the threads' shares of their channels.
+// After the sums, with MOMENTS, it holds the threads' shares of their channels.
 var<workgroup> weight_tile: array<vec4f, max(TERMS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, MOMENTS))>;
 var<workgroup> x_tile: array<vec4f, TERMS * QUADS_N>;
 
 // The step that is fetched: first row and column of the filter, counted in taps, and first channel of x.
 struct Step { row: u32, column: u32, c0: u32 }
 
-// Of the four pixels that a thread fetches for all: row and column of x at the first tap, and the place of that in x. Below zero they wrap
-// around, and so are not below H and W.
+// The four pixels that a thread fetches for all threads: row and column of x at the first tap, and its index in x. Negative values wrap
+// around, so the tests against H and W reject them.
 struct Pixels { rows: array<u32, 4>, columns: array<u32, 4>, places: array<u32, 4> }
 
 alias WeightShare = array<vec4f, WEIGHT_LOADS>;
@@ -126,7 +126,7 @@ fn main(
   var column = 0u;
   var c0 = 0u;
   var fetches = rows.taps > 0u && columns.taps > 0u;
-  // One trip more than steps: a trip fetches its own terms and multiplies those that the trip before it fetched.
+  // One iteration more than there are steps: each fetches its own terms and multiplies those fetched before it.
   for (var trip = 0; trip < FOREVER; trip++) {
     if (fetches) {
       let step = Step(row, column, c0);
@@ -134,7 +134,7 @@ fn main(
       fetch_x(step, columns, lane, &own, &x_share);
     }
     if (trip > 0) { multiply(m, n, &sum); }
-    workgroupBarrier();  // the tiles of the step before have been read by all
+    workgroupBarrier();  // every thread has read the previous step's tiles
     if (!fetches) { break; }
     store(lane, &weight_share, &x_share);
     workgroupBarrier();
@@ -164,7 +164,7 @@ fn main(
 fn plan(pixel0: u32, rows: Lattice, columns: Lattice, lane: u32, own: ptr<function, Pixels>) {
   let per_image = rows.count * columns.count;
   let slot = lane % QUADS_N;
-  // Row and column of x that the first output of a lattice meets with its first tap; the division is exact.
+  // Row and column of x that the first output of a lattice reads with its first tap; the division is exact.
   let first_row = select(0u - PADDING, (rows.first + PADDING - rows.tap) / STRIDE, TRANSPOSED);
   let first_column = select(0u - PADDING, (columns.first + PADDING - columns.tap) / STRIDE, TRANSPOSED);
   let apart = select(STRIDE, 1u, TRANSPOSED);
@@ -179,8 +179,8 @@ fn plan(pixel0: u32, rows: Lattice, columns: Lattice, lane: u32, own: ptr<functi
   }
 }
 
-// Step 1 of the weights. Lanes lie along the weights as they stand in memory, [k, c, s] or TRANSPOSED [c, k, s]. Here and below,
-// tests that cannot fail, since sizes are multiples of the tile's, are dropped by the compiler; & makes no branch, && would.
+// Step 1 of the weights. Neighbouring lanes take neighbours in memory, [k, c, s] or TRANSPOSED [c, k, s]. Here and below,
+// the compiler drops a bounds test if the size is a multiple of the tile's. & makes no branch; && would.
 fn fetch_weights(step: Step, k0: u32, rows: Lattice, columns: Lattice, lane: u32, share: ptr<function, WeightShare>) {
   let stride = select(1u, STRIDE, TRANSPOSED);
   let apart = QUADS_M * R * S * select(C, 1u, TRANSPOSED);
@@ -203,7 +203,7 @@ fn fetch_weights(step: Step, k0: u32, rows: Lattice, columns: Lattice, lane: u32
 
 // Step 1 of x.
 fn fetch_x(step: Step, columns: Lattice, lane: u32, own: ptr<function, Pixels>, share: ptr<function, XShare>) {
-  let onward = select(1u, 0xffffffffu, TRANSPOSED);  // from tap to tap in x
+  let onward = select(1u, 0xffffffffu, TRANSPOSED);  // distance in x from tap to tap
   for (var i = 0u; i < X_LOADS; i++) {
     let term = lane / QUADS_N + i * (THREADS / QUADS_N);
     let c = step.c0 + term / TAPS;
@@ -220,7 +220,7 @@ fn fetch_x(step: Step, columns: Lattice, lane: u32, own: ptr<function, Pixels>, 
   }
 }
 
-// Step 2. An item of weights is that of fetch_weights; in workgroup memory both tiles have their terms outermost.
+// Step 2. Items of weights are numbered as in fetch_weights; in workgroup memory, terms are the outermost index of both tiles.
 fn store(lane: u32, weight_share: ptr<function, WeightShare>, x_share: ptr<function, XShare>) {
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
     let item = lane + i * THREADS;
@@ -237,8 +237,8 @@ fn store(lane: u32, weight_share: ptr<function, WeightShare>, x_share: ptr<funct
   }
 }
 
-// Step 3: adds TERMS products to each of the thread's sums. min() tells the compiler that reads stay inside the tiles, so that
-// it need not test each.
+// Step 3: adds TERMS products to each of the thread's sums. min() tells the compiler that reads stay inside the tiles, which
+// saves a bounds test per read.
 fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
   let own_m = GROUPS_M * min(m, THREADS_M - 1u);
   let own_n = min(n, THREADS_N - 1u);
@@ -260,7 +260,7 @@ fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
   }
 }
 
-// The thread's sums into y.
+// Writes the thread's sums to y.
 fn write(
   k0: u32,
   pixel0: u32,

@@ -1,14 +1,14 @@
-// conv2d/grad-input-norm-patch: input gradient of a convolution whose input is a batch norm's output, with the sums that the norm's
-// gradients need, for GPUs.
+// conv2d/grad-input-norm-patch: input gradient of a convolution whose input is the output of a batch norm, together with
+// the sums that the norm's gradients need; for GPUs.
 //
-//   dy'[n,k,p,q]  = Σ_c Σ_r Σ_s x[n, c, p + r − (R−1−PADDING), q + s − (S−1−PADDING)] · weight[c, k, R−1−r, S−1−s]   (+ what y holds)
-//                   where the norm's relu let its output through, else 0
+//   dy'[n,k,p,q]  = Σ_c Σ_r Σ_s x[n, c, p + r − (R−1−PADDING), q + s − (S−1−PADDING)] · weight[c, k, R−1−r, S−1−s]   (+ the old y)
+//                   where the norm's relu passed its output on, else 0
 //   sums[n,t,k]   = (Σ dy', Σ dy'·x̂)      over the pixels of tile t of image n;   x̂ = (norm_x − mean) / √(variance + eps)
 //
-// The convolution is that of conv2d/forward-patch with TRANSPOSED: x is the gradient of its output, which is 0 outside its border, and y
-// that of its input, which becomes dy'. The norm's pass for its own input then reads dy' and these few sums, and no pass reads dy' for
-// the sums alone. GATE says how the relu is known: 0 there was none; 1 its sign is recomputed from norm_x with forward's own arithmetic,
-// and gamma_or_y is gamma; 2 it is read from the norm's output (a residual was added), and gamma_or_y is that.
+// The convolution is that of conv2d/forward-patch with TRANSPOSED: x is the gradient of its output, 0 outside its border, and y that of
+// its input, which becomes dy'. The norm's input gradient then reads dy' and these few sums, and no pass reads dy' just to sum it.
+// GATE says how to tell the relu's sign: 0, there was no relu; 1, recompute it from norm_x with forward's own arithmetic (gamma_or_y
+// is gamma); 2, read it from the norm's output, since a residual was added (gamma_or_y is that output).
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (ceil(K / tile channels), a, b) with a·b ≥ tiles down · tiles across · ceil(images / IMAGES).
 // @products TM * 4 * ROWS * R * S * DEPTH
@@ -23,14 +23,14 @@ alias Element = vec4f;
 override ACCUMULATE: bool;
 override GATE: u32;
 alias Stored = f32;  // @spec  x, y and the norm's x and y in memory: f16 in mixed precision
-alias Gate = f32;    // @spec  gamma_or_y: as Stored where it is y
+alias Gate = f32;    // @spec  gamma_or_y in memory: as Stored where it is y
 const TRANSPOSED = true;
 const SHARES = true;
 
 struct Params {
   images: u32,          // N
-  channels: u32,        // C once more, as the bound of a loop that is not to be unrolled
-  ghost_size: u32,      // samples in a ghost; the last one runs to the end
+  channels: u32,        // C as a uniform too, so that the loop over it is not unrolled
+  ghost_size: u32,      // samples in a ghost; the last one takes the rest
   ghosts: u32,
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
@@ -48,7 +48,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> sums: array<f32>;    // [N, tiles of an image, K, 2]
 @group(0) @binding(8) var<uniform> params: Params;
 
-// What a thread adds up of its channels v·QUADS_M + m·GROUPS_M + g: number v of the vec4 g.
+// A thread's sums of its channels: component v of vec4 g belongs to channel v·QUADS_M + m·GROUPS_M + g.
 alias Own = array<vec4f, GROUPS_M>;
 
 @compute @workgroup_size(THREADS)
@@ -72,12 +72,12 @@ fn main(
   var products = Own();
   write(corner, m, n, &sum, &gradients, &products);
   leave(corner, tile, m, n, lane, 0u, &gradients);
-  workgroupBarrier();  // the shares of the first sum have been read
+  workgroupBarrier();  // every thread has read the shares of the first sum
   leave(corner, tile, m, n, lane, 1u, &products);
 }
 
-// The thread's part of dy' into y, and of each of its channels Σ dy' and Σ dy'·x̂. Tests that cannot fail, since K, P or Q is a multiple
-// of the tile, are dropped by the compiler.
+// Writes the thread's part of dy' to y, and adds up Σ dy' and Σ dy'·x̂ of each of its channels. Where K, P or Q is a multiple of the
+// tile, the compiler drops the bounds test.
 fn write(
   corner: Corner,
   m: u32,
@@ -127,7 +127,7 @@ fn write(
   }
 }
 
-// Number `part` of the pairs in `sums`: what the threads of a tile have of each channel and image, added up.
+// Adds up what the threads of a tile hold of each channel and image, and writes it as component `part` of the pairs in `sums`.
 fn leave(corner: Corner, tile: u32, m: u32, n: u32, lane: u32, part: u32, own: ptr<function, Own>) {
   for (var g = 0u; g < GROUPS_M; g++) { weight_tile[(m * GROUPS_M + g) * THREADS_N + n] = (*own)[g]; }
   workgroupBarrier();

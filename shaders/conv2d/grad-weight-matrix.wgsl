@@ -3,16 +3,16 @@
 //   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
 //
 // over the output pixels (n, p, q) of the i-th run of `tiles_per_split` tiles; x outside its border is 0. A tile is ROWS rows of each of
-// IMAGES images. reduce/sum-rows adds the runs up in order, so the result has the same bits every time.
+// IMAGES images. reduce/sum-rows adds up the runs in order, so the result has the same bits every time.
 //
 // left [M channels of dy, D pixels] · right [D pixels, N channels of x] adds D pixels to one tap's M·N weights (conv2d/forward-matrix
-// says what a subgroup matrix is). A workgroup computes TILE_K × TILE_C pairs of channels and TAP_ROWS rows of their taps. Tile by tile
-//   1. threads fetch dy and the part of x under the tile (the patch), while the tile before is multiplied;
+// says what a subgroup matrix is). A workgroup computes TAP_ROWS rows of taps of TILE_K × TILE_C pairs of channels. For each tile
+//   1. threads fetch dy and the part of x that the tile needs (the patch), while the previous tile is multiplied;
 //   2. they store both in workgroup memory, pixels innermost;
-//   3. SUBGROUPS_D subgroups share the pixels; each keeps sums of all taps, which are added up in order at the end.
-// The pixels of a tile are a line: row by row, image by image, column by column. For the taps of each column s of the filter the patch is
-// stored as dy lies, moved by s; for STRIDE 2 its even rows come before its odd ones. So from tap to tap the pixels that D pixels of dy
-// meet move along the line by whole rows, and a matrix begins at a multiple of 16 bytes, which the hardware demands.
+//   3. SUBGROUPS_D subgroups share the pixels; each keeps sums of all taps, and the sums are added up in order at the end.
+// The pixels of a tile form a line, in the order [row, image, column]. For each column s of the filter the patch is stored in the order
+// of dy, moved by s; for STRIDE 2 its even rows come before its odd ones. So from one tap to the next, the pixels that D pixels of dy are
+// multiplied with move along the line by whole rows, and every matrix begins at a multiple of 16 bytes, as the hardware demands.
 // Dispatch: (ceil(K / TILE_K), ceil(C / TILE_C) · ceil(R / TAP_ROWS), splits).
 // @products BLOCKS_M * BLOCKS_N * TAP_ROWS * S * ROWS * IMAGES * COLUMNS / D / SUBGROUPS_D
 
@@ -32,18 +32,18 @@ alias StoredX = vec4h;            // @spec  WIDTH_X neighbours of a row
 alias StoredDy = vec4h;           // @spec  WIDTH_DY
 const WIDTH_X: u32 = 4u;          // @spec  4 where it divides W, else 1
 const WIDTH_DY: u32 = 4u;         // @spec  4 where it divides Q, else 1
-alias Component = f16;            // @spec  of the matrices that are multiplied
+alias Component = f16;            // @spec  element type of the matrices that are multiplied
 const M: u32 = 8u;                // @spec
 const N: u32 = 8u;                // @spec
 const D: u32 = 8u;                // @spec
-const LANES: u32 = 8u;            // @spec  of a subgroup
-const SUBGROUPS_M: u32 = 1u;      // @spec  of a workgroup, along the channels of dy
+const LANES: u32 = 8u;            // @spec  lanes of a subgroup
+const SUBGROUPS_M: u32 = 1u;      // @spec  subgroups of a workgroup, along the channels of dy
 const SUBGROUPS_D: u32 = 4u;      // @spec  and along pixels
-const BLOCKS_M: u32 = 1u;         // @spec  matrices of a subgroup and tap, along the channels of dy
+const BLOCKS_M: u32 = 1u;         // @spec  matrices per subgroup and tap, along the channels of dy
 const BLOCKS_N: u32 = 1u;         // @spec  and along those of x
-const ROWS: u32 = 8u;             // @spec  of a tile, in each image
-const IMAGES: u32 = 1u;           // @spec  of a tile
-const COLUMNS: u32 = 8u;          // @spec  those of dy, and as many behind them as it takes to align rows
+const ROWS: u32 = 8u;             // @spec  rows of a tile, in each image
+const IMAGES: u32 = 1u;           // @spec  images of a tile
+const COLUMNS: u32 = 8u;          // @spec  columns of dy, and as many after them as it takes to align rows
 const TAP_ROWS: u32 = 3u;         // @spec  a multiple of STRIDE, or R
 const R: u32 = 3u;                // @spec
 const S: u32 = 3u;                // @spec
@@ -55,20 +55,20 @@ const THREADS = SUBGROUPS * LANES;
 const TILE_K = SUBGROUPS_M * BLOCKS_M * M;
 const TILE_C = BLOCKS_N * N;
 const TAPS = TAP_ROWS * S;
-const QUADS_OF_ROW = COLUMNS / 4u;                // lengths of lines are in vec4
+const QUADS_OF_ROW = COLUMNS / 4u;                // lengths of lines are counted in vec4
 const ROW = IMAGES * QUADS_OF_ROW;
 const PHASES = min(STRIDE, TAP_ROWS);
-const PLANE_ROWS = ROWS + (TAP_ROWS - 1u) / STRIDE;  // of a phase of the patch: every STRIDE-th row
+const PLANE_ROWS = ROWS + (TAP_ROWS - 1u) / STRIDE;  // rows of a phase of the patch, which holds every STRIDE-th row
 const PLANE = PLANE_ROWS * ROW;
-const DY_LINE = (ROWS * ROW / 4u * 2u + 1u) * 2u; // odd multiples of 16 bytes: neighbouring channels lie in different banks
+const DY_LINE = (ROWS * ROW / 4u * 2u + 1u) * 2u; // odd multiples of 16 bytes, so that neighbouring channels are in different banks
 const X_LINE = (S * PHASES * PLANE / 4u * 2u + 1u) * 2u;
 const BLOCKS_D = ROWS * ROW * 4u / D;
-const WINDOW = 3u * STRIDE + S;                   // neighbours in a row of x that four outputs meet
+const WINDOW = 3u * STRIDE + S;                   // neighbours in a row of x that four outputs read
 const DY_ITEMS = TILE_K * ROWS * ROW;
 const DY_LOADS = (DY_ITEMS + THREADS - 1u) / THREADS;
 const X_ITEMS = TILE_C * PHASES * PLANE;
 const X_LOADS = (X_ITEMS + THREADS - 1u) / THREADS;
-// Matrices are loaded from multiples of 16 bytes, and do not reach over the end of a line.
+// Matrices are loaded from multiples of 16 bytes, and must not cross the end of a line.
 const_assert COLUMNS % 4u == 0u && ROW % 2u == 0u && D % 8u == 0u && (ROWS * ROW * 4u) % D == 0u;
 const_assert TAP_ROWS % STRIDE == 0u || TAP_ROWS == R;
 
@@ -79,7 +79,7 @@ alias Sums = subgroup_matrix_result<f32, N, M>;
 @group(0) @binding(0) var<storage, read> x: array<StoredX>;           // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> dy: array<StoredDy>;         // [N, K, P, Q]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
-struct Params { images: u32, tiles: u32, tiles_per_split: u32 }       // tiles of all images; of a run
+struct Params { images: u32, tiles: u32, tiles_per_split: u32 }       // tiles of all images; tiles of a run
 @group(0) @binding(3) var<uniform> params: Params;
 
 var<workgroup> dy_tile: array<vec4<Component>, TILE_K * DY_LINE>;  // [channel, row, image, column]
@@ -89,7 +89,7 @@ var<workgroup> scratch: array<f32, SUBGROUPS * M * N>;
 // Tiles of an image.
 override TILES_DOWN: u32 = (P + ROWS - 1u) / ROWS;
 
-// Channels of a workgroup, its first row of taps.
+// Channels of a workgroup, and its first row of taps.
 struct Corner { k: u32, c: u32, tap_row: u32 }
 
 alias DyShare = array<vec4<Component>, DY_LOADS>;
@@ -103,7 +103,7 @@ fn main(
 ) {
   let tiles_c = (C + TILE_C - 1u) / TILE_C;
   let corner = Corner(wg.x * TILE_K, wg.y % tiles_c * TILE_C, wg.y / tiles_c * TAP_ROWS);
-  // Where subgroups have fewer lanes than LANES there are more of them; those help with steps 1 and 2.
+  // If subgroups have fewer lanes than LANES, there are more subgroups; the extra ones only help with steps 1 and 2.
   let multiplies = subgroup < SUBGROUPS;
   let block_m = subgroup % SUBGROUPS_M * BLOCKS_M;
 
@@ -112,7 +112,7 @@ fn main(
   var sums: array<array<array<Sums, TAPS>, BLOCKS_N>, BLOCKS_M>;
   var tile = wg.z * params.tiles_per_split;
   let end = min(params.tiles, tile + params.tiles_per_split);
-  // One trip more than tiles: a trip fetches its own tile and multiplies the one that the trip before it fetched.
+  // One iteration more than there are tiles: each fetches its own tile and multiplies the one fetched before it.
   for (var trip = 0; trip < FOREVER; trip++) {
     let fetches = tile < end;
     if (fetches) {
@@ -135,7 +135,7 @@ fn main(
         }
       }
     }
-    workgroupBarrier();  // the tile before has been read by all
+    workgroupBarrier();  // every thread has read the previous tile
     if (!fetches) { break; }
     store_dy(thread, &dy_share);
     store_x(thread, &x_share);
@@ -143,7 +143,7 @@ fn main(
     tile++;
   }
 
-  // Sums are matrices, whose elements are seen through workgroup memory alone: one matrix of each subgroup a round.
+  // The sums are matrices, whose elements are visible only through workgroup memory: each round stores one matrix per subgroup.
   for (var i = 0u; i < BLOCKS_M; i++) {
     for (var j = 0u; j < BLOCKS_N; j++) {
       for (var t = 0u; t < TAPS; t++) {
@@ -156,14 +156,14 @@ fn main(
   }
 }
 
-// Four neighbours of a row of a tile: their image, and row and first column in the tile.
+// Four neighbours in a row of a tile: their image, their row, and the first one's column in the tile.
 struct Quad { image: u32, row: u32, column: u32 }
 
 fn find_quad(place: u32, it: ptr<function, Quad>) {
   *it = Quad(place / QUADS_OF_ROW % IMAGES, place / ROW, place % QUADS_OF_ROW * 4u);
 }
 
-// Step 1 of dy. Pixels beyond it are 0; channels beyond K are some other's, whose sums are not written.
+// Step 1 of dy. Pixels beyond it are 0. Channels beyond K hold other numbers, but their sums are not written.
 fn fetch_dy(corner: Corner, tile: u32, thread: u32, share: ptr<function, DyShare>) {
   for (var i = 0u; i < DY_LOADS; i++) {
     let item = thread + i * THREADS;
@@ -186,7 +186,7 @@ fn fetch_dy(corner: Corner, tile: u32, thread: u32, share: ptr<function, DyShare
   }
 }
 
-// Step 1 of x: the WINDOW that four outputs meet, whatever the tap.
+// Step 1 of x: the WINDOW that four outputs read over all taps of a row.
 fn fetch_x(corner: Corner, tile: u32, thread: u32, share: ptr<function, XShare>) {
   for (var i = 0u; i < X_LOADS; i++) {
     let item = thread + i * THREADS;
@@ -195,12 +195,12 @@ fn fetch_x(corner: Corner, tile: u32, thread: u32, share: ptr<function, XShare>)
     let phase = item / PLANE % PHASES;
     let c = min(corner.c + item / (PLANE * PHASES), C - 1u);
     let image = tile / TILES_DOWN * IMAGES + it.image;
-    // Rows and columns above or left of x wrap around, and are not below H and W.
+    // Rows and columns above or left of x wrap around, so the tests against H and W reject them.
     let h = (tile % TILES_DOWN * ROWS + it.row) * STRIDE + phase + corner.tap_row - PADDING;
     let is_row = image < params.images && h < H;
     let row = ((image * C + c) * H + h) * W;
     for (var v = 0u; v < WINDOW; v++) {
-      // Numbers of one group of WIDTH are one load.
+      // A group of WIDTH numbers is one load.
       let group = (v + (WIDTH_X - 1u) * PADDING) / WIDTH_X - PADDING;
       let w = it.column * STRIDE + group * WIDTH_X;
       let is_there = is_row && w < W;
@@ -233,7 +233,7 @@ fn store_x(thread: u32, share: ptr<function, XShare>) {
   }
 }
 
-// From scratch to the partial sums: those of a tap (i, j, t), added up over the subgroups that share the pixels.
+// From scratch to the partial sums: adds up the sums of a tap (i, j, t) over the subgroups that share the pixels.
 fn write(corner: Corner, split: u32, thread: u32, i: u32, j: u32, t: u32) {
   for (var item = thread; item < SUBGROUPS_M * M * N; item += THREADS) {
     let k = corner.k + (item / (M * N) * BLOCKS_M + i) * M + item / N % M;

@@ -1,14 +1,14 @@
-// conv2d/grad-weight-narrow: partial sums of the weight gradient for adapters of 8-lane subgroups.
+// conv2d/grad-weight-narrow: partial sums of the weight gradient for adapters with 8-lane subgroups.
 //
 //   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
 //
 // over the i-th run of `tiles_per_split` of the N · ceil(P / ROWS) · ceil(Q / COLUMNS) tiles of output pixels; x outside its
-// border is 0. reduce/sum-rows adds the runs up in order, so the bits are the same every time.
-// One subgroup is a workgroup and computes the gradients of CHANNELS input channels × TAP_ROWS filter rows for 8·GROUPS
-// output channels, along which its lanes lie. In each tile dy is loaded once per pixel; the input pixels are loaded
-// eight to a load and spread from the lane that loaded them to all.
-// The driver unrolls every loop but the outer one. It does so only where a loop runs over the whole length of the arrays it indexes,
-// which is why they have the shapes they have.
+// border is 0. reduce/sum-rows adds up the runs in order, so the result has the same bits every time.
+// A workgroup is one subgroup and computes the gradients of CHANNELS input channels × TAP_ROWS filter rows for 8·GROUPS output
+// channels; each lane takes one output channel of each group. In each tile dy is loaded once per pixel. The input pixels are loaded
+// eight at a time, and each is passed from the lane that loaded it to all lanes.
+// The driver unrolls every loop but the outer one. It does so only if a loop covers the whole length of the arrays it indexes; the
+// shapes of the arrays follow from that.
 // Dispatch: (ceil(K / (8·GROUPS)), ceil(C / CHANNELS) · ceil(R / TAP_ROWS), splits).
 enable subgroups;
 
@@ -25,14 +25,14 @@ alias Stored = f32;        // @spec  x and dy in memory: f16 in mixed precision
 const S: u32 = 3u;         // @spec
 const STRIDE: u32 = 1u;    // @spec
 const PADDING: u32 = 1u;   // @spec
-const TAP_ROWS: u32 = 3u;  // @spec  filter rows of one workgroup
-const CHANNELS: u32 = 4u;  // @spec  input channels of one workgroup
+const TAP_ROWS: u32 = 3u;  // @spec  filter rows per workgroup
+const CHANNELS: u32 = 4u;  // @spec  input channels per workgroup
 const ROWS: u32 = 1u;      // @spec
 const COLUMNS: u32 = 8u;   // @spec
 const GROUPS: u32 = 2u;    // @spec
 const LANES = 8u;
 
-// Input rows and columns of a tile: a stride over the filter skips those between.
+// Input rows and columns of a tile: a stride larger than the filter skips those in between.
 const ROW_STEP = min(STRIDE, TAP_ROWS);
 const COLUMN_STEP = min(STRIDE, S);
 const IN_ROWS = (ROWS - 1u) * ROW_STEP + TAP_ROWS;
@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
     let n = tile / tiles_of_image;
     let p0 = tile % tiles_of_image / tiles_across * ROWS;
     let q0 = tile % tiles_across * COLUMNS;
-    let top = p0 * STRIDE + r0 - PADDING;  // below zero these wrap around, and so are not below H and W
+    let top = p0 * STRIDE + r0 - PADDING;  // negative values wrap around, so the tests against H and W reject them
     let left = q0 * STRIDE - PADDING;
     let corner = n * C * H * W + top * W + left;
     var loaded = array<f32, LOADS>();

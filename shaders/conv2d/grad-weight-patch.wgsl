@@ -3,13 +3,13 @@
 //   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
 //
 // over the output pixels (n, p, q) of the i-th run of `tiles_per_split` tiles; x outside its border is 0. A tile is ROWS × COLUMNS pixels
-// of an image. reduce/sum-rows adds the runs up in order, so the result has the same bits every time.
-// conv2d/grad-weight computes the same for any filter. Here a thread has TM output channels and one input channel, and
-// all R·S weights between them: it reads four pixels of dy once for all of them, and a row of x once for all S columns of the filter. 3×3
-// and TM 8: 288 multiply-adds for 200 bytes of workgroup memory. A workgroup computes TM·THREADS_M × THREADS_C pairs of channels, one
-// tile a step; its TEAMS of threads compute all pairs each, over their part of a tile's rows, and are added up at the end, so that fewer
-// partial sums leave the workgroup than it has threads for. A step:
-//   1. fetch: each thread its share of dy and x of the next tile, into registers, while the tile before is multiplied;
+// of an image. reduce/sum-rows adds up the runs in order, so the result has the same bits every time.
+// conv2d/grad-weight computes the same for any filter. Here a thread has TM output channels, one input channel and all R·S weights
+// between them. It reads four pixels of dy once for all of them, and a row of x once for all S columns of the filter: for 3×3 and TM 8
+// that is 288 multiply-adds per 200 bytes of workgroup memory. A workgroup computes TM·THREADS_M × THREADS_C pairs of channels, one tile
+// per step. Each of its TEAMS teams of threads computes all pairs, over its part of the tile's rows; the teams' sums are added up at the
+// end, so that a workgroup with more threads does not write more partial sums. A step:
+//   1. fetch: each thread reads its share of dy and x of the next tile into registers, while the previous tile is multiplied;
 //   2. store: into workgroup memory, where all threads see them;
 //   3. multiply.
 // Dispatch: (ceil(K / (TM·THREADS_M)), ceil(C / THREADS_C), splits).
@@ -28,12 +28,12 @@ alias Stored = f32;           // @spec  x and dy in memory: f16 in mixed precisi
 const R: u32 = 3u;            // @spec
 const S: u32 = 3u;            // @spec
 const STRIDE: u32 = 1u;       // @spec
-const TM: u32 = 8u;           // @spec  output channels of a thread
+const TM: u32 = 8u;           // @spec  output channels per thread
 const THREADS_M: u32 = 8u;    // @spec
-const THREADS_C: u32 = 16u;   // @spec  input channels of a workgroup
+const THREADS_C: u32 = 16u;   // @spec  input channels per workgroup
 const TEAMS: u32 = 1u;        // @spec
-const ROWS: u32 = 4u;         // @spec  of pixels, in one tile, a multiple of TEAMS
-const COLUMNS: u32 = 8u;      // @spec  likewise, a multiple of 4
+const ROWS: u32 = 4u;         // @spec  rows of pixels of a tile, a multiple of TEAMS
+const COLUMNS: u32 = 8u;      // @spec  columns likewise, a multiple of 4
 const PATCH_LANES: u32 = 64u; // @spec  threads that fetch one channel of x together
 
 const TAPS = R * S;
@@ -41,30 +41,30 @@ const TEAM = THREADS_M * THREADS_C;  // threads of a team
 const THREADS = TEAM * TEAMS;
 const TILE_M = TM * THREADS_M;
 const PIXELS = ROWS * COLUMNS;
-const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels meet
+const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels need
 const PATCH_ROWS = (ROWS - 1u) * STRIDE + R;
 const PATCH_COLUMNS = (COLUMNS - 1u) * STRIDE + S;
 const PATCH = PATCH_ROWS * PATCH_COLUMNS;
 // Lengths in workgroup memory in vec4: of a row of the patch, of its channel, of a channel of dy. The last two are odd, so that
-// threads that read the same pixels of neighbouring channels meet different banks.
+// threads that read the same pixels of neighbouring channels use different banks.
 const ROW_QUADS = (PATCH_COLUMNS + 3u) / 4u;
 const PATCH_QUADS = PATCH_ROWS * ROW_QUADS / 2u * 2u + 1u;
 const DY_QUADS = PIXELS / 4u / 2u * 2u + 1u;
 const DY_LOADS = TILE_M * PIXELS / THREADS;
-const PLACES = (PATCH + PATCH_LANES - 1u) / PATCH_LANES;             // of a patch that a thread fetches
-const PATCH_CHANNELS = THREADS_C * PATCH_LANES / THREADS;            // and of how many channels
+const PLACES = (PATCH + PATCH_LANES - 1u) / PATCH_LANES;             // places of a patch that a thread fetches
+const PATCH_CHANNELS = THREADS_C * PATCH_LANES / THREADS;            // and in how many channels
 const TEAM_ROWS = ROWS / TEAMS;
 const_assert COLUMNS % 4u == 0u && ROWS % TEAMS == 0u && (TEAMS - 1u) * THREADS_C <= 4u * DY_QUADS;
 const_assert THREADS % PIXELS == 0u && TILE_M * PIXELS % THREADS == 0u;
 const_assert THREADS % PATCH_LANES == 0u && THREADS_C * PATCH_LANES % THREADS == 0u;
-// Each 32 threads make a block of up to 4 × 8, whose reads of both tiles are short and shared.
+// Every 32 threads form a block of up to 4 × 8, so that they share most of what they read of both tiles.
 const BLOCK_M = min(THREADS_M, 4u);
 const BLOCK_C = min(THREADS_C, 32u / BLOCK_M);
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;            // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> dy: array<Stored>;           // [N, K, P, Q]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
-struct Params { tiles: u32, tiles_per_split: u32 }                    // of all images; of a run
+struct Params { tiles: u32, tiles_per_split: u32 }                    // tiles of all images; tiles of a run
 @group(0) @binding(3) var<uniform> params: Params;
 
 var<workgroup> dy_tile: array<f32, 4u * TILE_M * DY_QUADS>;
@@ -77,14 +77,14 @@ alias Sums = array<array<f32, S * TM>, R>;  // of taps (r, s) and output channel
 // Tiles of an image.
 override TILES_DOWN: u32 = (P + ROWS - 1u) / ROWS;
 override TILES_ACROSS: u32 = (Q + COLUMNS - 1u) / COLUMNS;
-// Which edges of an image a tile is at, added up.
+// The edges of an image that a tile is at: sum of EDGE_….
 const EDGE_TOP = 1u;
 const EDGE_BOTTOM = 2u;
 const EDGE_LEFT = 4u;
 const EDGE_RIGHT = 8u;
 
-// Of the places of the patch that a thread fetches: where each is in x for the first tile and channel, where in workgroup memory, and in tiles at
-// which edges of an image (EDGE_…, added up) it lies outside x.
+// The places of the patch that a thread fetches: the index of each in x for the first tile and channel, its index in workgroup memory, and
+// the edges of an image (sum of EDGE_…) at which it is outside x.
 struct Places { sources: array<u32, PLACES>, targets: array<u32, PLACES>, outside: array<u32, PLACES> }
 
 @compute @workgroup_size(THREADS)
@@ -102,7 +102,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   var sum = Sums();
   var tile = wg.z * params.tiles_per_split;
   let end = min(params.tiles, tile + params.tiles_per_split);
-  // One trip more than tiles: a trip fetches its own tile and multiplies the one that the trip before it fetched.
+  // One iteration more than there are tiles: each fetches its own tile and multiplies the one fetched before it.
   for (var trip = 0; trip < FOREVER; trip++) {
     let fetches = tile < end;
     if (fetches) {
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       fetch_patch(tile, c0, lane, &places, &patch_share);
     }
     if (trip > 0) { multiply(m, c, team, &sum); }
-    workgroupBarrier();  // the tile before has been read by all
+    workgroupBarrier();  // every thread has read the previous tile
     if (!fetches) { break; }
     store(lane, &places, &dy_share, &patch_share);
     workgroupBarrier();
@@ -135,7 +135,7 @@ fn plan(c0: u32, lane: u32, places: ptr<function, Places>) {
     let item = lane % PATCH_LANES + i * PATCH_LANES;
     let row = item / PATCH_COLUMNS;
     let column = item % PATCH_COLUMNS;
-    // Above or left of the image these wrap around, and are not below H and W.
+    // Above or left of the image these wrap around, so the tests against H and W reject them.
     let last_row = (TILES_DOWN - 1u) * ROWS * STRIDE + row - PADDING;
     let last_column = (TILES_ACROSS - 1u) * COLUMNS * STRIDE + column - PADDING;
     (*places).sources[i] = row * W + column - PADDING * (W + 1u) + (c0 + lane / PATCH_LANES) * H * W;
@@ -145,8 +145,8 @@ fn plan(c0: u32, lane: u32, places: ptr<function, Places>) {
   }
 }
 
-// Step 1 of dy: a thread fetches one pixel of each (THREADS / PIXELS)-th output channel. Pixels beyond the image are 0; channels beyond
-// K are some other's, their sums are not written.
+// Step 1 of dy: a thread fetches one pixel of every (THREADS / PIXELS)-th output channel. Pixels beyond the image are 0. Channels
+// beyond K hold other numbers, but their sums are not written.
 fn fetch_dy(tile: u32, k0: u32, lane: u32, share: ptr<function, DyShare>) {
   let image = tile / (TILES_DOWN * TILES_ACROSS);
   let p = tile / TILES_ACROSS % TILES_DOWN * ROWS + lane % PIXELS / COLUMNS;
@@ -160,7 +160,7 @@ fn fetch_dy(tile: u32, k0: u32, lane: u32, share: ptr<function, DyShare>) {
   }
 }
 
-// Step 1 of x: a thread fetches its places of each (THREADS / PATCH_LANES)-th input channel.
+// Step 1 of x: a thread fetches its places of every (THREADS / PATCH_LANES)-th input channel.
 fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, Places>, share: ptr<function, PatchShare>) {
   let tile_row = tile / TILES_ACROSS % TILES_DOWN;
   let tile_column = tile % TILES_ACROSS;
@@ -179,7 +179,7 @@ fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, Places>, sha
   }
 }
 
-// Step 2. The min() are for the compiler, which cannot see that places stay inside.
+// Step 2. min() is for the compiler, which cannot see that places stay inside.
 fn store(
   lane: u32,
   places: ptr<function, Places>,
@@ -230,7 +230,7 @@ fn multiply(m: u32, c: u32, team: u32, sum: ptr<function, Sums>) {
   }
 }
 
-// Adds the sums of all teams to those of the first one, in order, a tap at a time through the workgroup memory of dy.
+// Adds the sums of all teams to those of the first, in order, one tap at a time, through the workgroup memory of dy.
 fn add_up(lane: u32, sum: ptr<function, Sums>) {
   for (var r = 0u; r < R; r++) {
     for (var s = 0u; s < S; s++) {

@@ -3,13 +3,13 @@
 //   partials[i,k,c,r,s] = Σ dy[n,k,p,q] · x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING]
 //
 // over the i-th run of `pixels_per_split` of the N·P·Q output pixels (n, p, q); x outside its border is 0.
-// reduce/sum-rows adds the runs up in order, so the result has the same bits every time. conv2d/grad-weight-patch is faster where it can be
-// used; this kernel does every filter and stride.
-// Seen as a matrix product, dy is a matrix of K × pixels, x one of pixels × (c, r, s) whose numbers are looked up when they are needed.
-// A workgroup computes TM·THREADS_M output channels × TN·THREADS_N of the C·R·S weights of each, and goes over its run DEPTH pixels a step:
-//   1. fetch: each thread one pixel's share of both, from memory into registers;
+// reduce/sum-rows adds up the runs in order, so the result has the same bits every time. conv2d/grad-weight-patch is faster where it
+// applies; this kernel handles every filter and stride.
+// As a matrix product, dy is a matrix [K, pixels] and x a matrix [pixels, (c, r, s)], whose numbers are looked up when they are needed.
+// A workgroup computes TN·THREADS_N of the C·R·S weights of each of TM·THREADS_M output channels, in steps of DEPTH pixels of its run:
+//   1. fetch: each thread reads its share of both, at one pixel, from memory into registers;
 //   2. store: into workgroup memory, where all threads see them;
-//   3. multiply, while the next step is under way from memory.
+//   3. multiply, while the next step is being fetched from memory.
 // Dispatch: (ceil(K / tile channels), ceil(C·R·S / tile weights), splits).
 // @products TM * TN * DEPTH
 
@@ -26,41 +26,41 @@ override S: u32;
 override STRIDE: u32;
 override PADDING: u32;
 alias Stored = f32;          // @spec  x and dy in memory: f16 in mixed precision
-const TM: u32 = 8u;          // @spec  output channels of a thread, a multiple of 4
-const TN: u32 = 4u;          // @spec  weights of a thread, a multiple of 4
+const TM: u32 = 8u;          // @spec  output channels per thread, a multiple of 4
+const TN: u32 = 4u;          // @spec  weights per thread, a multiple of 4
 const THREADS_M: u32 = 8u;   // @spec
 const THREADS_N: u32 = 16u;  // @spec
-const DEPTH: u32 = 16u;      // @spec  pixels of one step
-const UNROLL: u32 = 1u;      // @spec  of the DEPTH products of a step, those written out one after another
+const DEPTH: u32 = 16u;      // @spec  pixels per step
+const UNROLL: u32 = 1u;      // @spec  how many of a step's DEPTH products are written out one after another
 const_assert TM % 4u == 0u && TN % 4u == 0u && DEPTH % UNROLL == 0u;
 
 const THREADS = THREADS_M * THREADS_N;
 const QUADS = TM * THREADS_M / 4u;  // output channels of a tile, four at a time
 const TILE_N = TN * THREADS_N;
-const QUADS_N = TILE_N / 4u;        // weights likewise, the four THREADS_N apart
+const QUADS_N = TILE_N / 4u;        // weights likewise, four that are THREADS_N apart
 const GROUPS_N = TN / 4u;
 const DY_LOADS = (DEPTH * QUADS + THREADS - 1u) / THREADS;
 const X_LOADS = DEPTH * QUADS_N / THREADS;
 const_assert DEPTH * QUADS_N % THREADS == 0u && THREADS % DEPTH == 0u;
-// Odd, so that the lanes of a store, which lie along the pixels, meet different banks.
+// Odd, so that lanes, which store neighbouring pixels, use different banks.
 const DY_STRIDE = QUADS + 1u;
 const X_STRIDE = QUADS_N + 1u;
 const_assert QUADS % 2u == 0u && QUADS_N % 2u == 0u;
-// Each 32 threads make a patch of up to 4 × 8, whose reads of both tiles are short and shared.
+// Every 32 threads form a block of up to 4 × 8, so that they share most of what they read of both tiles.
 const PATCH_M = min(THREADS_M, 4u);
 const PATCH_N = min(THREADS_N, 32u / PATCH_M);
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;            // [N, C, H, W]
 @group(0) @binding(1) var<storage, read> dy: array<Stored>;           // [N, K, P, Q]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;  // [splits, K, C, R, S]
-struct Params { pixels: u32, pixels_per_split: u32 }                  // N·P·Q; of a run
+struct Params { pixels: u32, pixels_per_split: u32 }                  // N·P·Q; pixels of a run
 @group(0) @binding(3) var<uniform> params: Params;
 
 var<workgroup> dy_tile: array<vec4f, DEPTH * DY_STRIDE>;
 var<workgroup> x_tile: array<vec4f, DEPTH * X_STRIDE>;
 
-// Of the weights whose x a thread fetches: c·H·W + r·W + s, and r·2¹⁶ + s, in one number to save registers; a weight past the last is far
-// outside x.
+// For the weights whose x a thread fetches: c·H·W + r·W + s, and r·2¹⁶ + s in one number to save registers. A weight past the last gets a
+// place far outside x.
 struct Weights { places: array<u32, 4u * X_LOADS>, taps: array<u32, 4u * X_LOADS> }
 
 alias DyShare = array<vec4f, DY_LOADS>;
@@ -81,12 +81,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   var sum = Sums();
   var first = wg.z * params.pixels_per_split;
   let end = min(params.pixels, (wg.z + 1u) * params.pixels_per_split);
-  // One trip more than steps: a trip fetches its own pixels and multiplies those that the trip before it fetched.
+  // One iteration more than there are steps: each fetches its own pixels and multiplies those fetched before it.
   for (var trip = 0; trip < FOREVER; trip++) {
     let fetches = first < end;
     if (fetches) { fetch(first + lane % DEPTH, end, k0, lane, &weights, &dy_share, &x_share); }
     if (trip > 0) { multiply(m, n, &sum); }
-    workgroupBarrier();  // the tiles of the step before have been read by all
+    workgroupBarrier();  // every thread has read the previous step's tiles
     if (!fetches) { break; }
     store(lane, &dy_share, &x_share);
     workgroupBarrier();
@@ -115,8 +115,8 @@ fn plan(weight0: u32, lane: u32, weights: ptr<function, Weights>) {
   }
 }
 
-// Step 1, of one pixel. Tests that cannot fail, since K is a multiple of the tile's channels, are dropped by the compiler; & makes
-// no branch, && would.
+// Step 1, for one pixel. Where K is a multiple of the tile's channels, the compiler drops the bounds test. & makes no branch;
+// && would.
 fn fetch(
   pixel: u32,
   end: u32,
@@ -140,7 +140,7 @@ fn fetch(
     }
     (*dy_share)[i] = four;
   }
-  let top = p * STRIDE - PADDING;  // below zero these wrap around, and so are not below H and W
+  let top = p * STRIDE - PADDING;  // negative values wrap around, so the tests against H and W reject them
   let left = q * STRIDE - PADDING;
   let corner = image * C * H * W + top * W + left;
   for (var i = 0u; i < X_LOADS; i++) {
@@ -154,7 +154,7 @@ fn fetch(
   }
 }
 
-// Step 2: both tiles have their pixels outermost.
+// Step 2: pixels are the outermost index of both tiles.
 fn store(lane: u32, dy_share: ptr<function, DyShare>, x_share: ptr<function, XShare>) {
   for (var i = 0u; i < DY_LOADS; i++) {
     let quad = (lane + i * THREADS) / DEPTH;
@@ -166,8 +166,8 @@ fn store(lane: u32, dy_share: ptr<function, DyShare>, x_share: ptr<function, XSh
   }
 }
 
-// Step 3: adds DEPTH products to each of the thread's sums. min() tells the compiler that reads stay inside the tiles, so that
-// it need not test each.
+// Step 3: adds DEPTH products to each of the thread's sums. min() tells the compiler that reads stay inside the tiles, which
+// saves a bounds test per read.
 fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
   let own_m = TM / 4u * min(m, THREADS_M - 1u);
   let own_n = min(n, THREADS_N - 1u);

@@ -1,12 +1,12 @@
-// dropout/apply: drops values at random and scales the others up; forward and backward alike.
+// dropout/apply: drops values at random and scales the others up; the same kernel forward and backward.
 //
 //   y = x · mask / (1 − probability)      mask 1 where uniform01(word) >= probability, else 0
 //
 // with word = pcg4d(seed, STREAM + 256 · layer, step, e / 4)[e % 4], e = (first sample of the slab + n) · features + f: the
-// value's place in the whole batch. So the mask does not depend on how a batch is cut into slabs, and backward draws
-// it again instead of keeping it. `layer` tells the dropouts of a network apart; streams are below 256.
+// value's index in the whole batch. So the mask does not depend on how a batch is cut into slabs, and backward draws it
+// again instead of storing it. `layer` is different for each dropout of a network; streams are below 256.
 // Source:   Srivastava et al. 2014, "Dropout", JMLR 15; scaled in training, so that evaluation is the identity.
-// Dispatch: one lane per four values that one draw of pcg4d decides on, folded into x and y.
+// Dispatch: one lane per draw of pcg4d, which decides on four values, in a grid folded into two dimensions.
 
 override STREAM: u32;       // which use of randomness (src/support/random.ts, STREAMS)
 override ACCUMULATE: bool;  // y += instead of y =
@@ -43,7 +43,7 @@ fn main(
   let words = pcg4d(vec4u(step.seed, STREAM + 256u * params.layer, step.step, draw));
   for (var j = 0u; j < 4u; j++) {
     let element = 4u * draw + j;
-    let at = element - params.first;  // wraps around, past every size, where the draw begins before the slab
+    let at = element - params.first;  // wraps around, beyond any size, if the draw begins before the slab
     if (at < params.size) {
       var value = select(0.0, params.scale * f32(x[at]), uniform01(words[j]) >= params.probability);
       if (ACCUMULATE) { value += f32(y[at]); }

@@ -1,6 +1,6 @@
 // elementwise/relu-grad: dx = dy where y > 0 or NaN, else 0; y is forward's output.
 //
-// Dispatch: one lane per Element, folded into x and y.
+// Dispatch: one lane per Element, in a grid folded into two dimensions.
 
 override ACCUMULATE: bool;  // dx += instead of dx =
 override WG_SIZE: u32 = 64u;

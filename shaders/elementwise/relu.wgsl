@@ -1,6 +1,6 @@
 // elementwise/relu: y = max(x, 0), NaN where x is.
 //
-// Dispatch: one lane per Element, folded into x and y.
+// Dispatch: one lane per Element, in a grid folded into two dimensions.
 
 override WG_SIZE: u32 = 64u;
 alias Element = vec4f;  // @spec  f32 where the size is not a multiple of 4

@@ -4,8 +4,8 @@
 //   dresidual = dy'
 //   sums[g,c] = (Σdy', Σdy'x̂)                            whose sums over the ghosts are dbeta and dgamma
 //
-// with dy' = dy where y > 0 if there was a relu, else dy; the relu's sign is read from y, since x alone does not tell it.
-// One subgroup goes through a channel of a ghost twice: lib/ghost-batch-norm-twice.
+// with dy' = dy where y > 0 if there was a relu, else dy; the relu's sign is read from y, since it does not follow from x alone.
+// One subgroup reads each channel of a ghost twice: lib/ghost-batch-norm-twice.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, 1).
 enable subgroups;
@@ -15,7 +15,7 @@ override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
 override ACCUMULATE: bool;          // dx += instead of dx =
 override ACCUMULATE_RESIDUAL: bool;  // dresidual += instead of dresidual =
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -24,7 +24,7 @@ const LANES: u32 = 8u;
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   go_twice(group.x, group.y, local.x, Element());
 }
 
-// dy'; neither x nor what the group shares tells it.
+// dy', which here depends on y alone.
 fn passed(at: u32, value: Element, terms: Group) -> Element {
   let gradient = Element(dy[at]);
   if (RELU) { return through_relu(gradient, Element(y[at])); }

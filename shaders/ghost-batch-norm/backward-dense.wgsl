@@ -2,9 +2,9 @@
 //
 //   dx = gamma · r · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)        sums over the sample's own ghost, M its samples
 //   sums[g,c] = (Σdy', Σdy'x̂, Σdx)                       whose sums over the ghosts are dbeta, dgamma, and the gradient of a
-//                                                        bias that the layer before has added
+//                                                        bias that the previous layer added
 //
-// with dy' = dy where the fused relu let y through, else dy.
+// with dy' = dy where the fused relu passed y on, else dy.
 // A lane owns four channels and ROWS lanes share the samples of a ghost, as in forward-dense.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (ceil(C / (4 · COLUMNS)), G, 1).
@@ -20,7 +20,7 @@ alias Stored = vec4f;        // @spec  an Element in memory: f16 in mixed precis
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -37,12 +37,12 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 alias Element = vec4f;
-const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
+const ROW: u32 = 4u;          // samples that a lane handles per iteration of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 // @import lib/rows-sum.wgsl
 
-// What a ghost's samples share: dx = scale · dy' + constant + slope · (x − mean).
+// What the samples of a ghost have in common: dx = scale · dy' + constant + slope · (x − mean).
 struct Group {
   mean: Element,
   scale: Element,
@@ -55,7 +55,7 @@ struct Group {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let own = group.x * COLUMNS + lane.x;
   let writes = own < QUADS;
-  let q = min(own, QUADS - 1u);  // lanes past the last channel work along and write nothing
+  let q = min(own, QUADS - 1u);  // lanes past the last channel compute too but write nothing
   let g = group.y;
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = part.first * QUADS + q;

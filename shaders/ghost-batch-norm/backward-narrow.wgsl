@@ -3,8 +3,8 @@
 //   dx = gamma · r · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)        sums over the sample's own ghost, M its number of values
 //   sums[g,c] = (Σdy', Σdy'x̂)                            whose sums over the ghosts are dbeta and dgamma
 //
-// with dy' = dy where the fused relu let y through (recomputed from x with forward's own arithmetic), else dy.
-// One subgroup goes through a channel of a ghost twice: lib/ghost-batch-norm-twice.
+// with dy' = dy where the fused relu passed y on (recomputed from x with forward's own arithmetic), else dy.
+// One subgroup reads each channel of a ghost twice: lib/ghost-batch-norm-twice.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, 1).
 enable subgroups;
@@ -13,7 +13,7 @@ override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
 override ACCUMULATE: bool;          // dx += instead of dx =
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -22,7 +22,7 @@ const LANES: u32 = 8u;
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`

@@ -4,8 +4,8 @@
 //   variance[g,c] = 1/M · Σ (x[n,c] − mean[g,c])²       (biased), in one pass around a middle value (lib/shift)
 //   y[n,c]        = gamma · (x − mean) / √(variance + eps) + beta   [then relu]
 //
-// A lane owns four channels of one ghost, and ROWS lanes share its samples (1 on adapters of narrow subgroups, where
-// lanes need nothing of each other). The second reading of x comes from the cache.
+// A lane owns four channels of one ghost, and ROWS lanes share its samples (ROWS is 1 on adapters with narrow subgroups, so that
+// lanes need not exchange anything). The second read of x comes from the cache.
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (ceil(C / (4 · COLUMNS)), G, 1).
 
@@ -13,14 +13,14 @@ override C: u32;                // channels, a multiple of 4
 override RELU: bool;
 override COLUMNS: u32 = 8u;     // lanes side by side
 override ROWS: u32 = 32u;       // lanes that share the samples of a ghost, a power of two
-override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
+override BLOCKED: bool = true;  // whether a lane may run more than BLOCK iterations
 override QUADS: u32 = C / 4u;
 alias Stored = vec4f;           // @spec  an Element in memory: f16 in mixed precision
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -35,7 +35,7 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 
 alias Element = vec4f;
-const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
+const ROW: u32 = 4u;          // samples that a lane handles per iteration of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 // @import lib/rows-sum.wgsl
@@ -46,7 +46,7 @@ alias Shift = vec4f;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let g = group.y;
   let own = group.x * COLUMNS + lane.x;
-  let q = min(own, QUADS - 1u);  // lanes past the last channel work along and write nothing
+  let q = min(own, QUADS - 1u);  // lanes past the last channel compute too but write nothing
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = part.first * QUADS + q;
   let shift = middle_of(
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let m1 = moments.a / f32(part.samples);
   let mean = shift + m1;
   let difference = moments.b / f32(part.samples) - m1 * m1;
-  let variance = select(difference, Element(), difference < Element());  // as variance_of
+  let variance = select(difference, Element(), difference < Element());  // never negative, as in variance_of
   if (own >= QUADS) { return; }
 
   if (lane.y == 0u) {
@@ -104,7 +104,7 @@ struct Sums {
   squares: Element,
 }
 
-// Of a lane's samples in the trips from `first` to before `end`.
+// Sums of a lane's samples in the iterations `first` to `end` − 1.
 fn sums_of(origin: u32, row: u32, shift: Element, first: u32, end: u32) -> Sums {
   var sums = Sums();
   for (var trip = first; trip < end; trip++) {

@@ -3,7 +3,7 @@
 //   dx = gamma · r · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)        sums over the sample's own ghost, M its number of values
 //   dresidual = dy'
 //
-// with dy' = dy where y > 0 if there was a relu, else dy. The relu's sign is read from y, since x alone does not tell it.
+// with dy' = dy where y > 0 if there was a relu, else dy. The relu's sign is read from y, since it does not follow from x alone.
 // The gradients of gamma and beta are sums over the rows of `sums` (reduce/sum-segments.wgsl).
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
@@ -15,8 +15,8 @@ override ACCUMULATE: bool;          // dx += instead of dx =
 override ACCUMULATE_RESIDUAL: bool;  // dresidual += instead of dresidual =
 override SPLITS: u32 = 1u;          // pairs of `sums` in a group
 override WG_SIZE: u32 = 64u;
-override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+override ROW: u32 = 4u;             // Elements that a lane handles per iteration of the loop
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -24,7 +24,7 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -44,7 +44,7 @@ struct Params {
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 
-// What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
+// What the Elements of a group have in common: dx = scale · dy' + constant + slope · (x − mean).
 struct Group {
   mean: Element,
   scale: Element,
@@ -101,7 +101,7 @@ fn write(i: u32, terms: Group) {
   if (ACCUMULATE) { dx[i] = Stored(Element(dx[i]) + result); } else { dx[i] = Stored(result); }
 }
 
-// Where the i-th Element of a channel of a ghost stands, from the first one.
+// Offset of the i-th Element of a channel of a ghost from its first one.
 fn offset(i: u32) -> u32 {
   return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

@@ -2,8 +2,8 @@
 //
 //   dx = gamma · r · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)        sums over the sample's own ghost, M its number of values
 //
-// with dy' = dy where the fused relu let y through (recomputed from x with forward's own arithmetic), else dy. The sums come in SPLITS
-// parts of each group from grad-statistics, or in TILES parts of each sample from the convolution that made dy, which is then dy'.
+// with dy' = dy where the fused relu passed y on (recomputed from x with forward's own arithmetic), else dy. The sums come
+// from grad-statistics, in SPLITS parts per group, or from the convolution that computed dy, in TILES parts per sample; dy is then dy'.
 // The gradients of gamma and beta are sums over the rows of `sums` (reduce/sum-segments.wgsl).
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
@@ -13,10 +13,10 @@ override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
 override ACCUMULATE: bool;          // dx += instead of dx =
 override SPLITS: u32 = 1u;          // pairs of `sums` in a group
-override TILES: u32 = 0u;           // pairs of `sums` in a sample; 0 where they are of groups
+override TILES: u32 = 0u;           // pairs of `sums` in a sample; 0 if they belong to groups
 override WG_SIZE: u32 = 64u;        // lanes, a power of two
-override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+override ROW: u32 = 4u;             // Elements that a lane handles per iteration of the loop
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -24,7 +24,7 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -44,7 +44,7 @@ struct Params {
 // @import lib/relu.wgsl
 // @import lib/workgroup-sum-pair.wgsl
 
-// What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
+// What the Elements of a group have in common: dx = scale · dy' + constant + slope · (x − mean).
 struct Group {
   mean: Element,
   scale: Element,
@@ -86,7 +86,7 @@ fn main(
   }
 }
 
-// Both sums of a group, to every lane.
+// Both sums of a group, returned to every lane.
 fn group_sums(part: Ghost, g: u32, c: u32, lane: u32) -> vec2f {
   if (TILES > 0u) {
     var own = vec2f();
@@ -102,7 +102,7 @@ fn group_sums(part: Ghost, g: u32, c: u32, lane: u32) -> vec2f {
   return total;
 }
 
-// The i-th Element of a channel of a ghost, whose first one stands at `origin`.
+// Writes the i-th Element of a channel of a ghost, whose first one is at `origin`.
 fn write(origin: u32, i: u32, terms: Group) {
   let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
   let value = Element(x[at]);

@@ -4,7 +4,7 @@
 //   dresidual = dy'
 //
 // with dy' = dy where y > 0 if there was a relu, else dy. The pass after this one reads dresidual in place of dy and y.
-// A group too large for one workgroup is cut into SPLITS, each with sums of its own, which grad-input adds up.
+// A group too large for one workgroup is cut into SPLITS parts. Each writes its own sums, and grad-input adds them up.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, SPLITS).
 
@@ -13,7 +13,7 @@ override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
 override SPLITS: u32 = 1u;          // workgroups that share a group
 override WG_SIZE: u32 = 256u;       // lanes in a workgroup, a power of two
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -21,7 +21,7 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   leave_sums(group, local.x, r, Group(Element(statistic.x), Element(), Element()));
 }
 
-// With the i-th Element of a channel of a ghost, whose first one stands at `origin`.
+// Adds the i-th Element of a channel of a ghost, whose first one is at `origin`.
 fn add(sums: Sums, origin: u32, i: u32, terms: Group) -> Sums {
   let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
   var gradient = Element(dy[at]);

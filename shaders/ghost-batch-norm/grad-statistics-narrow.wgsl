@@ -2,9 +2,9 @@
 //
 //   sums[g,c] = (Σ dy', Σ dy'·x̂)      over n ∈ ghost g, p ∈ [0, HW);   x̂ = (x − mean) / √(variance + eps)
 //
-// dy' is dy where the fused relu let y through, else 0. GATE says how that is known: 0 there was no relu; 1 the sign is
-// recomputed from x with forward's own arithmetic; 2 it is read from y (there was a residual).
-// One subgroup is a workgroup, and each trip makes ROW loads; see statistics-narrow.
+// dy' is dy where the fused relu passed y on, else 0. GATE says how to tell: 0, there was no relu; 1, the sign is
+// recomputed from x with forward's own arithmetic; 2, it is read from y (there was a residual).
+// A workgroup is one subgroup, and each iteration makes ROW loads; see statistics-narrow.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, 1).
 enable subgroups;
@@ -12,17 +12,17 @@ enable subgroups;
 override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
 override GATE: u32;
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
-const ROW: u32 = 4u;                // Elements of a lane in one trip of the loop
+const ROW: u32 = 4u;                // Elements that a lane handles per iteration of the loop
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
     total = add(total, origin + offset(i), mean, scale, shift);
   }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  // vec4() of a scalar Element makes four copies, so each counts a quarter.
   let weights = vec4f(f32(WIDTH) / 4.0);
   let gradients = subgroupAdd(dot(vec4f(total.gradients), weights));
   let products = subgroupAdd(dot(vec4f(r * total.products), weights));
@@ -87,7 +87,7 @@ fn add(sums: Sums, at: u32, mean: Element, scale: Element, shift: Element) -> Su
   return Sums(sums.gradients + gradient, fma(gradient, value - mean, sums.products));
 }
 
-// Where the i-th Element of a channel of a ghost stands, from the first one.
+// Offset of the i-th Element of a channel of a ghost from its first one.
 fn offset(i: u32) -> u32 {
   return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

@@ -2,9 +2,9 @@
 //
 //   sums[g,c] = (Σ dy', Σ dy'·x̂)      over n ∈ ghost g, p ∈ [0, HW);   x̂ = (x − mean) / √(variance + eps)
 //
-// dy' is dy where the fused relu let y through, else 0. GATE says how that is known: 0 there was no relu; 1 the sign is
-// recomputed from x with forward's own arithmetic, which costs no read of y; 2 it is read from y (there was a residual).
-// A group too large for one workgroup is cut into SPLITS, each with sums of its own, which grad-input adds up.
+// dy' is dy where the fused relu passed y on, else 0. GATE says how to tell: 0, there was no relu; 1, the sign is
+// recomputed from x with forward's own arithmetic, which costs no read of y; 2, it is read from y (there was a residual).
+// A group too large for one workgroup is cut into SPLITS parts. Each writes its own sums, and grad-input adds them up.
 // Source:   Hoffer et al. 2017, Algorithm 1; its derivative as in Ioffe and Szegedy 2015, section 3.
 // Dispatch: (C, G, SPLITS).
 
@@ -13,7 +13,7 @@ override HW: u32;                   // values in one channel of one sample
 override GATE: u32;
 override SPLITS: u32 = 1u;          // workgroups that share a group
 override WG_SIZE: u32 = 256u;       // lanes in a workgroup, a power of two
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -21,7 +21,7 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   leave_sums(group, local.x, r, Group(Element(statistic.x), gamma[c] * r, Element(beta[c])));
 }
 
-// With the i-th Element of a channel of a ghost, whose first one stands at `origin`.
+// Adds the i-th Element of a channel of a ghost, whose first one is at `origin`.
 fn add(sums: Sums, origin: u32, i: u32, terms: Group) -> Sums {
   let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
   let value = Element(x[at]);

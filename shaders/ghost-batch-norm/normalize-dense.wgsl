@@ -16,12 +16,12 @@ alias Stored = vec4f;        // @spec  an Element in memory: f16 in mixed precis
 struct Params {
   ghost_size: u32,       // samples in a ghost
   ghosts: u32,          // G
-  total: u32,           // N: the last ghost runs to here
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,      // row of the statistics that ghost 0 reads
   first_channel: u32,    // column of the statistics that channel 0 reads
   total_channels: u32,   // columns of the statistics
-  stride: u32,          // 2 for (mean, variance) pairs, 1 for arrays of their own
-  variance_offset: u32,  // 1 for pairs, 0 for arrays of their own
+  stride: u32,          // 2 for (mean, variance) pairs, 1 for separate arrays
+  variance_offset: u32,  // 1 for pairs, 0 for separate arrays
   eps: f32,
 }
 
@@ -34,7 +34,7 @@ struct Params {
 @group(0) @binding(6) var<uniform> params: Params;
 
 alias Element = vec4f;
-const ROW: u32 = 4u;          // samples of a lane in one trip of the loop
+const ROW: u32 = 4u;          // samples that a lane handles per iteration of the loop
 // @import lib/ghost-batch-norm.wgsl
 // @import lib/relu.wgsl
 

@@ -1,23 +1,23 @@
-// ghost-batch-norm/normalize-merged: normalize.wgsl where the convolution before has left the moments of its tiles.
+// ghost-batch-norm/normalize-merged: normalize.wgsl after a convolution that has written the moments of its tiles.
 //
 //   y = gamma · (x − mean) / √(variance + eps) + beta   [+ residual]   [then relu]
 //
-// Every workgroup merges the moments of its channel and ghost by itself, with the formula of statistics-merge.wgsl, so that no dispatch
-// comes between; they are few and in a cache. The first workgroup of each ghost writes the statistics, for backward and the running ones.
-// Source:   Hoffer et al. 2017, Algorithm 1; Chan, Golub, LeVeque 1983, equation 2.1, for parts of one size.
+// Every workgroup merges the moments of its channel and ghost itself, with the formula of statistics-merge.wgsl, which saves a dispatch;
+// the moments are few and in a cache. The first workgroup of each ghost writes the statistics, for backward and running statistics.
+// Source:   Hoffer et al. 2017, Algorithm 1; Chan, Golub, LeVeque 1983, equation 2.1, for parts of equal size.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
 
 override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override RESIDUAL: bool;            // without one, any tensor may be bound in its place: it is not read
+override RESIDUAL: bool;            // without one, any tensor may be bound here: it is not read
 override TILES: u32;                // tiles of one image
 override TILE_PIXELS: u32;          // values of a channel in one tile
 override WG_SIZE: u32 = 64u;        // lanes, a power of two
 override COLUMNS: u32 = 1u;         // lib/rows-sum: the lanes are rows of one column
 override ROWS: u32 = WG_SIZE;
-override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+override ROW: u32 = 4u;             // Elements that a lane handles per iteration of the loop
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -25,7 +25,7 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 struct Params {
   ghost_size: u32,       // samples in a ghost
   ghosts: u32,          // G
-  total: u32,           // N: the last ghost runs to here
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,      // row of `statistics` that ghost 0 writes
   first_channel: u32,    // column of `statistics` that channel 0 writes
   total_channels: u32,   // columns of `statistics`
@@ -81,7 +81,7 @@ fn main(
   }
 }
 
-// Mean and variance of a channel of a ghost, from the moments of its tiles, to every lane.
+// Mean and variance of a channel of a ghost, from the moments of its tiles, returned to every lane.
 fn merged(part: Ghost, c: u32, lane: u32) -> vec2f {
   let tiles = part.samples * TILES;
   let origin = part.first * TILES * C + c;
@@ -100,7 +100,7 @@ fn merged(part: Ghost, c: u32, lane: u32) -> vec2f {
   return vec2f(shift + whole.x, whole.z / f32(TILE_PIXELS) + variance_of(whole.xy));
 }
 
-// The i-th Element of a channel of a ghost; its first one stands at `origin`.
+// Writes the i-th Element of a channel of a ghost, whose first one is at `origin`.
 fn write(origin: u32, i: u32, mu: Element, scale: Element, bias: Element) {
   let at = origin + i / PIXELS * C * PIXELS + i % PIXELS;
   var value = affine(Element(x[at]), mu, scale, bias);

@@ -1,20 +1,20 @@
-// ghost-batch-norm/normalize: normalizes every ghost with its statistics, and in the same pass adds a residual and applies relu where asked.
+// ghost-batch-norm/normalize: normalizes every ghost with its statistics; in the same pass adds a residual and applies relu, if asked.
 //
 //   y = gamma · (x − mean) / √(variance + eps) + beta   [+ residual]   [then relu]
 //
-// In training mean and variance are those of the sample's ghost; in evaluation they are the running ones, with the
-// whole batch as one ghost: both are read as `mean[stride · i]`, so that one kernel serves the pairs of `statistics`
-// (bound twice, stride 2) and the two arrays of running statistics (stride 1).
+// In training, mean and variance are those of the sample's ghost. In evaluation they are the running ones, and the whole batch is
+// one ghost. Both are read as `mean[stride · i]`, so that one kernel serves the pairs of `statistics` (bound twice, stride 2) and
+// the two separate arrays of running statistics (stride 1).
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, parts): a channel of a ghost is shared by `parts` workgroups.
 
 override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override RESIDUAL: bool;            // without one, any tensor may be bound in its place: it is not read
+override RESIDUAL: bool;            // without one, any tensor may be bound here: it is not read
 override WG_SIZE: u32 = 64u;
-override ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+override ROW: u32 = 4u;             // Elements that a lane handles per iteration of the loop
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
@@ -22,12 +22,12 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 struct Params {
   ghost_size: u32,       // samples in a ghost
   ghosts: u32,          // G
-  total: u32,           // N: the last ghost runs to here
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,      // row of the statistics that ghost 0 reads
   first_channel: u32,    // column of the statistics that channel 0 reads
   total_channels: u32,   // columns of the statistics
-  stride: u32,          // 2 for (mean, variance) pairs, 1 for arrays of their own
-  variance_offset: u32,  // 1 for pairs, 0 for arrays of their own
+  stride: u32,          // 2 for (mean, variance) pairs, 1 for separate arrays
+  variance_offset: u32,  // 1 for pairs, 0 for separate arrays
   eps: f32,
 }
 
@@ -80,7 +80,7 @@ fn write(i: u32, mu: Element, scale: Element, shift: Element) {
   y[i] = Stored(value);
 }
 
-// Where the i-th Element of a channel of a ghost stands, from the first one.
+// Offset of the i-th Element of a channel of a ghost from its first one.
 fn offset(i: u32) -> u32 {
   return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

@@ -1,14 +1,14 @@
 // ghost-batch-norm/running-statistics: the running statistics of every layer after a step, from those of its ghosts.
 //
 // For each channel, with m_l and v_l the mean and variance of ghost l = 1…K, n_l its number of values, u_l = v_l · n_l / (n_l − 1)
-// and a = momentum (all layers of the network stand side by side, so this is one dispatch for all of them):
+// and a = momentum (all layers of the network are stored side by side, so one dispatch updates all of them):
 //   RULE 0  sequential     for l = 1…K:  running ← (1 − a) · running + a · (m_l, u_l)       (`composer` is this with a/K)
 //   RULE 1  mean           running ← retained · running + (1 − retained) · mean over l of (m_l, u_l),  retained = (1 − a)^K
 //   RULE 2  full           as 1 with the statistics of the whole batch: m = Σ n_l·m_l / n,
 //                          v = Σ n_l·(v_l + (m_l − m)²) / n, u = v · n / (n − 1),  n = Σ n_l
 //   RULE 3  paper literal  running ← retained · running + Σ_l a · (1 − a)^l · (m_l, σ_l),  retained = (1 − a)^samples of a ghost,
-//                          σ_l = √(v_l + eps): as printed, and biased, since the weights do not add up to 1
-// Where DEVIATION is set, as rule 3 needs it, standard deviations √(u_l + eps) (rule 3: σ_l) are averaged in place of variances, and the
+//                          σ_l = √(v_l + eps): as printed in the paper; biased, since the weights do not add up to 1
+// With DEVIATION, which rule 3 needs, standard deviations √(u_l + eps) (rule 3: σ_l) are averaged instead of variances, and the
 // running variance is the square of their average.
 // Source:   Hoffer et al. 2017, Algorithm 1 (rule 3) and the released code (rule 0).
 // Dispatch: one lane per channel: (ceil(total_channels / WG_SIZE), 1, 1).
@@ -20,10 +20,10 @@ override WG_SIZE: u32 = 64u;
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // K
-  total: u32,          // samples in the batch: the last ghost runs to here
+  total: u32,          // samples in the batch: where the last ghost ends
   total_channels: u32,
-  momentum: f32,       // a: the share of the new
-  retained: f32,       // the share of the old (rules 1 to 3)
+  momentum: f32,       // a: the weight of the new value
+  retained: f32,       // the weight of the old value (rules 1 to 3)
   eps: f32,
 }
 
@@ -67,7 +67,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   runningVariance[c] = select(updated.y, updated.y * updated.y, DEVIATION);
 }
 
-// What is averaged in place of a variance.
+// The value that is averaged: the variance, or the standard deviation.
 fn averaged(variance: f32) -> f32 {
   return select(variance, sqrt(variance + params.eps), DEVIATION);
 }
@@ -82,7 +82,7 @@ fn unbiased(g: u32, c: u32) -> vec2f {
   return vec2f(statistic.x, averaged(statistic.y * n / (n - 1.0)));
 }
 
-// Mean and unbiased variance over all ghosts. Means are taken relative to the first ghost's, which they differ little from.
+// Mean and unbiased variance over all ghosts. Means are taken relative to the first ghost's, from which they differ little.
 fn whole_batch(c: u32) -> vec2f {
   let shift = statistics[c].x;
   var mean = 0.0;

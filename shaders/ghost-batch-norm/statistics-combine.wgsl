@@ -1,21 +1,21 @@
-// ghost-batch-norm/statistics-combine: statistics of groups that `statistics` cut into splits.
+// ghost-batch-norm/statistics-combine: statistics of groups that statistics.wgsl cut into splits.
 //
 //   mean = 1/M · Σ_s n_s · mean_s      variance = 1/M · Σ_s (squares_s + n_s · (mean_s − mean)²)      over the splits s in order
 //
-// of n_s values each, M in all; the first sum is of distances from the first split's mean, which are small where |mean| ≫ σ.
+// Split s has n_s values; M is their sum. The first sum is taken of distances from the first split's mean, which are small when |mean| ≫ σ.
 // Source:   Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1.
 // Dispatch: one lane per group: (ceil(G · C / WG_SIZE), 1, 1).
 
 override C: u32;        // channels
 override HW: u32;       // values in one channel of one sample
 override SPLITS: u32;   // pairs of `partials` in a group
-override WIDTH: u32;    // values that statistics.wgsl moves together
+override WIDTH: u32;    // values in an Element of statistics.wgsl
 override WG_SIZE: u32 = 64u;
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`

@@ -1,24 +1,24 @@
-// ghost-batch-norm/statistics-merge: statistics from the moments that a convolution has left of its tiles, without reading x.
+// ghost-batch-norm/statistics-merge: statistics from the moments that a convolution wrote of its tiles, without reading x.
 //
 //   mean[g,c]     = 1/T · Σ_t mean_t                                    over the T tiles of PIXELS values in ghost g
 //   variance[g,c] = 1/T · Σ_t (squares_t / PIXELS + (mean_t − mean[g,c])²)
 //
-// In one pass: with d = mean_t − shift, shift being a middle one of the means (lib/shift), Σ (mean_t − mean)² = Σd² − T · (Σd/T)².
-// Lanes lie along the channels, as the moments are stored; ROWS of them share the tiles of a ghost.
-// Source:   Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1, for parts of one size.
+// One pass: with d = mean_t − shift, where shift is a middle one of the means (lib/shift), Σ (mean_t − mean)² = Σd² − T · (Σd/T)².
+// Neighbouring lanes take neighbouring channels, as the moments are stored; ROWS lanes share the tiles of a ghost.
+// Source:   Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1, for parts of equal size.
 // Dispatch: (ceil(C / COLUMNS), G, 1).
 
 override C: u32;             // channels
 override TILES: u32;         // tiles of one image
 override PIXELS: u32;        // values of a channel in one tile
-override BLOCKED: bool = true;  // whether a lane may make more than BLOCK trips
+override BLOCKED: bool = true;  // whether a lane may run more than BLOCK iterations
 override COLUMNS: u32 = 8u;  // lanes side by side
 override ROWS: u32 = 16u;    // lanes that share the tiles of a ghost, a power of two
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -38,7 +38,7 @@ alias Shift = f32;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let g = group.y;
   let own = group.x * COLUMNS + lane.x;
-  let c = min(own, C - 1u);  // lanes past the last channel work along and write nothing
+  let c = min(own, C - 1u);  // lanes past the last channel compute too but write nothing
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let tiles = part.samples * TILES;
   let origin = part.first * TILES * C + c;
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   }
 }
 
-// Σd, Σd², Σ squares of every ROWS-th tile from `first` to before `end`.
+// Σd, Σd² and Σ squares of every ROWS-th tile from `first` to `end` − 1.
 fn sums_of(origin: u32, shift: f32, first: u32, end: u32) -> vec4f {
   var sum = vec4f();
   for (var t = first; t < end; t += ROWS) {

@@ -3,27 +3,27 @@
 //   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
 //   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased), in one pass around a middle value (lib/shift)
 //
-// One subgroup is a workgroup: no workgroup memory and no barriers, which cost most there. Each trip makes eight loads,
-// because a trip costs as much as a load. Sums of eight loads are added up to sums of BLOCK trips, and those to the total, which
-// keeps the rounding error of long groups down.
+// A workgroup is one subgroup: no workgroup memory and no barriers, which cost most on such adapters. Each iteration makes eight
+// loads, because an iteration costs as much as a load. The sums of eight loads are added up over BLOCK iterations, and those sums
+// to the total, which keeps the rounding error of long groups small.
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, 1).
 enable subgroups;
 
 override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
-override BLOCKED: bool = true;      // whether a lane may make more than BLOCK trips
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+override BLOCKED: bool = true;      // whether a lane may run more than BLOCK iterations
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
-const ROW: u32 = 8u;                // loads of a lane in one trip of the loop
+const ROW: u32 = 8u;                // loads that a lane makes per iteration of the loop
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     sum += d;
     squares = fma(d, d, squares);
   }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  // vec4() of a scalar Element makes four copies, so each counts a quarter.
   let weights = vec4f(f32(WIDTH) / 4.0);
   let m1 = subgroupAdd(dot(vec4f(sum), weights)) / f32(count * WIDTH);
   let m2 = subgroupAdd(dot(vec4f(squares), weights)) / f32(count * WIDTH);
@@ -86,7 +86,7 @@ struct Sums {
   squares: Element,
 }
 
-// Of a lane's loads in the trips from `first` to before `end`.
+// Sums of a lane's loads in the iterations `first` to `end` − 1.
 fn sums_of(origin: u32, lane: u32, shift: f32, first: u32, end: u32) -> Sums {
   var sums = Sums();
   for (var trip = first; trip < end; trip++) {
@@ -103,7 +103,7 @@ fn sums_of(origin: u32, lane: u32, shift: f32, first: u32, end: u32) -> Sums {
   return sums;
 }
 
-// Where the i-th Element of a channel of a ghost stands, from the first one.
+// Offset of the i-th Element of a channel of a ghost from its first one.
 fn offset(i: u32) -> u32 {
   return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

@@ -3,10 +3,10 @@
 //   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
 //   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased)
 //
-// One pass: with d = x − shift, mean = shift + Σd/M and variance = Σd²/M − (Σd/M)². The shift is a middle value (lib/shift), so nothing
-// cancels when |mean| ≫ σ, as it does in E[x²] − E[x]², nor when one value is far from the others, whichever it is.
-// A group too large for one workgroup is cut into SPLITS: then the pairs (mean, Σ (x − mean)²) of each go to [G, C, SPLITS, 2],
-// and statistics-combine makes the statistics of them.
+// One pass: with d = x − shift, mean = shift + Σd/M and variance = Σd²/M − (Σd/M)². The shift is a middle value (lib/shift). So there
+// is no cancellation when |mean| ≫ σ, as there is in E[x²] − E[x]², nor when any one value is far from the others.
+// A group too large for one workgroup is cut into SPLITS parts. The pair (mean, Σ (x − mean)²) of each then goes to
+// [G, C, SPLITS, 2], and statistics-combine computes the statistics from the pairs.
 // Source:   Hoffer et al. 2017, Algorithm 1.
 // Dispatch: (C, G, SPLITS).
 
@@ -14,16 +14,16 @@ override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
 override SPLITS: u32 = 1u;          // workgroups that share a group
 override WG_SIZE: u32 = 256u;       // lanes in a workgroup, a power of two
-alias Element = vec4f;              // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
-const ROW: u32 = 4u;                // loads of a lane in flight together
+const ROW: u32 = 4u;                // loads that a lane has in flight at a time
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
   ghosts: u32,         // G
-  total: u32,          // N: the last ghost runs to here
+  total: u32,          // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     sum += d;
     squares = fma(d, d, squares);
   }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  // vec4() of a scalar Element makes four copies, so each counts a quarter.
   let weights = vec4f(f32(WIDTH) / 4.0);
   let sums = workgroup_sum_pair(vec2f(dot(vec4f(sum), weights), dot(vec4f(squares), weights)), lane);
 
@@ -86,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   }
 }
 
-// Where the i-th Element of a channel of a ghost stands, from the first one.
+// Offset of the i-th Element of a channel of a ghost from its first one.
 fn offset(i: u32) -> u32 {
   return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

@@ -2,12 +2,11 @@
 //
 //   y[n,c] = 1/HW · Σ_p x[n,c,p]
 //
-// A lane reads a whole plane: the planes this is for are small (64 pixels in a residual network), and nothing has to
-// be passed between lanes.
-// Dispatch: one lane per value of y, folded into x and y.
+// A lane reads a whole plane: planes are small here (64 pixels in a residual network), and lanes need not exchange anything.
+// Dispatch: one lane per value of y, in a grid folded into two dimensions.
 
 override WG_SIZE: u32 = 64u;
-alias Element = vec4f;  // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;  // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;   // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;  // @spec  values in an Element
 
@@ -34,6 +33,6 @@ fn main(
   for (var p = 0u; p < params.pixels; p++) {
     sum += Element(x[i * params.pixels + p]);
   }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  // vec4() of a scalar Element makes four copies, so each counts a quarter.
   y[i] = dot(vec4f(sum), vec4f(f32(WIDTH) / 4.0)) / f32(params.pixels * WIDTH);
 }

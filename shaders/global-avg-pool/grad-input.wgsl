@@ -2,11 +2,11 @@
 //
 //   dx[n,c,p] = dy[n,c] / HW
 //
-// Dispatch: one lane per Element of dx, folded into x and y.
+// Dispatch: one lane per Element of dx, in a grid folded into two dimensions.
 
 override ACCUMULATE: bool;  // dx += instead of dx =
 override WG_SIZE: u32 = 64u;
-alias Element = vec4f;      // @spec  f32 where HW is no multiple of 4
+alias Element = vec4f;      // @spec  f32 where HW is not a multiple of 4
 alias Stored = vec4f;       // @spec  an Element in memory: f16 in mixed precision
 const WIDTH: u32 = 4u;      // @spec  values in an Element
 

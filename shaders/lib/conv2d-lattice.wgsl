@@ -1,7 +1,7 @@
-// lib/conv2d-lattice: the outputs of an input gradient that use the same taps of a filter: every STRIDE-th along rows or columns, those
-// of one remainder. Without TRANSPOSED all outputs and taps are one lattice. The importing file declares STRIDE, PADDING and TRANSPOSED.
+// lib/conv2d-lattice: the outputs of an input gradient that use the same taps of a filter: every STRIDE-th row or column,
+// that is, those with the same remainder modulo STRIDE. Without TRANSPOSED all outputs and taps form one lattice. The importing file declares STRIDE, PADDING and TRANSPOSED.
 
-// Outputs of one remainder along rows or columns: the first one, how many; of their taps the first one, how many.
+// A lattice along rows or columns: its first output and their number, its first tap and their number.
 struct Lattice { first: u32, count: u32, tap: u32, taps: u32 }
 
 fn lattice(remainder: u32, size: u32, filter_size: u32) -> Lattice {
@@ -10,7 +10,7 @@ fn lattice(remainder: u32, size: u32, filter_size: u32) -> Lattice {
   return Lattice(remainder, counted(remainder, size), tap, counted(tap, filter_size));
 }
 
-// How many numbers below `size` there are in first, first + STRIDE, …
+// How many of first, first + STRIDE, … are below `size`.
 fn counted(first: u32, size: u32) -> u32 {
   return select(0u, (size - first + STRIDE - 1u) / STRIDE, first < size);
 }

@@ -1,8 +1,8 @@
-// lib/conv2d-matrix-results: how the sums of conv2d/forward-matrix get from workgroup memory to y, and with MOMENTS mean and Σ (y − mean)² of
-// each channel over a tile's part of each of its images, from the sums that threads hold as they take them there.
+// lib/conv2d-matrix-results: writes the sums of conv2d/forward-matrix from workgroup memory to y. With MOMENTS it also computes, on the way,
+// mean and Σ (y − mean)² of each channel over a tile's part of each of its images.
 
 // Four neighbouring outputs of a row, in the round of sums (i, j): their place in scratch, channel within the tile, image, row and first
-// column within the lattice's tile; nothing where the row is not below ROWS.
+// column within the lattice's tile; nothing if the row is not below ROWS.
 struct Piece { at: u32, channel: u32, image: u32, row: u32, column: u32 }
 
 fn find_piece(thread: u32, t: u32, i: u32, j: u32, it: ptr<function, Piece>) {
@@ -21,7 +21,7 @@ fn find_piece(thread: u32, t: u32, i: u32, j: u32, it: ptr<function, Piece>) {
   );
 }
 
-// From scratch to y, and to where MOMENTS find them.
+// From scratch to y, and to where MOMENTS reads them.
 fn write(corner: Corner, rows: Lattice, columns: Lattice, it: Piece, place: u32, values: ptr<function, Values>) {
   let k = corner.channel + it.channel;
   let image = corner.image + it.image;
@@ -39,7 +39,7 @@ fn write(corner: Corner, rows: Lattice, columns: Lattice, it: Piece, place: u32,
   (*values)[place] = four;
 }
 
-// Two passes over the sums that threads hold: means, then Σ (y − mean) and its squares. The first of these makes up for the mean's rounding.
+// Two passes over the sums that threads hold: means, then Σ (y − mean) and its squares. Σ (y − mean) corrects for the rounding of the mean.
 fn write_moments(corner: Corner, thread: u32, tile: u32, rows: u32, columns: u32, values: ptr<function, Values>) {
   let pixels = f32(min(ROWS, rows - corner.row) * columns);
   for (var round = 0u; round < 2u; round++) {
@@ -81,7 +81,7 @@ fn write_moments(corner: Corner, thread: u32, tile: u32, rows: u32, columns: u32
   }
 }
 
-// Adds what threads have left of a channel and image, in order.
+// Adds up the threads' shares of a channel and image, in order.
 fn add_shares(channel: u32, image: u32, total: ptr<function, vec2f>) {
   let i = channel / M % BLOCKS_M;
   for (var n = 0u; n < SUBGROUPS_N; n++) {

@@ -1,17 +1,18 @@
-// lib/conv2d-patch: a convolution's sums from a patch of the image in workgroup memory, for the kernels whose names end in -patch.
+// lib/conv2d-patch: a convolution's sums from a patch of the image in workgroup memory, shared by the kernels named …-patch,
 //
-// They differ in what they do with the sums. A workgroup computes a tile: TM·THREADS_M channels of ROWS·DOWN × 4·ACROSS pixels of each
+// which differ in what they do with the sums. A workgroup computes a tile: TM·THREADS_M channels of ROWS·DOWN × 4·ACROSS pixels of each
 // of IMAGES images. DEPTH input channels at a time it
-//   1. fetches, each thread its share, into registers: the filters, and the part of x that the tile's windows cover (the patch);
+//   1. fetches into registers the filters and the part of x that the tile's windows cover (the patch), each thread its share;
 //   2. stores them in workgroup memory, where all threads see them;
 //   3. multiplies: a thread computes TM channels × ROWS rows × 4 columns. It reads a row of its window once for all S columns
 //      of the filter, and with STRIDE 1 keeps it for the next row of the filter; and each weight once for its 4·ROWS pixels.
-// While one step is multiplied the next is under way from memory. 3×3 and 8 × 8 outputs: 64 multiply-adds for 43 bytes.
-// The place of a number in x does not change from step to step but for the channel, so all tests are made once, before the loop:
-// what lies outside the image is never stored, and its place in the patch stays 0, as workgroup memory begins.
-// Lanes are threads (m, n) in blocks of BLOCK_M × BLOCK_N. A thread holds vec4 sum[(4·g + v)·ROWS + row] of channel v·QUADS_M + m·GROUPS_M + g for g < GROUPS_M and v < 4.
-// The importing file declares x, weight, params with images and channels, TRANSPOSED, and whether it uses lib/conv2d-shares behind the
-// sums: SHARES.
+// While one step is multiplied, the next is fetched from memory. For 3×3 and 8 × 8 outputs that is 64 multiply-adds per 43 bytes.
+// From step to step only the channel of a number in x changes, so all bounds tests are made once, before the loop. Pixels outside
+// the image are never stored, and their places in the patch stay 0, because workgroup memory starts as 0.
+// Threads (m, n) are arranged in blocks of BLOCK_M × BLOCK_N. A thread holds vec4 sum[(4·g + v)·ROWS + row] of channel
+// v·QUADS_M + m·GROUPS_M + g for g < GROUPS_M and v < 4.
+// The importing file declares x, weight, params with images and channels, TRANSPOSED, and SHARES: whether it uses
+// lib/conv2d-shares after the sums.
 
 override C: u32;
 override H: u32;
@@ -23,15 +24,15 @@ override PADDING: u32;
 const R: u32 = 3u;            // @spec
 const S: u32 = 3u;            // @spec
 const STRIDE: u32 = 1u;       // @spec  1 with TRANSPOSED
-const TM: u32 = 8u;           // @spec  output channels of a thread, a multiple of 4
-const ROWS: u32 = 2u;         // @spec  rows of pixels of a thread; it has 4 columns
+const TM: u32 = 8u;           // @spec  output channels per thread, a multiple of 4
+const ROWS: u32 = 2u;         // @spec  rows of pixels per thread, which has 4 columns
 const THREADS_M: u32 = 8u;    // @spec
 const ACROSS: u32 = 2u;       // @spec  threads side by side along a row of the tile
-const DOWN: u32 = 4u;         // @spec  threads one below the other
+const DOWN: u32 = 4u;         // @spec  threads along a column of the tile
 const IMAGES: u32 = 2u;       // @spec  images of a tile
-const DEPTH: u32 = 4u;        // @spec  input channels of one step
-const ROW_QUADS: u32 = 3u;    // @spec  length of a row of the patch in vec4, with room so that lanes meet different banks
-const IMAGE_QUADS: u32 = 30u; // @spec  and of a whole patch of one image
+const DEPTH: u32 = 4u;        // @spec  input channels per step
+const ROW_QUADS: u32 = 3u;    // @spec  length of a row of the patch in vec4, padded so that lanes use different banks
+const IMAGE_QUADS: u32 = 30u; // @spec  length of the whole patch of one image in vec4
 
 const TAPS = R * S;
 const THREADS_N = ACROSS * DOWN * IMAGES;
@@ -41,29 +42,29 @@ const TILE_ROWS = ROWS * DOWN;
 const TILE_COLUMNS = 4u * ACROSS;
 const QUADS_M = TILE_M / 4u;  // vec4 of a weight's place in workgroup memory: channels q, q + QUADS_M, q + 2·QUADS_M, q + 3·QUADS_M
 const GROUPS_M = TM / 4u;
-const PIECES = ROWS;          // vec4 of pixels of a thread, for lib/conv2d-moments
-const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels meet
+const PIECES = ROWS;          // vec4 of pixels per thread, for lib/conv2d-moments
+const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels need
 const PATCH_ROWS = (TILE_ROWS - 1u) * STRIDE + R;
 const PATCH_COLUMNS = (TILE_COLUMNS - 1u) * STRIDE + S;
 const PATCH = IMAGES * PATCH_ROWS * PATCH_COLUMNS;
-const CHANNEL = 4u * IMAGES * IMAGE_QUADS;  // of the patch in workgroup memory
+const CHANNEL = 4u * IMAGES * IMAGE_QUADS;  // length of a channel of the patch in workgroup memory
 // The last place in vec4 at which a thread's windows begin.
 const LAST_WINDOW =
   (IMAGES - 1u) * IMAGE_QUADS + (DOWN - 1u) * ROWS * STRIDE * ROW_QUADS + (ACROSS - 1u) * STRIDE;
 const_assert TM % 4u == 0u && PATCH_COLUMNS <= 4u * ROW_QUADS && PATCH_ROWS * ROW_QUADS <= IMAGE_QUADS;
-const PATCH_LOADS = (PATCH + THREADS - 1u) / THREADS;                       // of a thread and channel
-const WEIGHT_LOADS = (DEPTH * TAPS * QUADS_M + THREADS - 1u) / THREADS;     // of a thread, four weights each
-// Lanes that store weights lie along taps: an odd stride takes them to different banks.
+const PATCH_LOADS = (PATCH + THREADS - 1u) / THREADS;                       // per thread and channel
+const WEIGHT_LOADS = (DEPTH * TAPS * QUADS_M + THREADS - 1u) / THREADS;     // per thread, four weights each
+// Neighbouring lanes store neighbouring taps; an odd stride puts them in different banks.
 const WEIGHT_STRIDE = QUADS_M + 1u;
-// Each 32 threads make a block of up to 4 × 8, whose reads of both tiles are short and shared.
+// Every 32 threads form a block of up to 4 × 8, so that they share most of what they read of both tiles.
 const BLOCK_M = min(THREADS_M, 4u);
 const BLOCK_N = min(THREADS_N, 32u / BLOCK_M);
 
 var<workgroup> patch_tile: array<f32, DEPTH * CHANNEL>;
-// [DEPTH, R, S, QUADS_M]; behind the sums, with SHARES, the threads' shares of their channels.
+// [DEPTH, R, S, QUADS_M]; after the sums, with SHARES, it holds the threads' shares of their channels.
 var<workgroup> weight_tile: array<vec4f, max(DEPTH * TAPS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, SHARES))>;
 
-// Of the numbers that a thread fetches in every step: their places in memory in the first step, and in workgroup memory.
+// The numbers that a thread fetches in every step: their places in memory in the first step, and in workgroup memory.
 struct PatchErrands { sources: array<u32, PATCH_LOADS>, places: array<u32, PATCH_LOADS> }
 struct WeightErrands { sources: array<u32, WEIGHT_LOADS>, places: array<u32, WEIGHT_LOADS> }
 const NOWHERE = 0xffffffffu;  // a place: not to be stored
@@ -78,7 +79,7 @@ override TILES_ACROSS: u32 = (Q + TILE_COLUMNS - 1u) / TILE_COLUMNS;
 override TILES_DOWN: u32 = (P + TILE_ROWS - 1u) / TILE_ROWS;
 override TILES: u32 = TILES_ACROSS * TILES_DOWN;  // of an image
 
-// All products of a thread, added to its sums.
+// Adds all products of a thread to its sums.
 fn convolve(corner: Corner, lane: u32, m: u32, n: u32, sum: ptr<function, Sums>) {
   var patch_errands = PatchErrands();
   var weight_errands = WeightErrands();
@@ -86,13 +87,13 @@ fn convolve(corner: Corner, lane: u32, m: u32, n: u32, sum: ptr<function, Sums>)
   plan_weights(corner.channel, lane, &weight_errands);
   var patch_share = PatchShare();
   var weight_share = WeightShare();
-  // One trip more than steps: a trip fetches its own channels and multiplies those that the trip before it fetched.
+  // One iteration more than there are steps: each fetches its own channels and multiplies those fetched before it.
   var c0 = 0u;
   for (var trip = 0; trip < FOREVER; trip++) {
     let fetches = c0 < params.channels;
     if (fetches) { fetch(c0, lane, &patch_errands, &weight_errands, &patch_share, &weight_share); }
     if (trip > 0) { multiply(m, n, sum); }
-    workgroupBarrier();  // the tiles of the step before have been read by all
+    workgroupBarrier();  // every thread has read the previous step's tiles
     if (!fetches) { break; }
     store(&patch_errands, &weight_errands, &patch_share, &weight_share);
     workgroupBarrier();
@@ -100,7 +101,7 @@ fn convolve(corner: Corner, lane: u32, m: u32, n: u32, sum: ptr<function, Sums>)
   }
 }
 
-// The places of the patch that this thread fetches. Rows and columns above or left of the image wrap around, and are not below H and W.
+// The places of the patch that this thread fetches. Rows and columns above or left of the image wrap around, so the tests against H and W reject them.
 fn plan_patch(corner: Corner, lane: u32, errands: ptr<function, PatchErrands>) {
   let border_rows = select(PADDING, R - 1u - PADDING, TRANSPOSED);
   let border_columns = select(PADDING, S - 1u - PADDING, TRANSPOSED);
@@ -119,7 +120,7 @@ fn plan_patch(corner: Corner, lane: u32, errands: ptr<function, PatchErrands>) {
   }
 }
 
-// Of the filters likewise, four weights each, of channels QUADS_M apart. Lanes lie along the weights as they stand in memory:
+// The places of the filters likewise, four weights each, of channels QUADS_M apart. Neighbouring lanes take neighbours in memory:
 // [quad, d, tap], or TRANSPOSED [d, quad, tap]. A tap of a TRANSPOSED filter goes to its mirror image.
 fn plan_weights(k0: u32, lane: u32, errands: ptr<function, WeightErrands>) {
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
@@ -134,7 +135,7 @@ fn plan_weights(k0: u32, lane: u32, errands: ptr<function, WeightErrands>) {
   }
 }
 
-// Step 1, for input channels c0 to c0 + DEPTH: from memory into registers. Channels beyond C are 0; where DEPTH divides C the compiler
+// Step 1, for input channels c0 to c0 + DEPTH: from memory into registers. Channels beyond C are 0; if DEPTH divides C, the compiler
 // drops the test.
 fn fetch(
   c0: u32,
@@ -152,7 +153,7 @@ fn fetch(
       (*patch_share)[i * DEPTH + d] = select(0.0, f32(x[select(0u, at, is_there)]), is_there);
     }
   }
-  let onward = select(QUADS_M * C, QUADS_M, TRANSPOSED) * TAPS;  // from weight to weight of a quad
+  let onward = select(QUADS_M * C, QUADS_M, TRANSPOSED) * TAPS;  // distance between the weights of a quad
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
     let source = (*weight_errands).sources[i];
     let item = lane + i * THREADS;
@@ -161,7 +162,7 @@ fn fetch(
     var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
       var at = source + v * onward + c0 * select(1u, K, TRANSPOSED) * TAPS;
-      // Past the last weight: sums of channels beyond K are not written.
+      // Past the last weight: any number will do, since sums of channels beyond K are not written.
       if (K % TILE_M != 0u || DEPTH * TAPS * QUADS_M % THREADS != 0u) { at = min(at, K * C * TAPS - 1u); }
       four[v] = select(0.0, weight[select(0u, at, is_there)], is_there);
     }
@@ -169,7 +170,7 @@ fn fetch(
   }
 }
 
-// Step 2: from registers into workgroup memory. The min() are for the compiler, which cannot see that errands stay inside.
+// Step 2: from registers into workgroup memory. min() is for the compiler, which cannot see that places stay inside.
 fn store(
   patch_errands: ptr<function, PatchErrands>,
   weight_errands: ptr<function, WeightErrands>,
@@ -194,7 +195,7 @@ fn store(
 
 // Step 3: adds DEPTH·R·S products to each of the thread's sums.
 fn multiply(m: u32, n: u32, sum: ptr<function, Sums>) {
-  // min() tells the compiler that what follows stays inside the tiles, so that it need not test every read.
+  // min() tells the compiler that reads stay inside the tiles, which saves a bounds test per read.
   let first_row = n / ACROSS % DOWN * ROWS * STRIDE;
   let own = n / (ACROSS * DOWN) * IMAGE_QUADS + first_row * ROW_QUADS + n % ACROSS * STRIDE;
   let patch_at = 4u * min(own, LAST_WINDOW);

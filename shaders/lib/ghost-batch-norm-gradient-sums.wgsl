@@ -5,7 +5,7 @@
 
 const ROW: u32 = 4u;           // loads of a lane in flight together
 
-// What a group's Elements share: x̂ = (x − mean) · r, and forward's output is scale · (x − mean) + shift.
+// What the Elements of a group have in common: x̂ = (x − mean) · r, and forward's output is scale · (x − mean) + shift.
 struct Group {
   mean: Element,
   scale: Element,
@@ -33,7 +33,7 @@ fn leave_sums(group: vec3u, lane: u32, r: Element, terms: Group) {
   for (; i < end; i += WG_SIZE) {
     total = add(total, origin, i, terms);
   }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  // vec4() of a scalar Element makes four copies, so each counts a quarter.
   let weights = vec4f(f32(WIDTH) / 4.0);
   let pair = workgroup_sum_pair(vec2f(dot(vec4f(total.gradients), weights), dot(vec4f(r * total.products), weights)), lane);
   if (lane == 0u) { sums[(group.y * SPLITS + group.z) * C + group.x] = pair; }

@@ -2,9 +2,9 @@
 // for dx. The second time it finds in a cache what it reads. The importing file declares LANES, a layer's overrides, params, x, gamma,
 // statistics and sums, and two functions of an Element's place: passed(at, value of x, terms), which is dy', and write(at, terms).
 
-const ROW: u32 = 4u;             // Elements of a lane in one trip of the loop
+const ROW: u32 = 4u;             // Elements that a lane handles per iteration of the loop
 
-// What a group's Elements share: dx = scale · dy' + constant + slope · (x − mean).
+// What the Elements of a group have in common: dx = scale · dy' + constant + slope · (x − mean).
 struct Group {
   mean: Element,
   scale: Element,
@@ -40,7 +40,7 @@ fn go_twice(c: u32, g: u32, lane: u32, shift: Element) {
   for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
     total = add(total, origin + offset(i), terms);
   }
-  // Of a scalar Element, vec4() makes four copies: each counts a quarter.
+  // vec4() of a scalar Element makes four copies, so each counts a quarter.
   let weights = vec4f(f32(WIDTH) / 4.0);
   let gradients = subgroupAdd(dot(vec4f(total.gradients), weights));
   let products = subgroupAdd(dot(vec4f(r * total.products), weights));
@@ -65,7 +65,7 @@ fn add(sums: Sums, at: u32, terms: Group) -> Sums {
   return Sums(sums.gradients + gradient, fma(gradient, value - terms.mean, sums.products));
 }
 
-// Where the i-th Element of a channel of a ghost stands, from the first one.
+// Offset of the i-th Element of a channel of a ghost from its first one.
 fn offset(i: u32) -> u32 {
   return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

@@ -1,10 +1,10 @@
 // matmul/matrix: C = op(A)·op(B) on subgroup matrices ("tensor cores"), for f16 activations, with sums in f32.
 //
-//   C[z,m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   k ∈ slice z   (+ bias[n])   (+ what C holds)
+//   C[z,m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   k ∈ slice z   (+ bias[n])   (+ the old C)
 //
-// Operands are rounded to Component. A workgroup computes TILE_M × TILE_N of C, DEPTH terms a step:
-//   1. threads fetch op(A) and op(B) of the step into registers, while the step before is multiplied;
-//   2. they store them in workgroup memory, terms innermost whatever the transposes: four lines of four numbers are turned in registers;
+// Operands are rounded to Component. A workgroup computes TILE_M × TILE_N of C, in steps of DEPTH terms:
+//   1. threads fetch op(A) and op(B) of the step into registers, while the previous step is multiplied;
+//   2. they store them in workgroup memory, terms innermost whether transposed or not: blocks of 4 × 4 numbers are transposed in registers;
 //   3. each subgroup adds to its BLOCKS_M × BLOCKS_N matrices of sums (conv2d/forward-matrix says what a subgroup matrix is).
 // Dispatch: (ceil(columns / TILE_N), ceil(rows / TILE_M), slices).
 // @products BLOCKS_M * BLOCKS_N * DEPTH / D
@@ -19,28 +19,28 @@ override BIAS: bool;
 override ACCUMULATE: bool;
 const TRANSPOSE_A: bool = false; // @spec  A is stored as [depth, rows]
 const TRANSPOSE_B: bool = false; // @spec  B is stored as [columns, depth]
-alias StoredA = vec4h;           // @spec  WIDTH_A neighbours of a line of A in memory
+alias StoredA = vec4h;           // @spec  WIDTH_A neighbours in a line of A in memory
 alias StoredB = vec4h;           // @spec
 alias StoredC = f16;             // @spec
 const WIDTH_A: u32 = 4u;         // @spec  4 where it divides the line, else 1
 const WIDTH_B: u32 = 4u;         // @spec
-alias Component = f16;           // @spec  of the matrices that are multiplied
+alias Component = f16;           // @spec  element type of the matrices that are multiplied
 const M: u32 = 8u;               // @spec
 const N: u32 = 8u;               // @spec
 const D: u32 = 8u;               // @spec
-const LANES: u32 = 8u;           // @spec  of a subgroup
-const SUBGROUPS_M: u32 = 2u;     // @spec  of a workgroup
+const LANES: u32 = 8u;           // @spec  lanes of a subgroup
+const SUBGROUPS_M: u32 = 2u;     // @spec  subgroups of a workgroup
 const SUBGROUPS_N: u32 = 2u;     // @spec
-const BLOCKS_M: u32 = 2u;        // @spec  matrices of sums of a subgroup
+const BLOCKS_M: u32 = 2u;        // @spec  matrices of sums per subgroup
 const BLOCKS_N: u32 = 2u;        // @spec
-const DEPTH: u32 = 32u;          // @spec  terms of one step, a multiple of D
+const DEPTH: u32 = 32u;          // @spec  terms per step, a multiple of D
 
 const SUBGROUPS = SUBGROUPS_M * SUBGROUPS_N;
 const THREADS = SUBGROUPS * LANES;
 const TILE_M = SUBGROUPS_M * BLOCKS_M * M;
 const TILE_N = SUBGROUPS_N * BLOCKS_N * N;
 const QUADS = DEPTH / 4u;
-const LINE = QUADS + 2u;         // vec4 from row to row of op(A), and from column to column of op(B): with room, so that lanes meet different banks
+const LINE = QUADS + 2u;         // vec4 from row to row of op(A), and from column to column of op(B): padded, so that lanes use different banks
 const QUADS_A = TILE_M / 4u;
 const QUADS_B = TILE_N / 4u;
 const A_ITEMS = QUADS_A * QUADS;
@@ -48,8 +48,8 @@ const B_ITEMS = QUADS_B * QUADS;
 const A_LOADS = (A_ITEMS + THREADS - 1u) / THREADS;
 const B_LOADS = (B_ITEMS + THREADS - 1u) / THREADS;
 const QUADS_N = N / 4u;
-const PIECES = (SUBGROUPS * M * QUADS_N + THREADS - 1u) / THREADS;  // vec4 of each round of sums that a thread takes to C
-// Matrices are loaded from multiples of 16 bytes.
+const PIECES = (SUBGROUPS * M * QUADS_N + THREADS - 1u) / THREADS;  // vec4 that a thread writes to C per round
+// A matrix load must start at a multiple of 16 bytes.
 const_assert DEPTH % D == 0u && D % 8u == 0u && M % 4u == 0u && N % 4u == 0u;
 
 alias Left = subgroup_matrix_left<Component, D, M>;
@@ -58,7 +58,7 @@ alias Sums = subgroup_matrix_result<f32, N, M>;
 
 @group(0) @binding(0) var<storage, read> a: array<StoredA>;        // op(A) [rows, depth]
 @group(0) @binding(1) var<storage, read> b: array<StoredB>;        // op(B) [depth, columns]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], or anything without BIAS
+@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], any buffer without BIAS
 @group(0) @binding(3) var<storage, read_write> c: array<StoredC>;  // [slices, rows, columns]
 struct Params { rows: u32, columns: u32, depth: u32, steps: u32 }  // steps of a slice
 @group(0) @binding(4) var<uniform> params: Params;
@@ -78,7 +78,7 @@ fn main(
 ) {
   let m0 = wg.y * TILE_M;
   let n0 = wg.x * TILE_N;
-  // Where subgroups have fewer lanes than LANES there are more of them; those help with steps 1 and 2.
+  // If subgroups have fewer lanes than LANES, there are more subgroups; the extra ones only help with steps 1 and 2.
   let multiplies = subgroup < SUBGROUPS;
   let block_m = subgroup % SUBGROUPS_M * BLOCKS_M;
   let block_n = subgroup / SUBGROUPS_M * BLOCKS_N;
@@ -86,7 +86,7 @@ fn main(
   var a_share = AShare();
   var b_share = BShare();
   var sums: array<array<Sums, BLOCKS_N>, BLOCKS_M>;
-  // One trip more than steps: a trip fetches its own step and multiplies the one that the trip before it fetched.
+  // One iteration more than there are steps: each fetches its own step and multiplies the one fetched before it.
   var step = 0u;
   for (var trip = 0; trip < FOREVER; trip++) {
     let fetches = step < params.steps;
@@ -107,14 +107,14 @@ fn main(
         }
       }
     }
-    workgroupBarrier();  // the step before has been read by all
+    workgroupBarrier();  // every thread has read the previous step
     if (!fetches) { break; }
     store(thread, &a_share, &b_share);
     workgroupBarrier();
     step++;
   }
 
-  // Sums are matrices, whose elements are seen through workgroup memory alone: one matrix of each subgroup a round.
+  // The sums are matrices, whose elements are visible only through workgroup memory: each round stores one matrix per subgroup.
   for (var i = 0u; i < BLOCKS_M; i++) {
     for (var j = 0u; j < BLOCKS_N; j++) {
       if (multiplies) { subgroupMatrixStore<row_major>(&scratch, subgroup * M * N, sums[i][j], N); }
@@ -125,7 +125,7 @@ fn main(
   }
 }
 
-// Of an item: four lines of op(A) or op(B) from `line` on, and four terms from `term` on. Lanes lie along the lines of memory.
+// An item: four lines of op(A) or op(B) from `line` on, and four terms from `term` on. Neighbouring lanes take neighbours in memory.
 struct Item { line: u32, term: u32 }
 
 fn find_item_of_a(item: u32, it: ptr<function, Item>) {
@@ -138,7 +138,7 @@ fn find_item_of_b(item: u32, it: ptr<function, Item>) {
   else { *it = Item(item % QUADS_B * 4u, min(item / QUADS_B, QUADS - 1u) * 4u); }
 }
 
-// Step 1. A is stored term by term within a row, or TRANSPOSE_A row by row within a term; what lies outside is 0.
+// Step 1. A is stored term by term within a row, or TRANSPOSE_A row by row within a term; numbers outside A are 0.
 fn fetch_a(m0: u32, k0: u32, thread: u32, share: ptr<function, AShare>) {
   let length = select(params.depth, params.rows, TRANSPOSE_A);
   let lines = select(params.rows, params.depth, TRANSPOSE_A);
@@ -205,7 +205,7 @@ fn store(thread: u32, a_share: ptr<function, AShare>, b_share: ptr<function, BSh
   }
 }
 
-// Four neighbouring sums of a row, of the round (i, j), from scratch to C.
+// Writes four neighbouring sums of a row, of the round (i, j), from scratch to C.
 fn write(slice: u32, m0: u32, n0: u32, item: u32, i: u32, j: u32) {
   let owner = min(item / (M * QUADS_N), SUBGROUPS - 1u);
   let m = m0 + (owner % SUBGROUPS_M * BLOCKS_M + i) * M + item / QUADS_N % M;

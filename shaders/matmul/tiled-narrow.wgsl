@@ -1,15 +1,15 @@
 // matmul/tiled-narrow: C = op(A)·op(B), for adapters with narrow subgroups (lavapipe: 8 lanes).
 //
-//   C[m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   (+ bias[n])   (+ what C holds)
+//   C[m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   (+ bias[n])   (+ the old C)
 //
-// With more than one slice, c holds the sums of each stretch of `slice` terms: [slices, rows, columns].
-// One subgroup computes a tile of GROUPS·ROWS × COLUMNS·LANES by outer products. Its lanes lie along the columns. Each number
-// of A and B is loaded by one lane, once per tile; a number of A reaches the other lanes by a shuffle. On a software adapter a load of
-// eight numbers costs as much as ten multiply-adds, so a tile is as large as its unrolled loop allows: one that outgrows the
-// CPU's instruction cache is slower.
-// The driver unrolls every loop but the one over terms. It does so only where a loop runs over the whole length of the arrays it
-// indexes, which is why they have the shapes they have.
-// Strides say how A, B and C are stored. As params, not overrides, they leave one pipeline for all shapes, at the same speed.
+// With more than one slice, c holds the sums of every `slice` consecutive terms: [slices, rows, columns].
+// One subgroup computes a tile of GROUPS·ROWS × COLUMNS·LANES by outer products. Its lanes share the columns. Each number of A and B is
+// loaded by one lane, once per tile; a shuffle passes a number of A to the other lanes. On a software adapter a load of eight numbers
+// costs as much as ten multiply-adds, so the tile is as large as it can be before its unrolled loop outgrows the CPU's instruction
+// cache and gets slower.
+// The driver unrolls every loop but the one over terms. It does so only if a loop covers the whole length of the arrays it indexes;
+// the shapes of the arrays follow from that.
+// Strides say how A, B and C are stored. They are params, not overrides, so that one pipeline serves all shapes, at the same speed.
 // The terms of a sum are added in order, whatever the tile.
 // Dispatch: (columns / (COLUMNS · LANES), rows / (GROUPS · ROWS), slices), rounded up; each matrix below 2³² numbers.
 enable subgroups;
@@ -17,19 +17,19 @@ enable subgroups;
 // @import lib/loop.wgsl
 
 override BIAS: bool;
-override ACCUMULATE: bool;     // add to what C holds
-alias StoredA = f32;           // @spec  of A in memory: f16 in mixed precision, as far as A is an activation
-alias StoredB = f32;           // @spec  of B, likewise
-alias StoredC = f32;           // @spec  of C, likewise
-const LANES: u32 = 8u;         // @spec  a subgroup, and the workgroup
+override ACCUMULATE: bool;     // C += instead of C =
+alias StoredA = f32;           // @spec  A in memory: f16 in mixed precision if A is an activation
+alias StoredB = f32;           // @spec  B likewise
+alias StoredC = f32;           // @spec  C likewise
+const LANES: u32 = 8u;         // @spec  lanes of a subgroup, which is the workgroup
 const GROUPS: u32 = 4u;        // @spec
 const ROWS: u32 = 8u;          // @spec  rows of a group, at most LANES
 const COLUMNS: u32 = 8u;       // @spec  columns of a lane
-const STEP: u32 = 4u;          // @spec  terms of one trip of the loop
+const STEP: u32 = 4u;          // @spec  terms per iteration of the loop
 
 @group(0) @binding(0) var<storage, read> a: array<StoredA>;        // op(A) [rows, depth]
 @group(0) @binding(1) var<storage, read> b: array<StoredB>;        // op(B) [depth, columns]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], or anything without BIAS
+@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], any buffer without BIAS
 @group(0) @binding(3) var<storage, read_write> c: array<StoredC>;  // [slices, rows, columns]
 struct Params {
   rows: u32,
@@ -44,7 +44,7 @@ struct Params {
   c_column: u32,
   bias_row: u32,               // 0, or 1 if the bias lies along the rows
   bias_column: u32,            // 1, or 0 if the bias lies along the rows
-  neighbors: u32,              // 1: a lane's rows and columns are neighbors; 0: those of lanes are
+  neighbors: u32,              // 1: a lane's own rows and columns are neighbors; 0: the lanes' are
 }
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       exists[s] = k + i32(s) < end;
       term[s] = u32(min(k + i32(s), end - 1));
     }
-    // The terms of one column after each other: where they lie side by side they share a cache line.
+    // Loads the terms of one column one after another: if they are adjacent in memory, they share a cache line.
     var right = array<array<f32, STEP>, COLUMNS>();
     for (var j = 0u; j < COLUMNS; j++) {
       for (var s = 0u; s < STEP; s++) { right[j][s] = select(0.0, f32(b[column[j] + term[s] * b_term]), exists[s]); }
@@ -108,7 +108,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       bias_of_row[g] = bias[m * params.bias_row];
     }
   }
-  // Copies, because after a write the driver reads params anew.
+  // Copies, because the driver reads params again after every write.
   let rows = params.rows;
   let c_row = params.c_row;
   let bias_along_rows = params.bias_row == 1u;

@@ -1,16 +1,16 @@
 // matmul/tiled: C = op(A)·op(B), or its sum over slices of K.
 //
-//   C[z,m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   k ∈ slice z   (+ bias[n])   (+ what C holds)
+//   C[z,m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   k ∈ slice z   (+ bias[n])   (+ the old C)
 //
-// A workgroup computes TILE_M × TILE_N of C, TILE_K terms a step:
-//   1. fetch: each thread its share of both matrices, blocks of 4 × 4 numbers, into registers;
+// A workgroup computes TILE_M × TILE_N of C, in steps of TILE_K terms:
+//   1. fetch: each thread reads its share of both matrices, blocks of 4 × 4 numbers, into registers;
 //   2. store: into workgroup memory, both with k outermost, so that a thread reads its MICRO_M rows and MICRO_N columns as vec4 and its
-//      neighbours read the vec4 beside it (no bank conflicts, no padding);
-//   3. multiply, while the next step is under way from memory.
-// No number fetched is tested: what lies beyond an edge of C goes into sums that are not written, and terms beyond the last are not multiplied.
-// Where C has few tiles, TEAMS teams of threads share one: each multiplies its part of the terms of every step, and in the end the teams add
-// up their sums in workgroup memory, in a fixed order.
-// An 8 × 8 micro-tile does 64 multiply-adds per 4 vec4 read, where arithmetic and workgroup memory of a GPU balance.
+//      neighbours read the adjacent vec4 (no bank conflicts, no padding);
+//   3. multiply, while the next step is being fetched from memory.
+// Fetches make no bounds tests: numbers beyond an edge of C go into sums that are not written, and terms beyond the last are not
+// multiplied. If C has few tiles, TEAMS teams of threads share each: a team multiplies its part of the terms of every step, and at the
+// end the teams add up their sums in workgroup memory, in a fixed order.
+// An 8 × 8 micro-tile does 64 multiply-adds per 4 vec4 read, which balances a GPU's arithmetic and workgroup memory.
 // Shapes are params, not overrides: one pipeline serves all.
 // Dispatch: (columns / TILE_N, rows / TILE_M, slices), rounded up; each matrix below 2³² numbers.
 // @products MICRO_M * MICRO_N * TILE_K / TEAMS
@@ -22,17 +22,17 @@ override TRANSPOSE_B: bool;    // B is stored as [columns, depth]
 override PACKED_A: bool;       // A is bound as vec4: its rows are a multiple of 4 long
 override PACKED_B: bool;       // B likewise
 override BIAS: bool;           // added to slice 0
-override ACCUMULATE: bool;     // add to what C holds; with one slice only
+override ACCUMULATE: bool;     // C += instead of C =; with one slice only
 alias PackA = f32;             // @spec  vec4f with PACKED_A
 alias PackB = f32;             // @spec  vec4f with PACKED_B
-alias StoredA = f32;           // @spec  a PackA in memory: f16 in mixed precision, as far as A is an activation
+alias StoredA = f32;           // @spec  a PackA in memory: f16 in mixed precision if A is an activation
 alias StoredB = f32;           // @spec  a PackB in memory, likewise
 alias StoredC = f32;           // @spec  a number of C in memory, likewise
 const TILE_M: u32 = 64u;       // @spec
 const TILE_N: u32 = 64u;       // @spec
 const TILE_K: u32 = 16u;       // @spec
-const MICRO_M: u32 = 8u;       // @spec  rows of a thread, a multiple of 4
-const MICRO_N: u32 = 8u;       // @spec  columns of a thread, a multiple of 4
+const MICRO_M: u32 = 8u;       // @spec  rows per thread, a multiple of 4
+const MICRO_N: u32 = 8u;       // @spec  columns per thread, a multiple of 4
 const TEAMS: u32 = 1u;         // @spec  teams of threads, a power of two
 const UNROLL: u32 = 1u;        // @spec  terms that are written out one after another, a divisor of the depth
 
@@ -40,7 +40,7 @@ const THREADS_M: u32 = TILE_M / MICRO_M;
 const THREADS_N: u32 = TILE_N / MICRO_N;
 const TEAM: u32 = THREADS_M * THREADS_N;  // threads of a team
 const THREADS: u32 = TEAM * TEAMS;
-const TEAM_K: u32 = TILE_K / TEAMS;       // terms of a team in a step
+const TEAM_K: u32 = TILE_K / TEAMS;       // terms of a team per step
 const QUADS_M: u32 = TILE_M / 4u;
 const QUADS_N: u32 = TILE_N / 4u;
 const QUADS_K: u32 = TILE_K / 4u;
@@ -51,12 +51,12 @@ const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS: u32 = (BLOCKS_A + QUADS_N * QUADS_K) / THREADS;
 const_assert BLOCKS * THREADS == BLOCKS_A + QUADS_N * QUADS_K && TEAM_K % UNROLL == 0u && TEAM_K * TEAMS == TILE_K;
 const_assert THREADS_M % 4u == 0u && THREADS_N % 8u == 0u && QUADS_M % 8u == 0u && QUADS_N % 8u == 0u;
-const WAITING: u32 = TEAMS / 2u * TEAM;   // threads whose sums are in tile_a at a time
+const WAITING: u32 = TEAMS / 2u * TEAM;   // threads whose sums are in tile_a at one time
 const_assert WAITING * MICRO_M * GROUPS_N <= TILE_K * QUADS_M;
 
 @group(0) @binding(0) var<storage, read> a: array<StoredA>;        // op(A) [rows, depth]
 @group(0) @binding(1) var<storage, read> b: array<StoredB>;        // op(B) [depth, columns]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], or anything without BIAS
+@group(0) @binding(2) var<storage, read> bias: array<f32>;         // [columns], any buffer without BIAS
 @group(0) @binding(3) var<storage, read_write> c: array<StoredC>;  // [slices, rows, columns]
 struct Params {
   rows: u32,
@@ -70,17 +70,17 @@ var<workgroup> tile_a: array<vec4f, TILE_K * QUADS_M>;         // [TILE_K, TILE_
 var<workgroup> tile_b: array<vec4f, TILE_K * QUADS_N>;         // [TILE_K, TILE_N]
 
 alias Fetched = array<mat4x4f, BLOCKS>;
-// [row][four columns]. A loop over rows that picks sums by its counter alone is unrolled by drivers, so that they stay in registers.
+// [row][four columns]. Drivers unroll a loop over rows that indexes sums by its counter alone, so that the sums stay in registers.
 alias Sums = array<array<vec4f, GROUPS_N>, MICRO_M>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let m0 = workgroup.y * TILE_M;
   let n0 = workgroup.x * TILE_N;
-  // One team is known as one when the file is compiled.
+  // If there is one team, the compiler knows it.
   let team = select(thread / TEAM, 0u, TEAMS == 1u);
   let member = select(thread % TEAM, thread, TEAMS == 1u);
-  // Each 32 threads make a patch of 8 × 4, whose reads of both tiles are short and shared.
+  // Every 32 threads form a block of 8 × 4, so that they share most of what they read of both tiles.
   let thread_n = member % 8u + member / 32u % (THREADS_N / 8u) * 8u;
   let thread_m = member / 8u % 4u + member / (4u * THREADS_N) * 4u;
   let steps = params.steps;
@@ -90,7 +90,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   plan(m0, n0, thread, &places);
   var fetched = Fetched();
   var sum = Sums();
-  // One trip more than steps: a trip fetches its own terms and multiplies those that the trip before it fetched.
+  // One iteration more than there are steps: each fetches its own terms and multiplies those fetched before it.
   for (var step = 0; step < FOREVER; step++) {
     if (step > steps) { break; }
     let k0 = first + u32(step) * TILE_K;
@@ -134,7 +134,7 @@ fn write(z: u32, m: u32, n: u32, values: vec4f) {
 fn quad(block: u32) -> u32 { return block % 8u + block / (8u * QUADS_K) * 8u; }
 fn quad_k(block: u32) -> u32 { return block / 8u % QUADS_K; }
 
-// Of each block that a thread fetches: where its first number is at term 0.
+// For each block that a thread fetches: the place of its first number at term 0.
 fn plan(m0: u32, n0: u32, thread: u32, places: ptr<function, array<u32, BLOCKS>>) {
   for (var i = 0u; i < BLOCKS; i++) {
     let block = thread + i * THREADS;
@@ -160,12 +160,12 @@ fn fetch(k0: u32, thread: u32, places: ptr<function, array<u32, BLOCKS>>, fetche
         (*fetched)[i][j] = quad_of_b((*places)[i] + select((k0 + j) * params.columns, k0 + j * params.depth, TRANSPOSE_B));
       }
     }
-    // Both tiles hold rows and columns of C as vec4.
+    // Both tiles hold vec4 of rows or columns of C.
     if (select(TRANSPOSE_B, !TRANSPOSE_A, thread + i * THREADS < BLOCKS_A)) { (*fetched)[i] = transpose((*fetched)[i]); }
   }
 }
 
-// Four numbers of A from place `at` on, or the last one of A where that is beyond its end.
+// Four numbers of A from place `at` on, or the last four if that is beyond its end.
 fn quad_of_a(at: u32) -> vec4f {
   let last = params.rows * params.depth - 1u;
   if (PACKED_A) { return vec4f(PackA(a[min(at, last) / 4u])); }
@@ -183,8 +183,8 @@ fn quad_of_b(at: u32) -> vec4f {
   return values;
 }
 
-// Step 2. quad() and quad_k() once more, in terms whose remainders tell the compiler that what it writes stays inside the tiles: it does not
-// look into functions.
+// Step 2. Repeats quad() and quad_k() with remainders, which tell the compiler that writes stay inside the tiles: it does not look
+// into functions.
 fn store(thread: u32, fetched: ptr<function, Fetched>) {
   for (var i = 0u; i < BLOCKS; i++) {
     let block = thread + i * THREADS;
@@ -225,7 +225,7 @@ fn multiply(team: u32, thread_m: u32, thread_n: u32, terms: u32, sum: ptr<functi
   }
 }
 
-// Adds up the sums of all teams, those of the second half to those of the first until one team has all. tile_a is not read any more.
+// Adds up the sums of all teams: those of the second half to those of the first half, until one team has all. tile_a is free by now.
 fn add_up(team: u32, member: u32, sum: ptr<function, Sums>) {
   for (var half = TEAMS / 2u; half > 0u; half /= 2u) {
     let place = team % half * TEAM + member;

@@ -5,7 +5,7 @@
 //
 // Padding never wins: positions outside x do not take part. NaN is larger than any number, as in PyTorch; of several the
 // last one in row-major order.
-// Dispatch: one lane per value of y, folded into x and y.
+// Dispatch: one lane per value of y, in a grid folded into two dimensions.
 
 override H: u32;        // height and width of x
 override W: u32;

@@ -4,7 +4,7 @@
 //
 // Each pixel collects from the windows that hold it, in row-major order: no atomics, the same bits every time. A lane
 // does a block of STEP × STEP pixels that the same windows may hold, so that each window is read once for all of them.
-// Dispatch: one lane per block, folded into x and y.
+// Dispatch: one lane per block, in a grid folded into two dimensions.
 
 override H: u32;            // height and width of x
 override W: u32;

@@ -6,7 +6,7 @@
 // integers, so the order of the lanes does not matter.
 // A word is an f32, or HALVES, two f16.
 // Source:   IEEE 754, binary32 and binary16.
-// Dispatch: a lane per word, folded into x and y.
+// Dispatch: a lane per word, in a grid folded into two dimensions.
 
 override SIZE: u32;            // words of x
 override NUMBERS: u32;         // in them

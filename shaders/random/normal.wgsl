@@ -2,7 +2,7 @@
 //
 //   x[i] = mean + deviation · √(−2 ln u₁) · cos(2π u₂)       u₁ in (0, 1], u₂ in [0, 1)
 //
-// Dispatch: one lane per element, folded into x and y.
+// Dispatch: one lane per element, in a grid folded into two dimensions.
 
 override SIZE: u32;
 override STREAM: u32;          // which use of randomness (src/support/random.ts, STREAMS)

@@ -2,7 +2,7 @@
 //
 //   x[i] = low + (high − low) · uniform01(pcg4d(seed, STREAM, tensor, i))
 //
-// Dispatch: one lane per element, folded into x and y.
+// Dispatch: one lane per element, in a grid folded into two dimensions.
 
 override SIZE: u32;
 override STREAM: u32;          // which use of randomness (src/support/random.ts, STREAMS)

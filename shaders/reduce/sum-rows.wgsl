@@ -1,6 +1,6 @@
 // reduce/sum-rows: the sum of the rows of a matrix.
 //
-//   y[j] = Σ_i x[i,j]   (+ what y holds)
+//   y[j] = Σ_i x[i,j]   (+ the old y)
 //
 // LANES lanes share a column: each adds every LANES-th row in order, then the first adds their sums in order.
 // Dispatch: (columns / COLUMNS, rounded up, folded into x and y).

@@ -1,6 +1,6 @@
 // reduce/sum-segments: sums over the rows of many matrices in one dispatch.
 //
-//   y[writes_to_s + j] = Σ_i x[reads_from_s + i · row_s + j · column_s]   (+ what y holds)      for every segment s, j < columns_s
+//   y[writes_to_s + j] = Σ_i x[reads_from_s + i · row_s + j · column_s]   (+ the old y)      for every segment s, j < columns_s
 //
 // A workgroup finds its segment by bisection. LANES lanes share a column: each adds every LANES-th row in order, then the first
 // adds their sums in order.

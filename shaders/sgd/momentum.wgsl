@@ -7,7 +7,7 @@
 // step was to forget.
 // Source:   Hoffer et al. 2017, released code (torch.optim.SGD: no Nesterov, no dampening); clipping comes
 //           before weight decay and momentum.
-// Dispatch: one lane per vec4, folded into x and y.
+// Dispatch: one lane per vec4, in a grid folded into two dimensions.
 
 override QUADS: u32;           // length in vec4
 override WG_SIZE: u32 = 64u;

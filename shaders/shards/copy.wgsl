@@ -1,6 +1,6 @@
 // shards/copy: y = x, the gradient of a shard, kept until that of its neighbor is there to be added.
 //
-// Dispatch: one lane per vec4f, folded into x and y.
+// Dispatch: one lane per vec4f, in a grid folded into two dimensions.
 
 override WG_SIZE: u32 = 64u;
 

@@ -1,6 +1,6 @@
 // shards/zero: y = 0, the gradient of a shard that has no ghosts.
 //
-// Dispatch: one lane per vec4f, folded into x and y.
+// Dispatch: one lane per vec4f, in a grid folded into two dimensions.
 
 override WG_SIZE: u32 = 64u;
 

@@ -2,7 +2,7 @@
 //
 //   y[i] ← x[i]   where clip[1] < 0, which marks a step that is skipped (clip/coefficient), or ALWAYS is set
 //
-// Dispatch: a lane per number, folded into x and y.
+// Dispatch: a lane per number, in a grid folded into two dimensions.
 
 override SIZE: u32;
 override ALWAYS: bool;

@@ -7,7 +7,7 @@
 // Lanes lie along the classes, so that 32 of them read one line of 128 bytes; with a row per lane, each would read a line of its own.
 // 256 rows of 1000 classes take 256 workgroups 8 trips a pass; with a row per lane, 4 workgroups would take 1000.
 // A row whose loss is not finite counts as no hit.
-// Dispatch: one workgroup per row, folded into x and y.
+// Dispatch: one workgroup per row, in a grid folded into two dimensions.
 
 override N: u32;               // rows
 override K: u32;               // classes
