@@ -1,4 +1,4 @@
-// global-avg-pool/grad-input: each plane's gradient is shared out among its pixels.
+// global-avg-pool/grad-input: each plane's gradient, divided equally among its pixels.
 //
 //   dx[n,c,p] = dy[n,c] / HW
 //

@@ -2,9 +2,9 @@
 //
 //   dlogits[n,k] ← z[n] · dlogits[n,k]       z[n] = 1 + deviation · √(−2 ln u₁) · cos(2π u₂), normal of mean 1
 //
-// u₁ in (0, 1], u₂ in [0, 1) from pcg4d(seed, STREAM, step, place of the sample in the batch): the same factors whatever
-// slabs the batch is cut into. Backpropagation is linear in dlogits, so this is Σ z_n ∇L_n for a network without batch norm;
-// with it, the factors act on what reaches the logits.
+// u₁ in (0, 1], u₂ in [0, 1) from pcg4d(seed, STREAM, step, index of the sample in the batch), so the factors do not
+// depend on how the batch is cut into slabs. Backpropagation is linear in dlogits, so this gives Σ z_n ∇L_n for a network without
+// batch norm. With batch norm, the factors still scale the gradient of each sample's logits.
 // Source:   Hoffer et al. 2017, section 4 (multiplicative noise), z_n ~ N(1, σ²); the transform of Box and Muller (1958).
 // Dispatch: one lane per row: (ceil(N / WG_SIZE), 1, 1).
 
@@ -13,7 +13,7 @@ override K: u32;               // classes
 override STREAM: u32;          // which use of randomness (src/support/random.ts, STREAMS)
 override WG_SIZE: u32 = 64u;
 
-struct Params { classes: u32, first: u32, deviation: f32 }  // K once more, as a loop bound; the slab's first place
+struct Params { classes: u32, first: u32, deviation: f32 }  // K as a uniform, so that the loop over it is not unrolled; index of the slab's first sample
 
 @group(0) @binding(0) var<storage, read_write> dlogits: array<f32>;  // [N, K]
 @group(0) @binding(1) var<uniform> step: Step;

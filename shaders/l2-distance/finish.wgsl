@@ -8,10 +8,10 @@ override PARTS: u32;
 override INDEX: u32;           // which element of distance
 override WG_SIZE: u32 = 1u;    // lanes that share the partial sums, a power of two
 
-struct Params { parts: u32 }   // PARTS once more, as a loop bound
+struct Params { parts: u32 }   // PARTS as a uniform, so that the loop over it is not unrolled
 
 @group(0) @binding(0) var<storage, read> partial: array<f32>;             // [PARTS]
-@group(0) @binding(1) var<storage, read_write> distance_out: array<f32>;  // [INDEX + 1 or more]
+@group(0) @binding(1) var<storage, read_write> distance_out: array<f32>;  // [at least INDEX + 1]
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/workgroup-sum.wgsl

@@ -1,4 +1,4 @@
-// l2-distance/partial: partial sums of squared differences of two flat arrays, the first of two levels.
+// l2-distance/partial: partial sums of squared differences of two flat arrays, the first of two passes.
 //
 //   partial[w] = Σ (x[i] − start[i])²      i in the w-th of PARTS equal stretches
 //
@@ -8,9 +8,9 @@
 override COUNT: u32;           // Elements of x
 override PARTS: u32;
 override WG_SIZE: u32 = 64u;
-alias Element = vec4f;     // @spec  f32 where the length of x is no multiple of 4
+alias Element = vec4f;     // @spec  f32 where the length of x is not a multiple of 4
 const WIDTH: u32 = 4u;         // @spec  values in an Element
-const ROW: u32 = 4u;           // pairs of loads of a lane in flight together
+const ROW: u32 = 4u;           // pairs of loads that a lane has in flight at a time
 
 struct Params { stretch: u32 } // Elements per workgroup: ceil(COUNT / PARTS)
 
@@ -36,9 +36,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
   if (lane == 0u) { partial[wg.x] = total; }
 }
 
-// The squares of one Element, added one after the other, in the order of the array.
+// Adds the squares of one Element one by one, in the order of the array.
 fn with_squares(sum: f32, i: u32) -> f32 {
-  let difference = vec4f(x[i] - start[i]);  // of a scalar Element four copies, of which the first counts
+  let difference = vec4f(x[i] - start[i]);  // vec4f() of a scalar Element makes four copies; the first counts
   var total = sum;
   for (var v = 0u; v < WIDTH; v++) { total += difference[v] * difference[v]; }
   return total;

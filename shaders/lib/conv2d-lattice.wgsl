@@ -1,5 +1,6 @@
 // lib/conv2d-lattice: the outputs of an input gradient that use the same taps of a filter: every STRIDE-th row or column,
-// that is, those with the same remainder modulo STRIDE. Without TRANSPOSED all outputs and taps form one lattice. The importing file declares STRIDE, PADDING and TRANSPOSED.
+// that is, those with the same remainder modulo STRIDE. Without TRANSPOSED all outputs and taps form one lattice. The importing
+// file declares STRIDE, PADDING and TRANSPOSED.
 
 // A lattice along rows or columns: its first output and their number, its first tap and their number.
 struct Lattice { first: u32, count: u32, tap: u32, taps: u32 }

@@ -101,7 +101,8 @@ fn convolve(corner: Corner, lane: u32, m: u32, n: u32, sum: ptr<function, Sums>)
   }
 }
 
-// The places of the patch that this thread fetches. Rows and columns above or left of the image wrap around, so the tests against H and W reject them.
+// The places of the patch that this thread fetches. Rows and columns above or left of the image wrap around, so the tests against H and W
+// reject them.
 fn plan_patch(corner: Corner, lane: u32, errands: ptr<function, PatchErrands>) {
   let border_rows = select(PADDING, R - 1u - PADDING, TRANSPOSED);
   let border_columns = select(PADDING, S - 1u - PADDING, TRANSPOSED);

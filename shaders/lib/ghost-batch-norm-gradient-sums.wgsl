@@ -1,9 +1,9 @@
-// lib/ghost-batch-norm-gradient-sums: the sums of a norm's gradients over part `group.z` of SPLITS of channel `group.x` of ghost
-// `group.y`, by a workgroup of WG_SIZE lanes.
+// lib/ghost-batch-norm-gradient-sums: a workgroup of WG_SIZE lanes computes the sums for a norm's gradients over one part (`group.z` of
+// SPLITS) of channel `group.x` of ghost `group.y`.
 // The importing file declares a layer's overrides, params and sums, imports lib/workgroup-sum-pair, and has a function
-// add(sums so far, first place of the group, number of an Element in it, terms).
+// add(sums so far, first place of the group, index of an Element in it, terms).
 
-const ROW: u32 = 4u;           // loads of a lane in flight together
+const ROW: u32 = 4u;           // loads that a lane has in flight at a time
 
 // What the Elements of a group have in common: x̂ = (x − mean) · r, and forward's output is scale · (x − mean) + shift.
 struct Group {

@@ -1,5 +1,5 @@
-// lib/ghost-batch-norm-twice: a subgroup of LANES lanes goes through a channel of a ghost twice, first for the sums of its gradients, then
-// for dx. The second time it finds in a cache what it reads. The importing file declares LANES, a layer's overrides, params, x, gamma,
+// lib/ghost-batch-norm-twice: a subgroup of LANES lanes reads a channel of a ghost twice, first to sum for the gradients, then to
+// compute dx. The second read hits a cache. The importing file declares LANES, a layer's overrides, params, x, gamma,
 // statistics and sums, and two functions of an Element's place: passed(at, value of x, terms), which is dy', and write(at, terms).
 
 const ROW: u32 = 4u;             // Elements that a lane handles per iteration of the loop

@@ -1,6 +1,6 @@
 // lib/loop: the bound of a loop that a break ends.
 //
-// With a signed counter and this bound, which is constant, Tint adds no guard against endless loops: 10 ns a trip instead of 30 to 37 on a
-// software adapter, and a 64-bit counter less on GPUs. A step of up to 2³⁰ cannot overflow behind it.
+// With a signed counter and this constant bound, Tint adds no guard against endless loops. An iteration then takes 10 ns instead of 30 to
+// 37 on a software adapter, and GPUs save a 64-bit counter. A counter that grows by up to 2³⁰ per iteration cannot overflow.
 
 const FOREVER: i32 = 0x3fffffff;

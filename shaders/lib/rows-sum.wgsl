@@ -1,5 +1,5 @@
-// lib/rows-sum: two sums over the ROWS rows of a workgroup of COLUMNS by ROWS lanes (overrides of the importing file,
-// ROWS a power of two), column by column, to every lane. A tree in a fixed order; nothing at all where ROWS is 1.
+// lib/rows-sum: two sums per column over the ROWS rows of a workgroup of COLUMNS × ROWS lanes (overrides of the importing
+// file; ROWS is a power of two), returned to every lane. A tree in a fixed order; with ROWS 1 there is nothing to add.
 struct Rows {
   a: vec4f,
   b: vec4f,
@@ -20,6 +20,6 @@ fn rows_sum(value: Rows, lane: vec3u) -> Rows {
     workgroupBarrier();
   }
   let total = rows_scratch[lane.x];
-  workgroupBarrier();  // so that the scratch can be used again at once
+  workgroupBarrier();  // so that the scratch can be reused at once
   return total;
 }

@@ -1,5 +1,5 @@
-// lib/workgroup-sum: the sum over a workgroup of WG_SIZE lanes (a power of two), to every lane.
-// A tree in workgroup memory, in the same order every time. Needs `override WG_SIZE` in the file that imports it.
+// lib/workgroup-sum: the sum over a workgroup of WG_SIZE lanes (a power of two), returned to every lane.
+// A tree in workgroup memory, in the same order every time. The importing file declares `override WG_SIZE`.
 
 var<workgroup> sum_scratch: array<f32, WG_SIZE>;
 
@@ -11,6 +11,6 @@ fn workgroup_sum(value: f32, lane: u32) -> f32 {
     workgroupBarrier();
   }
   let total = sum_scratch[0];
-  workgroupBarrier();  // so that the scratch can be used again at once
+  workgroupBarrier();  // so that the scratch can be reused at once
   return total;
 }

@@ -1,10 +1,10 @@
-// max-pool/forward: the largest value of each window, and its place.
+// max-pool/forward: the largest value of each window, and its index.
 //
 //   y[n,c,p,q] = max x[n, c, p·stride − padding + r, q·stride − padding + s]      r, s ∈ [0, KERNEL)
-//   indices[n,c,p,q] = h·W + w of that value; of equal ones the first in row-major order
+//   indices[n,c,p,q] = h·W + w of that value; if several are equal, the first in row-major order
 //
-// Padding never wins: positions outside x do not take part. NaN is larger than any number, as in PyTorch; of several the
-// last one in row-major order.
+// Positions outside x are ignored. NaN counts as larger than any number, as in PyTorch; if there are several, the last in
+// row-major order is taken.
 // Dispatch: one lane per value of y, in a grid folded into two dimensions.
 
 override H: u32;        // height and width of x
@@ -19,7 +19,7 @@ alias Stored = f32;     // @spec  x and y in memory: f16 in mixed precision
 
 struct Params {
   count: u32,  // N · C · P · Q
-  rows: u32,   // KERNEL once more: the bound of a loop that is better not unrolled
+  rows: u32,   // KERNEL as a uniform, so that the loop over it is not unrolled
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;           // [N, C, H, W]
@@ -59,7 +59,7 @@ fn main(
   indices[i] = at;
 }
 
-// By the bits: a compiler that assumes finite arithmetic may take x != x for false.
+// Tests the bits: a compiler that assumes finite arithmetic may replace x != x by false.
 fn is_nan(value: f32) -> bool {
   return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
 }

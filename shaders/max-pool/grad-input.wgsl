@@ -2,8 +2,8 @@
 //
 //   dx[n,c,h,w] = Σ dy[n,c,p,q] over the windows with indices[n,c,p,q] = h·W + w
 //
-// Each pixel collects from the windows that hold it, in row-major order: no atomics, the same bits every time. A lane
-// does a block of STEP × STEP pixels that the same windows may hold, so that each window is read once for all of them.
+// Each pixel adds up the windows that hold it, in row-major order: no atomics, and the same bits every time. A lane computes a
+// block of STEP × STEP pixels, which the same windows may hold, so that it reads each window once for all of them.
 // Dispatch: one lane per block, in a grid folded into two dimensions.
 
 override H: u32;            // height and width of x
@@ -16,14 +16,14 @@ override PADDING: u32;      // pixels around x, at most KERNEL / 2
 override ACCUMULATE: bool;  // dx += instead of dx =
 override WG_SIZE: u32 = 64u;
 alias Stored = f32;         // @spec  dy and dx in memory: f16 in mixed precision
-const STEP: u32 = 2u;       // @spec  height and width of a lane's block: STRIDE, or 1 where that would be large
-override REACH: u32 = (KERNEL + STRIDE - 1u) / STRIDE;  // windows that hold a pixel, at most, on each axis
+const STEP: u32 = 2u;       // @spec  height and width of a lane's block: STRIDE, or 1 where STRIDE is large
+override REACH: u32 = (KERNEL + STRIDE - 1u) / STRIDE;  // most windows that can hold a pixel, on each axis
 override ROWS: u32 = (H + PADDING + STEP - 1u) / STEP;  // blocks in a plane; the first begins in the padding
 override COLUMNS: u32 = (W + PADDING + STEP - 1u) / STEP;
 
 struct Params {
   count: u32,  // N · C · ROWS · COLUMNS
-  reach: u32,  // REACH once more: the bound of a loop that is better not unrolled
+  reach: u32,  // REACH as a uniform, so that the loop over it is not unrolled
 }
 
 @group(0) @binding(0) var<storage, read> dy: array<Stored>;        // [N, C, P, Q]
@@ -46,7 +46,7 @@ fn main(
   let column = i % COLUMNS;
   let top = i32(row * STEP) - i32(PADDING);
   let left = i32(column * STEP) - i32(PADDING);
-  // The last windows that may hold the block's pixels, on either axis: the same for all of them.
+  // The last window on each axis that may hold a pixel of the block: the same for all its pixels.
   let p_last = i32(row * STEP / STRIDE);
   let q_last = i32(column * STEP / STRIDE);
   var gradients = array<f32, STEP * STEP>();

@@ -2,9 +2,9 @@
 //
 //   log[row] = (loss, top-1 hits, top-5 hits, samples, …)      row = step mod ROWS
 //
-// Fields 4 to 7 of the row belong to clip/coefficient. ACCUMULATE adds to the row instead: slabs after the first
-// one of a batch, and the batches of an evaluation. Fixed order: lane l sums rows l, l + WG_SIZE, …, then lane 0
-// sums the lanes.
+// Fields 4 to 7 of the row belong to clip/coefficient. ACCUMULATE adds to the row instead, for the slabs after a
+// batch's first and for the batches of an evaluation. The order is fixed: lane l sums rows l, l + WG_SIZE, …, then lane 0 adds up
+// the lanes.
 // Dispatch: (1, 1, 1).
 
 override N: u32;               // rows of this batch
@@ -12,7 +12,7 @@ override ROWS: u32;            // rows of the log
 override ACCUMULATE: bool;
 override WG_SIZE: u32 = 64u;
 
-struct Params { count: u32 }   // N once more, as a loop bound
+struct Params { count: u32 }   // N as a uniform, so that the loop over it is not unrolled
 
 @group(0) @binding(0) var<storage, read> rows: array<vec4f>;           // [N, 4]
 @group(0) @binding(1) var<storage, read_write> log_rows: array<vec4f>;  // [ROWS, 8]

@@ -2,15 +2,14 @@
 //
 //   total ← total + #{ i : the exponent bits of x[i] are all ones }
 //
-// By the bits: a compiler that assumes finite arithmetic may drop any comparison that only NaN would fail. The sum is of
-// integers, so the order of the lanes does not matter.
-// A word is an f32, or HALVES, two f16.
+// Tests the bits: a compiler that assumes finite arithmetic may drop a comparison that only NaN fails. The sum is of integers,
+// so the order of the lanes does not matter. A word is one f32 or, with HALVES, two f16.
 // Source:   IEEE 754, binary32 and binary16.
-// Dispatch: a lane per word, in a grid folded into two dimensions.
+// Dispatch: one lane per word, in a grid folded into two dimensions.
 
 override SIZE: u32;            // words of x
-override NUMBERS: u32;         // in them
-override HALVES: bool;          // 5 bits of exponent in each half of a word
+override NUMBERS: u32;         // numbers in them
+override HALVES: bool;          // words hold two f16, with 5 bits of exponent each
 override WG_SIZE: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;                      // [SIZE], the bits of f32 or f16

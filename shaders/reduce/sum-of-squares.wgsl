@@ -1,14 +1,14 @@
-// reduce/sum-of-squares: partial sums of squares of a flat array, the first of two levels.
+// reduce/sum-of-squares: partial sums of squares of a flat array, the first of two passes.
 //
 //   partial[w] = Σ x[i]²      i in the w-th of PARTS equal stretches
 //
-// Two levels in a fixed order and no atomics: the same bits every time.
+// Both passes add in a fixed order, without atomics: the same bits every time.
 // Dispatch: one workgroup per stretch: (PARTS, 1, 1).
 
 override QUADS: u32;           // length of x in vec4
 override PARTS: u32;
 override WG_SIZE: u32 = 64u;
-const ROW: u32 = 4u;           // loads of a lane in flight together
+const ROW: u32 = 4u;           // loads that a lane has in flight at a time
 
 struct Params { stretch: u32 } // vec4 per workgroup: ceil(QUADS / PARTS)
 

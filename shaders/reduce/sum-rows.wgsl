@@ -3,15 +3,15 @@
 //   y[j] = Σ_i x[i,j]   (+ the old y)
 //
 // LANES lanes share a column: each adds every LANES-th row in order, then the first adds their sums in order.
-// Dispatch: (columns / COLUMNS, rounded up, folded into x and y).
+// Dispatch: (columns / COLUMNS, rounded up, in a grid folded into two dimensions).
 
 // @import lib/loop.wgsl
 
-override ACCUMULATE: bool;     // add to what y holds
-const COLUMNS: u32 = 16u;      // @spec  columns of a workgroup
-const LANES: u32 = 16u;        // @spec  lanes of a column
-alias StoredX = f32;           // @spec  of x in memory: f16 in mixed precision
-alias StoredY = f32;           // @spec  of y, likewise
+override ACCUMULATE: bool;     // y += instead of y =
+const COLUMNS: u32 = 16u;      // @spec  columns per workgroup
+const LANES: u32 = 16u;        // @spec  lanes per column
+alias StoredX = f32;           // @spec  x in memory: f16 in mixed precision
+alias StoredY = f32;           // @spec  y likewise
 
 @group(0) @binding(0) var<storage, read> x: array<StoredX>;        // [rows, columns]
 @group(0) @binding(1) var<storage, read_write> y: array<StoredY>;  // [columns]

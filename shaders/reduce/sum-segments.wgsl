@@ -2,22 +2,22 @@
 //
 //   y[writes_to_s + j] = Σ_i x[reads_from_s + i · row_s + j · column_s]   (+ the old y)      for every segment s, j < columns_s
 //
-// A workgroup finds its segment by bisection. LANES lanes share a column: each adds every LANES-th row in order, then the first
+// A workgroup finds its segment by binary search. LANES lanes share a column: each adds every LANES-th row in order, then the first
 // adds their sums in order.
-// Dispatch: (Σ_s ceil(columns_s / COLUMNS), folded into x and y).
+// Dispatch: (Σ_s ceil(columns_s / COLUMNS), in a grid folded into two dimensions).
 
-const COLUMNS: u32 = 16u;      // @spec  columns of a workgroup
-const LANES: u32 = 16u;        // @spec  lanes of a column
+const COLUMNS: u32 = 16u;      // @spec  columns per workgroup
+const LANES: u32 = 16u;        // @spec  lanes per column
 
 struct Segment {
   first: u32,       // its first workgroup
   reads_from: u32,  // where its first row begins in x
   rows: i32,
   columns: u32,
-  row: u32,         // numbers from a row to the next
-  column: u32,      // numbers from a column to the next
+  row: u32,         // distance between rows
+  column: u32,      // distance between columns
   writes_to: u32,   // where its sums begin in y
-  accumulate: u32,  // 1: add to what y holds
+  accumulate: u32,  // 1: y += instead of y =
 }
 
 struct Params { segments: u32 }

@@ -3,8 +3,8 @@
 //   velocity ← momentum · velocity + (coefficient · gradient + weight_decay · value)
 //   value    ← value − learning_rate · velocity
 //
-// A coefficient below 0 marks a step that is skipped (clip/coefficient): nothing changes, but for a velocity that this
-// step was to forget.
+// A coefficient below 0 marks a skipped step (clip/coefficient): nothing changes, except that a velocity which this step should
+// have reset is reset.
 // Source:   Hoffer et al. 2017, released code (torch.optim.SGD: no Nesterov, no dampening); clipping comes
 //           before weight decay and momentum.
 // Dispatch: one lane per vec4, in a grid folded into two dimensions.

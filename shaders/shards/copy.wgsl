@@ -1,4 +1,4 @@
-// shards/copy: y = x, the gradient of a shard, kept until that of its neighbor is there to be added.
+// shards/copy: y = x: keeps the gradient of a shard until that of its neighbor can be added.
 //
 // Dispatch: one lane per vec4f, in a grid folded into two dimensions.
 

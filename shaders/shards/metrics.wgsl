@@ -1,4 +1,4 @@
-// shards/metrics: adds up the metrics of a batch's shards, one after the other, into the step's row of the log.
+// shards/metrics: adds up the metrics of a batch's shards, in order, into the step's row of the log.
 //
 //   log[row] = Σ_p (loss, top-1 hits, top-5 hits, samples) of shard p, …      row = step mod ROWS
 //

@@ -1,4 +1,4 @@
-// shards/zero: y = 0, the gradient of a shard that has no ghosts.
+// shards/zero: y = 0: the gradient of a shard that has no ghosts.
 //
 // Dispatch: one lane per vec4f, in a grid folded into two dimensions.
 

@@ -1,8 +1,8 @@
-// skip/restore: undoes what a skipped step has written; with ALWAYS, keeps the copy that this needs, before the step writes.
+// skip/restore: undoes what a skipped step wrote; with ALWAYS, makes the copy that this needs, before the step writes.
 //
 //   y[i] ← x[i]   where clip[1] < 0, which marks a step that is skipped (clip/coefficient), or ALWAYS is set
 //
-// Dispatch: a lane per number, in a grid folded into two dimensions.
+// Dispatch: one lane per number, in a grid folded into two dimensions.
 
 override SIZE: u32;
 override ALWAYS: bool;

@@ -4,9 +4,9 @@
 //   dlogits    = loss_scale · weight[n] · (softmax(logits[n]) − onehot(label))
 //   hits       top-1 and top-5: the label's rank, where an equal logit of lower index ranks first
 //
-// Lanes lie along the classes, so that 32 of them read one line of 128 bytes; with a row per lane, each would read a line of its own.
-// 256 rows of 1000 classes take 256 workgroups 8 trips a pass; with a row per lane, 4 workgroups would take 1000.
-// A row whose loss is not finite counts as no hit.
+// Neighbouring lanes take neighbouring classes, so that 32 of them read one line of 128 bytes; with a row per lane, each would read its
+// own line. For 256 rows of 1000 classes, 256 workgroups run 8 iterations a pass; with a row per lane, 4 workgroups would run 1000.
+// A row whose loss is not finite is not a hit.
 // Dispatch: one workgroup per row, in a grid folded into two dimensions.
 
 override N: u32;               // rows
@@ -24,7 +24,7 @@ struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32, lo
 // @import lib/grid.wgsl
 // @import lib/workgroup-sum.wgsl
 
-// What lanes know of a row: its largest logit, and how many classes rank before the label.
+// A lane's view of a row: its largest logit, and how many classes rank before the label.
 struct Seen { largest: f32, rank: u32 }
 
 var<workgroup> seen: array<Seen, WG_SIZE>;
@@ -69,8 +69,8 @@ fn main(
   }
   if (lane != 0u) { return; }
   let rank = seen[0].rank;
-  let loss = log(sum) + (largest - target_logit);  // the difference first: it is small where the logits are large
-  // x != x is folded to false by some compilers, so the exponent bits tell NaN and infinity.
+  let loss = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  // Some compilers replace x != x by false, so NaN and infinity are found by their exponent bits.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(
     weight * loss,

@@ -4,9 +4,9 @@
 //   dlogits    = loss_scale · weight[n] · (softmax(logits[n]) − onehot(label))
 //   hits       top-1 and top-5: the label's rank, where an equal logit of lower index ranks first
 //
-// weight[n] is that of its ghost batch: `weight` up to the last ghost, `last_weight` in it, so that a mean over
-// samples and a mean of ghost means (Hoffer et al. 2017, released code) are both exact.
-// A row whose loss is not finite counts as no hit.
+// weight[n] belongs to the sample's ghost: `weight` before the last ghost, `last_weight` in it, so that a mean over samples and a
+// mean of ghost means (Hoffer et al. 2017, released code) are both exact.
+// A row whose loss is not finite is not a hit.
 // Dispatch: one lane per row: (ceil(N / WG_SIZE), 1, 1).
 
 override N: u32;               // rows
@@ -44,8 +44,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let probability = exp(logits[start + k] - largest) / sum;
     dlogits[start + k] = params.loss_scale * weight * (probability - select(0.0, 1.0, k == label));
   }
-  let loss = log(sum) + (largest - target_logit);  // the difference first: it is small where the logits are large
-  // x != x is folded to false by some compilers, so the exponent bits tell NaN and infinity.
+  let loss = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  // Some compilers replace x != x by false, so NaN and infinity are found by their exponent bits.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(
     weight * loss,

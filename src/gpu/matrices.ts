@@ -15,7 +15,7 @@ export interface MatrixSize {
   readonly component: "f16" | "f32";
 }
 
-/** As Dawn lists one in GPUAdapterInfo.subgroupMatrixConfigs. */
+/** An entry of Dawn's GPUAdapterInfo.subgroupMatrixConfigs. */
 interface ListedConfiguration {
   readonly componentType: string;
   readonly resultComponentType: string;
@@ -25,8 +25,8 @@ interface ListedConfiguration {
 }
 
 /**
- * The sizes with sums in f32: with sums in f16, products of a layer would lose most of their digits. Those that multiply f32 only where
- * there are none of f16, which are faster.
+ * The sizes with sums in f32, since with sums in f16 the products of a layer would lose most of their digits. Sizes that multiply f32 are
+ * included only if there are none for f16, which are faster.
  */
 export function matrixSizes(info: GPUAdapterInfo): readonly MatrixSize[] {
   const { subgroupMatrixConfigs = [] } = info as GPUAdapterInfo & {
@@ -35,7 +35,7 @@ export function matrixSizes(info: GPUAdapterInfo): readonly MatrixSize[] {
   const sizes = [...subgroupMatrixConfigs].flatMap(
     ({ componentType, resultComponentType, M, N, K }): MatrixSize[] => {
       if (resultComponentType !== "f32" || (componentType !== "f16" && componentType !== "f32")) return [];
-      // What the kernels align to.
+      // The alignment that the kernels use.
       return N % 4 === 0 && K % 8 === 0 ? [{ M, N, K, component: componentType }] : [];
     },
   );

@@ -1,28 +1,28 @@
 /**
- * The choices between ways that are all right: tiles of a kernel for a shape, of which a launcher knows a short list with its
- * default first. Which is fastest depends on the adapter; `ghostbatch tune` measures it. Without a choice the default is taken.
+ * Choices between equivalent ways, such as tiles of a kernel for a shape. A launcher has a short list of them, its default first.
+ * Which way is fastest depends on the adapter; `ghostbatch tune` measures it. Without a choice the default is used.
  */
 
-/** A way as plain data: sizes of a tile. */
+/** A way as plain data, such as the sizes of a tile. */
 export type Way = Readonly<Record<string, number | string>>;
 
-/** What a launcher has asked. */
+/** A launcher's question: which way to use. */
 export interface Question {
-  /** Kernel and shape, the same for all that share a choice. */
+  /** Kernel and shape; the same for all launches that share a choice. */
   readonly key: string;
   /** The default first. */
   readonly ways: readonly Way[];
-  /** Results of the launch: numbers that are the same, up to rounding, whatever the way. */
+  /** Results of the launch, which every way computes alike, up to rounding. */
   readonly results: number;
 }
 
 export class Tuning {
-  /** Chosen ways by the keys of their questions; of what was measured, the defaults too. */
+  /** Chosen ways by the keys of their questions, including defaults that were measured to be fastest. */
   readonly choices: Readonly<Record<string, Way>>;
-  /** Whether choices are wanted at all. */
+  /** Whether choices are used at all. */
   readonly wanted: boolean;
   readonly #questions = new Map<string, Question>();
-  /** Keys of open questions that the user has been told of, by this or by what it was made from. */
+  /** Keys of open questions that the user has been told about, by this object or the one it was copied from. */
   readonly #told: Set<string>;
 
   constructor(
@@ -34,25 +34,25 @@ export class Tuning {
     this.#told = told;
   }
 
-  /** All that has been asked so far, each question once. */
+  /** All questions asked so far, each once. */
   get questions(): readonly Question[] {
     return [...this.#questions.values()];
   }
 
-  /** Questions whose answer is not known: measuring might make them faster. */
+  /** Questions without an answer, whose launches might become faster by measuring. */
   get open(): readonly Question[] {
     if (!this.wanted) return [];
     return this.questions.filter(({ key, ways }) => ways.length > 1 && this.choices[key] === undefined);
   }
 
-  /** How many questions are open that the user has not been told of; from now on they count as told. */
+  /** The number of open questions that the user has not been told about. From now on they count as told. */
   tellOpen(): number {
     const untold = this.open.filter(({ key }) => !this.#told.has(key));
     for (const { key } of untold) this.#told.add(key);
     return untold.length;
   }
 
-  /** The choices of tiles alone: those between kernel variants are left out. */
+  /** Only the choices of tiles, without those between kernel variants. */
   ofTiles(): Tuning {
     const tiles = Object.entries(this.choices).filter(([, way]) => !("variant" in way));
     return new Tuning(Object.fromEntries(tiles), { wanted: this.wanted, told: this.#told });
@@ -63,7 +63,7 @@ export class Tuning {
     return new Tuning(this.choices, { wanted: this.wanted, told: this.#told });
   }
 
-  /** The chosen way; the default where nothing was chosen, or what was chosen is not in the list any more. */
+  /** The chosen way; the default if nothing was chosen or the chosen way is no longer in the list. */
   choose<W extends object>(key: string, ways: readonly [W, ...W[]], results: number): W {
     if (!this.#questions.has(key))
       this.#questions.set(key, { key, ways: ways as readonly unknown[] as Way[], results });

@@ -27,7 +27,7 @@ export interface Conv2dGeometry extends Conv2dOptions {
   readonly Q: number;
 }
 
-/** Which way a kernel goes through a layer, and what the activations are stored as. */
+/** The direction in which a kernel goes through a layer, and the stored type of the activations. */
 export interface GatherForm {
   /** The gradient of the input instead of the forward pass. */
   readonly transposed: boolean;

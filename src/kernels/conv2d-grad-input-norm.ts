@@ -52,8 +52,8 @@ function choiceOf(sizes: Conv2dGeometry, form: GatherForm): string {
 }
 
 /**
- * dx as `launchConv2dGradInput` computes it, but 0 where the norm's relu did not let its output through; and of that
- * sums = (Σ dx, Σ dx · x̂) over each tile, x̂ the normalized input of the norm.
+ * dx as `launchConv2dGradInput` computes it, but 0 where the norm's relu did not pass its output on; and
+ * sums = (Σ dx, Σ dx · x̂) of that over each tile, where x̂ is the normalized input of the norm.
  *
  * @param t.dy              [N, K, P, Q], f32 or f16
  * @param t.weight          [K, C, R, S]

@@ -6,7 +6,7 @@ import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { laneWork, MATRIX_LIMITS, multiplyWork, sumRegisters } from "./matrix-cost.ts";
 import { cheapest, chooseMatrixTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
-/** What grad-weight-matrix.wgsl takes as spec constants, the layer aside. */
+/** Spec constants of grad-weight-matrix.wgsl, except those of the layer. */
 export interface GradWeightMatrixTile {
   readonly Component: MatrixSize["component"];
   readonly M: number;
@@ -29,8 +29,8 @@ export function gradWeightMatrixChoice(geometry: Conv2dGeometry, type: DataType)
 }
 
 /**
- * The tile for a weight gradient; null where the wide kernels run: for f32 activations, which matrices would round, few channels,
- * filters of many columns, and what `ghostbatch tune` has found to be faster so.
+ * The tile for a weight gradient. Null if the wide kernels run: for f32 activations, which matrices would round; for few channels or
+ * filters with many columns; and if `ghostbatch tune` found them faster.
  */
 export function gradWeightMatrixTile(
   gpu: Gpu,
@@ -71,7 +71,7 @@ function* tilesOf(
   { M, N, K: D, component: Component }: MatrixSize,
   LANES: number,
 ): Generator<GradWeightMatrixTile> {
-  // Rows of lines begin at multiples of 8 numbers, by themselves or several images together.
+  // Rows of lines must begin at multiples of 8 numbers, for one image or several together.
   const widths = new Set([4 * Math.ceil(Q / 4), 8 * Math.ceil(Q / 8)]);
   const rowsOfImages = [...widths].flatMap((COLUMNS) =>
     [1, 2, 4, 8]
@@ -101,13 +101,13 @@ function* tilesOf(
   }
 }
 
-/** Rows of a tile worth trying: all of an image's, and parts of them. */
+/** Numbers of rows of a tile that are worth trying: all rows of an image, and parts of them. */
 function heights(P: number): number[] {
   const parts = [1, 2, 4, 8].map((part) => Math.ceil(P / part));
   return [...new Set([...parts, ...parts.map((rows) => 2 * Math.ceil(rows / 2)), 4 * Math.ceil(P / 4)])];
 }
 
-/** Of a tile: bytes of workgroup memory, and numbers of dy and x that it stores there. */
+/** For a tile: bytes of workgroup memory, and the numbers of dy and x that it stores there. */
 function footprint({ S, stride }: Conv2dGeometry, tile: GradWeightMatrixTile) {
   const { M, N, SUBGROUPS_M, SUBGROUPS_D, BLOCKS_M, BLOCKS_N, ROWS, IMAGES, COLUMNS, TAP_ROWS } = tile;
   const pixels = ROWS * IMAGES * COLUMNS;
@@ -120,7 +120,7 @@ function footprint({ S, stride }: Conv2dGeometry, tile: GradWeightMatrixTile) {
   return { bytes, pixels, dy: channels * pixels, x: channelsOfX * planes };
 }
 
-/** What a tile costs for the whole layer, in multiply-adds of matrices; infinite where too much of them is wasted. */
+/** What a tile costs for the whole layer, in multiply-adds of matrices; infinite if too many of them are wasted. */
 function workOf(geometry: Conv2dGeometry, tile: GradWeightMatrixTile): number {
   const { N: images, C, K, P, Q, R, S, stride } = geometry;
   const { M, N, D, LANES, SUBGROUPS_M, SUBGROUPS_D, BLOCKS_M, BLOCKS_N, ROWS, IMAGES, TAP_ROWS } = tile;

@@ -4,7 +4,7 @@ import type { DataType } from "../tensor/tensor.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { cheapest, chooseTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
-/** What grad-weight-patch.wgsl takes as spec constants, the filter aside. */
+/** Spec constants of grad-weight-patch.wgsl, except those of the filter. */
 export interface GradWeightPatchTile {
   readonly TM: number;
   readonly THREADS_M: number;
@@ -13,29 +13,32 @@ export interface GradWeightPatchTile {
   readonly ROWS: number;
   readonly COLUMNS: number;
   readonly PATCH_LANES: number;
-  /** Runs of pixels, in relation to as many as usual. */
+  /** Number of runs of pixels, relative to the default. */
   readonly RUNS?: number;
 }
 
 /** Bytes of workgroup memory that every WebGPU adapter has. */
 const WORKGROUP_BYTES = 16384;
 
-/** Numbers that a thread holds on their way from memory, at most: beside 72 sums and 32 numbers of dy. */
+/** The most numbers that a thread may hold while they are fetched from memory, besides 72 sums and 32 numbers of dy. */
 const MOST_ON_THE_WAY = 32;
 
-/** Sums of a thread, at most. */
+/** The most sums per thread. */
 const MOST_SUMS = 100;
 
-/** Pixels of a team's run, at the least: below, writing and adding up partial sums costs more than making them. */
+/** The fewest pixels of a team's run: with fewer, writing and adding up partial sums costs more than computing them. */
 export const LEAST_PIXELS = 256;
 
-/** Multiply-adds in the time of a byte to or from memory, on an H100: 33.5 T of them and 3.35 TB a second. */
+/** Multiply-adds in the time that one byte takes to or from memory, on an H100: 33.5 T multiply-adds and 3.35 TB per second. */
 const PRODUCTS_OF_A_BYTE = 10;
 
-/** Products computed for each product of the gradient, at most: with more, conv2d/grad-weight.wgsl wastes less. */
+/** The most products computed per product of the gradient: above this, conv2d/grad-weight.wgsl wastes less. */
 const MOST_WASTE = 1.5;
 
-/** The tile for a weight gradient; null where conv2d/grad-weight.wgsl is the better kernel: few input channels, a filter that is large or skips pixels. */
+/**
+ * The tile for a weight gradient; null if conv2d/grad-weight.wgsl is better: for few input channels, and filters that are large or
+ * skip pixels.
+ */
 export function gradWeightPatchTile(
   gpu: Gpu,
   geometry: Conv2dGeometry,
@@ -47,7 +50,7 @@ export function gradWeightPatchTile(
   return way === null || "general" in way ? null : way;
 }
 
-/** The tiles; the first with half and twice as many runs of pixels; and the general kernel. */
+/** The tiles; the first tile with half and twice as many runs of pixels; and the general kernel. */
 export function gradWeightPatchWays(
   gpu: Gpu,
   geometry: Conv2dGeometry,
@@ -72,11 +75,11 @@ export function gradWeightPatchChoice(geometry: Conv2dGeometry, type: DataType):
 
 function* tilesOf(geometry: Conv2dGeometry): Generator<GradWeightPatchTile> {
   const { K, Q, R, S } = geometry;
-  // 8 output channels of a thread read workgroup memory least; of 16 channels in all they would leave a workgroup 32 threads.
+  // With 8 output channels, a thread reads workgroup memory least; but with 16 channels in all, a workgroup would have only 32 threads.
   const TM = K > 16 && 8 * R * S <= MOST_SUMS ? 8 : 4;
   if (TM * R * S > MOST_SUMS) return;
   const THREADS_M = (K <= 16 ? 16 : K <= 32 ? 32 : 64) / TM;
-  // Rows of 4 pixels would take half of each 32 bytes that memory gives.
+  // Rows of 4 pixels would use only half of each 32 bytes that memory delivers.
   for (const TEAMS of [1, 2])
     for (const THREADS_C of [8, 16, 32])
       for (const ROWS of [8, 4, 2])
@@ -87,7 +90,7 @@ function* tilesOf(geometry: Conv2dGeometry): Generator<GradWeightPatchTile> {
         }
 }
 
-/** A tile with the number of threads that fetch a channel with the fewest of them idle; null where it does not fit. */
+/** A tile, with the number of threads per channel that leaves the fewest idle while fetching; null if it does not fit. */
 function withLanes({ R, S, stride }: Conv2dGeometry, tile: Omit<GradWeightPatchTile, "PATCH_LANES">) {
   const { TM, THREADS_M, THREADS_C, TEAMS, ROWS, COLUMNS } = tile;
   const threads = THREADS_M * THREADS_C * TEAMS;
@@ -106,8 +109,8 @@ function withLanes({ R, S, stride }: Conv2dGeometry, tile: Omit<GradWeightPatchT
 }
 
 /**
- * Of a tile: instructions of a thread for each product of the gradient, those that border pixels and idle channels waste included, and
- * as many as take the time of its share of the partial sums.
+ * The cost of a tile: instructions of a thread per product of the gradient, including those wasted on border pixels and idle channels,
+ * plus the time for its share of the partial sums, in instructions.
  */
 function costOf({ C, K, P, Q, R, S, stride }: Conv2dGeometry, tile: GradWeightPatchTile): number {
   const { TM, THREADS_M, THREADS_C, TEAMS, ROWS, COLUMNS, PATCH_LANES } = tile;
@@ -117,7 +120,7 @@ function costOf({ C, K, P, Q, R, S, stride }: Conv2dGeometry, tile: GradWeightPa
   const patch = ((ROWS - 1) * stride + R) * ((COLUMNS - 1) * stride + S);
   const loads = TM * THREADS_M * ROWS * COLUMNS + THREADS_C * Math.ceil(patch / PATCH_LANES) * PATCH_LANES;
   const products = TM * THREADS_M * THREADS_C * ROWS * COLUMNS * R * S;
-  // A number fetched costs about 5 instructions; a step about 100 for its barriers and addresses.
+  // Fetching a number costs about 5 instructions, and a step about 100 for its barriers and addresses.
   const step = (5 * loads + 100 * THREADS_M * THREADS_C * TEAMS) / products;
   // Each sum is written once and read once.
   const sums = (8 * PRODUCTS_OF_A_BYTE) / (LEAST_PIXELS * TEAMS);

@@ -1,4 +1,4 @@
-/** How a weight gradient is cut into runs of output pixels, each with partial sums of its own. */
+/** How a weight gradient is cut into runs of output pixels, each with its own partial sums. */
 import type { FloatType, Tensor } from "../tensor/tensor.ts";
 import type { Conv2dGeometry } from "./conv2d-geometry.ts";
 import { floatType } from "./element.ts";
@@ -6,17 +6,17 @@ import { floatType } from "./element.ts";
 export type GradWeightBuffers = Readonly<Record<"x" | "dy" | "partials", Tensor>>;
 
 export interface GradWeightPlan {
-  /** Runs. */
+  /** Number of runs. */
   readonly splits: number;
   run(buffers: GradWeightBuffers): void;
 }
 
-/** Partial sums take at most this many numbers (32 MiB), about what the largest activations take. */
+/** The most numbers that partial sums may take (32 MiB), about as many as the largest activations. */
 const MOST_PARTIALS = 2 ** 23;
 
 /**
- * `count` steps in runs for `workgroups` workgroups in all, where one run takes `tiles` of them; no shorter than
- * `least` steps, below which writing and adding up partial sums costs more than making them.
+ * Cuts `count` steps into runs for `workgroups` workgroups in all, of which each run takes `tiles`. Runs have at least `least` steps:
+ * with fewer, writing and adding up partial sums costs more than computing them.
  */
 export function runsOf(
   count: number,
@@ -32,7 +32,7 @@ export function weightSize({ K, C, R, S }: Conv2dGeometry): number {
   return K * C * R * S;
 }
 
-/** The type of its activations in memory. */
+/** The type of the activations in memory. */
 export function storedIn({ x, dy }: GradWeightBuffers): FloatType {
   return floatType("conv2d", { x, dy });
 }

@@ -75,9 +75,9 @@ const NARROW = defineKernel({
   spec: ["S", "STRIDE", "PADDING", "TAP_ROWS", "CHANNELS", "ROWS", "COLUMNS", "GROUPS", "Stored"],
 });
 
-/** The scratch tensor that a weight gradient needs: [splits, K, C, R, S], or any shape of as many numbers. */
+/** The scratch tensor that a weight gradient needs: [splits, K, C, R, S], or any shape with that many numbers. */
 export interface GradWeightPartials {
-  /** Runs of output pixels that are summed by themselves. */
+  /** Number of runs of output pixels that are summed separately. */
   readonly splits: number;
   /** Numbers in all: splits · K · C · R · S. */
   readonly elements: number;
@@ -118,7 +118,7 @@ export function launchConv2dGradWeightPartials(
  * @param dy          [N, K, P, Q], of x's type
  * @param partials    scratch of exactly `gradWeightPartials(…).elements` numbers, overwritten
  * @param dweight     [K, C, R, S], written, or added to
- * @param accumulate  add to what dweight holds
+ * @param accumulate  add to dweight instead of overwriting it
  */
 export function launchConv2dGradWeight(
   { x, dy, partials, dweight }: { x: Tensor; dy: Tensor; partials: Tensor; dweight: Tensor },
@@ -129,7 +129,7 @@ export function launchConv2dGradWeight(
   launchSumRows({ x: partials, y: dweight }, { accumulate });
 }
 
-/** @param x decides by its type: only f16 activations go to matrices */
+/** @param x its type decides: only f16 activations use matrices */
 function plan({ gpu, dtype }: Tensor, geometry: Conv2dGeometry): GradWeightPlan {
   const matrix = gpu.variant === "matrix" ? planMatrix(gpu, geometry, dtype) : null;
   return matrix ?? PLANS[gpu.baseVariant](gpu, geometry, dtype);
@@ -145,12 +145,12 @@ function planWide(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeigh
 }
 
 /**
- * Workgroups of each wide kernel: several for each of the 132 multiprocessors of an H100. One of the patch or
- * the matrix kernel does the work of several of the general one's; half as many runs are half as many partial sums.
+ * Workgroups of each wide kernel: several for each of the 132 multiprocessors of an H100. A workgroup of the patch or
+ * matrix kernel does the work of several of the general kernel's, so fewer runs suffice, with fewer partial sums.
  */
 const WORKGROUPS = { patch: 512, matrix: 512, tiled: 1024 };
 
-/** @returns null where the general kernel is the better one */
+/** @returns null if the general kernel is better */
 function planPatch(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan | null {
   const way = gradWeightPatchTile(gpu, geometry, type);
   if (way === null) return null;
@@ -176,7 +176,7 @@ function planPatch(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeig
   };
 }
 
-/** @returns null where the wide kernels are the better ones, or the only ones: for f32 activations, which stay f32 */
+/** @returns null if the wide kernels are better, or the only ones: f32 activations stay f32 */
 function planMatrix(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan | null {
   const tile = gradWeightMatrixTile(gpu, geometry, type);
   if (tile === null) return null;
@@ -244,7 +244,7 @@ function planTiled(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeig
   };
 }
 
-/** The tile of grad-weight.wgsl, and the key of its choice: that of the patch kernel's tile where this one is a way of it, else its own. */
+/** The tile of grad-weight.wgsl, and the key of its choice: that of the patch kernel's tile if this one is a way of it, else its own. */
 function tiledWay(
   gpu: Gpu,
   geometry: Conv2dGeometry,
@@ -259,7 +259,7 @@ function tiledWay(
   return { way: chooseTile(gpu.tuning, choice, ways, weightSize(geometry))!, choice };
 }
 
-/** @returns null where no tile can be unrolled */
+/** @returns null if no tile can be unrolled */
 function planNarrow(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWeightPlan | null {
   const way = gradWeightTile(geometry, type, gpu.tuning);
   if (way === null) return null;
@@ -271,7 +271,7 @@ function planNarrow(gpu: Gpu, geometry: Conv2dGeometry, type: DataType): GradWei
   ] as const;
   const tiles = N * Math.ceil(P / tile.ROWS) * Math.ceil(Q / tile.COLUMNS);
   const choice = gradWeightChoice(geometry, type);
-  // Enough workgroups that the processor's cores finish together.
+  // Enough workgroups for the processor's cores to finish together.
   const runs = { workgroups: 64 * RUNS, tiles: grid[0] * grid[1], least: 16 / RUNS };
   const { perSplit, splits } = runsOf(tiles, runs, weightSize(geometry));
   return {

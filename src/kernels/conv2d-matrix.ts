@@ -1,6 +1,6 @@
 /**
- * conv2d on subgroup matrices: forward and the gradient of the input. They take layers of f16 activations whose channels and
- * pixels fill matrices well enough; other layers run on the wide kernels.
+ * conv2d on subgroup matrices: forward and the gradient of the input. They handle layers with f16 activations whose channels
+ * and pixels fill matrices well enough; other layers run on the wide kernels.
  */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MatrixSize } from "../gpu/matrices.ts";
@@ -8,7 +8,7 @@ import type { Conv2dGeometry, GatherForm } from "./conv2d-geometry.ts";
 import { laneWork, MATRIX_LIMITS, multiplyWork, sumRegisters } from "./matrix-cost.ts";
 import { cheapest, chooseMatrixTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
-/** What forward-matrix.wgsl takes as spec constants, the layer aside. */
+/** Spec constants of forward-matrix.wgsl, except those of the layer. */
 export interface MatrixTile {
   readonly Component: MatrixSize["component"];
   readonly M: number;
@@ -32,9 +32,9 @@ export function gatherMatrixChoice(sizes: Conv2dGeometry, { transposed, type }: 
 }
 
 /**
- * The tile for a convolution of these sizes, as the kernel sees them; null where the wide kernels run: for f32 activations, which
- * matrices would round, few channels, which would leave most of a matrix empty, filters or rows that do not fit into workgroup
- * memory, and what `ghostbatch tune` has found to be faster so.
+ * The tile for a convolution of these sizes, as the kernel sees them. Null if the wide kernels run: for f32 activations, which
+ * matrices would round; for few channels, which would leave most of a matrix empty; for filters or rows that do not fit into workgroup
+ * memory; and if `ghostbatch tune` found the wide kernels faster.
  */
 export function gatherMatrixTile(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): MatrixTile | null {
   const { transposed, type } = form;
@@ -58,7 +58,7 @@ export function gatherMatrixTile(gpu: Gpu, sizes: Conv2dGeometry, form: GatherFo
   return chooseMatrixTile(gpu.tuning, key, ways, N * K * P * Q);
 }
 
-/** The tiles of a matrix size that leave registers enough, whatever they cost. */
+/** All tiles of a matrix size that leave enough registers, whatever their cost. */
 function* tilesOf(
   { C, K, P, Q, R, stride }: Conv2dGeometry,
   transposed: boolean,
@@ -75,7 +75,7 @@ function* tilesOf(
     const blocksOfRow = COLUMNS / columnsOfBlock;
     for (const [SUBGROUPS_M, SUBGROUPS_N] of SUBGROUPS) {
       for (const BLOCKS_M of [1, 2, 4]) {
-        // A workgroup whose last subgroups have no channels at all.
+        // The last subgroups of a workgroup would have no channels.
         if ((SUBGROUPS_M - 1) * BLOCKS_M * M >= K || (BLOCKS_M > 1 && (BLOCKS_M / 2) * M >= K)) continue;
         for (const BLOCKS_N of [1, 2, 4, 8]) {
           if (BLOCKS_M * BLOCKS_N * sumRegisters({ M, N, LANES }) > MATRIX_LIMITS.sumRegisters) continue;
@@ -106,7 +106,7 @@ const SUBGROUPS = [
   [4, 2],
 ] as const;
 
-/** Of a tile: bytes of workgroup memory, pixels of the patch, weights of a step, and numbers that a thread holds on their way. */
+/** For a tile: bytes of workgroup memory, pixels of the patch, weights per step, and numbers that a thread holds while it fetches. */
 function footprint({ R, S, stride }: Conv2dGeometry, transposed: boolean, tile: MatrixTile) {
   const { M, N, SUBGROUPS_M, SUBGROUPS_N, BLOCKS_M, CHANNELS, FILTER_ROWS, ROWS, COLUMNS, IMAGES } = tile;
   const [xStep, yStep] = transposed ? [1, stride] : [stride, 1];
@@ -123,7 +123,7 @@ function footprint({ R, S, stride }: Conv2dGeometry, transposed: boolean, tile: 
   return { bytes, pixels, tapRows, weights: FILTER_ROWS * tapColumns * channels * CHANNELS };
 }
 
-/** What a tile costs for the whole layer, in multiply-adds of matrices; infinite where too much of them is wasted. */
+/** What a tile costs for the whole layer, in multiply-adds of matrices; infinite if too many of them are wasted. */
 function workOf(sizes: Conv2dGeometry, transposed: boolean, tile: MatrixTile): number {
   const { N: images, C, K, P, Q, R, S, stride } = sizes;
   const { M, N, LANES, SUBGROUPS_M, SUBGROUPS_N, BLOCKS_M, BLOCKS_N, CHANNELS, FILTER_ROWS, ROWS, IMAGES } =
@@ -137,7 +137,7 @@ function workOf(sizes: Conv2dGeometry, transposed: boolean, tile: MatrixTile): n
   const channelTiles = Math.ceil(K / (SUBGROUPS_M * BLOCKS_M * M));
   const pixelTiles = Math.ceil(Math.ceil(P / step) / ROWS) * Math.ceil(images / IMAGES);
   const workgroups = channelTiles * step * step * pixelTiles;
-  // Steps of channels; of taps the mean over the lattices, which together have R·S.
+  // Steps over channels; taps are the mean over the lattices, which have R·S in all.
   const steps = Math.ceil(C / CHANNELS);
   const taps = (R * S) / (step * step);
   const products = SUBGROUPS_M * SUBGROUPS_N * BLOCKS_M * BLOCKS_N * M * N * steps * CHANNELS * taps;

@@ -1,10 +1,10 @@
-/** Tiles of the convolutions by patches, lib/conv2d-patch.wgsl. Sums run in the same order whatever the tile. */
+/** Tiles of the patch kernels, lib/conv2d-patch.wgsl. The order of summation does not depend on the tile. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Conv2dGeometry, GatherForm } from "./conv2d-geometry.ts";
 import { flatGrid } from "./grid.ts";
 import { chooseTile, layerText, remembered, typeText } from "./tile-choice.ts";
 
-/** What they take as spec constants, the filter aside. */
+/** Their spec constants, except those of the filter. */
 export interface PatchTile {
   readonly TM: number;
   readonly ROWS: number;
@@ -17,7 +17,7 @@ export interface PatchTile {
   readonly IMAGE_QUADS: number;
 }
 
-/** Threads of a workgroup: two waves of an AMD GPU, four warps of an NVIDIA one. */
+/** Threads per workgroup: two waves of an AMD GPU, four warps of an NVIDIA one. */
 const THREADS = 128;
 
 /** A warp for each of the 4 schedulers of an H100's multiprocessors (132, of which 128 are counted). */
@@ -26,15 +26,15 @@ const LEAST_THREADS = 128 * 4 * 32;
 /** Bytes of workgroup memory that every WebGPU adapter has. */
 const WORKGROUP_BYTES = 16384;
 
-/** Numbers that a thread holds on their way from memory, at most: beside 64 sums they leave a GPU of 64 Ki registers three workgroups. */
+/** The most numbers that a thread may hold while it fetches: besides 64 sums, they let a GPU with 64 Ki registers hold three workgroups. */
 const MOST_ON_THE_WAY = 40;
 
-/** Pixels computed for each pixel of the output, at most: with more, conv2d/forward.wgsl wastes less. */
+/** The most pixels computed per pixel of the output: above this, conv2d/forward.wgsl wastes less. */
 const MOST_WASTE = 1.3;
 
 /**
- * The tile for a convolution of these sizes, as the kernel sees them; null where conv2d/forward.wgsl is the better kernel: filters
- * that skip pixels or do not fit, input gradients of a stride, outputs smaller than a thread's 4 columns.
+ * The tile for a convolution of these sizes, as the kernel sees them; null if conv2d/forward.wgsl is better: for filters
+ * that skip pixels or do not fit, input gradients with a stride, and outputs narrower than a thread's 4 columns.
  */
 export function patchTile(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): PatchTile | null {
   const tiles = patchTiles(gpu, sizes, form);
@@ -43,7 +43,7 @@ export function patchTile(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): Pa
   return way === null || "general" in way ? null : way;
 }
 
-/** The tiles for such a convolution, the default first; none where the patch kernels cannot be used. */
+/** The tiles for such a convolution, the default first; none if the patch kernels cannot be used. */
 export function patchTiles(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): readonly PatchTile[] {
   if (!gpu.specialized) return [];
   const { R, S, stride, padding } = sizes;
@@ -54,7 +54,7 @@ export function patchTiles(gpu: Gpu, sizes: Conv2dGeometry, form: GatherForm): r
     const standard = microTile(outputs(sizes));
     const first = placed(sizes, standard);
     if (first === null) return [];
-    // Others for each thread; and half the channels of a step.
+    // Other outputs per thread; and half the channels per step.
     const others = MICRO_TILES.filter((micro) => micro.TM !== standard.TM || micro.ROWS !== standard.ROWS);
     const tiles = others.map((micro) => placed(sizes, micro)).filter((tile) => tile !== null);
     const half = first.DEPTH % 2 === 0 ? [{ ...first, DEPTH: first.DEPTH / 2 }] : [];
@@ -91,7 +91,7 @@ export const PATCH_SPEC = [
   ...(["ROW_QUADS", "IMAGE_QUADS"] as const),
 ] as const;
 
-/** The best placement of the threads of such a tile; null where none fits. */
+/** The best placement of the threads of such a tile; null if none fits. */
 function placed(sizes: Conv2dGeometry, micro: Micro): PatchTile | null {
   const { K, R, S } = sizes;
   const TILE_M = K <= 16 ? 16 : K <= 32 ? 32 : 64;
@@ -100,7 +100,7 @@ function placed(sizes: Conv2dGeometry, micro: Micro): PatchTile | null {
   let least = Number.POSITIVE_INFINITY;
   for (const place of placements(THREADS / THREADS_M)) {
     const { waste, fetched } = share(sizes, { ...micro, ...place });
-    // A number fetched costs about 5 instructions, a pixel's products TILE_M·R·S / TM·4·ROWS of a thread's.
+    // Fetching a number costs about 5 instructions; the products of a pixel take TILE_M·R·S / TM·4·ROWS of a thread's.
     const cost = waste * (R * S * TILE_M + 5 * fetched);
     if (waste > MOST_WASTE || cost >= least) continue;
     const tile = withDepth(sizes, { ...micro, THREADS_M, ...place });
@@ -110,7 +110,7 @@ function placed(sizes: Conv2dGeometry, micro: Micro): PatchTile | null {
 }
 
 /**
- * Channels and rows of a thread. 8 × 8 outputs read workgroup memory least; smaller ones are for layers whose outputs would
+ * Channels and rows per thread. 8 × 8 outputs read workgroup memory least; smaller ones are for layers whose outputs would
  * leave most of a large GPU without a thread.
  */
 function microTile(outputs: number): Micro {
@@ -130,14 +130,14 @@ const MICRO_TILES = [
 
 type Placement = Pick<PatchTile, "ACROSS" | "DOWN" | "IMAGES">;
 
-/** The ways to lay `threads` threads over images, rows and columns, those first whose lanes read the longest stretches of memory. */
+/** The ways to lay `threads` threads over images, rows and columns, starting with those whose lanes read the longest stretches of memory. */
 function* placements(threads: number): Generator<Placement> {
   for (let ACROSS = threads; ACROSS >= 1; ACROSS /= 2)
     for (let DOWN = 1; ACROSS * DOWN <= threads; DOWN *= 2)
       yield { ACROSS, DOWN, IMAGES: threads / (ACROSS * DOWN) };
 }
 
-/** Of a placement: pixels computed for each of the output, and numbers of one channel of x fetched for each pixel computed. */
+/** For a placement: pixels computed per pixel of the output, and numbers of one channel of x fetched per computed pixel. */
 function share({ N, P, Q, R, S, stride }: Conv2dGeometry, tile: Placement & Micro) {
   const [rows, columns] = [tile.ROWS * tile.DOWN, 4 * tile.ACROSS];
   const covered = roundUp(N, tile.IMAGES) * roundUp(P, rows) * roundUp(Q, columns);
@@ -145,7 +145,7 @@ function share({ N, P, Q, R, S, stride }: Conv2dGeometry, tile: Placement & Micr
   return { waste: covered / (N * P * Q), fetched: patch / (rows * columns) };
 }
 
-/** The most input channels of a step that fit into workgroup memory and a thread's registers, a divisor of C if there is one. */
+/** The most input channels per step that fit into workgroup memory and a thread's registers; a divisor of C if possible. */
 function withDepth(
   { C, R, S, stride }: Conv2dGeometry,
   tile: Omit<PatchTile, "DEPTH" | "ROW_QUADS" | "IMAGE_QUADS">,
@@ -159,7 +159,7 @@ function withDepth(
     const onTheWay =
       DEPTH * Math.ceil((IMAGES * rows * columns) / THREADS) +
       4 * Math.ceil((DEPTH * R * S * quads) / THREADS);
-    // What a tile's means take as well.
+    // The means of a tile need this as well.
     if (bytes + 4 * TM * THREADS_M * IMAGES <= WORKGROUP_BYTES && onTheWay <= MOST_ON_THE_WAY) {
       return { ...tile, DEPTH, ...strides };
     }
@@ -167,7 +167,7 @@ function withDepth(
   return null;
 }
 
-/** The lengths of a row and of an image of the patch, in vec4, with which eight neighbouring threads meet different banks. */
+/** The lengths of a row and of an image of the patch, in vec4, with which eight neighbouring threads use different banks. */
 function patchStrides(
   { ROWS, ACROSS, DOWN, IMAGES }: Placement & Pick<Micro, "ROWS">,
   stride: number,

@@ -1,4 +1,4 @@
-/** Tiles of the convolution kernels for GPUs with wide subgroups. Sums run in the same order whatever the tile. */
+/** Tiles of the convolution kernels for GPUs with wide subgroups. The order of summation does not depend on the tile. */
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Conv2dGeometry, GatherForm } from "./conv2d-geometry.ts";
 import { patchChoice, patchTiles } from "./conv2d-patch.ts";
@@ -9,8 +9,8 @@ const MANY_THREADS = 132 * 8 * 32;
 
 /**
  * The tile of forward.wgsl for K channels and `outputs` values of y in all: 128 threads of 8 channels × 8 pixels
- * each, which read workgroup memory least, or × 4 where K is so small that the tile would be all pixels; of 4 × 4 where
- * those would be too few threads for a large GPU.
+ * each, which read workgroup memory least; × 4 pixels if K is so small that the tile would be all pixels; 4 × 4 if
+ * there would otherwise be too few threads for a large GPU.
  */
 export function tiledGather({ K, outputs }: { K: number; outputs: number }) {
   const TM = outputs / 32 < MANY_THREADS ? 4 : 8;
@@ -18,14 +18,14 @@ export function tiledGather({ K, outputs }: { K: number; outputs: number }) {
   return { TM, TN, ...threadsOf(K, TM) };
 }
 
-/** Columns of a filter that forward.wgsl takes in one step, at most: with more, terms of one channel fill its workgroup memory. */
+/** The most columns of a filter that forward.wgsl takes per step: with more, the terms of one channel fill its workgroup memory. */
 const MOST_TAPS = 6;
 
 /**
  * The step of forward.wgsl for C to K channels and a filter of S columns: a whole row of the filter, or equal parts of a long one;
- * single taps where every `apart`-th meets an output. Then as many channels, a power of two, as make 24 terms: with
+ * single taps if only every `apart`-th contributes to an output. The channels are the power of two that makes 24 terms: with
  * their tiles a workgroup needs at most 15 of the 16 KiB that every adapter has. Tiles of up to 32 channels, and those with 8
- * pixels of a thread, are wide in pixels: 12 terms, so that a thread fetches no more than 24 numbers of x.
+ * pixels per thread, are wide in pixels: 12 terms, so that a thread fetches no more than 24 numbers of x.
  */
 export function tiledStep({
   C,
@@ -46,7 +46,7 @@ export function tiledStep({
   return { TAPS, DEPTH };
 }
 
-/** What forward.wgsl takes as spec constants, loops that are unrolled aside. */
+/** Spec constants of forward.wgsl, except how far loops are unrolled. */
 export interface TiledTile {
   readonly TM: number;
   readonly TN: number;
@@ -58,7 +58,7 @@ export interface TiledTile {
 
 /**
  * The tile of forward.wgsl for a convolution of these sizes, as the kernel sees them, and the key of its choice: that of the patch
- * kernel's tile where this one is a way of it, else its own.
+ * kernel's tile if this one is a way of it, else its own.
  */
 export function tiledTile(
   gpu: Gpu,
@@ -75,7 +75,7 @@ export function tiledTile(
   return { tile: chooseTile(gpu.tuning, choice, [first, ...others], N * K * P * Q)!, choice };
 }
 
-/** The default; others for each thread; and half the channels of a step. */
+/** The default; other outputs per thread; and half the channels per step. */
 function tiledTiles(sizes: Conv2dGeometry, transposed: boolean): readonly [TiledTile, ...TiledTile[]] {
   const { N, C, K, P, Q, S, stride } = sizes;
   const apart = transposed ? stride : 1;
@@ -98,7 +98,7 @@ const MICRO_TILES = [
   { TM: 4, TN: 4 },
 ] as const;
 
-/** Threads of a workgroup, and those of them along channels and pixels. */
+/** Threads of a workgroup, in all and along channels and pixels. */
 const THREADS = 128;
 
 function threadsOf(K: number, TM: number) {
@@ -109,7 +109,7 @@ function threadsOf(K: number, TM: number) {
 /** Bytes of workgroup memory that every WebGPU adapter has. */
 const WORKGROUP_BYTES = 16384;
 
-/** Of both tiles of forward.wgsl, the larger of the terms of weights and the threads' shares of their channels, and means. */
+/** The size of both tiles of forward.wgsl: the larger of the weights' terms and the threads' shares of their channels, plus means. */
 function workgroupBytes({ TM, TN, THREADS_M, THREADS_N, DEPTH, TAPS }: TiledTile): number {
   const [quadsM, terms] = [(TM * THREADS_M) / 4, DEPTH * TAPS];
   const weights = Math.max(terms * (quadsM + 2 * Math.floor(TAPS / 2) + 1), quadsM * THREADS_N);
@@ -118,7 +118,7 @@ function workgroupBytes({ TM, TN, THREADS_M, THREADS_N, DEPTH, TAPS }: TiledTile
 
 /**
  * The tile of grad-weight.wgsl for K output channels of `weights` weights each: 64 or 128 threads, of 8 channels × 4
- * weights where there are channels enough, else of 4 × 4.
+ * weights if there are enough channels, else of 4 × 4.
  */
 export function tiledGradWeight({ K, weights }: { K: number; weights: number }) {
   const TM = K <= 32 ? 4 : 8;
@@ -129,7 +129,7 @@ export function tiledGradWeight({ K, weights }: { K: number; weights: number }) 
   return { TM, TN: 4, THREADS_M, THREADS_N, DEPTH: 16 };
 }
 
-/** The default; the other tile where K allows both; and half and twice as many runs of pixels. */
+/** The default; the other tile if K allows both; and half and twice as many runs of pixels. */
 export function tiledGradWeights(size: { K: number; weights: number }) {
   const first = tiledGradWeight(size);
   const other = { ...first, TM: 12 - first.TM };
@@ -137,7 +137,7 @@ export function tiledGradWeights(size: { K: number; weights: number }) {
   return [first, ...fits, { ...first, RUNS: 0.5 }, { ...first, RUNS: 2 }] as const;
 }
 
-/** Of `terms` products, those written out one after another: software adapters take longer to compile each than they save by it. */
+/** How many of `terms` products are written out one after another: on software adapters each takes longer to compile than it saves. */
 export function unrolled(gpu: Gpu, terms: number): number {
   return gpu.adapter.software ? 1 : ([4, 3, 2].find((few) => terms % few === 0) ?? 1);
 }

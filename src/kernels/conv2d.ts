@@ -82,7 +82,7 @@ const NARROW = defineKernel({
  * @param x       [N, C, H, W], f32 or f16
  * @param weight  [K, C, R, S] f32
  * @param y       [N, K, P, Q], of x's type, written
- * @param moments [N, tiles, K, 2] f32 of `momentsLayout`: the moments of y's tiles, written where it is given
+ * @param moments [N, tiles, K, 2] f32 of `momentsLayout`: the moments of y's tiles, written if given
  */
 export function launchConv2d(
   { moments = null, ...buffers }: { x: Tensor; weight: Tensor; y: Tensor; moments?: Tensor | null },
@@ -99,7 +99,7 @@ export function launchConv2d(
  * @param dy          [N, K, P, Q], f32 or f16
  * @param weight      [K, C, R, S] f32
  * @param dx          [N, C, H, W], of dy's type, written, or added to
- * @param accumulate  add to what dx holds
+ * @param accumulate  add to dx instead of overwriting it
  */
 export function launchConv2dGradInput(
   { dy, weight, dx }: { dy: Tensor; weight: Tensor; dx: Tensor },
@@ -153,12 +153,12 @@ function cost({ buffers, geometry, accumulate, moments }: Gather) {
   return { flops: conv2dFlops(geometry), bytes };
 }
 
-/** What every kernel here binds; where no moments are wanted, a number that nothing writes in their place. */
+/** The bindings of every kernel here; if no moments are wanted, a one-number buffer that nothing writes takes their place. */
 function bound({ buffers, moments }: Gather) {
   return { ...buffers, moments: moments ?? empty(buffers.y.gpu, [1], "f32", "no moments") };
 }
 
-/** `// @spec` values that all of them have. */
+/** `// @spec` values that all these kernels have. */
 function common({ buffers: { x, y }, moments }: Gather) {
   return { MOMENTS: `${moments !== null}`, Stored: floatType("conv2d", { x, y }) };
 }
@@ -200,7 +200,7 @@ function launchTiled(gather: Gather): void {
   });
 }
 
-/** @returns false where the wide kernels are the better ones, or the only ones: for f32 activations, which stay f32 */
+/** @returns false if the wide kernels are better, or the only ones: f32 activations stay f32 */
 function launchMatrix(gather: Gather): boolean {
   const { buffers, sizes, transposed, accumulate, moments } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;
@@ -231,7 +231,7 @@ function launchMatrix(gather: Gather): boolean {
   return true;
 }
 
-/** @returns false where no tile can be unrolled */
+/** @returns false if no tile can be unrolled */
 function launchNarrow(gather: Gather): boolean {
   const { buffers, sizes, transposed, accumulate } = gather;
   const { N, C, H, W, K, P, Q, R, S, stride, padding } = sizes;

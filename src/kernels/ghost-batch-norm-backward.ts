@@ -48,16 +48,16 @@ const BACKWARD_DENSE = defineKernel({
   spec: ["Stored"],
 });
 
-/** Where the rows of `sums` lie whose sum is a gradient. */
+/** The rows of `sums` that add up to a gradient. */
 export interface SumRows {
   readonly rows: number;
-  /** Numbers before the first. */
+  /** Numbers before the first row. */
   readonly offset: number;
   readonly rowStride: number;
   readonly columnStride: number;
 }
 
-/** What wrote `sums`: `launchGradStatistics` pairs, the kernel for layers without pixels planes of [C]. */
+/** The layout of `sums`: `launchGradStatistics` writes pairs; the kernel for layers without pixels writes planes of [C]. */
 type SumsLayout = "pairs" | "planes";
 
 function layoutOf({ x, residual }: { x: Tensor; residual?: unknown }): SumsLayout {
@@ -65,7 +65,7 @@ function layoutOf({ x, residual }: { x: Tensor; residual?: unknown }): SumsLayou
   return isDense(C, HW) && !residual ? "planes" : "pairs";
 }
 
-/** Where dgamma and dbeta are in `sums` behind `launchBackwardPasses`, and of a layer without pixels Σ dx over the samples. */
+/** Where dgamma and dbeta are in `sums` after `launchBackwardPasses`; for a layer without pixels also Σ dx over the samples. */
 export function rowsOfSums(
   t: { x: Tensor; sums: Tensor; residual?: unknown },
   layout: SumsLayout = layoutOf(t),
@@ -84,7 +84,7 @@ export function rowsOfSums(
   return { dbeta: half(0), dgamma: half(1), dx: null };
 }
 
-/** Groups up to which two passes with more workgroups are faster: one workgroup has a group, and a processor's cores want several. */
+/** Up to this many groups, two passes are faster: a single pass has one workgroup per group, too few for a processor's cores. */
 const FEW_GROUPS: ByVariant<number> = { narrow: 8, wide: Number.POSITIVE_INFINITY };
 
 /**
@@ -110,7 +110,7 @@ export function launchBackwardPasses(
   }
 }
 
-/** `launchGradStatistics`, and dresidual = dy' on the way, which is what `launchGradInput` then needs of dy and y. */
+/** `launchGradStatistics`, which also writes dresidual = dy'; `launchGradInput` then reads that instead of dy and y. */
 function launchGradStatisticsAdd(
   t: Parameters<typeof launchGradInput>[0] & { residual: { y: Tensor; dresidual: Tensor } },
   options: GradientOptions,
@@ -141,7 +141,7 @@ export function launchBackward(
   launchGradParameters(t, options);
 }
 
-/** dgamma and dbeta [C], written or added to, from `sums`; `layout` where it is not what `launchBackwardPasses` leaves. */
+/** dgamma and dbeta [C], written or added to, from `sums`; `layout` if it is not that of `launchBackwardPasses`. */
 export function launchGradParameters(
   t: { x: Tensor; sums: Tensor; residual?: unknown; dgamma: Tensor; dbeta: Tensor },
   { accumulateParameters: accumulate = false }: { accumulateParameters?: boolean },

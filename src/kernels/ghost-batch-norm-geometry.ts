@@ -98,7 +98,7 @@ export function elementwiseTiles(gpu: Gpu, groups: number, elements: number, row
 
 const MOST_IN_A_TRIP: ByVariant<number> = { narrow: 8, wide: 4 };
 
-// Narrow: a few threads want few, long workgroups. Wide: two trips each, which is eight loads in flight per lane.
+// Narrow: a few threads want few, long workgroups. Wide: two iterations each, so that a lane has eight loads in flight.
 const ELEMENTWISE_PARTS: ByVariant<(trips: number, groups: number) => number> = {
   narrow: (trips, groups) => Math.min(trips, Math.ceil(64 / groups)),
   wide: (trips) => Math.ceil(trips / 2),

@@ -80,7 +80,7 @@ const STATISTICS_LAUNCHERS: ByVariant<LaunchStatistics> = {
   wide: launchWideStatistics,
 };
 
-/** Elements that the lanes of statistics-narrow read in one trip: LANES · ROW. */
+/** Elements that the lanes of statistics-narrow read per iteration: LANES · ROW. */
 const NARROW_TRIP = 64;
 
 function launchNarrowStatistics(...[{ x, statistics }, place]: Parameters<LaunchStatistics>): void {

@@ -210,7 +210,7 @@ export function launchNormalizeMerged(
   });
 }
 
-/** Samples of a lane of forward-dense in one trip: ROW. */
+/** Samples that a lane of forward-dense handles per iteration: ROW. */
 const DENSE_TRIP = 4;
 
 /**

@@ -1,6 +1,6 @@
 /** How a product is cut on a wide GPU: tiles of C, and slices of its sums. */
 
-/** Rows and columns of C that a workgroup and a thread compute, and terms that are in workgroup memory at a time. */
+/** Rows and columns of C that a workgroup and a thread compute, and terms held in workgroup memory at a time. */
 export interface MatmulTile {
   readonly TILE_M: number;
   readonly TILE_N: number;
@@ -13,13 +13,13 @@ export interface MatmulTile {
 
 export interface MatmulCut {
   readonly tile: MatmulTile;
-  /** Stretches of K that are summed by themselves, at most. */
+  /** The most slices of K, each summed separately. */
   readonly slices: number;
 }
 
 /**
  * Tiles, the largest first. An 8 × 8 micro-tile does the most arithmetic per read of workgroup memory; 4 × 4 is for
- * products that would leave most of a GPU idle otherwise.
+ * products that would otherwise leave most of a GPU idle.
  */
 const PLAIN_TILES: readonly MatmulTile[] = [
   { TILE_M: 128, TILE_N: 128, TILE_K: 16, MICRO_M: 8, MICRO_N: 8, TEAMS: 1 },
@@ -35,23 +35,23 @@ export const MATMUL_TILES: readonly MatmulTile[] = [...PLAIN_TILES, TEAM_TILE];
 // Threads that keep a large GPU busy: two warps of 32 for each of the 4 schedulers of 128 multiprocessors (H100: 132).
 const BUSY_THREADS = 32768;
 
-// How much larger than C its tiles may be before smaller tiles are better.
+// How much larger than C the tiles may be in total before smaller tiles are better.
 const MOST_WASTE = 1.5;
 
-// Terms of a slice, at the least. Partial sums cost 8 bytes each to write and read: at 256 terms that is 64 operations
-// a byte, three times what an H100 needs to be bound by arithmetic. Small products wait for memory anyway.
+// The fewest terms of a slice. Writing and reading a partial sum moves 8 bytes: at 256 terms that is 64 operations per
+// byte, three times what an H100 needs to be bound by arithmetic. Small products wait for memory anyway.
 const LEAST_TERMS = 256;
 const LEAST_TERMS_OF_SMALL = 128;
 
-// Terms up to which teams are the better way to keep a GPU busy: 16 steps of the tile above, each about the latency of memory, take no longer
-// than a second dispatch that waits for the first.
+// Up to this many terms, teams are the better way to keep a GPU busy: 16 steps of the tile above, each about as long as the latency of
+// memory, take no longer than a second dispatch that waits for the first.
 const MOST_TERMS_OF_TEAMS = 1024;
 
 /**
- * All cuts that are worth measuring, the default first: each tile, cut along K as far as it takes to keep a GPU busy, and half and twice as
- * far.
+ * All cuts that are worth measuring, the default first: each tile, cut into as many slices of K as keep a GPU busy, and half and twice as
+ * many.
  *
- * @param summedLater partial sums cost no dispatch of their own
+ * @param summedLater partial sums need no separate dispatch
  */
 export function matmulCuts(
   [M, N, K]: readonly [number, number, number],
@@ -71,10 +71,10 @@ export function matmulCuts(
   return [flat(best), ...others.filter((cut) => JSON.stringify(cut) !== first)];
 }
 
-/** As a list of numbers, which is what a tuning keeps. */
+/** A cut as a list of numbers, which is how tunings store it. */
 type FlatCut = MatmulTile & { readonly slices: number };
 
-/** The largest tile that keeps a large GPU busy, cut along K if need be; else the smallest, cut as far as it pays. */
+/** The largest tile that keeps a large GPU busy, cut along K if need be; else the smallest, cut as far as is worthwhile. */
 function chooseCut(M: number, N: number, K: number): MatmulCut {
   const slicesFor = ({ MICRO_M, MICRO_N }: MatmulTile) =>
     Math.ceil((BUSY_THREADS * MICRO_M * MICRO_N) / (M * N));

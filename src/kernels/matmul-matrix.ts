@@ -18,7 +18,7 @@ const MATRIX = defineKernel({
   ],
 });
 
-/** A product of M × K by K × N numbers as it is stored. */
+/** A product of M × K by K × N numbers, and how it is stored. */
 export interface Product {
   readonly M: number;
   readonly N: number;
@@ -27,13 +27,13 @@ export interface Product {
   readonly transposeB: boolean;
 }
 
-/** The two factors, each as it is stored. */
+/** The two factors, and how they are stored. */
 export interface Operands {
   readonly a: Tensor;
   readonly b: Tensor;
 }
 
-/** The product that two stored matrices make. */
+/** The product of two stored matrices. */
 export function productOf(
   { a, b }: Operands,
   {
@@ -45,7 +45,7 @@ export function productOf(
   return { M, N: b.shape[transposeB ? 0 : 1]!, K, transposeA, transposeB };
 }
 
-/** What matmul/matrix.wgsl takes as spec constants, the product aside. */
+/** Spec constants of matmul/matrix.wgsl, except those of the product. */
 interface Tile {
   readonly Component: MatrixSize["component"];
   readonly M: number;
@@ -59,7 +59,7 @@ interface Tile {
   readonly DEPTH: number;
 }
 
-/** A tile, and the slices of K that are summed by themselves, each of so many steps of DEPTH terms. */
+/** A tile, and the number of slices of K that are summed separately, each of `steps` steps of DEPTH terms. */
 export interface MatrixCut {
   readonly tile: Tile;
   readonly slices: number;
@@ -67,15 +67,15 @@ export interface MatrixCut {
   readonly choice: string;
 }
 
-/** Products computed for each one of C at most: those of ten classes wait for memory, not for arithmetic. */
+/** The most products computed per product that C needs: products with ten classes wait for memory, not for arithmetic. */
 const MOST_WASTE = 1.5;
 
-/** Terms of a slice, at the least: below, partial sums take longer to write and add up than they save. */
+/** The fewest terms of a slice: with fewer, writing and adding up partial sums takes longer than it saves. */
 const LEAST_TERMS = 256;
 
 /**
- * How a product is cut; null where the wide kernel runs: on f32 operands, which matrices would round, and where C has so few
- * rows or columns that most of a matrix would be empty, or `ghostbatch tune` has found it to be faster.
+ * How a product is cut. Null if the wide kernel runs: for f32 operands, which matrices would round; if C has so few rows or columns
+ * that most of a matrix would be empty; and if `ghostbatch tune` found the wide kernel faster.
  */
 export function matmulMatrixCut({ a, b }: Operands, product: Product): MatrixCut | null {
   if (a.dtype !== "f16" && b.dtype !== "f16") return null;
@@ -113,7 +113,7 @@ function* tilesOf({ M, N, K: D, component: Component }: MatrixSize, LANES: numbe
       for (const BLOCKS_N of [1, 2, 4]) {
         const sums = BLOCKS_M * BLOCKS_N * sumRegisters({ M, N, LANES });
         if (sums > MATRIX_LIMITS.sumRegisters) continue;
-        // 32 terms, the depth that fast products of other libraries have as well.
+        // 32 terms, the depth of fast products in other libraries too.
         const DEPTH = Math.max(32, D);
         yield { Component, M, N, D, LANES, SUBGROUPS_M, SUBGROUPS_N, BLOCKS_M, BLOCKS_N, DEPTH };
       }
@@ -139,14 +139,14 @@ function slicesOf({ M, N, K }: Product, tile: Tile): number {
   return Math.max(1, Math.min(most, Math.floor(MATRIX_LIMITS.workgroups / workgroups)));
 }
 
-/** What a tile costs for the whole product, in multiply-adds of matrices; infinite where too much of them is wasted. */
+/** What a tile costs for the whole product, in multiply-adds of matrices; infinite if too many of them are wasted. */
 function workOf(product: Product, tile: Tile): number {
   const { M, N, K } = product;
   const { LANES, SUBGROUPS_M, SUBGROUPS_N, BLOCKS_M, BLOCKS_N, DEPTH } = tile;
   const { rows, columns } = sizeOf(tile);
   const threads = SUBGROUPS_M * SUBGROUPS_N * LANES;
   const workgroups = Math.ceil(M / rows) * Math.ceil(N / columns);
-  // Blocks of 4 × 4 numbers, f32 where they are weights.
+  // Blocks of 4 × 4 numbers, f32 if they are weights.
   const onTheWay =
     16 * (Math.ceil((rows * DEPTH) / 16 / threads) + Math.ceil((columns * DEPTH) / 16 / threads));
   if (workgroupBytes(tile) > MATRIX_LIMITS.workgroupBytes || onTheWay > MATRIX_LIMITS.registersOnTheWay)
@@ -165,7 +165,7 @@ function workOf(product: Product, tile: Tile): number {
 }
 
 /**
- * Runs a product as it is cut.
+ * Runs a product with a given cut.
  *
  * @param c [M, N] for one slice, else its partial sums [slices, M, N]
  */

@@ -1,10 +1,10 @@
 /**
  * How a product is cut for 8-lane subgroups: tiles of C, whether C or its transpose is computed, and slices of its sums. A number is
- * summed in the order of its terms whatever the tile; only the slices decide about bits.
+ * summed in the order of its terms whatever the tile, so only the slices affect its bits.
  */
 import { cheapest } from "./tile-choice.ts";
 
-/** What `tiled-narrow.wgsl` takes as spec constants: a tile of GROUPS · ROWS rows and 8 · COLUMNS columns, STEP terms at a time. */
+/** Spec constants of `tiled-narrow.wgsl`: a tile of GROUPS · ROWS rows and 8 · COLUMNS columns, STEP terms at a time. */
 export interface NarrowMatmulTile {
   readonly GROUPS: number;
   readonly ROWS: number;
@@ -12,18 +12,18 @@ export interface NarrowMatmulTile {
   readonly STEP: number;
 }
 
-/** As a list of numbers, which is what a tuning keeps. */
+/** A cut as a list of numbers, which is how tunings store it. */
 export interface NarrowMatmulCut extends NarrowMatmulTile {
-  /** 1: Cᵀ = op(B)ᵀ · op(A)ᵀ is computed, for a C of few columns. */
+  /** 1: computes Cᵀ = op(B)ᵀ · op(A)ᵀ, for a C with few columns. */
   readonly transposed: 0 | 1;
-  /** Stretches of K that are summed by themselves, at most. */
+  /** The most slices of K, each summed separately. */
   readonly slices: number;
 }
 
 /**
- * Tiles, the default for large products first. Measured on F1's shapes (LOG.md): 1024 multiply-adds unrolled are as many as an
- * instruction cache of 32 KiB holds, and 32 × 64 numbers share their loads best. The others are for a C of few rows or columns, such as
- * those of ten classes.
+ * Tiles, the default for large products first. Measured on F1's shapes (LOG.md): an instruction cache of 32 KiB holds 1024 unrolled
+ * multiply-adds, and 32 × 64 numbers share their loads best. The other tiles are for a C with few rows or columns, such as that of ten
+ * classes.
  */
 export const NARROW_MATMUL_TILES: readonly NarrowMatmulTile[] = [
   { GROUPS: 4, ROWS: 8, COLUMNS: 8, STEP: 4 },
@@ -34,14 +34,14 @@ export const NARROW_MATMUL_TILES: readonly NarrowMatmulTile[] = [
 const LANES = 8;
 
 /**
- * Nanoseconds on 8 lanes, from samples of the compiled code (lavapipe, Mesa 26.1, one Zen 4 core at 3.6 GHz, November 2026). `carry` is an
- * accumulator's way through memory from step to step.
+ * Nanoseconds on 8 lanes, from samples of the compiled code (lavapipe, Mesa 26.1, one Zen 4 core at 3.6 GHz, November 2026). `carry` is the
+ * cost of storing and reloading an accumulator between steps.
  */
 const COST = { load: 3.2, multiplyAdd: 0.27, carry: 0.4, store: 7 };
 
 /**
- * Terms of a sum that is not cut, and of a slice of a longer one. Where both matrices are stored term by term, a term of a tile is 96 numbers
- * from places far apart, and the caches have to keep them for the next tile. Rows of 512 numbers use a sixteenth of a cache's sets: 4096
+ * The most terms of a sum that is not cut, and of a slice of a longer sum. If both matrices are stored term by term, a term of a tile is 96
+ * numbers from places far apart, which the caches have to keep for the next tile. Rows of 512 numbers use a sixteenth of a cache's sets: 4096
  * terms take 1.9 times as long as eight slices of 512, 1024 take 1.0 to 1.15 times as long as two (LOG.md).
  */
 const TERMS = { whole: 1024, slice: 512 };
@@ -49,11 +49,11 @@ const TERMS = { whole: 1024, slice: 512 };
 const MOST_SLICES = 8;
 
 /**
- * All cuts that are worth measuring, the default first. Which of C and its transpose is computed is not measured: with a tile that fits
- * both it makes no difference.
+ * All cuts that are worth measuring, the default first. Whether to compute C or its transpose is not measured: with a
+ * tile that fits both it makes no difference.
  *
  * @param size      M, N, K
- * @param sliceable whether K may be cut: both matrices are stored term by term, and nothing but the sum is asked for
+ * @param sliceable whether K may be cut: both matrices are stored term by term, and only the sum is wanted
  */
 export function narrowMatmulCuts(
   size: readonly [number, number, number],
@@ -70,7 +70,7 @@ export function narrowMatmulCuts(
   return [best, ...otherTiles, ...otherSlices.map((count) => ({ ...best, slices: count }))];
 }
 
-/** What a product takes, by the costs above. */
+/** The time of a product, by the costs above. */
 function time(
   { GROUPS, ROWS, COLUMNS, STEP, transposed }: NarrowMatmulCut,
   [M, N, K]: readonly [number, number, number],

@@ -44,9 +44,9 @@ export interface MatmulOptions {
   readonly transposeA?: boolean;
   /** `b` is stored as [N, K]. */
   readonly transposeB?: boolean;
-  /** Add to what `c` holds. */
+  /** Add to `c` instead of overwriting it. */
   readonly accumulate?: boolean;
-  /** On a wide GPU: how the work is cut. Chosen by the shape unless a test or a benchmark gives it. */
+  /** On a wide GPU: how the work is cut. Chosen by the shape unless given, as tests and benchmarks do. */
   readonly cut?: MatmulCut;
   /** The same on a narrow adapter. */
   readonly narrowCut?: NarrowMatmulCut;
@@ -74,8 +74,8 @@ export function launchMatmul(tensors: MatmulTensors, options: MatmulOptions = {}
 }
 
 /**
- * Slices of K that a product is cut into where its partial sums wait to be added up with others, as those of weight gradients do. 1: there
- * are none.
+ * The number of slices of K if the partial sums are added up later, together with others, as those of weight gradients are. 1: no
+ * partial sums.
  */
 export function matmulSlices(operands: Operands, options: MatmulOptions = {}): number {
   return cutProduct(operands, options, SUMMED_LATER).slices;
@@ -93,13 +93,13 @@ export function launchMatmulSlices(t: Omit<MatmulTensors, "bias">, options: Matm
 interface SizedProduct {
   /** M, N, K */
   readonly size: readonly [number, number, number];
-  /** f16 where a factor is. */
+  /** f16 if either factor is. */
   readonly type: FloatType;
 }
 
-/** What becomes of the sums. */
+/** What happens to the sums. */
 interface Ends {
-  /** Partial sums wait to be added up with others: they cost no dispatch of their own. */
+  /** Partial sums are added up later together with others, so they need no separate dispatch. */
   readonly summedLater: boolean;
   readonly biased: boolean;
 }
@@ -129,7 +129,7 @@ function cutProduct(operands: Operands, options: MatmulOptions, ends: Ends): Cut
   return matrix ?? CUT[gpu.baseVariant](gpu, sized, options, ends);
 }
 
-/** Null where the wide kernel is the better one, or the only one: for f32 operands, which stay f32. */
+/** Null if the wide kernel is better, or the only one: f32 operands stay f32. */
 function cutOnMatrices(operands: Operands, product: Product, options: MatmulOptions): CutProduct | null {
   const cut = matmulMatrixCut(operands, product);
   if (cut === null) return null;
@@ -195,7 +195,7 @@ function runNarrow(
   const { transposeA = false, transposeB = false, accumulate = false } = options;
   const { transposed, slices, slice, choice, neighbors, ...tile } = how;
   const { M, N, K, cost } = sizes(tensors, options);
-  // A workgroup is one subgroup; of a wider one it is part.
+  // A workgroup is one subgroup, or part of a wider one.
   const LANES = Math.min(8, target.gpu.adapter.subgroupMinSize);
   const [left, right] = transposed ? [b, a] : [a, b];
   const spec = { ...tile, ...stored(left, right, target), LANES, ROWS: Math.min(tile.ROWS, LANES) };
@@ -238,7 +238,7 @@ function cutWide(gpu: Gpu, sized: SizedProduct, options: MatmulOptions, ends: En
   const { slices: most, ...tile } = cut
     ? { ...cut.tile, slices: cut.slices }
     : gpu.tuning.choose(choice, matmulCuts(size, { summedLater }), M * N);
-  // Slices of whole steps of the kernel, all but the last of the same length.
+  // Slices consist of whole steps of the kernel; all but the last have the same length.
   const steps = Math.ceil(K / most / tile.TILE_K);
   const slices = Math.ceil(K / (steps * tile.TILE_K));
   const launch = (tensors: MatmulTensors, target: Tensor): void =>
@@ -256,7 +256,7 @@ function runTiled(
   const { a, b, bias } = tensors;
   const { transposeA = false, transposeB = false, accumulate = false } = options;
   const { M, N, K, cost } = sizes(tensors, options);
-  // A divisor of K, so that the kernel need not test single terms.
+  // A divisor of K, so that the kernel need not test individual terms.
   const UNROLL = K % 4 === 0 ? 4 : K % 2 === 0 ? 2 : 1;
   const packedA = (transposeA ? M : K) % 4 === 0;
   const packedB = (transposeB ? K : N) % 4 === 0;

@@ -1,31 +1,32 @@
 /**
- * What a tile on subgroup matrices costs, for the choice among tiles that `ghostbatch tune` has not measured. The unit is a
- * multiply-add of a matrix unit. A model: it need only put tiles in order.
+ * A model of what a tile on subgroup matrices costs, to choose among tiles that `ghostbatch tune` has not measured. The unit is a
+ * multiply-add of a matrix unit. The model only needs to rank tiles.
  */
 
 export const MATRIX_LIMITS = {
-  /** Registers of a lane that hold sums, at most: a quarter of the 256 that GPUs have. */
+  /** The most registers of a lane that may hold sums: a quarter of the 256 that GPUs have. */
   sumRegisters: 64,
-  /** Likewise where each tap of a filter has sums of its own: on 32 lanes nine matrices of 16×16 take 72. */
+  /** The same if each tap of a filter has its own sums: on 32 lanes nine matrices of 16×16 take 72. */
   tapSumRegisters: 96,
-  /** Registers of a lane that hold numbers on their way from memory. */
+  /** The most registers of a lane that may hold numbers being fetched from memory. */
   registersOnTheWay: 48,
-  /** Workgroup memory, bytes: with more, an AMD compute unit of 64 KiB holds a single workgroup. */
+  /** The most workgroup memory, bytes: with more, an AMD compute unit of 64 KiB holds only one workgroup. */
   workgroupBytes: 32768,
-  /** Products computed for each product of the layer, at most: beyond, the wide kernels waste less. */
+  /** The most products computed per product of the layer: above this, the wide kernels waste less. */
   waste: 2,
   /** Workgroups that a large GPU needs to be busy: two for each of an H100's 132 multiprocessors. */
   workgroups: 264,
 };
 
-/** Registers of a lane that a matrix of sums takes. */
+/** Registers per lane for a matrix of sums. */
 export function sumRegisters({ M, N, LANES }: { M: number; N: number; LANES: number }): number {
   return Math.ceil((M * N) / LANES);
 }
 
 /**
- * Multiply-adds, and the matrices that are loaded from workgroup memory for them. A 16×16 matrix of f16 takes 128 bytes a cycle 4
- * cycles, its product 8 on GA102 (512 multiply-adds a cycle and multiprocessor; NVIDIA, "Ampere GA102" white paper): a half.
+ * The cost of multiply-adds and of loading their matrices from workgroup memory. On GA102, loading a 16×16 matrix of f16 takes 4 cycles
+ * (128 bytes per cycle) and its product 8 (512 multiply-adds per cycle and multiprocessor; NVIDIA, "Ampere GA102" white paper): a ratio
+ * of a half.
  */
 export function multiplyWork(tile: {
   readonly products: number;
@@ -40,12 +41,12 @@ export function multiplyWork(tile: {
   return products * (1 + left + right);
 }
 
-/** Instructions of a lane for a number on its way into or out of workgroup memory: loads of four neighbours, single weights, sums. */
+/** Instructions of a lane per number that moves into or out of workgroup memory: loads of four neighbours, single weights, sums. */
 const INSTRUCTIONS = { patch: 2, weights: 6, results: 3, barriers: 20 };
-/** Multiply-adds of a matrix unit in the time of one instruction of one lane: 512 beside 128 lanes on GA102. */
+/** Multiply-adds that a matrix unit does while one lane executes one instruction: on GA102, 512 per 128 lanes. */
 const PRODUCTS_OF_INSTRUCTION = 4;
 
-/** The work of the lanes beside that of the matrix units, of so many numbers and waits of a thread. */
+/** The work of the lanes, besides that of the matrix units, from the numbers that a thread moves and its waits. */
 export function laneWork(counts: Readonly<Record<keyof typeof INSTRUCTIONS, number>>): number {
   let instructions = 0;
   for (const [what, each] of Object.entries(INSTRUCTIONS)) {

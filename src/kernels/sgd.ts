@@ -28,7 +28,7 @@ export function partialSums(size: number): number {
   return Math.min(256, Math.max(1, Math.ceil(size / 4096)));
 }
 
-/** partial[w] = Σ x² over the w-th stretch. x [size], size a multiple of 4; partial [partialSums(size)]. */
+/** partial[w] = Σ x² over the w-th of equal stretches. x [size], size a multiple of 4; partial [partialSums(size)]. */
 export function launchSumOfSquares({ x, partial }: { x: Tensor; partial: Tensor }): void {
   const QUADS = x.size / 4;
   const PARTS = partial.size;
@@ -48,8 +48,8 @@ export function launchSumOfSquares({ x, partial }: { x: Tensor; partial: Tensor 
  * @param clip    [2], written: norm, coefficient / lossScale
  * @param log     [ROWS, 8]; fields 4 to 6 of the step's row get norm, coefficient, learning rate
  * @param step    the Step uniform
- * @param options.lossScale what the gradient was multiplied by, a power of two; 1 by default
- * @param options.skipNonFinite gives the coefficient -1, which applies nothing, to a step whose norm or loss is not finite
+ * @param options.lossScale the factor that the gradient was multiplied by, a power of two; 1 by default
+ * @param options.skipNonFinite a step whose norm or loss is not finite gets the coefficient -1, which applies nothing
  */
 export function launchClip(
   { partial, clip, log, step }: { partial: Tensor; clip: Tensor; log: Tensor; step: Tensor },

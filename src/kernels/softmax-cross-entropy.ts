@@ -20,9 +20,9 @@ const LOSS_AND_GRAD_ROW = defineKernel({
 });
 
 /**
- * Classes from which on a wide GPU gives a row to a workgroup: with fewer, most lanes of even a subgroup of 32 would have
- * nothing to do, and a lane goes through its row faster than a workgroup passes its barriers. Narrow adapters keep a lane
- * per row: they load lane by lane, whatever lies side by side, and barriers are what they are slowest at.
+ * From this many classes on, a wide GPU uses one workgroup per row. With fewer, most lanes even of a subgroup of 32 would be idle, and
+ * a lane processes its row faster than a workgroup passes its barriers. Narrow adapters always use one lane per row: they gain nothing
+ * from adjacent loads, and barriers are slow there.
  */
 const CLASSES_OF_A_WORKGROUP: ByVariant<number> = { narrow: Number.POSITIVE_INFINITY, wide: 33 };
 

@@ -18,19 +18,19 @@ export interface Reference {
 }
 
 /**
- * The relative error that rounding to float32 explains in sums of so many terms. Roundings add up like a random walk,
+ * The relative error that rounding to float32 explains in sums of this many terms. Roundings add up like a random walk,
  * so their sum grows with √K; 2e-6 is 32 times the rounding of one operation, room for the few ulp that WGSL allows
  * a division or an exponential. Above 2e-5 a wrong constant or a missed border could hide.
  *
  * @param terms     K, how many terms each element sums
- * @param condition by how much the operation enlarges a relative error of its inputs
+ * @param condition factor by which the operation enlarges a relative error of its inputs
  */
 export function roundingTolerance(terms: number, condition = 1): number {
   return Math.min(2e-5, 2e-6 * Math.sqrt(Math.max(1, terms)) * Math.max(1, condition));
 }
 
 /**
- * @param floor the least that the error is taken relative to, for references that are 0 but for rounding
+ * @param floor the smallest size that the error is taken relative to, for references that are 0 except for rounding
  */
 export function compare(
   tensor: string,

@@ -1,7 +1,7 @@
 import type { GhostLayout } from "../train/ghosts.ts";
 
 /**
- * The ghosts of a reference: pieces of `ghostSize` in order, what is left over a ghost of its own. A run averages the
+ * The ghosts of a reference: pieces of `ghostSize` in order; the remainder is a ghost too. A run averages the
  * ghosts' mean gradients, so a sample of a smaller last ghost weighs more.
  */
 export function cutIntoGhosts(samples: number, ghostSize: number): GhostLayout {

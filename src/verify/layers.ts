@@ -51,7 +51,7 @@ export const checkConv2d: OperationCheck = async (gpu, reference) => {
 
 const Pooling = z.object({ kernel: positive, stride: positive, padding: nonNegative });
 
-/** Largest value of each window of x [N, C, H, W]; the first of equal ones gets the gradient. */
+/** Largest value of each window of x [N, C, H, W]; of several equal ones, the first gets the gradient. */
 export const checkMaxPool2d: OperationCheck = async (gpu, reference) => {
   const options = reference.attributes(Pooling);
   const inputs = await upload(gpu, reference, ["x"]);
@@ -59,7 +59,7 @@ export const checkMaxPool2d: OperationCheck = async (gpu, reference) => {
   return compareAll(reference, results, { output: 1, grad_x: windowsOverPixel(options) });
 };
 
-/** Mean of each window of x [N, C, H, W], the padding's zeros included. */
+/** Mean of each window of x [N, C, H, W], including the zeros of the padding. */
 export const checkAvgPool2d: OperationCheck = async (gpu, reference) => {
   const options = reference.attributes(Pooling);
   const inputs = await upload(gpu, reference, ["x"]);

@@ -18,7 +18,7 @@ const Attributes = z.object({
 
 /**
  * x [N, C] or [N, C, H, W] in ghosts of `ghost_size`, in order; weight (gamma) and bias (beta) [C]. The running
- * statistics take in one ghost after the other; `output_eval` is x normalized with what they are afterwards.
+ * statistics are updated with one ghost after the other; `output_eval` is x normalized with the final ones.
  */
 export const checkGhostBatchNorm: OperationCheck = async (gpu, reference) => {
   const { ghost_size, eps, momentum } = reference.attributes(Attributes);

@@ -1,4 +1,4 @@
-/** Checks of the way from logits to an update: loss, clipped momentum SGD, distance from the start. */
+/** Checks of all steps from the logits to an update: loss, clipped momentum SGD, distance from the start. */
 import { z } from "zod";
 import { launchMetrics } from "../kernels/metrics.ts";
 import { launchClip, launchMomentum, launchSumOfSquares, partialSums } from "../kernels/sgd.ts";
@@ -52,7 +52,7 @@ const Sgd = z.object({
 
 /**
  * Momentum SGD with weight decay and a clip of the global norm, one step for each of `rates`. The parameters are the
- * tensors p that have a grad_p.0; step t takes grad_p.t and leaves p.t and, before the clip, norm.t.
+ * tensors p that have a grad_p.0; step t uses grad_p.t and gives p.t and, before the clip, norm.t.
  */
 export const checkSgd: OperationCheck = async (gpu, reference) => {
   const { rates, momentum, weight_decay, clip_norm } = reference.attributes(Sgd);
@@ -126,7 +126,7 @@ function all<T>(names: readonly string[], read: (name: string) => Promise<T>): P
   return Promise.all(names.map(read));
 }
 
-/** Tensors one after the other in one flat buffer, filled up with zeros to the whole vec4 that the kernels read. */
+/** Tensors one after the other in one flat buffer, padded with zeros to whole vec4, as the kernels read it. */
 function pack(parts: readonly Values[]): { data: Float32Array<ArrayBuffer>; offsets: readonly number[] } {
   let size = 0;
   const offsets = parts.map(({ data }) => {

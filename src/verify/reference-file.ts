@@ -1,5 +1,5 @@
 /**
- * Reference files: safetensors whose `__metadata__.cases` is a JSON list of what was computed. An operation is
+ * Reference files: safetensors whose `__metadata__.cases` is a JSON list of cases. An operation is
  *
  *   {"op": "conv2d", "prefix": "0.", "tensors": ["x", "weight", "output", …], …attributes}
  *
@@ -74,7 +74,7 @@ export class ReferenceCase {
     return parsed.data;
   }
 
-  /** Its attributes as they stand, "stride 2", without what every case has. */
+  /** Its attributes as text, such as "stride 2", without those that every case has. */
   describeAttributes(): string[] {
     const common = ["op", "prefix", "tensors", "model"];
     return Object.entries(this.#attributes)

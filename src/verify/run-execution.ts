@@ -1,4 +1,4 @@
-/** Trains the engine as a reference was trained: its own training step, recorded and replayed, on given batches. */
+/** Repeats a reference's training on the engine: the engine's own training step, recorded and replayed, on the given batches. */
 import type { Gpu } from "../gpu/gpu.ts";
 import { Arena, type Recording, record } from "../gpu/recording.ts";
 import { type ModelState, materialize, resetVelocity } from "../nn/model-state.ts";
@@ -13,7 +13,7 @@ import { evaluate } from "./operation.ts";
 import type { ReferenceCase, Values } from "./reference-file.ts";
 import type { RunSettings } from "./run-settings.ts";
 
-/** Every tensor that a reference may have of a run, under its name there. */
+/** Every tensor of a run that a reference may contain, by its name there. */
 export type RunResults = ReadonlyMap<string, Values>;
 
 /** Changes the images of step t before they are trained on. */
@@ -150,7 +150,7 @@ export class RunExecution {
     resetVelocity(this.#state);
   }
 
-  /** Before the clip: the clip scales them on their way into the velocity. */
+  /** Reads the gradients before the clip, which scales them as they are added to the velocity. */
   async #readGradients(): Promise<Values[]> {
     const gradients: Values[] = [];
     for (const [, { value }] of this.#state.parameters) {

@@ -16,25 +16,25 @@ import type { ReferenceCase, Values } from "./reference-file.ts";
 import { type ChangeImages, RunExecution, type RunResults } from "./run-execution.ts";
 import { type RunSettings, runSettings } from "./run-settings.ts";
 
-/** Losses hardly depend on how roundings fall; all else went through a backward pass or several updates. */
+/** Losses hardly depend on rounding; everything else went through a backward pass or several updates. */
 const LOSS_TOLERANCE = 1e-4;
 const RUN_TOLERANCE = 1e-3;
 
 /**
- * A bias in front of a batch norm moves all values of a ghost alike, which the norm takes out again: its gradient is
- * exactly 0, the reference holds the 1e-17 that float64 leaves of it and the engine float32's 1e-8. No relative error
- * means anything there, so an error is taken relative to at least this part of the size that the tensor would have if
- * its numbers were as large as those of all gradients of the run are on the average.
+ * A bias before a batch norm moves all values of a ghost alike, and the norm removes that again: its gradient is exactly 0.
+ * Rounding leaves 1e-17 of it in the reference's float64 and 1e-8 in the engine's float32. A relative error means nothing
+ * there, so an error is taken relative to at least this share of the size that the tensor would have if its numbers were
+ * as large as the average over all gradients of the run.
  */
 const GRADIENT_FLOOR = 1e-2;
 
 export interface RunComparison {
   readonly compared: readonly Comparison[];
-  /** Final values that the file leaves out, as the project's own do with large ones. */
+  /** Final values that the file omits, as the project's own files do with large ones. */
   readonly absent: readonly string[];
 }
 
-/** Compares a run, or says why the engine cannot do it yet. @throws DataError for a reference that makes no sense */
+/** Compares a run, or says why the engine cannot do it yet. @throws DataError for an invalid reference */
 export async function checkRun(
   gpu: Gpu,
   reference: ReferenceCase,
@@ -57,12 +57,13 @@ export async function checkRun(
 }
 
 /**
- * Losses in mixed precision, of every step: of f32's roundings an f16 makes 8,192 times as large ones. They fall on both sides, so a loss,
- * a mean over a batch, hardly moves; a gradient that lost its scale or its small numbers would take it elsewhere within a few steps.
+ * Tolerance of the losses in mixed precision, at every step. Rounding to f16 is 8,192 times as coarse as to f32. Errors fall on both sides,
+ * so a loss, which is a mean over a batch, hardly changes. A gradient that lost its scale or its small numbers would change it within a
+ * few steps.
  */
 const MIXED_LOSS_TOLERANCE = 2e-3;
 
-/** Trains a run in mixed precision and compares its losses, which are the reference's and with it those of f32. */
+/** Trains a run in mixed precision and compares its losses with the reference's. */
 export async function checkMixedRun(
   gpu: Gpu,
   reference: ReferenceCase,
@@ -101,7 +102,7 @@ function modelOf(reference: ReferenceCase, { options, batch }: RunSettings): Mod
   }
   const image: ImageFacts = { channels, height, width, classes };
   const { depth, ...rest } = options;
-  const named = reference.name.match(/^resnet(\d+)$/)?.[1]; // a residual network has its depth in its name
+  const named = reference.name.match(/^resnet(\d+)$/)?.[1]; // the name of a residual network contains its depth
   if (depth !== undefined && named !== undefined && depth !== Number(named)) {
     throw reference.error(`options.depth is ${depth}, but the name says ${named}`);
   }
@@ -109,8 +110,8 @@ function modelOf(reference: ReferenceCase, { options, batch }: RunSettings): Mod
 }
 
 /**
- * The values of each step by themselves, "losses[0]": the first steps are known to rounding in every run, the later
- * ones of some runs are not.
+ * The values of each step separately, as "losses[0]": the first steps of every run are known up to rounding; the later ones
+ * of some runs are not.
  */
 function perStep(tensors: RunResults): Map<string, Values> {
   return new Map(
@@ -128,7 +129,7 @@ interface Expectation {
   readonly floor: number;
 }
 
-/** What the reference says of each result; of the final values it may leave some out. */
+/** The reference's value of each result; it may omit some of the final values. */
 async function expectationsOf(
   reference: ReferenceCase,
   results: RunResults,
@@ -165,12 +166,11 @@ function compareRun(results: RunResults, expectations: ReadonlyMap<string, Expec
 }
 
 /**
- * A gradient is not continuous: where the input of a ReLU is within rounding of 0, float64 may let a gradient through
- * that float32 stops. One of the 1.5 million activations of a ResNet20 step on 8 images moves a bias by several 1e-3,
- * the steps after enlarge that, and PyTorch itself, in float32, is 9e-2 away from its float64 in such a run. So where a
- * run is outside its tolerances, it is trained again on images that differ by as much as roundings add up to in a deep
- * network, and what that does to a tensor is what rounding may do to it. Runs that are sensitive in this way show it;
- * in all others the tolerances stay what they are.
+ * A gradient is not continuous: where the input of a ReLU is within rounding of 0, float64 may pass a gradient that float32
+ * blocks. One of the 1.5 million activations of a ResNet20 step on 8 images moves a bias by several 1e-3, and later steps
+ * enlarge that: PyTorch's own float32 is 9e-2 away from its float64 in such a run. So if a run is outside its tolerances,
+ * it is trained again on images that differ by as much as roundings add up to in a deep network. A tensor may then be off
+ * by as much as that changes it. Only runs that are sensitive in this way get more tolerance.
  */
 async function movementByRounding(
   execution: RunExecution,
@@ -189,13 +189,13 @@ async function movementByRounding(
   return movement;
 }
 
-/** A ReLU that rounding moves is not met by every trial. */
+/** Not every trial flips the ReLU that rounding flips. */
 const ROUNDING_TRIALS = 3;
 
 /** Relative error of the last activations of a ResNet20 or ResNet44 in float32, measured with PyTorch: 2e-6, 6e-6. */
 const ROUNDING = 4e-6;
 
-/** How much further off than in the worst trial a tensor may be: there are few trials, and few ReLUs in each. */
+/** How much further off than in the worst trial a tensor may be, since there are few trials with few flipped ReLUs in each. */
 const ROUNDING_MARGIN = 4;
 
 /** Each number times 1 ± ROUNDING, the sign random. */
@@ -206,7 +206,7 @@ function rounded(trial: number): ChangeImages {
     );
 }
 
-/** An error of 1 is that of a result of zeros, so nothing allows that much. */
+/** A result of zeros has an error of 1, so the tolerance is always less. */
 function withRounding(comparison: Comparison, movement: ReadonlyMap<string, number>): Comparison {
   const allowed = Math.min(ROUNDING_MARGIN * movement.get(comparison.tensor)!, 0.99);
   return passes(comparison) || !(allowed > comparison.tolerance)

@@ -31,11 +31,11 @@ export interface CaseResult {
   readonly index: number;
   /** Operation or model. */
   readonly name: string;
-  /** Shapes and attributes, to tell cases of one name apart. */
+  /** Shapes and attributes, to tell cases with the same name apart. */
   readonly details: string;
   readonly status: "passed" | "failed" | "skipped";
   readonly tensors: readonly Comparison[];
-  /** Final values that the file of a run leaves out. */
+  /** Final values that the file of a run omits. */
   readonly absent?: readonly string[];
   /** Why it was skipped. */
   readonly reason?: string;
@@ -48,8 +48,8 @@ export interface Totals {
 }
 
 /**
- * Checks the cases in order. A case passes if all of its tensors do.
- * @param precision in "mixed", of runs alone their losses
+ * Checks the cases in order. A case passes if all its tensors do.
+ * @param precision with "mixed", only the losses of runs are compared
  * @throws DataError for an invalid case; one that the engine does not know is skipped
  */
 export async function* verifyFile(

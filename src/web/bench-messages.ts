@@ -14,7 +14,7 @@ export type ToBench =
   | { readonly kind: "source"; readonly as: string };
 
 export type FromBench =
-  /** What can be asked for; said once, before anything is opened. */
+  /** What can be requested; sent once, before anything is opened. */
   | { readonly kind: "lists"; readonly ops: readonly string[]; readonly kernels: readonly string[] }
   | { readonly kind: "missing"; readonly reason: MissingGpu; readonly message: string }
   | { readonly kind: "adapter"; readonly adapter: AdapterFacts }

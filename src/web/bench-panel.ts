@@ -1,4 +1,4 @@
-/** The bench tab: the project's kernels on this GPU, and a kernel of the visitor's own in the place of one of them. */
+/** The bench tab: the project's kernels on this GPU, and a visitor's own kernel in place of one of them. */
 import type { KernelRow } from "../bench/kernels.ts";
 import { milliseconds, summaryText } from "../bench/sample.ts";
 import type { UserKernelReport } from "../bench/user-kernel.ts";
@@ -12,7 +12,7 @@ import { byId, element } from "./element.ts";
 /** A software adapter compiles one kernel in seconds, and a float64 reference takes as long. */
 const LIMIT_MS = 60_000;
 
-/** What the JSON file has. */
+/** Contents of the JSON file. */
 interface BenchResults {
   adapter: AdapterFacts | null;
   roofline: Roofline | null;
@@ -23,7 +23,7 @@ interface BenchResults {
 
 export class BenchPanel {
   #session: BenchSession | null = null;
-  /** What is, or was last, under way. */
+  /** Whether the current or last check is that of the visitor's own kernel. */
   #isOwnKernel = false;
   readonly #results: BenchResults = {
     adapter: null,
@@ -34,7 +34,7 @@ export class BenchPanel {
   };
   readonly #onMissing: (message: string) => void;
 
-  /** @param onMissing is told why there is no GPU */
+  /** @param onMissing receives the reason if there is no GPU */
   constructor(onMissing: (message: string) => void) {
     this.#onMissing = onMissing;
     this.#on("bench-start", () => this.#begin({ kind: "kernels", op: this.#chosen("bench-op") }));
@@ -49,7 +49,7 @@ export class BenchPanel {
     this.#on("own-source", () => this.#open().send({ kind: "source", as: this.#chosen("own-as") }));
   }
 
-  /** Loads the worker, once the tab is shown. */
+  /** Loads the worker when the tab is first shown. */
   show(): void {
     this.#open();
   }

@@ -1,4 +1,4 @@
-/** A worker of the bench tab, watched: where it says nothing for too long, it is ended and another one can be made. */
+/** Watches a worker of the bench tab: if it is silent for too long, ends it, so that another can be created. */
 import type { FromBench, ToBench } from "./bench-messages.ts";
 
 export class BenchSession {
@@ -10,7 +10,7 @@ export class BenchSession {
 
   /**
    * @param limitMs the longest that one step of the work may take, compilation included
-   * @param onMessage is told each message; an `error` also where the worker had to be ended
+   * @param onMessage receives each message, and an `error` if the worker had to be ended
    */
   constructor(limitMs: number, onMessage: (message: FromBench) => void) {
     this.#limitMs = limitMs;
@@ -18,7 +18,7 @@ export class BenchSession {
     this.#worker = new Worker(new URL("./bench-worker.ts", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromBench>) => {
       if (data.kind === "phase") this.#phase = data.phase;
-      // While work is under way, every word of it is a sign of life.
+      // During work, every message is a sign of life.
       if (this.#timer !== undefined) this.#watch();
       if (data.kind === "done" || data.kind === "error" || data.kind === "missing") this.#rest();
       this.#onMessage(data);
@@ -38,7 +38,7 @@ export class BenchSession {
     this.#worker.postMessage(message);
   }
 
-  /** Ends the worker and its device, whatever is under way. */
+  /** Ends the worker and its device, whatever it is doing. */
   close(): void {
     this.#rest();
     this.#worker.terminate();

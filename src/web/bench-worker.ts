@@ -1,4 +1,4 @@
-/** The worker of the bench tab. It has a device of its own: a kernel that never ends or loses it takes nothing else down. */
+/** The worker of the bench tab. It has its own device, so a kernel that never ends or loses the device takes nothing else down. */
 import { benchKernels } from "../bench/kernels.ts";
 import { opOf, PASSES, passesOf } from "../bench/passes/index.ts";
 import { benchUserKernel, replaceableKernels, targetOf } from "../bench/user-kernel.ts";
@@ -10,11 +10,11 @@ import { openGpu } from "../host/browser/open-gpu.ts";
 import { messageOf } from "../support/errors.ts";
 import type { FromBench, ToBench } from "./bench-messages.ts";
 
-/** Samples of a time, and the most that those of one dispatch may take together, ms. */
+/** Samples per time, and the most time that all samples of a dispatch may take together, ms. */
 const TIMING = { n: 15, budgetMs: 500 };
-/** Shapes of the networks, and awkward ones that are checked alone or timed too. */
+/** Shapes of the networks, and awkward ones, which are only checked or also timed. */
 const SHAPES = { awkwardCases: 1, paperCases: 1 };
-/** What messages call the visitor's kernel. */
+/** The name of the visitor's kernel in messages. */
 const OWN_NAME = "your-kernel.wgsl";
 
 const say = (message: FromBench) => self.postMessage(message);

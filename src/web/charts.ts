@@ -1,4 +1,4 @@
-/** The three charts of the race. They are drawn at most once a frame, from whatever curves there are by then. */
+/** The three charts of the race. They are drawn at most once a frame, from the curves that exist by then. */
 import uPlot from "uplot";
 import { COLUMNS, type Column, columnTitle } from "../paper/columns.ts";
 import { LineChart } from "./line-chart.ts";
@@ -55,18 +55,18 @@ function horizontal(axis: Settings["axis"]) {
   return { label: axis === "steps" ? "steps" : "images seen", isLogarithmic: true };
 }
 
-/** Columns as uPlot has them: all places, then the values of each method there. */
+/** Columns in uPlot's format: all x, then the values of each method there. */
 function dataOf(tracks: RaceTracks, curve: Curve, axis: Settings["axis"]): uPlot.AlignedData {
   const tables = COLUMNS.map((column): uPlot.AlignedData => {
     const track: Track = tracks[column]?.[curve] ?? { steps: [], samples: [], values: [] };
-    // A NaN is a gap, and a logarithm has no place for 0.
+    // NaN is a gap, and 0 has no place on a logarithmic axis.
     const isShown = (value: number) => Number.isFinite(value) && (value > 0 || !TEXTS[curve].isLogarithmic);
     return [[...track[axis]], track.values.map((value) => (isShown(value) ? value : null))];
   });
   return uPlot.join(tables);
 }
 
-/** The chart for those who cannot see it: where each curve is now. */
+/** A description of the chart for those who cannot see it: the current value of each curve. */
 function inWords(tracks: RaceTracks, curve: Curve): string {
   const { title, unit } = TEXTS[curve];
   const last = COLUMNS.flatMap((column) => {

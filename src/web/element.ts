@@ -1,6 +1,6 @@
 /** Finds and creates elements of the page. */
 
-/** The element of an id. @throws Error where the page has none of this kind: a defect of the page */
+/** The element with an id. @throws Error if the page has none of this kind, which is a defect of the page */
 export function byId<T extends HTMLElement>(id: string, kind: new () => T): T {
   const found = document.getElementById(id);
   if (found instanceof kind) return found;

@@ -6,7 +6,7 @@ const HEIGHT = 60;
 /** More cuts than these cannot be told apart. */
 const MOST_DRAWN = 128;
 
-/** The figure as SVG, and the sentence under it. */
+/** The figure as SVG, and the sentence below it. */
 export function ghostFigure({ batch, ghost }: Settings): { svg: string; caption: string } {
   const ghosts = batch / ghost;
   const drawn = Math.min(ghosts, MOST_DRAWN);

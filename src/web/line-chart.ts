@@ -17,15 +17,15 @@ export interface LineChartOptions {
   readonly x: { readonly label: string; readonly isLogarithmic: boolean };
   readonly y: {
     readonly isLogarithmic?: boolean;
-    /** The largest value that there can be: the axis ends there at the latest. */
+    /** The largest possible value, beyond which the axis never goes. */
     readonly most?: number;
   };
   readonly lines: readonly Line[];
   /** Marks at every value. */
   readonly hasPoints?: boolean;
-  /** Charts of one key show the place of the cursor together. */
+  /** Charts with the same key show the cursor at the same place. */
   readonly cursorKey?: string;
-  /** Told the position in the data under the cursor; null where it has left. */
+  /** Receives the position in the data under the cursor; null once it has left. */
   readonly onCursor?: (index: number | null) => void;
 }
 
@@ -35,7 +35,7 @@ const AXIS_WIDTH = 52;
 /** uPlot's names of scales. */
 const LINEAR = 1;
 const LOGARITHMIC = 3;
-/** Share of the range of values that stays free above and below the curves. */
+/** Share of the range of values that is left free above and below the curves. */
 const FREE = 0.08;
 
 export class LineChart {
@@ -57,7 +57,7 @@ export class LineChart {
 
   /**
    * Shows these columns in the next frame: places, then the values of each line there; null is a gap.
-   * @param words the chart for those who cannot see it
+   * @param words a description of the chart for those who cannot see it
    */
   show(data: uPlot.AlignedData, words: string): void {
     this.#data = data;
@@ -70,7 +70,7 @@ export class LineChart {
     });
   }
 
-  /** Draws anew with other options; data of as many lines follow. */
+  /** Draws again with other options; data for as many lines must follow. */
   change(options: Partial<LineChartOptions>): void {
     this.#options = { ...this.#options, ...options };
     const fits = this.#data.length === this.#options.lines.length + 1;
@@ -151,13 +151,13 @@ function plotOf(options: LineChartOptions, data: uPlot.AlignedData, place: HTMLE
   );
 }
 
-/** From the first place to the last; a single one has room around it. */
+/** From the first x to the last; a single one gets room around it. */
 function extent(low: number | null, high: number | null): [number, number] {
   if (low === null || high === null) return [1, 10];
   return low === high ? [low / 2, high * 2 || 1] : [low, high];
 }
 
-/** Values with room above and below, but none above the most that there can be. */
+/** The range of values, with room above and below, but not beyond the largest possible value. */
 function padded(low: number | null, high: number | null, most = Number.POSITIVE_INFINITY): [number, number] {
   if (low === null || high === null) return [0, Math.min(1, most)];
   const room = FREE * (high - low || Math.abs(high) || 1);

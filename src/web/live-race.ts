@@ -32,7 +32,7 @@ export class LiveRace {
   readonly #worker: Worker;
   readonly #begin = performance.now();
 
-  /** @param onMessage is told each message once it has been taken in here */
+  /** @param onMessage receives each message after it has been processed here */
   constructor(settings: Settings, onMessage: (message: FromRace) => void) {
     this.settings = settings;
     this.standings = this.#standings;
@@ -52,7 +52,7 @@ export class LiveRace {
     this.#worker.postMessage(message);
   }
 
-  /** Ends it where it is, and its device. */
+  /** Ends the race at once, and its device. */
   close(): void {
     this.#worker.terminate();
   }

@@ -34,7 +34,7 @@ export type FromRace =
       readonly points: Readonly<Partial<Record<Curve, readonly Point[]>>>;
     }
   | { readonly kind: "progress"; readonly column: Column; readonly steps: number; readonly samples: number }
-  /** So many rounds have been run, a step of each trainer, and no further one is run until the page says so. */
+  /** This many rounds, each a step of every trainer, have been run; the next waits for the page. */
   | { readonly kind: "paused"; readonly rounds: number }
   /** A loss, a weight or a running statistic is NaN or infinite: this trainer stops. */
   | { readonly kind: "diverged"; readonly column: Column; readonly step: number }

@@ -57,7 +57,7 @@ function setUpCopying(): void {
   };
   for (const [id, text] of Object.entries(texts)) {
     byId(id, HTMLButtonElement).addEventListener("click", async () => {
-      // Only a secure address has a clipboard.
+      // The clipboard needs a secure address.
       const done = await navigator.clipboard?.writeText(text()).then(
         () => true,
         () => false,
@@ -67,7 +67,7 @@ function setUpCopying(): void {
   }
 }
 
-/** A visitor without a GPU is told at once, and sees the recorded race. */
+/** Tells a visitor without a GPU at once, and shows the recorded race. */
 async function showMissingGpu(): Promise<void> {
   try {
     await requireAdapter();

@@ -19,7 +19,7 @@ export class RacePanel {
   #isPaused = false;
   #stopRecording: (() => void) | null = null;
   #standings: Standings = {};
-  /** Of what is shown: the recording's own, while that plays. */
+  /** The settings of what is shown: while the recording plays, those of the recording. */
   #shownSettings: Settings;
 
   constructor(settings: Settings) {
@@ -34,7 +34,7 @@ export class RacePanel {
     this.show(settings);
   }
 
-  /** Takes in settings that have changed. */
+  /** Applies changed settings. */
   show(settings: Settings): void {
     this.#settings = settings;
     this.#shownSettings = this.#race?.settings ?? (this.#stopRecording ? this.#shownSettings : settings);

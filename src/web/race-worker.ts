@@ -1,4 +1,4 @@
-/** The worker of the race: the device, the images and the trainers live here, so that no frame of the page waits for them. */
+/** The worker of the race: the device, the images and the trainers live here, so that the page never waits for them. */
 import type { ImageDataset } from "../data/dataset.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { fetchMnist } from "../host/browser/fetch-mnist.ts";
@@ -10,7 +10,7 @@ import type { FromRace, ToRace } from "./messages.ts";
 import { race } from "./race.ts";
 import type { Settings } from "./settings.ts";
 
-/** Rounds that may be run now: all of them, or as many as were asked for one by one. */
+/** Rounds that may run now: all of them, or as many single ones as were requested. */
 class Pause {
   #rounds = Number.POSITIVE_INFINITY;
   #wake: () => void = () => undefined;

@@ -14,7 +14,7 @@ import { raceSpec, type Settings } from "./settings.ts";
 
 /** Steps between read-backs: frequent enough for smooth charts, rare enough to cost little. */
 const LOG_EVERY = 16;
-/** Milliseconds between words on a trainer's progress. */
+/** Milliseconds between reports of a trainer's progress. */
 const PROGRESS_INTERVAL = 100;
 
 export interface RaceControl {
@@ -73,7 +73,7 @@ async function takeTurns(
       say({ kind: "paused", rounds: round });
     }
     await control.turn();
-    // A single step is asked for to see what it does.
+    // A user requests a single step to see its effect.
     if (control.isPaused) for (const { trainer } of running) trainer.requestMetrics();
     for (const runner of running) {
       const goesOn = await runner.racer.turn();

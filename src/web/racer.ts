@@ -1,4 +1,4 @@
-/** One trainer of the race, which runs a step whenever it is its turn. */
+/** One trainer of the race. It runs a step when it is its turn. */
 import type { TrainEvent, Trainer } from "../train/trainer.ts";
 
 export class Racer {
@@ -29,7 +29,7 @@ export class Racer {
     return !this.#hasEnded;
   }
 
-  /** Ends the run where it is. */
+  /** Ends the run at once. */
   async stop(): Promise<void> {
     this.#goOn(false);
     await this.#run;

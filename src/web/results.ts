@@ -5,13 +5,13 @@ import { METHOD_NAMES } from "./method-look.ts";
 import { F1, raceSpec, type Settings } from "./settings.ts";
 import type { Tracks } from "./tracks.ts";
 
-/** Where one method stands. */
+/** The progress of one method. */
 export interface Standing {
   readonly tracks: Tracks;
   readonly steps: number;
   readonly samples: number;
   readonly totalSteps: number;
-  /** The step after which something was NaN or infinite; null where nothing is. */
+  /** The step after which something was NaN or infinite; null if nothing is. */
   readonly divergedAt: number | null;
 }
 

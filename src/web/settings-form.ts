@@ -1,4 +1,4 @@
-/** The form of the race's settings, and what follows from them beside it: the figure, the commands, the address. */
+/** The form of the race's settings, and beside it what they determine: the figure, the commands, the address. */
 import { COLUMNS, columnTitle } from "../paper/columns.ts";
 import { equalCommand } from "../run/equal-command.ts";
 import { byId, element } from "./element.ts";
@@ -23,7 +23,7 @@ const REGIME_TEXTS = {
   "iteration-matched": "exactly the steps of SB",
 };
 
-/** Fills the lists of the form; calls `onChange` with what the address says once a visitor has changed something. */
+/** Fills the lists of the form; calls `onChange` with the settings of the address when a visitor has changed something. */
 export function setUpForm(onChange: (settings: Settings) => void): void {
   const form = byId("settings", HTMLFormElement);
   const numbers = (values: readonly number[]) => values.map((value) => [`${value}`, `${value}`] as const);
@@ -83,7 +83,7 @@ export function showSettings(settings: Settings): void {
   history.replaceState(null, "", hash === "" ? location.pathname + location.search : `#${hash}`);
 }
 
-/** Nothing of a race can be changed while it runs. */
+/** Settings cannot be changed while a race runs. */
 export function lockForm(isLocked: boolean): void {
   const form = byId("settings", HTMLFormElement);
   for (const field of form.elements) {

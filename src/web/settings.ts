@@ -1,4 +1,4 @@
-/** What a visitor can choose, as it stands in the page's address, and the runs that follow from it. */
+/** The settings that a visitor can choose, which the page's address contains, and the runs that they determine. */
 import { COLUMNS, type Column, cellSpec } from "../paper/columns.ts";
 import { ROWS } from "../paper/table1.ts";
 import type { RunSpec } from "../run/run-spec.ts";
@@ -26,7 +26,7 @@ export interface Settings {
   readonly seed: number;
   /** Units of a hidden layer. */
   readonly width: number;
-  /** Most steps of a run; 0 for all of its regime. */
+  /** The most steps of a run; 0: all steps of its regime. */
   readonly steps: number;
 }
 
@@ -46,7 +46,7 @@ export const DEFAULTS: Settings = {
   steps: 0,
 };
 
-/** Settings in the part of an address behind #. What is missing there, or makes no sense, is as by default. */
+/** Settings from the part of an address after #. Missing or invalid ones have their default. */
 export function settingsOf(hash: string): Settings {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const oneOf = <T extends string>(key: keyof Settings, words: readonly T[]): T =>
@@ -73,7 +73,7 @@ export function settingsOf(hash: string): Settings {
   };
 }
 
-/** The part of an address behind # that `settingsOf` reads as these; empty where all is as by default. */
+/** The part of an address after # that `settingsOf` reads as these settings; empty if all have their default. */
 export function hashOf(settings: Settings): string {
   const entries = Object.entries(settings).filter(
     ([key, value]) => String(value) !== String(DEFAULTS[key as keyof Settings]),

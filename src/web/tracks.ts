@@ -31,7 +31,7 @@ export class TrackRecorder implements Track {
   readonly #means: boolean;
   #inLast = 0;
 
-  /** @param options.means joins steps that are close on a logarithmic axis to their mean: for a noisy value of every step */
+  /** @param options.means replaces steps that are close on a logarithmic axis by their mean; for a noisy value of every step */
   constructor({ means = false } = {}) {
     this.#means = means;
   }
@@ -58,7 +58,7 @@ function place(step: number): number {
   return Math.floor(POINTS_PER_DECADE * Math.log10(step));
 }
 
-/** Empty curves of a run that begins. */
+/** Empty curves for a run that begins. */
 export function newTracks(): Record<Curve, TrackRecorder> {
   return {
     accuracy: new TrackRecorder(),

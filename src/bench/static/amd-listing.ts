@@ -1,4 +1,4 @@
-/** What Mesa's RADV prints of a pipeline with RADV_DEBUG=cs,asm,shaderstats: the assembly, then a list of statistics. */
+/** What Mesa's RADV prints about a pipeline with RADV_DEBUG=cs,asm,shaderstats: the assembly, then a list of statistics. */
 import type { Instruction } from "./instructions.ts";
 import type { Compiled } from "./listing.ts";
 import type { Block } from "./loops.ts";
@@ -19,7 +19,7 @@ export function readAmdListing(text: string): Compiled | null {
   };
 }
 
-/** A block begins at a label or behind a branch. */
+/** A block begins at a label or after a branch. */
 function blocksOf(assembly: string): Block[] {
   const blocks: { instructions: Instruction[]; next: number[]; branch: string | null; ends: boolean }[] = [];
   const labels = new Map<string, number>();
@@ -50,14 +50,14 @@ function blocksOf(assembly: string): Block[] {
   return blocks;
 }
 
-/** The block of a label. An empty block has no label of its own: it is where the next one begins. */
+/** The block of a label. An empty block has no label: it is where the next one begins. */
 function placeOf(label: string, labels: ReadonlyMap<string, number>): number | undefined {
   const number = Number(label.slice(2));
   const numbers = [...labels.keys()].map((name) => Number(name.slice(2))).sort((a, b) => a - b);
   return labels.get(`BB${numbers.find((one) => one >= number)}`);
 }
 
-/** Bits of a lane by the ending of an instruction's name: "b128", or "dwordx4" before RDNA 3. */
+/** Bits per lane by the ending of an instruction's name: "b128", or "dwordx4" before RDNA 3. */
 function bitsOf(name: string): number {
   const [, bits] = name.match(/_[bui](\d+)$/) ?? [];
   if (bits !== undefined) return Number(bits) * (/2addr|read2|write2/.test(name) ? 2 : 1);

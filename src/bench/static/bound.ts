@@ -1,15 +1,16 @@
 /**
- * The share of a GPU's peak rate that a loop can reach at most, by its instructions alone: of f32, or of matrices where it has any. It assumes that everything
- * overlaps: it leaves out memory outside of workgroups, latency, barriers and bank conflicts. A bound, not a time.
+ * An upper bound on the share of a GPU's peak rate (of matrices if the loop has any, else of f32) that a loop can reach, from its
+ * instructions alone. It assumes that everything overlaps, and ignores memory outside of workgroups, latency, barriers and bank
+ * conflicts. A bound, not a time.
  */
 import type { Costs } from "./families.ts";
 import type { Counts } from "./instructions.ts";
 
 export interface Bound {
-  /** Of the peak rate of its arithmetic, 0 to 1. */
+  /** Share of the peak rate of its arithmetic, 0 to 1. */
   readonly share: number;
   readonly peak: "f32" | "matrix";
-  /** The unit that is busy all the time. */
+  /** The unit that is always busy. */
   readonly limit: "arithmetic" | "vector instructions" | "issue" | "integers" | "workgroup memory";
 }
 

@@ -1,6 +1,6 @@
 /**
  * The part of `bench static` that runs on a driver without a GPU: lists the dispatches of a training step, or of the cases of a user's
- * kernel, and compiles each pipeline between two marks on standard error, among which the driver writes what it made of it.
+ * kernel, and compiles each pipeline between two marks on standard error, between which the driver writes its listing.
  */
 import { readFileSync, writeSync } from "node:fs";
 import type { Command } from "../../gpu/command.ts";
@@ -17,27 +17,27 @@ import { prepareStep, type StepOptions } from "../step.ts";
 import { chooseEntryPoint, interfaceProblems, substitute } from "../substitute.ts";
 import { targetOf } from "../user-kernel.ts";
 
-/** What is compiled: a step of a network, or a kernel file of the user's in the place of a built-in one. */
+/** What is compiled: a step of a network, or a user's kernel file in place of a built-in one. */
 export type StaticSubject =
   | ({ readonly kind: "step" } & Omit<StepOptions, "n">)
   | { readonly kind: "kernel"; readonly file: string; readonly as: string; readonly cases: number };
 
-/** One pipeline, and what of the subject runs on it. */
+/** One pipeline, and the dispatches that run on it. */
 export interface CompiledPipeline {
   readonly kernel: string;
   /** Spec constants and overrides. */
   readonly values: Readonly<Record<string, number | string | boolean>>;
-  /** Of a kernel file of the user's: the shape it is compiled for. */
+  /** For a user's kernel file: the shape it is compiled for. */
   readonly case: string | null;
   readonly dispatches: number;
-  /** Of all of these dispatches. */
+  /** Of all these dispatches together. */
   readonly cost: Cost;
-  /** Multiply-adds of a thread, or of matrices of a subgroup, in one step, by the file's `@products` line. */
+  /** Multiply-adds of a thread (with matrices: of a subgroup) per step, from the file's `@products` line. */
   readonly products: number | null;
 }
 
 export interface CompiledSubject {
-  /** As the driver names itself. */
+  /** The driver's own name. */
   readonly compiler: string;
   readonly dispatches: number;
   readonly cost: Cost;
@@ -48,7 +48,7 @@ export const BEGIN = "@@ghostbatch pipeline";
 export const END = "@@ghostbatch end";
 
 /**
- * @param say is told what is being done
+ * @param say receives what is being done
  * @throws UsageError, DataError and ShaderError for what cannot be compiled
  */
 export async function compileSubject(
@@ -82,7 +82,7 @@ export async function compileSubject(
   }
   for (const [index, { command }] of [...pipelines.values()].entries()) {
     say(`compiling ${index + 1} of ${pipelines.size}: ${command.kernel.file}`);
-    // A pipeline of its own even where another one is the same: what is in Dawn's caches is not compiled again.
+    // The comment makes each pipeline different, since Dawn does not compile again what is in its caches.
     const alone = new Gpu(opened.device, opened.adapter, (path) => `${source(path)}\n// pipeline ${index}\n`);
     writeSync(2, `\n${BEGIN} ${index}\n`);
     await alone.pipelines.compile([command]);

@@ -1,16 +1,16 @@
 /**
- * The GPUs whose compilers `bench static` asks, and what an instruction costs on them. Costs are cycles that one wave's (AMD: 64
- * lanes) or warp's (NVIDIA: 32) instruction takes of a unit of one scheduler, when all schedulers of a multiprocessor work.
+ * The GPUs that `bench static` compiles for, and what an instruction costs on them. Costs are the cycles for which an instruction of one
+ * wave (AMD: 64 lanes) or warp (NVIDIA: 32) occupies a unit of one scheduler, while all schedulers of a multiprocessor work.
  */
 import type { Vendor } from "../../host/node/gpu-compilers.ts";
 
 export interface Family {
-  /** The name that Mesa's stand-in for the kernel's driver has for it. */
+  /** Its name in Mesa's replacement for the kernel driver. */
   readonly name: string;
   readonly vendor: Vendor;
   readonly chip: string;
   readonly costs: Costs;
-  /** Of a multiprocessor, where the compiler counts its warps by their registers alone. */
+  /** Limits of a multiprocessor, if the compiler counts its warps by registers alone. */
   readonly room?: { readonly sharedBytes: number; readonly workgroups: number };
 }
 
@@ -21,13 +21,13 @@ export interface Costs {
   readonly float: number;
   readonly integer: number;
   readonly integerMultiply: number;
-  /** A multiply-add of subgroup matrices of 16×16×16 f16 with sums in f32; absent where the compiler knows none. */
+  /** A multiply-add of subgroup matrices of 16×16×16 f16 with sums in f32; absent if the compiler has none. */
   readonly matrixMultiplyAdd?: number;
   /** A byte of each lane that is read from or written to workgroup memory. */
   readonly sharedByte: number;
   /**
-   * Whether all vector arithmetic goes through one unit, so that its cycles add up (AMD), or each instruction through a slot
-   * of issue and then one of several units (NVIDIA).
+   * Whether all vector arithmetic goes through one unit, so that its cycles add up (AMD), or each instruction takes an issue
+   * slot and then one of several units (NVIDIA).
    */
   readonly oneUnit: boolean;
 }

@@ -1,8 +1,8 @@
-/** Instructions of a GPU by kind, whoever made it, and how many of each there are. */
+/** Kinds of GPU instructions, the same for all vendors, and counts of each. */
 
 export type Kind =
   | "multiply-add"
-  /** Of a subgroup matrix: M·N·K multiply-adds of a wave together. */
+  /** A subgroup matrix product: M·N·K multiply-adds by a whole wave. */
   | "matrix multiply-add"
   | "float"
   | "integer"
@@ -23,9 +23,9 @@ export interface Instruction {
   readonly kind: Kind;
   /** What one lane moves, of loads and stores of memory. */
   readonly bits?: number | undefined;
-  /** Whether it keeps an index within bounds: the smaller of two whole numbers. */
+  /** Whether it keeps an index within bounds: a minimum of two integers. */
   readonly clamp?: boolean;
-  /** Instructions in one: 2 where the GPU issues two together. */
+  /** Number of instructions in one: 2 if the GPU issues two together. */
   readonly weight?: number;
 }
 
@@ -36,7 +36,7 @@ export interface Counts {
   /** Loads and stores of memory by width: "load b128". */
   readonly widths: Readonly<Record<string, number>>;
   readonly clamps: number;
-  /** Bytes of a lane that go to and from workgroup memory. */
+  /** Bytes per lane that go to and from workgroup memory. */
   readonly sharedBytes: number;
 }
 
@@ -57,8 +57,8 @@ export function countInstructions(instructions: readonly Instruction[]): Counts 
 }
 
 /**
- * Clamps beyond one for each number that is fetched into workgroup memory, or is written. Others keep the index of a read of
- * workgroup memory in bounds, which the compiler could not prove to be there: there is one beside every few multiply-adds.
+ * Clamps beyond one per number that is fetched into workgroup memory or written. These keep an index of workgroup memory in bounds where
+ * the compiler could not prove that it is; there is one for every few multiply-adds.
  */
 export function needlessClamps({ clamps, kinds }: Counts): number {
   return Math.max(0, clamps - (kinds.load ?? 0) - (kinds.store ?? 0) - (kinds["shared store"] ?? 0));

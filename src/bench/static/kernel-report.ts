@@ -1,4 +1,4 @@
-/** What one compiled pipeline is made of: the loop that does most of its multiply-adds, the loop around it, and their bounds. */
+/** The parts of a compiled pipeline: the loop that does most of its multiply-adds, the loop around it, and their bounds. */
 import { type Bound, boundOf } from "./bound.ts";
 import type { Costs } from "./families.ts";
 import { addCounts, type Counts, countInstructions } from "./instructions.ts";
@@ -8,16 +8,16 @@ import { type Loop, loopsOf, within } from "./loops.ts";
 export interface KernelReport extends Omit<Compiled, "blocks"> {
   /** All instructions of the kernel. */
   readonly instructions: Counts;
-  /** One trip of the loop with the most multiply-adds; null without such a loop. */
+  /** One iteration of the loop with the most multiply-adds; null without such a loop. */
   readonly hotLoop: (Bound & { readonly counts: Counts }) | null;
   /**
-   * One step: a trip of the loop around the hot one, with as many trips of that as the kernel's `@products` line says. Other loops
-   * in it count once. Null without that line, or where the line does not fit the loops.
+   * One step: an iteration of the loop around the hot one, with as many iterations of the hot loop as the kernel's `@products` line implies.
+   * Other loops in it count once. Null without that line, or if the line does not fit the loops.
    */
   readonly step: (Bound & { readonly counts: Counts; readonly trips: number }) | null;
 }
 
-/** @param products multiply-adds of a thread, or of matrices of a subgroup, in a step, if they are known */
+/** @param products multiply-adds of a thread (with matrices: of a subgroup) per step, if known */
 export function reportOf(
   { blocks, ...statistics }: Compiled,
   costs: Costs,
@@ -35,7 +35,7 @@ export function reportOf(
   return { ...statistics, instructions, hotLoop, step };
 }
 
-/** What a kernel is there for: matrices where it has any, whose other multiply-adds are of addresses. */
+/** A kernel's main arithmetic: matrices if it has any, since its other multiply-adds then compute addresses. */
 function productsIn(loops: readonly Loop[]): (loop: Loop) => number {
   const of =
     (kind: "multiply-add" | "matrix multiply-add") =>
@@ -46,7 +46,7 @@ function productsIn(loops: readonly Loop[]): (loop: Loop) => number {
     : of("multiply-add");
 }
 
-/** The innermost loop that still holds more than half of the multiply-adds of those around it. */
+/** The innermost loop that still has more than half of the multiply-adds of the loops around it. */
 function hottest(loops: readonly Loop[], productsOf: (loop: Loop) => number): Loop | null {
   const candidates = loops.filter(
     (loop) =>
@@ -60,7 +60,7 @@ function stepOf(loops: readonly Loop[], hot: Loop, trips: number) {
   if (trips === 1) return { counts: hot.counts, trips };
   if (!Number.isInteger(trips)) return null;
   const around = loops.filter((loop) => within(hot, loop)).sort((a, b) => a.blocks.size - b.blocks.size);
-  // A step ends at a barrier; loops between it and the hot one only repeat that.
+  // A step ends at a barrier; loops between it and the hot loop only repeat the hot loop.
   const step = around.find(({ counts }) => counts.kinds.barrier) ?? around[0];
   return step ? { counts: addCounts(step.counts, trips - 1, hot.counts), trips } : null;
 }

@@ -1,14 +1,14 @@
-/** What a compiler says of one pipeline. */
+/** What a compiler reports about one pipeline. */
 import type { Block } from "./loops.ts";
 
 export interface Compiled {
-  /** Of a lane. */
+  /** Per lane. */
   readonly registers: number;
-  /** Waves that a scheduler keeps at the same time (AMD: of a SIMD), or warps of a multiprocessor (NVIDIA), as registers and workgroup memory allow. */
+  /** Waves per SIMD (AMD) or warps per multiprocessor (NVIDIA) that registers and workgroup memory allow at the same time. */
   readonly waves: number;
-  /** Memory of a lane for what does not fit into registers, bytes. */
+  /** Memory per lane for what does not fit into registers, bytes. */
   readonly scratchBytes: number;
-  /** Registers that go to memory for want of room. */
+  /** Registers that are spilled to memory. */
   readonly spills: number;
   /** Workgroup memory, bytes. */
   readonly sharedBytes: number;

@@ -1,20 +1,20 @@
-/** The loops of a compiled kernel: natural loops of its graph of basic blocks. */
+/** The loops of a compiled kernel: natural loops of its control-flow graph. */
 import { type Counts, countInstructions, type Instruction } from "./instructions.ts";
 
 export interface Block {
   readonly instructions: readonly Instruction[];
-  /** Places of the blocks that may follow. */
+  /** Indices of the blocks that may follow. */
   readonly next: readonly number[];
 }
 
 export interface Loop {
   readonly blocks: ReadonlySet<number>;
-  /** One trip, loops inside counted once. */
+  /** One iteration, with inner loops counted once. */
   readonly counts: Counts;
 }
 
 /**
- * All loops, by back edges to a block that dominates. Source: Aho, Lam, Sethi, Ullman, "Compilers", 9.6; dominators by Cooper, Harvey,
+ * All loops, found by back edges to a dominating block. Source: Aho, Lam, Sethi, Ullman, "Compilers", 9.6; dominators by Cooper, Harvey,
  * Kennedy, "A Simple, Fast Dominance Algorithm" (2001).
  */
 export function loopsOf(blocks: readonly Block[]): Loop[] {
@@ -47,7 +47,7 @@ export function within(inner: Loop, outer: Loop): boolean {
   return inner.blocks.size < outer.blocks.size && [...inner.blocks].every((block) => outer.blocks.has(block));
 }
 
-/** Blocks that can be reached, each before those that follow it except over back edges. */
+/** The reachable blocks, each before its successors except along back edges. */
 function reversePostorder(blocks: readonly Block[]): number[] {
   const done: number[] = [];
   const seen = new Set<number>();

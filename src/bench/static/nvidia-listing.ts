@@ -1,4 +1,4 @@
-/** What Mesa's NVK says of a pipeline, as scripts/pipeline-statistics-layer.c writes it: statistics, then the assembly. */
+/** What Mesa's NVK reports about a pipeline, as scripts/pipeline-statistics-layer.c writes it: statistics, then the assembly. */
 import type { Family } from "./families.ts";
 import type { Instruction } from "./instructions.ts";
 import type { Compiled } from "./listing.ts";
@@ -6,7 +6,7 @@ import type { Block } from "./loops.ts";
 
 const WARP = 32;
 
-/** @param room of a multiprocessor: the driver counts warps by registers alone */
+/** @param room memory and workgroups of a multiprocessor, since the driver counts warps by registers alone */
 export function readNvidiaListing(text: string, room: NonNullable<Family["room"]>): Compiled | null {
   const assembly = text.match(/^listing NAK assembly\n(.*)/ms)?.[1];
   if (assembly === undefined) return null;

@@ -1,6 +1,6 @@
 /**
- * `bench static`: what the compilers of real GPUs make of the kernels, without such a GPU. Each compiler runs in a process of its own
- * (compile.ts); what it says is read here.
+ * `bench static`: what the compilers of real GPUs generate for the kernels, without such a GPU. Each compiler runs in its own process
+ * (compile.ts), whose output is read here.
  */
 import { spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
@@ -21,32 +21,32 @@ export type StaticKernel = CompiledPipeline & KernelReport;
 export interface StaticReport extends Omit<CompiledSubject, "pipelines"> {
   readonly family: string;
   readonly chip: string;
-  /** What of its peak each kernel file with multiply-adds in its hot loop reaches at most. */
+  /** The bound of each kernel file that has multiply-adds in its hot loop, as a share of the peak. */
   readonly bounds: readonly {
     readonly kernel: string;
     readonly peak: Bound["peak"];
     readonly bound: number;
   }[];
-  /** The same of all kernels with a `@products` line that compute in f32, each weighed by its operations; null without one. */
+  /** The same of all kernels with a `@products` line that compute in f32, each weighted by its operations; null without one. */
   readonly bound: number | null;
-  /** Likewise of those that compute on matrices. */
+  /** The same for those that compute on matrices. */
   readonly matrixBound: number | null;
   readonly kernels: readonly StaticKernel[];
 }
 
-/** What the compiling process says to the one that started it. */
+/** A message from the compiling process to the one that started it. */
 export type Message =
   | { readonly kind: "phase"; readonly phase: string }
   | { readonly kind: "compiled"; readonly compiled: CompiledSubject }
   | { readonly kind: "error"; readonly message: string };
 
-/** Lines of a process that ended unexpectedly which are repeated. */
+/** How many of the last lines of a process that ended unexpectedly are repeated. */
 const LAST_LINES = 3;
 const PROGRAM = fileURLToPath(new URL("../../../bin/ghostbatch.mjs", import.meta.url));
 
 /**
- * @param onPhase is told what is being done
- * @throws GhostbatchError as `compileSubject`, DeviceError where the compiler ends or says nothing
+ * @param onPhase receives what is being done
+ * @throws GhostbatchError as `compileSubject`, DeviceError if the compiler ends or reports nothing
  */
 export async function staticReport(
   family: Family,
@@ -62,7 +62,7 @@ export async function staticReport(
       throw new DeviceError(`${rest.compiler}: says nothing of ${pipeline.kernel} that is understood`);
     return { ...pipeline, ...reportOf(read, family.costs, pipeline.products) };
   });
-  // A user's kernel stands before the built-in one of each case; of a step the most work comes first.
+  // For each case a user's kernel comes before the built-in one; in a step the most work comes first.
   if (subject.kind === "step")
     kernels.sort((a, b) => b.cost.flops - a.cost.flops || b.cost.bytes - a.cost.bytes);
   const files = [...new Set(kernels.map(({ kernel }) => kernel))];
@@ -77,7 +77,7 @@ export async function staticReport(
   return { family: family.name, chip: family.chip, ...rest, bounds, bound, matrixBound, kernels };
 }
 
-/** Whether a kernel is there for its multiply-adds: by its `@products` line, or as a user's with a loop of them. */
+/** Whether multiply-adds are a kernel's main work: it has a `@products` line, or is a user's kernel with a loop of them. */
 export function isArithmetic({ products, case: shape, hotLoop }: StaticKernel): boolean {
   return hotLoop !== null && (products !== null || shape !== null);
 }
@@ -100,7 +100,7 @@ async function compileElsewhere(
   onPhase: (phase: string) => void,
 ): Promise<{ compiled: CompiledSubject; said: string }> {
   const folder = mkdtempSync(join(tmpdir(), "ghostbatch-static-"));
-  // A file and not a pipe: node makes pipes such that a driver's writes fail where the reader is slow.
+  // A file, not a pipe: with node's pipes a driver's writes fail if the reader is slow.
   const log = join(folder, "log");
   const output = openSync(log, "w");
   try {

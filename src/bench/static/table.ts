@@ -1,10 +1,10 @@
-/** A static report as text: kernels with a loop of multiply-adds in one table, the others, which wait for memory, in another. */
+/** A static report as text: kernels with a loop of multiply-adds in one table, the others, which are bound by memory, in another. */
 import { formatPercent, formatQuantity } from "../../support/format.ts";
 import { digits, table } from "../output.ts";
 import { type Counts, needlessClamps } from "./instructions.ts";
 import { isArithmetic, type StaticKernel, type StaticReport } from "./static.ts";
 
-/** Rows of a table go down to the pipelines that together do so much of the work; --json has all. */
+/** A table lists the pipelines that together do this share of the work; --json has all. */
 const SHOWN = 0.95;
 
 export function describeStatic(report: StaticReport): string {
@@ -78,7 +78,7 @@ function othersTable(all: readonly StaticKernel[]): string[] {
   return [table(head, rows), ...left(all, shown), ""];
 }
 
-/** In their order, those that do most of the work. */
+/** Those that do most of the work, in their order. */
 function largest(all: readonly StaticKernel[], work: (one: StaticKernel) => number): readonly StaticKernel[] {
   if (all.some((kernel) => kernel.case !== null)) return all;
   const total = all.reduce((sum, one) => sum + work(one), 0);
@@ -105,7 +105,7 @@ function resources({ registers, waves, scratchBytes, spills, sharedBytes }: Stat
   return [`${registers}`, `${waves}`, `${scratchBytes}${spilled}`, digits(sharedBytes / 1024)];
 }
 
-/** The kernel, with the values that other pipelines of its file in the same table do not have. */
+/** The kernel, with the values that tell it apart from other pipelines of its file in the table. */
 function labelOf({ kernel, values, case: shape }: StaticKernel, all: readonly StaticKernel[]): string {
   if (shape !== null) return `${nameOf(kernel)} ${shape}`;
   const same = all.filter((other) => other.kernel === kernel);
@@ -118,7 +118,7 @@ function labelOf({ kernel, values, case: shape }: StaticKernel, all: readonly St
   return [nameOf(kernel), ...words].join(" ");
 }
 
-/** What a bound is a share of. Families say what the rates are (families.ts). */
+/** The rate that a bound is a share of. Families say what the rates are (families.ts). */
 const PEAK = { f32: "peak f32", matrix: "the peak of f16 matrices" };
 
 const nameOf = (kernel: string) => kernel.replace(/\.wgsl$/, "");

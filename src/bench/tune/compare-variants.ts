@@ -1,7 +1,7 @@
 /**
- * Wide kernels beside matrix kernels, for each shape that both can run. What follows a convolution depends on its kernel: a norm
- * takes the moments that it left, and only the wide kernel of an input gradient can do part of the norm's work. So they are compared
- * inside the step, each with the dispatches behind it that are other ones because of it.
+ * Compares wide kernels with matrix kernels, for each shape that both can run. What follows a convolution depends on its kernel: a norm
+ * uses the moments that it wrote, and only the wide kernel of an input gradient can do part of the norm's work. So they are compared
+ * inside the step, each together with the later dispatches that differ because of it.
  */
 import type { Command } from "../../gpu/command.ts";
 import type { Recording } from "../../gpu/recording.ts";
@@ -13,11 +13,11 @@ import { isFaster, ROUNDS } from "./rounds.ts";
 export interface ComparedVariants {
   /** Key of the matrix kernel's question. */
   readonly key: string;
-  /** Launches of this shape in a step. */
+  /** Number of launches of this shape in a step. */
   readonly launches: number;
-  /** Of all launches of this shape, ms in a step. */
+  /** Time of all launches of this shape in a step, ms. */
   readonly ms: { readonly matrix: Summary; readonly wide: Summary };
-  /** Median over rounds of the matrix kernels' time to the wide ones'. */
+  /** Median over rounds of the matrix kernels' time divided by the wide ones'. */
   readonly ratio: number;
   readonly winner: "matrix" | "wide";
 }
@@ -28,10 +28,10 @@ interface Sides<T> {
 }
 
 /**
- * @param steps    the same step on both
+ * @param steps    the same step on both kinds of kernels
  * @param keys     of the matrix kernels' questions
- * @param standard the variant that stays unless the other one is clearly faster
- * @param enough   whether to stop after the least number of rounds
+ * @param standard the variant that stays unless the other is clearly faster
+ * @param enough   whether to stop after the minimum number of rounds
  */
 export async function compareVariants(
   steps: Sides<Recording>,
@@ -82,7 +82,7 @@ function compared(
   };
 }
 
-/** For each key, of each of its launches the dispatches that differ, by their places in the two steps. */
+/** For each key and each of its launches, the dispatches that differ, by their indices in the two steps. */
 function placesOf({ matrix, wide }: Sides<Recording>): Map<string, Sides<readonly number[]>[]> {
   const commandsOf = ({ dispatches }: Recording) => dispatches.map(({ command }) => command);
   const [left, right] = [commandsOf(matrix), commandsOf(wide)];
@@ -92,7 +92,7 @@ function placesOf({ matrix, wide }: Sides<Recording>): Map<string, Sides<readonl
   const places = new Map<string, Sides<readonly number[]>[]>();
   for (const [index, { choice, members }] of groups.entries()) {
     const [one, other] = [[...members], [...others[index]!.members]];
-    // What is the same on both is not theirs.
+    // Dispatches that are the same on both sides do not count.
     const same = () =>
       one.length > 1 &&
       other.length > 1 &&

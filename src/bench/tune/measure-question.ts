@@ -17,7 +17,7 @@ export interface MeasuredWay {
   readonly way: Way;
   /** Null for one that is wrong. */
   readonly ms: Summary | null;
-  /** Median over rounds of its time to the default's in the same round. */
+  /** Median over rounds of its time divided by the default's in the same round. */
   readonly ratio: number;
   readonly problem: string | null;
 }
@@ -26,13 +26,13 @@ export interface MeasuredQuestion {
   readonly key: string;
   /** The default first. */
   readonly ways: readonly MeasuredWay[];
-  /** Null where the default stays. */
+  /** Null if the default stays. */
   readonly winner: Way | null;
 }
 
 /**
- * @param launches of each way, in the order of the question's; their buffers need no memory
- * @param enough whether to stop looking at further ways
+ * @param launches one for each way, in the order of the question; their buffers need no memory
+ * @param enough whether to stop before further ways
  */
 export function measureQuestion(
   gpu: Gpu,
@@ -73,8 +73,8 @@ export function measureQuestion(
 }
 
 /**
- * The commands with buffers of their own, with the same numbers in the same places of every way: what one writes and the next
- * reads is one buffer, as in the step.
+ * The commands with separate buffers, which hold the same numbers for every way. If one command writes what the next reads, they share a
+ * buffer, as in the step.
  */
 function withMemory(gpu: Gpu, commands: readonly Command[]): Command[] {
   const made = new Map<Storage, Map<string, BufferView>>();
@@ -97,7 +97,7 @@ function withMemory(gpu: Gpu, commands: readonly Command[]): Command[] {
   });
 }
 
-/** A view of the same length, and of the same type where that is known: launchers give tensors. */
+/** A view of the same length, and of the same type if that is known, since launchers pass tensors. */
 function allocate(gpu: Gpu, view: BufferView, label: string): BufferView {
   const { byteLength } = view;
   return { ...view, storage: gpu.allocatePersistent(byteLength, label), byteOffset: 0, byteLength };
@@ -108,8 +108,8 @@ function isFloat16(view: BufferView): boolean {
 }
 
 /**
- * Zeros for what is written, else numbers.
- * @param stored the type of the launch's activations: where it is f16 all numbers are of f16, since some ways round weights
+ * Zeros for a buffer that is written, else random numbers.
+ * @param stored the type of the launch's activations: if f16, all numbers are f16 numbers, since some ways round weights
  */
 function contentsOf(view: BufferView, place: number | null, stored: FloatType) {
   const count = Math.ceil(view.byteLength / (isFloat16(view) ? 2 : 4));
@@ -119,7 +119,7 @@ function contentsOf(view: BufferView, place: number | null, stored: FloatType) {
   return stored === "f16" ? values.map(roundToFloat16) : values;
 }
 
-/** The results of the commands, or what is wrong with them beside those expected. */
+/** The results of the commands, or how they differ from those expected. */
 async function problemOf(
   gpu: Gpu,
   commands: readonly Command[],
@@ -149,7 +149,7 @@ async function problemOf(
   return `${wrong} of ${results} results differ from the default's by up to ${maxError.toExponential(1)}, allowed ${bound.toExponential(1)}`;
 }
 
-/** Partial sums, of which there are as many as a way likes, added up; what stands behind the results (moments) is left out. */
+/** Adds up partial sums, whose number depends on the way; what follows the results (moments) is left out. */
 function summedUp(values: Float32Array, results: number): Float64Array {
   const sum = new Float64Array(results);
   const parts = values.length % results === 0 ? values.length / results : 1;

@@ -1,4 +1,4 @@
-/** What the launchers of a step ask `gpu.tuning`: on matrices where they can run, and without. */
+/** The questions that the launchers of a step ask `gpu.tuning`: with matrix kernels where those can run, and without. */
 import type { Gpu } from "../../gpu/gpu.ts";
 import { type Arena, type Recording, record } from "../../gpu/recording.ts";
 import { type Question, Tuning, type Way } from "../../gpu/tuning.ts";
@@ -18,16 +18,16 @@ export interface Side {
   readonly recording: Recording;
 }
 
-/** The untuned step, on matrices where they can run, and without. */
+/** The untuned step, with matrix kernels where those can run, and without. */
 export interface SidesOfStep {
   readonly matrix: Side;
-  /** Null where no shape of the step can run on matrices. */
+  /** Null if no shape of the step can run on matrices. */
   readonly wide: Side | null;
-  /** Of the questions that matrix kernels ask. */
+  /** Keys of the questions that matrix kernels ask. */
   readonly keys: readonly string[];
   /** The first tile of each of these. */
   readonly standardTiles: Choices;
-  /** Questions of both sides with several tiles, those that take most time first. */
+  /** Questions of both sides with several tiles, the most time-consuming first. */
   readonly asked: readonly Asked[];
 }
 
@@ -60,13 +60,13 @@ export async function sidesOf(gpu: Gpu, arena: Arena, body: () => void): Promise
   };
 }
 
-/** The step under such choices; `gpu.tuning` has then been asked all that it asks. */
+/** Records the step with these choices; `gpu.tuning` has then received all its questions. */
 export function recordWith(gpu: Gpu, arena: Arena, body: () => void, choices: Choices): Promise<Recording> {
   gpu.tuning = new Tuning(choices);
   return record(gpu, arena, "tune", body);
 }
 
-/** Of the dispatches of each choice: their share of the step's time, and how many there are. */
+/** For the dispatches of each choice: their share of the step's time, and their number. */
 async function sharesOf(recording: Recording): Promise<Map<string, { share: number; dispatches: number }>> {
   recording.replay(); // the first step compiles on some drivers
   const times = await recording.profile();

@@ -1,6 +1,6 @@
 /**
- * `ghostbatch tune`: for each question that the launchers of a training step ask, the fastest of their ways on this adapter; where both
- * matrix kernels and wide ones can run a shape, which of them; then the step with all winners beside the step without.
+ * `ghostbatch tune`: for each question that the launchers of a training step ask, finds the fastest way on this adapter. If both matrix
+ * and wide kernels can run a shape, finds which are faster. Then compares the step with all winners to the step without.
  */
 import type { Gpu } from "../../gpu/gpu.ts";
 import { Arena, type Recording } from "../../gpu/recording.ts";
@@ -26,31 +26,31 @@ export interface TuneOptions extends Omit<StepOptions, "n">, TuneBudget {}
 export type TunedQuestion = MeasuredQuestion & { readonly share: number; readonly dispatches: number };
 
 export interface TuneReport {
-  /** Questions of the step, those that take most of its time first; those beyond the time budget are left out. */
+  /** Questions of the step, the most time-consuming first; those beyond the time budget are left out. */
   readonly questions: readonly TunedQuestion[];
-  /** Of the shapes that matrix kernels and wide ones can run: which of them is faster, each with its own fastest tile. */
+  /** For the shapes that both matrix and wide kernels can run: which is faster, each with its own fastest tile. */
   readonly variants: readonly ComparedVariants[];
-  /** Questions that the budget had no time for. */
+  /** Number of questions for which the budget was too short. */
   readonly left: number;
-  /** Time of the tuned step to that of the untuned one, pair by pair: median and quartiles; null where every default won. */
+  /** Time of the tuned step divided by that of the untuned one, pair by pair: median and quartiles; null if every default won. */
   readonly step: {
     readonly n: number;
     readonly ratio: number;
     readonly low: number;
     readonly high: number;
   } | null;
-  /** Of every question that was measured: its winner, or the default of all where the step as a whole is not faster by them. */
+  /** For every measured question: its winner, or its default if the winners do not make the whole step faster. */
   readonly choices: Readonly<Record<string, Way>>;
 }
 
 /** Pairs of steps in the final comparison, at least; more while there is time. */
 const PAIRS = { least: 9, most: 49 };
-/** Shares of the time budget by whose end each part of the search is done; the rest is for the final comparison. */
+/** The share of the time budget at which each part of the search ends; the rest is for the final comparison. */
 const DONE_BY = { tiles: 0.85, tilesOfBoth: 0.7, variants: 0.85 };
 
 /**
- * @param onProgress is told what is being done, and which share of the budget is used
- * @throws as prepareStep; DeviceError where matrix kernels compete and give wrong results
+ * @param onProgress receives what is being done, and the share of the budget that is used
+ * @throws as prepareStep; DeviceError if matrix kernels compete and give wrong results
  */
 export function tuneStep(
   gpu: Gpu,
@@ -65,7 +65,7 @@ export function tuneStep(
   });
 }
 
-/** The same for whatever `body` dispatches. */
+/** The same for the dispatches of `body`. */
 export async function tune(
   gpu: Gpu,
   body: () => void,
@@ -138,7 +138,7 @@ function choicesOf(questions: readonly TunedQuestion[], won: boolean): Record<st
   );
 }
 
-/** What matrix kernels' questions are answered: a tile, or that the wide kernels run. */
+/** The answers to the matrix kernels' questions: a tile, or the wide kernels. */
 function variantChoices(
   { standardTiles }: SidesOfStep,
   variants: readonly ComparedVariants[],
@@ -151,7 +151,7 @@ function variantChoices(
 
 const STILL = { learningRate: 1e-3, momentum: 0.9, weightDecay: 1e-4, clipNorm: 5, seed: 1, epoch: 0 };
 
-/** Both steps in turn, so that what disturbs one disturbs the other. */
+/** Runs both steps in turn, so that a disturbance affects both. */
 async function compare(gpu: Gpu, untuned: Recording, tuned: Recording, enough: () => boolean) {
   const timeOf = async (recording: Recording) => {
     const begin = performance.now();
@@ -162,7 +162,7 @@ async function compare(gpu: Gpu, untuned: Recording, tuned: Recording, enough: (
   for (const recording of [untuned, tuned, untuned, tuned]) await timeOf(recording);
   const ratios: number[] = [];
   for (let pair = 0; pair < PAIRS.least || (pair < PAIRS.most && !enough()); pair++) {
-    // Whoever is second finds the other's data in the caches: they take turns at it.
+    // The second one finds the other's data in the caches, so they take turns at being second.
     const first = pair % 2 === 0 ? untuned : tuned;
     const a = await timeOf(first);
     const b = await timeOf(first === untuned ? tuned : untuned);

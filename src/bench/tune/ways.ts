@@ -1,4 +1,4 @@
-/** The launches that `ghostbatch tune` compares: of each question one for each of its ways, as the step makes them. */
+/** The launches that `ghostbatch tune` compares: one for each way of each question, as in the step. */
 import type { Command } from "../../gpu/command.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { listCommands } from "../../gpu/recording.ts";
@@ -8,7 +8,7 @@ import { empty } from "../../tensor/tensor.ts";
 import { captureCommands } from "../capture.ts";
 import type { Asked } from "./sides.ts";
 
-/** For each question the launch of each way: its first in the step. */
+/** For each question and way, its first launch in the step. */
 export function waysOf(
   gpu: Gpu,
   body: () => void,
@@ -32,7 +32,7 @@ export function waysOf(
   return launches;
 }
 
-/** A launch is one dispatch, or several of the same choice one behind the other, of different kernels. */
+/** A launch is one dispatch, or several consecutive ones of different kernels with the same choice. */
 function launchOf(commands: readonly Command[], key: string): readonly Command[] {
   const first = commands.findIndex(({ launch }) => launch.choice === key);
   const launch = [commands[first]!];
@@ -45,8 +45,8 @@ function launchOf(commands: readonly Command[], key: string): readonly Command[]
 }
 
 /**
- * A launch with what adds up its partial sums. A step leaves that to one dispatch for all layers, but it takes the longer the more of them
- * there are.
+ * A launch together with the dispatch that adds up its partial sums. In a step one dispatch does that for all layers, but it takes longer
+ * the more partial sums there are.
  */
 function withSums(gpu: Gpu, launch: readonly Command[], results: number): readonly Command[] {
   const last = launch.at(-1)!;

@@ -7,7 +7,7 @@ import { RunList, type RunState } from "./run-list.ts";
 
 /** Readable on white and on black; a run keeps its color while it is chosen. */
 const COLORS = ["#2b7bd1", "#d9622b", "#1f9e77", "#b8860b", "#a65fc4", "#7a8590", "#d14b8f", "#5a8f29"];
-/** Runs that a click on "all" chooses at most: more curves cannot be told apart. */
+/** The most runs that a click on "all" chooses: more curves cannot be told apart. */
 const MOST = 32;
 
 const filter = byId("filter", HTMLInputElement);
@@ -58,7 +58,7 @@ function add(name: string): void {
   chosen.set(name, { color, rows: [] });
 }
 
-/** One stream for all chosen runs; it begins with all that there is of them. */
+/** One stream for all chosen runs, which begins with all their existing data. */
 function listen(): void {
   source?.close();
   for (const run of chosen.values()) run.rows.length = 0;
@@ -112,7 +112,7 @@ function showCharts(): void {
   charts.choose(shown, axis.value as AxisName);
 }
 
-/** The page's address says what it shows, so that a link shows the same. */
+/** Keeps what is shown in the page's address, so that a link shows the same. */
 function writeAddress(): void {
   const words = [...chosen.keys()].map((name) => ["run", name]);
   const parts = new URLSearchParams([...words, ["filter", filter.value], ["axis", axis.value]]);

@@ -25,12 +25,12 @@ export const AXES = {
 } as const;
 export type AxisName = keyof typeof AXES;
 
-/** Share of a run's rows whose mean is drawn: losses of single batches are a band that hides the curve, as in `report`. */
+/** Share of a run's rows that each drawn point averages, as in `report`: losses of single batches would form a band that hides the curve. */
 const SMOOTHED = 0.02;
 
 interface ChartOfRuns {
   readonly title: string;
-  /** Of the rows of metrics that it is drawn from. */
+  /** Kind of the rows of metrics that it is drawn from. */
   readonly kind: "train" | "evaluation";
   readonly column: string;
   readonly y: LineChartOptions["y"];
@@ -130,12 +130,12 @@ function dataOf(runs: readonly ShownRun[], chart: ChartOfRuns, axis: AxisName): 
   );
 }
 
-/** A logarithm has no place for 0 and below. */
+/** 0 and negative values have no place on a logarithmic axis. */
 function drawable(value: unknown, { isLogarithmic }: ChartOfRuns["y"]): number | null {
   return typeof value === "number" && (value > 0 || !isLogarithmic) ? value : null;
 }
 
-/** Running mean over the last values that are there; a gap stays one. */
+/** Running mean over the last existing values; gaps stay gaps. */
 function smoothed(values: readonly (number | null)[]): (number | null)[] {
   const window = Math.max(1, Math.round(SMOOTHED * values.length));
   const last: number[] = [];

@@ -44,8 +44,8 @@ export class RunList {
   }
 
   /**
-   * Shows the runs. Rows stay in place while they are the same: a box that is rebuilt under a finger cannot be ticked.
-   * @param chosen color of each chosen run, and its last step where that has arrived
+   * Shows the runs. Rows stay in place while they are the same: a box that is rebuilt during a click cannot be ticked.
+   * @param chosen color of each chosen run, and its last step if that has arrived
    */
   show(
     runs: readonly RunState[],

@@ -1,12 +1,12 @@
-/** Short names of runs: without the hash at the end, and without parts with which all of them begin or end. */
+/** Short names of runs: without the hash at the end, and without parts that all of them share at the beginning or end. */
 
-/** A hash of 12 hexadecimal digits, as runs are named by. */
+/** A hash of 12 hexadecimal digits, which ends the name of a run. */
 const HASH = /-[0-9a-f]{12}$/;
 
-/** @returns a short name for each, no two the same */
+/** @returns a different short name for each */
 export function shortNames(names: readonly string[]): ReadonlyMap<string, string> {
   const parts = names.map((name) => name.replace(HASH, "").split("-"));
-  const least = Math.min(...parts.map(({ length }) => length)) - 1; // one part stays
+  const least = Math.min(...parts.map(({ length }) => length)) - 1; // keep at least one part
   let [first, last] = [0, 0];
   if (names.length > 1) {
     const isSame = (of: (one: string[]) => string | undefined) => new Set(parts.map(of)).size === 1;
