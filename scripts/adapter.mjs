@@ -1,10 +1,10 @@
-// Which adapter WebGPU gives a program on this machine. The question is put in a process of its own: a broken
-// driver can crash whoever asks.
+// Finds the adapter that WebGPU gives a program on this machine. It asks in a separate process, because a broken driver
+// can crash the process that asks.
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const SELF = fileURLToPath(import.meta.url);
-// A driver that does not answer by then will not be of use.
+// A driver that takes longer to answer is of no use.
 const TIMEOUT_MS = 60_000;
 
 /**
@@ -16,9 +16,9 @@ const TIMEOUT_MS = 60_000;
 /**
  * Asks for the adapter that a program started by `command` gets.
  *
- * @param {string[]} [command] node, or what starts it
+ * @param {string[]} [command] node, or a program that starts it
  * @param {NodeJS.ProcessEnv} [env]
- * @returns {Promise<{ adapter: Adapter | null, said: string }>} `said` is what the drivers wrote
+ * @returns {Promise<{ adapter: Adapter | null, said: string }>} `said` is the drivers' output
  */
 export function probeAdapter([program, ...args] = [process.execPath], env = process.env) {
   return new Promise((resolve) => {

@@ -1,12 +1,12 @@
-// Packages of an archive as files, without installing them.
+// Downloads packages of an archive without installing them.
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./command.mjs";
 
 /**
- * Downloads `packages` with all they depend on, and those named in `alone` without, in an apt of its own: its own
- * sources, its own empty list of what is installed, no hooks. From the machine's configuration it takes how to reach
- * and to trust the archive.
+ * Downloads `packages` with all their dependencies, and those in `alone` without dependencies, using a separate apt
+ * configuration: its own sources, an empty list of installed packages, no hooks. How to reach and trust the archive comes
+ * from the machine's configuration.
  *
  * @param {{ packages: string[], alone: string[] }} what
  * @param {{ source: import("./apt-sources.mjs").Source, suite: string, components: string }} from
@@ -47,7 +47,7 @@ export async function downloadPackages({ packages, alone }, { source, suite, com
     "APT::Sandbox::User": "",
     "Debug::NoLocking": "1",
     "Acquire::Languages": "none",
-    // Mirrors inside an organisation lag behind the date that a suite in development vouches for.
+    // Mirrors inside an organisation may be older than the date until which a suite in development is valid.
     "Acquire::Check-Valid-Until": "0",
     "Acquire::Retries": "2",
     "Acquire::http::Timeout": "30",

@@ -1,4 +1,4 @@
-// The package archive of this machine's own apt configuration: which one serves the system, and how it is trusted.
+// Finds the package archive in this machine's apt configuration: the one that serves the system, and how to trust it.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, SetupError } from "./command.mjs";
@@ -11,7 +11,7 @@ import { run, SetupError } from "./command.mjs";
  * @property {Record<string, string>} options its other fields by their deb822 names, in lower case
  */
 
-// What archives call a suite beside its code name.
+// Names of a suite besides its code name.
 const CLASSES = ["oldstable", "stable", "testing", "unstable", "sid"];
 
 /**
@@ -19,14 +19,14 @@ const CLASSES = ["oldstable", "stable", "testing", "unstable", "sid"];
  * distribution it belongs to.
  *
  * @returns {Promise<{ source: Source, distribution: string, codename: string }>}
- * @throws {SetupError} where there is none
+ * @throws {SetupError} if there is none
  */
 export async function systemArchive() {
   const { ID = "this system", VERSION_CODENAME = "", UBUNTU_CODENAME, DEBIAN_CODENAME } = osRelease();
   const codename = UBUNTU_CODENAME ?? DEBIAN_CODENAME ?? VERSION_CODENAME;
   const distribution = UBUNTU_CODENAME ? "ubuntu" : DEBIAN_CODENAME ? "debian" : ID;
   const sources = await configuredSources();
-  // Vendors name their suites like the system's too; its own archive usually ends in its name.
+  // Vendors also name their suites like the system's; the address of the system's own archive usually ends in its name.
   const rank = (/** @type {Source} */ { uri, suites }) =>
     (new RegExp(`/${distribution}/*$`).test(uri) ? 2 : 0) + (suites.includes(codename) ? 1 : 0);
   const serving = sources.filter(

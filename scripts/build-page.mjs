@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL("../src/web", import.meta.url));
 
 await build({
   root,
-  // Addresses relative to the page: a host can serve it from any path.
+  // Addresses are relative to the page, so that a host can serve it from any path.
   base: "./",
   configFile: false,
   logLevel: "warn",
@@ -29,7 +29,7 @@ await build({
   plugins: [refuseNode(), bareShaders()],
 });
 
-/** A module of Node, or one that only Node's side needs, would be bundled as an empty one: it is an error instead. */
+/** Reports an error for a module of Node, or one that only Node code needs, which would otherwise be bundled as an empty module. */
 function refuseNode() {
   return {
     name: "refuse-node",
@@ -42,7 +42,7 @@ function refuseNode() {
   };
 }
 
-/** `FILE.wgsl?bare`: the text of a shader without its comments, but for those with a meaning; lines stay where they are. */
+/** `FILE.wgsl?bare`: the text of a shader without its comments, except those with a meaning; line numbers do not change. */
 function bareShaders() {
   const suffix = "?bare";
   return {

@@ -1,12 +1,12 @@
 // The layers of src/, lowest first: a file may import from its own folder and from every folder of an earlier line. Folders
-// on one line do not know each other. Prints every import that goes another way, every folder that the list does not have, and every
-// circle of files, of imports of types too.
+// on one line do not import each other. Prints every import that breaks this order, every folder that is missing from the list, and
+// every cycle of files, counting imports of types too.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const LAYERS = [
-  // What everything may use, and what checks it independently.
+  // Code that everything may use, and code that checks it independently.
   ["support", "reference"],
   ["cases"],
   // The engine, without a host.
@@ -20,14 +20,14 @@ const LAYERS = [
   // Hosts and files.
   ["storage"],
   ["host", "datasets", "report"],
-  // Runs, and what is made of them.
+  // Runs, and what uses them.
   ["run"],
   ["measure", "sweep"],
   ["paper"],
   ["bench", "verify"],
   ["cli", "web"],
 ];
-/** What each of these imports, and nothing else: a reference that used the code it checks would check nothing. */
+/** The only imports that these may have: a reference that used the code it checks would check nothing. */
 const INDEPENDENT = { reference: [], cases: ["reference"], support: [] };
 
 const SOURCE = resolve(fileURLToPath(new URL("../src", import.meta.url)));
@@ -67,7 +67,7 @@ function wrongWays(file, targets) {
     .map((target) => `src/${file}: imports src/${target}: ${from} is not above ${folderOf(target)}`);
 }
 
-/** One circle of files, its first file again at the end, or null. */
+/** A cycle of files, with its first file repeated at the end, or null. */
 function findCircle() {
   /** @type {Set<string>} */
   const done = new Set();

@@ -1,7 +1,7 @@
 // Running other programs, and failing with one line that says why.
 import { spawn } from "node:child_process";
 
-/** What keeps set-up from going on: the cause on one line, and lines of advice. */
+/** An error that stops the set-up: the cause on one line, and lines of advice. */
 export class SetupError extends Error {
   /**
    * @param {string} cause
@@ -21,7 +21,7 @@ export class SetupError extends Error {
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, signal?: AbortSignal, shell?: boolean,
  *   onStart?: (pid: number) => void }} [options]
  * @returns {Promise<{ stdout: string, stderr: string }>}
- * @throws {SetupError} when the program is missing or leaves with another code than 0
+ * @throws {SetupError} if the program is missing or exits with a code other than 0
  */
 export function run(program, args, { signal, onStart, ...options } = {}) {
   return new Promise((resolve, reject) => {
@@ -32,7 +32,7 @@ export function run(program, args, { signal, onStart, ...options } = {}) {
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
-    // Ended by abort() it is waited for as well: what it was writing can be removed only after that.
+    // Also waits after abort(): what the program was writing can only be removed once it has ended.
     const stop = () => child.kill();
     signal?.addEventListener("abort", stop);
     child.on("error", (error) => {

@@ -1,5 +1,5 @@
-// The few edits of a 64-bit ELF program or library that let a program run on another C library than the
-// system's: its dynamic loader, and where that loader looks for libraries. All are made in place.
+// Edits a 64-bit ELF program or library in place, so that a program can run on a C library other than the system's:
+// sets its dynamic loader, and where that loader looks for libraries.
 // Source: the ELF-64 object file format; ld.so(8) for the order in which folders are searched.
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 
@@ -9,7 +9,7 @@ const SEGMENT = { load: 1, dynamic: 2, interpreter: 3 };
 const TAG = { end: 0n, needed: 1n, strings: 5n, rpath: 15n, debug: 21n, runpath: 29n };
 
 /**
- * The names of the libraries a file asks for, or null where the file is no 64-bit x86 ELF file with a dynamic section.
+ * The names of the libraries that a file needs, or null if it is not a 64-bit x86 ELF file with a dynamic section.
  * @param {string} path
  * @returns {string[] | null}
  */
@@ -23,7 +23,7 @@ export function neededLibraries(path) {
 }
 
 /**
- * Takes a library's own search path away. A library that has one ignores that of the program that loads it.
+ * Removes a library's own search path. A library with its own path ignores that of the program that loads it.
  * @param {string} path
  */
 export function removeSearchPath(path) {
@@ -33,8 +33,8 @@ export function removeSearchPath(path) {
 }
 
 /**
- * Makes a program start through the dynamic loader `loader`, and look for libraries in `searchPath` first,
- * its own and those that its libraries load.
+ * Makes a program start through the dynamic loader `loader`, and look in `searchPath` first for libraries,
+ * including those that its libraries load.
  *
  * @param {string} path
  * @param {string} loader absolute path: the kernel opens it, and knows no $ORIGIN
@@ -46,8 +46,8 @@ export function setLoader(path, loader, searchPath) {
     if (!interpreter)
       throw new Error(`${path}: expected a dynamically linked program, found no loader in it`);
 
-    // The kernel reads the loader's name by file offset, so it may lie behind everything else. That frees the
-    // mapped bytes of the old name ("/lib64/ld-linux-x86-64.so.2", 28 with its end) for the search path: the
+    // The kernel reads the loader's name by file offset, so it may be at the end of the file. That frees the
+    // mapped bytes of the old name ("/lib64/ld-linux-x86-64.so.2", 28 with its terminator) for the search path: the
     // dynamic section refers to strings by their distance from the string table, wherever they are.
     const room = "/lib64/ld-linux-x86-64.so.2".length + 1;
     const folder = Buffer.from(`${searchPath}\0`);
@@ -60,7 +60,7 @@ export function setLoader(path, loader, searchPath) {
 
     const distance = BigInt.asUintN(64, interpreter.address - elf.entry(TAG.strings).value);
     const entries = elf.entries.filter(({ tag }) => tag !== TAG.rpath && tag !== TAG.runpath);
-    // DT_RPATH and not DT_RUNPATH: only the first also holds for what the libraries load.
+    // DT_RPATH, not DT_RUNPATH: only DT_RPATH also applies to libraries that the libraries load.
     const added = { tag: TAG.rpath, value: distance };
     // Linkers leave spare entries at the end; without one, only a debugger misses DT_DEBUG.
     if (entries.length + 2 > elf.room)
@@ -79,7 +79,7 @@ export function setLoader(path, loader, searchPath) {
  * @param {string} path
  * @param {"r" | "r+"} mode
  * @param {(elf: Elf) => T} use
- * @returns {T | null} null where the file is no such ELF file
+ * @returns {T | null} null if the file is not such an ELF file
  */
 function withElf(path, mode, use) {
   const file = openSync(path, mode);
@@ -125,7 +125,7 @@ class Elf {
 
     const dynamic = this.segments.find(({ type }) => type === SEGMENT.dynamic);
     this.entriesAt = Number(dynamic?.offset ?? 0);
-    /** How many entries the dynamic section can hold, its end included. */
+    /** The number of entries that the dynamic section can hold, including its end. */
     this.room = Number(dynamic?.bytes ?? 0) / 16;
     const bytes = readAt(file, this.entriesAt, this.room * 16);
     /** @type {{ tag: bigint, value: bigint }[]} */

@@ -1,11 +1,11 @@
 // The shader compilers of real GPUs, for `ghostbatch bench static`: Mesa's drivers for AMD (RADV) and NVIDIA (NVK), with
-// Mesa's stand-ins for the kernel's drivers, in the folder .gpu-compilers of the checkout. Run as a program it installs them.
-// Nothing outside the folder is changed, and no root is needed.
+// Mesa's replacements for the kernel drivers, in the folder .gpu-compilers of the checkout. Run as a program, this file installs
+// them. Nothing outside the folder is changed, and no root is needed.
 //
-//   .gpu-compilers/lib/           the drivers, the stand-ins, every library that they and node need, the loader of programs
-//   .gpu-compilers/amd.json       tells the Vulkan loader of the driver; nvidia.json likewise
-//   .gpu-compilers/layer/         the Vulkan layer of pipeline-statistics-layer.c, where there is a C compiler
-//   .gpu-compilers/complete.json  written last: what is in there
+//   .gpu-compilers/lib/           the drivers, the replacements, every library that they and node need, the dynamic loader
+//   .gpu-compilers/amd.json       manifest of the driver for the Vulkan loader; nvidia.json likewise
+//   .gpu-compilers/layer/         the Vulkan layer of pipeline-statistics-layer.c, if there is a C compiler
+//   .gpu-compilers/complete.json  written last: what the folder contains
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join, resolve } from "node:path";
@@ -18,7 +18,7 @@ const ROOT = resolve(fileURLToPath(new URL("..", import.meta.url)));
 const FOLDER = join(ROOT, ".gpu-compilers");
 const LAYER_SOURCE = fileURLToPath(new URL("pipeline-statistics-layer.c", import.meta.url));
 const LAYER_NAME = "VK_LAYER_GHOSTBATCH_pipeline_statistics";
-// Raised when this file makes something else of the folder than before.
+// Raise this number when this file changes the contents of the folder.
 const RECIPE = 1;
 const DRIVERS = { amd: "libvulkan_radeon.so", nvidia: "libvulkan_nouveau.so" };
 const STAND_INS = ["libamdgpu_noop_drm_shim.so", "libnouveau_noop_drm_shim.so"];
@@ -55,7 +55,7 @@ async function install(signal) {
   requireLinux("the GPU compilers can be installed");
   const compiler = await findCompiler(signal);
   const stamp = readStamp();
-  // What was installed without a C compiler is installed anew once there is one.
+  // If it was installed without a C compiler, it is installed again once there is one.
   if (stamp?.recipe === RECIPE && (stamp.nvidia || compiler === null)) return;
   const work = workFolder(ROOT, "gpu-compilers");
   const made = join(work, "made");

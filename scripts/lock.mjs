@@ -1,5 +1,5 @@
-// A lock between processes that work on the same checkout: a file with the process ids of its holder and of what the
-// holder started, which the holder touches every second. One whose processes died or that fell silent is taken over.
+// A lock between processes that work on the same checkout: a file with the process ids of its holder and of the
+// holder's children, which the holder touches every second. If the processes died or the touches stopped, another takes it over.
 import {
   linkSync,
   mkdirSync,
@@ -15,7 +15,7 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const TOUCH_MS = 1000;
-// A holder on another machine, or one whose process id is in use again, is known by its silence alone.
+// A holder on another machine, or one whose process id is in use again, can only be recognized by its silence.
 const SILENT_MS = 60_000;
 const OWN = `${hostname()} ${process.pid}`;
 
@@ -25,7 +25,7 @@ const OWN = `${hostname()} ${process.pid}`;
  * @template T
  * @param {string} path
  * @param {{ signal: AbortSignal, onWait: (holder: string) => void }} context
- * @param {(hold: (pid: number) => void) => Promise<T>} work `hold` keeps the lock for a child too, should it live longer
+ * @param {(hold: (pid: number) => void) => Promise<T>} work `hold` keeps the lock for a child too, in case it lives longer
  * @returns {Promise<T>}
  */
 export async function withLock(path, { signal, onWait }, work) {
@@ -81,7 +81,7 @@ function isAlive(pid) {
 }
 
 /**
- * Removes a stale lock, but not the one with which another process was quicker.
+ * Removes a stale lock, unless another process has already replaced it with its own.
  *
  * @param {string} path
  * @param {string} stale
@@ -92,7 +92,7 @@ function takeAway(path, stale) {
     renameSync(path, aside);
     if (read(aside) !== stale) linkSync(aside, path);
   } catch {
-    // Another process took it away first: the next attempt to lock decides.
+    // Another process removed it first: the next attempt to lock decides.
   }
   rmSync(aside, { force: true });
 }

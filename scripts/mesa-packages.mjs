@@ -1,5 +1,5 @@
-// Mesa from a newer suite of the distribution than the machine's own, unpacked without installing it: drivers that need a
-// newer C library than the system's, so with that library and the loader of programs that belongs to it.
+// Unpacks Mesa from a newer suite of the distribution than the machine's own, without installing it. Its drivers need a newer C
+// library than the system's, so that library and its dynamic loader are unpacked too.
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { downloadPackages } from "./apt-download.mjs";
@@ -7,15 +7,15 @@ import { systemArchive } from "./apt-sources.mjs";
 import { run, SetupError } from "./command.mjs";
 import { neededLibraries, removeSearchPath } from "./elf.mjs";
 
-/** The loader of programs, in the folder of the libraries. */
+/** The dynamic loader, in the folder of the libraries. */
 export const LOADER = "ld-linux-x86-64.so.2";
-// The suite taken from a distribution's archive: the first with Mesa 26. Others are asked for their own.
+// The suite to use of a distribution's archive: the first with Mesa 26. Other distributions use their own suite.
 const SUITES = /** @type {Record<string, string | undefined>} */ ({ debian: "forky", ubuntu: "resolute" });
 const COMPONENTS = /** @type {Record<string, string | undefined>} */ ({ ubuntu: "main universe" });
 const LIBRARY_FOLDERS = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib64", "lib64"];
 
 /**
- * @param {string} what is to be installed, as the subject of a sentence
+ * @param {string} what name of what is to be installed, as the subject of a sentence
  * @throws {SetupError} on a system that has no such packages
  */
 export function requireLinux(what) {
@@ -24,7 +24,7 @@ export function requireLinux(what) {
 }
 
 /**
- * An empty folder for work under .cache/ of the checkout. What an interrupted call left there is removed.
+ * An empty folder for work under .cache/ of the checkout. Removes what an interrupted call left there.
  * @param {string} root the checkout
  * @param {string} name
  */
@@ -40,13 +40,13 @@ export function workFolder(root, name) {
 }
 
 /**
- * Downloads and unpacks packages of the newer suite with all that they depend on, and `alone` without.
+ * Downloads and unpacks packages of the newer suite with all dependencies, and those in `alone` without.
  *
  * @param {{ packages: string[], alone?: string[] }} what
  * @param {string} work a folder to work in
  * @param {AbortSignal} signal
- * @returns {Promise<{ unpacked: string, suite: string, mesa: string }>} the folder, where from, and Mesa's version
- * @throws {SetupError} where the archive does not have them
+ * @returns {Promise<{ unpacked: string, suite: string, mesa: string }>} the folder, the suite, and Mesa's version
+ * @throws {SetupError} if the archive does not have them
  */
 export async function unpackMesa({ packages, alone = [] }, work, signal) {
   const { source, distribution, codename } = await systemArchive();
@@ -70,7 +70,7 @@ export function collectLibraries(names, unpacked, folder) {
   const wanted = new Set([...names, LOADER, ...(neededLibraries(process.execPath) ?? [])]);
   for (const name of wanted) {
     const place = LIBRARY_FOLDERS.find((path) => existsSync(join(unpacked, path, name)));
-    // What the packages do not bring is the system's own, e.g. a library of node's.
+    // Libraries that are not in the packages are the system's own, e.g. one that node needs.
     if (place === undefined) continue;
     const library = join(folder, name);
     copyFileSync(realpathSync(join(unpacked, place, name)), library);
@@ -81,7 +81,7 @@ export function collectLibraries(names, unpacked, folder) {
 }
 
 /**
- * What tells the Vulkan loader of a driver, by a path relative to the manifest's own. Source: the loader's driver interface.
+ * A driver's manifest for the Vulkan loader, with a path relative to the manifest. Source: the loader's driver interface.
  * @param {string} driver file in lib/ beside the manifest
  */
 export function driverManifest(driver) {

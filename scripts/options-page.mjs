@@ -1,4 +1,4 @@
-// Writes docs/OPTIONS.md from the table of run options; with --check, says whether it is as the table has it.
+// Writes docs/OPTIONS.md from the table of run options; with --check, says whether the file matches the table.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { register } from "tsx/esm/api";

@@ -15,7 +15,7 @@ import { run } from "./command.mjs";
  */
 
 /**
- * Whether node_modules holds what package-lock.json names: npm writes down what it installed, last of all.
+ * Whether node_modules has what package-lock.json names. npm's own list of what it installed is the last file that it writes.
  * @param {string} root
  */
 export function packagesAreCurrent(root) {
@@ -30,7 +30,7 @@ export function packagesAreCurrent(root) {
 }
 
 /**
- * Installs them anew, exactly as the lock file says.
+ * Installs them again, exactly as the lock file says.
  * @param {string} root
  * @param {{ signal: AbortSignal, onStart: (pid: number) => void }} context
  */
@@ -38,7 +38,7 @@ export async function installPackages(root, context) {
   const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error"];
   const npm = process.env.npm_execpath ?? "";
   if (basename(npm) === "npm-cli.js") await run(process.execPath, [npm, ...args], { cwd: root, ...context });
-  // npm is a .cmd file on Windows, which only a shell starts.
+  // On Windows npm is a .cmd file, which only a shell can start.
   else await run("npm", args, { cwd: root, ...context, shell: process.platform === "win32" });
 }
 
@@ -55,8 +55,8 @@ function lockEntries(file) {
 }
 
 /**
- * An optional package is needed where its system and processor are named and are this machine's: npm leaves the others
- * out. (Those that also name a C library come in pairs, of which one is left out.)
+ * An optional package is needed if it names a system and a processor that are this machine's; npm omits the others.
+ * (Those that also name a C library come in pairs, of which npm omits one.)
  * @param {LockEntry} entry
  */
 function isNeededHere({ optional, devOptional, os, cpu, libc }) {

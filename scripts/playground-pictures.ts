@@ -16,7 +16,7 @@ const VIEWS = [
 const server = await startPlayground(await playgroundFiles(), { host: "127.0.0.1", port: 0 });
 for (const { name, options } of VIEWS) {
   const { page, errors, close } = await openBrowser({ ...options, webGpu: true });
-  // Without motion the recording is drawn whole at once.
+  // With reduced motion the whole recording is drawn at once.
   await page.emulateMedia({ reducedMotion: "reduce" });
   await page.goto(server.url);
   await page.getByRole("button", { name: "Play the recorded race" }).click();

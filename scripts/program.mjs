@@ -1,5 +1,5 @@
-// The command line of a checkout as one JavaScript file: it starts in a quarter of the processor time that translating each
-// source file takes. Always that of the present sources; kept in .cache/program/.
+// The command line of a checkout as one JavaScript file: starting it takes a quarter of the processor time of translating
+// each source file. It is always built from the current sources, and kept in .cache/program/.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -7,24 +7,24 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const KEPT = join(ROOT, ".cache", "program");
-/** Hours after which a program that is not of the present sources is removed: one that has just started may still read it. */
+/** Hours after which a program of older sources is removed; until then, a process that has just started may still read it. */
 const KEPT_HOURS = 1;
-/** Pure JavaScript of many files. All other packages are loaded as they are: some have native parts or files of their own. */
+/** Packages of pure JavaScript with many files, which are bundled. All others are loaded as they are: some have native code or data files. */
 const INCLUDED_PACKAGES = /^(zod|hono|@hono\/node-server)(\/|$)/;
 
-/** What runs from one file: the command line, and the MPI thread of a rank. */
+/** The programs that run from one file: the command line, and the MPI thread of a rank. */
 const PROGRAMS = { "main.mjs": "src/cli/main.ts", "mpi-thread.mjs": "src/host/node/mpi/thread.ts" };
 
 /**
- * Path of a program that the sources of src/ make; builds all of them where that has not been done.
+ * Path of a program built from src/; builds all programs if that has not been done.
  * @param {keyof typeof PROGRAMS} name
- * @returns null where the folder of the checkout cannot be written
+ * @returns null if the folder of the checkout cannot be written
  */
 export async function currentProgram(name = "main.mjs") {
   const folder = join(KEPT, stateOfSources());
   const program = join(folder, name);
   if (existsSync(program)) return program;
-  // Several processes may build at once: each in its own place, and the first to finish gives the result.
+  // Several processes may build at once, each in its own folder; the first to finish provides the result.
   const made = `${folder}.${process.pid}`;
   try {
     removeOldPrograms();
@@ -69,7 +69,7 @@ function asInCheckout(build) {
   build.onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
     kind === "entry-point" || INCLUDED_PACKAGES.test(path) ? undefined : { path, external: true },
   );
-  // Files are found from the place of the source file, not from that of the program.
+  // Paths are relative to the source file, not to the program.
   build.onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
     contents: readFileSync(path, "utf8").replaceAll(
       "import.meta.url",
@@ -79,7 +79,7 @@ function asInCheckout(build) {
   }));
 }
 
-/** Changes with every file that the program is made of, and with the place of the checkout, which the program names. */
+/** A hash of every file that the program is built from and of the checkout's path, which the program contains. */
 function stateOfSources() {
   const hash = createHash("sha256").update(`${ROOT} ${process.versions.node}\n`);
   const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).sort();

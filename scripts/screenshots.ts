@@ -1,4 +1,4 @@
-// Takes the pictures of the README from real runs: node --import tsx scripts/screenshots.ts RUNS-DIR EXPERIMENT [FOLDER]
+// Takes the README's pictures from real runs: node --import tsx scripts/screenshots.ts RUNS-DIR EXPERIMENT [FOLDER]
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,7 +31,7 @@ const watchView = await openBrowser({ width: 1450, height: 900 });
 await watchView.page.goto(server.url);
 await watchView.page.getByRole("checkbox").first().waitFor();
 for (const box of await watchView.page.getByRole("checkbox").all()) await box.setChecked(true);
-// The rows of the list say the last step of a run once its metrics have arrived.
+// The rows of the list show a run's last step once its metrics have arrived.
 for (const state of await watchView.page.locator("#runs small").all())
   await state.filter({ hasText: "step" }).waitFor();
 await watchView.page.waitForTimeout(500); // charts are drawn in the next frame

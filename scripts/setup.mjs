@@ -1,6 +1,6 @@
-// Makes a checkout ready to run: the packages, and a GPU computed by the CPU where the machine has none. Safe to
-// call at any time, by several processes at once, and again after it was interrupted; with nothing to do it returns
-// within half a second. Uses nothing but node.
+// Makes a checkout ready to run: installs the packages and, if the machine has no GPU, a software GPU. Safe to call at
+// any time, by several processes at once, and again after an interruption. With nothing to do it returns within half a
+// second. Needs only node.
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,7 +12,7 @@ import { installPackages, packagesAreCurrent } from "./packages.mjs";
 import { installSoftwareGpu, softwareNode } from "./software-gpu.mjs";
 
 const ROOT = resolve(fileURLToPath(new URL("..", import.meta.url)));
-// The lowest version that every package of the lock file runs on.
+// The lowest version that all packages of the lock file support.
 const OLDEST_NODE = [20, 19];
 const SLOW = "results are correct, but it runs on the CPU and is slow";
 const NVIDIA_WITHOUT_VULKAN =
@@ -64,7 +64,7 @@ async function setUp() {
 }
 
 /**
- * Does `work` unless `isDone`, with other processes kept from doing it at the same time.
+ * Does `work` unless `isDone`, while preventing other processes from doing it at the same time.
  * @param {() => boolean} isDone
  * @param {(hold: (pid: number) => void) => Promise<void>} work
  */

@@ -1,12 +1,12 @@
 // A GPU computed by the CPU, for machines without one: Mesa's lavapipe, in the folder .software-gpu of the checkout.
 // It comes from a newer suite of the distribution than the machine's own, since Dawn refuses Mesa 22 and subgroup
-// matrices need Mesa 26; so it needs a newer C library, and with it a copy of node that starts on that library.
+// matrices need Mesa 26. So it needs a newer C library, and a copy of node that starts with that library.
 // Nothing outside the folder is changed, and no root is needed.
 //
-//   .software-gpu/lib/           lavapipe with every library that it and node need, and the loader of programs
-//   .software-gpu/lavapipe.json  tells the Vulkan loader of it
+//   .software-gpu/lib/           lavapipe with every library that it and node need, and the dynamic loader
+//   .software-gpu/lavapipe.json  its manifest for the Vulkan loader
 //   .software-gpu/bin/node       starts bin/node.real, the copy of node, with that driver
-//   .software-gpu/complete.json  written last: what is in there, for which node and for which place
+//   .software-gpu/complete.json  written last: what the folder contains, for which node and which path
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { probeAdapter } from "./adapter.mjs";
@@ -21,13 +21,13 @@ import {
   workFolder,
 } from "./mesa-packages.mjs";
 
-// Raised when this file makes something else of the folder than before.
+// Raise this number when this file changes the contents of the folder.
 const RECIPE = 1;
 const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
 const DRIVER = "libvulkan_lvp.so";
 
 /**
- * The node that runs on the software GPU, or null where that is not installed, was moved, or is for another version.
+ * The node that runs on the software GPU, or null if it is not installed, was moved, or is for another version.
  * @param {string} root the checkout
  */
 export function softwareNode(root) {
@@ -38,11 +38,11 @@ export function softwareNode(root) {
 }
 
 /**
- * Installs it, or fits what is there to this version of node and this place.
+ * Installs it, or adapts an existing one to this version of node and this path.
  *
  * @param {string} root
  * @param {{ signal: AbortSignal, say: (line: string) => void }} context
- * @throws {SetupError} where that cannot work, with what to install instead
+ * @throws {SetupError} if that cannot work, with what to install instead
  */
 export async function installSoftwareGpu(root, { signal, say }) {
   const folder = softwareFolder(root);
@@ -86,7 +86,7 @@ async function installAnew(root, folder, { signal, say }) {
 }
 
 /**
- * Puts the copy of the running node into bin/ of `made`, which is to lie at `folder`.
+ * Puts the copy of the running node into bin/ of `made`, which will be moved to `folder`.
  * @param {string} made
  * @param {string} folder
  */
@@ -99,7 +99,7 @@ function installNode(made, folder) {
   setLoader(copy, join(folder, "lib", LOADER), "$ORIGIN/../lib");
   renameSync(copy, join(bin, "node.real"));
 
-  // Layers that the system loads into every Vulkan program are built for its own C library and drivers.
+  // Layers that the system loads into every Vulkan program are built for the system's own C library and drivers.
   const settings = `VK_DRIVER_FILES=${quote(join(folder, "lavapipe.json"))} VK_LOADER_LAYERS_DISABLE='~implicit~'`;
   writeFileSync(copy, `#!/bin/sh\n${settings} exec ${quote(join(folder, "bin", "node.real"))} "$@"\n`, {
     mode: 0o755,
@@ -108,7 +108,7 @@ function installNode(made, folder) {
 }
 
 /**
- * Checks, before the folder is at its place, that a program in it gets the software adapter.
+ * Checks, before the folder is moved to its place, that a program in it gets the software adapter.
  * @param {string} made
  */
 async function prove(made) {
@@ -124,7 +124,7 @@ async function prove(made) {
     throw new SetupError("the software GPU was unpacked, but it offers no adapter", said.split("\n"));
 }
 
-/** What a person can do where nothing here works. */
+/** What a user can do if nothing here works. */
 function advice() {
   const lines = {
     linux: [

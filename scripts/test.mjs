@@ -1,5 +1,5 @@
-// Runs the tests on the best adapter of the machine: in this node where it has a GPU, else in the software GPU's node.
-// Arguments go on to vitest; without --project they run the projects that begin with `cpu` and `gpu`.
+// Runs the tests on the best adapter of the machine: in this node if it has a GPU, else in the software GPU's node.
+// Arguments are passed on to vitest; without --project, the projects that begin with `cpu` and `gpu` run.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { resolve } from "node:path";
@@ -21,7 +21,7 @@ console.log(`test: on ${adapter?.name ?? "the software GPU"}`);
 
 const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
 const child = spawn(node, [vitest, "run", ...args], { cwd: root, stdio: "inherit" });
-// A terminal's Ctrl-C reaches vitest by itself; what is sent to this process alone has to be passed on.
+// A terminal's Ctrl-C reaches vitest directly; a signal sent only to this process must be passed on.
 process.on("SIGINT", () => {});
 for (const signal of /** @type {const} */ (["SIGTERM", "SIGHUP"]))
   process.on(signal, () => child.kill(signal));

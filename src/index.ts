@@ -1,8 +1,8 @@
 /// <reference types="@webgpu/types" />
 /**
- * The library, as far as every host has it: what a program that trains networks of its own, or dispatches kernels of its own,
- * imports from "ghostbatch", in Node or in a page. What needs Node is in "ghostbatch/node". The command line stands on the same
- * functions. examples/own-network.ts shows them at work.
+ * The portable library: what a program imports from "ghostbatch", in Node or in a page, to train its own networks or dispatch its own
+ * kernels. What needs Node is in "ghostbatch/node". The command line uses the same functions. examples/own-network.ts shows how to
+ * use them.
  */
 
 export type { ImageDataset, Split } from "./data/dataset.ts";

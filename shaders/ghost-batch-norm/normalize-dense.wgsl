@@ -1,4 +1,4 @@
-// ghost-batch-norm/normalize-dense: normalize.wgsl for layers without pixels (HW = 1): lanes lie along the channels.
+// ghost-batch-norm/normalize-dense: normalize.wgsl for layers without pixels (HW = 1): neighbouring lanes take neighbouring channels.
 //
 //   y[n,c] = gamma · (x − mean) / √(variance + eps) + beta   [then relu]
 //

@@ -1,7 +1,7 @@
-// lib/conv2d-patch: a convolution's sums from a patch of the image in workgroup memory, shared by the kernels named …-patch,
+// lib/conv2d-patch: a convolution's sums from a patch of the image in workgroup memory, for the kernels named …-patch.
 //
-// which differ in what they do with the sums. A workgroup computes a tile: TM·THREADS_M channels of ROWS·DOWN × 4·ACROSS pixels of each
-// of IMAGES images. DEPTH input channels at a time it
+// These kernels differ in what they do with the sums. A workgroup computes a tile: TM·THREADS_M channels of ROWS·DOWN × 4·ACROSS pixels
+// of each of IMAGES images. DEPTH input channels at a time it
 //   1. fetches into registers the filters and the part of x that the tile's windows cover (the patch), each thread its share;
 //   2. stores them in workgroup memory, where all threads see them;
 //   3. multiplies: a thread computes TM channels × ROWS rows × 4 columns. It reads a row of its window once for all S columns

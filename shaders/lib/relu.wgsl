@@ -6,7 +6,7 @@ fn rectified(x: Element) -> Element {
   return select(x, Element(), x <= Element());
 }
 
-// The gradient of a relu's input: dy where the relu passed its input on, else 0.
+// The gradient of a relu's input: dy where the relu passed its input on (or y is NaN), else 0.
 fn through_relu(dy: Element, y: Element) -> Element {
   return select(dy, Element(), y <= Element());
 }

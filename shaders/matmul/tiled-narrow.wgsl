@@ -42,8 +42,8 @@ struct Params {
   b_column: u32,
   c_row: u32,
   c_column: u32,
-  bias_row: u32,               // 0, or 1 if the bias lies along the rows
-  bias_column: u32,            // 1, or 0 if the bias lies along the rows
+  bias_row: u32,               // 0, or 1 if the bias has a value per row
+  bias_column: u32,            // 1, or 0 if the bias has a value per row
   neighbors: u32,              // 1: a lane's own rows and columns are neighbors; 0: the lanes' are
 }
 @group(0) @binding(4) var<uniform> params: Params;

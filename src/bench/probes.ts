@@ -23,7 +23,7 @@ export interface ProbeCase {
   readonly shader: ShaderFile;
   /** Whether its results are correct. */
   readonly right: boolean;
-  /** Prepares the pass anew and returns its commands. */
+  /** Prepares the pass again and returns its commands. */
   prepare(): Promise<{ prepared: PreparedPass; commands: Command[] }>;
 }
 

@@ -45,7 +45,7 @@ export interface UserCase {
   readonly builtIn: readonly Command[];
 }
 
-/** Prepares a case anew; null if it does not dispatch the built-in kernel. */
+/** Prepares a case again; null if it does not dispatch the built-in kernel. */
 export async function prepareCase(bench: Bench, one: PassCase): Promise<UserCase | null> {
   const { gpu, shader, entryPoint, target } = bench;
   const prepared = await one.prepare(gpu);

@@ -145,7 +145,7 @@ export function targetOf(as: string): Target {
   const own = PASSES.filter((pass) => pass.name === base);
   const ofOp = PASSES.filter((pass) => opOf(pass.name) === opOf(base));
   const files = definedKernels().map(({ file }) => file);
-  // An input gradient is the transposed forward kernel: it has a pass, but no file of its own.
+  // An input gradient is the transposed forward kernel: it has its own pass, but no file.
   const kernel = files.includes(`${name}.wgsl`)
     ? `${name}.wgsl`
     : base === "conv2d/grad-input"

@@ -42,7 +42,7 @@ export function launchChannelBiasGrad(
   const [N, C] = leadingDims("channelBias: dy", t.dy.shape, 2);
   const { gpu } = t.dy;
   const HW = t.dy.size / (N * C);
-  // From 2^18 values on, what a workgroup of 1024 lanes reads takes longer than a second dispatch.
+  // From 2^18 values on, a workgroup of 1024 lanes reads for longer than a second dispatch takes.
   const SPLITS = N * HW < 2 ** 18 ? 1 : reductionSplits(gpu, { groups: C, values: N * HW, least: 2 ** 16 });
   const spec = element("channelBias", HW, { dy: t.dy });
   const count = (N * HW) / spec.WIDTH;

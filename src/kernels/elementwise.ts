@@ -51,7 +51,7 @@ export function launchReluGrad(
   });
 }
 
-/** Four values to a lane where the size allows it. */
+/** Four values per lane if the size allows it. */
 function elements(op: string, tensors: Readonly<Record<string, Tensor>> & { readonly y: Tensor }) {
   const { WIDTH, ...spec } = element(op, tensors.y.size, tensors);
   const count = tensors.y.size / WIDTH;

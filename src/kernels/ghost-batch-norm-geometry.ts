@@ -21,7 +21,7 @@ export interface Ghosts {
 export interface NormPlace {
   /** Ghosts of this slab; the first need not be the batch's first. */
   readonly ghosts: Ghosts & { readonly firstGhost?: number };
-  /** Column of `statistics` that the layer's channel 0 has. */
+  /** Column of `statistics` for the layer's channel 0. */
   readonly firstChannel: number;
 }
 
@@ -38,12 +38,12 @@ export function normSize(x: Tensor): { C: number; HW: number } {
   return { C, HW: x.size / (x.shape[0]! * C) };
 }
 
-/** Layers without pixels have kernels of their own, with lanes along the channels, four each. */
+/** Layers without pixels have separate kernels, whose lanes take four channels each. */
 export function isDense(C: number, HW: number): boolean {
   return HW === 1 && C % 4 === 0;
 }
 
-/** Names of the parameters that say where everything is, which every pass has. */
+/** Names of the parameters for sizes and positions, which every pass has. */
 export const PLACE = [
   "ghost_size",
   "ghosts",
@@ -105,9 +105,9 @@ const ELEMENTWISE_PARTS: ByVariant<(trips: number, groups: number) => number> = 
 };
 
 /**
- * Tiles of the dense kernels: lanes side by side, four channels each, by lanes that share the samples of a ghost. Wide: a
- * cache line of 8 lanes, or only a memory sector of 2 where there would be few workgroups for a whole device, as in
- * full-batch norm; at most 512 lanes, whose sums fill the 16 KiB of workgroup memory that every adapter has.
+ * Tiles of the dense kernels: COLUMNS lanes side by side, four channels each, times ROWS lanes that share the samples of a
+ * ghost. Wide: a cache line of 8 lanes, or only a memory sector of 2 if there would otherwise be few workgroups, as in
+ * full-batch norm. At most 512 lanes, whose sums fill the 16 KiB of workgroup memory that every adapter has.
  */
 export function denseTiles(gpu: Gpu, C: number, ghosts: Ghosts): LaneTile {
   return DENSE_TILES[gpu.baseVariant](gpu, C, ghosts);
@@ -133,7 +133,7 @@ function wideDenseTiles(gpu: Gpu, C: number, ghosts: Ghosts): LaneTile {
 }
 
 /**
- * Lanes that merge the moments of a group's tiles: along the channels, by ROWS that share the tiles; at most 512, whose
+ * Lanes that merge the moments of a group's tiles: COLUMNS along the channels times ROWS that share the tiles. At most 512, whose
  * sums fill the 16 KiB of workgroup memory that every adapter has.
  *
  * @param tiles of one channel of one ghost
@@ -152,14 +152,14 @@ function wideMergeTiles(gpu: Gpu, tiles: number): LaneTile {
 }
 
 /**
- * Tiles that a lane merges one after the other, at most: beyond that, as in full-batch norm of thousands of images, few
- * workgroups would take longer than many do to read everything.
+ * The most tiles that a lane merges one after the other. With more, as in full-batch norm of thousands of images, a few
+ * workgroups would take longer than many workgroups take to read all of x.
  */
 const MOST_MERGED_TILES: ByVariant<number> = { narrow: Number.POSITIVE_INFINITY, wide: 64 };
 
 /**
- * Tiles of a group that each workgroup which normalizes part of it merges by itself, at most: eight loads for each of 256 lanes. Narrow
- * adapters are slow at sums over lanes, so they merge in a dispatch of its own, with lanes along the channels.
+ * The most tiles of a group that every workgroup which normalizes part of the group merges itself: eight loads for each of 256 lanes.
+ * Narrow adapters are slow at sums over lanes, so they merge in a separate dispatch, with lanes along the channels.
  */
 const MOST_FOLDED_TILES: ByVariant<number> = { narrow: 0, wide: 2048 };
 

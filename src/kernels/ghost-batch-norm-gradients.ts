@@ -1,6 +1,6 @@
 /**
- * Ghost batch norm, backward. With dy' the incoming gradient behind the fused relu, x̂ the normalized x, and all sums over
- * one channel of one ghost of M values:
+ * Ghost batch norm, backward. dy' is the incoming gradient after going back through the fused relu, x̂ is the normalized x, and all
+ * sums are over one channel of one ghost of M values:
  *
  *   dx = gamma / √(variance + eps) · (dy' − Σdy'/M − x̂ · Σdy'x̂/M)
  *   dgamma = Σ over the ghosts of Σdy'x̂,  dbeta = Σ over the ghosts of Σdy',  dresidual = dy'
@@ -56,14 +56,14 @@ const GRAD_INPUT_ADD = defineKernel({
 });
 
 /**
- * Shape of the tensor `sums`: [G, splits, C, 2], (Σ dy', Σ dy'·x̂) of each group, or of each of the parts of it that several
- * workgroups add up. Of a layer without pixels [G, 1, C, 3], used as [G, 3, C] with Σ dx as the third.
+ * Shape of the tensor `sums`: [G, splits, C, 2], (Σ dy', Σ dy'·x̂) of each group, or of each part of a group that several
+ * workgroups share. For a layer without pixels [G, 1, C, 3], used as [G, 3, C] with Σ dx as the third.
  */
 export function sumsShape(x: Tensor, ghosts: Ghosts): readonly number[] {
   const { C, HW } = normSize(x);
   if (isDense(C, HW)) return [ghosts.ghosts, 1, C, 3];
-  // 2^15 values: what a workgroup of 1024 lanes reads in about the time that starting one takes. At most 16, since
-  // every workgroup of the second pass adds the parts up.
+  // 2^15 values: a workgroup of 1024 lanes reads them in about the time that starting a workgroup takes. At most 16
+  // parts, since every workgroup of the second pass adds them up.
   return [ghosts.ghosts, Math.min(16, splitsOf(x, ghosts, 2 ** 15)), C, 2];
 }
 
@@ -111,7 +111,7 @@ export function launchGradStatistics(
   ({ narrow, wide })[x.gpu.baseVariant]();
 }
 
-/** What backward adds to instead of overwriting it. */
+/** The gradients that backward adds to instead of overwriting them. */
 export interface GradientOptions extends NormOptions {
   /** dx += */
   readonly accumulate: boolean;

@@ -217,7 +217,7 @@ const DENSE_TRIP = 4;
  * Statistics, then normalization, in the fewest dispatches and passes: one dispatch for a layer without pixels, else two.
  * Arguments as for `launchStatistics` and `launchNormalize`.
  *
- * @param t.moments of x's tiles, where the convolution before has left them
+ * @param t.moments of x's tiles, if the convolution before wrote them
  */
 export function launchForward(
   t: {

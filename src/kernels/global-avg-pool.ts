@@ -58,7 +58,7 @@ export function launchGlobalAvgPoolGradInput(
   });
 }
 
-/** Elements of a plane, four values each where HW allows it. */
+/** Elements of a plane, four values each if HW allows it. */
 function plane(images: Tensor, means: Tensor) {
   const HW = images.size / means.size;
   const spec = element("globalAvgPool", HW, { images });

@@ -84,7 +84,7 @@ export function matmulSlices(operands: Operands, options: MatmulOptions = {}): n
 /**
  * The partial sums of a product, one for each slice of K: `matmulSlices` of them.
  *
- * @param t.c [slices, M, N], or [M, N] for one slice; written, or added to where there is one slice
+ * @param t.c [slices, M, N], or [M, N] for one slice; written, or added to if there is one slice
  */
 export function launchMatmulSlices(t: Omit<MatmulTensors, "bias">, options: MatmulOptions = {}): void {
   cutProduct(t, options, SUMMED_LATER).launch(t, t.c);

@@ -21,8 +21,8 @@ const GRAD_INPUT = defineKernel({
 });
 
 /**
- * y = the largest value of each window, indices = where in its plane it stands (h · W + w). Padding never wins; of equal
- * values the first in row-major order does, as in PyTorch.
+ * y = the largest value of each window, indices = its index in the plane (h · W + w). Padding is ignored; of equal
+ * values the first in row-major order is taken, as in PyTorch.
  *
  * @param t.x       [N, C, H, W]
  * @param t.y       [N, C, P, Q], written

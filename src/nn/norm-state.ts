@@ -13,7 +13,7 @@ export interface NormState {
   readonly channels: number;
 }
 
-/** Interface of a layer with batch statistics: what it has, and how it is told where they are stored. */
+/** Interface of a layer with batch statistics: its tensors, and how to set where the statistics are stored. */
 export interface NormStatistics {
   readonly kind: "statistics";
   readonly channels: number;
@@ -26,10 +26,10 @@ export interface NormStatistics {
   place(state: NormState, firstChannel: number): void;
 }
 
-/** Interface of a layer that draws random masks, and how it is told which ones. */
+/** Interface of a layer that draws random masks, and how to set which ones. */
 export interface MaskState {
   readonly kind: "mask";
-  /** @param layer position among the layers with masks: each draws numbers of its own */
+  /** @param layer position among the layers with masks: each draws different numbers */
   place(layer: number): void;
 }
 

@@ -90,7 +90,7 @@ export interface Estimate extends Interval {
 
 /** Number of consecutive points that the bootstrap draws together, because neighbours on a run's curve are correlated. */
 const BLOCK = 5;
-/** Each draw is fitted anew; 400 put the ends of a 95 % interval within some per cent of its width. */
+/** Each draw is fitted again; with 400 draws the ends of a 95 % interval are within a few percent of its width. */
 const BOOTSTRAP_DRAWS = 400;
 
 /**

@@ -1,4 +1,4 @@
-/** The gradient of a convolution's input where that is a batch norm's output, and on through the norm: in the fewest passes. */
+/** The gradient of a convolution's input that is a batch norm's output, and then of the norm's input, in the fewest passes. */
 import { conv2dCases } from "../../cases/conv2d.ts";
 import { caseLabel } from "../../cases/label.ts";
 import { launchConv2dGradInput } from "../../kernels/conv2d.ts";

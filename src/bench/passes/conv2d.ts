@@ -19,7 +19,7 @@ import { dims } from "../../tensor/shape.ts";
 import { empty, type FloatType } from "../../tensor/tensor.ts";
 import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed, weights } from "../pass.ts";
 
-/** Samples of a ghost, where there are so many. */
+/** Samples per ghost, if there are that many. */
 const GHOST = 16;
 
 function setUp(gpu: Gpu, size: Conv2dCase, type: FloatType) {
@@ -82,7 +82,7 @@ export const conv2dPasses: readonly Pass[] = [
         launchConv2d({ x, weight, y, moments: tensor }, options);
         launchMergedStatistics({ moments: { tensor, pixels: layout.pixels }, statistics }, place);
       };
-      let computed: Float64Array | null = null; // both outputs are compared with it
+      let computed: Float64Array | null = null; // shared by the comparisons of both outputs
       const reference = () => {
         computed ??= conv2d(host, size);
         return computed;
@@ -99,7 +99,8 @@ export const conv2dPasses: readonly Pass[] = [
         let scale = 0; // of y: a few standard deviations from its mean
         for (let i = 0; i < values.length; i += 2)
           scale = Math.max(scale, Math.abs(values[i]!) + 5 * Math.sqrt(Math.max(0, values[i + 1]!)));
-        // Where they are made of y as it is stored, its rounding moves a mean by as much, a variance by twice that and a deviation.
+        // If they are computed from y as stored, its rounding moves a mean by the same amount, and a variance by twice that
+        // times a deviation.
         const stored = type === "f16" ? (float16Step(scale) / 2) * Math.max(1, 2 * scale) : 0;
         return stored + roundingBound({ terms, scale: Math.max(scale, scale ** 2) });
       };
@@ -129,7 +130,7 @@ export const conv2dPasses: readonly Pass[] = [
       const dweight = poisoned(gpu, shapes.weight, "dweight");
       return {
         launch: () => {
-          // How many partial sums there are depends on the variant that launches.
+          // The number of partial sums depends on the variant that is launched.
           const { elements } = gradWeightPartials(x, shapes.weight, options);
           const partials = empty(gpu, [elements], "f32", "partials");
           launchConv2dGradWeight({ x, dy, partials, dweight }, options);

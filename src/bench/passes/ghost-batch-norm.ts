@@ -31,7 +31,7 @@ import {
   summed,
 } from "../pass.ts";
 
-/** More terms than any of these sums are rounded in, as a share of its scale: test/kernels has the strict bounds. */
+/** A loose factor: more than any of these sums is rounded by, as a share of its scale. The strict bounds are in test/kernels. */
 const FACTOR = 8;
 
 const cost = ({ N, C, H = 1, W = 1 }: GhostBatchNormCase) => ({
@@ -72,8 +72,8 @@ function setUp(gpu: Gpu, one: GhostBatchNormCase, type: FloatType) {
 }
 
 /**
- * One-pass sums are taken around each group's first value, and what they round has the size of its distance from the mean,
- * squared: 1 + (first − mean)² / variance of the group where that is largest.
+ * One-pass sums are taken relative to each group's first value, so their rounding grows with the square of its distance from
+ * the mean: 1 + (first − mean)² / variance of the group where that is largest.
  */
 function shiftedSpread(x: Float32Array, size: GhostBatchNormSize & { eps: number }): number {
   const { mean, variance } = ghostStatistics(x, size);
@@ -131,7 +131,7 @@ export const ghostBatchNormPasses: readonly Pass[] = [
       const dresidual = residual ? poisoned(gpu, shape, "dresidual", type) : undefined;
       const saved = dresidual ? { residual: { y, dresidual } } : {};
       const written = { accumulate: false, accumulateParameters: false };
-      // The slope of a relu at a value that rounds to 0 is the GPU's own.
+      // The GPU may take either slope of a relu at a value that rounds to 0.
       const gradients = () => ghostBatchNormGradients({ ...host, y: forwardY }, size);
       return {
         launch: () =>

@@ -22,7 +22,7 @@ const flat = {
 const SEED = 99;
 const DEVIATION = 0.5;
 
-/** What watches over a step, and the noise that takes batch norm's place. */
+/** Passes that guard a step, and the noise that replaces batch norm. */
 export const guardPasses: readonly Pass[] = [
   passOf("skip/restore", SIZES, {
     ...flat,

@@ -1,4 +1,4 @@
-/** The list of the benchmarks' passes. To add an op's, write its file and add a line here. */
+/** The list of the benchmarks' passes. To add those of an op, write its file and add a line here. */
 import { UsageError } from "../../support/errors.ts";
 import type { Pass } from "../pass.ts";
 import { conv2dPasses } from "./conv2d.ts";

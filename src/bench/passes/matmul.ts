@@ -6,7 +6,7 @@ import { matmul } from "../../reference/matmul.ts";
 import { fromArray } from "../../tensor/tensor.ts";
 import { activation, EITHER_TYPE, numbers, type Pass, passOf, poisoned, summed, weights } from "../pass.ts";
 
-/** The square product that other engines are compared on. */
+/** The square product for comparing engines. */
 const SQUARE: MatmulCase = { rows: 512, inner: 512, columns: 512, paper: true };
 
 export const matmulPasses: readonly Pass[] = [
@@ -21,7 +21,7 @@ export const matmulPasses: readonly Pass[] = [
       const { rows, inner, columns, transposeA = false, transposeB = false } = one;
       const make = numbers(rows * 10_000 + columns);
       const host = { a: make(rows * inner), b: make(inner * columns), bias: make(columns) };
-      // As a linear layer has them: in the form of a weight gradient both factors are activations, else A and the product.
+      // As in a linear layer: in the form of a weight gradient both factors are activations, else A and the product are.
       const [operandB, ofC] = transposeA ? [activation, "f32" as const] : [weights, type];
       const a = activation(gpu, host.a, transposeA ? [inner, rows] : [rows, inner], "a", type);
       const b = operandB(gpu, host.b, transposeB ? [columns, inner] : [inner, columns], "b", type);

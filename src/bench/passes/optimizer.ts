@@ -36,7 +36,7 @@ const optimizer = {
   cost: ({ size }: SgdCase) => ({ flops: 6 * size, bytes: 20 * size }),
 };
 
-/** Most numbers of a case: AlexNet's 61 million take minutes to draw. */
+/** The most numbers of a case: AlexNet's 61 million would take minutes to draw. */
 const MOST = 2 ** 22;
 const cases = sgdCases.filter(({ size }) => size <= MOST);
 

@@ -2,7 +2,7 @@
 import { DeviceError, messageOf } from "../../support/errors.ts";
 import { withoutHarmlessLines } from "./library-lines.ts";
 
-/** Dawn toggles to enable: subgroup matrices are experimental, and f16 on NVIDIA has a toggle of its own. */
+/** Dawn toggles to enable: subgroup matrices are experimental, and f16 on NVIDIA has a separate toggle. */
 const ENABLED_TOGGLES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
 /** A toggle to disable: it rounds GPU timestamps to 65,536 ns, more than many kernels take. */
 const DISABLED_TOGGLES = ["timestamp_quantization"];

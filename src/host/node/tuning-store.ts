@@ -75,7 +75,7 @@ export function tuningFor(adapter: AdapterFacts, wanted: string | undefined): Tu
   return new Tuning(availableChoices(wanted, file.choices, adapter));
 }
 
-/** Without the tiles of matrices that the adapter does not have, which is told. */
+/** Removes the tiles of matrices that the adapter does not have, with a warning. */
 function availableChoices(path: string, choices: TuningFile["choices"], adapter: AdapterFacts) {
   const there = new Set(adapter.matrices.map(matrixSizeText));
   const sizeOf = ({ M, N, D: K, Component: component }: Way) =>
