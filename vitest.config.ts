@@ -14,8 +14,11 @@ const MOCKING = ["test/datasets/streamed.test.ts", "test/storage/{folder,metrics
 /** Tests that close the GPU they open, in the end of each file: they share one process, and load the engine once. */
 const CLOSING = ["test/{kernels,models,nn,ops,train}/**/*.test.ts"];
 
-/** Launchers of several processes, which wait for each other, sleep, and are killed: nothing else runs beside them. */
-const LAUNCHING = ["test/host/node/mpi.test.ts"];
+/**
+ * Launchers of several processes, which wait for each other, sleep, and are killed, and searches for what is faster: nothing else runs beside
+ * them.
+ */
+const ALONE = ["test/host/node/mpi.test.ts", "test/bench/tune.test.ts"];
 
 /** Tests that open no GPU. */
 const WITHOUT_GPU = [
@@ -56,15 +59,9 @@ export default defineConfig({
       // A process for each file: one that kept the devices of all of them open grew to 5.5 GB, and ended with a crash.
       threeAtATime("gpu", {
         include: ["test/**/*.test.ts"],
-        exclude: [
-          ...configDefaults.exclude,
-          ...Object.values(SLOW),
-          ...WITHOUT_GPU,
-          ...CLOSING,
-          ...LAUNCHING,
-        ],
+        exclude: [...configDefaults.exclude, ...Object.values(SLOW), ...WITHOUT_GPU, ...CLOSING, ...ALONE],
       }),
-      oneAtATime("gpu-launching", { include: LAUNCHING }),
+      oneAtATime("gpu-alone", { include: ALONE }),
       // Training runs of minutes, and processes that are killed on purpose: each by its own name.
       oneAtATime("reproduction", {
         include: [SLOW.reproduction],

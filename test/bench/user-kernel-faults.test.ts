@@ -71,7 +71,7 @@ describe("what is wrong is told by name", () => {
     [
       "wrong interface",
       whole.replaceAll("array<f32>", "array<f32, 4096>"),
-      /\.wgsl: binding \d is declared with a fixed size of 16384 bytes, this case has \d+: leave/,
+      /\.wgsl: binding \d is declared with a fixed size of 16384 bytes, this case has \d+; omit/,
     ],
     [
       "does not compile",
