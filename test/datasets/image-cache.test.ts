@@ -3,26 +3,9 @@
 import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type ImageFolderOptions, loadImageFolder } from "../../src/datasets/image-folder.ts";
+import { flat, folderOf, GOOD, load, png } from "../support/class-folder.ts";
 import { type Paint, pngBytes, writeFiles } from "../support/image-files.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
-
-/** No two pixels of the same colour. */
-const paint: Paint = (x, y) => [10 * x, 10 * y, 100 + x + y];
-const flat =
-  (value: number): Paint =>
-  () => [value, value, value];
-
-const png = pngBytes(8, 8, paint);
-/** Every class of a folder that is right, so that one file can be wrong. */
-const GOOD = { "train/a/1.png": png, "train/b/1.png": png, "test/a/1.png": png };
-
-const folderOf = (files: Record<string, Uint8Array | string>) => writeFiles(temporaryFolder(), files);
-
-/** Loads with a cache of its own unless one is given. */
-function load(root: string, options: ImageFolderOptions = {}) {
-  return loadImageFolder(root, { cacheDirectory: temporaryFolder(), ...options });
-}
 
 describe("the cache", () => {
   const cacheFile = (directory: string) =>
