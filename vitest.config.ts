@@ -23,7 +23,7 @@ const ALONE = ["test/host/node/mpi.test.ts", "test/bench/tune.test.ts"];
 /** Tests that open no GPU. */
 const WITHOUT_GPU = [
   "test/{data,datasets,paper,report,storage,support}/**/*.test.ts",
-  "test/cli/{progress,watch,without-gpu}.test.ts",
+  "test/cli/{progress,unseen-images,watch,without-gpu}.test.ts",
   "test/gpu/{adapter,shaders,wgsl}.test.ts",
   "test/host/node/rank-adapter.test.ts",
   "test/measure/{loss-spread,noise-scale}.test.ts",

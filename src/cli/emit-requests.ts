@@ -13,6 +13,7 @@ import {
   describeCosts,
   distinctCosts,
   openSession,
+  plannedSpec,
   type RequestedRun,
   type RequestFlags,
   requireFit,
@@ -23,11 +24,13 @@ import { loadOptions } from "./transfer-line.ts";
  * Writes the script and the configurations to runs/<id>.sweep/. Runs have the same names as in the experiment
  * itself, so the same command without --emit finds them when they have finished.
  * @param id id of the experiment's record
+ * @param notes lines to print with the plan
  */
 export async function emitRequests(
   id: string,
   requests: readonly RequestedRun[],
   flags: RequestFlags & EmitFlags,
+  notes: readonly string[],
 ): Promise<void> {
   const { runsDir, onUsr2, assumeLimits = DEFAULT_ASSUMED } = flags;
   if (onUsr2 === "continue")
@@ -42,11 +45,12 @@ export async function emitRequests(
     return;
   }
   const runs = distinct.map(({ spec, label }) => ({ name: runName(spec, label), spec }));
-  for (const run of runs) requirePlannable(run);
+  const planned = distinct.map((request, i) => ({ name: runs[i]!.name, spec: plannedSpec(request) }));
+  for (const run of planned) requirePlannable(run);
   const planning = { adapter: undefined, dryRun: true, assumeLimits };
-  const gpu = await openSession(planning).open();
+  const gpu = await openSession(planning, notes).open();
   await requireFit(gpu, distinct, loadOptions(flags));
-  const specs = runs.map(({ spec }) => spec);
+  const specs = planned.map(({ spec }) => spec);
   const costs = distinctCosts(await costsOf(gpu, specs, loadOptions(flags)));
   console.error(describeCosts(costs, requests.length - missing.length));
   const grid = { name: id, runs };
@@ -64,15 +68,16 @@ export async function emitRequests(
 export async function emitVerb(
   { id, spec }: { readonly id: string; readonly spec: RunSpec },
   verb: readonly string[],
-  flags: RequestFlags & EmitFlags,
+  flags: RequestFlags & EmitFlags & { readonly images?: string },
 ): Promise<void> {
-  const { dataDir, adapter, runsDir, gpusPerRun } = flags;
+  const { dataDir, images, adapter, runsDir, gpusPerRun } = flags;
   if (gpusPerRun !== undefined)
     throw new UsageError(`--gpus-per-run ${gpusPerRun}: this measurement has one process; omit the option`);
   const folder = new SweepFolder(resolve(runsDir), { name: id, runs: [] });
   const words = [
     ...[...process.execArgv, resolve(process.argv[1]!), ...verb],
     ...(adapter === undefined ? [] : ["--adapter", adapter]),
+    ...(images === undefined ? [] : ["--images", images]),
     ...(dataDir === undefined ? [] : ["--data-dir", resolve(dataDir)]),
     ...["--runs-dir", folder.runsDirectory],
   ];

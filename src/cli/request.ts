@@ -6,6 +6,7 @@ import type { Command } from "commander";
 import type { LoadOptions } from "../datasets/load.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { GpuSession } from "../host/node/gpu-session.ts";
+import type { Images } from "../paper/images.ts";
 import { type ExperimentRecord, RECORD_SUFFIX } from "../report/experiment-record.ts";
 import { costsOf, measureRate, type RunCost } from "../run/cost.ts";
 import { refusalsOf } from "../run/fit.ts";
@@ -16,7 +17,7 @@ import { specHash } from "../run/spec-hash.ts";
 import { writeFileAtomically } from "../storage/atomic-file.ts";
 import { makeFolder } from "../storage/folder.ts";
 import { removeAbandonedFiles } from "../storage/leftovers.ts";
-import { CapacityError } from "../support/errors.ts";
+import { CapacityError, DataError } from "../support/errors.ts";
 import {
   formatCount,
   formatCounted,
@@ -48,6 +49,15 @@ export interface RequestedRun {
   /** Prefix of the run folder's name. */
   readonly label: string;
   readonly spec: RunSpec;
+  /** Where its images come from, if it is a row of the paper's tables. */
+  readonly images?: Images;
+  /** What the user can do instead of this run if it does not fit. */
+  readonly otherwise?: string;
+}
+
+/** The run as a plan sees it: with images of the size and shape that the paper's have, if only unseen files tell theirs. */
+export function plannedSpec({ spec, images }: RequestedRun): RunSpec {
+  return images === undefined ? spec : { ...spec, dataset: images.planned };
 }
 
 export interface RequestFlags extends CheckpointFlags, PlanFlags {
@@ -66,8 +76,13 @@ export function addRequestOptions(command: Command): Command {
     .addHelpText("after", `\n${signalHelp("the same command continues")}`);
 }
 
-export function openSession(flags: PlanFlags): GpuSession {
-  return new GpuSession({ ...planOptions(flags), onOpen: announce });
+/** @param notes lines to print when the GPU is opened, because opening the software GPU starts the command line again */
+export function openSession(flags: PlanFlags, notes: readonly string[] = []): GpuSession {
+  const onOpen = (gpu: Gpu) => {
+    for (const note of notes) console.error(note);
+    announce(gpu);
+  };
+  return new GpuSession({ ...planOptions(flags), onOpen });
 }
 
 /** Prints steps, rates and cost of runs. */
@@ -76,7 +91,7 @@ export async function dryRun(
   runs: readonly RequestedRun[],
   flags: Pick<RequestFlags, "dataDir" | "json">,
 ): Promise<void> {
-  const [gpu, specs, load] = [await session.open(), runs.map(({ spec }) => spec), loadOptions(flags)];
+  const [gpu, specs, load] = [await session.open(), runs.map(plannedSpec), loadOptions(flags)];
   const costs = await costsOf(gpu, specs, load);
   const refusals = await refusalsOf(gpu, specs, load);
   if (flags.json) {
@@ -118,7 +133,7 @@ export async function dryRun(
   }
   console.log(table.toString());
   for (const [i, refusal] of refusals.entries())
-    if (refusal !== null) console.log(`does not fit: ${runs[i]!.title}: ${refusal}`);
+    if (refusal !== null) console.log(`does not fit: ${refusedRun(runs[i]!, refusal)}`);
   const distinct = distinctCosts(costs);
   const total = distinct.reduce((sum, { flops }) => sum + flops, 0);
   console.log(
@@ -146,6 +161,8 @@ async function runMissing(
   const load = loadOptions(flags);
   const finished = await Promise.all(runs.map(({ spec, label }) => finishedRun(spec, label, runsDir)));
   const missing = runs.filter((_, i) => finished[i] === null);
+  for (const { images } of missing)
+    if (images && images.missing !== null) throw new DataError(images.missing);
   if (missing.length > 0) await requireFit(await session.open(), missing, load);
   if (missing.length > 0)
     await announceCost(await session.open(), missing, load, runs.length - missing.length);
@@ -199,9 +216,13 @@ function announce({ adapter: { name, software } }: Gpu): void {
 
 /** @throws CapacityError naming the first run that the adapter cannot hold */
 export async function requireFit(gpu: Gpu, runs: readonly RequestedRun[], load: LoadOptions): Promise<void> {
-  const specs = runs.map(({ spec }) => spec);
+  const specs = runs.map(plannedSpec);
   for (const [i, refusal] of (await refusalsOf(gpu, specs, load)).entries())
-    if (refusal !== null) throw new CapacityError(`${runs[i]!.title}: ${refusal}`);
+    if (refusal !== null) throw new CapacityError(refusedRun(runs[i]!, refusal));
+}
+
+function refusedRun({ title, otherwise }: RequestedRun, refusal: string): string {
+  return `${title}: ${refusal}${otherwise === undefined ? "" : `, or ${otherwise}`}`;
 }
 
 /** Describes what remains to be done, and how long it takes here (`expectedSeconds`). */

@@ -51,7 +51,7 @@ test.each([
 });
 
 test("figures and tables without images name an option that they have", async () => {
-  const none = ["--data-dir", join(folder, "nothing"), "--emit", "slurm"];
+  const none = ["--data-dir", join(folder, "nothing")];
   const said = async (...words: string[]) => (await ghostbatch(["reproduce", ...words, ...none])).stderr;
   expect(await said("figure1", "--model", "c1")).toMatch(
     /C1: no images in .*, or choose another network with --model\n/,

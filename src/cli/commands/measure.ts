@@ -4,7 +4,7 @@ import { Argument, Command, Option } from "commander";
 import { MEASUREMENTS } from "../../measure/measurements.ts";
 import { pointAfter, pointOfRun } from "../../measure/point.ts";
 import { cellSpec } from "../../paper/columns.ts";
-import { type ImageChoice, imagesFor } from "../../paper/images.ts";
+import { type ImageChoice, readableImages } from "../../paper/images.ts";
 import type { Scale } from "../../paper/scale.ts";
 import { ROWS } from "../../paper/table1.ts";
 import { readLedger } from "../../report/ledger.ts";
@@ -110,7 +110,7 @@ async function measure(what: string, runs: string[], flags: MeasureFlags): Promi
   const { model, scale, seed, epochs, dataDir } = flags;
   const row = ROWS[model ?? (scale === "small" ? "f1" : "resnet44")]!;
   const choice: ImageChoice = { scale, dataDir, otherwise: "choose another network with --model" };
-  const images = flags.run === undefined ? imagesFor(row, choice) : null;
+  const images = flags.run === undefined ? readableImages(row, choice) : null;
   const { measured, point } = await gpu.lifetime(async () => {
     const load = loadOptions(flags);
     const cell = () => cellSpec(row, { column: "SB", scale, seed, images: images?.dataset });

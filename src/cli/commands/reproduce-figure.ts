@@ -2,14 +2,15 @@ import { Command, Option } from "commander";
 import { cellSpec, type Row } from "../../paper/columns.ts";
 import { figure4Cost, measureFigure4 } from "../../paper/figure4.ts";
 import { FIGURE_TITLES, FIGURES, type Figure, figureNotes, figureRuns } from "../../paper/figures.ts";
-import { type Images, imagesFor } from "../../paper/images.ts";
-import { describeScale, type Scale } from "../../paper/scale.ts";
+import type { Images } from "../../paper/images.ts";
+import { describeScale } from "../../paper/scale.ts";
 import { ROWS } from "../../paper/table1.ts";
 import { describeDirections } from "../../report/describe-measurement.ts";
 import type { FinishedRun } from "../../run/runner.ts";
+import { DataError } from "../../support/errors.ts";
 import { formatCount, formatQuantity } from "../../support/format.ts";
 import { emitRequests, emitVerb } from "../emit-requests.ts";
-import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
+import { addEmitOptions, onGpus, requireEmit } from "../emit-slurm.ts";
 import { otherOption, scaleOption, seedsOption, stepMemoryOption, wholeNumber } from "../options.ts";
 import {
   addRequestOptions,
@@ -18,23 +19,22 @@ import {
   folderNames,
   openSession,
   type RequestedRun,
-  type RequestFlags,
   writeRecord,
 } from "../request.ts";
+import { type ImageFlags, imagesOption, rowImages, unseenNotes } from "../row-images.ts";
 import { loadOptions } from "../transfer-line.ts";
 
-interface RowFlags extends RequestFlags {
+interface RowFlags extends ImageFlags {
   /** A row of Table 1. */
   model?: string;
-  scale: Scale;
 }
 
-interface FigureFlags extends RowFlags, EmitFlags {
+interface FigureFlags extends RowFlags {
   memory?: number;
   seeds: number[];
 }
 
-interface Figure4Flags extends RowFlags, EmitFlags {
+interface Figure4Flags extends RowFlags {
   seed: number;
   directions?: number;
 }
@@ -54,6 +54,7 @@ function figureCommand(figure: Figure): Command {
   const command = new Command(figure)
     .description(ABOUT[figure])
     .addOption(rowOption())
+    .addOption(imagesOption())
     .addOption(otherOption("--rows", "figures are of one network: use --model"))
     .addOption(scaleOption())
     .addOption(seedsOption())
@@ -77,12 +78,6 @@ function chosenRow({ model, scale }: RowFlags): { name: string; row: Row } {
   return { name, row: ROWS[name]! };
 }
 
-/** A dry run shows the paper's own data set, whether or not its files exist. */
-function plannedImages(row: Row, { dryRun: planned, scale, dataDir }: RowFlags): Images {
-  if (planned && scale !== "small") return { dataset: row.scales.full.base.dataset, note: null };
-  return imagesFor(row, { scale, dataDir, otherwise: OTHER_ROW });
-}
-
 function imageNotes({ network }: Row, { note }: Images): string[] {
   return note === null ? [] : [`${network}: ${note}`];
 }
@@ -91,7 +86,7 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
   const { scale, seeds, memory } = flags;
   requireEmit(flags, { local: false });
   const { name, row } = chosenRow(flags);
-  const images = plannedImages(row, flags);
+  const images = rowImages(row, flags, OTHER_ROW);
   // One list per seed, all with the same curves in the same order.
   const choice = { row, scale, images: images.dataset, memory };
   const bySeed = seeds.map((seed) => figureRuns(figure, { ...choice, seed }));
@@ -101,13 +96,15 @@ async function runFigure(figure: Figure, flags: FigureFlags): Promise<void> {
         title: `${figure}${panel} ${curve} seed ${seeds[i]}`,
         label: `${figure}${panel}-${name}-b${batchSize}-${scale}`,
         spec,
+        images,
       }),
     ),
   );
   const requests = onGpus(requested, flags);
   const id = `${figure}-${name}-${scale}`;
-  if (flags.emit !== undefined) return emitRequests(id, requests, flags);
-  const session = openSession(flags);
+  const before = unseenNotes([{ row, images }], flags);
+  if (flags.emit !== undefined) return emitRequests(id, requests, flags, before);
+  const session = openSession(flags, before);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);
   const curves = bySeed[0]!;
@@ -155,6 +152,7 @@ function figure4Command(): Command {
       "Figure 4: spread of the loss along random directions from the start, at short, medium and long range",
     )
     .addOption(rowOption())
+    .addOption(imagesOption())
     .addOption(otherOption("--rows", "figures are of one network: use --model"))
     .addOption(scaleOption())
     .addOption(
@@ -176,20 +174,23 @@ async function runFigure4(flags: Figure4Flags): Promise<void> {
   const { scale, seed } = flags;
   requireEmit(flags, { local: false });
   const { name, row } = chosenRow(flags);
-  const images = plannedImages(row, flags);
+  const images = rowImages(row, flags, OTHER_ROW);
   const directions = flags.directions ?? (scale === "small" ? 200 : 1000);
   const choice = { row, scale, seed, images: images.dataset };
   const id = `figure4-${name}-${scale}`;
+  const before = unseenNotes([{ row, images }], flags);
   if (flags.emit !== undefined) {
     const options = { "--model": name, "--scale": scale, "--seed": seed, "--directions": directions };
     const words = ["reproduce", "figure4", ...Object.entries(options).flat().map(String)];
+    for (const note of before) console.error(note);
     await emitVerb({ id, spec: cellSpec(row, { column: "SB", ...choice }) }, words, flags);
     console.log(`when it has finished: ghostbatch report --experiment ${id} --runs-dir ${flags.runsDir}`);
     return;
   }
-  const gpu = await openSession(flags).open();
+  if (images.missing !== null && !flags.dryRun) throw new DataError(images.missing);
+  const gpu = await openSession(flags, before).open();
   const load = loadOptions(flags);
-  const cost = await figure4Cost(gpu, choice, { directions, load });
+  const cost = await figure4Cost(gpu, { ...choice, images: images.planned }, { directions, load });
   console.error(
     `to compute: the loss at ${formatCount(cost.losses)} points, each on ${formatCount(cost.samples)} images: ${formatQuantity(cost.flops, "FLOP")}`,
   );

@@ -1,26 +1,15 @@
 import Table from "cli-table3";
 import { Command, Option } from "commander";
-import {
-  CHOICES,
-  type Choices,
-  COLUMNS,
-  cellSpec,
-  columnTitle,
-  METHODS,
-  type Method,
-  type Row,
-} from "../../paper/columns.ts";
-import { type Images, imagesFor } from "../../paper/images.ts";
+import { CHOICES, COLUMNS, columnTitle, METHODS, type Row } from "../../paper/columns.ts";
+import type { Images } from "../../paper/images.ts";
 import { describeScale, type Scale } from "../../paper/scale.ts";
 import { type Cell, cellOf, paperValue, statisticsNotes, tableJson } from "../../paper/table-report.ts";
 import { ROWS } from "../../paper/table1.ts";
 import { LARGE_BATCHES, TABLE2_ROWS } from "../../paper/table2.ts";
 import type { FinishedRun } from "../../run/runner.ts";
-import { DataError } from "../../support/errors.ts";
 import { formatCount, formatDuration, formatPercent, formatQuantity } from "../../support/format.ts";
-import type { Precision } from "../../train/precision.ts";
 import { emitRequests } from "../emit-requests.ts";
-import { addEmitOptions, type EmitFlags, onGpus, requireEmit } from "../emit-slurm.ts";
+import { addEmitOptions, requireEmit } from "../emit-slurm.ts";
 import {
   listOf,
   otherOption,
@@ -30,30 +19,9 @@ import {
   stepMemoryOption,
   wholeNumber,
 } from "../options.ts";
-import {
-  addRequestOptions,
-  carryOut,
-  dryRun,
-  folderNames,
-  openSession,
-  type RequestedRun,
-  type RequestFlags,
-  writeRecord,
-} from "../request.ts";
-
-type TableKind = "table1" | "table2";
-
-interface TableFlags extends RequestFlags, EmitFlags {
-  rows?: string[];
-  columns: Method[];
-  batch?: string;
-  scale: Scale;
-  seeds: number[];
-  choices: Choices;
-  reestimateStatistics: number;
-  memory?: number;
-  precision: Precision;
-}
+import { addRequestOptions, carryOut, dryRun, folderNames, openSession, writeRecord } from "../request.ts";
+import { imagesOption, unseenNotes } from "../row-images.ts";
+import { requestedRows, type TableFlags, type TableKind } from "../table-rows.ts";
 
 export function table1Command(): Command {
   const command = new Command("table1")
@@ -92,7 +60,9 @@ export function table2Command(): Command {
 
 function withOptions(command: Command): Command {
   return addEmitOptions(
-    addRequestOptions(command.addOption(stepMemoryOption()).addOption(precisionOption())),
+    addRequestOptions(
+      command.addOption(imagesOption()).addOption(stepMemoryOption()).addOption(precisionOption()),
+    ),
     { local: false },
   );
 }
@@ -129,32 +99,20 @@ async function runTable(
   table: Readonly<Record<string, Row>>,
   flags: TableFlags,
 ): Promise<void> {
-  const { columns, scale, seeds, choices, reestimateStatistics, memory, precision } = flags;
+  const { columns, scale, seeds, choices, reestimateStatistics, precision } = flags;
   requireEmit(flags, { local: false });
-  const { available, missing } = rowsWithImages(kind, table, flags);
-  const cells = available.flatMap(({ name, row, images }) =>
-    columns.map((column) => ({ name, row, column, images })),
-  );
-  const requested = cells.flatMap(({ name, row, column, images }) =>
-    seeds.map(
-      (seed): RequestedRun => ({
-        title: `${row.network} ${columnTitle(column)} seed ${seed}`,
-        label: `${kind}-${name}-${column}-${scale}`,
-        spec: cellSpec(row, {
-          ...{ column, scale, seed, choices, reestimateStatistics, memory, precision },
-          images: images.dataset,
-        }),
-      }),
-    ),
-  );
-  const requests = onGpus(requested, flags);
-  for (const { name, reason } of missing) console.error(`skipping row ${name}: ${reason}`);
-  if (requests.length === 0) throw new DataError("found no images for any of the rows");
+  const { available, missing } = await requestedRows(kind, table, flags);
+  const before = [
+    ...missing.map(({ name, reason }) => `skipping row ${name}: ${reason}`),
+    ...unseenNotes(available, flags),
+  ];
+  const cells = available.flatMap(({ name, row }) => columns.map((column) => ({ name, row, column })));
+  const requests = available.flatMap((row) => row.requests);
   const set = choices === "defaults" ? "" : `-${choices}`;
   const stored = precision === "f32" ? "" : `-${precision}`;
   const id = `${kind}-${scale}${set}${stored}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`;
-  if (flags.emit !== undefined) return emitRequests(id, requests, flags);
-  const session = openSession(flags);
+  if (flags.emit !== undefined) return emitRequests(id, requests, flags, before);
+  const session = openSession(flags, before);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);
   const runsOf = (index: number): FinishedRun[] =>
@@ -189,37 +147,6 @@ async function runTable(
   }
   printTable(kind, table, scale, results);
   for (const note of notes) console.log(note);
-}
-
-interface AvailableRow {
-  name: string;
-  row: Row;
-  images: Images;
-}
-
-/** The rows to run, and those without images. @throws DataError for a row without images that the user named */
-function rowsWithImages(kind: TableKind, table: Readonly<Record<string, Row>>, flags: TableFlags) {
-  const { scale, dataDir } = flags;
-  const names = flags.rows ?? Object.keys(table);
-  const otherwise = kind === "table1" ? "omit the row with --rows" : undefined;
-  const available: AvailableRow[] = [];
-  const missing: { name: string; reason: string }[] = [];
-  for (const name of names) {
-    const row = table[name]!;
-    try {
-      // A dry run shows the paper's own data set, whether or not its files exist.
-      const images =
-        flags.dryRun && scale !== "small"
-          ? { dataset: row.scales.full.base.dataset, note: null }
-          : imagesFor(row, { scale, dataDir, otherwise });
-      available.push({ name, row, images });
-    } catch (error) {
-      // A row requested by name must run; without --rows, those without images are skipped and reported.
-      if (!(error instanceof DataError) || flags.rows !== undefined) throw error;
-      missing.push({ name, reason: error.message });
-    }
-  }
-  return { available, missing };
 }
 
 /** A fraction of initial running statistics below this is printed as 0.0 %. */
