@@ -1,4 +1,4 @@
-// The benchmarks on this adapter: they run, what they say is consistent, and a wrong kernel is not timed.
+// The benchmarks on this adapter: they run, their numbers are consistent, and a wrong kernel is not timed.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +10,7 @@ import { benchKernels, type KernelResult } from "../../src/bench/kernels.ts";
 import { csv, jsonText, table } from "../../src/bench/output.ts";
 import { PASSES, passesOf } from "../../src/bench/passes/index.ts";
 import { PEER_CASES, prepareOurs } from "../../src/bench/peer-cases.ts";
+import { POISON } from "../../src/bench/poison.ts";
 import { provenance, saveSection } from "../../src/bench/results.ts";
 import { summarize, summaryText } from "../../src/bench/sample.ts";
 import { benchStep, chromeTrace } from "../../src/bench/step.ts";
@@ -38,7 +39,7 @@ async function collect(results: AsyncGenerator<KernelResult>): Promise<KernelRes
 }
 
 describe("bench kernels", () => {
-  test("every pass has small cases, computes what its reference does, and is timed", async () => {
+  test("element-wise passes, row sums and SGD agree with their references and are timed; every pass has small cases", async () => {
     const results = await collect(benchKernels(gpu, passesOf(["elementwise", "reduce", "sgd"]), quick));
     expect(results.filter(({ status }) => status === "wrong")).toEqual([]);
     const rows = results.flatMap((result) => (result.status === "timed" ? result.rows : []));
@@ -60,7 +61,7 @@ describe("bench kernels", () => {
     for (const { cases } of PASSES) expect(cases.some(({ paper }) => !paper)).toBe(true);
   });
 
-  test("a wrong kernel is told and not timed", async () => {
+  test("a wrong kernel is reported and not timed", async () => {
     const broken = new Gpu(gpu.device, gpu.adapter, (path) =>
       path === "elementwise/add.wgsl"
         ? shaderFiles(path).replace("Element(a[i]) + Element", "Element(a[i]) - Element")
@@ -71,7 +72,7 @@ describe("bench kernels", () => {
     expect(results[0]).toMatchObject({ pass: "elementwise/add", findings: [{ kind: "wrong values" }] });
   });
 
-  test("an op that is not there", () => {
+  test("an unknown op is an error that lists the ops", () => {
     expect(() => passesOf(["softmax"])).toThrow(UsageError);
     expect(() => passesOf(["softmax"])).toThrow(
       /unknown op or pass "softmax"; the ops are .*softmax-cross-entropy/,
@@ -80,7 +81,7 @@ describe("bench kernels", () => {
 });
 
 describe("bench step", () => {
-  test("shares add up, and the trace is one that a browser reads", async () => {
+  test("shares add up to 1, and the Chrome trace has one span for each dispatch, without gaps", async () => {
     const report = await benchStep(gpu, { model: "f1", batch: 16, ghostSize: 8, n: 3 });
     expect(report.ops.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 6);
     expect(report.ops.reduce((sum, { dispatches }) => sum + dispatches, 0)).toBe(report.dispatches);
@@ -96,7 +97,7 @@ describe("bench step", () => {
     }
   });
 
-  test("DEBUG=2 has kernel, shapes, grid, time, rates and share of the roofline on a line", async () => {
+  test("DEBUG=2 prints kernel, shapes, grid, time, rates and share of the roofline on one line", async () => {
     const lines: string[] = [];
     const print = vi.spyOn(console, "error").mockImplementation((line) => void lines.push(line));
     const cost = { flops: 2e6, bytes: 1e6 };
@@ -150,10 +151,10 @@ describe("grids of a user's kernel", () => {
   });
 });
 
-describe("what is written", () => {
+describe("output files", () => {
   const software = { name: 'llvmpipe, "x"', software: true };
 
-  test("the first line says that an adapter is software", () => {
+  test("the first line of JSON and every row of CSV name the adapter and say whether it is software", () => {
     const json = jsonText(software, { rows: [1] });
     expect(json.split("\n")[0]).toBe('{"adapter": "llvmpipe, \\"x\\"", "software": true,');
     expect(JSON.parse(json)).toEqual({ adapter: software.name, software: true, rows: [1] });
@@ -164,7 +165,7 @@ describe("what is written", () => {
     expect(table(["a", "b"], [["x", "1"]])).toBe("| a | b |\n|---|--:|\n| x | 1 |");
   });
 
-  test("a section of the results replaces the one with its title", async () => {
+  test("a section of the results file replaces the earlier one with the same title", async () => {
     const adapter = { ...gpu.adapter, ...software };
     const path = await saveSection(folder, adapter, "bench gbn", "one");
     await saveSection(folder, adapter, "bench step", "two");
@@ -192,7 +193,7 @@ describe("what is written", () => {
 });
 
 test.each(PEER_CASES.filter(({ kind }) => kind === "ghost-batch-norm" || kind === "conv2d").slice(-2))(
-  "our side of bench peers: $name",
+  "our side of `bench peers` creates nothing after the first run: $name",
   async (one) => {
     await gpu.lifetime(async () => {
       const run = await prepareOurs(gpu, one);
@@ -204,13 +205,16 @@ test.each(PEER_CASES.filter(({ kind }) => kind === "ghost-batch-norm" || kind ==
   },
 );
 
-test("captured dispatches are not run, and scratch memory is poisoned", async () => {
+test("captured dispatches do not run, and scratch memory is poisoned", async () => {
   const before = gpu.variant;
   await gpu.lifetime(async () => {
     const pass = passesOf(["conv2d/grad-weight"])[0]!;
     for (const variant of runnableVariants(gpu)) {
       const prepared = await pass.cases[0]!.prepare(gpu);
       const commands = captureCommands(gpu, variant, () => prepared.launch());
+      const [partials, output] = [commands[0]!.launch.buffers["partials"]!, prepared.outputs[0]!.tensor];
+      for (const memory of [partials, output])
+        expect(new Set(new Uint32Array(await gpu.read(memory)))).toEqual(new Set([POISON]));
       expect(commands.map(({ kernel }) => kernel.file).at(-1)).toBe("reduce/sum-rows.wgsl");
       expect(commands[0]!.kernel.file).toMatch(
         variant === "narrow" ? /grad-weight-narrow/ : /grad-weight\.wgsl/,

@@ -1,4 +1,4 @@
-// `bench gbn` on this adapter: its variants compute the same, and its bytes and tables are right.
+// `bench gbn` on this adapter: its variants compute the same values, and its bytes and tables are correct.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import {
@@ -27,10 +27,10 @@ async function everyRow(parts: AsyncGenerator<GhostRow[]>): Promise<GhostRow[]> 
   return rows;
 }
 
-/** A table that pandas.read_csv reads without options: one header, as many cells in every line, columns of one type each. */
+/** A table that pandas.read_csv reads without options: one header, the same number of cells in every line, one type per column. */
 function expectTable(text: string, rows: number): void {
   const lines = text.split("\n").map((line) => line.match(/("([^"]|"")*"|[^,]*)(,|$)/g)!.slice(0, -1));
-  expect(lines.pop()).toEqual([]); // the text ends with a line's end
+  expect(lines.pop()).toEqual([]); // the text ends with a newline
   const [head, ...body] = lines.map((cells) => cells.map((cell) => cell.replace(/,$/, "")));
   expect(body.length).toBe(rows);
   expect(new Set(head).size).toBe(head!.length);
@@ -46,27 +46,30 @@ function expectTable(text: string, rows: number): void {
 }
 
 describe("bench gbn", () => {
-  test.each([[[4, 4, 4]], [[32, 1, 1]]] as const)("the variants compute the same, at %j", async (shape) => {
-    const results = new Map<string, Float32Array[]>();
-    for (const variant of GHOST_VARIANTS) {
-      const layer = ghostLayer(gpu, 32, shape);
-      const statistics = persistent(gpu, [4, shape[0], 2]);
-      gpu.scope(() => GHOST_LAUNCHES[variant].forward(layer, statistics, 8));
-      gpu.scope(() => GHOST_LAUNCHES[variant].backward(layer, statistics, 8));
-      const { y, dx, dgamma, dbeta } = layer;
-      results.set(variant, await Promise.all([y, dx, dgamma, dbeta].map(readFloats)));
-    }
-    for (const variant of GHOST_VARIANTS) {
-      for (const [i, expected] of results.get("fused")!.entries()) {
-        // Sums in another order; a relu whose input rounds to the other side of 0 would show as a whole dy.
-        const bound = roundingBound({ terms: 256, scale: largest(expected) });
-        expectClose(results.get(variant)![i]!, expected, { bound, label: `${variant} ${i}` });
+  test.each([[[4, 4, 4]], [[32, 1, 1]]] as const)(
+    "the variants compute the same values at %j",
+    async (shape) => {
+      const results = new Map<string, Float32Array[]>();
+      for (const variant of GHOST_VARIANTS) {
+        const layer = ghostLayer(gpu, 32, shape);
+        const statistics = persistent(gpu, [4, shape[0], 2]);
+        gpu.scope(() => GHOST_LAUNCHES[variant].forward(layer, statistics, 8));
+        gpu.scope(() => GHOST_LAUNCHES[variant].backward(layer, statistics, 8));
+        const { y, dx, dgamma, dbeta } = layer;
+        results.set(variant, await Promise.all([y, dx, dgamma, dbeta].map(readFloats)));
       }
-      expect(largest(results.get(variant)![0]!)).toBeGreaterThan(1);
-    }
-  });
+      for (const variant of GHOST_VARIANTS) {
+        for (const [i, expected] of results.get("fused")!.entries()) {
+          // Sums in a different order. A ReLU whose input rounds to the other side of 0 would show as a whole dy.
+          const bound = roundingBound({ terms: 256, scale: largest(expected) });
+          expectClose(results.get(variant)![i]!, expected, { bound, label: `${variant} ${i}` });
+        }
+        expect(largest(results.get(variant)![0]!)).toBeGreaterThan(1);
+      }
+    },
+  );
 
-  test("bytes of an element are those of the passes", async () => {
+  test("bytes per element are those that the passes move", async () => {
     const options = {
       batch: 32,
       shapes: [[4, 4, 4] as const, [32, 1, 1] as const],
@@ -89,7 +92,7 @@ describe("bench gbn", () => {
       )!;
     expect(of("4×4×4", "unfused", "forward").bytesPerElement).toBe(20); // statistics 4, normalize 8, relu 8
     expect(of("4×4×4", "fused", "forward").bytesPerElement).toBe(12);
-    // relu 12, sums 8, dx 12, and some numbers for each channel
+    // relu 12, sums 8, dx 12, and a few numbers per channel
     expect(of("4×4×4", "unfused", "backward").bytesPerElement).toBeCloseTo(32, 0);
     // The narrow kernel finds x and dy in a cache the second time: 12. The wide ones read them twice.
     const fused = gpu.variant === "narrow" ? 12 : 20;

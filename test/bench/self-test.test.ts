@@ -4,9 +4,11 @@ import { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { shaderFiles } from "../../src/host/node/shader-files.ts";
 
-test("an adapter that computes rightly passes; one that errs is named with the pass and the place", async () => {
+test("an adapter with correct results passes; for wrong results, the error names the pass and the element", async () => {
   const gpu = await openGpu();
-  expect(await selfTest(gpu)).toMatchObject({ checked: expect.any(Number), gflops: expect.any(Number) });
+  const { checked, gflops } = await selfTest(gpu);
+  expect(checked).toBeGreaterThanOrEqual(6);
+  expect(gflops).toBeGreaterThan(0);
   const doubling = new Gpu(gpu.device, gpu.adapter, (file) => {
     const text = shaderFiles(file);
     return file.startsWith("conv2d/grad-weight") ? text.replaceAll("fma(", "2.0 * fma(") : text;

@@ -1,4 +1,4 @@
-// Tiles are chosen by type, and matrix kernels compete with wide ones shape by shape: what was chosen is what is dispatched.
+// Tiles are chosen per type, and matrix kernels compete with wide ones shape by shape: the chosen kernel is the one dispatched.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,7 +52,7 @@ function launches(type: FloatType): () => void {
   };
 }
 
-/** What is dispatched under such choices, and what was asked. */
+/** The dispatches under these choices, and the questions that the launchers asked. */
 function dispatched(type: FloatType, choices: Record<string, Way>, variant: Variant = "matrix") {
   gpu.tuning = new Tuning(choices);
   const commands = captureCommands(gpu, variant, launches(type));
@@ -67,7 +67,7 @@ const MATRICES = ["conv2d/forward", "conv2d/forward", "conv2d/grad-weight", "mat
 );
 
 describe("a choice is followed", () => {
-  test("shape by shape, matrix kernels or wide ones", () => {
+  test("for each shape, matrix kernels or wide ones", () => {
     const { questions, files } = dispatched("f16", {});
     expect(files).toEqual(MATRICES);
     expect(questions.map(({ ways }) => ways.at(-1))).toEqual([WIDE, WIDE, WIDE, WIDE]);
@@ -81,7 +81,7 @@ describe("a choice is followed", () => {
   });
 
   test.each(["narrow", "wide", "matrix"] as const)(
-    "%s: of one type, without touching the other",
+    "%s: for one type, without affecting the other",
     (variant) => {
       const lastWays = (type: FloatType) =>
         Object.fromEntries(
@@ -100,7 +100,7 @@ describe("a choice is followed", () => {
     },
   );
 
-  test("keys of f32 are those of before", () => {
+  test("keys of f32 are those of earlier versions", () => {
     const keys = (variant: Variant) => dispatched("f32", {}, variant).questions.map(({ key }) => key);
     const layer = "C=16 H=8 W=8 K=16 R=3 S=3 stride=1 padding=1";
     expect(keys("narrow")).toEqual([
@@ -113,8 +113,8 @@ describe("a choice is followed", () => {
   });
 });
 
-test("variants are compared by what differs in the step because of them, launch by launch", async () => {
-  // In turn: a convolution, the norm that takes its moments, and an addition that is the same behind both.
+test("variants are compared by the dispatches in which their steps differ, launch by launch", async () => {
+  // In order: a convolution, the norm that uses its moments, and an addition that is the same after both.
   const step = (file: string, choice: string, moments: number, times: readonly number[]) => {
     const command = (name: string, size: number, own?: string) => ({
       command: {
@@ -142,7 +142,7 @@ test("variants are compared by what differs in the step because of them, launch 
   expect(await compare("wide")).toMatchObject([{ winner: "wide" }]);
 });
 
-test("tune answers for each shape which variant it is, and the step follows", async () => {
+test("tune chooses a variant for each shape, and the step uses it", async () => {
   gpu.variant = "matrix";
   await gpu.lifetime(async () => {
     const [x, y] = [0, 1].map(() => persistent(gpu, IMAGES!, { dtype: "f16" }));
@@ -161,7 +161,7 @@ test("tune answers for each shape which variant it is, and the step follows", as
   gpu.variant = variantChoice(gpu).variant;
 });
 
-test("where wide kernels are faster on the whole, shapes that were tuned so run on matrices", async () => {
+test("if wide kernels are faster overall, shapes tuned for matrices still run on matrices", async () => {
   vi.stubEnv("GHOSTBATCH_CACHE", folder);
   await rememberTimes(gpu.adapter, { narrow: 3, wide: 1, matrix: 2 });
   const { adapter, device } = gpu;
@@ -172,7 +172,7 @@ test("where wide kernels are faster on the whole, shapes that were tuned so run 
   expect(variantChoice(tuned({ key: WIDE }))).toMatchObject({ variant: "wide", reason: "measured" });
   expect(variantChoice(tuned(tile))).toMatchObject({ variant: "matrix", reason: "tuned" });
   expect(matricesCompete(tuned({}))).toBe(true);
-  // Whoever asks for wide kernels gets no others.
+  // A request for wide kernels gets only those.
   vi.stubEnv("GHOSTBATCH_VARIANT", "wide");
   expect(variantChoice(tuned(tile)).variant).toBe("wide");
   expect(matricesCompete(tuned(tile))).toBe(false);
@@ -187,19 +187,19 @@ describe("a file of choices", () => {
   };
   const tile = { Component: "f16", M: 8, N: 8, D: 8 };
 
-  test("of before there were types counts for f32, and says how to go on", () => {
+  test("from before choices had a type counts for f32, and a message says what to do", () => {
     const errors = said();
     const choices = { "matmul/tiled M=1 N=1 K=1": { TILE_M: 8 }, "matmul/matrix M=1 N=1 K=1": tile };
     expect(read({ format: 1, choices })).toEqual({ "matmul/tiled M=1 N=1 K=1": { TILE_M: 8 } });
     expect(errors.mock.calls.flat().join()).toMatch(/f32 uses its choices; .* --precision mixed/);
   });
 
-  test("with a variant that there is none of is refused", () => {
+  test("with an unknown variant is refused", () => {
     const choices = { "matmul/matrix M=1 N=1 K=1 f16": { variant: "tall" } };
     expect(() => read({ format: 2, choices })).toThrow(/f16: expected the variant wide, got "tall"; run/);
   });
 
-  test("with matrices that the adapter does not multiply is taken without them", () => {
+  test("with matrix sizes that the adapter does not have is read without them", () => {
     const errors = said();
     const large = { ...tile, M: 16, N: 16, D: 16 };
     const kept = { own: tile, wide: { variant: "wide" } };

@@ -1,4 +1,4 @@
-// `ghostbatch tune` on this adapter: a bad default is found out, a way that is wrong is refused, and a step is not slower by its choices.
+// `ghostbatch tune` on this adapter: it replaces a bad default, refuses wrong results, and does not make a step slower.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Rows of x are added up by workgroups of COLUMNS × LANES lanes, the columns cut among `grid` · COLUMNS of them. */
+/** Workgroups of COLUMNS × LANES lanes add up the rows of x; `grid` workgroups cover `grid` · COLUMNS columns. */
 type SumWay = { COLUMNS: number; LANES: number; grid: number };
 
 function sumRows({ x, y }: { x: Tensor; y: Tensor }, ways: readonly [SumWay, ...SumWay[]]): void {
@@ -44,29 +44,33 @@ function sumRows({ x, y }: { x: Tensor; y: Tensor }, ways: readonly [SumWay, ...
 }
 
 describe("tune", () => {
-  // On a busy machine a search may rightly see no clear winner; one that never finds it fails three times.
+  // On a busy machine a search may see no clear winner. A search that never finds it fails three times.
   const tries = { retry: 2 };
-  test("finds the good way of a launcher whose default is bad, and refuses a wrong one", tries, async () => {
-    await gpu.lifetime(async () => {
-      const x = persistent(gpu, [2048, 512]);
-      const y = persistent(gpu, [512]);
-      const bad = { COLUMNS: 1, LANES: 1, grid: 512 };
-      const good = { COLUMNS: 64, LANES: 1, grid: 8 };
-      const wrong = { COLUMNS: 64, LANES: 1, grid: 4 };
-      const report = await tune(gpu, () => sumRows({ x, y }, [bad, good, wrong]), { minutes: 0.5 });
-      const [question] = report.questions;
-      expect(question).toMatchObject({ key: "sum", dispatches: 1, winner: good });
-      const refused = question!.ways.find(({ way }) => way["grid"] === 4);
-      expect(refused).toMatchObject({
-        ms: null,
-        problem: expect.stringMatching(/^25\d of 512 results differ/),
+  test(
+    "finds the good choice of a launcher whose default is bad, and refuses a wrong one",
+    tries,
+    async () => {
+      await gpu.lifetime(async () => {
+        const x = persistent(gpu, [2048, 512]);
+        const y = persistent(gpu, [512]);
+        const bad = { COLUMNS: 1, LANES: 1, grid: 512 };
+        const good = { COLUMNS: 64, LANES: 1, grid: 8 };
+        const wrong = { COLUMNS: 64, LANES: 1, grid: 4 };
+        const report = await tune(gpu, () => sumRows({ x, y }, [bad, good, wrong]), { minutes: 0.5 });
+        const [question] = report.questions;
+        expect(question).toMatchObject({ key: "sum", dispatches: 1, winner: good });
+        const refused = question!.ways.find(({ way }) => way["grid"] === 4);
+        expect(refused).toMatchObject({
+          ms: null,
+          problem: expect.stringMatching(/^25\d of 512 results differ/),
+        });
+        expect(report.choices).toEqual({ sum: good });
+        expect(report.step!.ratio).toBeLessThan(0.9);
       });
-      expect(report.choices).toEqual({ sum: good });
-      expect(report.step!.ratio).toBeLessThan(0.9);
-    });
-  });
+    },
+  );
 
-  test("a step is not slower by what was chosen, and every question of it is answered", async () => {
+  test("choices are kept only if they make the step faster, and every question is answered", async () => {
     const report = await tuneStep(
       gpu,
       { model: "resnet8", batch: 8, ghostSize: 8, minutes: 0.4 },
@@ -74,6 +78,7 @@ describe("tune", () => {
     );
     expect(report.questions.length).toBeGreaterThan(0);
     const defaults = Object.fromEntries(report.questions.map(({ key, ways }) => [key, ways[0]!.way]));
+    expect(Object.keys(report.choices).sort()).toEqual(Object.keys(defaults).sort());
     if (report.step === null || report.step.ratio >= 1) expect(report.choices).toEqual(defaults);
     else expect(report.choices).not.toEqual(defaults);
     expect(gpu.tuning.choices).toEqual({});
@@ -88,7 +93,7 @@ const CONVOLUTIONS = [
 const WAYS = VARIANTS.flatMap((variant) => CONVOLUTIONS.map((one) => ({ variant, ...one })));
 
 test.each(WAYS)(
-  "$variant: every way of a $R×$R convolution with stride $stride gives the results of its default, both gradients too",
+  "$variant: every choice for a $R×$R convolution with stride $stride gives the results of the default, both gradients too",
   async ({ variant, R, ...options }) => {
     const own = gpu.variant;
     gpu.variant = variant;
@@ -128,7 +133,7 @@ test.each(WAYS)(
           const error = Math.max(...found.map((value, i) => Math.abs(value - expected[i]!)));
           expect(error / scale, `${name} ${JSON.stringify(way)}`).toBeLessThan(1e-5);
         }
-        // What a launcher does not list any more is not taken.
+        // A choice that the launcher does not list is ignored.
         expect(await run(new Tuning({ [key]: { nonsense: 3 } }))).toEqual(expected);
       }
       gpu.tuning = new Tuning();
@@ -137,35 +142,32 @@ test.each(WAYS)(
   },
 );
 
-test.each(["narrow", "matrix"] as const)(
-  "ways of f16 activations are compared as f16, %s",
-  async (variant) => {
-    const size = [4, 16, 8, 8];
-    const [x, y] = [0, 1].map(() => persistent(gpu, size, { dtype: "f16" }));
-    const weight = persistent(gpu, [16, 16, 3, 3]);
-    const launch = () => launchConv2d({ x: x!, weight, y: y! }, { stride: 1, padding: 1 });
-    const asked = new Tuning();
-    gpu.tuning = asked;
-    captureCommands(gpu, variant, launch);
-    const { ways: all, ...question } = asked.questions.at(-1)!;
-    const ways = all.slice(0, 2);
-    const launches = ways.map((way) => {
-      gpu.tuning = new Tuning({ [question.key]: way });
-      return captureCommands(gpu, variant, launch);
-    });
-    gpu.tuning = new Tuning();
-    const { ways: measured } = await measureQuestion(gpu, { ...question, ways }, launches, () => false);
-    expect(measured.map(({ problem }) => problem)).toEqual([null, null]);
-    // A way that computes something else is found.
-    const [right, other] = launches as [Command[], Command[]];
-    const half = { ...other[0]!.launch, workgroups: [1, 1, 1] as const };
-    const wrong = [{ kernel: other[0]!.kernel, launch: half }];
-    const again = await measureQuestion(gpu, { ...question, ways }, [right, wrong], () => false);
-    expect(again.ways.map(({ problem }) => problem === null)).toEqual([true, false]);
-  },
-);
+test.each(["narrow", "matrix"] as const)("results in f16 are compared as f16, %s", async (variant) => {
+  const size = [4, 16, 8, 8];
+  const [x, y] = [0, 1].map(() => persistent(gpu, size, { dtype: "f16" }));
+  const weight = persistent(gpu, [16, 16, 3, 3]);
+  const launch = () => launchConv2d({ x: x!, weight, y: y! }, { stride: 1, padding: 1 });
+  const asked = new Tuning();
+  gpu.tuning = asked;
+  captureCommands(gpu, variant, launch);
+  const { ways: all, ...question } = asked.questions.at(-1)!;
+  const ways = all.slice(0, 2);
+  const launches = ways.map((way) => {
+    gpu.tuning = new Tuning({ [question.key]: way });
+    return captureCommands(gpu, variant, launch);
+  });
+  gpu.tuning = new Tuning();
+  const { ways: measured } = await measureQuestion(gpu, { ...question, ways }, launches, () => false);
+  expect(measured.map(({ problem }) => problem)).toEqual([null, null]);
+  // A choice that computes something else is found.
+  const [right, other] = launches as [Command[], Command[]];
+  const half = { ...other[0]!.launch, workgroups: [1, 1, 1] as const };
+  const wrong = [{ kernel: other[0]!.kernel, launch: half }];
+  const again = await measureQuestion(gpu, { ...question, ways }, [right, wrong], () => false);
+  expect(again.ways.map(({ problem }) => problem === null)).toEqual([true, false]);
+});
 
-test("a file of choices is taken, off takes none, and another file is refused in one line", () => {
+test("a file of choices is used, `off` uses none, and any other file is refused on one line", () => {
   const path = join(folder, "tuning.json");
   const file = { format: 2, adapter: adapterKey(gpu.adapter), steps: [], choices: { sum: { LANES: 4 } } };
   writeFileSync(path, JSON.stringify(file));

@@ -1,11 +1,11 @@
-// Whatever is wrong with a kernel of a user's own is told by name.
+// Every fault of a user's kernel is reported by name.
 
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { UserKernelReport } from "../../src/bench/user-kernel.ts";
 import { biasKernel, check, kernelFile, OTHER, RIGHT } from "../support/user-kernels.ts";
 
-describe("what is wrong is told by name", () => {
+describe("a fault is reported by name", () => {
   const small = (code: string) => check(kernelFile(code), "channel-bias/add");
   const kinds = ({ problems }: UserKernelReport) => new Set(problems.map(({ kind }) => kind));
   const whole = biasKernel(RIGHT);
@@ -93,7 +93,7 @@ describe("what is wrong is told by name", () => {
     expect(report.casesWrong).toBe(report.casesChecked);
   });
 
-  test("it leaves elements out", async () => {
+  test("it leaves elements unwritten", async () => {
     const report = await small(biasKernel(RIGHT.replace("i < SIZE", "i + 1u < SIZE")));
     expect(kinds(report)).toEqual(new Set(["unwritten elements"]));
     expect(report.problems[0]!.message).toMatch(
@@ -108,7 +108,7 @@ describe("what is wrong is told by name", () => {
     expect(report.rows).toEqual([]);
   });
 
-  test("it reads beyond an end, though the results are right", async () => {
+  test("it reads beyond the end of an input, although the results are correct", async () => {
     const report = await small(biasKernel(RIGHT.replace("x[i]", "x[i] * (1.0 + 1e-36 * x[SIZE + i])")));
     expect(kinds(report)).toEqual(new Set(["reads out of bounds"]));
     expect(report.problems[0]!.message).toMatch(/reads beyond the end of x: \d+ elements of y change/);
@@ -116,7 +116,7 @@ describe("what is wrong is told by name", () => {
   });
 
   test.each(["max", "min"])(
-    "what it writes is the %s of the right value and what stood there",
+    "it writes the %s of the correct value and the old contents of the output",
     async (choose) => {
       const report = await small(biasKernel(RIGHT.replace(/= (.*);/, `= ${choose}(y[i], $1);`)));
       expect(kinds(report)).toEqual(new Set(["reads before it writes"]));
@@ -127,7 +127,7 @@ describe("what is wrong is told by name", () => {
     },
   );
 
-  test("it writes beyond an end", async () => {
+  test("it writes beyond the end of an output", async () => {
     const report = await small(biasKernel("let j = min(i, SIZE - 1u); y[i] = x[j] + bias[j / HW % C];"));
     expect(kinds(report)).toEqual(new Set(["writes out of bounds"]));
     expect(report.problems[0]!.message).toMatch(/writes beyond the end of y/);
@@ -144,7 +144,7 @@ describe("what is wrong is told by name", () => {
   });
 });
 
-describe("a kernel that is right on small shapes is not vouched for on large ones", () => {
+describe("a kernel that is correct on small shapes is checked on large ones too", () => {
   const timed = { n: 3, budgetMs: 5, paperCases: 1 };
   test("a grid over the adapter's limits", async () => {
     const report = await check(kernelFile(biasKernel(RIGHT)), "channel-bias/add", timed);
@@ -154,7 +154,7 @@ describe("a kernel that is right on small shapes is not vouched for on large one
     );
   });
 
-  test("a grid that is cut off there: what is never written", async () => {
+  test("a grid that is cut off at the limit leaves elements unwritten", async () => {
     const code = biasKernel(RIGHT).replace("ceil(SIZE / 64)", "min(ceil(SIZE / 64), 65535)");
     const report = await check(kernelFile(code), "channel-bias/add", timed);
     expect(report).toMatchObject({ passed: false, rows: [], casesWrong: 0 });
@@ -166,7 +166,7 @@ describe("a kernel that is right on small shapes is not vouched for on large one
     });
   });
 
-  test("an index that overflows there", async () => {
+  test("an index that overflows", async () => {
     const body =
       "let i = group.y * 65535u * 64u + group.x * 64u + lane; if (i < SIZE) { y[i] = x[i & 0x3fffffu] + bias[i / HW % C]; }";
     const code = biasKernel(body)
@@ -177,7 +177,7 @@ describe("a kernel that is right on small shapes is not vouched for on large one
     expect(report.problems[0]!.kind).toBe("wrong values");
   });
 
-  test("values that are made there of what stood in the output", async () => {
+  test("values computed from the old contents of the output", async () => {
     const sum = "x[i] + bias[i / HW % C]";
     const body = `if (i < SIZE) { y[i] = select(${sum}, max(y[i], ${sum}), SIZE > 100000u); }`;
     const code = biasKernel(body)

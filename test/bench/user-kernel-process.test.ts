@@ -1,11 +1,11 @@
-// A kernel that never ends, and a file that changes: the process in which kernels of a user's own run.
+// The process in which a user's kernel runs: a kernel that never ends, a file that changes, a process that dies.
 
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { UserKernelProcess } from "../../src/bench/user-kernel-process.ts";
 import { biasKernel, kernelFile, quick, RIGHT } from "../support/user-kernels.ts";
 
-test("a kernel that never ends takes down a process of its own, and is told; the file is checked again as it is then", async () => {
+test("a kernel that never ends is reported and its process ended; the changed file is then checked again", async () => {
   const forever = `var n = 1u;
   loop { n = n * 3u + SIZE; if (n == 0u) { break; } }
   ${RIGHT.replace("x[i]", "f32(n) + x[i]")}`;
@@ -25,8 +25,10 @@ test("a kernel that never ends takes down a process of its own, and is told; the
     expect(await bench.check()).toMatchObject({ passed: true, casesChecked: 2 });
     writeFileSync(file, biasKernel(RIGHT.replace("x[i]", "2.0 * x[i]")));
     expect(await bench.check()).toMatchObject({ passed: false, casesWrong: 2 });
-    // One that dies between two checks, of the lack of memory for example, is replaced.
-    for (const id of childrenWith(file)) process.kill(id, "SIGKILL");
+    // A process that dies between two checks, for example for lack of memory, is replaced.
+    const children = childrenWith(file);
+    expect(children).toHaveLength(1);
+    process.kill(children[0]!, "SIGKILL");
     expect(await bench.check()).toMatchObject({ passed: false, casesWrong: 2 });
     rmSync(file);
     await expect(bench.check()).rejects.toThrow(/no such file$/);
@@ -35,7 +37,7 @@ test("a kernel that never ends takes down a process of its own, and is told; the
   }
 });
 
-/** Process numbers of this process's children with a word on their command line (Linux). */
+/** Process ids of this process's children with a word on their command line (Linux). */
 function childrenWith(word: string): number[] {
   const all = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ");
   return all.map(Number).filter((id) => readFileSync(`/proc/${id}/cmdline`, "utf8").includes(word));

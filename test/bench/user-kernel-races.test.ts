@@ -1,4 +1,4 @@
-// Races in kernels of a user's own are found, or it is said where and why they were not looked for.
+// Races in a user's kernel are found, or a note says where and why they were not looked for.
 
 import { describe, expect, test } from "vitest";
 import { lookForRaces } from "../../src/bench/races.ts";
@@ -16,7 +16,7 @@ describe("races", () => {
   if (i < SIZE) { y[i] = x[i] * (parts[0] / 64.0) + bias[i / HW % C]; }`;
   const look = (body: string, head = SHARED) => check(kernelFile(biasKernel(body, head)), "channel-bias/add");
 
-  test("storageBarrier does not order workgroup memory, workgroupBarrier does", async () => {
+  test("storageBarrier does not order workgroup memory; workgroupBarrier does", async () => {
     const [race] = (await look(sum("storageBarrier();"))).problems.filter(({ kind }) => kind === "race");
     expect(race!.message).toMatch(
       /^parts: lane \d+ \w+ it at .*\.wgsl:\d+, lane .* with no workgroupBarrier between$/,
@@ -24,7 +24,7 @@ describe("races", () => {
     expect(await look(sum("workgroupBarrier();"))).toMatchObject({ problems: [], notes: [] });
   });
 
-  test("lanes that write one place of an output", async () => {
+  test("lanes that write the same element of an output", async () => {
     const report = await look(
       "if (i < SIZE) { y[i] = x[i] + bias[i / HW % C];\n y[i / 64u * 64u] = x[i / 64u * 64u] + bias[i / 64u * 64u / HW % C]; }",
       "",
@@ -32,13 +32,13 @@ describe("races", () => {
     expect(report.problems.map(({ kind }) => kind)).toContain("race");
   });
 
-  test("what the emulator does not follow is said", async () => {
+  test("a note names the variables that the emulator does not track", async () => {
     const body = `one = 1.0;\n ${RIGHT.replace("x[i]", "one * x[i]")}`;
     const { notes } = await look(body, "var<workgroup> one: f32;");
     expect(notes).toEqual([expect.stringMatching(/^races: not looked for in one, because the emulator/)]);
   });
 
-  test("what the emulator does not run is said", async () => {
+  test("a note names a built-in function that the emulator does not know", async () => {
     const body =
       "let n = workgroupUniformLoad(&parts[0]); if (i < SIZE) { y[i] = x[i] + n + bias[i / HW % C]; }";
     const report = await look(body);
@@ -48,7 +48,7 @@ describe("races", () => {
     ]);
   });
 
-  test("lanes that write unlike values to one place in one line", async () => {
+  test("lanes that write different values to the same element on the same line", async () => {
     const body = `for (var k = 0u; k < 2u; k++) {
     let j = select(i ^ 1u, i, k == 1u);
     if (j < SIZE) { y[j] = f32(k) * (x[j] + bias[j / HW % C]); }
@@ -60,12 +60,12 @@ describe("races", () => {
     );
   });
 
-  test("lanes at an edge that write the same value to one place are harmless", async () => {
+  test("lanes at an edge that write the same value to the same element are harmless", async () => {
     const report = await look("let j = min(i, SIZE - 1u); y[j] = x[j] + bias[j / HW % C];", "");
     expect(report.problems.map(({ kind }) => kind)).not.toContain("race");
   });
 
-  test("types behind other names are followed, pointers are said not to be", async () => {
+  test("type aliases are followed; a note says that pointers are not", async () => {
     const shared = "alias Value = f32; alias Parts = array<Value, 64>; var<workgroup> parts: Parts;";
     const use = (write: string, place: string) =>
       `${write}; let one = parts[${place}]; ${RIGHT.replace("x[i]", "one * x[i]")}`;
@@ -86,14 +86,14 @@ describe("races", () => {
       "",
       "outer(lane)",
     ],
-  ])("no race is made up where the emulator is wrong: %s", async (what, head, before, place) => {
+  ])("no false race where the emulator is wrong: %s", async (what, head, before, place) => {
     const body = `${before} parts[${place}] = 1.0;\n ${RIGHT.replace("x[i]", `parts[${place}] * x[i]`)}`;
     const report = await look(body, `${SHARED} ${head}`);
     expect(report.problems).toEqual([]);
     expect(report.notes).toEqual([`races: not looked for, because the emulator does not know ${what}`]);
   });
 
-  test("an emulation that takes too long ends, and is said", async () => {
+  test("an emulation that takes too long ends with a note", async () => {
     const code = biasKernel(RIGHT).replace(
       "let i =",
       "var n = 0u; loop { n = n * 3u; if (n == 1u) { break; } }\n  let i =",

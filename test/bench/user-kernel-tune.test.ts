@@ -1,4 +1,4 @@
-// `bench kernel --tune`: all values of a file's constants, of which a wrong one is refused and the best is written out.
+// `bench kernel --tune`: tries all values of a file's constants, refuses wrong ones, and prints the best.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const CONSTANTS = "const TM: u32 = 4u;  // @spec 8, 4  channels\nconst B: i32 = 2; // @spec 1, 3\n";
 
-test("candidates are all combinations, the file's own values first", () => {
+test("candidates are all combinations, with the file's own values first", () => {
   const candidates = specCandidates("own.wgsl", `${CONSTANTS}const C: u32 = 1u; // @spec  rows\n`);
   expect(candidates.map(({ values }) => `${values["TM"]} ${values["B"]}`)).toEqual([
     ...["4 2", "4 1", "4 3", "8 2", "8 1", "8 3"],
@@ -30,7 +30,7 @@ test("candidates are all combinations, the file's own values first", () => {
   expect(() => specCandidates("own.wgsl", many)).toThrow(/make 128 combinations; at most 64 are tried/);
 });
 
-test("a value that makes wrong results is named, and the right one is written out", {
+test("a value that gives wrong results is named, and the correct one is printed", {
   timeout: 300_000,
 }, async () => {
   const file = join(folder, "own.wgsl");

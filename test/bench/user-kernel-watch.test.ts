@@ -1,4 +1,4 @@
-// `bench kernel --watch`: every version of a file is checked, whenever and however it is saved.
+// `bench kernel --watch` checks every version of a file, whenever and however it is saved.
 
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,12 +11,12 @@ import { biasKernel, folder, kernelFile, RIGHT } from "../support/user-kernels.t
 
 const WRONG = RIGHT.replace("x[i]", "2.0 * x[i]");
 
-test("a file that is changed while it is checked, replaced, removed and written anew", async () => {
+test("a file that is changed during a check, replaced, removed and written again", async () => {
   const file = join(folder, "watched.wgsl");
   writeFileSync(file, "first");
   const seen: (string | null)[] = [];
   const ended = new AbortController();
-  // What happens after each look, or in the middle of one.
+  // What happens after each look, or during one.
   const saves = [
     () => writeFileSync(file, "while it was checked"),
     () => {
@@ -39,7 +39,7 @@ test("a file that is changed while it is checked, replaced, removed and written 
   expect(seen).toEqual(["first", "while it was checked", "replaced", null, "written anew"]);
 });
 
-test("the command checks again in the process that is open, and goes on after a mistake", async () => {
+test("the command checks again in the same process, and continues after a mistake", async () => {
   const file = kernelFile(biasKernel(RIGHT));
   const args = ["bench", "kernel", file, "--as", "channel-bias/add", "--watch", "--shapes", "0"];
   const { child, ended } = startProgram(args);
@@ -48,7 +48,7 @@ test("the command checks again in the process that is open, and goes on after a 
   for (const stream of [child.stdout!, child.stderr!])
     stream.on("data", (text: string) => {
       shown += text;
-      // The two streams are read in any order.
+      // The two streams arrive in any order.
       if (shown.includes("waiting for") && /cases correct|no such file/.test(shown)) checked(shown);
     });
   const next = () => {

@@ -1,4 +1,4 @@
-// Kernels of a user's own: a right one passes, in any valid spelling, and is timed.
+// A user's kernel: a correct one passes, in any valid spelling, and is timed.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { biasKernel, check, folder, kernelFile, OTHER, quick, RIGHT } from "../s
 test.each([
   ["conv2d-direct.wgsl", "conv2d/forward"],
   ["matmul-direct.wgsl", "matmul/tiled"],
-])("the example %s is right", async (name, as) => {
+])("the example %s is correct", async (name, as) => {
   const example = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
   const report = await check(example, as);
   expect(report.problems).toEqual([]);
@@ -22,7 +22,7 @@ test.each([
   expect(report.casesWrong).toBe(0);
 });
 
-test("a product that ignores its slices is told what they are", async () => {
+test("the message for a product that ignores its slices explains them", async () => {
   const example = readFileSync(new URL("../../examples/matmul-direct.wgsl", import.meta.url), "utf8");
   const whole = example.replace(/, ceil\(depth.*$/m, ")").replace("(at.z + 1u) * terms", "depth");
   const { problems } = await check(kernelFile(whole), "matmul/tiled");
@@ -32,7 +32,7 @@ test("a product that ignores its slices is told what they are", async () => {
   );
 });
 
-test("a right kernel is timed beside the built-in one", async () => {
+test("a correct kernel is timed beside the built-in one", async () => {
   const code = biasKernel("if (i < SIZE) { y[i] = x[i] + bias[i / HW % C]; }")
     .replace("(ceil(SIZE / 64), 1, 1)", "(ceil(HW / 64), SIZE / HW)")
     .replace("group.x * 64u + lane", "group.y * HW + min(group.x * 64u + lane, HW - 1u)");
@@ -51,40 +51,46 @@ describe("any valid spelling is the same kernel", () => {
   const plain = biasKernel(RIGHT);
   test.each<[string, string]>([
     ["ids on the same line", plain.replace(/override/g, (word, at) => `@id(${at}) ${word}`)],
-    ["ids on lines of their own", plain.replace(/override/g, (word, at) => `@id(${at}u)\n${word}`)],
-    ["types that follow from defaults", plain.replaceAll(": u32;", " = 1u;")],
+    ["ids on separate lines", plain.replace(/override/g, (word, at) => `@id(${at}u)\n${word}`)],
+    ["types inferred from defaults", plain.replaceAll(": u32;", " = 1u;")],
     ["indents", plain.replace(/^(override|@group)/gm, "  $1")],
     [
-      "blanks and a comma in brackets",
+      "spaces and a trailing comma in brackets",
       plain.replaceAll("(0)", "( 0, )").replace("read_write>", "read_write , >"),
     ],
     ["bindings in any order", plain.replace(/(@group.*\n)(@group.*\n)(@group.*\n)/, "$3$1$2")],
     ["bindings with gaps", plain.replace("binding(2)", "binding(5)").replace("binding(1)", "binding(0x3)")],
-    ["words of old comments", `/* enable no_such_thing; override X: u32; */\n${plain}`],
+    ["declarations in comments", `/* enable no_such_thing; override X: u32; */\n${plain}`],
     ["a grid in a block comment", `/*\n// @dispatch (1)\n*/\n${plain}`],
-    ["a comment behind the grid", plain.replace("1, 1)", "1, 1)   // flat")],
+    ["a comment after the grid", plain.replace("1, 1)", "1, 1)   // flat")],
     [
-      "a grid by an override of its own",
+      "a grid that uses the file's own override",
       plain.replace("/ 64)", "/ WG)").replace("(64)", "(WG)").concat("override WG = 64u;"),
     ],
-    ["line endings of other systems", plain.replaceAll("\n", "\r\n")],
-    ["an entry point of another name", plain.replace("fn main", "fn größe")],
-    ["an entry point that all objects of JavaScript have", plain.replace("fn main", "fn constructor")],
+    ["Windows line endings", plain.replaceAll("\n", "\r\n")],
+    ["an entry point with a non-ASCII name", plain.replace("fn main", "fn größe")],
+    [
+      "an entry point named after a property of all JavaScript objects",
+      plain.replace("fn main", "fn constructor"),
+    ],
     ["a byte order mark", `\ufeff${plain}`],
     [
-      "names for types",
+      "type aliases",
       plain.replaceAll("array<f32>", "Data").concat("alias Value = f32; alias Data = array<Value>;"),
     ],
     ["assertions", plain.replace("let i", "const_assert 1 < 2; let i").concat("const_assert 2u > 1u;")],
     ["a directive", `requires unrestricted_pointer_parameters;\n${plain}`],
-    ["a value that is dropped", plain.replace("let i", "_ = lane; let i")],
-    ["stages of other pipelines", `${plain}@vertex fn v() -> @builtin(position) vec4f { return vec4f(); }`],
+    ["a phony assignment", plain.replace("let i", "_ = lane; let i")],
+    [
+      "entry points of other pipelines",
+      `${plain}@vertex fn v() -> @builtin(position) vec4f { return vec4f(); }`,
+    ],
   ])("%s", async (_, code) => {
     const report = await check(kernelFile(code), "channel-bias/add");
     expect(report).toMatchObject({ problems: [], passed: true, casesChecked: 2, notes: [] });
   });
 
-  test("--entry names one of several", async () => {
+  test("--entry selects one of several entry points", async () => {
     const file = kernelFile(biasKernel(RIGHT, `// @dispatch (1)\n${OTHER}`));
     const options = { ...quick, entry: "main" };
     expect((await check(file, "channel-bias/add", options)).problems).toEqual([]);
@@ -92,7 +98,7 @@ describe("any valid spelling is the same kernel", () => {
     await expect(none).rejects.toThrow(/^--entry mine: .*\.wgsl has other, main$/);
   });
 
-  test("a file with the name of a built-in one is the user's", async () => {
+  test("a file named like a built-in one is the user's", async () => {
     const before = process.cwd();
     mkdirSync(join(folder, "channel-bias"));
     writeFileSync(join(folder, "channel-bias/add.wgsl"), biasKernel(RIGHT.replace("x[i]", "2.0 * x[i]")));
@@ -106,7 +112,7 @@ describe("any valid spelling is the same kernel", () => {
   });
 });
 
-test("names and files that are not there", async () => {
+test("unknown kernels and unreadable files are errors that say what is wrong", async () => {
   expect(() => targetOf("conv3d/forward")).toThrow(UsageError);
   expect(() => targetOf("conv3d/forward")).toThrow(/no such kernel; did you mean conv2d\/forward\?/);
   expect(() => targetOf("conv2d/backward")).toThrow(/conv2d has .*conv2d\/forward, .*conv2d\/forward-narrow/);

@@ -1,5 +1,5 @@
-// One small dispatch of every kernel whose lanes meet in workgroup memory, for the race detector: a few lanes, more than
-// one trip through each loop with a barrier, sizes that do not divide evenly.
+// For the race detector, one small dispatch of every kernel whose lanes share memory: a few lanes, more than one iteration
+// of each loop with a barrier, sizes that do not divide evenly.
 
 import type { RaceCase } from "../support/race-check.ts";
 

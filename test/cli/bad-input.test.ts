@@ -1,4 +1,4 @@
-// What a user gets wrong: one line that names the option, file, line or shape, exit code 2, and nothing left behind.
+// Mistakes of a user: one line names the option, file, line or shape, the exit code is 2, and nothing is left behind.
 
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ const newPath = (what: string) => join(folder, `${what}${number++}`);
 
 const LITTLE = ["--dataset", "synthetic", "--max-steps", "2", "--width", "8", "--hidden", "1"];
 
-/** What else is to be known of such a run may be told before. */
+/** Warnings may come before the error. */
 function expectOneError({ code, stdout, stderr }: Outcome, message: RegExp, exitCode = 2): void {
   const lines = stderr
     .trimEnd()
@@ -29,7 +29,7 @@ function expectOneError({ code, stdout, stderr }: Outcome, message: RegExp, exit
   expect(lines[0]).toMatch(message);
 }
 
-/** Trains into a folder of runs of its own, which must be as empty afterwards as it was before. */
+/** Trains into a new runs folder, which must still be empty afterwards. */
 async function expectRefused(args: readonly string[], message: RegExp): Promise<void> {
   const runs = newPath("runs");
   expectOneError(await ghostbatch(["train", "--runs-dir", runs, ...args]), message);
@@ -39,9 +39,9 @@ async function expectRefused(args: readonly string[], message: RegExp): Promise<
 describe("options", () => {
   const NEAREST = /unknown option '--batch-siez'.*Did you mean --batch-size\?/;
 
-  test("unknown: the nearest one is named", async () => {
+  test("unknown: the error suggests the nearest one", async () => {
     await expectRefused(["--batch-siez", "3"], NEAREST);
-    // And so in a process of its own.
+    // The same in a separate process.
     expectOneError(await runProgram(["train", "--batch-siez", "3"]), NEAREST);
   });
 
@@ -83,8 +83,8 @@ describe("options", () => {
     [["--data-dir", "somewhere"], /--data-dir somewhere: the data set synthetic has no files/],
     [["--variant", "keskar"], /'--variant .*This option is now called --topology/],
     [["--partial", "exakt"], /'--partial .*Expected one of authors, exact, .*did you mean exact\?/],
-    [["--model", "c1"], /width/], // which that network does not have
-  ] as const)("that contradict others: %j", async (options, message) => {
+    [["--model", "c1"], /model c1: unknown option hidden; its options are width, gamma, topology/],
+  ] as const)("that have no effect or do not fit the network: %j", async (options, message) => {
     await expectRefused([...LITTLE, ...options], message);
   });
 });
@@ -93,12 +93,12 @@ describe("a configuration file", () => {
   test.each([
     ["an unknown key", "dataset: synthetic\n\nbatchsize: 3\n", /:3: batchsize: .*did you mean batchSize\?/],
     [
-      "an unknown key inside another, beside the one it should be",
+      "an unknown nested key, beside the correct one",
       "subset:\n  train: 3\n  tset: 4\n  seed: 0\n",
       /:3: subset\.tset: /,
     ],
     [
-      "a value of another type",
+      "a value of the wrong type",
       'dataset: synthetic\n# the batch\nbatchSize: "3"\n',
       /:3: batchSize: .*expected a whole number of at least 1, found "3"/,
     ],
@@ -107,27 +107,27 @@ describe("a configuration file", () => {
       "dataset: synthetic\n---\nseed: 1\n",
       /:\d: expected one document, found another after ---/,
     ],
-    ["text that is no YAML", "dataset: synthetic\n  batchSize: [3\n", /:\d+: /],
+    ["text that is not YAML", "dataset: synthetic\n  batchSize: [3\n", /:1: Nested mappings are not allowed/],
     [
-      "aliases without end",
+      "aliases that multiply",
       `a: &a [1, 1]\n${["b", "c", "d"].map((key, i) => `${key}: &${key} [${`*${"abc"[i]},`.repeat(20)}]\n`).join("")}`,
-      /: /,
+      /: Excessive alias count/,
     ],
   ])("with %s: its line", async (_, text, message) => {
     const path = `${newPath("config")}.yaml`;
     writeFileSync(path, text);
     await expectRefused(["--config", path], message);
-    // The file itself is named, whatever else is.
+    // The error names the file, too.
     expectOneError(await ghostbatch(["train", "--config", path]), new RegExp(path.replaceAll(".", "\\.")));
   });
 
-  test("that is not there", async () => {
+  test("that does not exist", async () => {
     await expectRefused(["--config", join(folder, "none.yaml")], /none\.yaml: .*no such file/);
   });
 });
 
 describe("data", () => {
-  /** An idx file of bytes: as MNIST's, but of three samples. */
+  /** An idx file of bytes like MNIST's. */
   const idx = (shape: readonly number[], values: readonly number[]) => {
     const header = Buffer.alloc(4 + 4 * shape.length);
     header.writeUInt8(8, 2);
@@ -153,7 +153,7 @@ describe("data", () => {
     [
       "foreign",
       { "t10k-images-idx3-ubyte": Buffer.from("\x89PNG\r\n\x1a\n") },
-      /t10k-images-idx3-ubyte: byte 0: expected an idx file .*found 89|c2 89/,
+      /t10k-images-idx3-ubyte: byte 0: expected an idx file .*found (89|c2 89)/,
     ],
     [
       "with a label out of range",
@@ -169,8 +169,8 @@ describe("data", () => {
   });
 });
 
-describe("what only the adapter or the disk can tell", () => {
-  test("a run folder that exists already is left as it is", async () => {
+describe("limits of the adapter and the disk", () => {
+  test("an existing run folder is not touched", async () => {
     const runs = newPath("runs");
     mkdirSync(join(runs, "mine"), { recursive: true });
     writeFileSync(join(runs, "mine", "notes.txt"), "precious");
@@ -181,7 +181,7 @@ describe("what only the adapter or the disk can tell", () => {
     expect([readdirSync(runs), readdirSync(join(runs, "mine"))]).toEqual([["mine"], ["notes.txt"]]);
   });
 
-  test("a folder of runs that cannot be made", async () => {
+  test("a runs folder that cannot be created", async () => {
     const file = newPath("file");
     writeFileSync(file, "");
     const outcome = await ghostbatch(["train", ...LITTLE, "--runs-dir", join(file, "runs"), "--name", "x"]);
@@ -190,10 +190,10 @@ describe("what only the adapter or the disk can tell", () => {
 
   test.each([
     ["40000", "6,43\\d,\\d{3},\\d{3} parameters need 24\\.0 GiB"],
-    // Its kernels could not be dispatched either.
+    // Too large to dispatch its kernels, too.
     ["10000000", "[\\d,]+ parameters need [\\d,.]+ [TPE]iB"],
   ])(
-    "a model too large for the adapter, of width %s: needed and available bytes, and what would fit",
+    "a model too large for the adapter, of width %s: the error gives needed and available bytes, and what would fit",
     async (width, need) => {
       const message = new RegExp(
         `model: its ${need} in one buffer, but .* allows [\\d.]+ [MG]iB: a model of up to [\\d,]+ parameters fits`,
@@ -213,7 +213,7 @@ describe("what only the adapter or the disk can tell", () => {
 });
 
 describe("a full disk", () => {
-  // A file system of one page, in a mount namespace of its own.
+  // A file system of one page, in a separate mount namespace.
   const inside = (command: string) => [
     "-rm",
     "sh",
@@ -227,8 +227,8 @@ describe("a full disk", () => {
       (await start("unshare", inside("true")).ended.catch(() => null))?.code === 0;
   });
 
-  test("is told, and holds nothing afterwards", async ({ skip }) => {
-    if (!canMount) skip("mounting a small file system takes rights that this process does not have");
+  test("is reported, and nothing is left on it", async ({ skip }) => {
+    if (!canMount) skip("this process may not mount a file system");
     const train = `"${process.execPath}" "${BIN}" train ${LITTLE.join(" ")} --runs-dir "${folder}/runs" --name full`;
     const { code, stdout, stderr } = await start(
       "unshare",
@@ -238,7 +238,7 @@ describe("a full disk", () => {
   });
 });
 
-describe("sizes are checked before anything of that size is made", () => {
+describe("sizes are checked before anything of that size is allocated", () => {
   test.each([
     ["a width", ["--width", "1000000000"], /--width.*Expected a whole number from 1 to/],
     ["a depth", ["--hidden", "100000000"], /--hidden.*Expected a whole number from 1 to/],
@@ -256,7 +256,7 @@ describe("sizes are checked before anything of that size is made", () => {
     ["channels", ["--dataset", "synthetic:1000000000000x1x1:10"], /PiB; at most .* GiB are allowed/],
     ["all numbers", ["--dataset", `synthetic:${"9".repeat(400)}x1x1:10`], /expected a whole number/],
     [
-      "a model for much data",
+      "a large model with a large data set",
       ["--dataset", "synthetic:1x28x28:10:4000000:10", "--width", "1000000"],
       /in one buffer/,
     ],

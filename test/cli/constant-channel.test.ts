@@ -1,4 +1,4 @@
-// A channel that never varies: photographs without blue, from a folder, through the command line.
+// A channel that is constant: images without blue, from a folder, through the command line.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { runProgram } from "../support/program.ts";
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-constant-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("it is named in a warning, and the run ends with finite numbers", async () => {
+test("a warning names it, and the run ends with finite numbers", async () => {
   const files = ["train", "test"].flatMap((part) =>
     ["dark", "light"].flatMap((name, bright) =>
       Array.from({ length: 16 }, (_, i) => {

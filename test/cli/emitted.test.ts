@@ -1,5 +1,5 @@
-// What a login node writes is what the GPU's machine does: the plan for an adapter that `doctor` described elsewhere, and the
-// runs of a table that a job array has trained.
+// A login node and a machine with the GPU agree: on the plan for an adapter that `doctor` described, and on the runs of a table that
+// a job array has trained.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { runProgram, start } from "../support/program.ts";
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-emitted-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("with what doctor says of this adapter, a plan is that of the adapter itself", async () => {
+test("a plan from the output of doctor is the plan of the adapter itself", async () => {
   const file = join(folder, "doctor.json");
   writeFileSync(file, (await ghostbatch(["doctor", "--json"])).stdout);
   const words = [
@@ -30,7 +30,7 @@ test("with what doctor says of this adapter, a plan is that of the adapter itsel
   expect(assumed.stdout).toBe(here.stdout);
 });
 
-test("figure 4, which is no list of runs, is one task that runs the verb itself", async () => {
+test("figure 4, which is not a list of runs, is one task that runs the verb itself", async () => {
   const figure = ["reproduce", "figure4", "--directions", "10", "--runs-dir", folder];
   const emitted = await runProgram([...figure, "--emit", "slurm"]);
   expect(emitted.stderr).toMatch(/^note: the script requests no GPU; .* --gres gpu:1\n$/);
@@ -44,7 +44,7 @@ test("figure 4, which is no list of runs, is one task that runs the verb itself"
   });
 });
 
-test("reproduce finds the cell that a task of its job array has trained, and submits no more", async () => {
+test("reproduce finds the cell that a task of its job array has trained, and emits no further script", async () => {
   const table = ["reproduce", "table1", "--rows", "f1", "--columns", "LB", "--runs-dir", folder];
   const emitted = await runProgram([...table, "--emit", "slurm"]);
   const script = emitted.stdout.match(/^sbatch (\S+)$/m)![1]!;

@@ -1,4 +1,4 @@
-// Processes that train and are killed with -9 at random instants: what goes on after them has the bits of what nobody disturbed.
+// Training processes are killed with -9 at random moments. The resumed runs end with the bits of an undisturbed run.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ test.each([
   [5, "killed", CONFIGURATION.replace("1200", "400"), 500],
   [3, "killed-growing", GROWING, 300],
 ])(
-  "%i kills with -9 at random instants: %s",
+  "%i kills with -9 at random moments: %s",
   async (kills, name, configuration, within) => {
     const words = ["--checkpoint-every", "3"];
     const report = await killRuns({ runsDirectory, name, configuration, words, kills, seed: 3, within });

@@ -1,4 +1,4 @@
-// A network from a user's file through the verbs: dry run, training, interruption and resume, sweep, report; and what is wrong with one.
+// A network from a user's file: dry run, training, interruption and resume, sweep, report; and faults in the file.
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ beforeAll(() => {
   cpSync(fileURLToPath(new URL("../../examples/own-model.ts", import.meta.url)), model);
 });
 
-test("a dry run counts its parameters and follows its regime, and a verb that needs no data its image", async () => {
+test("a dry run counts its parameters and uses its regime; a verb without data uses its image size", async () => {
   const { code, stdout } = await ghostbatch([...train, "--dry-run", "--json", "--assume-limits", "h100"]);
   expect(code).toBe(0);
   // 5·5·8 of the convolution, 2·8 of the norm, (8·4·4 + 1)·4 of the classifier.
@@ -54,7 +54,7 @@ test("a dry run counts its parameters and follows its regime, and a verb that ne
   expect(JSON.parse(step.stdout)).toMatchObject({ batch: 32, parameters: 200 + 16 + (8 * 7 * 7 + 1) * 10 });
 });
 
-test("interrupted and resumed it ends with the bits of the undisturbed run; a sweep and a report take it", async () => {
+test("interrupted and resumed, it ends with the bits of the undisturbed run; sweep and report accept it", async () => {
   const length = ["--epochs", "300", "--evaluate-every", "100"];
   requireDone(await runProgram([...train, ...length, "--name", "whole"]));
   const program = startProgram([...train, ...length, "--name", "parted"]);
@@ -83,7 +83,7 @@ test("interrupted and resumed it ends with the bits of the undisturbed run; a sw
   expect(readFileSync(join(out, "report.md"), "utf8")).toMatch(/choices: .*model: net; .*baseRegime: own/);
 });
 
-test("a file that has changed is no longer the network of the run", async () => {
+test("a run is not repeated with a file that has changed", async () => {
   requireDone(await runProgram([...train, "--max-steps", "2", "--name", "changed"]));
   const config = join(folder, "runs", "changed", "config.yaml");
   const before = readFileSync(model, "utf8");
@@ -123,7 +123,7 @@ test.each([
     'import { Linear } from "ghostbatch";\nexport default () => new Linear(1, 1);',
     /exports no regime; name one with --base-regime/,
   ],
-])("%j is told in one line", async (text, message) => {
+])("%j is an error on one line", async (text, message) => {
   const wrong = join(folder, "net-wrong.ts");
   writeFileSync(wrong, text);
   const { code, stderr } = await ghostbatch([
@@ -141,7 +141,7 @@ test.each([
   expect(code).toBe(2);
 });
 
-test("a file that is not there, and an option that only the paper's networks have", async () => {
+test("a missing file, and an option that only the paper's networks have", async () => {
   expect((await ghostbatch(["train", "--model", "nothing.ts"])).stderr).toMatch(
     /--model nothing\.ts: no such file/,
   );

@@ -10,14 +10,14 @@ const AT = {
   ...{ testAccuracy: 93.724, waitMs: 1500 },
 };
 
-test("on a terminal: a bar, and whole numbers that fit beside it", () => {
+test("on a terminal: a bar, and those numbers that fit beside it uncut", () => {
   for (let columns = 30; columns <= 200; columns++) {
     const line = barLine("+GBN seed 0", 0.5, AT, columns);
     expect(line.length).toBeLessThan(columns);
     const [, bar] = /^.* (█+░+) 24\/48/.exec(line)!;
     expect(bar.length).toBeGreaterThanOrEqual(10);
     expect(Math.abs(bar.replaceAll("░", "").length / bar.length - 0.5)).toBeLessThanOrEqual(0.05);
-    // No number is cut.
+    // No number is cut off.
     const rest = line.slice(line.indexOf("24/48"));
     expect(rest).toMatch(
       /^24\/48( {2}12\.3 k images\/s)?( {2}ETA 1 min 01 s)?( {2}loss 1\.2346)?( {2}test accuracy 93\.72 %)?( {2}waited for images 1\.50 s)?$/,
@@ -28,7 +28,7 @@ test("on a terminal: a bar, and whole numbers that fit beside it", () => {
   );
 });
 
-test("elsewhere: the last step is one line, with its evaluation", () => {
+test("elsewhere: one line for the last step, with its evaluation", () => {
   const lines: string[] = [];
   const write = vi.spyOn(process.stderr, "write").mockImplementation((text) => lines.push(String(text)) > 0);
   const terminal = process.stderr.isTTY;

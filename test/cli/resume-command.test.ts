@@ -1,4 +1,4 @@
-// The command that a stopped run prints, typed in another folder: it finds the run's data and keeps its options.
+// The command that a stopped run prints works in another folder: it finds the run's data and keeps its options.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,23 +21,20 @@ beforeAll(() => {
 test.each([
   ["--data-dir", "--dataset imagenet,resize=16,crop=16 --data-dir images --max-steps 40"],
   ["path in --dataset", "--dataset folder:images --max-steps 1500"],
-])(
-  "goes on from another folder with a relative %s, and with the options for checkpoints",
-  async (_, data) => {
-    const name = `placed-${data.length}`;
-    const network = "--width 16 --hidden 2 --batch-size 20 --epochs 100000 --evaluate-every 10000";
-    const kept = "--checkpoint-every 10 --keep-checkpoints 3 --log-every 32";
-    const program = startProgram(
-      ["train", ...`${data} ${network} ${kept}`.split(" "), "--runs-dir", runsDirectory, "--name", name],
-      { cwd: place },
-    );
-    await firstStep(program, join(runsDirectory, name));
-    program.child.kill("SIGTERM");
-    const { stderr } = await program.ended;
-    const printed = stderr.match(/continue with: ghostbatch (.*)$/m)?.[1];
-    expect(printed, stderr).toBe(`train --resume ${join(runsDirectory, name)} ${kept}`);
-    const again = await runProgram(printed!.split(" "), { cwd: runsDirectory });
-    requireDone(again);
-    expect(again.stderr).toMatch(/^resuming .* after step \d+$/m);
-  },
-);
+])("continues from another folder with a relative %s, and with the checkpoint options", async (_, data) => {
+  const name = `placed-${data.length}`;
+  const network = "--width 16 --hidden 2 --batch-size 20 --epochs 100000 --evaluate-every 10000";
+  const kept = "--checkpoint-every 10 --keep-checkpoints 3 --log-every 32";
+  const program = startProgram(
+    ["train", ...`${data} ${network} ${kept}`.split(" "), "--runs-dir", runsDirectory, "--name", name],
+    { cwd: place },
+  );
+  await firstStep(program, join(runsDirectory, name));
+  program.child.kill("SIGTERM");
+  const { stderr } = await program.ended;
+  const printed = stderr.match(/continue with: ghostbatch (.*)$/m)?.[1];
+  expect(printed, stderr).toBe(`train --resume ${join(runsDirectory, name)} ${kept}`);
+  const again = await runProgram(printed!.split(" "), { cwd: runsDirectory });
+  requireDone(again);
+  expect(again.stderr).toMatch(/^resuming .* after step \d+$/m);
+});

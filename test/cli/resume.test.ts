@@ -1,4 +1,4 @@
-// What `train --resume` takes, goes on with and refuses.
+// What `train --resume` accepts, keeps and refuses.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,7 +21,7 @@ describe("--resume", () => {
     }
   });
 
-  test("refuses an option that would alter the result, by name", async () => {
+  test("refuses, by name, an option that would change the result", async () => {
     const { code, stderr } = await ghostbatch([
       "train",
       "--resume",
@@ -35,7 +35,7 @@ describe("--resume", () => {
     );
   });
 
-  test("says what is wrong with what it is given", async () => {
+  test("says what is wrong with its argument", async () => {
     const missing = await ghostbatch(["train", "--resume", join(runs.directory, "nothing")]);
     expect([missing.code, missing.stderr]).toEqual([
       2,
@@ -62,7 +62,7 @@ describe("--resume", () => {
     ]);
   });
 
-  test("goes on with the kernel variants that the run began with", async () => {
+  test("keeps the kernel variants that the run started with", async () => {
     const program = await runs.start("other-variant");
     program.child.kill("SIGTERM");
     await program.ended;
@@ -73,7 +73,7 @@ describe("--resume", () => {
     expect(outcome(runs.folderOf("other-variant"))).toBe(runs.expected);
   });
 
-  test("goes on with the tiles of kernels that the run began with", async () => {
+  test("keeps the tiles that the run started with", async () => {
     const choices = { "a kernel and its shape": { TILE: 8 } };
     const file = join(runs.directory, "tuning.json");
     writeFileSync(file, JSON.stringify({ format: 1, adapter: "another", steps: [], choices }));
@@ -108,12 +108,12 @@ describe("--resume", () => {
     rmSync(runs.folderOf("tuned"), { recursive: true });
   });
 
-  test("of a run killed when it had its outcome removes what it had no time to remove", async () => {
+  test("of a run that was killed after its summary removes the leftovers", async () => {
     const program = await runs.start("killed-late");
     while (!existsSync(join(runs.folderOf("killed-late"), "summary.json"))) await sleep(1);
     program.child.kill("SIGKILL");
     await program.ended;
-    // Wherever the kill has hit, as if it had come before anything was removed.
+    // Wherever the kill hit, make it look as if nothing had been removed yet.
     const checkpoints = join(runs.folderOf("killed-late"), "checkpoints");
     for (const name of ["last-40.json", "last-40.safetensors", "last-80.json.12-3.tmp"])
       writeFileSync(join(checkpoints, name), "left");
@@ -128,7 +128,7 @@ describe("--resume", () => {
     expect(names.filter((name) => name.startsWith("events.out.tfevents."))).toHaveLength(1);
   });
 
-  test("bare takes the newest unfinished run, with options that alter nothing, until none is left", async () => {
+  test("alone takes the newest unfinished run, with options that do not change the result, until none is left", async () => {
     const harmless = [
       "--log-every",
       "1000",
@@ -152,14 +152,14 @@ describe("--resume", () => {
     expect(JSON.parse(again.stdout)).toMatchObject({ folder: runs.folderOf("older"), steps: 1200 });
   });
 
-  test("tells of a damaged newest checkpoint and uses the one before; names all where none is left", async () => {
+  test("warns of a damaged newest checkpoint and uses the one before; if none is left, names them all", async () => {
     const program = await runs.start("damaged", 2);
     program.child.kill("SIGKILL");
     await program.ended;
     const folder = join(runs.folderOf("damaged"), "checkpoints");
     const steps = runs.lastCheckpoints("damaged").map((file) => Number(file.match(/\d+/)![0]));
     expect(steps).toHaveLength(2);
-    // What the kill has left of a third one would be completed: another test's subject.
+    // A third one, half written at the kill, would be completed; another test covers that.
     const whole = steps.flatMap((step) => ["json", "safetensors"].map((part) => `last-${step}.${part}`));
     for (const file of readdirSync(folder)) if (!whole.includes(file)) rmSync(join(folder, file));
     const saved = new Map(readdirSync(folder).map((file) => [file, readFileSync(join(folder, file))]));

@@ -1,4 +1,4 @@
-// Signals to the command line: a checkpoint and the exit code where a run is under way, an end at once where none is yet.
+// Signals to the command line: during a run a checkpoint and an exit code, before it an immediate end.
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,10 +12,10 @@ import { startProgram } from "../support/program.ts";
 
 const runs = new InterruptedRuns();
 
-/** Processor time after which the command line has started and is at its work: a start takes 0.3 s. */
+/** CPU time, in seconds, after which the command line has started and works: a start takes 0.3 s. */
 const STARTED_SECONDS = 0.7;
 
-/** Processor time of a process so far. */
+/** CPU time of a process so far, in seconds. */
 function secondsOf(pid: number): number {
   // Fields 14 and 15 of proc(5), in hundredths of a second; the name before them, in brackets, may have spaces.
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
@@ -24,7 +24,7 @@ function secondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Opens a pipe to write to it, which ends what reads from it once it is closed; null where nothing reads from it yet. */
+/** Opens a pipe for writing; closing it ends its reader. Null if nothing reads from it yet. */
 function openedByReader(pipe: string): number | null {
   try {
     return openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
@@ -39,34 +39,31 @@ describe("signals", () => {
     ["SIGTERM", 143],
     ["SIGHUP", 129],
     ["SIGUSR2", 140],
-  ] as const)(
-    "%s: a checkpoint, then exit %i, and --resume goes on to the same bits",
-    async (signal, code) => {
-      const name = `stopped-${signal}`;
-      const program = await runs.start(name);
-      program.child.kill(signal);
-      const ended = await program.ended;
-      expect(ended).toMatchObject({ code, signal: null });
-      const step = Number(
-        ended.stderr.match(
-          /stopped by SIG\w+ after step (\d+) of 1200; continue with: ghostbatch train --resume \S+ --checkpoint-every 40$/m,
-        )![1],
-      );
-      expect(runs.lastCheckpoints(name)).toContain(`last-${step}.safetensors`);
-      const again = await ghostbatch(["train", "--resume", runs.folderOf(name)]);
-      requireDone(again);
-      expect(again.stderr).toContain(`resuming ${runs.folderOf(name)} after step ${step}`);
-      expect(outcome(runs.folderOf(name))).toBe(runs.expected);
-    },
-  );
+  ] as const)("%s: a checkpoint, then exit %i; --resume ends with the same bits", async (signal, code) => {
+    const name = `stopped-${signal}`;
+    const program = await runs.start(name);
+    program.child.kill(signal);
+    const ended = await program.ended;
+    expect(ended).toMatchObject({ code, signal: null });
+    const step = Number(
+      ended.stderr.match(
+        /stopped by SIG\w+ after step (\d+) of 1200; continue with: ghostbatch train --resume \S+ --checkpoint-every 40$/m,
+      )![1],
+    );
+    expect(runs.lastCheckpoints(name)).toContain(`last-${step}.safetensors`);
+    const again = await ghostbatch(["train", "--resume", runs.folderOf(name)]);
+    requireDone(again);
+    expect(again.stderr).toContain(`resuming ${runs.folderOf(name)} after step ${step}`);
+    expect(outcome(runs.folderOf(name))).toBe(runs.expected);
+  });
 
-  // A file that never comes, and computations of minutes: what a process is at then does not matter.
+  // A file that never arrives, and computations that take minutes: the signal must not wait for them.
   test.each([
     ["SIGTERM", "waits for its configuration", ["--config", "PIPE"]],
-    ["SIGHUP", "makes data", ["--dataset", "synthetic:1x28x28:10:5000000:100"]],
-    ["SIGUSR2", "makes data", ["--dataset", "synthetic:1x28x28:10:5000000:100", "--on-usr2", "stop"]],
+    ["SIGHUP", "generates data", ["--dataset", "synthetic:1x28x28:10:5000000:100"]],
+    ["SIGUSR2", "generates data", ["--dataset", "synthetic:1x28x28:10:5000000:100", "--on-usr2", "stop"]],
     ["SIGINT", "plans a deep network", ["--hidden", "9000", "--width", "8", "--dry-run"]],
-  ] as const)("%s while a process %s ends it at once, and leaves no folder", async (signal, _, options) => {
+  ] as const)("%s while a process %s ends it at once and leaves no folder", async (signal, _, options) => {
     const pipe = join(runs.directory, `${signal}.yaml`);
     execFileSync("mkfifo", [pipe]);
     const given = options.map((word) => (word === "PIPE" ? pipe : word));
@@ -81,11 +78,7 @@ describe("signals", () => {
       writer = openedByReader(pipe);
     }
     program.child.kill(signal);
-    const late = sleep(
-      limitMs(10_000),
-      { signal: "no end within 10 s, of minutes that it would take" },
-      { ref: false },
-    );
+    const late = sleep(limitMs(10_000), { signal: "still running 10 s after the signal" }, { ref: false });
     expect(await Promise.race([program.ended, late])).toMatchObject({ signal, stdout: "" });
     expect(existsSync(runs.folderOf("early"))).toBe(false);
     if (writer !== null) closeSync(writer);
@@ -94,7 +87,7 @@ describe("signals", () => {
   test("a second SIGINT exits at once", async () => {
     const program = await runs.start("interrupted-twice");
     program.child.kill("SIGINT");
-    program.child.kill("SIGSTOP"); // so that both have arrived before it can look
+    program.child.kill("SIGSTOP"); // so that both have arrived before it can react
     await sleep(50);
     program.child.kill("SIGINT");
     program.child.kill("SIGCONT");
@@ -105,7 +98,7 @@ describe("signals", () => {
     expect(outcome(runs.folderOf("interrupted-twice"))).toBe(runs.expected);
   });
 
-  test("SIGUSR2 with --on-usr2 continue: a checkpoint, and the run goes on", async () => {
+  test("SIGUSR2 with --on-usr2 continue: a checkpoint, and the run continues", async () => {
     const name = "continuing";
     const options = ["--name", name, "--checkpoint-every", "never", "--on-usr2", "continue"];
     const program = startProgram(["train", ...runs.words, ...options]);

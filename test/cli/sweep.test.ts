@@ -1,4 +1,4 @@
-// Grids of runs as processes: states, reasons, and what a second start does.
+// Grids of runs as processes: their states and reasons, and what a second start does.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -40,7 +40,7 @@ async function sweep(
   return { code, stderr, statuses: JSON.parse(stdout === "" ? "[]" : stdout) };
 }
 
-test("a grid is every combination, each with a name that says which", async () => {
+test("a grid has a run for every combination, named after its values", async () => {
   const path = grid(
     "letters",
     "base: {dataset: synthetic, maxSteps: 5}\ngrid:\n  batchSize: [32, 64]\n  seed: [0, 1, 2]\n  subset: [null, {train: 10, test: 5, seed: 0}]",
@@ -49,7 +49,7 @@ test("a grid is every combination, each with a name that says which", async () =
   expect(runs).toHaveLength(12);
   expect(new Set(runs.map(({ name }) => name)).size).toBe(12);
   expect(runs[0]!.name).toBe("letters-batchSize_32-seed_0-subset_null");
-  expect(runs[1]!.name).toMatch(/^letters-[0-9a-f]{12}$/); // an object is no part of a name
+  expect(runs[1]!.name).toMatch(/^letters-[0-9a-f]{12}$/); // an object cannot be part of a name
   expect(runs[11]!.spec).toMatchObject({
     dataset: "synthetic",
     batchSize: 64,
@@ -69,17 +69,17 @@ test.each([
   ["base: {learnrat: 3}", /bad\.yaml:2: base\.learnrat: unknown option/],
   ["grid: {seed: [1, 1]}", /two runs of the grid are the same: bad-seed_1/],
   ["grid: {model: [nothing]}", /unknown name "nothing"/],
-])("a grid that says %s is refused with its line", async (text, message) => {
+])("a grid with %s is refused, with its line", async (text, message) => {
   const path = grid("bad", text);
   await expect(readGrid(path)).rejects.toThrow(UsageError);
   await expect(readGrid(path)).rejects.toThrow(message);
 });
 
 test(
-  "one that fails does not stop the others; a second start skips what is done and tries the rest again",
+  "a failing run does not stop the others; a second start skips finished runs and tries the rest again",
   async () => {
     const path = grid("rates", `${BASE}, maxSteps: 60}\ngrid: {learningRate: [1.0e+30, 0.1, 0.05]}`);
-    // A time limit that no single timer reaches.
+    // A time limit longer than a single timer allows.
     const first = await sweep(path, "--jobs", "2", "--time-limit", "600h");
     expect(first.code).toBe(1);
     expect(first.statuses.map(({ name, state }) => [name, state])).toEqual([
@@ -104,10 +104,10 @@ test(
 );
 
 test(
-  "a time limit ends a run with a checkpoint, a signal all of them, and both go on",
+  "a time limit ends one run with a checkpoint, a signal ends all; both continue later",
   async () => {
     const path = grid("long", `${BASE}, maxSteps: 100000000}\ngrid: {seed: [1]}`);
-    // A loaded machine may need most of a limit to start: where no step was done, the next is twice as long.
+    // A busy machine may need most of a limit to start: if no step was done, the next limit is twice as long.
     let step = 0;
     for (let limit = 4; step === 0 && limit <= 64; limit *= 2) {
       const limited = await sweep(path, "--time-limit", `${limit}s`);
@@ -133,7 +133,7 @@ test(
   limitMs(360_000),
 );
 
-test("of two sweeps at once each run has one, and the other leaves its log alone; SIGUSR2 ends it as SIGTERM does", async () => {
+test("of two sweeps at once only one trains a run, and the other does not touch its log; SIGUSR2 ends it like SIGTERM", async () => {
   const path = grid("shared", `${BASE}, maxSteps: 100000000}\ngrid: {seed: [1]}`);
   const both = [1, 2].map(() => startProgram(["sweep", path, "--runs-dir", folder, "--json"]));
   const first = await Promise.race(both.map(async (program) => ({ program, ended: await program.ended })));
@@ -153,7 +153,7 @@ test("of two sweeps at once each run has one, and the other leaves its log alone
   expect(readFileSync(join(folder, "shared.sweep", "shared-seed_1.log"), "utf8")).not.toMatch(/^error/m);
 });
 
-test("what would end every run is refused before there is a folder, and --status makes none", async () => {
+test("what would fail in every run is refused before a folder is created, and --status creates none", async () => {
   const path = grid("checked", `${BASE}, maxSteps: 1}`);
   const before = readdirSync(folder).sort();
   for (const [words, message] of [

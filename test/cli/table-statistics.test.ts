@@ -1,4 +1,4 @@
-// Columns of `reproduce table1` that say what running statistics an accuracy is of, from cells that are there already.
+// Columns of `reproduce table1` about running statistics, from finished cells.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ const cells = (text: string, method: string) =>
     .split("│")
     .map((cell) => cell.trim());
 
-test("the share of the initial statistics stands beside cells of few steps, and why it matters below", async () => {
+test("the table shows the share of the initial statistics if any cell has few steps, with a note below", async () => {
   for (const seed of [0, 1]) {
     makeCell("LR", seed, { accuracy: 80 + seed, retainedStatistics: 0.9 ** 8 });
     makeCell("GBN", seed, { accuracy: 90, retainedStatistics: 0.9 ** 256 });
@@ -54,7 +54,7 @@ test("the share of the initial statistics stands beside cells of few steps, and 
   expect(text).toMatch(/^initial statistics left: .* \(--reestimate-statistics adds/m);
 });
 
-test("--reestimate-statistics adds an accuracy, of other runs; the JSON has both", async () => {
+test("--reestimate-statistics adds a second accuracy, from its own runs; the JSON has both", async () => {
   for (const seed of [0, 1]) {
     makeCell("LR", seed, { accuracy: 80, reestimatedAccuracy: 91 + seed, retainedStatistics: 0.43 }, 16);
     makeCell("GBN", seed, { accuracy: 90, reestimatedAccuracy: 92, retainedStatistics: 0 }, 16);

@@ -1,4 +1,4 @@
-// The page of `watch`: what it answers, to whom, and that it draws in a real browser while a run goes on.
+// The page of `watch`: what it serves, to whom, and what it draws in a real browser while a run continues.
 
 import {
   appendFileSync,
@@ -7,6 +7,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { request } from "node:http";
@@ -43,7 +45,8 @@ function makeRun(name: string, steps: number, finished: boolean): string {
 }
 
 beforeAll(async () => {
-  makeRun("done", 100, true);
+  const older = join(makeRun("done", 100, true), "metrics.jsonl");
+  utimesSync(older, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
   makeRun("going-on", 50, false);
   writeFileSync(join(root, "secret.txt"), "not for the page");
   server = await startWatch({ runsDirectory: runs, host: "127.0.0.1", port: 0 });
@@ -53,7 +56,7 @@ afterAll(async () => {
   rmSync(root, { recursive: true });
 });
 
-/** fetch would not let a test set Host or send a path as it stands. */
+/** fetch does not let a test set Host or send a path unchanged. */
 function ask(
   path: string,
   { method = "GET", headers = {} }: { method?: string; headers?: Record<string, string> } = {},
@@ -72,15 +75,23 @@ function ask(
 }
 
 describe("answers", () => {
-  test("the runs, the newest first, with their outcome", async () => {
+  test("the runs, newest first, with their results", async () => {
     const { status, body } = await ask("/runs");
     expect(status).toBe(200);
-    const found = JSON.parse(body) as { name: string; finished: boolean; accuracy: number | null }[];
-    expect(found.map(({ name }) => name).sort()).toEqual(["done", "going-on"]);
-    expect(found.find(({ name }) => name === "done")).toMatchObject({ finished: true, accuracy: 91.5 });
+    expect(JSON.parse(body)).toMatchObject([
+      { name: "going-on", finished: false, accuracy: null },
+      { name: "done", finished: true, accuracy: 91.5 },
+    ]);
+    // The other way round once the older run has newer metrics.
+    const metrics = join(runs, "done", "metrics.jsonl");
+    const { atime, mtime } = statSync(metrics);
+    utimesSync(metrics, atime, Date.now() / 1000 + 60);
+    const names = JSON.parse((await ask("/runs")).body).map(({ name }: { name: string }) => name);
+    utimesSync(metrics, atime, mtime);
+    expect(names).toEqual(["done", "going-on"]);
   });
 
-  test("nothing to another host or origin, nothing but GET", async () => {
+  test("nothing to another host or origin, and only GET", async () => {
     const { port } = new URL(server.url);
     expect((await ask("/runs", { headers: { host: "evil.example" } })).status).toBe(403);
     expect((await ask("/runs", { headers: { host: `127.0.0.1:${Number(port) + 1}` } })).status).toBe(403);
@@ -90,7 +101,7 @@ describe("answers", () => {
     for (const method of ["POST", "PUT", "DELETE"]) expect((await ask("/runs", { method })).status).toBe(405);
   });
 
-  test("no file outside, whatever the path or the run's name", async () => {
+  test("no file outside the page and the runs, whatever the path or the run's name", async () => {
     for (const path of [
       "/../secret.txt",
       "/%2e%2e/secret.txt",
@@ -111,14 +122,14 @@ describe("answers", () => {
     controller.abort();
   });
 
-  test("a port that is taken is an error that says so", async () => {
+  test("a port in use is an error that says so", async () => {
     const port = Number(new URL(server.url).port);
     await expect(startWatch({ runsDirectory: runs, host: "127.0.0.1", port })).rejects.toThrow(
       /is in use: choose another --port/,
     );
   });
 
-  test("all of a machine's own addresses reach it on a wildcard, and no name from elsewhere", async () => {
+  test("on a wildcard address, all of the machine's own names reach it, and no other name", async () => {
     const local = server;
     server = await startWatch({ runsDirectory: runs, host: "0.0.0.0", port: 0 });
     try {
@@ -143,7 +154,7 @@ describe("answers", () => {
     }
   });
 
-  test("a port that there is not is an error, a folder that there is not a warning", async () => {
+  test("an impossible port is an error, a missing folder is a warning", async () => {
     const host = "127.0.0.1";
     await expect(startWatch({ runsDirectory: runs, host, port: 99_999 })).rejects.toThrow(
       /--port 99999: expected 0 to 65535/,
@@ -154,13 +165,13 @@ describe("answers", () => {
     expect(server.warnings).toEqual([]);
   });
 
-  test("loopback addresses are told from others", () => {
+  test("loopback addresses are recognized", () => {
     expect(["127.0.0.1", "127.8.0.2", "::1", "localhost"].every(isLoopback)).toBe(true);
     expect(["0.0.0.0", "192.168.0.2", "::", "127.0.0.1.evil.example"].some(isLoopback)).toBe(false);
   });
 });
 
-test("a file that grows is read on from where it ended, lines whole, and again after it was cut", async () => {
+test("a growing file is read from where it ended, in whole lines, and from the start after it was cut or replaced", async () => {
   const path = join(root, "tail.jsonl");
   writeFileSync(path, line(1) + line(2).slice(0, 20));
   const tail = new MetricTail(path);
@@ -174,14 +185,14 @@ test("a file that grows is read on from where it ended, lines whole, and again a
   ]);
   writeFileSync(path, line(1));
   expect(await steps()).toEqual([1]);
-  // As a process that takes a run over does it.
+  // As a process does that takes a run over.
   writeFileSync(`${path}.tmp`, line(1) + line(2));
   renameSync(`${path}.tmp`, path);
   expect(await steps()).toEqual([1, 2]);
   for (const none of [join(root, "absent"), root]) expect(await new MetricTail(none).read()).toEqual([]);
 });
 
-test("names are shortened by what all have in common and by hashes, as long as no two become the same", () => {
+test("names lose their common parts and their hashes, unless two would become the same", () => {
   const short = (...names: string[]) => [...shortNames(names).values()];
   expect(short("table1-f1-SB-small-seed0-3ad3e5a7afb8", "table1-f1-LB-small-seed0-1a755a2ff5ec")).toEqual([
     "SB",
@@ -195,14 +206,14 @@ test("names are shortened by what all have in common and by hashes, as long as n
 });
 
 test.skipIf(!hasChromium)(
-  "in a browser it draws chosen runs side by side and what is added to them, and logs nothing",
+  "in a browser it draws the chosen runs and what is added to them, and logs no error",
   async () => {
     const { page, errors, requests, close } = await openPage({ width: 390, height: 844 });
     try {
       await page.goto(server.url);
       const boxes = page.getByRole("checkbox");
       await expect.poll(() => boxes.count(), { timeout: limitMs(30_000) }).toBe(2);
-      // The newest run is chosen at first; the page's own policy forbids to evaluate text in it, as waitForFunction would.
+      // The page's own policy forbids evaluating text in it, as waitForFunction would.
       const points = async () => Number(await page.locator("body").getAttribute("data-points"));
       for (const name of ["going-on", "done"]) await page.getByRole("checkbox", { name }).setChecked(true);
       await expect.poll(points, { timeout: limitMs(30_000) }).toBe(150);
@@ -216,12 +227,12 @@ test.skipIf(!hasChromium)(
         expect.arrayContaining(["going-onrunning, step 60", "donefinished, 91.50 %, step 100"]),
       );
       expect(await page.locator("#status").textContent()).toBe("2 of 2 runs in the charts.");
-      // Nothing is wider than a phone.
+      // No chart is wider than a phone.
       for (const chart of await page.locator(".uplot").all())
         expect((await chart.boundingBox())!.width).toBeLessThan(391);
       await page.getByRole("checkbox", { name: "done" }).setChecked(false);
       await expect.poll(points, { timeout: limitMs(30_000) }).toBe(60);
-      // What is listed follows the filter, what is drawn does not; the address says both.
+      // The filter decides what is listed, not what is drawn; the address holds both.
       await page.getByRole("searchbox").fill("do ne");
       expect(await boxes.count()).toBe(1);
       await page.getByRole("button", { name: "Show all listed" }).click();

@@ -1,4 +1,4 @@
-// `watch` beside training: it leaves no trace in a run's folder, and a run that is watched is the run that is not.
+// `watch` beside training: it leaves no trace in a run's folder, and does not change the run.
 
 import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,7 +42,7 @@ async function look(run: string): Promise<number> {
   return text.match(/"kind":/g)?.length ?? 0;
 }
 
-/** A run that is looked at over and over until it ends. */
+/** Looks at a run again and again until it ends. */
 async function watched<T>(
   name: string,
   done: Promise<T>,
@@ -60,7 +60,7 @@ async function watched<T>(
   return { result: await done, looks, rows };
 }
 
-/** Size, time of change and kind of everything in the runs directory: making and removing a file shows in its folder. */
+/** Size, times and kind of everything in the runs folder. A file created and removed shows in the time of its folder. */
 function traces(): Map<string, string> {
   const paths = ["", ...(readdirSync(runsDirectory, { recursive: true }) as string[])].sort();
   return new Map(
@@ -79,7 +79,7 @@ function stoppingAt(at: number) {
   return { control, onProgress };
 }
 
-test("a run that is watched all the time, stopped and resumed too, has the bits of one that is not", async () => {
+test("a run that is watched all the time, stopped and resumed too, has the bits of an unwatched one", async () => {
   const given = { maxSteps: 900 };
   const alone = await runs.start("alone", given);
   await alone.done;
@@ -99,7 +99,7 @@ test("a run that is watched all the time, stopped and resumed too, has the bits 
   expect(files(run.path).sort()).toEqual(files(alone.path).sort());
 });
 
-test("watching leaves no trace: no file, no lock, no time of change", async () => {
+test("watching leaves no trace: no file, no lock, no changed time", async () => {
   const stopped = await runs.start("stopped", {}, stoppingAt(100));
   await expect(stopped.done).rejects.toThrow(StoppedError);
   await (await runs.start("finished")).done;

@@ -39,7 +39,7 @@ test("a file's shape and values come back", () => {
   expect(readIdx(written("labels", idxFile([7])), 1).values).toHaveLength(7);
 });
 
-describe("a file that is something else is refused with path, offset, expected and found", () => {
+describe("a file that is not the expected one is refused with path, offset, expected and found", () => {
   const labels = idxFile([7]);
   test.each([
     [
@@ -70,12 +70,12 @@ describe("a file that is something else is refused with path, offset, expected a
     refused(() => readIdx(path, 1), new RegExp(path.replaceAll(/[^\w]/g, ".")));
   });
 
-  test("no file, and no regular file", () => {
+  test("a missing file, and one that is not a regular file", () => {
     refused(() => readIdx(join(folder, "missing"), 1), /missing: cannot be read/);
     refused(() => readIdx(folder, 1), /folder or a device/);
   });
 
-  test("a header that asks for 2^96 bytes, and a huge sparse file, take no memory", () => {
+  test("a header that announces 2^96 bytes, and a huge sparse file, take no memory", () => {
     refused(
       () => parseIdx(Uint8Array.from([0, 0, 8, 3, ...new Array(12).fill(255)]), "huge", 3),
       /truncated/,
@@ -86,7 +86,7 @@ describe("a file that is something else is refused with path, offset, expected a
   });
 });
 
-test("4,000 damaged files end in a DataError or in an array that the file really holds", () => {
+test("4,000 damaged files give a DataError or exactly the array in the file", () => {
   let read = 0;
   for (const [seed, original] of [idxFile([20]), idxFile([5, 4, 3])].entries()) {
     const dimensions = seed === 0 ? 1 : 3;
@@ -101,7 +101,7 @@ test("4,000 damaged files end in a DataError or in an array that the file really
       }
     }
   }
-  // Changed values are no damage to the format: the fuzzer must reach both outcomes.
+  // Changed values leave the format valid, so the mutations must reach both outcomes.
   expect(read).toBeGreaterThan(100);
   expect(read).toBeLessThan(3000);
 });

@@ -7,7 +7,7 @@ import { loadMnist } from "../../src/datasets/mnist.ts";
 const part = subset(loadMnist(), PACKED_SUBSET);
 const packed = packMnist(part);
 
-test("the packed images are those that pages expect", () => {
+test("the packed images have the checksum that pages expect", () => {
   expect(createHash("sha256").update(packed).digest("hex")).toBe(PACKED_SHA256);
 });
 
@@ -25,7 +25,7 @@ test("unpacking gives the same data set", () => {
   }
 });
 
-test("damaged files are refused with file and place", () => {
+test("damaged files are refused with the file and the part", () => {
   const shifted = Uint8Array.from(packed);
   shifted.copyWithin(100, 0);
   const longAtEnd = new Uint8Array(packed.length + 1);

@@ -13,7 +13,7 @@ const OPTIONS: SyntheticOptions = {
   seed: 1,
 };
 
-test("has the shape asked for, every class, and the same bytes for the same seed only", () => {
+test("has the requested shape and every class; the bytes depend on the seed", () => {
   const data = syntheticDataset(OPTIONS);
   expect(data.train.images).toHaveLength(500 * 3 * 9 * 7);
   expect(Math.min(...classCounts(data.train, 10))).toBeGreaterThan(25);
@@ -25,14 +25,14 @@ test("has the shape asked for, every class, and the same bytes for the same seed
   expect(syntheticDataset({ ...OPTIONS, classes: 1000 }).train.labels).toBeInstanceOf(Uint16Array);
 });
 
-test("a sample does not depend on how many there are", () => {
+test("a sample does not depend on the number of samples", () => {
   const few = syntheticDataset({ ...OPTIONS, train: 10 });
   const many = syntheticDataset(OPTIONS);
   expect(many.train.images.slice(0, few.train.images.length)).toEqual(few.train.images);
   expect(many.train.labels.slice(0, 10)).toEqual(few.train.labels);
 });
 
-test("can be learned: the nearest class mean of the training images finds the test labels", () => {
+test("can be learned: the nearest class mean of the training images predicts the test labels", () => {
   const data = syntheticDataset(OPTIONS);
   const size = imageBytes(data);
   const counts = classCounts(data.train, 10);
@@ -50,7 +50,7 @@ test("can be learned: the nearest class mean of the training images finds the te
   expect(correct / data.test.count).toBeGreaterThan(0.98);
 });
 
-test("sizes that make no data set are refused by name", () => {
+test("impossible sizes are refused by name", () => {
   expect(() => syntheticDataset({ ...OPTIONS, classes: 0 })).toThrow(UsageError);
   expect(() => syntheticDataset({ ...OPTIONS, height: 1.5 })).toThrow(/synthetic data: height: .* got 1.5/);
 });

@@ -32,7 +32,7 @@ const GOOD: Entry[] = [
   { name: "set/b.bin", content: "bbb" },
 ];
 
-/** Extracts into a folder inside another one, so that what lands outside is seen. */
+/** Extracts into a folder inside another one, so that files outside it are noticed. */
 async function extracted(bytes: Uint8Array) {
   const outer = temporaryFolder();
   const folder = join(outer, "in", "side");
@@ -75,7 +75,11 @@ test.each([
     [{ name: "a.bin", content: "aaaaaaaa" }],
     /a\.bin: expected 5 bytes, the archive has 8/,
   ],
-  ["two files of a name", [...GOOD, { name: "more/a.bin", content: "AAAAA" }], /two files named a\.bin/],
+  [
+    "two files with the same name",
+    [...GOOD, { name: "more/a.bin", content: "AAAAA" }],
+    /two files named a\.bin/,
+  ],
 ] as [string, Entry[], RegExp][])("%s is refused, naming the archive", async (_, entries, message) => {
   const { outcome } = await extracted(gzipSync(await tar(entries)));
   expect(outcome).toBeInstanceOf(DataError);
@@ -83,7 +87,7 @@ test.each([
   expect((outcome as Error).message).toMatch(message);
 });
 
-test("damage is told", async () => {
+test("a damaged archive is an error that says so", async () => {
   const whole = gzipSync(
     await tar([...GOOD, { name: "noise", content: Array.from({ length: 9999 }, Math.random).join() }]),
   );

@@ -18,7 +18,7 @@ import { channelStatistics, constantChannels } from "../../src/data/dataset.ts";
 import { describeCifar, loadCifar } from "../../src/datasets/cifar.ts";
 import { DataError } from "../../src/support/errors.ts";
 
-// Files of the official sizes, zero (and holes on the disk) but for the records written into them.
+// Files of the official sizes: zeros (sparse on the disk) except for the records that tests write.
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-cifar-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
@@ -51,7 +51,7 @@ beforeAll(() => {
 });
 
 describe("CIFAR-10", () => {
-  test("records of all files land in order, red plane first", () => {
+  test("records of all files are in order, with the red plane first", () => {
     // Record 3 of the second batch is sample 10,003; its planes begin at bytes 1, 1025 and 2049.
     write(join(ten, "data_batch_2.bin"), 3 * 3073, [7, 11, 12]);
     write(join(ten, "data_batch_2.bin"), 3 * 3073 + 1025, [21]);
@@ -78,7 +78,7 @@ describe("CIFAR-10", () => {
     expect(data.augmentation).toEqual({ padding: 4, padValue: 127, flip: true });
   });
 
-  test("the folder of the files will do too, and the description says that they are not the official ones", () => {
+  test("the files' own folder is accepted too, and the description says that they are not the official ones", () => {
     const { files, train } = describeCifar(CIFAR_LAYOUTS.cifar10, { dataDir: ten });
     expect(files.map(({ matches }) => matches)).toEqual(new Array(6).fill(false));
     expect(train.count).toBe(50_000);
@@ -127,7 +127,7 @@ describe("CIFAR-10", () => {
     );
   });
 
-  test("no file at all, the version for Python, an archive that is not unpacked", () => {
+  test("no file at all, the Python version, a packed archive: each message says so", () => {
     const empty = join(root, "elsewhere");
     refused(
       () => loadCifar(CIFAR_LAYOUTS.cifar10, { dataDir: empty }),
@@ -179,7 +179,7 @@ describe("CIFAR-100", () => {
   });
 });
 
-test("mean and deviation of each channel, as fractions of 255", () => {
+test("mean and standard deviation of each channel, as fractions of 255", () => {
   // Two images of 1 × 2 pixels: red 0 0 255 255, green 51 ×4, blue 0 102 0 102.
   const images = Uint8Array.of(0, 0, 51, 51, 0, 102, 255, 255, 51, 51, 0, 102);
   const { mean, standardDeviation } = channelStatistics(images, { channels: 3, height: 1, width: 2 });

@@ -16,7 +16,7 @@ function refused(run: () => unknown, kind: typeof DataError | typeof UsageError,
 }
 
 describe("train and test folders", () => {
-  test("classes by name, files by name, whatever else lies about is passed over", () => {
+  test("classes and files are sorted by name, and other files are ignored", () => {
     const root = folderOf(
       ...["train/dog/2.jpg", "train/dog/10.JPEG", "train/cat/b.PNG", "train/cat/a.jpg", "train/emu/x.png"],
       ...[
@@ -42,14 +42,14 @@ describe("train and test folders", () => {
     expect([...test.labels]).toEqual([0, 1]);
   });
 
-  test("numbers of classes are the training split's where the test split lacks some", () => {
+  test("a test split without some classes uses the training split's class numbers", () => {
     const { test } = listClassFolders(
       folderOf("train/a/1.jpg", "train/b/1.jpg", "train/c/1.jpg", "test/c/1.jpg", "test/b/1.jpg"),
     );
     expect([...test.labels]).toEqual([1, 2]);
   });
 
-  test("test before val, and a linked folder is one", () => {
+  test("a test folder has priority over val, and a linked folder counts as a folder", () => {
     const root = folderOf("train/a/1.jpg", "test/a/t.jpg", "val/a/v.jpg", "elsewhere/b/1.jpg");
     expect(listClassFolders(root).test.names).toEqual(["test/a/t.jpg"]);
     symlinkSync(join(root, "elsewhere", "b"), join(root, "train", "b"));
@@ -87,7 +87,7 @@ describe("train and test folders", () => {
     refused(() => listClassFolders(folderOf(...names)), DataError, message);
   });
 
-  test("no folder, and a file", () => {
+  test("a missing folder, and a file in its place", () => {
     refused(
       () => listClassFolders("/nonexistent/images"),
       DataError,
@@ -100,7 +100,7 @@ describe("train and test folders", () => {
 describe("class folders alone", () => {
   const names = ["a", "b"].flatMap((name) => Array.from({ length: 10 }, (_, i) => `${name}/${i}.jpg`));
 
-  test("need to be told which part is for testing", () => {
+  test("need the option test=…", () => {
     refused(
       () => listClassFolders(folderOf(...names)),
       UsageError,
@@ -118,7 +118,7 @@ describe("class folders alone", () => {
     );
   });
 
-  test("are divided class by class, by the seed alone", () => {
+  test("are divided class by class, depending only on the seed", () => {
     const root = folderOf(...names);
     const { train, test } = listClassFolders(root, { testFraction: 0.3 });
     expect([...train.names, ...test.names].sort()).toEqual([...names].sort());
@@ -126,12 +126,12 @@ describe("class folders alone", () => {
     expect(test.names.every((name, i) => name.startsWith("ab"[test.labels[i]!]!))).toBe(true);
     expect(listClassFolders(root, { testFraction: 0.3 }).test.names).toEqual(test.names);
     expect(listClassFolders(root, { testFraction: 0.3, seed: 1 }).test.names).not.toEqual(test.names);
-    // Both classes have ten images: the same ones of each would be a sign of one permutation for all.
+    // Both classes have ten images. The same numbers from each would show that one permutation serves all classes.
     const numbers = test.names.map((name) => name.slice(2));
     expect(numbers.slice(0, 3)).not.toEqual(numbers.slice(3));
   });
 
-  test("keep at least one image of each class on either side, or name the one there is", () => {
+  test("keep at least one image of each class on either side; a class with only one is an error", () => {
     const few = listClassFolders(folderOf("a/1.jpg", "a/2.jpg"), { testFraction: 0.001 });
     expect([few.train.names.length, few.test.names.length]).toEqual([1, 1]);
     const most = listClassFolders(folderOf("a/1.jpg", "a/2.jpg"), { testFraction: 0.999 });
@@ -144,8 +144,8 @@ describe("class folders alone", () => {
   });
 });
 
-describe("what is left out or has an unusual name", () => {
-  test("JPEG and PNG under all their names are taken; other images are counted once for each split", () => {
+describe("skipped files and unusual names", () => {
+  test("JPEG and PNG files with any of their extensions are used; other images are counted once per split", () => {
     const root = folderOf(
       ...[
         "train/a/1.png",
@@ -173,7 +173,7 @@ describe("what is left out or has an unusual name", () => {
     ]);
   });
 
-  test("a class is one however its accents are spelt; two of one split that differ in that alone are refused", () => {
+  test("a class name matches in any encoding of its accents; two in one split that differ only in that are refused", () => {
     const [composed, decomposed] = ["caf\u00e9", "cafe\u0301"];
     const root = folderOf("train/b/1.png", `train/${composed}/1.png`, `test/${decomposed}/1.png`);
     const { classNames, test: split } = listClassFolders(root);
@@ -186,7 +186,7 @@ describe("what is left out or has an unusual name", () => {
     );
   });
 
-  test.each(["a file", "a class"])("%s whose name is not UTF-8 is called that", (what) => {
+  test.each(["a file", "a class"])("%s whose name is not UTF-8 is refused with the reason", (what) => {
     const root = folderOf("train/a/1.png", "test/a/1.png");
     const latin1 = Buffer.from([0x63, 0x61, 0x66, 0xe9]);
     const place = Buffer.from(`${join(root, "train")}/${what === "a file" ? "a/" : ""}`);

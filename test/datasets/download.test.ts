@@ -13,7 +13,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 const CONTENT = randomBytes(300_000);
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
-/** Options of a quick and impatient download of CONTENT. */
+/** Options for a download of CONTENT with short delays. */
 function options(
   { url, received }: Pick<FileServer, "url" | "received">,
   changed: Partial<DownloadOptions> = {},
@@ -32,12 +32,12 @@ async function refused(run: Promise<unknown>, ...messages: RegExp[]): Promise<vo
   for (const message of messages) expect((error as Error).message).toMatch(message);
 }
 
-/** Nothing that could be taken for the file. */
+/** The file does not exist under its own name. */
 function expectNotThere({ path }: DownloadOptions): void {
   expect(existsSync(path)).toBe(false);
 }
 
-test("a transfer that breaks off twice goes on where it stopped, and leaves the file alone in its folder", async () => {
+test("a transfer that breaks off twice continues where it stopped, and leaves only the file in its folder", async () => {
   const server = await fileServer(CONTENT, { cuts: [100_000, 80_000], etag: '"one"' });
   const progress: Transfer[] = [];
   const whole = options(server, {
@@ -56,9 +56,9 @@ test("a transfer that breaks off twice goes on where it stopped, and leaves the 
 });
 
 test.each([
-  ["with a name of its version", '"one"'],
+  ["with an ETag", '"one"'],
   ["without one, by the checksum", undefined],
-])("another process goes on with what is there: %s", async (_, etag) => {
+])("another process continues a partial download: %s", async (_, etag) => {
   const server = await fileServer(CONTENT, { cuts: new Array(50).fill(100_000), ...(etag && { etag }) });
   const whole = options(server, { attempts: 1 });
   await refused(
@@ -72,7 +72,7 @@ test.each([
   expect(server.requested).toEqual([null, "bytes=100000-"]);
 });
 
-test("a file that has changed on the server since is fetched anew", async () => {
+test("a file that has changed on the server is fetched from the start", async () => {
   const server = await fileServer(CONTENT, { cuts: [100_000], etag: '"one"' });
   const whole = options(server, { attempts: 1 });
   await refused(download(whole), /kept in/);
@@ -82,7 +82,7 @@ test("a file that has changed on the server since is fetched anew", async () => 
   expect(readFileSync(whole.path).equals(other)).toBe(true);
 });
 
-test("a server that does not send parts is tried so often, and the start is fetched anew each time", async () => {
+test("with a server that sends no parts, every attempt starts over, until the attempts are used up", async () => {
   const server = await fileServer(CONTENT, {
     cuts: [50_000, 50_000, 50_000, 50_000, 50_000],
     ranges: false,
@@ -96,7 +96,7 @@ test("a server that does not send parts is tried so often, and the start is fetc
   expect(readFileSync(whole.path).equals(CONTENT)).toBe(true);
 });
 
-test("a server that sends smaller parts than were asked for is asked again", async () => {
+test("a server that sends smaller parts than requested is asked again", async () => {
   const server = await fileServer(CONTENT, { cuts: [100_000], partBytes: 90_000, etag: '"one"' });
   const whole = options(server);
   await download(whole);
@@ -104,7 +104,7 @@ test("a server that sends smaller parts than were asked for is asked again", asy
   expect(server.requested).toEqual([null, "bytes=100000-", "bytes=190000-", "bytes=280000-"]);
 });
 
-test("what is there already whole is not fetched again", async () => {
+test("a complete partial file is not fetched again", async () => {
   const server = await fileServer(CONTENT, { etag: '"one"' });
   const whole = options(server);
   writeFileSync(`${whole.path}.part`, CONTENT);
@@ -113,7 +113,7 @@ test("what is there already whole is not fetched again", async () => {
   expect(server.requested).toEqual(["bytes=300000-"]);
 });
 
-test("another checksum: an error with both, and nothing is left to go on with", async () => {
+test("a wrong checksum is an error with both checksums, and the partial file is removed", async () => {
   const server = await fileServer(CONTENT);
   const whole = options(server, { sha256: sha256(randomBytes(3)) });
   await refused(
@@ -122,14 +122,14 @@ test("another checksum: an error with both, and nothing is left to go on with", 
     /was deleted/,
   );
   expect(readdirSync(join(whole.path, ".."))).toEqual([]);
-  // The rest of another file after the start of this one has the checksum of neither.
+  // The start of one file with the rest of another has a wrong checksum too.
   writeFileSync(`${whole.path}.part`, randomBytes(1000));
   await refused(download({ ...whole, sha256: sha256(CONTENT) }), /found/);
   await download({ ...whole, sha256: sha256(CONTENT) });
   expect(readFileSync(whole.path).equals(CONTENT)).toBe(true);
 });
 
-test("without a checksum, a start of unknown origin is not built on", async () => {
+test("without a checksum, a partial file of unknown origin is not continued", async () => {
   const server = await fileServer(CONTENT);
   const whole = options(server, { sha256: null });
   writeFileSync(`${whole.path}.part`, randomBytes(1000));
@@ -151,7 +151,7 @@ test("a busy server is asked again, a missing page is not", async () => {
   expectNotThere(missing);
 });
 
-test("a server that falls silent is given up, and nobody there is told", async () => {
+test("a server that stops sending, and one that cannot be reached, are errors with advice", async () => {
   const server = await fileServer(CONTENT, { stallsAfter: 1000, etag: '"one"' });
   const whole = options(server, { stallSeconds: 0.5, attempts: 1 });
   await refused(download(whole), /no data for 0\.5 s; 1000 B have arrived/);

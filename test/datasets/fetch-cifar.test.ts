@@ -24,7 +24,7 @@ const RECORD = 3073;
 const COUNT = 7;
 const FOLDER = CIFAR_LAYOUTS.cifar10.folder;
 
-/** Small files of CIFAR-10's names and format, and a layout with their checksums in place of the official ones. */
+/** Small files with CIFAR-10's names and format, and a layout with their checksums instead of the official ones. */
 const files = new Map(
   ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"].map((name) => {
     const bytes = randomBytes(COUNT * RECORD);
@@ -72,7 +72,7 @@ function expectInstalled(dataDir: string): void {
   expect(loadCifar(layout, { dataDir }).train.count).toBe(2 * COUNT);
 }
 
-test("from an address, over transfers that break off: checked, unpacked, and nothing else left", async () => {
+test("from an address, with transfers that break off: checked and unpacked, and nothing else remains", async () => {
   const server = await fileServer(archive, { cuts: [10_000, 20_000], etag: '"one"' });
   const dataDir = temporaryFolder();
   const onProgress = ({ bytes }: { bytes: number }) => server.received(bytes);
@@ -80,9 +80,9 @@ test("from an address, over transfers that break off: checked, unpacked, and not
   expect(server.requested).toEqual([null, "bytes=10000-", "bytes=30000-"]);
   expect(readdirSync(dataDir)).toEqual([FOLDER]);
   expectInstalled(dataDir);
-  // There and whole: no network is needed.
+  // Present and complete: no network is needed.
   expect(await fetchCifar(layout, { dataDir })).toBe(false);
-  // Otherwise the message says what is wrong here, and why it could not be helped.
+  // Otherwise the message says what is wrong, and why fetching failed.
   const offline = { ...layout, archive: { ...layout.archive, url: "http://name.invalid/x" } };
   truncateSync(join(dataDir, FOLDER, names[1]!), 100);
   await refused(
@@ -96,7 +96,7 @@ test("from an address, over transfers that break off: checked, unpacked, and not
   );
 });
 
-test("a transfer that stays broken off leaves no file under the name of one", async () => {
+test("a transfer that fails for good leaves only a partial file, under another name", async () => {
   const server = await fileServer(archive, { cuts: [10_000], etag: '"one"' });
   const dataDir = temporaryFolder();
   const run = () =>
@@ -124,7 +124,7 @@ test("a transfer that stays broken off leaves no file under the name of one", as
   expectInstalled(dataDir);
 });
 
-test("an archive of another checksum, without the files, or with a damaged one leaves nothing behind", async () => {
+test("an archive with a wrong checksum, without the files, or with a damaged file leaves nothing behind", async () => {
   const dataDir = temporaryFolder();
   const path = join(dataDir, "mine.tar.gz");
   const run = (options: FetchOptions = {}) => fetchCifar(layout, { dataDir, from: path, ...options });
@@ -144,7 +144,7 @@ test("an archive of another checksum, without the files, or with a damaged one l
   expect(existsSync(path)).toBe(true);
 });
 
-test("from a folder with the files or with their archive: what is missing, short or another is named", async () => {
+test("from a folder with the files or their archive: missing, short and wrong files are named", async () => {
   const dataDir = temporaryFolder();
   const source = join(dataDir, "source");
   mkdirSync(source);

@@ -10,7 +10,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 describe("the cache", () => {
   const cacheFile = (directory: string) =>
     join(directory, "images", readdirSync(join(directory, "images"))[0]!);
-  /** Changes what is in a file without a trace in its listing: only a cache can still know what it was. */
+  /** Changes the contents of a file but not its size and times: only a cache can still hold the old image. */
   function changeUnseen(path: string, paint: Paint): void {
     const { size, atime, mtime } = statSync(path);
     const other = pngBytes(8, 8, paint);
@@ -21,10 +21,10 @@ describe("the cache", () => {
     utimesSync(path, atime, mtime);
   }
 
-  test("gives the same images without decoding, until the folder changes", async () => {
+  test("returns the same images without decoding, until the folder changes", async () => {
     const root = folderOf(GOOD);
     const image = join(root, "train/a/1.png");
-    // Whole seconds: utimes cannot write finer times back.
+    // Whole seconds, because utimes cannot restore finer times.
     utimesSync(image, 1e9, 1e9);
     const cacheDirectory = temporaryFolder();
     const first = await load(root, { cacheDirectory });
@@ -36,11 +36,11 @@ describe("the cache", () => {
     expect(third.train.images[0]).toBe(9);
     writeFiles(root, { "train/a/2.png": png });
     expect((await load(root, { cacheDirectory })).train.count).toBe(3);
-    // One file for a folder and a size, whatever became of it.
+    // One file per folder and size, even after changes.
     expect(readdirSync(join(cacheDirectory, "images"))).toHaveLength(1);
   });
 
-  test("that is cut, changed or of something else is made anew", async () => {
+  test("is rebuilt if its file is truncated, changed or something else", async () => {
     const root = folderOf(GOOD);
     const cacheDirectory = temporaryFolder();
     const first = await load(root, { cacheDirectory });
@@ -63,7 +63,7 @@ describe("the cache", () => {
     }
   });
 
-  test("is written by many at a time without harm, and serves any division of the same images", async () => {
+  test("can be written by several at the same time, and serves any division of the same images", async () => {
     const root = folderOf(
       Object.fromEntries(
         Array.from({ length: 12 }, (_, i) => [`${i % 2 ? "x" : "y"}/${i}.png`, pngBytes(8, 8, flat(i))]),
@@ -77,13 +77,13 @@ describe("the cache", () => {
     const written = statSync(cacheFile(cacheDirectory)).mtimeMs;
     const other = await load(root, { ...divided, seed: 5 });
     expect(statSync(cacheFile(cacheDirectory)).mtimeMs).toBe(written);
-    // Each sample still has the class that its brightness tells.
+    // The brightness of each sample identifies its class.
     for (const split of [other.train, other.test]) {
       for (let n = 0; n < split.count; n++) expect(split.labels[n]).toBe(split.images[n * 192]! % 2 ? 0 : 1);
     }
   });
 
-  test("that cannot be written costs a warning, not the run", async () => {
+  test("gives only a warning if it cannot be written", async () => {
     const taken = join(temporaryFolder(), "file");
     writeFileSync(taken, "");
     const warnings: string[] = [];

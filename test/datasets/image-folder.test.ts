@@ -43,7 +43,7 @@ test("images become planes of bytes with the labels of their folders", async () 
   expect(own.normalization.mean[0]).toBeCloseTo((35 + 35 + 7) / 3 / 255, 10);
 });
 
-describe("whatever a file holds becomes 8-bit RGB", () => {
+describe("every color mode becomes 8-bit RGB", () => {
   const grey = { width: 8, height: 8, channels: 3 as const, background: { r: 100, g: 100, b: 100 } };
   const colour = { width: 8, height: 8, channels: 3 as const, background: { r: 200, g: 100, b: 50 } };
   const modes: [string, () => Promise<Buffer>, [number, number, number], number][] = [
@@ -68,7 +68,7 @@ describe("whatever a file holds becomes 8-bit RGB", () => {
       [100, 100, 100],
       0,
     ],
-    // Through a profile of inks and back, which has not all colours.
+    // Through an ink profile and back, which does not have all colors.
     [
       "CMYK JPEG",
       () => sharp({ create: colour }).toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer(),
@@ -85,7 +85,7 @@ describe("whatever a file holds becomes 8-bit RGB", () => {
   test.each(modes)("%s", async (name, make, expected, tolerance) => {
     const file = await make();
     const kind = await sharp(file).metadata();
-    // The file must be of the mode that is tested.
+    // The file must have the mode under test.
     if (/16/.test(name)) expect(kind.depth).toBe("ushort");
     if (/alpha/.test(name)) expect(kind.hasAlpha).toBe(true);
     if (/CMYK/.test(name)) expect(kind.space).toBe("cmyk");
@@ -97,7 +97,7 @@ describe("whatever a file holds becomes 8-bit RGB", () => {
 });
 
 describe("sizes", () => {
-  test("other sizes are scaled to cover the size asked for, and the middle kept", async () => {
+  test("other sizes are scaled to cover the requested size, and the center is kept", async () => {
     // White with black ends: scaled by 1/2 and cut to the middle square, it is all white.
     const wide = pngBytes(64, 16, (x) => (x < 16 || x >= 48 ? [0, 0, 0] : [255, 255, 255]));
     const { train, height, width } = await load(folderOf({ ...GOOD, "train/b/1.png": wide }), {
@@ -105,13 +105,13 @@ describe("sizes", () => {
     });
     expect([height, width]).toEqual([8, 8]);
     expect([...train.images.subarray(192, 192 + 64)].every((byte) => byte > 250)).toBe(true);
-    // An image of the right size is not touched.
+    // An image of the right size stays as it is.
     expect(train.images[7]).toBe(70);
     const oblong = await load(folderOf(GOOD), { size: { height: 4, width: 6 } });
     expect([oblong.height, oblong.width, oblong.train.images.length]).toEqual([4, 6, 2 * 3 * 24]);
   });
 
-  test("without one, the image that differs is named", async () => {
+  test("without a requested size, an image that differs is named", async () => {
     const root = folderOf({ ...GOOD, "train/b/1.png": pngBytes(8, 9, paint) });
     await refused(
       load(root),
@@ -119,7 +119,7 @@ describe("sizes", () => {
     );
   });
 
-  test("more than memory is meant to hold is told before it is taken", async () => {
+  test("too many bytes for memory is an error before they are allocated", async () => {
     await refused(
       load(folderOf(GOOD), { size: { height: 30_000, width: 30_000 } }),
       /3 images of 30000 × 30000 need 7\.\d+ GiB, .*imagenet --data-dir/,
@@ -127,7 +127,7 @@ describe("sizes", () => {
   });
 });
 
-describe("a file that is no image is named", () => {
+describe("a file that is not an image is named", () => {
   let jpeg: Buffer;
   beforeAll(async () => {
     jpeg = await sharp({
@@ -157,17 +157,18 @@ describe("a file that is no image is named", () => {
   });
 });
 
-test("a decoder that is opened does not disturb one at work", async () => {
+test("opening a decoder does not disturb one that is decoding", async () => {
   const image = join(folderOf(GOOD), "train/a/1.png");
   const decode = await openDecoder();
-  const images: Promise<unknown>[] = [];
+  const expected = await decode(image, null);
+  const images: ReturnType<typeof decode>[] = [];
   for (let i = 0; i < 500; i++) {
     images.push(decode(image, null));
     await openDecoder();
-    // Lets the threads that decode come to their turn between two openings.
+    // Lets the decoding threads work between two openings.
     await setImmediate();
   }
-  await Promise.all(images);
+  for (const decoded of await Promise.all(images)) expect(decoded.bytes).toEqual(expected.bytes);
 });
 
 test("progress is reported to the end", async () => {
@@ -177,7 +178,7 @@ test("progress is reported to the end", async () => {
   expect(seen).toHaveLength(3);
 });
 
-test("what is no whole JPEG or PNG is said to be what it is", async () => {
+test("the message for a file that is not a complete JPEG or PNG says what it is", async () => {
   const bytes = (text: string) => Uint8Array.from(Buffer.from(text, "latin1"));
   const base = sharp({ create: { width: 8, height: 8, channels: 3, background: "#c86432" } });
   const jpeg = await base.clone().jpeg().toBuffer();
@@ -196,7 +197,7 @@ test("what is no whole JPEG or PNG is said to be what it is", async () => {
     await refused(load(folderOf({ ...GOOD, "train/a/1.png": content })), reason);
 });
 
-test("images that are left out are told, of each split once", async () => {
+test("skipped images give one warning per split", async () => {
   const warnings: string[] = [];
   const jpeg = await sharp(Buffer.from(png)).jpeg().toBuffer();
   const others = {

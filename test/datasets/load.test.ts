@@ -54,7 +54,7 @@ test.each([
   ["synthetic:0x4x4:2", /channels: expected a whole number of at least 1, got 0/],
   ["synthetic:1x4x4:70000", /classes: expected at most 65536/],
   ["imagenet", /is streamed/],
-])("%j is refused in words", async (text, message) => {
+])("%j is refused with the reason", async (text, message) => {
   await expect(loadDataset(text)).rejects.toThrow(UsageError);
   await expect(loadDataset(text)).rejects.toThrow(message);
 });
@@ -71,7 +71,7 @@ test("synthetic data of any shape", async () => {
   ]);
 });
 
-test("outlines need no files", () => {
+test("the outline of a data set needs no files", () => {
   const facts = (text: string) => {
     const { name, channels, height, width, classes, classNames, trainCount, testCount } =
       outlineDataset(text)!;

@@ -13,7 +13,7 @@ afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true });
 });
 
-/** A folder with links to the real files, but for the ones given: their bytes, or null for none. */
+/** A folder with links to the real files, except those in `changed`: their bytes, or null to leave them out. */
 function mnistFolder(changed: Record<string, Uint8Array | null> = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "ghostbatch-mnist-"));
   folders.push(folder);
@@ -31,13 +31,12 @@ function refused(run: () => unknown, message: RegExp): void {
   expect(run).toThrow(message);
 }
 
-test("the real set: sizes, first digits, and the settings of the paper's code", () => {
+test("the real data: sizes, first digits, and the settings of the paper's code", () => {
   const mnist = loadMnist();
   expect([mnist.train.count, mnist.test.count, mnist.classes, imageBytes(mnist)]).toEqual([
     60_000, 10_000, 10, 784,
   ]);
   expect(mnist.train.images).toHaveLength(60_000 * 784);
-  // The first digits of the set: 5 0 4 1 9 and 7 2 1 0 4.
   expect([...mnist.train.labels.subarray(0, 5)]).toEqual([5, 0, 4, 1, 9]);
   expect([...mnist.test.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4]);
   // 0.1307 is the known mean brightness of the training images.
@@ -56,14 +55,14 @@ test("a description names the files, their checksums and the known class counts"
 });
 
 describe("--data-dir", () => {
-  test("may have the names with a dot", () => {
+  test("accepts the file names with a dot", () => {
     const real = readFileSync(join(packageData, "t10k-labels-idx1-ubyte"));
     const dataDir = mnistFolder({ "t10k-labels-idx1-ubyte": null, "t10k-labels.idx1-ubyte": real });
     expect(loadMnist({ dataDir }).test.count).toBe(10_000);
     expect(describeMnist({ dataDir }).source).toBe("--data-dir");
   });
 
-  test("without a file, or with a packed one, says which and what to do", () => {
+  test("without a file, or with a packed one, the error names it and says what to do", () => {
     const name = "t10k-labels-idx1-ubyte";
     refused(
       () => loadMnist({ dataDir: mnistFolder({ [name]: null }) }),
@@ -73,7 +72,7 @@ describe("--data-dir", () => {
     refused(() => loadMnist({ dataDir: packed }), /t10k-labels-idx1-ubyte\.gz: unpack it/);
   });
 
-  test("of other data sets leaves MNIST to the package", () => {
+  test("with other data sets uses MNIST from the package, with a warning", () => {
     const dataDir = join(mnistFolder({}), "..");
     const warnings: string[] = [];
     const onWarning = (text: string) => void warnings.push(text);
@@ -92,7 +91,7 @@ describe("--data-dir", () => {
     );
   });
 
-  test("with other numbers of images and labels, or other sizes, is refused", () => {
+  test("with different numbers of images and labels, or other image sizes, is refused", () => {
     const labels = readFileSync(join(packageData, "t10k-labels-idx1-ubyte"));
     const fewer = Uint8Array.from([...labels.subarray(0, 4), 0, 0, 0, 3, 1, 2, 3]);
     refused(
@@ -106,7 +105,7 @@ describe("--data-dir", () => {
     );
   });
 
-  test("with other data of the same form is refused by its checksum, and only reported by the description", () => {
+  test("with other data of the same form is refused by its checksum; the description only reports it", () => {
     const labels = Uint8Array.from(readFileSync(join(packageData, "t10k-labels-idx1-ubyte")));
     labels[8] = 3;
     const dataDir = mnistFolder({ "t10k-labels-idx1-ubyte": labels });

@@ -23,7 +23,7 @@ vi.mock("../../src/datasets/decode.ts", async (original) => {
   return { ...module, openDecoder };
 });
 
-// Images of 20 × 12 (shorter side 12 already, so scaling leaves them), each pixel telling where it is and of which image.
+// Images of 20 × 12, whose shorter side needs no scaling. Each pixel holds its position and the number of its image.
 const WIDTH = 20;
 const HEIGHT = 12;
 const CROP = 8;
@@ -49,7 +49,7 @@ async function open(options: Partial<StreamOptions> = {}, part: "train" | "test"
   return source;
 }
 
-/** What an image's corner pixel says: column, row and image. */
+/** Column, row and image, from an image's corner pixel. */
 function corner(images: Uint8Array, n: number) {
   const at = n * SIZE;
   return { column: images[at]!, row: images[at + CROP ** 2]!, image: images[at + 2 * CROP ** 2]! };
@@ -57,7 +57,7 @@ function corner(images: Uint8Array, n: number) {
 
 const samples = Uint32Array.of(4, 0, 8, 7, 1, 2, 3, 6, 5);
 
-test("facts and labels come from the folders", () => {
+test("sizes, classes and labels come from the folders", () => {
   expect([data.classes, data.height, data.width, data.train.count, data.test.count]).toEqual([
     3,
     CROP,
@@ -71,7 +71,7 @@ test("facts and labels come from the folders", () => {
   expect(() => openImagenet(root, { resize: 10, crop: 11 })).toThrow(/a crop of 11 pixels does not fit/);
 });
 
-test("too few threads for the cores are told, with the setting", () => {
+test("too few threads for the cores give a warning with the setting", () => {
   const warnings: string[] = [];
   const warned = (threads: string) => {
     vi.stubEnv("UV_THREADPOOL_SIZE", threads);
@@ -83,7 +83,7 @@ test("too few threads for the cores are told, with the setting", () => {
   vi.unstubAllEnvs();
 });
 
-test("crop and mirror are those of (seed, epoch, sample), and all of them occur", async () => {
+test("crop and mirroring follow from (seed, epoch, sample), and all kinds occur", async () => {
   const source = await open();
   const mirrored = new Set<boolean>();
   const columns = new Set<number>();
@@ -108,9 +108,9 @@ test("crop and mirror are those of (seed, epoch, sample), and all of them occur"
   expect(columns.size).toBeGreaterThan(5);
 });
 
-test("the samples asked for come in their order, whatever the batches, and whether announced or not", async () => {
+test("samples come in the requested order, whatever the batches, announced or not", async () => {
   const whole = await (await open()).next(3, samples);
-  // Images of a class follow each other in the listing: sample 4 is the second of class 1, file 4.
+  // The listing is sorted by class: sample 4 is the second of class 1, file 4.
   expect([...samples].map((_, n) => corner(whole.images, n).image)).toEqual([4, 0, 8, 5, 3, 6, 1, 2, 7]);
   const announced = await open({ ahead: 2 });
   announced.announce(3, samples);
@@ -128,7 +128,7 @@ test("the samples asked for come in their order, whatever the batches, and wheth
   expect(announced.waitMs).toBeGreaterThan(0);
 });
 
-test("asking for others than announced, and for one sample twice, gives what is asked for", async () => {
+test("requests for samples that were not announced, and for one sample twice, are served", async () => {
   const source = await open();
   source.announce(0, samples);
   const twice = await source.next(1, Uint32Array.of(2, 2, 5));
@@ -137,7 +137,7 @@ test("asking for others than announced, and for one sample twice, gives what is 
   expect(twice.images.subarray(0, SIZE)).toEqual(twice.images.subarray(SIZE, 2 * SIZE));
 });
 
-test("one epoch may be announced behind another", async () => {
+test("several epochs may be announced", async () => {
   const source = await open({ ahead: 4 });
   source.announce(0, samples);
   source.announce(1, samples);
@@ -148,7 +148,7 @@ test("one epoch may be announced behind another", async () => {
   expect(both[0]!.images).not.toEqual(both[1]!.images);
 });
 
-test("what was announced and not asked for is passed over, and the rest stays announced", async () => {
+test("announced samples that are not requested are skipped, and the rest stays announced", async () => {
   const source = await open({ ahead: 4 });
   source.announce(0, samples);
   source.announce(1, samples);
@@ -163,7 +163,7 @@ test("what was announced and not asked for is passed over, and the rest stays an
   expect(decoded).toHaveBeenCalledTimes(4 + 4); // four at once, and four in place of one taken and three passed over
 });
 
-test("decoding begins when samples are announced, so many ahead of what is asked for and no more", async () => {
+test("decoding begins when samples are announced, up to `ahead` images before the requests", async () => {
   const source = await open({ ahead: 4 });
   decoded.mockClear();
   source.announce(0, samples);
@@ -175,7 +175,7 @@ test("decoding begins when samples are announced, so many ahead of what is asked
   expect(decoded).toHaveBeenCalledTimes(7);
 });
 
-test("without mirroring, crops stay where they were", async () => {
+test("without mirroring, the crops are the same", async () => {
   const [plain, mirroring] = [await open({ mirroring: false }), await open()];
   const [{ images }, { images: mirrored }] = [await plain.next(0, samples), await mirroring.next(0, samples)];
   const differs = [...samples.keys()].map((n) => {
@@ -188,7 +188,7 @@ test("without mirroring, crops stay where they were", async () => {
   expect(new Set(differs)).toEqual(new Set([true, false]));
 });
 
-test("without augmentation, and for evaluation, it is the middle", async () => {
+test("without augmentation, and for evaluation, the crop is central", async () => {
   for (const [source, sample] of [
     [await open({ augmentation: false }), 3],
     [await open({ augmentation: false }, "test"), 0],
@@ -214,7 +214,7 @@ test("other sizes are scaled by their shorter side", async () => {
   expect(images[SIZE]! + images[SIZE + CROP * (CROP - 1)]!).toBe(28 + 31);
 });
 
-test("an image that does not decode is named by whom asks for it, and only by them", async () => {
+test("an image that cannot be decoded fails the request for it, by name, and no other", async () => {
   const folder = mkdtempSync(join(tmpdir(), "ghostbatch-streamed-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const good = pngBytes(WIDTH, HEIGHT, () => [1, 2, 3]);

@@ -1,5 +1,5 @@
-// What a checkpoint costs: the time that a run of the paper's F1 takes longer, for each one, as a part of the default
-// interval between two.
+// The cost of a checkpoint: the extra time of a run of the paper's F1 for each one, as a share of the default interval between
+// two checkpoints.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Trainers, and the commands that have started them, are killed with -9 at random instants, inside checkpoint writes too; what
-// goes on from their checkpoints ends with the bits of a run that nobody disturbed.
+// Trainers, and the commands that started them, are killed with -9 at random moments, during checkpoint writes too. Runs resumed
+// from their checkpoints end with the bits of an undisturbed run.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,11 +47,11 @@ maxSteps: 50
 epochs: 1000
 `;
 
-/** Where a command trains in its own process, that is the one to kill. */
+/** If a command trains in its own process, that process is the one to kill. */
 const asCommands = softwareNodePath() !== null;
 
 test(
-  "50 kills of F1, of one whose batch grows, and of a small ResNet",
+  "50 kills of F1, of a run with a growing batch, and of a small ResNet",
   async () => {
     const f1 = await killRuns({
       runsDirectory,

@@ -1,4 +1,4 @@
-// A command killed with -9 takes the process that trains for it along, at any instant of that one's life.
+// A command killed with -9 takes its trainer with it, at any moment of the trainer's life.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,8 +10,8 @@ import { BIN, start } from "../support/program.ts";
 const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-orphans-"));
 afterAll(() => rmSync(runsDirectory, { recursive: true }));
 
-describe.skipIf(softwareNodePath() === null)("where a command starts a trainer of its own", () => {
-  test("20 commands killed: no trainer is left", async () => {
+describe.skipIf(softwareNodePath() === null)("if a command starts a separate trainer", () => {
+  test("20 commands killed: no trainer remains", async () => {
     const mark = "orphans-of-20-kills";
     const data = ["--dataset", "synthetic:1x28x28:10:550:100", "--width", "16", "--hidden", "2"];
     const words = ["train", ...data, "--epochs", "100000", "--runs-dir", runsDirectory, "--name", mark];
@@ -30,7 +30,7 @@ describe.skipIf(softwareNodePath() === null)("where a command starts a trainer o
   }, 600_000);
 });
 
-test("a sweep killed with -9 takes its trainers along", async () => {
+test("a sweep killed with -9 takes its trainers with it", async () => {
   const grid = join(runsDirectory, "grid.yaml");
   writeFileSync(
     grid,

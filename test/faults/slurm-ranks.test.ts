@@ -1,4 +1,4 @@
-// Ranks of a real Slurm's srun, with the libraries and process managers of Debian's packages.
+// Ranks started by the srun of a real Slurm, with the libraries and process managers of Debian's packages.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +44,7 @@ test.for([
   { mpi: "OpenMPI", manager: "pmix" },
   { mpi: "MPICH", manager: "pmi2" },
 ] as const)(
-  "srun --mpi=$manager starts the ranks of $mpi, which leave the weights of one process",
+  "srun --mpi=$manager starts the ranks of $mpi, which give the weights of one process",
   { timeout: limitMs(300_000) },
   async ({ mpi, manager }, { skip }) => {
     if (missing.length > 0)

@@ -1,5 +1,5 @@
-// A sweep as a job array of a real Slurm: one task is told that its time is up, the other is taken off its node; both are
-// queued again, go on where they stopped, and end with the bits of runs that nobody disturbed.
+// A sweep as a job array of a real Slurm. One task gets the signal for its time limit, the other is requeued. Both continue where
+// they stopped, and end with the bits of undisturbed runs.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,7 +34,7 @@ grid: {seed: [1, 2]}
 const NAMES = ["array-seed_1", "array-seed_2"];
 
 test(
-  "Slurm: tasks that are interrupted go on where they stopped",
+  "Slurm: interrupted tasks continue where they stopped",
   async ({ skip }) => {
     if (missing.length > 0)
       skip(`no Slurm here: ${missing.join(", ")} not found (Debian: apt-get install slurm-wlm)`);
@@ -82,7 +82,7 @@ test(
       );
       expect(outcome(join(there, name))).toBe(outcome(join(here, name)));
     }
-    // Submitted again, everything is done already.
+    // Submitted again, everything is already finished.
     run("sbatch", "--parsable", script);
     while (run("squeue", "--noheader").trim() !== "") await sleep(500);
     expect(readFileSync(join(there, "array.sweep", `${NAMES[0]}.log`), "utf8")).toContain(

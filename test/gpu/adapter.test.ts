@@ -9,20 +9,24 @@ function info(known: Partial<GPUAdapterInfo>): GPUAdapterInfo {
 
 test.each([
   [
-    "Chromium's SwiftShader, which names its architecture alone",
+    "Chromium's SwiftShader, which gives only its architecture",
     { vendor: "google", architecture: "swiftshader" },
     true,
   ],
   ["lavapipe in Dawn", { description: "llvmpipe (LLVM 21.1.8, 256 bits)", architecture: "software" }, true],
   ["Windows' software adapter", { description: "Microsoft Basic Render Driver" }, true],
-  ["a fallback adapter of any name", { vendor: "acme", architecture: "one", isFallbackAdapter: true }, true],
+  [
+    "a fallback adapter with any name",
+    { vendor: "acme", architecture: "one", isFallbackAdapter: true },
+    true,
+  ],
   ["a GPU in a browser", { vendor: "nvidia", architecture: "ampere" }, false],
-  ["a GPU that nothing is known of", {}, false],
+  ["a GPU without any information", {}, false],
 ])("%s: software %o", (_, known, software) => {
   expect(adapterFacts(info(known)).software).toBe(software);
 });
 
-test("of the matrices that an adapter lists, those with sums in f32 are used, of f16 where there are any", () => {
+test("of an adapter's matrix sizes, those with f32 sums are used, and of these the f16 ones if there are any", () => {
   const listed = (...rows: [string, string, number, number, number][]) =>
     matrixSizes({
       subgroupMatrixConfigs: rows.map(([componentType, resultComponentType, M, N, K]) => ({

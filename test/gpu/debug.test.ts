@@ -1,4 +1,4 @@
-// DEBUG=n: what is promised at each level is printed, and the results stay those of a run without it.
+// DEBUG=n: each level prints what it promises, and the results stay the same.
 
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -18,13 +18,13 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-test("CONTRIBUTING.md and --help say the same of the levels", () => {
+test("CONTRIBUTING.md and --help describe the levels in the same words", () => {
   const { meaning } = env.variables().find(({ name }) => name === "DEBUG")!;
   const text = readFileSync("CONTRIBUTING.md", "utf8").replaceAll(/\s+/g, " ");
   expect(text).toContain(`\`DEBUG=n\` on any command: ${meaning}.`);
 });
 
-test("levels 1, 3 and 4: the device, files that are compiled, allocations, overrides", async () => {
+test("levels 1, 3 and 4: the device, compiled files, allocations, overrides", async () => {
   const linesOf = async (level: string) => {
     vi.stubEnv("DEBUG", level);
     printed.length = 0;
@@ -44,11 +44,11 @@ test("levels 1, 3 and 4: the device, files that are compiled, allocations, overr
   );
 });
 
-// Two dispatches have four of the 4096 queries of a set.
+// More dispatches than one query set of 4096 holds, at two queries each.
 const DISPATCHES = 2100;
 
 test.for([true, false])(
-  "level 2, timestamps %s: a line per dispatch, and the next step waits",
+  "level 2, timestamps %s: a line per dispatch, and steps wait for each other",
   async (timestamps, { skip }) => {
     const gpu = await openGpu();
     const has = gpu.device.features.has.bind(gpu.device.features);
@@ -79,15 +79,18 @@ test.for([true, false])(
   },
 );
 
-test.each(["eager", "replayed"])("level 5, %s: an error names its kernel, not one behind it", async (how) => {
-  vi.stubEnv("DEBUG", "5");
-  const gpu = await openGpu();
-  const [x, y] = [persistent(gpu, [4]), persistent(gpu, [4])];
-  const body = () => {
-    launchAdd({ a: x, b: y, y }); // WebGPU refuses one buffer as input and output
-    for (let i = 0; i < 10; i++) launchRelu({ x, y });
-  };
-  if (how === "eager") body();
-  else (await record(gpu, new Arena(gpu), "step", body)).replay();
-  await expect(gpu.settle()).rejects.toThrow(/^elementwise\/add\.wgsl: /);
-});
+test.each(["eager", "replayed"])(
+  "level 5, %s: an error names its own kernel, not a later one",
+  async (how) => {
+    vi.stubEnv("DEBUG", "5");
+    const gpu = await openGpu();
+    const [x, y] = [persistent(gpu, [4]), persistent(gpu, [4])];
+    const body = () => {
+      launchAdd({ a: x, b: y, y }); // WebGPU refuses one buffer as input and output
+      for (let i = 0; i < 10; i++) launchRelu({ x, y });
+    };
+    if (how === "eager") body();
+    else (await record(gpu, new Arena(gpu), "step", body)).replay();
+    await expect(gpu.settle()).rejects.toThrow(/^elementwise\/add\.wgsl: /);
+  },
+);

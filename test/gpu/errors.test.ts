@@ -1,4 +1,4 @@
-// What goes wrong on the device is told at the next await, by name.
+// Errors of the device appear at the next await, with the name of the kernel or tensor.
 
 import { beforeAll, expect, test, vi } from "vitest";
 import { adapterFacts, findAdapter, isNullAdapter, requestDevice } from "../../src/gpu/adapter.ts";
@@ -20,7 +20,7 @@ beforeAll(async () => {
 const HEAD = "override SIZE: u32;\n@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n";
 const KERNEL = defineKernel({ file: "test.wgsl", bindings: ["y"], overrides: ["SIZE"] });
 
-/** A Gpu of its own whose only shader is `code`. */
+/** A separate Gpu whose only shader is `code`. */
 async function gpuWith(code: string): Promise<Gpu> {
   const adapter = (await findAdapter(root))!;
   return new Gpu(await requestDevice(adapter), adapterFacts(adapter.info), () => code);
@@ -35,7 +35,7 @@ function runOnce(gpu: Gpu): void {
   });
 }
 
-test("a shader that does not compile: file, line, column and the line", async () => {
+test("a shader that does not compile: the error has file, line, column and the line's text", async () => {
   const code = `${HEAD}@compute @workgroup_size(1)\nfn main() {\n  y[0] = missing;\n}\n`;
   const gpu = await gpuWith(code);
   runOnce(gpu);
@@ -46,14 +46,14 @@ test("a shader that does not compile: file, line, column and the line", async ()
   await expect(record(other, new Arena(other), "r", () => runOnce(other))).rejects.toThrow(ShaderError);
 });
 
-test("names that are not the file's", async () => {
+test("bindings and overrides that do not match the file", async () => {
   const gpu = await gpuWith("@group(0) @binding(0) var<storage, read_write> z: array<f32>;\n");
   expect(() => runOnce(gpu)).toThrow("test.wgsl: binds (z), but the kernel names (y)");
   const other = await gpuWith(`${HEAD}override C: u32;\n`);
   expect(() => runOnce(other)).toThrow("override C has no default, and the kernel does not set it");
 });
 
-test("more storage buffers than the adapter binds: the file, what it needs and what there is", async () => {
+test("more storage buffers than the adapter allows: the error has the file and both numbers", async () => {
   const names = ["a", "b", "c", "d", "e", "f", "g", "h", "y"] as const;
   const code = names.map((name, i) => {
     const access = name === "y" ? "read_write" : "read";
@@ -73,7 +73,7 @@ test("more storage buffers than the adapter binds: the file, what it needs and w
   );
 });
 
-test("a lost device names the last kernel", async () => {
+test("the error of a lost device names the last kernel", async () => {
   const gpu = await gpuWith(`${HEAD}@compute @workgroup_size(1)\nfn main() { y[0] = f32(SIZE); }\n`);
   const kept = persistent(gpu, [4]);
   runOnce(gpu);
@@ -81,7 +81,7 @@ test("a lost device names the last kernel", async () => {
   await expect(readFloats(kept)).rejects.toThrow(/device lost after test\.wgsl/);
 });
 
-test("a closed device says so, whatever is asked of it or was under way", async () => {
+test("every operation on a closed device fails with that reason, and so does one in progress", async () => {
   const gpu = await gpuWith(`${HEAD}@compute @workgroup_size(1)\nfn main() { y[0] = f32(SIZE); }\n`);
   const kept = persistent(gpu, [4]);
   const reading = readFloats(kept);
@@ -96,7 +96,7 @@ test("a closed device says so, whatever is asked of it or was under way", async 
   expect(() => persistent(gpu, [4])).toThrow(closed);
 });
 
-test("a read that fails gives its staging buffer back", async () => {
+test("a failed read returns its staging buffer", async () => {
   const gpu = await gpuWith("");
   const kept = persistent(gpu, [4]);
   await readFloats(kept);
@@ -109,7 +109,7 @@ test("a read that fails gives its staging buffer back", async () => {
   expect(gpu.created.buffers).toBe(buffers);
 });
 
-test("a tensor that no scope holds belongs to the lifetime", async () => {
+test("a tensor outside any scope belongs to the lifetime", async () => {
   const gpu = await gpuWith("");
   const tensor = () => gpu.lifetime(async () => empty(gpu, [128]).storage);
   const first = await tensor();
@@ -119,10 +119,10 @@ test("a tensor that no scope holds belongs to the lifetime", async () => {
   expect(first.buffer).toBeNull();
 });
 
-test("memory that the adapter does not have: what was asked for, what is in use, and what to do", async () => {
+test("out of GPU memory: the error has the requested bytes, the bytes in use, and advice", async () => {
   const gpu = await gpuWith("");
   const inUse = persistent(gpu, [2 ** 20]);
-  // No adapter is small enough to be filled in a test.
+  // No adapter is small enough to fill in a test.
   vi.spyOn(gpu.device, "popErrorScope").mockResolvedValueOnce({ message: "out of memory" } as GPUError);
   persistent(gpu, [1024], { label: "velocity" });
   await expect(readFloats(inUse)).rejects.toThrow(
@@ -130,7 +130,7 @@ test("memory that the adapter does not have: what was asked for, what is in use,
   );
 });
 
-test("a tensor that the adapter cannot bind names its size and the limit", async () => {
+test("the error for a tensor too large to bind has its size and the limit", async () => {
   const gpu = await openGpu();
   const limit = gpu.device.limits.maxStorageBufferBindingSize;
   expect(() => empty(gpu, [limit / 4 + 1], "f32", "logits")).toThrow(DeviceError);
@@ -148,7 +148,7 @@ test("Dawn's Null backend is refused", async () => {
   expect(await findAdapter(nothing)).toBeNull();
 });
 
-test("memory is found again, views are checked", async () => {
+test("memory is reused, and views are checked", async () => {
   const gpu = await openGpu();
   const source = fromArray(
     gpu,

@@ -1,4 +1,4 @@
-// Record once, replay: the promises of src/gpu/recording.ts on a whole training step.
+// Record once, replay: what src/gpu/recording.ts promises, on a whole training step.
 
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -52,7 +52,7 @@ test("a replayed step gives the bits of an eager one", async () => {
   expect(results[0]![0]!.some((value) => value !== 0)).toBe(true);
 });
 
-describe("what a replay would not repeat is refused inside record()", () => {
+describe("record() refuses what a replay would not repeat", () => {
   const x = () => fromArray(gpu, new Float32Array(4));
   const record4 = (body: () => void) => record(gpu, new Arena(gpu), "test", body);
 
@@ -70,11 +70,11 @@ describe("what a replay would not repeat is refused inside record()", () => {
     expect(gpu.recorder).toBeNull();
   });
 
-  test("a body that waits", async () => {
+  test("an asynchronous body", async () => {
     await expect(record4((async () => {}) as () => void)).rejects.toThrow(/synchronously/);
   });
 
-  test("writeOnce happens at recording alone", async () => {
+  test("writeOnce happens only while recording", async () => {
     const view = x();
     const recording = await record4(() => gpu.writeOnce(view, new Float32Array([1, 2, 3, 4])));
     gpu.write(view, new Float32Array(4));
@@ -83,7 +83,7 @@ describe("what a replay would not repeat is refused inside record()", () => {
   });
 });
 
-test("after the first step nothing is created or allocated, and only log points read", async () => {
+test("after the first step nothing is created or allocated, and only log points read back", async () => {
   const { state, data, options } = smallRun(gpu, { maxSteps: 1000, logEvery: 256 });
   const trainer = await Trainer.create(gpu, state, data, { ...options, evaluateEvery: 1000 });
   const reads = vi.spyOn(gpu, "read");
@@ -108,13 +108,14 @@ test("after the first step nothing is created or allocated, and only log points 
   expect(gpu.allocatedBytes - bytes).toBeLessThanOrEqual(256);
 });
 
-describe("a step of F1 at the paper's size", () => {
+// How many dispatches a step takes: test/bench/dispatches.test.ts.
+describe("the planned cost of an F1 step at the paper's size is that of its products", () => {
   test.each([
     [128, 128],
     [4096, 128],
     [4096, 4096],
     [1024, 17],
-  ])("batch %i, ghosts of %i: at most 60 dispatches", async (samples, ghostSize) => {
+  ])("batch %i, ghosts of %i", async (samples, ghostSize) => {
     await gpu.lifetime(async () => {
       const layout = partitionBatch({ samples, batchSize: samples, ghostSize, policy: "exact" });
       const state = materialize(gpu, new F1(), { seed: 0, maximumGhosts: layout.ghosts });
@@ -129,7 +130,6 @@ describe("a step of F1 at the paper's size", () => {
           }),
         }),
       );
-      expect(plan.dispatches).toBeLessThanOrEqual(60);
       // Forward and both gradients of every layer but dx of the first: 2 · (3 · (784·512 + 4·512² + 512·10) − 784·512) a sample.
       expect(plan.cost.flops / samples / 7.93e6).toBeGreaterThan(0.97);
       expect(plan.cost.flops / samples / 7.93e6).toBeLessThan(1.1);

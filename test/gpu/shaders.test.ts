@@ -1,4 +1,4 @@
-// Every .wgsl file: owned by a kernel, opening with what it computes, and free of races where lanes share memory.
+// Every .wgsl file belongs to a kernel, begins with what it computes, and has no races if lanes share memory.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -20,7 +20,7 @@ beforeAll(async () => {
   await import("../../src/gpu/roofline.ts");
 });
 
-test("every kernel file is owned, every library imported", () => {
+test("every kernel file belongs to a kernel, and every library is imported", () => {
   const owned = new Set(definedKernels().map(({ file }) => file));
   expect(kernels.filter((file) => !owned.has(file))).toEqual([]);
   const imported = new Set(kernels.flatMap((file) => parseShader(file, shaderFiles).imports));
@@ -30,7 +30,7 @@ test("every kernel file is owned, every library imported", () => {
 describe.each(files)("%s", (file) => {
   const code = readFileSync(new URL(`shaders/${file}`, ROOT), "utf8");
 
-  test("opens with its name and what it computes, and says its dispatch", () => {
+  test("begins with its name and what it computes, and a kernel states its dispatch", () => {
     expect(code.startsWith(`// ${file.replace(/\.wgsl$/, "")}: `)).toBe(true);
     if (!file.startsWith("lib/")) expect(code).toMatch(/^\/\/ Dispatch: /m);
   });
@@ -43,7 +43,7 @@ describe("races", () => {
     expect(Object.keys(raceCases).sort()).toEqual(sharing.sort());
   });
 
-  // Barriers at the end of a sum, which let its scratch be used again; only a kernel that calls it twice needs them.
+  // Barriers at the end of a sum, which allow its scratch memory to be used again. Only kernels that call it twice need them.
   const UNUSED_HERE: Record<string, number> = {
     "channel-bias/grad-bias.wgsl": 2,
     "softmax-cross-entropy/loss-and-grad-row.wgsl": 4,
@@ -61,7 +61,7 @@ describe("races", () => {
   };
 
   test.each(sharing.filter((file) => file in raceCases))(
-    "%s has none, and would have one without any of its barriers",
+    "%s has none, and removing any of its barriers causes one",
     (file) => {
       const one = raceCases[file]!;
       expect(findRaces(file, one)).toEqual({ findings: [], unwritten: [] });

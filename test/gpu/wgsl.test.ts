@@ -1,4 +1,4 @@
-// WGSL as the engine reads it: any valid spelling of the same declarations is the same kernel.
+// How the engine reads WGSL: any valid spelling of the same declarations is the same kernel.
 
 import { expect, test } from "vitest";
 import { featuresOf, parseShader, type ShaderFile, specialize } from "../../src/gpu/shader.ts";
@@ -24,7 +24,7 @@ var<workgroup> parts: array<f32, 64>;
 @compute @workgroup_size(64) fn main() { y[0] = 1.0; }
 `;
 
-/** The same, in the spellings that WGSL allows and few use. */
+/** The same, in unusual but valid spellings. */
 const UNUSUAL = `/* enable subgroups; /* nested */ override D: u32; */ enable
 f16,;;
 @compute
@@ -50,7 +50,7 @@ const_assert TILE < 5u; ;
 diagnostic(off, derivative_uniformity);
 `;
 
-test("a kernel in plain and in unusual spelling declares the same", () => {
+test("a kernel in plain and in unusual spelling has the same declarations", () => {
   const facts = ({
     bindings,
     overrides,
@@ -99,7 +99,7 @@ test.each(["\n", "\r\n", "\r", "\v", "\f", "\u0085", "\u2028", "\u2029"])("line 
   expect(() => parse(texture)).toThrow("own.wgsl:7:82: t is a texture_2d<f32>: ghostbatch binds");
 });
 
-test("identifiers of any script, and words of JavaScript's objects, are names", () => {
+test("identifiers may use any script, and names of JavaScript's object properties", () => {
   const names = ["größe", "Δx", "数", "_x", "constructor", "__proto1", "toString", "hasOwnProperty"];
   expect(
     parse(names.map((name) => `override ${name}: f32;`).join("")).overrides.map(({ name }) => name),
@@ -113,14 +113,14 @@ test("numbers with suffixes, in hex and with exponents", () => {
   expect(numbers.map(numberOf)).toEqual([0, 64, 31, 1.5, 0.5, 1, 2e-3, 12, 0.25, 255, 100]);
 });
 
-test("template lists are told from comparisons and shifts", () => {
+test("template lists are distinguished from comparisons and shifts", () => {
   const pairs = (text: string) => {
     const { tokens, closing } = tokenize(new WgslSource([{ path: "", text }]));
     return [...closing]
       .filter(([open]) => tokens[open]!.text === "<")
       .map(([open, close]) => text.slice(tokens[open]!.start, tokens[close]!.end));
   };
-  // The examples of WGSL's section on template lists, and what else is ambiguous.
+  // The examples in WGSL's section on template lists, and other ambiguous cases.
   expect(pairs("a < b; c > d")).toEqual([]);
   expect(pairs("a(b < c, d > (e))")).toEqual(["< c, d >"]);
   expect(pairs("array<i32,select(2,3,a>b)>")).toEqual(["<i32,select(2,3,a>b)>"]);
@@ -130,7 +130,7 @@ test("template lists are told from comparisons and shifts", () => {
   expect(pairs("a[b<d]>c")).toEqual([]);
 });
 
-test("what ghostbatch does not bind is refused with line and column", () => {
+test("bindings that ghostbatch does not support are refused with line and column", () => {
   const refused = (code: string) => expect(() => parse(code));
   refused("@group(0) @binding(0) var t: texture_2d<f32>;").toThrow(ShaderInterfaceError);
   refused("@group(0) @binding(0) var s: sampler;").toThrow(
@@ -163,7 +163,7 @@ test("what ghostbatch does not bind is refused with line and column", () => {
   refused(`@id(${"(".repeat(5000)}0${")".repeat(5000)}) override A: u32;`).toThrow(/nested deeper than 100/);
 });
 
-test("imports are found in line comments alone, each once; spec values are replaced in place", () => {
+test("imports are read only from line comments, each once; spec values are replaced in place", () => {
   const shader = parse(
     "/*\n// @import lib/none.wgsl\n*/\n  //@import lib/relu.wgsl\n// `// @import lib/x.wgsl` brings in a file\n// @import lib/relu.wgsl\n" +
       "const A\n = 4u\n ;/**/const B = vec2(\n1u,\n2u);  // @spec\nalias T = f32; // @special\nalias U = f32; // @spec with PACKED",
@@ -175,7 +175,7 @@ test("imports are found in line comments alone, each once; spec values are repla
   expect(() => specialize(shader, { A: 1 })).toThrow('own.wgsl: has no "// @spec" line for A (it has B, U)');
 });
 
-test("a type of f16 for a spec value enables it, on the first line, and needs its feature", () => {
+test("a spec value with an f16 type adds `enable f16;` to the first line, and needs the feature", () => {
   const shader = parse("// its name\nalias Stored = f32; // @spec\nconst f16s = 1u; // @spec");
   const enabled = specialize(shader, { Stored: "f16" });
   expect(enabled).toBe("enable f16; // its name\nalias Stored = f16; // @spec\nconst f16s = 1u; // @spec");
@@ -192,7 +192,7 @@ test("a type of f16 for a spec value enables it, on the first line, and needs it
   expect(featuresOf(parse(PLAIN), { TILE: "f16" })).toEqual(["shader-f16"]);
 });
 
-test("a binding is optional where the comment behind it on its line says so", () => {
+test("a binding is optional if the comment on its line begins with @optional", () => {
   const code =
     "@group(0) @binding(0) var<storage> a: array<f32>; // @optional, written with A\n" +
     "@group(0) @binding(1) var<storage> b: array<f32>;\n// @optional\n" +
@@ -200,7 +200,7 @@ test("a binding is optional where the comment behind it on its line says so", ()
   expect(parse(code).bindings.map(({ optional }) => optional)).toEqual([true, false, false]);
 });
 
-test("damaged shaders throw errors of the project's own types alone", () => {
+test("damaged shaders throw only the project's own errors", () => {
   const decoder = new TextDecoder();
   const encoder = new TextEncoder();
   let refused = 0;

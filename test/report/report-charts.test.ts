@@ -109,6 +109,7 @@ describe("charts", () => {
       record("figure1", [series("b=16", ["spread-0", "spread-1"], { batchSize: 16 })]),
       pathOf,
     );
+    expect(charts.length).toBeGreaterThan(0);
     for (const { caption, spec } of charts) {
       expect(caption).toContain("Bands: mean ± 1 standard deviation over n = 2 seeds.");
       expect(JSON.stringify(spec)).toContain('"domainMin":0');

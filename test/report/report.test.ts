@@ -54,7 +54,7 @@ describe("tables", () => {
       });
     const { markdown } = await reportRuns(["chosen-a", "chosen-b"].map(pathOf));
     expect(markdown).toContain("subset: seed 0, train 4096, test 500");
-    expect(markdown).toContain("ghostSize \\(default, 8\\)".replaceAll("\\", ""));
+    expect(markdown).toContain("ghostSize (default, 8)");
     expect(markdown).not.toMatch(/\{|null|undefined/);
     expect(markdown.split("\n").filter((line) => line.startsWith("|") && /\|\s*\|/.test(line))).toEqual([]);
     const scaleOf = (...values: number[]) => channel("y", { title: "", most: 100 }, values).scale;

@@ -10,7 +10,7 @@ import { type Column, cellSpec } from "../../src/paper/columns.ts";
 import { ROWS } from "../../src/paper/table1.ts";
 import { completeSpec, type RunSpec } from "../../src/run/run-spec.ts";
 import { type FinishedRun, runOnce } from "../../src/run/runner.ts";
-import { fitLine } from "../support/fit-line.ts";
+import { fitLine } from "../../src/support/statistics.ts";
 
 const SEEDS = [0, 1, 2];
 const LARGE = 1024;

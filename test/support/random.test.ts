@@ -108,8 +108,3 @@ describe("permutation", () => {
     for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(155);
   });
 });
-
-test("streams are distinct", () => {
-  const values = Object.values(STREAMS);
-  expect(new Set(values).size).toBe(values.length);
-});

@@ -59,6 +59,7 @@ describe.each(VARIANTS)("%s", (variant) => {
     expect(await bitsOf(again)).toEqual(await bitsOf(mixed));
     expect(await bitsOf(mixed)).not.toEqual(await bitsOf(plain));
     const expected = stepsOf(plain.events);
+    expect(stepsOf(mixed.events)).toHaveLength(7);
     for (const [i, { loss, gradientNorm }] of stepsOf(mixed.events).entries()) {
       // An f16 has 11 digits; some ten roundings on the way, and seven steps that build on each other.
       expect(Math.abs(loss / expected[i]!.loss - 1)).toBeLessThan(0.02);
@@ -141,6 +142,7 @@ describe.each(VARIANTS)("%s", (variant) => {
     const { state, events } = await trainSmall(gpu, overflowing);
     const fresh = smallRun(gpu, overflowing);
     expect(await bitsOf({ state })).toEqual(await bitsOf(fresh));
+    expect(stepsOf(events)).toHaveLength(3);
     for (const { loss, gradientNorm } of stepsOf(events)) {
       expect(Number.isFinite(loss)).toBe(true);
       expect(Number.isFinite(gradientNorm)).toBe(false);

@@ -185,10 +185,18 @@ test("shards are whole ghosts, in order, as even as can be, and all of the batch
   for (const samples of [8, 22, 64, 100]) {
     const layout = partitionBatch({ samples, batchSize: 100, ghostSize: 8, policy: "exact" });
     for (const count of [1, 2, 4, 8]) {
-      const shards = cutIntoShards(layout, count).map((shard) => shard ?? { ghosts: 0, total: 0 });
-      const ghosts = shards.map((shard) => shard.ghosts);
+      const shards = cutIntoShards(layout, count);
+      expect(shards).toHaveLength(count);
+      const ghosts = shards.map((shard) => shard?.ghosts ?? 0);
       expect(Math.max(...ghosts) - Math.min(...ghosts)).toBeLessThanOrEqual(1);
-      expect(shards.reduce((sum, { total }) => sum + total, 0)).toBe(samples);
+      let [ghost, sample] = [0, 0];
+      for (const shard of shards) {
+        if (shard === null) continue;
+        expect([shard.firstGhost, shard.firstSample]).toEqual([ghost, sample]);
+        ghost += shard.ghosts;
+        sample += shard.total;
+      }
+      expect([ghost, sample]).toEqual([layout.ghosts, samples]);
     }
   }
   expect(() => shardsOfRank(4, { rank: 0, size: 3 })).toThrow(/--shards 4: 3 ranks cannot share them evenly/);

@@ -20,25 +20,25 @@ function noisy(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promi
   return start(process.execPath, [NOISY, ...args], { env: { DEBUG: "", ...env } }).ended;
 }
 
-describe.skipIf(process.platform !== "linux")("lines of libraries on standard error", () => {
-  test("harmless ones are kept back, all others come through in order", async () => {
+describe.skipIf(process.platform !== "linux")("lines that libraries write to standard error", () => {
+  test("harmless ones are suppressed, all others appear in order", async () => {
     const { code, stderr } = await noisy();
     expect(stderr).toBe(`own line, before\n${MEANWHILE}own line, after\n`);
     expect(code).toBe(0);
   });
 
-  test("a driver that ends the process has its say", async () => {
+  test("the lines of a driver that crashes the process appear", async () => {
     const { signal, stderr } = await noisy(["crash"]);
     expect(signal).toBe("SIGSEGV");
     expect(stderr).toBe(`own line, before\n${MEANWHILE}`);
   });
 
-  test("nothing is kept back with DEBUG", async () => {
+  test("DEBUG suppresses nothing", async () => {
     const { stderr } = await noisy([], { DEBUG: "1" });
     expect(stderr.match(/^Warning/gm)).toHaveLength(4);
   });
 
-  test("one file for both outputs holds all of both", () => {
+  test("one file for both outputs receives all lines of both", () => {
     const path = join(temporaryFolder(), "log");
     const file = openSync(path, "w");
     spawnSync(process.execPath, [NOISY], {
@@ -61,12 +61,17 @@ describe.skipIf(process.platform !== "linux")("lines of libraries on standard er
   });
 });
 
-test("a command that opens the GPU says nothing on standard error, relaunched or not", async () => {
-  expect(await runProgram(["doctor"])).toMatchObject({ code: 0, stderr: "" });
-  if (softwareNodePath() === null) return; // it computes on a GPU, and no process starts another
-  // The node of PATH, which does not reach the software GPU.
-  const { code, stderr } = await start("node", [BIN, "doctor"], {
-    env: { DEBUG: "", NO_COLOR: "1" },
-  }).ended;
-  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+describe("a command that opens the GPU writes nothing to standard error", () => {
+  test("in the process that was started", async () => {
+    expect(await runProgram(["doctor"])).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  test("relaunched on the software GPU", async ({ skip }) => {
+    if (softwareNodePath() === null) skip("no software GPU is installed, so no process starts another");
+    // The node of PATH, which does not reach the software GPU.
+    const { code, stderr } = await start("node", [BIN, "doctor"], {
+      env: { DEBUG: "", NO_COLOR: "1" },
+    }).ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  });
 });

@@ -1,4 +1,4 @@
-// Ranks over the MPI libraries that are installed here: the bits of one process, signals, resuming, and ranks that die or hang.
+// Ranks over the installed MPI libraries: the bits of one process, signals, resuming, and ranks that die or hang.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,13 +34,13 @@ const library = (mpi: Mpi) => ({ mpi, missing: missingMpi(mpi) });
 const libraries = [library("OpenMPI"), library("MPICH")];
 const pathOf = (name: string) => join(runsDirectory, name);
 
-/** Checkpoints that are complete. */
+/** Complete checkpoints. */
 function checkpointsOf(name: string): string[] {
   const folder = join(pathOf(name), "checkpoints");
   return existsSync(folder) ? readdirSync(folder).filter((file) => /^last-.*json$/.test(file)) : [];
 }
 
-/** Process numbers of the ranks of a run, from /proc: launchers start them in different ways. */
+/** Process ids of the ranks of a run, from /proc, because launchers start them in different ways. */
 function ranksOf(name: string): number[] {
   return readdirSync("/proc").flatMap((pid) => {
     if (!/^\d+$/.test(pid)) return [];
@@ -79,7 +79,7 @@ describe("bits", () => {
   }, LIMIT);
 
   test.for(libraries.flatMap((one) => [2, 4].map((ranks) => ({ ...one, ranks }))))(
-    "$mpi, $ranks ranks: every running-statistics rule has those of one process",
+    "$mpi, $ranks ranks: the same as one process, with every running-statistics rule",
     { timeout: LIMIT },
     async ({ mpi, missing, ranks }, { skip }) => {
       if (missing) skip(missing);
@@ -90,7 +90,7 @@ describe("bits", () => {
   );
 });
 
-test("SIGUSR2 stops all ranks after the same step; 4 ranks, then 2 of another library, then one process leave what nobody disturbed", {
+test("SIGUSR2 stops all ranks after the same step; 4 ranks, then 2 of another library, then one process give the undisturbed run", {
   timeout: LIMIT,
 }, async ({ skip }) => {
   for (const { missing } of libraries) if (missing) skip(missing);
@@ -98,7 +98,7 @@ test("SIGUSR2 stops all ranks after the same step; 4 ranks, then 2 of another li
   const name = "interrupted";
   const first = startGhostbatch("OpenMPI", 4, [...TRAIN, "--max-steps", "240", "--name", name]);
   await underWay(name, first);
-  // To the launcher, as a batch system does; it passes it on to all.
+  // To the launcher, as a batch system does; the launcher passes it on to all ranks.
   first.child.kill("SIGUSR2");
   const stopped = await first.ended;
   expect(stopped.code).toBe(140);
@@ -130,9 +130,7 @@ describe.for(libraries)("$mpi", ({ mpi, missing }) => {
     return run;
   };
 
-  test("a rank that is killed ends the job; the last checkpoint stays", { timeout: LIMIT }, async ({
-    skip,
-  }) => {
+  test("a killed rank ends the job; the last checkpoint stays", { timeout: LIMIT }, async ({ skip }) => {
     if (missing) skip(missing);
     const name = `killed-${mpi}`;
     const run = await begin(name);
@@ -145,7 +143,7 @@ describe.for(libraries)("$mpi", ({ mpi, missing }) => {
     requireDone(goOn);
   });
 
-  test("a rank that hangs is named, and ends the job", { timeout: LIMIT }, async ({ skip }) => {
+  test("a hanging rank is named and ends the job", { timeout: LIMIT }, async ({ skip }) => {
     if (missing) skip(missing);
     const name = `hanging-${mpi}`;
     const run = await begin(name, ["--watchdog", "2s"]);
@@ -158,7 +156,7 @@ describe.for(libraries)("$mpi", ({ mpi, missing }) => {
     while (ranksOf(name).length > 0) await sleep(20);
   });
 
-  test("doctor shows what each rank has, once", { timeout: LIMIT }, async ({ skip }) => {
+  test("doctor lists what each rank has, once", { timeout: LIMIT }, async ({ skip }) => {
     if (missing) skip(missing);
     const ended = await runGhostbatch(mpi, 2, ["doctor", "--json"]);
     requireDone(ended);
@@ -166,7 +164,7 @@ describe.for(libraries)("$mpi", ({ mpi, missing }) => {
     expect(ranks).toMatchObject([0, 1].map((rank) => ({ rank, host: hostname(), software: true })));
   });
 
-  test("a mistake is told once", { timeout: LIMIT }, async ({ skip }) => {
+  test("a mistake is reported once", { timeout: LIMIT }, async ({ skip }) => {
     if (missing) skip(missing);
     const { code, signal, stderr } = await runGhostbatch(mpi, 3, [...TRAIN, "--name", "uneven"]);
     expect(stderr.match(/^error: .*/gm), `code ${code}, signal ${signal}: ${stderr}`).toEqual([

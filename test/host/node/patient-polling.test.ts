@@ -1,4 +1,4 @@
-// Whoever waits for a software GPU leaves the cores to it.
+// Waiting for a software GPU leaves the cores to it.
 import { beforeAll, expect, test, vi } from "vitest";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { openGpu } from "../../../src/host/node/open-gpu.ts";
@@ -10,7 +10,7 @@ beforeAll(async () => {
   gpu = await openGpu();
 });
 
-test("a wait asks ten times a millisecond at most, less often the longer it is, and nothing else is held up", async ({
+test("a wait polls at most ten times per millisecond, less often the longer it takes, and delays nothing else", async ({
   skip,
 }) => {
   if (!gpu.adapter.software) skip("the adapter is not a software one");

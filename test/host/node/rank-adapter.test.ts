@@ -1,4 +1,4 @@
-// Which GPU a rank takes, and when two ranks have the same one.
+// Which GPU a rank uses, and when two ranks use the same one.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** A machine with GPUs at these addresses; a batch system has closed some of them to this process. */
+/** A machine with GPUs at these PCI addresses; a batch system has hidden some of them from this process. */
 function machine(addresses: readonly string[], { closed = [] as string[], layer = true } = {}): string {
   const root = mkdtempSync(join(tmpdir(), "ghostbatch-machine-"));
   roots.push(root);
@@ -36,7 +36,7 @@ function machine(addresses: readonly string[], { closed = [] as string[], layer 
 const [A, B] = ["0000:65:00.0", "0000:17:00.0"];
 
 describe("the GPU of a rank", () => {
-  test("is the one that the batch system leaves open", () => {
+  test("is the one that the batch system leaves visible", () => {
     vi.stubEnv("DRI_PRIME", undefined);
     expect(takeRankGpu(1, machine([A, B], { closed: [B] }))).toMatchObject({ pci: A });
     expect(process.env.DRI_PRIME).toBeUndefined();
@@ -46,7 +46,7 @@ describe("the GPU of a rank", () => {
     [0, B, "pci-0000_17_00_0!"],
     [1, A, "pci-0000_65_00_0!"],
     [2, B, "pci-0000_17_00_0!"],
-  ])("of local rank %i is %s, by its address", (rank, pci, prime) => {
+  ])("of local rank %i is %s, by PCI address", (rank, pci, prime) => {
     vi.stubEnv("DRI_PRIME", undefined);
     expect(takeRankGpu(rank, machine([A, B]))).toEqual({ pci, by: `local rank ${rank}` });
     expect(process.env.DRI_PRIME).toBe(prime);
@@ -60,7 +60,7 @@ describe("the GPU of a rank", () => {
   test.each([
     [0, { layer: false }, /layer is not installed/],
     [null, {}, /does not number/],
-  ])("cannot be told where it cannot be chosen", (rank, options, by) => {
+  ])("is unknown if it cannot be chosen", (rank, options, by) => {
     vi.stubEnv("DRI_PRIME", undefined);
     const { pci, by: why } = takeRankGpu(rank, machine([A, B], options));
     expect(pci).toBeNull();
@@ -73,7 +73,7 @@ describe("two ranks on one GPU", () => {
     return { rank: number, host: "n1", adapter: "GPU X", software: false, pci: A, by: "", ...more };
   };
 
-  test("are refused by its address, and where it is not known by the name", () => {
+  test("are refused, by the PCI address or, if that is unknown, by the name", () => {
     expect(() => requireOwnAdapters([rank(0, {}), rank(1, {})])).toThrow(
       /^ranks 0 and 1 on n1 use the same GPU, GPU X \(0000:65:00\.0\).*--share-adapter/,
     );
@@ -82,7 +82,7 @@ describe("two ranks on one GPU", () => {
     ).toThrow(/cannot be told/);
   });
 
-  test("are no fault on two addresses, on two machines, or in software", () => {
+  test("are accepted with different addresses, on different machines, or in software", () => {
     requireOwnAdapters([rank(0, {}), rank(1, { pci: B }), rank(2, { host: "n2" })]);
     requireOwnAdapters([rank(0, { software: true }), rank(1, { software: true })]);
   });

@@ -11,7 +11,7 @@ import { killCommands } from "../../support/orphans.ts";
 const PROGRAM = await builtProgram("relaunched-program");
 
 describe.skipIf(softwareNodePath() === null)("a program relaunched on the software GPU", () => {
-  test("passes each signal on once, and leaves with the exit code of the relaunched one", async () => {
+  test("passes each signal on once, and exits with the code of the relaunched one", async () => {
     const { program, ended } = await start("count");
     program.kill("SIGINT");
     expect(String((await once(program.stdout!, "data"))[0])).toBe("interrupt 1\n");
@@ -25,11 +25,11 @@ describe.skipIf(softwareNodePath() === null)("a program relaunched on the softwa
     expect(await ended).toEqual([null, "SIGTERM"]);
   });
 
-  // Without setpriv the closing of a channel must do, which a stopped process does not notice.
+  // Without setpriv only a closing channel ends the child, and a stopped process does not notice that.
   test.each([
     ["the kernel ends it", true],
     ["the closing channel ends it", false],
-  ])("takes the relaunched one with it when it is killed at any instant: %s", async (_, hasSetpriv) => {
+  ])("takes the relaunched one with it when it is killed at any moment: %s", async (_, hasSetpriv) => {
     const bin = mkdtempSync(join(tmpdir(), "ghostbatch-no-setpriv-"));
     writeFileSync(join(bin, "setpriv"), "#!/bin/sh\nexit 127\n", { mode: 0o755 });
     const mark = `killed-relaunched-${process.pid}`;
@@ -58,7 +58,7 @@ interface Started {
   readonly ended: Promise<unknown[]>;
 }
 
-/** Starts the program on the node of PATH, and waits until it runs anew. */
+/** Starts the program on the node of PATH, and waits until it has been relaunched. */
 async function start(task: "count" | "wait"): Promise<Started> {
   const program = spawn("node", [PROGRAM, task], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(program, "exit");
