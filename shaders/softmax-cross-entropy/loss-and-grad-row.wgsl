@@ -6,12 +6,14 @@
 //
 // Neighbouring lanes take neighbouring classes, so that 32 of them read one line of 128 bytes; with a row per lane, each would read its
 // own line. For 256 rows of 1000 classes, 256 workgroups run 8 iterations a pass; with a row per lane, 4 workgroups would run 1000.
-// A row whose loss is not finite is not a hit.
+// A row whose loss is not finite is not a hit. A label that is no class has the loss NaN.
 // Dispatch: one workgroup per row, in a grid folded into two dimensions.
 
 override N: u32;               // rows
 override K: u32;               // classes
 override WG_SIZE: u32 = 64u;   // lanes in a workgroup, a power of two
+
+const QUIET_NAN = 0x7fc00000u;  // its bits, since WGSL has no literal for it
 
 struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32, loss_scale: f32 }
 
@@ -69,7 +71,8 @@ fn main(
   }
   if (lane != 0u) { return; }
   let rank = seen[0].rank;
-  let loss = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  let found = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  let loss = bitcast<f32>(select(bitcast<u32>(found), QUIET_NAN, label >= K));
   // Some compilers replace x != x by false, so NaN and infinity are found by their exponent bits.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(

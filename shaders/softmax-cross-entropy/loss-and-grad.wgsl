@@ -6,12 +6,14 @@
 //
 // weight[n] belongs to the sample's ghost: `weight` before the last ghost, `last_weight` in it, so that a mean over samples and a
 // mean of ghost means (Hoffer et al. 2017, released code) are both exact.
-// A row whose loss is not finite is not a hit.
+// A row whose loss is not finite is not a hit. A label that is no class has the loss NaN.
 // Dispatch: one lane per row: (ceil(N / WG_SIZE), 1, 1).
 
 override N: u32;               // rows
 override K: u32;               // classes
 override WG_SIZE: u32 = 64u;
+
+const QUIET_NAN = 0x7fc00000u;  // its bits, since WGSL has no literal for it
 
 struct Params { classes: u32, last_start: u32, weight: f32, last_weight: f32, loss_scale: f32 }
 
@@ -44,7 +46,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let probability = exp(logits[start + k] - largest) / sum;
     dlogits[start + k] = params.loss_scale * weight * (probability - select(0.0, 1.0, k == label));
   }
-  let loss = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  let found = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  let loss = bitcast<f32>(select(bitcast<u32>(found), QUIET_NAN, label >= K));
   // Some compilers replace x != x by false, so NaN and infinity are found by their exponent bits.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(

@@ -225,14 +225,14 @@ function emulatedGrid({ workgroups: [x, y = 1, z = 1] }: AnyLaunch): readonly nu
 
 /** Copies, because the emulator writes to them. */
 function buffersOf(
-  { bindings, params }: ShaderFile,
+  shader: ShaderFile,
   { launch, contents }: SmallDispatch,
 ): { bound: BoundBuffers; outputs: Map<string, Uint32Array> } {
   const bound: Record<number, ArrayBufferLike | { uniform: ArrayBufferLike }> = {};
   const outputs = new Map<string, Uint32Array>();
-  for (const { name, kind, number } of bindings) {
+  for (const { name, kind, number } of shader.bindings) {
     if (kind === "uniform") {
-      const words = contents.get(name)?.slice() ?? packParams(params, launch.params ?? {});
+      const words = contents.get(name)?.slice() ?? packParams(shader, launch.params ?? {});
       bound[number] = { uniform: words.buffer };
       continue;
     }

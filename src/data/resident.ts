@@ -1,5 +1,6 @@
 /** A data set in GPU memory: bytes and labels; batches are gathered from it by a kernel. */
 import type { Gpu } from "../gpu/gpu.ts";
+import { DataError } from "../support/errors.ts";
 import { fromArray, type Tensor } from "../tensor/tensor.ts";
 import type { Augmentation, ImageDataset, Normalization, Split } from "./dataset.ts";
 
@@ -38,7 +39,7 @@ export interface ResidentDataset {
 
 /**
  * @param maximumBytes the largest part of the images: the adapter's binding limit
- * @throws DeviceError if the adapter has too little memory
+ * @throws DeviceError if the adapter has too little memory; DataError if images, labels or normalization do not fit the data set
  */
 export function uploadDataset(
   gpu: Gpu,
@@ -46,8 +47,20 @@ export function uploadDataset(
   maximumBytes = gpu.device.limits.maxStorageBufferBindingSize,
 ): ResidentDataset {
   const imageShape = [dataset.channels, dataset.height, dataset.width] as const;
+  const { mean, standardDeviation } = dataset.normalization;
+  if (mean.length !== dataset.channels || standardDeviation.length !== dataset.channels) {
+    throw new DataError(
+      `${dataset.name}: expected a mean and a standard deviation for each of ${dataset.channels} channels, got ` +
+        `${mean.length} and ${standardDeviation.length}`,
+    );
+  }
   const upload = (part: "train" | "test", label: string) =>
-    uploadSplit(gpu, dataset[part], { imageShape, maximumBytes, label: `${dataset.name} ${label} images` });
+    uploadSplit(gpu, dataset[part], {
+      imageShape,
+      classes: dataset.classes,
+      maximumBytes,
+      label: `${dataset.name} ${label} images`,
+    });
   return {
     name: dataset.name,
     classes: dataset.classes,
@@ -62,9 +75,24 @@ export function uploadDataset(
 function uploadSplit(
   gpu: Gpu,
   split: Split,
-  { imageShape, maximumBytes, label }: { imageShape: readonly number[]; maximumBytes: number; label: string },
+  {
+    imageShape,
+    classes,
+    maximumBytes,
+    label,
+  }: { imageShape: readonly number[]; classes: number; maximumBytes: number; label: string },
 ): ResidentSplit {
   const size = imageShape.reduce((product, side) => product * side, 1);
+  if (split.images.length !== split.count * size) {
+    throw new DataError(
+      `${label}: expected ${split.count * size} bytes, ${split.count} images of ${imageShape.join(" × ")}, got ${split.images.length}`,
+    );
+  }
+  const wrong = split.labels.findIndex((value) => value >= classes);
+  if (wrong >= 0)
+    throw new DataError(
+      `${label}: sample ${wrong} has label ${split.labels[wrong]}, expected 0 to ${classes - 1}`,
+    );
   const most = Math.max(1, Math.floor(maximumBytes / size));
   const images: Tensor[] = [];
   for (let first = 0; first < split.count; first += most) {

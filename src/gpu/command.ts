@@ -1,5 +1,5 @@
 /** A dispatch as data, its prepared form, the interface of recorders, and how several are encoded. */
-import { DeviceError } from "../support/errors.ts";
+import { DeviceError, ShaderError } from "../support/errors.ts";
 import type { AnyKernel, AnyLaunch } from "./kernel.ts";
 import type { Storage } from "./storage.ts";
 
@@ -17,6 +17,15 @@ export function requireGrid({ kernel, launch }: Command, limits: GPUSupportedLim
   throw new DeviceError(
     `${kernel.file}: a grid of ${grid.join(" × ")} workgroups: each side must be from 1 to ${most}`,
   );
+}
+
+/** @throws ShaderError for a missing buffer; DeviceError for one that was freed or is on another device */
+export function requireBuffers({ kernel, launch }: Command, device: GPUDevice): void {
+  for (const name of kernel.bindings) {
+    const view = launch.buffers[name];
+    if (!view) throw new ShaderError(`${kernel.file}: binds ${name}, but the launch has no buffer for it`);
+    view.storage.requireUsable(`${kernel.file}: ${name}`, device);
+  }
 }
 
 /** A dispatch with its pipeline and bind group, as a replay encodes it. */

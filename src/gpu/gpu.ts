@@ -11,6 +11,7 @@ import {
   type Command,
   type PreparedCommand,
   type Recorder,
+  requireBuffers,
   requireGrid,
   type Timestamps,
 } from "./command.ts";
@@ -91,7 +92,8 @@ export class Gpu {
 
   /**
    * Runs a kernel: the one dispatch point. Eager outside a recording, an entry of the step inside one.
-   * @throws DeviceError when the grid is larger than the adapter's, ShaderError when names do not fit the file
+   * @throws DeviceError when the grid is larger than the adapter's, or for a tensor that was freed or is on another device;
+   * ShaderError when names do not fit the file
    */
   run<B extends string, O extends string, P extends string, S extends string>(
     kernel: Kernel<B, O, P, S>,
@@ -101,6 +103,7 @@ export class Gpu {
     this.#requireOpen();
     this.#runHeldBack();
     const command = { kernel, launch: launch as AnyLaunch };
+    requireBuffers(command, this.device);
     if (this.recorder) {
       requireGrid(command, this.device.limits);
       this.recorder.append(command);
@@ -140,7 +143,7 @@ export class Gpu {
     requireGrid(command, this.device.limits);
     const { kernel, launch } = command;
     const { pipeline, layout, shader } = this.pipelines.get(kernel, launch);
-    const entries = bindEntries(command, shader, this.#constants);
+    const entries = bindEntries(command, shader, this.#constants, this.device);
     const bindGroup = this.failures.scope(
       "validation",
       () => this.device.createBindGroup({ label: kernel.file, layout, entries }),
@@ -218,8 +221,8 @@ export class Gpu {
   }
 
   /**
-   * Copies numbers to the GPU, in order with dispatches and replays.
-   * @throws DeviceError while a step is recorded: a replay would not repeat it
+   * Copies numbers to the GPU, in order with dispatches and replays. With fewer bytes than the view has, the rest stays as it is.
+   * @throws ShapeError for more bytes than the view has; DeviceError while a step is recorded: a replay would not repeat it
    */
   write(view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
     this.#refuseWhileRecording("write to", view);
@@ -236,7 +239,7 @@ export class Gpu {
 
   /**
    * Copies the bytes of one view to another of the same length, in order with dispatches and replays.
-   * @throws DeviceError while a step is recorded: a replay would not repeat it
+   * @throws ShapeError if the lengths differ; DeviceError while a step is recorded: a replay would not repeat it
    */
   copy(source: BufferView, target: BufferView): void {
     this.#refuseWhileRecording("copy to", target);

@@ -16,6 +16,13 @@ const USAGE = {
   staging: 0x1 | 0x8, // MAP_READ | COPY_DST
 };
 
+/** What a lifetime owns: persistent buffers, the storages of some of them, and storages from the pool. */
+interface Owned {
+  readonly buffers: GPUBuffer[];
+  readonly persistent: Storage[];
+  readonly pooled: Set<Storage>;
+}
+
 export class DeviceMemory {
   /** Buffers created so far. */
   createdBuffers = 0;
@@ -32,7 +39,7 @@ export class DeviceMemory {
   /** The tensors that do not fit, while `planOnly` runs; null otherwise. */
   #planned: CapacityError[] | null = null;
   /** What to destroy or return to the pool when the open lifetime ends; null outside one. */
-  #owned: { readonly buffers: GPUBuffer[]; readonly storages: Set<Storage> } | null = null;
+  #owned: Owned | null = null;
 
   /** @param options.flush submits pending work that uses buffers about to be reused or destroyed */
   constructor(
@@ -55,7 +62,7 @@ export class DeviceMemory {
   /** Memory from the pool until it is released, or the scope ends (outside of scopes, the lifetime). @throws CapacityError */
   allocate(bytes: number, label: string): Storage {
     this.requireBindable(bytes, label);
-    const storage = new Storage(bytes, label, false, this.#pool.acquire(bytes, label));
+    const storage = new Storage(this.#device, { bytes, label, buffer: this.#pool.acquire(bytes, label) });
     this.#hold(storage);
     return storage;
   }
@@ -64,14 +71,17 @@ export class DeviceMemory {
   #hold(storage: Storage): void {
     const scope = this.#scopes.at(-1);
     if (scope) scope.push(storage);
-    else this.#owned?.storages.add(storage);
+    else this.#owned?.pooled.add(storage);
   }
 
   /** Memory that outlives every scope and recording, until the lifetime ends; none while planning. */
   allocatePersistent(bytes: number, label: string, usage: "storage" | "uniform"): Storage {
-    if (this.planning) return new Storage(bytes, label, false, null);
+    if (this.planning) return new Storage(this.#device, { bytes, label });
     this.requireBindable(bytes, label);
-    return new Storage(bytes, label, false, this.createPersistent(Math.ceil(bytes / 4) * 4, usage, label));
+    const buffer = this.createPersistent(Math.ceil(bytes / 4) * 4, usage, label);
+    const storage = new Storage(this.#device, { bytes, label, buffer });
+    this.#owned?.persistent.push(storage);
+    return storage;
   }
 
   /** A buffer that exists until the lifetime ends. */
@@ -110,20 +120,21 @@ export class DeviceMemory {
     if (storage.buffer === null || storage.transient) return;
     this.#flush();
     this.#pool.release(storage.buffer);
-    storage.buffer = null;
-    this.#owned?.storages.delete(storage);
+    storage.free();
+    this.#owned?.pooled.delete(storage);
   }
 
   /** Runs `body` and destroys the persistent buffers created in it; pool storages outside any scope return to the pool. */
   async lifetime<T>(body: () => Promise<T>): Promise<T> {
     const outer = this.#owned;
-    const owned = { buffers: [] as GPUBuffer[], storages: new Set<Storage>() };
+    const owned: Owned = { buffers: [], persistent: [], pooled: new Set() };
     this.#owned = owned;
     try {
       return await body();
     } finally {
       this.#flush();
-      for (const storage of owned.storages) this.release(storage);
+      for (const storage of owned.pooled) this.release(storage);
+      for (const storage of owned.persistent) storage.free();
       for (const buffer of owned.buffers) {
         this.allocatedBytes -= buffer.size;
         buffer.destroy();

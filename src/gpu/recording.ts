@@ -92,6 +92,8 @@ export class Recording {
   readonly #gpu: Gpu;
   readonly #commands: readonly Command[];
   readonly #prepared: readonly PreparedCommand[];
+  /** Memory that is not the recording's own, with the kernel and the name it is bound to. */
+  readonly #borrowed: ReadonlyMap<Storage, string>;
 
   constructor(gpu: Gpu, label: string, recorded: Recorded, prepared: readonly PreparedCommand[]) {
     this.#gpu = gpu;
@@ -99,10 +101,20 @@ export class Recording {
     this.plan = recorded.plan;
     this.#commands = recorded.commands;
     this.#prepared = prepared;
+    const bound = recorded.commands.flatMap(({ kernel, launch }) =>
+      Object.entries(launch.buffers).map(
+        ([name, { storage }]) => [storage, `${kernel.file}: ${name}`] as const,
+      ),
+    );
+    this.#borrowed = new Map(bound.filter(([storage]) => !storage.transient));
   }
 
-  /** Submits the step again. Creates nothing; returns before the GPU has run it. */
+  /**
+   * Submits the step again. Creates nothing; returns before the GPU has run it.
+   * @throws DeviceError if a tensor that it uses was freed, since others may have that memory now
+   */
   replay(): void {
+    this.#requireUsable();
     if (env.debugLevel() < 2) this.#gpu.submit(this.#prepared, this.label);
     else if (hasTimestamps(this.#gpu))
       this.#gpu.failures.watch(this.#print()); // reported at the next read or settle
@@ -119,10 +131,15 @@ export class Recording {
     const gpu = this.#gpu;
     const encoded = encodeCommands(gpu.device, this.#prepared, this.label);
     return () => {
+      this.#requireUsable();
       gpu.flush();
       gpu.failures.lastKernel = this.#prepared.at(-1)?.file ?? gpu.failures.lastKernel;
       gpu.device.queue.submit([encoded]);
     };
+  }
+
+  #requireUsable(): void {
+    for (const [storage, user] of this.#borrowed) storage.requireUsable(user, this.#gpu.device);
   }
 
   /** The dispatches of the step, each with a function that runs only it. For finding the one that fails. */
@@ -194,12 +211,12 @@ function capture(gpu: Gpu, body: Body): Recorded {
   gpu.recorder = {
     append: (command) => void commands.push(command),
     allocate: (bytes, label) => {
-      const storage = new Storage(aligned(bytes), label, true, null);
+      const storage = new Storage(gpu.device, { bytes: aligned(bytes), label, transient: true });
       storages.add(storage);
       return storage;
     },
     constant: (data, label) => {
-      const storage = new Storage(data.byteLength, label, false, null);
+      const storage = new Storage(gpu.device, { bytes: data.byteLength, label });
       constants.set(storage, data);
       return storage;
     },

@@ -122,12 +122,8 @@ async function best(gpu: Gpu, command: Command): Promise<number> {
 /** Outside every scope, lifetime and recording, since a measurement may happen inside any of them. */
 function memory(gpu: Gpu, bytes: number): Storage {
   const usage = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST
-  return new Storage(
-    bytes,
-    "roofline",
-    false,
-    gpu.device.createBuffer({ size: bytes, usage, label: "roofline" }),
-  );
+  const buffer = gpu.device.createBuffer({ size: bytes, usage, label: "roofline" });
+  return new Storage(gpu.device, { bytes, label: "roofline", buffer });
 }
 
 function view(storage: Storage, byteLength: number): BufferView {

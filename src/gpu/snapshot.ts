@@ -35,8 +35,7 @@ export class Snapshot {
     const encoder = this.#gpu.device.createCommandEncoder({ label: "snapshot" });
     let offset = 0;
     for (const view of this.#views) {
-      const { buffer, label } = view.storage;
-      if (!buffer) throw new DeviceError(`${label}: no memory to read from`);
+      const buffer = view.storage.requireBuffer("read", this.#gpu.device);
       encoder.copyBufferToBuffer(buffer, view.byteOffset, this.#staging, offset, view.byteLength);
       offset += aligned(view.byteLength);
     }

@@ -1,12 +1,16 @@
 /** Copies bytes to, within and from the GPU. Earlier dispatches must have been submitted. */
-import { DeviceError, messageOf } from "../support/errors.ts";
+import { DeviceError, messageOf, ShapeError } from "../support/errors.ts";
 import type { DeviceFailures } from "./failures.ts";
 import type { DeviceMemory } from "./memory.ts";
 import type { BufferView } from "./storage.ts";
 
+/** @throws ShapeError for more bytes than the view has, which would overwrite its neighbors */
 export function writeView(device: GPUDevice, view: BufferView, data: ArrayBufferView<ArrayBuffer>): void {
-  const buffer = view.storage.buffer;
-  if (!buffer) throw new DeviceError(`${view.storage.label}: no memory to write to`);
+  const { storage, byteLength } = view;
+  const buffer = storage.requireBuffer("write", device);
+  // Memory comes in whole words.
+  if (data.byteLength > Math.ceil(byteLength / 4) * 4)
+    throw new ShapeError(`write to ${storage.label}: it has ${byteLength} bytes, but got ${data.byteLength}`);
   const whole = data.byteLength - (data.byteLength % 4);
   device.queue.writeBuffer(buffer, view.byteOffset, data.buffer, data.byteOffset, whole);
   if (whole === data.byteLength) return;
@@ -16,11 +20,14 @@ export function writeView(device: GPUDevice, view: BufferView, data: ArrayBuffer
 }
 
 export function copyView(device: GPUDevice, source: BufferView, target: BufferView): void {
-  const [read, written] = [source.storage.buffer, target.storage.buffer];
-  if (!read || !written)
-    throw new DeviceError(`copy of ${source.storage.label}: no memory outside its recording`);
+  const [read, written] = [source, target].map(({ storage }) => storage.requireBuffer("copy", device));
+  if (source.byteLength !== target.byteLength) {
+    throw new ShapeError(
+      `copy of ${source.storage.label} to ${target.storage.label}: ${source.byteLength} bytes do not fit ${target.byteLength}`,
+    );
+  }
   const encoder = device.createCommandEncoder({ label: "copy" });
-  encoder.copyBufferToBuffer(read, source.byteOffset, written, target.byteOffset, source.byteLength);
+  encoder.copyBufferToBuffer(read!, source.byteOffset, written!, target.byteOffset, source.byteLength);
   device.queue.submit([encoder.finish()]);
 }
 
@@ -29,8 +36,7 @@ export async function readView(
   view: BufferView,
 ): Promise<ArrayBuffer> {
   const { device, memory, failures } = gpu;
-  const source = view.storage.buffer;
-  if (!source) throw new DeviceError(`${view.storage.label}: no memory to read from`);
+  const source = view.storage.requireBuffer("read", device);
   const size = Math.ceil(view.byteLength / 4) * 4;
   const staging = memory.staging.acquire(size, "read-back");
   const encoder = device.createCommandEncoder({ label: "read-back" });

@@ -1,5 +1,5 @@
 import { ShapeError } from "../support/errors.ts";
-import { dims } from "../tensor/shape.ts";
+import { dims, expectWhole } from "../tensor/shape.ts";
 
 /** Windows of a pooling: square, with the same stride and padding on both axes. */
 export interface PoolOptions {
@@ -13,9 +13,13 @@ export interface PoolOptions {
 
 /**
  * Height or width of the output: ⌊(length + 2·padding − kernel) / stride⌋ + 1.
- * @throws ShapeError when a window is larger than the padded image, or could lie in the padding alone
+ * @throws ShapeError when a window is larger than the padded image or could lie in the padding alone, or for a number of pixels
+ *   that is not a whole one
  */
 export function pooledLength(length: number, { kernel, stride, padding = 0 }: PoolOptions): number {
+  expectWhole("pooling: kernel", kernel, 1);
+  expectWhole("pooling: stride", stride, 1);
+  expectWhole("pooling: padding", padding);
   if (kernel > length + 2 * padding) {
     throw new ShapeError(
       `pooling: a window of ${kernel} is larger than an image of ${length} with padding ${padding}`,

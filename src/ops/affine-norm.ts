@@ -1,7 +1,7 @@
 import { launchAffine } from "../kernels/ghost-batch-norm.ts";
 import { ShapeError } from "../support/errors.ts";
-import { expectShape, shapeText } from "../tensor/shape.ts";
-import { empty, type Tensor } from "../tensor/tensor.ts";
+import { expectNumber, expectShape, expectWhole, leadingDims, shapeText } from "../tensor/shape.ts";
+import { empty, expectType, type Tensor } from "../tensor/tensor.ts";
 
 /**
  * Batch normalization in evaluation: y = gamma · (x − runningMean) / √(runningVariance + eps) + beta (+ residual),
@@ -11,7 +11,7 @@ import { empty, type Tensor } from "../tensor/tensor.ts";
  * @param gamma [C]
  * @param beta  [C]
  * @param options.runningMean, options.runningVariance [channels of all layers], read from `firstChannel` on
- * @throws ShapeError when the shapes do not fit, or the channels run past the end of the running statistics
+ * @throws ShapeError when shapes, types or numbers do not fit, or the channels run past the end of the running statistics
  */
 export function affineNorm(
   x: Tensor,
@@ -27,10 +27,14 @@ export function affineNorm(
   },
 ): Tensor {
   const { runningMean, runningVariance, firstChannel, eps, relu = false, residual } = options;
-  expectShape("affineNorm: gamma", gamma.shape, [x.shape[1]!]);
+  const [, C] = leadingDims("affineNorm: x", x.shape, 2);
+  expectType("affineNorm", "f32", { gamma, beta, runningMean, runningVariance });
+  expectShape("affineNorm: gamma", gamma.shape, [C]);
   expectShape("affineNorm: beta", beta.shape, gamma.shape);
   if (residual) expectShape("affineNorm: residual", residual.shape, x.shape);
   expectShape("affineNorm: runningVariance", runningVariance.shape, runningMean.shape);
+  expectWhole("affineNorm: firstChannel", firstChannel);
+  expectNumber("affineNorm: eps", eps, 0);
   // WebGPU does not report reads past the end of a buffer; the results would be silently wrong.
   if (firstChannel + gamma.size > runningMean.size) {
     throw new ShapeError(

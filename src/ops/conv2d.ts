@@ -4,21 +4,22 @@ import { gradInputNormTiles, launchConv2dGradInputNorm } from "../kernels/conv2d
 import { gradWeightPartials, launchConv2dGradWeightPartials } from "../kernels/conv2d-grad-weight.ts";
 import { momentsLayout } from "../kernels/conv2d-moments.ts";
 import type { Moments, NormOptions } from "../kernels/ghost-batch-norm.ts";
-import { empty, type Tensor } from "../tensor/tensor.ts";
+import { empty, expectType, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
 /**
  * y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·stride + r − padding, q·stride + s − padding] · weight[k,c,r,s], x outside its
  * border 0. A batch norm that follows can get the moments of y from the same dispatch: see `momentsOf`.
  *
- * @param x      [N, C, H, W]
- * @param weight [K, C, R, S]
+ * @param x      [N, C, H, W], f32 or f16
+ * @param weight [K, C, R, S] f32
  * @returns y [N, K, P, Q], P = ⌊(H + 2·padding − R) / stride⌋ + 1 and Q likewise
- * @throws ShapeError when the channels differ or the filter is larger than the padded image
+ * @throws ShapeError when shapes, types, stride or padding do not fit, or the filter is larger than the padded image
  */
 export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions): Tensor {
   const { gpu } = x;
   const geometry = conv2dGeometry(x.shape, weight.shape, options);
+  expectType("conv2d", "f32", { weight });
   const { N, K, P, Q } = geometry;
   const y = empty(gpu, [N, K, P, Q], x.dtype, "conv2d");
   const plain = () => launchConv2d({ x, weight, y }, options);

@@ -3,8 +3,8 @@ import { launchBackwardPasses, rowsOfSums, type SumRows } from "../kernels/ghost
 import { foldPays, mergePays } from "../kernels/ghost-batch-norm-geometry.ts";
 import { launchGradInput, sumsShape } from "../kernels/ghost-batch-norm-gradients.ts";
 import { ShapeError } from "../support/errors.ts";
-import { dims, expectShape, leadingDims, shapeText } from "../tensor/shape.ts";
-import { empty, type Tensor } from "../tensor/tensor.ts";
+import { dims, expectNumber, expectShape, expectWhole, leadingDims, shapeText } from "../tensor/shape.ts";
+import { empty, expectType, type Tensor } from "../tensor/tensor.ts";
 import { type InputGradient, momentsOf, takeInputGradient } from "./conv2d.ts";
 import type { DeferredSums } from "./deferred-sums.ts";
 import type { DestinationOf } from "./destination.ts";
@@ -39,8 +39,8 @@ export interface GhostBatchNormOptions {
  * @param gamma [C]
  * @param beta  [C]
  * @returns y, of x's shape
- * @throws ShapeError when the shapes do not fit, the ghosts or channels run past the end of `statistics`, or a ghost has
- *   a single value per channel
+ * @throws ShapeError when shapes, types or numbers do not fit, the ghosts or channels run past the end of `statistics`, or a
+ *   ghost has a single value per channel
  */
 export function ghostBatchNorm(
   x: Tensor,
@@ -54,6 +54,12 @@ export function ghostBatchNorm(
   expectShape("ghostBatchNorm: gamma", gamma.shape, [C]);
   expectShape("ghostBatchNorm: beta", beta.shape, [C]);
   if (residual) expectShape("ghostBatchNorm: residual", residual.shape, x.shape);
+  expectType("ghostBatchNorm", "f32", { gamma, beta, statistics });
+  expectWhole("ghostBatchNorm: ghosts.ghostSize", ghosts.ghostSize, 1);
+  expectWhole("ghostBatchNorm: ghosts.ghosts", ghosts.ghosts, 1);
+  expectWhole("ghostBatchNorm: ghosts.firstGhost", ghosts.firstGhost);
+  expectWhole("ghostBatchNorm: firstChannel", firstChannel);
+  expectNumber("ghostBatchNorm: eps", eps, 0);
   expectRoom(statistics, ghosts, { first: firstChannel, count: C });
   if (ghosts.total !== N)
     throw new ShapeError(`ghostBatchNorm: the ghosts have ${ghosts.total} samples, but x has ${N}`);

@@ -1,7 +1,7 @@
 import { launchMatmul, launchMatmulSlices, matmulSlices } from "../kernels/matmul.ts";
 import { launchSumRows } from "../kernels/sum-rows.ts";
 import { dims, expectShape } from "../tensor/shape.ts";
-import { type DataType, empty, type Tensor } from "../tensor/tensor.ts";
+import { type DataType, empty, expectType, type Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
 /**
@@ -12,7 +12,7 @@ import { differentiable } from "./tape.ts";
  * @param bias   [O] f32, or null for none
  * @param output the type that y is stored in; x's by default
  * @returns y [N, O]
- * @throws ShapeError when the shapes do not fit
+ * @throws ShapeError when the shapes or types do not fit
  */
 export function linear(
   x: Tensor,
@@ -24,6 +24,7 @@ export function linear(
   const [O] = dims("linear: weight", weight.shape, 2);
   expectShape("linear: weight", weight.shape, [O, I]);
   if (bias) expectShape("linear: bias", bias.shape, [O]);
+  expectType("linear", "f32", { weight, bias });
 
   const y = empty(x.gpu, [N, O], output, "linear");
   launchMatmul(

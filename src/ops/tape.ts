@@ -11,6 +11,8 @@
  */
 import { launchAdd } from "../kernels/elementwise.ts";
 import { launchSumRows } from "../kernels/sum-rows.ts";
+import { ShapeError, UsageError } from "../support/errors.ts";
+import { expectShape } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import { DeferredSums } from "./deferred-sums.ts";
 import type { Destination, DestinationOf } from "./destination.ts";
@@ -58,8 +60,18 @@ export class Tape {
     this.#entries.push(entry);
   }
 
-  /** Propagates `dy`, the gradient of `output`, to all tensors that it was computed from. */
+  /**
+   * Propagates `dy`, the gradient of `output`, to all tensors that it was computed from. Once: the tape is empty afterwards.
+   * @throws ShapeError unless dy has output's shape and type; UsageError if this tape did not record how output was computed
+   */
   backward(output: Tensor, dy: Tensor): void {
+    expectGradient("Tape.backward: dy", dy, output);
+    if (!this.#entries.some((entry) => entry.output === output)) {
+      throw new UsageError(
+        `Tape.backward: this tape did not record how ${output.storage.label} was computed from anything that requires a ` +
+          "gradient: compute it inside record(), and call backward once",
+      );
+    }
     this.#gradients.set(output, { tensor: dy, owned: false });
     for (let entry = this.#entries.pop(); entry; entry = this.#entries.pop()) {
       const gradient = this.#gradients.get(entry.output);
@@ -73,6 +85,8 @@ export class Tape {
         this.#sums,
       );
       const given = entry.inputs.map((input, index) => [input, results[index]] as const);
+      for (const [index, [input, result]] of given.entries())
+        if (result) expectGradient(`${entry.op}: gradient of input ${index}`, result, input);
       const written = ([input, result]: (typeof given)[number]) => result && issued.get(input) === result;
       for (const [input, result] of given.filter(written)) this.#keep(input, result!);
       for (const [input, result] of given.filter((one) => !written(one)))
@@ -153,4 +167,11 @@ export function differentiable<const I extends readonly Tensor[]>(
   if (!recording || !inputs.some((input) => input.requiresGradient)) return;
   output.requiresGradient = true;
   recording.push({ op, inputs, output, backward });
+}
+
+/** @throws ShapeError unless `gradient` is one of `tensor`; that of a parameter is f32, and added in that type, whatever it arrives in */
+function expectGradient(what: string, gradient: Tensor, tensor: Tensor): void {
+  expectShape(what, gradient.shape, tensor.shape);
+  if (gradient.dtype !== tensor.dtype && !tensor.gradient)
+    throw new ShapeError(`${what}: expected ${tensor.dtype}, got ${gradient.dtype}`);
 }

@@ -1,4 +1,4 @@
-/** Checks of shapes that ops make on their inputs. */
+/** Checks that ops make on shapes and numbers. */
 import { ShapeError } from "../support/errors.ts";
 
 export function sizeOf(shape: readonly number[]): number {
@@ -37,4 +37,23 @@ export function expectShape(what: string, actual: readonly number[], expected: r
   if (actual.length !== expected.length || actual.some((length, i) => length !== expected[i])) {
     throw new ShapeError(`${what}: expected ${shapeText(expected)}, got ${shapeText(actual)}`);
   }
+}
+
+/** @throws ShapeError unless every length is a whole number of at least 1, naming `what` */
+export function expectLengths(what: string, shape: readonly number[]): void {
+  if (shape.every((length) => Number.isSafeInteger(length) && length >= 1)) return;
+  throw new ShapeError(`${what}: expected whole numbers of at least 1 as its shape, got ${shapeText(shape)}`);
+}
+
+/** @throws ShapeError unless `value` is a whole number of at least `least`, naming `what` */
+export function expectWhole(what: string, value: number, least = 0): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new ShapeError(`${what}: expected a whole number of at least ${least}, got ${value}`);
+}
+
+/** @throws ShapeError unless `value` is a finite number of at least `least`, naming `what` */
+export function expectNumber(what: string, value: number, least = Number.NEGATIVE_INFINITY): void {
+  if (Number.isFinite(value) && value >= least) return;
+  const range = least === Number.NEGATIVE_INFINITY ? "" : ` of at least ${least}`;
+  throw new ShapeError(`${what}: expected a number${range}, got ${value}`);
 }

@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { type BufferView, OFFSET_ALIGNMENT, type Storage } from "../gpu/storage.ts";
 import { ShapeError } from "../support/errors.ts";
 import { float16Bits, fromFloat16Bits } from "../support/float16.ts";
-import { sizeOf } from "./shape.ts";
+import { expectLengths, expectWhole, shapeText, sizeOf } from "./shape.ts";
 
 export type DataType = "f32" | "f16" | "u32" | "i32" | "u8";
 /** The types in which a network's numbers are stored. Arithmetic is f32 with either. */
@@ -27,6 +27,18 @@ export interface Tensor extends BufferView {
   gradient: Tensor | null;
   /** Whether backward computes a gradient for it. */
   requiresGradient: boolean;
+}
+
+/** Bytes of a tensor. @throws ShapeError for a shape or a type that no tensor has, naming `label` */
+function bytesFor(shape: readonly number[], dtype: DataType, label: string): number {
+  expectLengths(label, shape);
+  const bytes = ELEMENT_BYTES[dtype];
+  if (bytes === undefined) {
+    throw new ShapeError(
+      `${label}: expected one of the types ${Object.keys(ELEMENT_BYTES).join(", ")}, got ${dtype}`,
+    );
+  }
+  return Math.max(4, sizeOf(shape) * bytes);
 }
 
 function tensor(
@@ -54,13 +66,17 @@ function tensor(
 /**
  * A tensor with uninitialized memory: from the recording if one is open, else from the current scope, else from the
  * lifetime. Outside of all of them, free it with `gpu.memory.release(tensor.storage)`.
+ * @throws ShapeError unless the lengths are whole numbers of at least 1
  */
 export function empty(gpu: Gpu, shape: readonly number[], dtype: DataType = "f32", label = "tensor"): Tensor {
-  const bytes = Math.max(4, sizeOf(shape) * ELEMENT_BYTES[dtype]);
+  const bytes = bytesFor(shape, dtype, label);
   return tensor(gpu, gpu.allocate(bytes, `${label} [${shape.join(", ")}]`), 0, shape, dtype);
 }
 
-/** A zeroed tensor that outlives scopes and recordings. `usage` "uniform" is for values that a kernel reads as `var<uniform>`. */
+/**
+ * A zeroed tensor that outlives scopes and recordings. `usage` "uniform" is for values that a kernel reads as `var<uniform>`.
+ * @throws ShapeError unless the lengths are whole numbers of at least 1
+ */
 export function persistent(
   gpu: Gpu,
   shape: readonly number[],
@@ -70,7 +86,7 @@ export function persistent(
     usage = "storage",
   }: { dtype?: DataType; label?: string; usage?: "storage" | "uniform" } = {},
 ): Tensor {
-  const bytes = Math.max(4, sizeOf(shape) * ELEMENT_BYTES[dtype]);
+  const bytes = bytesFor(shape, dtype, label);
   return tensor(gpu, gpu.allocatePersistent(bytes, `${label} [${shape.join(", ")}]`, usage), 0, shape, dtype);
 }
 
@@ -78,7 +94,7 @@ export function persistent(
  * A persistent tensor holding `data`.
  *
  * @param stored  the type in which a Float32Array is stored; "f16" rounds to the nearest, ties to even
- * @throws ShapeError when the shape has another number of elements
+ * @throws ShapeError when the shape has another number of elements, or for an array of a type that no tensor has
  */
 export function fromArray(
   gpu: Gpu,
@@ -92,17 +108,25 @@ export function fromArray(
       `${label}: ${data.length} values do not fit the shape [${shape.join(", ")}], which has ${sizeOf(shape)}`,
     );
   }
-  const dtype: DataType =
-    data instanceof Float32Array
-      ? stored
-      : data instanceof Uint32Array
-        ? "u32"
-        : data instanceof Int32Array
-          ? "i32"
-          : "u8";
+  const dtype = typeOf(data, stored, label);
   const result = persistent(gpu, shape, { dtype, label });
   gpu.write(result, dtype === "f16" ? float16Bits(data as Float32Array<ArrayBuffer>) : data);
   return result;
+}
+
+/** The type of a tensor that holds `data`. */
+function typeOf(data: NumberArray, stored: FloatType, label: string): DataType {
+  if (data instanceof Float32Array) return stored;
+  const type = (["u32", "i32", "u8"] as const).find((integer) => data instanceof ARRAYS[integer]);
+  if (type === undefined) {
+    const name = (data as object).constructor.name;
+    throw new ShapeError(
+      `${label}: expected a Float32Array, Uint32Array, Int32Array or Uint8Array, got an ${name}`,
+    );
+  }
+  if (stored !== "f32")
+    throw new ShapeError(`${label}: only a Float32Array can be stored as ${stored}, not ${type}`);
+  return type;
 }
 
 /**
@@ -110,6 +134,8 @@ export function fromArray(
  * @throws ShapeError if they lie outside, or do not start at a multiple of 256 bytes, WebGPU's binding alignment
  */
 export function slice(source: Tensor, offset: number, shape: readonly number[]): Tensor {
+  expectWhole("slice: offset", offset);
+  expectLengths("slice", shape);
   const bytes = offset * ELEMENT_BYTES[source.dtype];
   if (offset + sizeOf(shape) > source.size) {
     throw new ShapeError(
@@ -123,9 +149,10 @@ export function slice(source: Tensor, offset: number, shape: readonly number[]):
 
 /** The same elements in another shape. No gradient flows through it: `flatten` in ops is differentiable. */
 export function view(source: Tensor, shape: readonly number[]): Tensor {
+  expectLengths("view", shape);
   if (sizeOf(shape) !== source.size) {
     throw new ShapeError(
-      `view: [${source.shape.join(", ")}] has ${source.size} elements, but [${shape.join(", ")}] has ${sizeOf(shape)}`,
+      `view: ${shapeText(source.shape)} has ${source.size} elements, but ${shapeText(shape)} has ${sizeOf(shape)}`,
     );
   }
   return tensor(source.gpu, source.storage, source.byteOffset, shape, source.dtype);
@@ -133,8 +160,17 @@ export function view(source: Tensor, shape: readonly number[]): Tensor {
 
 const ARRAYS = { f32: Float32Array, u32: Uint32Array, i32: Int32Array, u8: Uint8Array };
 
-/** Writes numbers to an f32 or f16 tensor, rounded to its type, in order with dispatches and replays. */
+/**
+ * Writes numbers to an f32 or f16 tensor, rounded to its type, in order with dispatches and replays.
+ * @throws ShapeError if it has another type or another number of elements
+ */
 export function writeFloats(target: Tensor, data: Float32Array<ArrayBuffer>): void {
+  expectFloats(target);
+  if (data.length !== target.size) {
+    throw new ShapeError(
+      `${target.storage.label}: has ${target.size} elements, but got ${data.length} values`,
+    );
+  }
   target.gpu.write(target, target.dtype === "f16" ? float16Bits(data) : data);
 }
 
@@ -147,7 +183,23 @@ export async function readTensor(source: Tensor): Promise<NumberArray> {
 
 /** As `readTensor`, for a tensor known to be f32 or f16. @throws ShapeError if it is neither */
 export async function readFloats(source: Tensor): Promise<Float32Array<ArrayBuffer>> {
-  if (source.dtype !== "f32" && source.dtype !== "f16")
-    throw new ShapeError(`${source.storage.label}: is ${source.dtype}, expected f32 or f16`);
+  expectFloats(source);
   return (await readTensor(source)) as Float32Array<ArrayBuffer>;
+}
+
+function expectFloats({ dtype, storage }: Tensor): void {
+  if (dtype !== "f32" && dtype !== "f16")
+    throw new ShapeError(`${storage.label}: is ${dtype}, expected f32 or f16`);
+}
+
+/** @throws ShapeError unless all of these have this type, naming `op` and the first other one: a kernel would misread it */
+export function expectType(
+  op: string,
+  dtype: DataType,
+  tensors: Readonly<Record<string, Tensor | null | undefined>>,
+): void {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (tensor && tensor.dtype !== dtype)
+      throw new ShapeError(`${op}: ${name} is ${tensor.dtype}, expected ${dtype}`);
+  }
 }

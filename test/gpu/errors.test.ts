@@ -53,6 +53,33 @@ test("bindings and overrides that do not match the file", async () => {
   expect(() => runOnce(other)).toThrow("override C has no default, and the kernel does not set it");
 });
 
+test("numbers that a field of params cannot hold, and names without a value", async () => {
+  const gpu = await gpuWith(
+    `${HEAD}struct Params { count: u32, offset: i32, factor: f32 }
+@group(0) @binding(1) var<uniform> params: Params;
+@compute @workgroup_size(1)\nfn main() { y[0] = params.factor + f32(params.count) + f32(params.offset); }\n`,
+  );
+  const kernel = defineKernel({ ...KERNEL, params: ["count", "offset", "factor"] });
+  const y = empty(gpu, [4]);
+  const run = (params: Record<string, number>, buffers: object = { y }) =>
+    gpu.run(kernel, {
+      buffers: buffers as { y: typeof y },
+      overrides: { SIZE: 4 },
+      params: { count: 1, offset: -1, factor: 0.5, ...params },
+      workgroups: [1],
+      cost: { flops: 0, bytes: 0 },
+    });
+  for (const count of [-1, 1.5, 2 ** 32, Number.NaN])
+    expect(() => run({ count })).toThrow(
+      `test.wgsl: params.count is ${count}, which is not a value of type u32`,
+    );
+  expect(() => run({ offset: 2 ** 31 })).toThrow(/params\.offset is 2147483648, .* i32/);
+  expect(() => run({ factor: undefined as unknown as number })).toThrow(/params\.factor is undefined/);
+  expect(() => run({}, {})).toThrow("test.wgsl: binds y, but the launch has no buffer for it");
+  run({ count: 2 ** 32 - 1, offset: -(2 ** 31) });
+  expect((await readFloats(y))[0]).toBe(2 ** 31);
+});
+
 test("more storage buffers than the adapter allows: the error has the file and both numbers", async () => {
   const names = ["a", "b", "c", "d", "e", "f", "g", "h", "y"] as const;
   const code = names.map((name, i) => {

@@ -52,6 +52,17 @@ test("a replayed step gives the bits of an eager one", async () => {
   expect(results[0]![0]!.some((value) => value !== 0)).toBe(true);
 });
 
+test("a tensor that was freed is not replayed: others may have its memory now", async () => {
+  const [x, y] = [empty(gpu, [4], "f32", "lent"), persistent(gpu, [4])];
+  const recording = await record(gpu, new Arena(gpu), "test", () => launchAdd({ a: x, b: x, y }));
+  const encoded = recording.encode();
+  recording.replay();
+  gpu.memory.release(x.storage);
+  const message = /^elementwise\/add\.wgsl: [ab]: lent \[4\] has been freed: /;
+  expect(() => recording.replay()).toThrow(message);
+  expect(encoded).toThrow(message);
+});
+
 describe("record() refuses what a replay would not repeat", () => {
   const x = () => fromArray(gpu, new Float32Array(4));
   const record4 = (body: () => void) => record(gpu, new Arena(gpu), "test", body);

@@ -129,6 +129,23 @@ function prepared({
 }
 
 test.each(VARIANTS.flatMap((variant) => [3, 70].map((classes) => [variant, classes] as const)))(
+  "%s, %i classes: a label that is no class makes its row's loss NaN, and no other's",
+  async (variant, classes) => {
+    gpu.variant = variant;
+    const logits = fromArray(gpu, new Float32Array(4 * classes).fill(1), [4, classes]);
+    const labels = fromArray(gpu, new Uint32Array([0, classes, 2 ** 32 - 1, classes - 1]));
+    const { rows } = softmaxCrossEntropy(logits, labels, { weight: 0.25, lastWeight: 0.25, lastStart: 4 });
+    const actual = await readFloats(rows);
+    const losses = [0, 1, 2, 3].map((n) => actual[4 * n + 3]!);
+    expect(losses.map(Number.isNaN)).toEqual([false, true, true, false]);
+    expect([4, 8].map((row) => [...actual.subarray(row + 1, row + 3)])).toEqual([
+      [0, 0],
+      [0, 0],
+    ]);
+  },
+);
+
+test.each(VARIANTS.flatMap((variant) => [3, 70].map((classes) => [variant, classes] as const)))(
   "%s, %i classes: a row that is not finite is no hit, and leaves the others alone",
   async (variant, classes) => {
     gpu.variant = variant;

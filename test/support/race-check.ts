@@ -59,7 +59,7 @@ export function findRaces(file: string, one: RaceCase, withoutBarrier?: number):
   for (const [index, { name, kind }] of shader.bindings.entries()) {
     if (kind === "uniform") {
       buffers[index] = {
-        uniform: name === "params" ? packParams(shader.params, one.params).buffer : new ArrayBuffer(32),
+        uniform: name === "params" ? packParams(shader, one.params).buffer : new ArrayBuffer(32),
       };
       continue;
     }
