@@ -1,8 +1,8 @@
-// What the loss scale is for, at a batch of 4096: the share of activations' gradients that f16 would flush to 0, and the error of
-// the parameters' gradient, with the scale and without.
+// The effect of the loss scale at a batch of 4096: the share of activations' gradients that f16 would flush to 0, and the error of
+// the parameters' gradient, with and without the scale.
 // .software-gpu/bin/node --import tsx scripts/measure-loss-scale.ts FOLDER SEED [STEPS] [IMAGES]
-// FOLDER has train/CLASS and test/CLASS. ResNet8 is first trained for STEPS steps of 32 images (default 40), in f32. IMAGES of the batch
-// are computed (default: all). Each ghost has its own gradient, so fewer of them are a sample of the same numbers.
+// FOLDER has train/CLASS and test/CLASS. First ResNet8 is trained in f32 for STEPS steps of 32 images (default 40). IMAGES of the batch
+// are computed (default: all). Each ghost has its own gradient, so fewer images are a sample of the same numbers.
 import { openGpu } from "../src/host/node/open-gpu.ts";
 import { pointAfter } from "../src/measure/point.ts";
 import { GradientProbe } from "../src/measure/probe.ts";
@@ -16,14 +16,15 @@ import { partitionBatch, slabs } from "../src/train/ghosts.ts";
 import { lossScaleOf } from "../src/train/precision.ts";
 import { StepUniform } from "../src/train/step-uniform.ts";
 import { gatherTraining } from "../src/train/training-step.ts";
+import { IDLE_STEP } from "../test/support/idle-step.ts";
 
 const [folder, seedText, stepsText = "40", imagesText = "4096"] = process.argv.slice(2);
 if (!folder || !seedText) throw new Error("expected FOLDER SEED [STEPS] [IMAGES]");
 const [BATCH, GHOST, SMALL] = [4096, 128, 32];
 const images = Number(imagesText);
-/** Ghosts whose activations' gradients are counted: all of a batch are alike. */
+/** Number of ghosts whose activations' gradients are counted; all ghosts of a batch are alike. */
 const COUNTED = 4;
-/** Half of f16's least number: what is not larger rounds to 0. */
+/** Half of f16's smallest positive number: up to this, numbers round to 0. */
 const FLUSHED = 2 ** -25;
 
 const gpu = await openGpu({ tuning: "off" });
@@ -35,7 +36,7 @@ const { state, data } = await pointAfter(gpu, spec, (Number(stepsText) * SMALL) 
 const order = Uint32Array.from({ length: images }, (_, i) => i);
 const layout = partitionBatch({ samples: images, batchSize: images, ghostSize: GHOST, policy: "exact" });
 
-/** The mean over `images` has gradients of BATCH / images times the size: the scale makes up for it. */
+/** The gradient of a mean over `images` is BATCH / images times as large; the scale compensates for that. */
 const gradientOf = async (of: ModelState, lossScaleOfBatch: number) => {
   const lossScale = (lossScaleOfBatch * images) / BATCH;
   const probe = await GradientProbe.create(of, data, { batchSize: images, ghostSize: GHOST, lossScale });
@@ -67,19 +68,10 @@ function relativeError(found: Float32Array, expected: Float32Array): string {
   return `${(100 * Math.sqrt(error / size)).toFixed(2)} %`;
 }
 
-/** Of the gradients of activations in f32 that are not 0: the share that would be in f16. */
+/** Of the nonzero f32 gradients of activations, the share that would be 0 in f16. */
 async function countFlushed(): Promise<void> {
   const step = new StepUniform(gpu);
-  step.write({
-    learningRate: 0,
-    momentum: 0,
-    weightDecay: 0,
-    clipNorm: 0,
-    epoch: 0,
-    seed: 0,
-    step: 0,
-    firstSample: 0,
-  });
+  step.write(IDLE_STEP);
   const log = fromArray(gpu, new Float32Array(8), [1, 8]);
   const tensors = { order: fromArray(gpu, order, [images], "order"), log, step: step.tensor };
   const input = gatherTraining(state, data, tensors, false);
@@ -118,12 +110,12 @@ async function countFlushed(): Promise<void> {
   }
 }
 
-/** Those that mixed precision stores as f16: images of several channels. */
+/** The gradients that mixed precision stores as f16: those with four dimensions. */
 function gradientsOfActivations(backward: () => Set<Tensor>): Tensor[] {
   return [...backward()].filter(({ shape }) => shape.length === 4);
 }
 
-/** Notes what arrives at each op's output on the way back. */
+/** Collects the gradient of each op's output during the backward pass. */
 function noting(tape: Tape): Set<Tensor> {
   const arriving = new Set<Tensor>();
   const push = tape.push.bind(tape);

@@ -146,7 +146,7 @@ describe.each(FAMILIES.filter(({ name }) => name === "navi31" || name === "0x172
       if (!installedCompilers().includes(one.vendor))
         skip("its compiler is not installed: run `node scripts/gpu-compilers.mjs`");
       const { kernels } = await staticReport(one, subject, () => undefined);
-      expect(kernels.length).toBeGreaterThan(10);
+      expect(kernels.length).toBeGreaterThan(0);
       expect(kernels.filter(({ scratchBytes, spills }) => scratchBytes + spills > 0)).toEqual([]);
       const clamped = kernels.filter(({ hotLoop }) => hotLoop && needlessClamps(hotLoop.counts) > 0);
       expect(clamped.map(({ kernel, values }) => ({ kernel, values }))).toEqual([]);

@@ -1,4 +1,4 @@
-// The input gradient that goes back through a norm's relu and leaves the norm's sums: beside the passes one by one, and float64.
+// The input gradient that also goes back through a norm's ReLU and leaves the norm's sums, against separate passes and float64.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -36,11 +36,11 @@ interface Case {
   readonly ghostSize: number;
   readonly ghosts: number;
   readonly relu: boolean;
-  /** Whether a residual was added, and dx holds the gradient that comes by another way. */
+  /** Whether a residual was added, and dx already holds the gradient from another path. */
   readonly residual: boolean;
 }
 
-// Channels that do not fill a tile, images that tiles reach over, several images a tile, ghosts shorter and longer than the others.
+// Channels that do not fill a tile, images that tiles extend beyond, several images per tile, shorter and longer last ghosts.
 const CASES: readonly Case[] = [
   { N: 7, C: 16, H: 8, W: 8, K: 5, R: 3, padding: 1, ghostSize: 2, ghosts: 3, relu: true, residual: false },
   { N: 7, C: 16, H: 8, W: 8, K: 5, R: 3, padding: 1, ghostSize: 2, ghosts: 3, relu: true, residual: true },
@@ -59,13 +59,13 @@ const TYPED = [
 const label = ({ N, C, H, W, K, R, relu, residual }: Case) =>
   `[${N}, ${C}, ${H}, ${W}] from ${K} channels, ${R}×${R}${relu ? ", relu" : ""}${residual ? ", residual" : ""}`;
 
-/** What f32 rounds in adding up, as a share of the terms; in f16 a unit in the last place, half of one in each of two results. */
+/** Rounding of sums in f32, relative to the terms; in f16 one unit in the last place, half of it in each of two results. */
 const ROUNDING = { f32: 1e-5, f16: 2 ** -10 };
 
 const FIRST_GHOST = 1;
 const FIRST_CHANNEL = 3;
 
-/** A norm with its forward pass done, and the convolution behind it. */
+/** A norm after its forward pass, and the convolution that follows it. */
 function setUp(one: Case, type: FloatType) {
   const { N, C, H, W, K, R, padding, ghostSize, ghosts, relu, residual } = one;
   const data = randomData(N * C + K);
@@ -93,7 +93,7 @@ function setUp(one: Case, type: FloatType) {
 describe.each(TYPED.map(({ one, type }) => [`${label(one)}, ${type}`, one, type] as const))(
   "%s",
   (_, one, type) => {
-    test("is the input gradient where the relu let y through, to the bit, and its sums are right", async () => {
+    test("is, bit for bit, the input gradient where the ReLU let y through, and its sums are correct", async () => {
       const { x, y, gamma, beta, statistics, norm, weight, dy, held, options, shape } = setUp(one, type);
       const dx = fromArray(gpu, held, shape, "dx", type);
       const scratch = (size: readonly number[]) => empty(gpu, size);
@@ -140,7 +140,7 @@ describe.each(TYPED.map(({ one, type }) => [`${label(one)}, ${type}`, one, type]
       }
     });
 
-    test("gives the norm's input gradient as its own two passes do", async () => {
+    test("gives the same input gradient of the norm as the norm's own two passes", async () => {
       const { x, y, gamma, beta, statistics, norm, weight, dy, held, options, shape } = setUp(one, type);
       const dx = fromArray(gpu, held, shape, "dx", type);
       const scratch = (size: readonly number[]) => empty(gpu, size);

@@ -1,4 +1,4 @@
-// The moments that a convolution leaves of its tiles, and the statistics made of them, against float64 on the very output.
+// The moments that a convolution leaves of its tiles, and the statistics from them, against float64 of the same output.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -36,7 +36,7 @@ interface Case {
   readonly mean: number;
 }
 
-// As many pixels as the tiles of both variants divide; channels that do not fill a tile; ghosts shorter and longer than the others.
+// Pixels that the tiles of both variants divide evenly; channels that do not fill a tile; shorter and longer last ghosts.
 const CASES: readonly Case[] = [
   { N: 5, C: 3, size: 16, K: 13, stride: 1, ghostSize: 2, ghosts: 3, mean: 0.5 },
   { N: 7, C: 4, size: 16, K: 64, stride: 2, ghostSize: 2, ghosts: 3, mean: 0.5 },
@@ -51,8 +51,8 @@ const FIRST_GHOST = 1;
 const FIRST_CHANNEL = 3;
 
 const WAYS = (["narrow", "wide"] as const).flatMap((variant) => [
-  { variant, merge: "by itself" },
-  { variant, merge: "as it normalizes" },
+  { variant, merge: "in a separate pass" },
+  { variant, merge: "while normalizing" },
 ]);
 
 describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, merge }) => {
@@ -62,7 +62,7 @@ describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, mer
     const data = randomData(N);
     const x = fromArray(gpu, data.normals(N * C * size * size, { mean }), [N, C, size, size]);
     const taps = 9 * C;
-    // Where the mean is large, filters that keep it and no border, which would add to the variance.
+    // For a large mean: filters that keep it, and no border, which would add to the variance.
     const border = mean < 100;
     const filters = data.normals(K * taps, { mean: 1 / taps, deviation: border ? 0.2 : 0 });
     const weight = fromArray(gpu, filters, [K, C, 3, 3]);
@@ -93,7 +93,7 @@ describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, mer
     const moments = { tensor, pixels };
     const [gamma, beta] = [fromArray(gpu, data.normals(K)), fromArray(gpu, data.normals(K))];
     const normalized = fromArray(gpu, new Float32Array(y.size).fill(Number.NaN), y.shape);
-    if (merge === "as it normalizes") {
+    if (merge === "while normalizing") {
       const t = { x: y, gamma, beta, statistics, moments, y: normalized };
       launchNormalizeMerged(t, { ...place, eps: 1e-5, relu: true });
       const again = empty(gpu, y.shape);
@@ -111,7 +111,7 @@ describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, mer
           continue;
         }
         const [m, v] = [reference.mean[g * K + c]!, reference.variance[g * K + c]!];
-        // Half a unit in the last place of a tile's mean, times how far means of tiles are from each other.
+        // Half a unit in the last place of a tile's mean, times the spread of the tiles' means.
         const rounded = 2 ** -24 * Math.abs(m) * Math.sqrt(v / pixels);
         const bounds = [4e-7 * (Math.abs(m) + Math.sqrt(v)), 2e-5 * v + rounded];
         for (const [i, expected] of [m, v].entries()) {
@@ -122,13 +122,13 @@ describe.each(WAYS)("moments of tiles, $variant, merged $merge", ({ variant, mer
     }
   });
 
-  test("none where a tile would reach over an image", () => {
+  test("none if a tile would extend beyond an image", () => {
     gpu.variant = variant;
     const geometry = conv2dGeometry([4, 3, 7, 11], [16, 3, 3, 3], { stride: 1, padding: 1 });
     expect(momentsLayout(gpu, geometry, "f32")).toBeNull();
   });
 
-  test("are merged unless a lane would have to merge many", () => {
+  test("are merged unless a lane would have to merge too many", () => {
     gpu.variant = variant;
     const ghost = (ghostSize: number) => ({ ghostSize, ghosts: 1, total: ghostSize });
     expect(mergePays(gpu, ghost(128), 4)).toBe(true);

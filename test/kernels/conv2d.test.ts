@@ -33,7 +33,7 @@ const VARIANTS = ["narrow", "wide"] as const;
 const FORWARD = { transposed: false, type: "f32" } as const;
 const CASES = conv2dCases.filter(({ paper }) => !paper).map((size) => [caseLabel(size), size] as const);
 
-/** A filter of more columns than the narrow kernels can unroll, so that they fall back on tiles of workgroups. */
+/** A filter with more columns than the narrow kernels can unroll, so that they fall back on workgroup tiles. */
 const LONG_FILTER = { N: 2, C: 2, H: 3, W: 50, K: 3, R: 2, S: 40, stride: 1, padding: 1 };
 const ADDED_TO: readonly Conv2dSize[] = [
   { N: 3, C: 5, H: 9, W: 7, K: 10, R: 3, S: 3, stride: 1, padding: 1 },
@@ -127,7 +127,7 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
     const bound = roundingBound({ terms: 27, scale: largest(reference) });
     const y = await readFloats(forward(all));
     expectClose(y, reference, { bound, label: "y", shape: all.shapes.y });
-    // One image alone gets the smallest tile, and the same bits.
+    // A single image gets the smallest tile, and the same bits.
     expect(patchTile(gpu, { ...geometry, N: 1 }, FORWARD)).toMatchObject({ TM: 4, ROWS: 1 });
     const one = { ...all, shapes: { ...all.shapes, y: [1, K, 33, 32] } };
     const x = fromArray(gpu, all.host.x.slice(0, 3 * 33 * 32), [1, 3, 33, 32]);
@@ -141,7 +141,7 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
     await expectAll(LONG_FILTER, "long filter");
   });
 
-  test.each(ADDED_TO)("gradients added to what is there, stride $stride", async (size) => {
+  test.each(ADDED_TO)("gradients added to existing values, stride $stride", async (size) => {
     gpu.variant = variant;
     const all = setUp(size);
     const { host, shapes } = all;
@@ -163,7 +163,7 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
     }
   });
 
-  test("bits are the same every time, and those of an image do not depend on the batch around it", async () => {
+  test("the same bits every time; those of an image do not depend on the rest of the batch", async () => {
     gpu.variant = variant;
     const size = { N: 6, C: 16, H: 16, W: 16, K: 16, R: 3, S: 3, stride: 1, padding: 1 };
     const all = setUp(size);
@@ -184,7 +184,7 @@ describe.each(VARIANTS)("conv2d, %s", (variant) => {
   });
 });
 
-describe("conv2d by the general wide kernels alone", () => {
+describe("conv2d with only the general wide kernels", () => {
   const sizes: Conv2dSize[] = [
     { N: 3, C: 33, H: 13, W: 17, K: 35, R: 3, S: 3, stride: 1, padding: 1 },
     { N: 2, C: 16, H: 8, W: 8, K: 64, R: 3, S: 3, stride: 1, padding: 1 },
@@ -201,9 +201,9 @@ describe("conv2d by the general wide kernels alone", () => {
     }
   });
 
-  test("8 × 8 outputs of a thread where there are enough", async () => {
+  test("8 × 8 outputs per thread if there are enough outputs", async () => {
     gpu.variant = "wide";
-    // 1 × 1 filters of stride 2 have no kernel of their own.
+    // 1 × 1 filters of stride 2 have no specialized kernel.
     const size = { N: 34, C: 2, H: 63, W: 63, K: 64, R: 1, S: 1, stride: 2, padding: 0 };
     expect(tiledGather({ K: 64, outputs: 34 * 64 * 32 * 32 })).toMatchObject({ TM: 8, TN: 8 });
     const all = setUp(size);

@@ -1,5 +1,5 @@
-// Every pass that reads or writes activations, with these stored as f16: against float64 of the rounded inputs, in either variant.
-// The bound is that of the f32 sums and half the distance of neighbours among the f16 results (src/bench/check.ts).
+// Every pass that reads or writes activations, with f16 storage, against float64 of the rounded inputs, in every variant.
+// The bound is that of f32 sums plus half the distance between adjacent f16 results (src/bench/check.ts).
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkPasses } from "../../src/bench/check-passes.ts";
@@ -16,7 +16,7 @@ afterAll(() => gpu.close());
 
 const passes = PASSES.filter(({ types }) => types.includes("f16"));
 
-test("all kernels of activations have such a pass", () => {
+test("every op on activations has such a pass", () => {
   const ops = ["avg-pool", "batch", "channel-bias", "conv2d", "dropout", "elementwise", "ghost-batch-norm"];
   const all = [...ops, "global-avg-pool", "matmul", "max-pool", "reduce"];
   expect([...new Set(passes.map(({ name }) => name.split("/")[0]))].sort()).toEqual(all);
@@ -31,7 +31,7 @@ test.each(passes.map((pass) => [pass.name, pass] as const))("%s", async (_, pass
   expect(checked).toBeGreaterThan(2);
 });
 
-test("an error of one last place of an f16 is found", async () => {
+test("an error of one f16 unit in the last place is found", async () => {
   const path = "elementwise/add.wgsl";
   const off = (file: string) =>
     file === path

@@ -1,4 +1,4 @@
-// Statistics where one value, or a few, lie far from the others: right to 1e-5 wherever they stand, in every kernel that computes them.
+// Statistics with one or a few outliers are correct to 1e-5, wherever the outliers are, in every kernel that computes them.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -20,7 +20,7 @@ beforeAll(async () => {
   return () => gpu.close();
 });
 
-/** What 2^20 values N(0, 1) with one of 1e4 have, to three digits; the test computes its own truth of what it draws. */
+/** Variance of 2^20 values N(0, 1) with one of 1e4, to three digits. The test computes the exact one of its own values. */
 const EXPECTED_VARIANCE = 96.4;
 
 interface Channels {
@@ -69,7 +69,7 @@ interface Input {
   readonly host: Float32Array;
 }
 
-/** Each kernel by itself: from its input to what launches it, writing [1, channels, 2]. */
+/** For each kernel: from its input to a function that launches it, writing [1, channels, 2]. */
 const KERNELS = {
   statistics:
     ({ x }: Input, { samples }: Channels) =>
@@ -99,7 +99,7 @@ const KERNELS = {
 
 const TILE = 16;
 
-/** What a convolution leaves of tiles of 16 pixels: [N, tiles, C] of (mean, Σ (x − mean)²), rounded once. */
+/** The moments that a convolution leaves of tiles of 16 pixels: [N, tiles, C] of (mean, Σ (x − mean)²), rounded once. */
 function momentsOf(x: Float32Array, { samples, channels, pixels }: Channels) {
   const tiles = pixels / TILE;
   const moments = new Float32Array(samples * tiles * channels * 2);
@@ -121,27 +121,27 @@ const KERNEL_CASES: { kernel: keyof typeof KERNELS; size: Channels }[] = [
   { kernel: "statistics", size: LARGE },
   { kernel: "statistics and combine", size: LARGE },
   { kernel: "merge of moments", size: LARGE },
-  { kernel: "statistics", size: { samples: 1000, channels: 2, pixels: 49 } }, // planes of no whole vec4
+  { kernel: "statistics", size: { samples: 1000, channels: 2, pixels: 49 } }, // planes that are not whole vec4s
   { kernel: "statistics", size: { samples: 63, channels: 2, pixels: 4 } },
   { kernel: "dense", size: { samples: 128, channels: 4, pixels: 1 } },
   { kernel: "dense", size: { samples: 63, channels: 4, pixels: 1 } },
   { kernel: "dense", size: { samples: 4096, channels: 4, pixels: 1 } },
 ];
 
-/** How many values a kernel reads as one, of which lib/shift takes the first or the mean. */
+/** How many values a kernel reads at once; lib/shift takes the first of them or their mean. */
 function valuesRead(kernel: keyof typeof KERNELS, { pixels }: Channels): number {
   if (kernel === "merge of moments") return TILE;
   return kernel !== "dense" && pixels % 4 === 0 ? 4 : 1;
 }
 
-/** Where in the flat values of a channel the far ones stand, by name; of those that are read as one, the first. */
+/** Places of the outliers among the flat values of a channel, by name; of values that are read at once, the first. */
 const PLACES: Record<string, (count: number, readAsOne: number) => number[]> = {
   none: () => [],
   "the first": () => [0],
   "the sixth": () => [5],
   "the last": (count) => [count - 1],
   "one in the middle": (count) => [Math.floor(count / 2) + 3],
-  // The places of lib/shift: the shift itself may be far, as long as two of three are not.
+  // The places that lib/shift samples: one of the three may be an outlier.
   "the first place of the shift": (count, one) => [one * Math.floor(count / one / 8)],
   "the second place of the shift": (count, one) => {
     const n = count / one;

@@ -12,11 +12,11 @@ const gpu = await openGpu();
 afterAll(() => gpu.close());
 const EPS = 1e-5;
 
-// One kernel for both variants, with other workgroups.
+// One kernel for both variants, with different workgroups.
 describe.each(["narrow", "wide"] as const)("running statistics, %s", (variant) => {
   const RULES: readonly RunningRule[] = ["sequential", "mean", "full", "composer", "paper-literal"];
 
-  // Two layers side by side, of 3 channels with 16 pixels and 4 without; a last ghost of another size.
+  // Two layers side by side: 3 channels with 16 pixels, and 4 without pixels; the last ghost has another size.
   test.each(RULES)("%s follows the reference over three steps", async (rule) => {
     gpu.variant = variant;
     const layers = [
@@ -36,7 +36,7 @@ describe.each(["narrow", "wide"] as const)("running statistics, %s", (variant) =
       const pairs = Float32Array.from({ length: 2 * 4 * columns }, (_, i) =>
         i < 2 * 3 * columns ? (i % 2 === 0 ? mean : variance)[i >> 1] : Number.NaN,
       );
-      const statistics = fromArray(gpu, pairs, [4, columns, 2]); // a row more than there are ghosts
+      const statistics = fromArray(gpu, pairs, [4, columns, 2]); // one row more than there are ghosts
       launchRunningStatistics(
         { statistics, pixels, runningMean, runningVariance, ghosts: layout },
         { rule, momentum: 0.1 },
@@ -67,14 +67,14 @@ describe.each(["narrow", "wide"] as const)("running statistics, %s", (variant) =
     }
   });
 
-  // 400 updates from statistics that never change.
+  // 400 updates with constant statistics.
   test.each([
     ["sequential", 1],
     ["mean", 1],
     ["full", 1],
     ["composer", 1],
     ["paper-literal", 0.869],
-  ] as const)("%s settles at %d of the truth", async (rule, share) => {
+  ] as const)("%s converges to %d of the true value", async (rule, share) => {
     gpu.variant = variant;
     const K = 32;
     const HW = 1024;

@@ -1,4 +1,4 @@
-// Ghost batch norm on the GPU against float64, on both variants: every pass by itself and the fused ones.
+// Ghost batch norm on the GPU against float64, in both variants: every single pass and the fused ones.
 
 import { afterAll, describe, expect, test } from "vitest";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
@@ -29,7 +29,7 @@ import { expectClose, largest, roundingBound } from "../support/close.ts";
 const gpu = await openGpu();
 afterAll(() => gpu.close());
 
-// The narrow files take a workgroup of 8 lanes for one subgroup.
+// The narrow kernels assume that a workgroup of 8 lanes is one subgroup.
 const holdsOneSubgroup = gpu.device.features.has("subgroups") && gpu.adapter.subgroupMinSize >= 8;
 const VARIANTS = holdsOneSubgroup ? (["narrow", "wide"] as const) : (["wide"] as const);
 const EPS = 1e-5;
@@ -44,20 +44,20 @@ interface Case {
   readonly mean: number;
 }
 
-// Few channel counts and plane sizes, each compiled once; ghosts are parameters, so their sizes cost nothing.
+// Few channel counts and plane sizes, because each is compiled. Ghosts are parameters, so their sizes cost nothing.
 const CASES: readonly Case[] = [
   { C: 5, HW: 16, N: 22, ghostSize: 7, ghosts: 3, mean: 0.5 }, // a longer last ghost
   { C: 5, HW: 16, N: 10, ghostSize: 4, ghosts: 3, mean: 0.5 }, // a shorter one
-  { C: 3, HW: 9, N: 11, ghostSize: 2, ghosts: 5, mean: 0.5 }, // planes of no whole vec4
+  { C: 3, HW: 9, N: 11, ghostSize: 2, ghosts: 5, mean: 0.5 }, // planes that are not whole vec4s
   { C: 7, HW: 1, N: 12, ghostSize: 2, ghosts: 6, mean: 0.5 }, // statistics of two values
   { C: 7, HW: 1, N: 13, ghostSize: 13, ghosts: 1, mean: 0.5 }, // plain batch norm, prime sizes
   { C: 36, HW: 1, N: 37, ghostSize: 9, ghosts: 4, mean: 0.5 }, // dense; channels that do not fill a workgroup
   { C: 36, HW: 1, N: 140, ghostSize: 70, ghosts: 2, mean: 300 }, // |mean| = 150 σ
   { C: 2, HW: 1024, N: 6, ghostSize: 3, ghosts: 2, mean: -2000 }, // |mean| = 1000 σ
-  { C: 1, HW: 4096, N: 64, ghostSize: 64, ghosts: 1, mean: 0.5 }, // several workgroups to a group, when wide
+  { C: 1, HW: 4096, N: 64, ghostSize: 64, ghosts: 1, mean: 0.5 }, // several workgroups per group in the wide variant
 ];
 
-// Statistics lie in a table of all layers and ghosts: here with neighbours on every side.
+// The statistics are part of a table of all layers and ghosts: here with neighbors on every side.
 const FIRST_GHOST = 2;
 const FIRST_CHANNEL = 3;
 const COLUMNS_AFTER = 2;
@@ -70,7 +70,7 @@ function filled(shape: readonly number[], value: number): Tensor {
   return fromArray(gpu, new Float32Array(sizeOf(shape)).fill(value), shape);
 }
 
-/** Full of NaN: what a kernel leaves unwritten fails every comparison. */
+/** Full of NaN, so that an unwritten element fails every comparison. */
 function poisoned(shape: readonly number[]): Tensor {
   return filled(shape, Number.NaN);
 }
@@ -104,7 +104,7 @@ function optionsFor({ N, ghostSize, ghosts }: Case, relu: boolean) {
   return { ghosts: layout, firstChannel: FIRST_CHANNEL, eps: EPS, relu };
 }
 
-/** Size of what is rounded on the way to x̂: x̂ itself, up to 5 σ, and the mean in units of σ. */
+/** Scale of the rounding errors of x̂: x̂ itself, up to 5 σ, plus the mean in units of σ. */
 function normalizedScale({ mean, variance }: { mean: Float64Array; variance: Float64Array }): number {
   return 5 + largest(mean.map((m, i) => m / Math.sqrt(variance[i] + EPS)));
 }
@@ -114,7 +114,7 @@ async function expectSameBits(one: Tensor, other: Tensor): Promise<void> {
   expect(Buffer.compare(Buffer.from(a), Buffer.from(b)), "a second run has other bits").toBe(0);
 }
 
-/** The layer's block of the table, split into means and variances; everything around it must be untouched. */
+/** The layer's block of the table, split into means and variances. Everything around it must be untouched. */
 function layerStatistics(table: Float32Array, { C, ghosts }: Case) {
   const columns = FIRST_CHANNEL + C + COLUMNS_AFTER;
   const mean = new Float32Array(ghosts * C);
@@ -136,7 +136,7 @@ function layerStatistics(table: Float32Array, { C, ghosts }: Case) {
 function expectStatistics(table: Float32Array, c: Case, x: Float32Array) {
   const reference = ghostStatistics(x, c);
   const { mean, variance } = layerStatistics(table, c);
-  // Sums are taken around a mean of some values, within a few σ of that of all.
+  // Sums are relative to the mean of a few values, which is within a few σ of the mean of all.
   const spread = 4 * largest(reference.variance);
   const meanBound = roundingBound({ terms: 1, scale: largest(reference.mean) + Math.sqrt(spread) });
   expectClose(mean, reference.mean, { bound: meanBound, label: `${name(c)} mean`, shape: [c.ghosts, c.C] });
@@ -206,7 +206,7 @@ interface BackwardCheck extends ReturnType<typeof inputs> {
   readonly y: Tensor;
 }
 
-/** Gradients against the reference: written over poison first, then added to what is there. */
+/** Gradients against the reference: first written over poison, then added to existing values. */
 async function checkBackward({
   c,
   relu,
@@ -223,7 +223,7 @@ async function checkBackward({
   const found = ghostStatistics(host.x, c);
   const scale = normalizedScale(found);
   const inverse = largest(found.variance.map((v) => 1 / Math.sqrt(v + EPS)));
-  // dx: three terms of the size of dy, of which the last has x̂ twice; the sums: as many terms as values.
+  // dx: three terms of the size of dy, the last with x̂ twice. The sums: as many terms as values.
   const dxScale = largest(host.gamma) * inverse * largest(host.dy) * (2 + 5 * scale);
   const sumScale = Math.sqrt(c.N * c.HW) * largest(host.dy) * scale;
 

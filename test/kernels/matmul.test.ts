@@ -1,4 +1,4 @@
-// Matrix product and row sums on the GPU against float64, on both variants, every tile and every way of storing.
+// Matrix product and row sums on the GPU against float64, in both variants, with every tile and every way of storing.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -37,18 +37,18 @@ const SIZES: readonly Size[] = [
   [1, 7, 3],
   [5, 1, 9],
   [13, 29, 31], // primes
-  [32, 64, 4], // one tile of the narrow kernel, one trip of its loop
+  [32, 64, 4], // one tile of the narrow kernel, one iteration of its loop
   [17, 33, 10],
   [64, 96, 64], // whole tiles of the wide kernel, whole vec4
   [67, 35, 129],
-  [40, 10, 128], // few columns: computed on its side
-  [10, 128, 513], // few tiles, long sums: cut along K on the wide variant
-  [9, 11, 1030], // and on the narrow one where A is transposed
+  [40, 10, 128], // few columns: computed transposed
+  [10, 128, 513], // few tiles, long sums: sliced along K in the wide variant
+  [9, 11, 1030], // and in the narrow one if A is transposed
 ];
 
 type Cut = Pick<MatmulOptions, "cut" | "narrowCut">;
 
-/** Runs one product from the same data every time; C is full of NaN unless it is added to. */
+/** Runs one product with the same data every time. C is full of NaN unless the product is added to it. */
 async function product(
   variant: Variant,
   [M, N, K]: Size,
@@ -90,7 +90,7 @@ async function check(variant: Variant, size: Size, form: Form, ending: Ending, c
 
 describe.each(VARIANTS)("matmul, %s", (variant) => {
   test.each(SIZES)("(%i, %i, %i) in every form, with every ending", async (...size) => {
-    // Forms and endings are independent in the kernels: each pair is met at some size, not at all.
+    // Forms and endings are independent in the kernels: each pair occurs at some sizes, not at all of them.
     for (const [i, form] of (Object.keys(FORMS) as Form[]).entries()) {
       await check(variant, size, form, ENDINGS[(i + SIZES.indexOf(size)) % ENDINGS.length]!);
     }
@@ -100,7 +100,7 @@ describe.each(VARIANTS)("matmul, %s", (variant) => {
     const [M, N, K] = [13, 29, 31];
     const [transposeA, transposeB] = FORMS[form];
     const [a, b] = [new Float32Array(M * K).fill(1), new Float32Array(K * N).fill(1)];
-    a[transposeA ? 3 : 3 * K] = Number.POSITIVE_INFINITY; // op(A)[3, 0]: what a read beyond row 2 would meet
+    a[transposeA ? 3 : 3 * K] = Number.POSITIVE_INFINITY; // op(A)[3, 0]: what a read beyond row 2 would find
     b[transposeB ? 5 * K : 5] = Number.POSITIVE_INFINITY; // op(B)[0, 5]
     const c = fromArray(gpu, new Float32Array(M * N), [M, N]);
     gpu.variant = variant;
@@ -125,7 +125,7 @@ describe.each(VARIANTS)("matmul, %s", (variant) => {
 describe.each(MATMUL_TILES)("matmul, tile of $TILE_M × $TILE_N, $TEAMS teams", (tile) => {
   test.each([
     ["NT", "biased", [150, 140, 100], 3], // packed rows; the last slice is shorter
-    ["TN", "accumulated", [150, 140, 37], 2], // rows of A that are no whole vec4
+    ["TN", "accumulated", [150, 140, 37], 2], // rows of A that are not whole vec4s
     ["NN", "stored", [129, 260, 5], 1],
   ] as const)("%s %s (%j) in %i slices", async (form, ending, size, slices) => {
     await check("wide", size, form, ending, { cut: { tile, slices } });
@@ -134,12 +134,12 @@ describe.each(MATMUL_TILES)("matmul, tile of $TILE_M × $TILE_N, $TEAMS teams", 
 
 test.each([
   [[128, 512, 784], false, { GROUPS: 4, transposed: 0, slices: 1 }], // F1's first layer
-  [[128, 10, 512], false, { GROUPS: 2, ROWS: 5, transposed: 1, slices: 1 }], // its classes: 10 rows, and no column wasted
+  [[128, 10, 512], false, { GROUPS: 2, ROWS: 5, transposed: 1, slices: 1 }], // the classifier: 10 rows, and no column wasted
   [[10, 512, 128], true, { GROUPS: 2, ROWS: 5, transposed: 0, slices: 1 }],
   [[512, 512, 1024], true, { GROUPS: 4, slices: 1 }],
   [[512, 512, 4096], true, { GROUPS: 4, slices: 8 }],
   [[512, 512, 4096], false, { GROUPS: 4, slices: 1 }],
-] as const)("(%j), to be sliced: %s, is cut on a narrow adapter into %j", (size, sliceable, expected) => {
+] as const)("%j, may be sliced: %s, is divided on a narrow adapter into %j", (size, sliceable, expected) => {
   const cuts = narrowMatmulCuts(size, { sliceable });
   expect(cuts[0]).toMatchObject(expected);
   expect(new Set(cuts.map((cut) => JSON.stringify(cut))).size).toBe(cuts.length);

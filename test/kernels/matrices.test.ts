@@ -1,5 +1,5 @@
-// Kernels on subgroup matrices against float64 of the rounded operands, element by element: on the software adapter's own matrices, and
-// on those of other GPUs by emulation.
+// Kernels on subgroup matrices against float64 of the rounded operands, element by element: on the software adapter's own matrices,
+// and by emulation on the sizes of other GPUs.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import { captureCommands } from "../../src/bench/capture.ts";
@@ -65,7 +65,7 @@ const PRODUCTS: readonly (readonly [string, ProductCase])[] = [
   ],
 ];
 
-test("the software adapter multiplies matrices of 8×8×8, and does so only when told to", () => {
+test("the software adapter multiplies matrices of 8×8×8, but prefers the narrow kernels", () => {
   expect(gpu.adapter.matrices).toContainEqual({ M: 8, N: 8, K: 8, component: "f16" });
   expect(runnableVariants(gpu)).toEqual(["narrow", "wide", "matrix"]);
 });
@@ -75,7 +75,7 @@ describe("on the adapter's own matrices", () => {
   test.each(PRODUCTS)("matmul, %s", (_, one) => checkProduct(gpu, one), limitMs(120_000));
 
   test(
-    "moments of a convolution's tiles are those of its sums in f32",
+    "moments of a convolution's tiles come from its f32 sums",
     async () => {
       const size = square(3, 16, 16, 24, 3);
       const { x, weight, shapes, options } = layer(size, 3);
@@ -85,7 +85,7 @@ describe("on the adapter's own matrices", () => {
       expect(tiles * pixels).toBe(256);
       const tensors = {
         x: fromArray(gpu, x, shapes.x, "x", "f16"),
-        // A mean far from 0, where squares would lose their digits.
+        // A mean far from 0, where sums of squares would lose digits.
         weight: fromArray(
           gpu,
           weight.map((value) => roundToFloat16(0.1 * value + 1)),
@@ -186,7 +186,7 @@ describe.each(OTHERS)("on matrices of $M×$N×$K $component, emulated", (size) =
   );
 });
 
-test("of several sizes the one that wastes least is taken", () => {
+test("of several sizes, the one that wastes least is used", () => {
   const several = emulatingGpu(gpu, OTHERS.slice(0, 2));
   const columnsFor = (images: number, size: number) => {
     const { shapes, options } = layer(square(images, 32, size, 32, 3), 1);
@@ -195,6 +195,6 @@ test("of several sizes the one that wastes least is taken", () => {
     const commands = captureCommands(several, "matrix", () => launchConv2d({ x, weight, y }, options));
     return commands.map(({ launch }) => launch.spec!.N);
   };
-  // One image of 8 columns fills half a matrix of 16. Where nothing is wasted, larger matrices are loaded less often.
+  // One image of 8 columns fills half a matrix of 16. If nothing is wasted, larger matrices are loaded less often.
   expect([columnsFor(1, 8), columnsFor(128, 16)]).toEqual([[8], [16]]);
 });

@@ -1,4 +1,4 @@
-// NaN and infinities: counted by their bits, and steps that make them left out without a trace.
+// NaN and infinities are counted by their bits, and steps that produce them are skipped without a trace.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -18,59 +18,65 @@ beforeAll(async () => {
 const NON_FINITE = [0x7fc00000, 0xffc00000, 0x7f800001, 0xffffffff, 0x7f800000, 0xff800000];
 const FINITE = [0, 0x80000000, 1, 0x807fffff, 0x7f7fffff, 0xff7fffff, 0x3f800000];
 
-// One word, less and more than a workgroup, and more workgroups than one side of a grid holds.
-test.each([1, 63, 65, 1000, 64 * 65535 + 5])("counts those of %i words, and no others", async (size) => {
-  const words = Uint32Array.from({ length: size }, (_, i) => FINITE[i % FINITE.length]!);
-  const x = fromArray(gpu, words);
-  const total = persistent(gpu, [1], { dtype: "u32" });
-  launchCountNonFinite({ x, total });
-  expect((await readTensor(total))[0]).toBe(0);
-  const bad = new Set([
-    0,
-    size - 1,
-    Math.floor(size / 2),
-    Math.floor(size / 3),
-    Math.floor(size / 5),
-    7 % size,
-  ]);
-  for (const [i, at] of [...bad].entries()) words[at] = NON_FINITE[i]!;
-  gpu.write(x, words);
-  launchCountNonFinite({ x, total });
-  expect((await readTensor(total))[0]).toBe(bad.size);
-});
+// One word, less and more than a workgroup, and more workgroups than fit on one side of a grid.
+test.each([1, 63, 65, 1000, 64 * 65535 + 5])(
+  "counts exactly the non-finite ones of %i words",
+  async (size) => {
+    const words = Uint32Array.from({ length: size }, (_, i) => FINITE[i % FINITE.length]!);
+    const x = fromArray(gpu, words);
+    const total = persistent(gpu, [1], { dtype: "u32" });
+    launchCountNonFinite({ x, total });
+    expect((await readTensor(total))[0]).toBe(0);
+    const bad = new Set([
+      0,
+      size - 1,
+      Math.floor(size / 2),
+      Math.floor(size / 3),
+      Math.floor(size / 5),
+      7 % size,
+    ]);
+    for (const [i, at] of [...bad].entries()) words[at] = NON_FINITE[i]!;
+    gpu.write(x, words);
+    launchCountNonFinite({ x, total });
+    expect((await readTensor(total))[0]).toBe(bad.size);
+  },
+);
 
-// Statistics of a few channels, of more than the parameters, and beyond a workgroup.
+// Few channels, more channels than parameters, and more parameters than a workgroup has lanes.
 test.each([
   [1, 1],
   [65, 300],
   [1000, 63],
-])("counts those of %i parameters and the statistics of %i channels", async (size, channels) => {
-  const words = [size, channels, channels].map((length) =>
-    Uint32Array.from({ length }, (_, i) => FINITE[i % FINITE.length]!),
-  );
-  const [values, runningMean, runningVariance] = words.map((part) => fromArray(gpu, part));
-  const total = persistent(gpu, [1], { dtype: "u32" });
-  const count = async () => {
-    gpu.write(total, new Uint32Array(1));
-    const normState = { runningMean: runningMean!, runningVariance: runningVariance! };
-    launchCountNonFiniteState({ values: values!, normState, total });
-    return (await readTensor(total))[0];
-  };
-  expect(await count()).toBe(0);
-  for (const [i, tensor] of [values!, runningMean!, runningVariance!].entries()) {
-    words[i]![0] = NON_FINITE[i]!;
-    words[i]![words[i]!.length - 1] = NON_FINITE[i + 1]!;
-    gpu.write(tensor, words[i]!);
-  }
-  expect(await count()).toBe(
-    [size, channels, channels].reduce((sum, length) => sum + Math.min(2, length), 0),
-  );
-});
+])(
+  "counts the non-finite ones of %i parameters and the statistics of %i channels",
+  async (size, channels) => {
+    const words = [size, channels, channels].map((length) =>
+      Uint32Array.from({ length }, (_, i) => FINITE[i % FINITE.length]!),
+    );
+    const [values, runningMean, runningVariance] = words.map((part) => fromArray(gpu, part));
+    const total = persistent(gpu, [1], { dtype: "u32" });
+    const count = async () => {
+      gpu.write(total, new Uint32Array(1));
+      const normState = { runningMean: runningMean!, runningVariance: runningVariance! };
+      launchCountNonFiniteState({ values: values!, normState, total });
+      return (await readTensor(total))[0];
+    };
+    expect(await count()).toBe(0);
+    for (const [i, tensor] of [values!, runningMean!, runningVariance!].entries()) {
+      words[i]![0] = NON_FINITE[i]!;
+      words[i]![words[i]!.length - 1] = NON_FINITE[i + 1]!;
+      gpu.write(tensor, words[i]!);
+    }
+    expect(await count()).toBe(
+      [size, channels, channels].reduce((sum, length) => sum + Math.min(2, length), 0),
+    );
+  },
+);
 
 describe("a step on images that are not finite", () => {
   const BATCH = 30;
 
-  /** Steps on given images; a step is [one pixel's value, momentum]. */
+  /** Trains on given images; a step is [value of one pixel, momentum]. */
   async function train(steps: readonly (readonly [pixel: number, momentum: number])[], onNan: OnNan) {
     const { state, options } = smallRun(gpu, { batchSize: BATCH, ghostSize: 10 });
     const step = new StepUniform(gpu);
@@ -103,7 +109,7 @@ describe("a step on images that are not finite", () => {
   }
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY])(
-    "%d: with skip it leaves no trace, without it ruins everything",
+    "%d: with skip the step leaves no trace, without it the state is ruined",
     async (bad) => {
       const without = await train(
         [
@@ -121,7 +127,7 @@ describe("a step on images that are not finite", () => {
         "skip",
       );
       expect(skipped.tensors).toEqual(without.tensors);
-      // The log says so: a coefficient of 0, which no other step has.
+      // The log shows it by a clip coefficient of 0, which no other step has.
       const coefficient = (step: number) => skipped.log[8 * step + 5]!;
       expect([coefficient(0) > 0, coefficient(1), coefficient(2) > 0]).toEqual([true, 0, true]);
       expect(Number.isFinite(skipped.log[8 + 4]! + skipped.log[8]!)).toBe(false);
@@ -133,13 +139,13 @@ describe("a step on images that are not finite", () => {
         ],
         "stop",
       );
-      // Parameters, velocity and running mean; relu and the variance's bound at 0 hide NaN, from the loss too.
+      // Parameters, velocity and running mean. The variance's lower bound of 0 hides NaN.
       for (const tensor of ruined.tensors.slice(0, 3))
         expect(tensor.some((value) => !Number.isFinite(value))).toBe(true);
     },
   );
 
-  test("guarding costs nothing where all is finite: the same bits", async () => {
+  test("skip does not change a finite run: the same bits", async () => {
     const steps = [
       [0.5, 0.9],
       [0.25, 0.9],
@@ -147,7 +153,7 @@ describe("a step on images that are not finite", () => {
     expect(await train(steps, "skip")).toEqual(await train(steps, "stop"));
   });
 
-  test("a velocity that the skipped step was to forget is forgotten", async () => {
+  test("a momentum reset in a skipped step still resets the velocity", async () => {
     const kept = await train(
       [
         [0.5, 0.9],

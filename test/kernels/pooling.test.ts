@@ -20,6 +20,7 @@ import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, readFloats, readTensor, type Tensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
+import { IDLE_STEP } from "../support/idle-step.ts";
 
 const gpu = await openGpu();
 afterAll(() => gpu.close());
@@ -28,15 +29,15 @@ function filled(shape: readonly number[], value: number): Tensor {
   return fromArray(gpu, new Float32Array(sizeOf(shape)).fill(value), shape);
 }
 
-/** What gradients start from: poison where they are written, a value where they are added to. */
+/** Initial contents of gradients: poison if they are overwritten, a value if they are added to. */
 const STARTS = [Number.NaN, 0.75];
 
 const CASES = [
   { N: 2, C: 3, H: 8, W: 8, kernel: 2, stride: 2, padding: 0 },
-  { N: 2, C: 5, H: 9, W: 11, kernel: 3, stride: 2, padding: 0 }, // as the shallow networks have it
+  { N: 2, C: 5, H: 9, W: 11, kernel: 3, stride: 2, padding: 0 }, // as in the shallow networks
   { N: 1, C: 4, H: 15, W: 13, kernel: 3, stride: 2, padding: 1 },
   { N: 3, C: 1, H: 7, W: 5, kernel: 3, stride: 1, padding: 1 }, // windows overlap on both axes
-  { N: 1, C: 2, H: 10, W: 7, kernel: 2, stride: 3, padding: 0 }, // pixels that no window holds
+  { N: 1, C: 2, H: 10, W: 7, kernel: 2, stride: 3, padding: 0 }, // pixels outside every window
   { N: 2, C: 3, H: 8, W: 8, kernel: 8, stride: 8, padding: 0 },
 ] as const;
 
@@ -53,7 +54,7 @@ describe.each(CASES)("($N, $C, $H, $W), window $kernel, stride $stride, padding 
   });
 
   test("max pooling, with ties, and its gradient", async () => {
-    // Integers of a small range: nearly every window has a tie.
+    // Integers from a small range, so that nearly every window has a tie.
     const x = Float32Array.from(data.integers(sizeOf(images), 4), (v) => v - 3);
     const y = filled(pooled, Number.NaN);
     const indices = fromArray(gpu, new Uint32Array(sizeOf(pooled)).fill(0xffffffff), pooled);
@@ -68,7 +69,7 @@ describe.each(CASES)("($N, $C, $H, $W), window $kernel, stride $stride, padding 
     });
   });
 
-  test("max pooling takes NaN for the largest, wherever it stands in a window", async () => {
+  test("max pooling treats NaN as the largest value, wherever it is in a window", async () => {
     const x = data.normals(sizeOf(images)).map((v, i) => (i % 7 === 3 ? Number.NaN : v));
     const y = filled(pooled, 0);
     const indices = fromArray(gpu, new Uint32Array(sizeOf(pooled)).fill(0xffffffff), pooled);
@@ -150,7 +151,7 @@ test.each([12, 15, 1])("add, relu and its gradient on %d values", async (size) =
   }
 });
 
-// Of either sign: what 0 · ∞ gives has one, or not, as the processor likes.
+// NaN of either sign: the sign of 0 · ∞ depends on the processor.
 test.each([8, 7])("relu and its gradient keep NaN, on %d values", async (size) => {
   const bits = [0x7fc00000, 0xffc00000, 0x80000000, 0xff800000, 0x7f800000, 0x3f800000, 0xbf800000, 0];
   const x = fromArray(gpu, new Float32Array(Uint32Array.from(bits).buffer, 0, size));
@@ -171,12 +172,11 @@ describe("dropout", () => {
 
   function stepUniform(): Tensor {
     const step = new StepUniform(gpu);
-    const rates = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0 };
-    step.write({ ...rates, seed: SEED, epoch: 0, step: STEP, firstSample: 0 });
+    step.write({ ...IDLE_STEP, seed: SEED, step: STEP });
     return step.tensor;
   }
 
-  /** The mask of a batch, straight from its definition. */
+  /** The mask of a batch, by its definition. */
   function maskOf(size: number): number[] {
     return Array.from({ length: size }, (_, e) => {
       const word = pcg4d([SEED, STREAMS.dropout + 256 * LAYER, STEP, Math.floor(e / 4)])[e % 4];
@@ -208,7 +208,7 @@ describe("dropout", () => {
     }
   });
 
-  test("drops the asked share, and other values in another layer", async () => {
+  test("drops the requested share, and different values in another layer", async () => {
     const size = 40_000;
     const [one, other] = [filled([1, size], Number.NaN), filled([1, size], Number.NaN)];
     const t = { x: filled([1, size], 1), step: stepUniform() };

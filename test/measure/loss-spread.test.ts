@@ -1,4 +1,4 @@
-// What is said of points along random directions, where the loss is known.
+// Statistics of points along random directions, for a known loss.
 
 import { expect, test } from "vitest";
 import {
@@ -22,7 +22,7 @@ function pointsOf(count: number, seed: number, curvature = 0): DirectionPoint[] 
 }
 
 test.each([24, 200, 1000])(
-  "of %i directions a linear loss leaves its Taylor line once in twenty at most",
+  "with %i directions, a linear loss leaves its Taylor line in at most one of twenty measurements",
   (count) => {
     const seeds = Array.from({ length: 200 }, (_, seed) => seed);
     const alarms = seeds.filter(
@@ -32,7 +32,7 @@ test.each([24, 200, 1000])(
   },
 );
 
-test("a line that is 1.5 times as steep is left, and so is that of a loss that curves", () => {
+test("a loss 1.5 times as steep leaves the line, and so does a curved one", () => {
   expect(leavesTaylorAt(binPoints(pointsOf(1000, 0), 1, 10), SLOPE / 1.5)).not.toBeNull();
   const curved = binPoints(pointsOf(1000, 0, 2), 1, 10);
   // deviation² = SLOPE² d² + d⁴ is 1.15² of the line's at d = 0.17, and the interval must clear that.
@@ -40,7 +40,7 @@ test("a line that is 1.5 times as steep is left, and so is that of a loss that c
   expect(leavesTaylorAt(curved, SLOPE)).toBeLessThan(0.6);
 });
 
-test("slope, exponent and curvature are those of the loss, within their errors", () => {
+test("slope, exponent and curvature agree with the loss, within their errors", () => {
   const bins = binPoints(pointsOf(20_000, 3), 1, 10);
   const { slope, exponent, exponentError } = fitSpread(bins);
   expect(slope / SLOPE).toBeCloseTo(1, 1);

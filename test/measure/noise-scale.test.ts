@@ -27,7 +27,7 @@ function rounds(count: number, signal?: number) {
   });
 }
 
-test("the estimate is near 400, and its interval covers it", () => {
+test("the estimate is near 400, and its interval contains 400", () => {
   const { scale, interval, squaredGradient, trace } = noiseScale(rounds(200), { small: 32, large: 256 });
   expect(squaredGradient).toBeCloseTo(5, 0);
   expect(trace / 2000).toBeCloseTo(1, 1);
@@ -37,14 +37,14 @@ test("the estimate is near 400, and its interval covers it", () => {
   expect(meanToDeviation(400, scale!)).toBeCloseTo(1, 1);
 });
 
-test("without a mean it is undetermined, not a large number", () => {
+test("without a mean gradient the scale is undetermined, not a large number", () => {
   const none = rounds(12, 0).map(({ small, large }) => ({ small, large: Math.min(large, small / 8) }));
   const { scale, interval } = noiseScale(none, { small: 32, large: 256 });
   expect(scale).toBeNull();
   expect(interval).toBeNull();
 });
 
-test("an interval is not given where draws have no estimate", () => {
+test("no interval if many bootstrap draws have no estimate", () => {
   // ‖g‖² of each round is far above or far below 0 and their mean just above it: many draws have none.
   const uncertain = Array.from({ length: 16 }, (_, i) => ({
     small: 10,
@@ -55,7 +55,7 @@ test("an interval is not given where draws have no estimate", () => {
   expect(interval).toBeNull();
 });
 
-test("an interval is not given of few rounds: the bootstrap's is too narrow there", () => {
+test("no interval from few rounds, where the bootstrap's is too narrow", () => {
   expect(noiseScale(rounds(15), { small: 32, large: 256 }).interval).toBeNull();
   expect(noiseScale(rounds(16), { small: 32, large: 256 }).interval).not.toBeNull();
 });
@@ -66,7 +66,7 @@ test("moments: trace of the covariance and the median of |mean| / deviation", ()
   expect(moments.trace / (2000 / 32)).toBeCloseTo(1, 1);
   // 0.1 / (2 / √32) = 0.283
   expect(moments.medianRatio.corrected).toBeCloseTo(0.283, 1);
-  // Of few batches what is observed is mostly their scatter.
+  // With few batches the observed ratio is mostly scatter.
   const few = new GradientMoments(SIZE);
   for (let i = 0; i < 8; i++) few.add(gradient(32, [2000, i]));
   expect(few.medianRatio.observed).toBeGreaterThan(0.33);

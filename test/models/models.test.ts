@@ -1,4 +1,4 @@
-// The networks of the paper: parameters as counted in its specification, names as in the authors' PyTorch models.
+// The paper's networks: their numbers of parameters, and the names of the authors' PyTorch models.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,14 +44,14 @@ test("Zagoruyko's own WRN-16-4 has 2,772,020 parameters", () => {
   expect(parameterCount(createModel("wrn16-4-preact", cifar100))).toBe(2_772_020);
 });
 
-test("an unknown model, option or depth is told", () => {
+test("an unknown model, option or depth is an error", () => {
   expect(() => createModel("resnet", cifar10)).toThrow(UsageError);
   expect(() => createModel("constructor", cifar10)).toThrow(UsageError);
   expect(() => createModel("resnet45", cifar10)).toThrow(/depth of 45 is not 6·n \+ 2/);
   expect(() => createModel("resnet8", cifar10, { gamma: "ones" })).toThrow(/unknown option gamma/);
 });
 
-test("weights go out under the authors' names, with their aliases, and come back bit for bit", async () => {
+test("weights are exported under the authors' names, with their aliases, and load again bit for bit", async () => {
   const gpu = await openGpu();
   onTestFinished(() => gpu.close());
   const golden = new URL("../golden/train-resnet8.safetensors", import.meta.url).pathname;

@@ -1,4 +1,4 @@
-// F1 as the paper has it: its parameters, their names and first values, and its way to a file and back.
+// F1 as in the paper: its parameters, their names and initial values, and saving and loading.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -54,7 +54,7 @@ test("PyTorch's names and shapes, in its order", async () => {
   ]);
 });
 
-test("first values: ±1/√inputs for weights and biases, gamma 1 or U(0, 1), running statistics 0 and 1", async () => {
+test("initial values: ±1/√inputs for weights and biases, gamma 1 or U(0, 1), running statistics 0 and 1", async () => {
   const values = await stateDict(stateOf({ ...SMALL, width: 200 }));
   const within = (name: string, least: number, greatest: number) => {
     const { data } = values.get(name)!;
@@ -65,7 +65,7 @@ test("first values: ±1/√inputs for weights and biases, gamma 1 or U(0, 1), ru
   within("layers.0.weight", -1 / 7, 1 / 7);
   within("layers.0.bias", -1 / 7, 1 / 7);
   within("layers.3.weight", -(200 ** -0.5), 200 ** -0.5);
-  // No two tensors are drawn alike, whatever their bounds.
+  // No two tensors have the same draws, apart from their bounds.
   const unscaled = (name: string, bound: number) =>
     values
       .get(name)!
@@ -80,13 +80,13 @@ test("first values: ±1/√inputs for weights and biases, gamma 1 or U(0, 1), ru
   const gammas = uniform.get("layers.1.weight")!.data;
   expect(gammas.every((gamma) => gamma >= 0 && gamma < 1)).toBe(true);
   expect(new Set(gammas).size).toBeGreaterThan(150);
-  // The same draws for every other tensor, and others for another seed.
+  // The same draws for every other tensor, and different ones for another seed.
   expect(uniform.get("layers.3.weight")).toEqual(values.get("layers.3.weight"));
   const other = await stateDict(stateOf({ ...SMALL, width: 200 }, 4));
   expect(other.get("layers.3.weight")).not.toEqual(values.get("layers.3.weight"));
 });
 
-test("to a file and back, bit for bit; distances are measured from what was loaded", async () => {
+test("saved and loaded, bit for bit; distances are measured from the loaded values", async () => {
   const written = await stateDict(stateOf(SMALL, 1));
   written.get("layers.1.running_mean")!.data.fill(0.25);
   const path = join(folder, "weights.safetensors");
@@ -101,7 +101,7 @@ test("to a file and back, bit for bit; distances are measured from what was load
   expect(await readFloats(state.start)).toEqual(await readFloats(state.values));
 });
 
-test("what a file lacks, has too much of, or shapes otherwise is named", async () => {
+test("missing, superfluous and differently shaped tensors are named", async () => {
   const good = await stateDict(stateOf(SMALL));
   const state = stateOf(SMALL);
   const load = (change: (tensors: Map<string, StateTensor>) => void) => {
@@ -122,7 +122,7 @@ test("what a file lacks, has too much of, or shapes otherwise is named", async (
 });
 
 test.each(["module.", "_orig_mod.", "_orig_mod.module.", "net.model."])(
-  "weights whose names all begin with %s load as they do without",
+  "weights whose names all begin with %s load as without it",
   async (prefix) => {
     const good = await stateDict(stateOf(SMALL, 1));
     const wrapped = [...good].map(([name, tensor]): [string, StateTensor] => [prefix + name, tensor]);
@@ -133,7 +133,7 @@ test.each(["module.", "_orig_mod.", "_orig_mod.module.", "net.model."])(
     const state = stateOf(SMALL, 2);
     await loadStateDict(state, new Map([...wrapped, counter]), "w.safetensors");
     expect(await stateDict(state)).toEqual(good);
-    // One name without it: whose the others are is not guessed.
+    // With one name without the prefix, nothing is guessed.
     const mixed = new Map([...wrapped, ["layers.6.bias", good.get("layers.6.bias")!]]);
     await expect(loadStateDict(state, mixed, "w.safetensors")).rejects.toThrow(
       `layers.0.weight [20, 4] is missing, which the model needs; found ${prefix}layers.0.weight`.replace(

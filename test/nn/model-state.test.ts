@@ -1,4 +1,4 @@
-// What a model's layers share: the running statistics of all batch norms.
+// The running statistics of all batch norms, which a model's layers share.
 
 import { beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -43,7 +43,7 @@ test("running statistics are averaged with the layers' own eps", async () => {
   expectClose(await readFloats(runningVariance), expected.runningVariance, { bound, label: "variance" });
 });
 
-test("a rule that needs eps refuses layers that differ in it, others do not", () => {
+test("a rule that needs eps refuses layers with different eps; other rules do not", () => {
   const state = stateOf(1e-5, 1e-3);
   expect(() => updateRunningStatistics(state, GHOSTS, LITERAL)).toThrow(UsageError);
   expect(() => updateRunningStatistics(state, GHOSTS, LITERAL)).toThrow(

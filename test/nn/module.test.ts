@@ -1,4 +1,4 @@
-// Sequential runs a convolution, the norm behind it and its relu with fewer passes, and computes what they do one by one.
+// Sequential runs a convolution, the norm after it and its ReLU in fewer passes, with the results of single passes.
 
 import { beforeAll, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -18,7 +18,7 @@ beforeAll(async () => {
   return () => gpu.close();
 });
 
-test("a convolution computes moments only where a norm comes next", () => {
+test("a convolution computes moments only if a norm comes next", () => {
   const convolution = new Conv2d(3, 8, { kernel: 3, padding: 1 });
   const norm = new GhostBatchNorm(8);
   materialize(gpu, new Sequential([convolution, norm]), { seed: 1, maximumGhosts: 1 });
@@ -43,7 +43,7 @@ test("a convolution computes moments only where a norm comes next", () => {
   );
   const other = (x: Tensor) => {
     const y = convolution.forward(x);
-    relu(x); // something else first: the convolution cannot wait any longer
+    relu(x); // another dispatch comes first, so the convolution cannot wait any longer
     return norm.forward(y, mode);
   };
   expect(kernels(other)).toMatch(/^conv2d\/forward\S* false,ghost-batch-norm\/statistics(-narrow)?\.wgsl/);

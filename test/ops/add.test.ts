@@ -1,4 +1,4 @@
-// add on the GPU, alone and with a relu behind it, against the reference, in either type.
+// add on the GPU, alone and followed by ReLU, against the reference, in both types.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import { addCases } from "../../src/cases/add.ts";
@@ -42,7 +42,7 @@ describe.each(STORED)("in %s", (type) => {
     const size = sizeOf(shape);
     const data = randomData(size);
     const stored = (length: number) => repeated(asStored(data.normals(length), type), size);
-    // Two patterns of unlike lengths, so that no mistaken index meets the same pair of values.
+    // Two patterns of different lengths, so that no wrong index finds the same pair of values.
     const host = { a: stored(PATTERN), b: stored(PATTERN - 8), dy: stored(PATTERN - 2) };
     const [a, b] = [intermediate(gpu, host.a, shape, type), intermediate(gpu, host.b, shape, type)];
     const body = () => (one.relu ? relu(add(a, b)) : add(a, b));

@@ -77,7 +77,7 @@ test.each(VARIANTS.flatMap((variant) => SIZES.map((size) => [variant, ...size] a
 test.each([
   [3, 87_400],
   [3, 87_403],
-])("a channel of %i images of %i pixels is shared by workgroups of a wide GPU", async (N, HW) => {
+])("in the wide variant, several workgroups share a channel of %i images of %i pixels", async (N, HW) => {
   gpu.variant = "wide";
   const data = randomData(HW);
   const [host, held] = [data.normals(N * 2 * HW), data.normals(2)];

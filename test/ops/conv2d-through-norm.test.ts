@@ -1,5 +1,5 @@
-// Gradients of convolutions and norms in a row, on wide adapters: where a convolution goes back through a norm, beside the same
-// network whose kernels each do one thing.
+// Gradients of convolutions and norms in a row, in the wide variant, where a convolution's input gradient also goes back through a
+// norm: against the same network with a separate kernel for each.
 
 import { beforeAll, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -81,26 +81,26 @@ async function expectSameGradients(body: (x: Tensor, layer: Layer) => Tensor, th
   }
 }
 
-test("a residual block: dresidual is dy in its place, and the next convolution adds to it", () =>
+test("a residual block: dresidual reuses the memory of dy, and the next convolution adds to it", () =>
   expectSameGradients((x, layer) => {
     const h = layer(x);
     return layer(layer(h), h);
   }, 3));
 
-test("two blocks, whose gradients meet in one memory", () =>
+test("two blocks, whose gradients are added in the same memory", () =>
   expectSameGradients((x, layer) => {
     const a = layer(x);
     const b = layer(layer(a), a);
     return layer(layer(b), b);
   }, 5));
 
-test("a residual that two norms add: the second gradient is added to the first, so that norm has its own passes", () =>
+test("a residual that two norms add: its second gradient is added to the first, so that norm uses its own passes", () =>
   expectSameGradients((x, layer) => {
     const h = layer(x);
     return layer(layer(h, h), h);
   }, 2));
 
-test("a norm whose output something else reads as well: its gradient is complete only after a later dispatch", () =>
+test("a norm whose output has another reader: its gradient is complete only after a later dispatch", () =>
   expectSameGradients((x, layer) => {
     const h = layer(x);
     return layer(layer(h), layer(h));

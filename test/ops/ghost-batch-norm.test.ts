@@ -1,4 +1,4 @@
-// What ghost batch norm refuses, and what it does with NaN and infinities. Its other numbers are in test/kernels.
+// What ghost batch norm refuses, and how it treats NaN and infinities. test/kernels tests its numbers.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -59,7 +59,7 @@ test("channels that run past the end of the running statistics are refused", () 
   expect(() => evaluated(3, 6)).toThrow("runningVariance: expected [7], got [6]");
 });
 
-// Planes of whole vec4s and not, dense layers, and groups that several workgroups share where kernels are wide.
+// Planes that are whole vec4s and others, dense layers, and groups that several workgroups share in the wide variant.
 const SHAPES = [
   { shape: [22, 5, 4, 4], ghostSize: 11 },
   { shape: [11, 3, 3, 3], ghostSize: 5 },

@@ -1,4 +1,4 @@
-// Multiplicative noise: factors of mean 1 and the asked deviation, one for a row, the same whatever the slabs.
+// Multiplicative noise: one factor per row, with mean 1 and the requested deviation, the same for any slabs.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -7,6 +7,7 @@ import { launchGradientNoise } from "../../src/kernels/gradient-noise.ts";
 import { mean, standardDeviation } from "../../src/support/statistics.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
+import { IDLE_STEP } from "../support/idle-step.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -22,16 +23,7 @@ async function factors(
   { first = 0, step = 4, seed = 9, deviation = 2 } = {},
 ): Promise<number[]> {
   const uniform = new StepUniform(gpu);
-  uniform.write({
-    learningRate: 0,
-    momentum: 0,
-    weightDecay: 0,
-    clipNorm: 0,
-    seed,
-    epoch: 0,
-    step,
-    firstSample: 0,
-  });
+  uniform.write({ ...IDLE_STEP, seed, step });
   const dlogits = fromArray(
     gpu,
     Float32Array.from({ length: rows * K }, (_, i) => 1 + (i % K)),
@@ -47,7 +39,7 @@ async function factors(
 }
 
 describe("factors", () => {
-  test("have mean 1 and the asked deviation", async () => {
+  test("have mean 1 and the requested deviation", async () => {
     const z = await factors(20_000);
     // The mean of 20,000 scatters by 2 / √20,000 = 0.014, the deviation by 0.01.
     expect(mean(z)).toBeCloseTo(1, 1);
@@ -55,7 +47,7 @@ describe("factors", () => {
     expect(z.filter((value) => value < 0).length / z.length).toBeCloseTo(0.31, 1); // P(N(1, 4) < 0)
   });
 
-  test("of a slab are those of its place in the batch, and others in another step", async () => {
+  test("of a slab depend on its place in the batch, on the step and on the seed", async () => {
     const whole = await factors(100);
     expect(await factors(37, { first: 63 })).toEqual(whole.slice(63));
     expect(await factors(100, { step: 5 })).not.toEqual(whole);

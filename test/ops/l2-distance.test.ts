@@ -1,4 +1,4 @@
-// l2-distance on the GPU against float64: of whole tensors and of their first values alone.
+// l2-distance on the GPU against float64: of whole tensors, and of only their first values.
 
 import { beforeAll, expect, test } from "vitest";
 import { l2DistanceCases } from "../../src/cases/l2-distance.ts";

@@ -1,4 +1,4 @@
-// linear on the GPU against float64, on both variants: forward and all three gradients.
+// linear on the GPU against float64, in both variants: forward and all three gradients.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import { caseLabel } from "../../src/cases/label.ts";
@@ -73,7 +73,7 @@ describe.each(VARIANTS)("linear, %s", (variant) => {
   });
 });
 
-/** Data of a case, and how to run it: into gradients full of NaN, or adding to what they hold. */
+/** Data of a case, and how to run it: into gradients full of NaN, or adding to their contents. */
 function prepared({ N, I, O, bias = false }: LinearCase) {
   const data = randomData(N * 10_000 + I * 100 + O);
   const host = {

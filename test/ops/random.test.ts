@@ -1,4 +1,4 @@
-// Random numbers on the GPU: the integers of the reference bit for bit, and what initializers make of them.
+// Random numbers on the GPU: the reference's integers bit for bit, and the distributions of the initializers.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import { randomCounters } from "../../src/cases/random.ts";
@@ -23,7 +23,7 @@ beforeAll(async () => {
   return () => gpu.close();
 });
 
-// Two launches would need 2³² numbers to reach the last counters: a kernel of the test's own calls the library.
+// A launcher would need 2³² numbers to reach the last counters, so a kernel of this test calls the library.
 const PROBE = defineKernel({ file: "test.wgsl", bindings: ["counters", "words"] });
 const PROBE_CODE = `
 @group(0) @binding(0) var<storage, read> counters: array<vec4u>;
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3u) {
   words[2u * i + 1u] = vec4u(bitcast<u32>(uniform01(drawn.x)), 0u, 0u, 0u);
 }`;
 
-test("the library draws the reference's words, from any counter", async () => {
+test("the library gives the reference's words for any counter", async () => {
   const adapter = (await findAdapter(await openDawn()))!;
   const own = new Gpu(await requestDevice(adapter), adapterFacts(adapter.info), (path) =>
     path === PROBE.file ? PROBE_CODE : shaderFiles(path),
@@ -82,7 +82,7 @@ test("normal numbers are the reference's", async () => {
 });
 
 describe("initializers", () => {
-  // Mean, deviation, least and greatest of the numbers that each is to draw.
+  // Expected mean, deviation, minimum and maximum.
   test.each([
     [
       "uniform within ±1/√784",
@@ -105,7 +105,7 @@ describe("initializers", () => {
     expect(Math.abs(sample.deviation / deviation - 1)).toBeLessThan(5 / Math.sqrt(2 * SIZE));
     expect(sample.least).toBeGreaterThanOrEqual(Math.fround(least));
     expect(sample.greatest).toBeLessThanOrEqual(Math.fround(greatest));
-    // Neighbours, and tensors of one model, are not alike.
+    // Neither neighboring numbers nor tensors of one model are correlated.
     const others = await readFloats(other);
     for (const shifted of [values.subarray(1), others]) {
       let product = 0;

@@ -1,4 +1,4 @@
-// relu on the GPU against the reference: exact, in either direction and in either type.
+// relu on the GPU against the reference: exact, forward and backward, in both types.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import { caseLabel } from "../../src/cases/label.ts";
@@ -51,7 +51,7 @@ describe.each(STORED)("in %s", (type) => {
   });
 });
 
-test.each(STORED)("a gradient that exists is added to in %s", async (type) => {
+test.each(STORED)("a gradient is added to an existing one in %s", async (type) => {
   const of = (...values: number[]) => fromArray(gpu, new Float32Array(values), [5], "values", type);
   const dx = of(10, 20, 30, 40, 50);
   launchReluGrad({ y: of(0, 2, 0, 1, 3), dy: of(1, 2, 3, 4, 5), dx }, { accumulate: true });

@@ -13,6 +13,7 @@ import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 import { hyperparametersAt, meanMomentumGain, planRegime } from "../../src/train/regime.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
+import { IDLE_STEP } from "../support/idle-step.ts";
 import { isAffordable, poisonAllocations, VARIANTS } from "../support/op-run.ts";
 
 let gpu: Gpu;
@@ -23,7 +24,7 @@ beforeAll(async () => {
 });
 
 const ROWS = 3;
-// The flat buffer of a case ends in padding; of this one, in parameters.
+// The flat buffers of the other cases end in padding, this one in parameters.
 const unpadded: SgdCase = {
   size: 4096,
   lr: 0.1,
@@ -70,7 +71,7 @@ test.each(VARIANTS.flatMap((variant) => cases.map((one) => [variant, caseLabel(o
         bound: ownBound,
         label: `${place} parameters`,
       });
-      // Between parameters the flat buffer is 0, and stays so.
+      // The padding is 0, and stays so.
       expect(largest(velocity.subarray(one.size)) + largest(parameters.subarray(one.size))).toBe(0);
       Object.assign(host, { parameters: stepped.parameters, velocity: stepped.velocity });
     }
@@ -85,13 +86,13 @@ describe("the clip", () => {
     return Float64Array.from(direction, (value) => Math.fround((value * norm) / length));
   };
 
-  test("leaves a norm of 5.000 where there was more", async () => {
+  test("reduces a larger norm to 5.000", async () => {
     const { run, tensors } = flatState(new Float64Array(1000));
     run(gradientOf(123), still, 0);
     expect(l2Norm(await readFloats(tensors.value))).toBeCloseTo(5, 5);
   });
 
-  test("touches nothing below it, and nothing at all when off", async () => {
+  test("does not change a smaller norm, and changes nothing if it is off", async () => {
     for (const [norm, clipNorm] of [
       [4.99, 5],
       [123, null],
@@ -104,7 +105,7 @@ describe("the clip", () => {
     }
   });
 
-  test("comes before weight decay, which it does not scale", async () => {
+  test("comes before weight decay and does not scale it", async () => {
     const start = gradientOf(40);
     const { run, tensors } = flatState(start);
     run(gradientOf(5e6), { ...still, lr: 0.5, weightDecay: 0.25 }, 0);
@@ -122,37 +123,40 @@ describe("the clip", () => {
 test.each([
   [13, 4.84],
   [391, 9.77],
-])("momentum reset: epochs of %i steps move by %f gradients a step", async (stepsPerEpoch, published) => {
-  const base = {
-    ...BASE_REGIMES.f1,
-    epochs: 2,
-    entries: [{ epoch: 0, learningRate: 2 ** -10, momentum: 0.9, weightDecay: 0 }],
-  };
-  const regime = planRegime({
-    base,
-    batchSize: 128,
-    referenceBatchSize: 128,
-    stepsPerEpoch,
-    momentumReset: "epoch",
-  });
-  const { run, tensors } = flatState(new Float64Array(4));
-  const gradient = new Float64Array([1, -2, 0.5, 3]);
-  let before = new Float32Array(64);
-  for (let step = 0; step < 2 * stepsPerEpoch; step++) {
-    const { learningRate: lr, momentum, weightDecay, resetMomentum } = hyperparametersAt(regime, step);
-    run(gradient, { lr, momentum: resetMomentum ? 0 : momentum, weightDecay, clipNorm: null }, step);
-    if ((step + 1) % stepsPerEpoch !== 0) continue;
-    const after = await readFloats(tensors.value);
-    for (const [i, g] of gradient.entries()) {
-      const gain = (before[i]! - after[i]!) / (2 ** -10 * stepsPerEpoch * g);
-      expect(gain).toBeCloseTo(meanMomentumGain(0.9, stepsPerEpoch), 3);
-      expect(gain).toBeCloseTo(published, 1);
+])(
+  "momentum reset: in epochs of %i steps, a step moves by %f gradients on average",
+  async (stepsPerEpoch, published) => {
+    const base = {
+      ...BASE_REGIMES.f1,
+      epochs: 2,
+      entries: [{ epoch: 0, learningRate: 2 ** -10, momentum: 0.9, weightDecay: 0 }],
+    };
+    const regime = planRegime({
+      base,
+      batchSize: 128,
+      referenceBatchSize: 128,
+      stepsPerEpoch,
+      momentumReset: "epoch",
+    });
+    const { run, tensors } = flatState(new Float64Array(4));
+    const gradient = new Float64Array([1, -2, 0.5, 3]);
+    let before = new Float32Array(64);
+    for (let step = 0; step < 2 * stepsPerEpoch; step++) {
+      const { learningRate: lr, momentum, weightDecay, resetMomentum } = hyperparametersAt(regime, step);
+      run(gradient, { lr, momentum: resetMomentum ? 0 : momentum, weightDecay, clipNorm: null }, step);
+      if ((step + 1) % stepsPerEpoch !== 0) continue;
+      const after = await readFloats(tensors.value);
+      for (const [i, g] of gradient.entries()) {
+        const gain = (before[i]! - after[i]!) / (2 ** -10 * stepsPerEpoch * g);
+        expect(gain).toBeCloseTo(meanMomentumGain(0.9, stepsPerEpoch), 3);
+        expect(gain).toBeCloseTo(published, 1);
+      }
+      before = after;
     }
-    before = after;
-  }
-});
+  },
+);
 
-/** A flat buffer as a model has it, padded with zeros to 256 bytes, and a step on it. */
+/** A flat buffer as in a model, padded with zeros to a multiple of 256 bytes, and a step on it. */
 function flatState(parameters: Float64Array) {
   const size = Math.ceil(parameters.length / 64) * 64;
   const padded = (values: Float64Array) => {
@@ -168,8 +172,10 @@ function flatState(parameters: Float64Array) {
   const run = (gradients: Float64Array, { lr, momentum, weightDecay, clipNorm }: SgdOptions, index: number) =>
     gpu.scope(() => {
       gpu.write(gradient, padded(gradients));
-      const still = { seed: 0, epoch: 0, firstSample: 0 };
-      step.write({ ...still, learningRate: lr, momentum, weightDecay, clipNorm: clipNorm ?? 0, step: index });
+      step.write({
+        ...IDLE_STEP,
+        ...{ learningRate: lr, momentum, weightDecay, clipNorm: clipNorm ?? 0, step: index },
+      });
       const partial: Tensor = empty(gpu, [partialSums(size)]);
       const clip = empty(gpu, [2]);
       launchSumOfSquares({ x: gradient, partial });

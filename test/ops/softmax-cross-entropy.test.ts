@@ -15,6 +15,7 @@ import { softmaxCrossEntropy as reference } from "../../src/reference/softmax-cr
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
+import { IDLE_STEP } from "../support/idle-step.ts";
 import { expectSameBits, isAffordable, poisonAllocations, VARIANTS } from "../support/op-run.ts";
 
 let gpu: Gpu;
@@ -76,7 +77,7 @@ function largestDifference(logits: Float32Array, classes: number): number {
 
 // The offsets and differences are exact in float32, so that nothing but the kernel rounds.
 test.each(VARIANTS.flatMap((variant) => [2, 10, 100].map((classes) => [variant, classes] as const)))(
-  "%s, %i classes: the loss depends on differences of logits alone",
+  "%s, %i classes: the loss depends only on differences of logits",
   async (variant, classes) => {
     gpu.variant = variant;
     const differences = [0, -8, 16, 48];
@@ -129,7 +130,7 @@ function prepared({
 }
 
 test.each(VARIANTS.flatMap((variant) => [3, 70].map((classes) => [variant, classes] as const)))(
-  "%s, %i classes: a label that is no class makes its row's loss NaN, and no other's",
+  "%s, %i classes: a label out of range makes the loss of its own row NaN, and no other",
   async (variant, classes) => {
     gpu.variant = variant;
     const logits = fromArray(gpu, new Float32Array(4 * classes).fill(1), [4, classes]);
@@ -146,7 +147,7 @@ test.each(VARIANTS.flatMap((variant) => [3, 70].map((classes) => [variant, class
 );
 
 test.each(VARIANTS.flatMap((variant) => [3, 70].map((classes) => [variant, classes] as const)))(
-  "%s, %i classes: a row that is not finite is no hit, and leaves the others alone",
+  "%s, %i classes: a row that is not finite is not a hit, and does not affect the others",
   async (variant, classes) => {
     gpu.variant = variant;
     const first = [
@@ -177,21 +178,12 @@ test.each(VARIANTS.flatMap((variant) => [3, 70].map((classes) => [variant, class
 );
 
 describe("the log", () => {
-  test.each([1, 63, 64, 65, 1000])("sums of %i rows, written and then added to", async (N) => {
+  test.each([1, 63, 64, 65, 1000])("sums of %i rows, first written and then added to", async (N) => {
     const host = randomData(N).normals(4 * N, { mean: 1 });
     const rows = fromArray(gpu, host, [N, 4]);
     const log = fromArray(gpu, new Float32Array(3 * 8).fill(Number.NaN), [3, 8]);
     const step = new StepUniform(gpu);
-    const still = {
-      learningRate: 0,
-      momentum: 0,
-      weightDecay: 0,
-      clipNorm: 0,
-      seed: 0,
-      epoch: 0,
-      firstSample: 0,
-    };
-    step.write({ ...still, step: 3 * 17 + 1 }); // row 1 of 3
+    step.write({ ...IDLE_STEP, step: 3 * 17 + 1 }); // row 1 of 3
     for (const accumulate of [false, true]) {
       launchMetrics({ rows, log, step: step.tensor }, { accumulate });
       const times = accumulate ? 2 : 1;

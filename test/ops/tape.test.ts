@@ -1,4 +1,4 @@
-// The tape's rules for gradients that meet: sums, shared memory, parameters used twice.
+// The tape's rules for several gradients of one tensor: sums, shared memory, parameters used twice.
 
 import { beforeAll, expect, test, vi } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -30,7 +30,7 @@ beforeAll(async () => {
 const X = new Float32Array([3, -2, 5, -7, 0, 1]);
 const DY = new Float32Array([1, 2, 4, 8, 16, 32]);
 
-// How often x's gradient counts dy where x > 0, and elsewhere.
+// How many times x's gradient contains dy, where x > 0 and elsewhere.
 const MEETINGS: Record<string, { body: (x: Tensor) => Tensor; above: number; below: number }> = {
   "x + x": { body: (x) => add(x, x), above: 2, below: 2 },
   "relu(x) + relu(x)": { body: (x) => add(relu(x), relu(x)), above: 2, below: 0 },
@@ -70,7 +70,7 @@ test.each(Object.entries(MEETINGS))("%s", async (_, { body, above, below }) => {
   expect(await readFloats(dy), "the incoming gradient is only read").toEqual(DY);
 });
 
-test("gradients of two inputs of an addition do not share memory when one of them grows", async () => {
+test("gradients of two inputs of an addition do not share memory if one of them gets more contributions", async () => {
   const [a, b] = [intermediate(gpu, X, [6]), intermediate(gpu, X, [6])];
   const { tape } = differentiate(() => add(relu(a), add(a, b)), fromArray(gpu, DY));
   expect(await readFloats(tape.gradientOf(b)!)).toEqual(DY);
@@ -107,7 +107,7 @@ test("a parameter used twice: the first write of a step overwrites, the second a
   }
 });
 
-test("what needs no gradient costs none", () => {
+test("an input that needs no gradient costs no dispatch", () => {
   const weight = parameter(gpu, new Float32Array(12), [3, 4]);
   const dispatched = vi.spyOn(gpu, "run");
   const backwardOf = (x: Tensor) => {
@@ -125,7 +125,7 @@ test("what needs no gradient costs none", () => {
   expect(hidden.dispatches).toBeGreaterThan(image.dispatches);
 });
 
-test("only what a tape records is differentiated", () => {
+test("only recorded operations are differentiated", () => {
   const x = intermediate(gpu, X, [6]);
   expect(relu(x).requiresGradient).toBe(false);
   const tape = new Tape();
@@ -139,11 +139,11 @@ test("only what a tape records is differentiated", () => {
   expect(tape.record(() => relu(x)).requiresGradient).toBe(true);
 });
 
-test("a gradient that an op hands on is written to a parameter's place, or added to what is there", async () => {
+test("a gradient that an op passes on is written to a parameter's place, or added to its contents", async () => {
   for (const held of [undefined, new Float32Array(6).fill(10)]) {
     const [offset, other] = [parameter(gpu, X, [2, 3], held), parameter(gpu, X, [2, 3], held)];
     const x = intermediate(gpu, X, [2, 3]);
-    // A learned offset, once as it is and twice in another shape; another whose first gradient an op writes itself.
+    // A learned offset, used once directly and twice in another shape; and one whose first gradient an op writes itself.
     const body = () =>
       add(flatten(add(add(x, offset), relu(other))), add(add(flatten(offset), flatten(offset)), other));
     const { tape } = differentiate(body, fromArray(gpu, DY, [2, 3]), { accumulate: held !== undefined });
@@ -171,7 +171,7 @@ test("an op that has one tensor for two inputs gets the sum of their gradients",
 const SIZE = { N: 8, C: 6, HW: 1, ghostSize: 4, ghosts: 2, eps: 1e-5, relu: true };
 const GHOSTS = { ghostSize: 4, ghosts: 2, total: 8, firstGhost: 0 };
 
-test("batch norm that adds its own input: the gradient is that of both paths", async () => {
+test("batch norm with its own input as residual: the gradient is the sum over both paths", async () => {
   const { N, C } = SIZE;
   const data = randomData(3);
   const host = {

@@ -1,4 +1,4 @@
-// Every cell of both tables at full scale, planned from facts alone: steps, rates and boundaries of the paper's runs.
+// Every cell of both tables at full scale, planned without data: steps, rates and boundaries of the paper's runs.
 
 import { describe, expect, test } from "vitest";
 import { COLUMNS, type Column, cellSpec, type Row } from "../../src/paper/columns.ts";
@@ -7,7 +7,7 @@ import { ROWS } from "../../src/paper/table1.ts";
 import { TABLE2_ROWS } from "../../src/paper/table2.ts";
 import { costOf, dataFactsOf } from "../../src/run/cost.ts";
 import { planRun } from "../../src/run/plan-run.ts";
-import { hyperparametersAt, meanMomentumGain } from "../../src/train/regime.ts";
+import { hyperparametersAt } from "../../src/train/regime.ts";
 
 async function plan(row: Row, column: Column, scale: "full" | number = "full") {
   const spec = cellSpec(row, { column, scale, seed: 0 });
@@ -51,7 +51,7 @@ describe.each(Object.entries(PUBLISHED))(
   },
 );
 
-test("ResNet44: the rate falls at epoch 81, at 2592 when adapted", async () => {
+test("ResNet44: the rate drops at epoch 81, and at 2592 with the adapted regime", async () => {
   const plain = (await plan(ROWS["resnet44"]!, "LR")).regime;
   expect(plain.learningRateScale * 0.1).toBeCloseTo(0.56569, 5);
   expect(plain.phases.map(({ epoch }) => epoch)).toEqual([0, 81]);
@@ -63,14 +63,11 @@ test("ResNet44: the rate falls at epoch 81, at 2592 when adapted", async () => {
   expect((await plan(ROWS["resnet44"]!, "SB")).regime.phases[1]!.step).toBe(31_671); // Figure 3's drop, at 31.65k
 });
 
-test("momentum is reset every epoch, as released: a mean gain of 4.84 in 13 steps, 9.77 in 391", async () => {
-  const { regime } = await plan(ROWS["resnet44"]!, "LB");
-  expect(regime.momentumReset).toBe("epoch");
-  expect(meanMomentumGain(0.9, regime.stepsPerEpoch)).toBeCloseTo(4.84, 2);
-  expect(meanMomentumGain(0.9, 391)).toBeCloseTo(9.77, 2);
+test("momentum is reset every epoch, as in the released code", async () => {
+  for (const row of Object.values(ALL)) expect((await plan(row, "LB")).regime.momentumReset).toBe("epoch");
 });
 
-test("the published choices change the first gamma, and that only where the released code leaves it to PyTorch", () => {
+test("the published choices change only the initial gamma, and only where the released code leaves it to PyTorch", () => {
   const cell = { column: "GBN", scale: "full", seed: 0 } as const;
   for (const [name, row] of Object.entries(ALL)) {
     const published = cellSpec(row, { ...cell, choices: "published" });
@@ -88,7 +85,7 @@ test("a fraction scales every boundary and the end", async () => {
   expect(regime.phases.map(({ epoch }) => epoch)).toEqual([0, expect.closeTo(8.1, 2)]);
 });
 
-test("a growing batch has as many samples in fewer steps, and ends no lower than its rates say", async () => {
+test("a growing batch shows the same number of samples in fewer steps", async () => {
   const row = ROWS["f1"]!;
   const spec = cellSpec(row, { column: "GROWTH", scale: "small", seed: 0 });
   const small = cellSpec(row, { column: "SB", scale: "small", seed: 0 });
@@ -96,7 +93,7 @@ test("a growing batch has as many samples in fewer steps, and ends no lower than
   const [growing, plain] = [costOf(spec, facts, 1), costOf(small, facts, 1)];
   expect(growing.samples).toBe(plain.samples);
   expect(growing.steps).toBeLessThan(plain.steps);
-  // Epochs 8 to 10 at ten times the batch and the first rate; after that the batch may not grow by ten once more.
+  // Epochs 8 to 10 at ten times the batch and the first rate. Then the batch may not grow by ten again, so the rate drops.
   expect(growing.phases.map(({ learningRate }) => learningRate)).toEqual([
     0.05,
     expect.closeTo(0.05, 10),
@@ -107,7 +104,7 @@ test("a growing batch has as many samples in fewer steps, and ends no lower than
 describe("figures at full scale", () => {
   const choice = { row: ROWS["resnet44"]!, scale: "full", seed: 0, images: "cifar10" } as const;
 
-  test("six batch sizes from 64 to 2048, with and without the cures", () => {
+  test("figures 1 and 2: six batch sizes from 64 to 2048, with and without the remedies", () => {
     const sizes = [64, 128, 256, 512, 1024, 2048];
     expect(figureRuns("figure1", choice).map(({ batchSize }) => batchSize)).toEqual(sizes);
     const runs = figureRuns("figure2", choice);
@@ -124,7 +121,7 @@ describe("figures at full scale", () => {
     }
   });
 
-  test("the small batch, and 2048 and 4096 adapted to its steps", async () => {
+  test("figure 3: the small batch, and 2048 and 4096 with its number of steps", async () => {
     const runs = figureRuns("figure3", choice);
     const facts = await dataFactsOf(runs[0]!.spec, undefined);
     const epochs = runs.map(({ spec }) => planRun(spec, facts).regime.totalEpochs);

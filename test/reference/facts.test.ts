@@ -1,4 +1,4 @@
-// What the float64 references must get right that no central difference can see.
+// Properties of the float64 references that central differences cannot check.
 
 import { describe, expect, test } from "vitest";
 import { batch, drawCrop } from "../../src/reference/batch.ts";
@@ -27,7 +27,7 @@ describe("ghost-batch-norm", () => {
     ]);
   });
 
-  test("all ghosts at once equal each ghost by itself", () => {
+  test("all ghosts at once give the same as each ghost alone", () => {
     const { y } = ghostBatchNorm({ x, gamma, beta }, { ...size, N: 22, ghostSize: 7, ghosts: 3 });
     const parts = [0, 1, 2].flatMap((g) => {
       const { start, end } = ghostRange(g, { N: 22, ghostSize: 7, ghosts: 3 });
@@ -52,7 +52,7 @@ describe("running statistics", () => {
   };
 
   test.each(["sequential", "mean", "full", "composer"] as const)(
-    "%s settles on constant statistics",
+    "%s converges to constant statistics",
     (rule) => {
       const unbiased = rule === "full" ? 4096 / 4095 : 128 / 127;
       expect(settle(rule).runningMean[0]).toBeCloseTo(3, 9);
@@ -60,13 +60,13 @@ describe("running statistics", () => {
     },
   );
 
-  test("paper-literal settles at 0.869 of the truth", () => {
+  test("paper-literal converges to 0.869 of the true value", () => {
     const { runningMean, runningVariance } = settle("paper-literal");
     expect(runningMean[0] / 3).toBeCloseTo(0.869, 3);
     expect(Math.sqrt(runningVariance[0])).toBeCloseTo(0.869, 3);
   });
 
-  test("full is the mean and the unbiased variance of the whole batch, unequal ghosts too", () => {
+  test("full gives the mean and the unbiased variance of the whole batch, with unequal ghosts too", () => {
     const values = randomData(2).normals(22, { mean: 5, deviation: 2 });
     const size = { N: 22, C: 1, HW: 1, ghostSize: 7, ghosts: 3 };
     const one = new Float64Array([1]);
@@ -82,14 +82,14 @@ describe("running statistics", () => {
   });
 });
 
-test("softmax-cross-entropy: of equal logits the lower class ranks first", () => {
+test("softmax-cross-entropy: among equal logits the lower class ranks first", () => {
   const logits = new Float64Array([2, 2, 1, 1, 1, 1, 1]);
   const at = (label: number) => softmaxCrossEntropy({ logits, labels: [label] }, { N: 1, classes: 7 });
   expect([0, 1, 2, 3, 4, 5, 6].map((label) => at(label).top1[0])).toEqual([1, 0, 0, 0, 0, 0, 0]);
   expect([0, 1, 2, 3, 4, 5, 6].map((label) => at(label).top5[0])).toEqual([1, 1, 1, 1, 1, 0, 0]);
 });
 
-test("max-pool: of equal values the first in row-major order wins, and padding never does", () => {
+test("max-pool: among equal values the first in row-major order wins, and padding never wins", () => {
   const size = { N: 1, C: 1, H: 3, W: 3, kernel: 3, stride: 2, padding: 1 };
   const { y, indices } = maxPool(new Float64Array(9).fill(-1), size);
   expect([...y]).toEqual([-1, -1, -1, -1]);
@@ -103,7 +103,7 @@ test("conv2d: a filter larger than the padded image is an error", () => {
   expect(() => conv2dOutputSize(size)).toThrow("6x6 filter is larger than a 3x9 image padded by 1");
 });
 
-test("sgd: the clip leaves weight decay alone and small gradients as they are", () => {
+test("sgd: clipping does not affect weight decay or small gradients", () => {
   const state = { parameters: new Float64Array([1, 0]), velocity: new Float64Array(2) };
   const options = { lr: 1, momentum: 0.9, weightDecay: 0.5, clipNorm: 5 };
   const clipped = sgdStep({ ...state, gradients: new Float64Array([30, 40]) }, options);

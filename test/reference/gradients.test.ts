@@ -1,4 +1,4 @@
-// Every backward of the float64 references against central differences of its forward.
+// Every backward function of the float64 references against central differences of its forward function.
 
 import { describe, test } from "vitest";
 import { add, addGradient } from "../../src/reference/add.ts";
@@ -26,7 +26,7 @@ import { dot, expectGradient } from "../support/gradcheck.ts";
 const random = randomData(1);
 const normals = (count: number) => Float64Array.from(random.normals(count));
 
-/** Distinct numbers at least 0.01 apart and from 0, in random order: no ties, no kink within a central difference. */
+/** Distinct numbers, at least 0.01 apart and away from 0, in random order: no ties, no kink within a central difference. */
 function separated(count: number): Float64Array {
   const order = random.uniforms(count, 0, 1);
   const ranks = [...order.keys()].sort((i, j) => order[i] - order[j]);

@@ -1,5 +1,5 @@
-// Gradients of whole networks with unequal ghosts (22 samples in 7, 7 and 8) against central differences, and ghosts
-// one by one against all at once. Checks the reference model that the engine's networks are compared with.
+// The reference model with which the engine's networks are compared: gradients of whole networks with unequal ghosts (22 samples
+// in 7, 7 and 8) against central differences, and ghosts one by one against all at once.
 
 import { describe, expect, test } from "vitest";
 import { ghostRange } from "../../src/reference/ghost-batch-norm.ts";
@@ -43,17 +43,17 @@ describe.each(networks)("%s", (name, create) => {
     const scale = Math.max(...[...gradients.values()].map(largest));
     for (const [parameter, { data }] of model.parameters) {
       const analytic = gradients.get(parameter) as Float64Array;
-      // Every element of a vector, some of a matrix. h is below its default: fewer relus change sides within it.
+      // Every element of a vector, some of a matrix. With a step below the default, fewer ReLUs change sides within it.
       const stride = data.length > 10 ? Math.ceil(data.length / 4) : 1;
       const indices = [...data.keys()].filter((i) => i % stride === 0);
       const label = `${name} ${parameter}`;
-      // A bias in front of a batch norm has gradient 0, so a tensor is held to the largest gradient of all.
+      // A bias before a batch norm has gradient 0, so the error is relative to the largest gradient of all tensors.
       const f = () => trainingLoss(model, batch, GHOSTS);
       expectGradient(f, { values: data, analytic, label, indices, step: 1e-6, scale });
     }
   });
 
-  test("averaging over ghosts is the mean of the ghosts, each a batch of its own", () => {
+  test("averaging over ghosts gives the mean over the ghosts, each as a separate batch", () => {
     const model = create();
     const { x, labels } = batchFor(model, 3);
     const features = x.length / SAMPLES;
@@ -72,7 +72,7 @@ describe.each(networks)("%s", (name, create) => {
     }
   });
 
-  test("ghosts one by one equal all ghosts at once", () => {
+  test("ghosts one by one give the same as all ghosts at once", () => {
     const model = create();
     const batch = batchFor(model, 4);
     const apart = lossAndGradients(model, batch, GHOSTS);
@@ -90,7 +90,7 @@ describe.each(networks)("%s", (name, create) => {
     }
   });
 
-  test("steps lower the loss of a batch, move the running statistics, and evaluation has no ghosts", () => {
+  test("steps reduce the loss of a batch and move the running statistics; evaluation has no ghosts", () => {
     const model = create();
     const batch = batchFor(model, 5);
     const velocity = new Float64Array(flatParameters(model).length);

@@ -1,4 +1,4 @@
-// The fits of Figure 2 on curves whose law is known.
+// The fits of Figure 2, on curves with a known law.
 
 import { describe, expect, test } from "vitest";
 import {
@@ -10,7 +10,7 @@ import {
 } from "../../src/report/diffusion-fits.ts";
 import { pcg4d, uniform01 } from "../../src/support/random.ts";
 
-/** 12 points a decade from 10 to 10^4.5, each off by up to `noise` of its value. */
+/** 12 points per decade from 10 to 10^4.5, each off by up to `noise` times its value. */
 function curve(law: (t: number) => number, noise = 0.004, seed = 1): DistanceCurve {
   const step = Array.from({ length: 43 }, (_, i) => Math.round(10 ** (1 + i / 12)));
   const distance = step.map((t, i) => law(t) * (1 + noise * (2 * uniform01(pcg4d(seed, 1, 2, i)[0]) - 1)));
@@ -51,7 +51,7 @@ describe("the right law wins, with its parameters", () => {
   });
 });
 
-test("an interval over seeds is wider than that of one", () => {
+test("the interval over several seeds is wider than that of one", () => {
   const one = compareLaws([curve((t) => 2 * Math.log(t), 0.002, 1)]);
   const scattered = compareLaws(
     [0.9, 1, 1.1].map((factor, i) => curve((t) => 2 * factor * Math.log(t), 0.002, i)),
@@ -60,7 +60,7 @@ test("an interval over seeds is wider than that of one", () => {
   expect(width(scattered.slope)).toBeGreaterThan(3 * width(one.slope));
 });
 
-test("too few points, and steps without a logarithm, are errors", () => {
+test("too few points, steps of 1 and different steps are errors", () => {
   const few = { step: [2, 4, 8, 16, 32], distance: [1, 2, 3, 4, 5] };
   expect(() => fitLaws(few)).toThrow(/needs 6 points, found 5/);
   expect(() => fitLaw("log", { step: [1, 2, 3, 4, 5, 6], distance: [1, 2, 3, 4, 5, 6] })).toThrow(/above 1/);
@@ -68,7 +68,7 @@ test("too few points, and steps without a logarithm, are errors", () => {
   expect(() => compareLaws([other, { ...other, step: other.step.map((t) => t + 1) }])).toThrow(/same steps/);
 });
 
-test("resampling keeps twelve points a decade at most, and none before the start", () => {
+test("resampling keeps at most twelve points per decade, and none before the start", () => {
   const step = Array.from({ length: 5000 }, (_, i) => i + 1);
   const thin = resampleByDecade({ step, distance: step.map(Math.log) }, 50);
   expect(thin.step[0]).toBe(50);

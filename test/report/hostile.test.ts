@@ -1,4 +1,4 @@
-// Records and runs whose names and texts want to be more than that.
+// Records and runs with hostile names and texts.
 import {
   existsSync,
   mkdirSync,
@@ -61,7 +61,7 @@ test.each(["constructor", "__proto__", "toString", "hasOwnProperty"])(
   },
 );
 
-test("names of groups become names of files inside the folder, no two the same", async () => {
+test("group names become distinct file names inside the folder", async () => {
   makeRun(runs, { name: "run" });
   const groups = ["../../up", "/up", "up", "a/../b", ".."];
   put("groups", {
@@ -81,7 +81,7 @@ test("names of groups become names of files inside the folder, no two the same",
   expect(readdirSync(root).sort()).toEqual(["out", "runs"]);
 });
 
-test("texts are shown and do nothing: in Markdown, on the page, on a terminal", async () => {
+test("texts are shown and inert in Markdown, on the page and on a terminal", async () => {
   makeRun(runs, { name: "run", adapter: "GPU \u001b]0;title\u0007 <img src=x>" });
   const text = "a [link](http://x) **b** `c` <script>alert(1)</script> | d\n# e \u001b[31m";
   put("texts", {
@@ -104,7 +104,7 @@ test("texts are shown and do nothing: in Markdown, on the page, on a terminal", 
   expect(page).not.toContain("<img");
 });
 
-test("a record that is a folder, a pipe's place of a folder, and an --out on a file are errors at once", async () => {
+test("a record that is a folder, and an --out that is a file or cannot be created, are errors at once", async () => {
   makeRun(runs, { name: "run" });
   mkdirSync(join(runs, "folder.experiment.json"));
   const folder = await report("folder");

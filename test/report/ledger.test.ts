@@ -1,4 +1,4 @@
-// What runs paid to reach an accuracy: with a batch that grows, unfinished, damaged.
+// The cost for runs to reach an accuracy: with a growing batch, unfinished, damaged.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { makeRun } from "../support/made-run.ts";
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-ledger-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-// 94.5 − 40 / step is 90 or more from step 8.9 on; the first evaluation after that is at step 10, after one epoch of 320
+// 94.5 − 40 / step is at least 90 from step 8.9 on. The first evaluation after that is at step 10, after one epoch of 320
 // samples at 1,000 images/s. The whole run costs 1 GFLOP.
 const cost = { steps: 10, samples: 320, seconds: 0.32 };
 
@@ -24,13 +24,13 @@ test("steps, samples, FLOP and seconds to a target, or that it was not reached",
   expect(entries[0]!.reached).toBeNull();
 });
 
-test("where the batch grows, samples are counted by the batches that showed them", async () => {
+test("with a growing batch, samples are counted by the size of each batch", async () => {
   // 100 steps of 32 samples are 10 epochs; 100 more steps are 100 epochs.
   const { entries } = await readLedger([makeRun(folder, { name: "grows", grownFrom: 100 })], 90);
   expect(entries[0]!.reached).toEqual({ ...cost, flops: expect.closeTo(1e9 / 110, 0) });
 });
 
-test("an unfinished run that reached the target is counted; a damaged one is named and left out", async () => {
+test("an unfinished run that reached the target counts; a damaged one is named and left out", async () => {
   const subset = { train: 310, test: 10, seed: 0 };
   const unfinished = makeRun(folder, { name: "unfinished", finished: false, configuration: { subset } });
   const damaged = makeRun(folder, { name: "damaged" });

@@ -1,4 +1,4 @@
-// Reports of what was measured without training: tables, and the fit of the spread of the loss.
+// Reports of measurements without training: tables, and the fit of the loss's spread.
 
 import { expect, test } from "vitest";
 import { parseRecord } from "../../src/report/experiment-record.ts";
@@ -46,7 +46,7 @@ test("ratio, noise scale and sharpness are tables that name the adapter", async 
   }
 });
 
-test("the spread of the loss has a floor where it goes down to one, and none where it bends over", async () => {
+test("the spread of the loss has a floor if it flattens towards short distances, and none if it follows a power law", async () => {
   const measured = (
     deviation: (d: number) => number,
     fit: { floor: number; slope: number; exponent: number },
@@ -64,7 +64,7 @@ test("the spread of the loss has a floor where it goes down to one, and none whe
   });
   const { charts, markdown } = await report("measure-directions", [
     measured((d) => Math.hypot(1, d), { floor: 1, slope: 1, exponent: 0.75 }),
-    // d^0.85 is no floor, whatever least squares make of it.
+    // d^0.85 has no floor, although least squares finds one.
     measured((d) => d ** 0.85, { floor: 0.4, slope: 0.75, exponent: 0.85 }),
   ]);
   expect(markdown).toContain("| unit | 10 | 0.75 | 1.0e+0 |");
@@ -72,7 +72,7 @@ test("the spread of the loss has a floor where it goes down to one, and none whe
   expect(JSON.stringify(charts[1]!.spec)).toContain("power law d^0.85");
 });
 
-test("the covariance has its reference line, error bars where there are errors, and its batch sizes as labels", async () => {
+test("the covariance chart has its reference line, error bars, and its batch sizes as labels", async () => {
   const points = [32, 64, 128].map((batchSize) => {
     return { batchSize, trace: 50 / batchSize, scaled: 50, scaledError: 2 };
   });

@@ -1,4 +1,4 @@
-// Charts of reports from run folders that are made here: their data, their drawing, and the page in a real browser.
+// Charts of reports, from run folders that the tests write: their data, their drawing, and the page in a real browser.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), "ghostbatch-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const makeRun = (run: MadeRun) => makeRunIn(folder, run);
-/** What a chart draws. */
+/** The data of a chart. */
 const values = ({ spec }: Report["charts"][number]) =>
   (spec["data"] as { values: { source: string; x: number; y: number | null }[] }).values;
 const pathOf = (name: string) => join(folder, name);
@@ -37,7 +37,7 @@ describe("charts", () => {
     expect(svg).not.toContain("NaN");
   });
 
-  test("figure 2: the best law of each curve is drawn and all are compared, or the reason is given for none", async () => {
+  test("figure 2: the best law of each curve is drawn and all laws are compared, or the reason for having none is given", async () => {
     makeRun({ name: "long", steps: 2000 });
     makeRun({ name: "short", steps: 30 });
     const { charts, markdown } = await reportExperiment(
@@ -49,7 +49,7 @@ describe("charts", () => {
       pathOf,
     );
     expect(charts.map(({ name }) => name)).toEqual(["distance-a", "distance-b"]);
-    // d = 1 + ln t without noise: the law itself, and a ΔAICc of 0 for it alone.
+    // d = 1 + ln t without noise: the fit is the law itself, and only it has a ΔAICc of 0.
     expect(markdown).toMatch(/\(a\) b=16 \| 1 \| log \| 0\.0, \d+\.\d, .* \| 1\.00 \[1\.00, 1\.00\]/);
     expect(markdown).toMatch(/\(a\) b=32 \| 1 \| a fit of the distance needs 6 points, found \d/);
     expect(markdown).toContain("they do not cover differences between seeds");
@@ -60,7 +60,7 @@ describe("charts", () => {
     expect(await chartSvg(charts[0]!.spec)).toContain('stroke-dasharray="1.5,3"');
   });
 
-  test("published curves lie over ResNet44 on CIFAR-10 at full scale, and over nothing else", async () => {
+  test("published curves are drawn over ResNet44 on CIFAR-10 at full scale, and over nothing else", async () => {
     const published = { model: "resnet44", dataset: "cifar10" };
     const network = (name: string, configuration: object) => makeRun({ name, batchSize: 128, configuration });
     network("resnet", published);
@@ -103,7 +103,7 @@ describe("charts", () => {
     }
   });
 
-  test("bands are explained with n; an error axis begins at 0; more runs than colours are dashed", async () => {
+  test("captions explain bands with n; an error axis begins at 0; with more runs than colors, lines are dashed", async () => {
     for (const seed of [0, 1]) makeRun({ name: `spread-${seed}`, seed, batchSize: 16 });
     const { charts } = await reportExperiment(
       record("figure1", [series("b=16", ["spread-0", "spread-1"], { batchSize: 16 })]),
@@ -124,7 +124,7 @@ describe("charts", () => {
     expect(new Set(strokes.map(([, color, dash]) => `${color} ${dash}`)).size).toBe(9);
   });
 
-  test("a chart wider than its frame is not cut", async () => {
+  test("a chart with a long title is not cut off", async () => {
     const title =
       "A title that is a good deal longer than the one small chart below it is wide, and then some";
     const { charts } = await reportExperiment(
@@ -132,7 +132,7 @@ describe("charts", () => {
       pathOf,
     );
     const svg = await chartSvg(charts[0]!.spec);
-    // 14 pixels high, about 7 wide a letter.
+    // 14 pixels high, so about 7 per letter.
     expect(Number(/viewBox="0 0 ([\d.]+)/.exec(svg)![1])).toBeGreaterThan(6 * title.length);
   });
 
@@ -151,7 +151,7 @@ describe("charts", () => {
   });
 });
 
-test.skipIf(!hasChromium)("the page opens from a file, draws every chart, and logs nothing", async () => {
+test.skipIf(!hasChromium)("the page opens from a file, draws every chart, and logs no error", async () => {
   const all = record("figure2", [
     series("b=16", ["long"], { batchSize: 16 }),
     series("b=32 <script>", ["long"], { group: "b" }),
@@ -166,7 +166,7 @@ test.skipIf(!hasChromium)("the page opens from a file, draws every chart, and lo
     await page.waitForFunction("document.body.dataset.drawn !== undefined");
     expect(await page.locator("canvas").count()).toBe(report.charts.length);
     expect(await page.locator("table").count()).toBe(2);
-    // Something is drawn: pixels that are neither white nor transparent.
+    // Every chart has pixels that are neither white nor transparent.
     const colored = await page.evaluate(`[...document.querySelectorAll("canvas")].map((canvas) => {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       let count = 0;
@@ -174,7 +174,7 @@ test.skipIf(!hasChromium)("the page opens from a file, draws every chart, and lo
       return count;
     })`);
     for (const count of colored as number[]) expect(count).toBeGreaterThan(2000);
-    // Charts are as wide as there is room for, and nothing makes the page wider than its window.
+    // Charts fill the width, and nothing makes the page wider than its window.
     for (const width of [390, 800, 1366]) {
       await page.setViewportSize({ width, height: 800 });
       const fits = `document.documentElement.scrollWidth === ${width} &&

@@ -1,4 +1,4 @@
-// Reports from run folders that are made here: what their tables show, and what is left out.
+// Tables of reports, from run folders that the tests write: what they show and what they leave out.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,12 +16,12 @@ const folder = mkdtempSync(join(tmpdir(), "ghostbatch-report-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const makeRun = (run: MadeRun) => makeRunIn(folder, run);
-/** What a chart draws. */
+/** The data of a chart. */
 const values = ({ spec }: Report["charts"][number]) =>
   (spec["data"] as { values: { source: string; x: number; y: number | null }[] }).values;
 const pathOf = (name: string) => join(folder, name);
 describe("tables", () => {
-  test("mean and deviation over seeds beside the paper's number, with n, scale, adapter, choices", async () => {
+  test("mean and standard deviation over seeds beside the paper's number, with n, scale, adapter and choices", async () => {
     for (const seed of [0, 1, 2]) makeRun({ name: `seed-${seed}`, seed });
     const { markdown, problems, charts } = await reportExperiment(
       record("table1", [
@@ -38,7 +38,7 @@ describe("tables", () => {
     expect(charts.map(({ name }) => name)).toEqual(["accuracy"]);
   });
 
-  test("choices are words, an accuracy's axis ends at 100 %, and no column is empty", async () => {
+  test("choices are readable, an accuracy axis ends at 100 %, and no column is empty", async () => {
     for (const [name, batchSize] of [
       ["chosen-a", 32],
       ["chosen-b", 64],
@@ -62,7 +62,7 @@ describe("tables", () => {
     expect(scaleOf(10, 60)).not.toHaveProperty("domain");
   });
 
-  test("a table of all runs for other programs: a line each, what is missing empty, texts quoted", async () => {
+  test("the CSV of all runs: one line each, missing values empty, texts quoted", async () => {
     makeRun({ name: "csv", seed: 3, configuration: { dataset: 'a "b", c' } });
     const runs = [await readRun(pathOf("csv")), await readRun(pathOf("chosen-b"))];
     const [head, ...lines] = runsCsv(runs).trimEnd().split("\r\n");
@@ -81,7 +81,7 @@ describe("tables", () => {
     expect(cells).toHaveLength(columns.length);
   });
 
-  test("what is left of the initial running statistics, and accuracy without it, stand beside each cell", async () => {
+  test("the share of initial running statistics, and the re-estimated accuracy, are beside each cell", async () => {
     for (const seed of [0, 1]) {
       makeRun({
         name: `lr-${seed}`,
@@ -102,7 +102,7 @@ describe("tables", () => {
     await expect(damaged).rejects.toThrow(/summary\.json: damaged: .*reestimatedAccuracy is "96"/);
   });
 
-  test("runs that differ in a choice are not averaged", async () => {
+  test("runs with different choices are not averaged", async () => {
     makeRun({ name: "other-batch", batchSize: 64, seed: 1 });
     const { markdown, problems } = await reportExperiment(
       record("table1", [series("SB", ["seed-0", "other-batch"])]),
@@ -113,7 +113,7 @@ describe("tables", () => {
     expect(markdown).toContain("not averaged");
   });
 
-  test("runs that differ in the seed alone are one line and one curve; the others say in what they differ", async () => {
+  test("runs that differ only in the seed are one line and one curve; for the others the report names the differences", async () => {
     makeRun({ name: "wide-batch", batchSize: 64 });
     const table = {
       ...record("table1", [series("SB", ["seed-0", "seed-1"], { paper: 98.27 })]),
@@ -136,7 +136,7 @@ describe("tables", () => {
     expect(first.high - first.low).toBeCloseTo(Math.SQRT2, 6);
   });
 
-  test("runs of different adapters, or of one seed, are not averaged without a word", async () => {
+  test("a warning says if averaged runs have different adapters or the same seed", async () => {
     makeRun({ name: "elsewhere", seed: 1, adapter: "another" });
     makeRun({ name: "again" });
     const mixed = await reportExperiment(record("table1", [series("SB", ["seed-0", "elsewhere"])]), pathOf);
@@ -167,7 +167,7 @@ describe("tables", () => {
     await expect(reportRuns([pathOf("absent")])).rejects.toThrow(/cannot show any of the runs/);
   });
 
-  test("a summary without its numbers is damaged: the run is named and left out of the mean", async () => {
+  test("a summary without its numbers counts as damaged: the run is named and left out of the mean", async () => {
     for (const [name, summary] of Object.entries({ empty: {}, "accuracy-alone": { accuracy: 1 } })) {
       makeRun({ name, seed: 1 });
       writeFileSync(join(folder, name, "summary.json"), JSON.stringify(summary));
@@ -181,7 +181,7 @@ describe("tables", () => {
     await expect(reportRuns([pathOf("accuracy-alone")])).rejects.toThrow(/cannot show any of the runs/);
   });
 
-  test("a record that is none is an error that names its file and what is wrong", () => {
+  test("an invalid record is an error with its file and what is wrong", () => {
     const whole = record("figure4", [], []);
     const parse = (value: unknown) => () => parseRecord(JSON.stringify(value), "x.experiment.json");
     expect(parse(whole)).not.toThrow();

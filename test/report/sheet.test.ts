@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { drawSheet, type SheetOptions } from "../../src/report/sheet.ts";
 
 const TWO = { title: "", channels: 3, height: 1, width: 2, labels: ["", ""] };
-/** Pixels each way that one of two pixels is enlarged to. */
+/** Side, in pixels, to which each of two pixels is enlarged. */
 const SIDE = 64;
 
 async function draw(images: readonly number[], options: SheetOptions): Promise<PNG> {
@@ -18,7 +18,7 @@ function countOf({ data }: PNG, isWanted: (red: number, green: number, blue: num
 
 const isDark = (...colour: number[]) => colour.every((value) => value < 100);
 
-test("a sheet shows each image enlarged in its colours, grey ones too", async () => {
+test("a sheet shows each image enlarged in its colors, grayscale ones too", async () => {
   // Two images of 2 × 1 pixels, red then green; blue then yellow.
   const sheet = await draw([255, 0, 0, 255, 0, 0, 0, 255, 0, 255, 255, 0], TWO);
   const counts = [
@@ -33,7 +33,7 @@ test("a sheet shows each image enlarged in its colours, grey ones too", async ()
   expect(countOf(grey, (...colour) => colour.join() === "77,77,77")).toBe((2 * SIDE) ** 2);
 });
 
-test("every label is drawn below its image and no wider, whatever it holds", async () => {
+test("every label is drawn below its image and no wider than it, whatever its text", async () => {
   const light = [200, 200, 200, 200, 200, 200];
   const draws = (label: string) => draw(light, { ...TWO, labels: [label] });
   const empty = await draws("");
@@ -51,7 +51,7 @@ test("every label is drawn below its image and no wider, whatever it holds", asy
     const sheet = await draws(label);
     expect([sheet.width, sheet.height], label).toEqual([empty.width, empty.height]);
     expect(countOf(sheet, isDark), label).toBeGreaterThan(10);
-    // Nothing reaches the edge, which is as far from the image's right side as from its left one.
+    // Nothing reaches the right edge.
     const edge = [...sheet.data.keys()].filter(
       (i) => i % 4 === 0 && (i / 4) % sheet.width >= sheet.width - 8,
     );

@@ -1,4 +1,4 @@
-// Figures 1 and 3 at small scale (docs/PAPER.md): what the paper reads off them, as inequalities. Prints what it measures.
+// Figures 1 and 3 at small scale (docs/PAPER.md): the paper's conclusions from them, as inequalities. Prints what it measures.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -46,11 +46,11 @@ async function curves(figure: Figure, seed: number): Promise<Curve[]> {
   return found;
 }
 
-test("figure 1: at one regime the final error grows with the batch", async () => {
+test("figure 1: with the same regime, the final error grows with the batch", async () => {
   const bySeed = [await curves("figure1", 0), await curves("figure1", 1)];
   const batchSizes = bySeed[0]!.map(({ batchSize }) => batchSize);
   const final = batchSizes.map((_, i) => mean(bySeed.map((list) => list[i]!.points.at(-1)!.error)));
-  // The paper's curves grow from its small batch of 128 on, which is 32 here; below it they do not differ.
+  // In the paper the error grows from the small batch of 128 on, which is 32 here. Below it the curves do not differ.
   const [sizes, errors] = [batchSizes.slice(1), final.slice(1)];
   const correlation = rankCorrelation(sizes, errors);
   const rise = mean(errors.slice(3)) - mean(errors.slice(0, 2));
@@ -62,20 +62,20 @@ test("figure 1: at one regime the final error grows with the batch", async () =>
   expect(rise).toBeGreaterThanOrEqual(0.4);
 });
 
-test("figure 3: stretched to as many steps, large batches end no higher than the small one, on the same course", async () => {
+test("figure 3: with as many steps, large batches follow the small one's curve and end no higher", async () => {
   const [small, ...adapted] = await curves("figure3", 0);
   const at = ({ points }: Curve, step: number) => points.findLast((point) => point.step <= step)!.error;
   expect(adapted).toHaveLength(2);
   for (const curve of adapted) {
     expect(curve.steps).toBe(small!.steps);
-    // From the first drop on, a third before the end, at every point of the small batch's curve.
+    // From the first drop on, at two thirds of the steps, at every point of the small batch's curve.
     const later = small!.points.filter(({ step }) => step > (2 / 3) * small!.steps);
     const excess = later.map(({ step, error }) => at(curve, step) - error);
     process.stdout.write(
       `figure3: b=${curve.batchSize}: ${excess.map((value) => value.toFixed(2)).join(", ")} points above b=${small!.batchSize}\n`,
     );
     expect(Math.max(...excess)).toBeLessThanOrEqual(0.5);
-    // Twice what was measured: another course is no reproduction, be it a better one.
+    // Twice the measured value: a curve far below would not reproduce the figure either.
     expect(Math.min(...excess)).toBeGreaterThanOrEqual(-1.25);
     expect(excess.at(-1)!).toBeLessThanOrEqual(0.2);
   }

@@ -1,5 +1,5 @@
-// What the paper argues with, measured at small scale (docs/PAPER.md): equation 4, multiplicative noise, the noise scale,
-// the mean over the deviation, random directions. Each criterion also meets a method that is wired wrongly, and must refuse it.
+// Quantities behind the paper's argument, measured at small scale (docs/PAPER.md): equation 4, multiplicative noise, the noise
+// scale, mean over deviation, random directions. Each criterion must also reject a method that is wired wrongly.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -42,7 +42,7 @@ describe("equation 4: the covariance falls as 1/M", () => {
     expect(Math.abs(ghosts.slope + 1)).toBeLessThanOrEqual(0.05);
     const scaled = whole.points.map((point) => point.scaled);
     expect(scaled.at(-1)! / scaled[0]!).toBeLessThanOrEqual(0.8);
-    // Statistics shared across ghosts are batch norm over the batch: the criterion of ghosts must refuse that.
+    // The criterion for ghosts must reject statistics over the whole batch.
     expect(Math.abs(whole.slope + 1)).toBeGreaterThan(0.05);
   });
 
@@ -52,7 +52,7 @@ describe("equation 4: the covariance falls as 1/M", () => {
       const one = {
         batchSizes: [batchSize],
         ghostSize: GHOST,
-        // A trace of small batches scatters more: a few of their gradients are much larger than the others.
+        // The trace of small batches scatters more, because a few of their gradients are much larger than the others.
         draws: batchSize === GHOST ? 600 : 80,
         seed: 1,
         gradientNoise: () => deviation,
@@ -66,7 +66,7 @@ describe("equation 4: the covariance falls as 1/M", () => {
       `trace ${small.toFixed(3)} at ${GHOST}, ${noisy.toFixed(3)} at ${large} with noise, ${weak.toFixed(3)} with noise of half the deviation`,
     );
     expect(Math.abs(noisy / small - 1)).toBeLessThanOrEqual(0.12);
-    // A σ that does not grow as √(B / B_S) must be refused.
+    // A σ of half the size must be rejected.
     expect(Math.abs(weak / small - 1)).toBeGreaterThan(0.12);
   });
 });
@@ -80,7 +80,7 @@ describe("mean and deviation of the gradient", () => {
     const all = new GradientMoments(trained.state.gradients.size);
     const rounds = [];
     const samples = trained.data.train.count;
-    // Gradients of its own: an estimate is compared with another, not with itself.
+    // From other batches than the estimate below, so that it is not compared with itself.
     for (let draw = 0; draw < 480; draw++) {
       all.add((await probe.gradient(drawBatch(GHOST, samples, { seed: 3, draw }))).gradient);
     }
@@ -147,7 +147,7 @@ describe("the loss along random directions", () => {
     expect(Math.abs(near.exponent - 1)).toBeLessThan(0.2);
     expect(near.leavesTaylorAt).toBeNull();
     expect(far.leavesTaylorAt).not.toBeNull();
-    // A gradient of another function, that of batch norm over all 512, must be refused.
+    // The gradient of another function, with batch norm over all 512, must be rejected.
     const other = await GradientProbe.create(state, data, { batchSize: 512, ghostSize: 512 });
     const { gradient } = await other.gradient(samples);
     report(
@@ -156,7 +156,7 @@ describe("the loss along random directions", () => {
     expect(norm(gradient)).not.toBeCloseTo(near.gradientNorm, 3);
   });
 
-  test("sharpness: above 0, larger in a larger box and in more dimensions; scaling the weights changes Keskar's and not the scale-free one", async () => {
+  test("sharpness is above 0, larger in a larger box and in more dimensions; scaling the weights changes Keskar's, but not the scale-free one", async () => {
     const { state, data } = trained;
     const probe = await GradientProbe.create(state, data, { batchSize: 512, ghostSize: GHOST });
     const samples = Uint32Array.from({ length: 512 }, (_, i) => i);
@@ -175,7 +175,7 @@ describe("the loss along random directions", () => {
     expect(wide.sharpness).toBeGreaterThan(narrow.sharpness);
     expect(wide.sharpness).toBeGreaterThan(random.sharpness);
 
-    // The weights and biases before batch norm times 3: the same function, but for batch norm's ε.
+    // Weights and biases before batch norm times 3: the same function, except for batch norm's ε.
     const before = await readFloats(state.values);
     const scaled = Float32Array.from(before);
     const linear = state.parameters.filter(([name]) => /^layers\.(0|3|6)\./.test(name));

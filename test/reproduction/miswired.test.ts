@@ -1,5 +1,5 @@
-// The criteria of the small scale (docs/PAPER.md) must refuse methods that are wired wrongly: each is run here with its
-// fault, and its criterion, met by the right one, must not be met. Statistics shared across ghosts: measurements.test.ts.
+// The criteria of the small scale (docs/PAPER.md) must reject methods that are wired wrongly: the correct method meets its
+// criterion, and the faulty one must not. Statistics shared across ghosts: measurements.test.ts.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ afterAll(() => rmSync(runsDirectory, { recursive: true }));
 
 const SEEDS = [0, 1, 2];
 
-/** Mean final accuracy over the seeds, with some of the cell's options otherwise. */
+/** Mean final accuracy over the seeds, with the cell's options changed by `fault`. */
 async function accuracy(column: Column, fault: RunSpecInput = {}): Promise<number> {
   const results: number[] = [];
   for (const seed of SEEDS) {
@@ -43,13 +43,13 @@ test("wrong rate rule, no ghosts, regime not stretched", async () => {
   expect(meetsRateRule(await accuracy("LR"), large)).toBe(true);
   expect(meetsGhosts(ghosts, large)).toBe(true);
 
-  // The rule left out, and the rule turned over: √(B_S / B) by a reference batch in place of the batch.
+  // Without the rule, and with the inverse of it, √(B_S / B), by a reference batch of 32 · 1024.
   expect(meetsRateRule(await accuracy("LR", { learningRateRule: "none" }), large)).toBe(false);
   expect(
     meetsRateRule(await accuracy("LR", { learningRateRule: "sqrt", referenceBatchSize: 32 * 1024 }), large),
   ).toBe(false);
-  // Batch norm over the whole batch under the name of ghosts.
+  // Batch norm over the whole batch instead of ghosts.
   expect(meetsGhosts(await accuracy("GBN", { ghostSize: null }), large)).toBe(false);
-  // Adaptation that stretches nothing is the +GBN run; the right one is in table1-f1.test.ts, where it takes minutes.
+  // Without stretching, +RA is the +GBN run. The correct one takes minutes, so it is only in table1-f1.test.ts.
   expect(meetsAdaptation(ghosts, await accuracy("SB"))).toBe(false);
 });

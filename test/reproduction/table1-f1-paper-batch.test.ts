@@ -1,6 +1,6 @@
-// Table 1's row of F1 with the paper's own batch, ghosts and data, all 60,000 digits in batches of 4096, and a tenth of its epochs
-// (`reproduce table1 --rows f1 --scale 0.1 --choices published`): the remedies win there as they do in the published row, which small
-// scale cannot show. Prints what it measures. About four minutes on two CPU cores.
+// Table 1's F1 row with the paper's own batch, ghosts and data (all 60,000 digits in batches of 4096) and a tenth of its epochs
+// (`reproduce table1 --rows f1 --scale 0.1 --choices published`): the remedies win as in the published row, which small scale cannot
+// show. Prints what it measures. About four minutes on two CPU cores.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,12 +29,12 @@ async function accuracy(column: Column, choices: Choices): Promise<number> {
   return summary.accuracy;
 }
 
-// Two seeds gave 88.9 for LB, 92.6 for +LR and 91.9 for +GBN, with a standard deviation of 0.35 at most (docs/RESULTS.md): half of what the
-// remedies gain is asked for.
+// Two seeds gave 88.9 for LB, 92.6 for +LR and 91.9 for +GBN, with a standard deviation of at most 0.35 (docs/RESULTS.md). The test
+// requires half of that gain.
 test("at a batch of 4096 the remedies win, with gamma from U(0, 1): +LR and +GBN ≥ LB + 1.5", async () => {
   const large = await accuracy("LB", "published");
   expect((await accuracy("LR", "published")) - large).toBeGreaterThanOrEqual(1.5);
   expect((await accuracy("GBN", "published")) - large).toBeGreaterThanOrEqual(1.5);
-  // Negative control: with gamma from 1, +GBN loses what the first steps at the square-root rate destroy (it had 81.2).
+  // Negative control: with gamma from 1, the first steps at the square-root rate destroy +GBN's advantage (it had 81.2).
   expect(await accuracy("GBN", "defaults")).toBeLessThan(large);
 });

@@ -1,5 +1,5 @@
-// Table 1's row of F1 at small scale (docs/PAPER.md): the paper's statements as inequalities between means over seeds
-// 0 to 2, each of which fails if a method is wired wrongly. Prints what it measures. About ten minutes on two CPU cores.
+// Table 1's F1 row at small scale (docs/PAPER.md): the paper's statements as inequalities between means over seeds 0 to 2.
+// Each fails if a method is wired wrongly. Prints what it measures. About ten minutes on two CPU cores.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -40,7 +40,7 @@ async function run(spec: RunSpec, label: string): Promise<FinishedRun> {
 
 const means = new Map<Column, number>();
 
-/** Mean of the final accuracies over the seeds, percent; the cells are run when they are asked for first. */
+/** Mean of the final accuracies over the seeds, percent. A cell runs at its first use. */
 async function meanAccuracy(column: Column): Promise<number> {
   const known = means.get(column);
   if (known !== undefined) return known;
@@ -57,11 +57,11 @@ describe("accuracy, percent", () => {
     expect((await meanAccuracy("SB")) - (await meanAccuracy("LB"))).toBeGreaterThanOrEqual(1.5);
   });
 
-  test("the learning rate gives some of it back: +LR − LB ≥ 0.5", async () => {
+  test("the learning rate recovers some of it: +LR − LB ≥ 0.5", async () => {
     expect((await meanAccuracy("LR")) - (await meanAccuracy("LB"))).toBeGreaterThanOrEqual(0.5);
   });
 
-  test("ghosts give more: +GBN ≥ +LR, +GBN − LB ≥ 1.0", async () => {
+  test("ghosts recover more: +GBN ≥ +LR, +GBN − LB ≥ 1.0", async () => {
     const ghosts = await meanAccuracy("GBN");
     expect(ghosts - (await meanAccuracy("LR"))).toBeGreaterThanOrEqual(0);
     expect(ghosts - (await meanAccuracy("LB"))).toBeGreaterThanOrEqual(1);
@@ -89,7 +89,7 @@ interface Plateau {
   readonly rule?: RunSpec["learningRateRule"];
 }
 
-/** The run of so many steps at a constant learning rate. */
+/** A run of this many steps at a constant learning rate. */
 function plateau(
   { batchSize, ghostSize, rule = "none" }: Plateau,
   steps: number,
@@ -110,10 +110,10 @@ function plateau(
 describe("distance from the start at a constant learning rate", () => {
   const STEPS = 320;
 
-  /** In distances of the small batch at the same seed. */
+  /** Distance relative to the small batch's, at the same seed. */
   async function relativeDistance(options: Plateau): Promise<number> {
     let sum = 0;
-    // 0.2 TFLOP for a seed of the large batch: one must do.
+    // A seed of the large batch costs 0.2 TFLOP, so one has to be enough.
     const seeds = options.batchSize === LARGE ? SEEDS.slice(0, 1) : SEEDS;
     for (const seed of seeds) {
       const [own, small] = [
@@ -132,7 +132,7 @@ describe("distance from the start at a constant learning rate", () => {
     expect(Math.abs((await relativeDistance({ batchSize: LARGE, ...cures })) - 1)).toBeLessThanOrEqual(0.15);
   });
 
-  test("without them a larger batch stays nearer: below 0.65", async () => {
+  test("without them a larger batch stays closer: below 0.65", async () => {
     expect(await relativeDistance({ batchSize: 128 })).toBeLessThan(0.65);
     expect(await relativeDistance({ batchSize: LARGE })).toBeLessThan(0.65);
   });
@@ -141,7 +141,7 @@ describe("distance from the start at a constant learning rate", () => {
     expect(await relativeDistance({ batchSize: LARGE, rule: "linear" })).toBeGreaterThan(1.8);
   });
 
-  test("grows as the logarithm of the step: R² ≥ 0.97, exponent of a power law < 0.45", async () => {
+  test("grows with the logarithm of the step: R² ≥ 0.97, exponent of a power law < 0.45", async () => {
     const { folder } = await plateau({ batchSize: 32 }, 2560, 0);
     const lines = readFileSync(join(folder, "metrics.jsonl"), "utf8").trimEnd().split("\n");
     const metrics = lines.map((line) => JSON.parse(line) as { step: number; distanceAll: number | null });

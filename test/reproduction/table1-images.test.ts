@@ -1,6 +1,6 @@
-// Table 1's ResNet44 row at small scale on photographs (docs/PAPER.md): batch size, learning rate and ghosts act on a
-// convolutional network as the paper says. GHOSTBATCH_IMAGES names a folder of train/CLASS and test/CLASS of 32×32 images of
-// ten classes, as CIFAR-10's; without it nothing here is tested. Prints what it measures.
+// Table 1's ResNet44 row at small scale on photographs (docs/PAPER.md): batch size, learning rate and ghosts affect a convolutional
+// network as the paper says. GHOSTBATCH_IMAGES is a folder with train/CLASS and test/CLASS of 32×32 images in ten classes, like
+// CIFAR-10's; without it the test is skipped. Prints what it measures.
 
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ const source = process.env.GHOSTBATCH_IMAGES;
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-images-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-// Enough for the subset of the small scale, 1,024 and 500 images, and soon decoded.
+// Enough for the small scale's subset of 1,024 and 500 images, and quickly decoded.
 const OF_EACH_CLASS = { train: 150, test: 60 };
 
 /** The first images of each class, as links. */
@@ -36,7 +36,7 @@ function firstImages(from: string): string {
 test.skipIf(source === undefined)(
   source === undefined
     ? "the ResNet44 row: GHOSTBATCH_IMAGES, a folder of CIFAR-10's images, is not set"
-    : "the ResNet44 row: a large batch costs accuracy, the learning rate and ghosts give some of it back",
+    : "the ResNet44 row: a large batch costs accuracy, the learning rate and ghosts recover some of it",
   async () => {
     const images = `folder:${firstImages(source!)}`;
     const session = new GpuSession();
@@ -49,7 +49,7 @@ test.skipIf(source === undefined)(
       return summary.accuracy;
     };
     const [small, large] = [await accuracy("SB"), await accuracy("LB")];
-    // 500 test images, the same in every cell: were they independent, a difference of two cells had a standard error of 2.8.
+    // 500 test images, the same in every cell. If they were independent, a difference of two cells would have a standard error of 2.8.
     expect(small - large).toBeGreaterThanOrEqual(4);
     expect((await accuracy("LR")) - large).toBeGreaterThanOrEqual(1);
     expect((await accuracy("GBN")) - large).toBeGreaterThanOrEqual(1);

@@ -1,5 +1,5 @@
-// Table 2's row at small scale on images made here: AlexNet goes through streaming, training and evaluation, and its cells differ
-// as their methods say. Nothing is learnt from so few images, so no accuracy is asked for (docs/PAPER.md).
+// Table 2's row at small scale on generated images: AlexNet goes through streaming, training and evaluation, and its cells differ as
+// their methods require. So few images teach it nothing, so the test requires no accuracy (docs/PAPER.md).
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ import { pngBytes, writeFiles } from "../support/image-files.ts";
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-table2-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Ten classes, told by their colour, of patterns that differ from image to image. */
+/** Ten classes with a color each, and a different pattern in every image. */
 function images(): string {
   const files = (part: string, count: number) =>
     Array.from({ length: count }, (_, i): [string, Uint8Array] => [
@@ -26,12 +26,12 @@ function images(): string {
   return writeFiles(join(folder, "images"), Object.fromEntries([...files("train", 80), ...files("val", 40)]));
 }
 
-test("AlexNet: the rate's rule moves the first step by √(B / B_S), ghosts change it, ghosts of the whole batch do not", async () => {
+test("AlexNet: the learning-rate rule scales the first step by √(B / B_S); ghosts change it; one ghost of the whole batch does not", async () => {
   const row = TABLE2_ROWS["alexnet-4096"]!;
   const dataDir = images();
   const { dataset } = imagesFor(row, { scale: "small", dataDir });
   const session = new GpuSession();
-  // Without the clipping, which would make every step as long as its rate.
+  // Without clipping, which would make every step as long as its rate.
   const run = async (column: Column, changes: Partial<RunSpec> = {}) => {
     const spec = cellSpec(row, { column, scale: "small", seed: 0, images: dataset });
     const one = { ...spec, maxSteps: 1, weightDecay: 0, clipNorm: 0, ...changes };

@@ -1,6 +1,6 @@
-// 10,000 damaged configurations, grids, checkpoints, run folders, CIFAR files and images, by a fixed seed: each ends in an
-// error of this project or in what the file really says, within a second, and nothing outside its folder changes.
-// (8,000 safetensors files and 4,000 idx files are in the tests of their readers.)
+// 10,000 damaged configurations, grids, checkpoints, run folders, CIFAR files and images, from fixed seeds. Each gives one of this
+// project's errors or a correct reading, within a second, and nothing outside its folder changes.
+// (The tests of their readers damage 8,000 safetensors files and 4,000 idx files.)
 
 import {
   existsSync,
@@ -32,7 +32,7 @@ import { readGrid } from "../../src/sweep/grid.ts";
 import { limitMs } from "../support/limits.ts";
 import { mutations } from "../support/mutations.ts";
 
-// In memory where the system has such a folder: what is read is the same, and nothing waits for a disk.
+// In memory if the system has such a folder, so that nothing waits for a disk.
 const temporary = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 const parent = mkdtempSync(join(temporary, "ghostbatch-damaged-"));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -43,7 +43,7 @@ afterEach(() => expect(readdirSync(parent)).toEqual(["root"]));
 
 const report = () => undefined;
 
-/** Runs what reads a damaged file; true where it gave a result. */
+/** Reads a damaged file; true if there is a result. */
 async function endsWell(read: () => unknown): Promise<boolean> {
   const before = process.cpuUsage();
   try {
@@ -106,7 +106,7 @@ test("1,000 grids", async () => {
   expect(taken).toBeGreaterThan(20);
 });
 
-test("2,000 checkpoints: never taken for whole when they are not", async () => {
+test("2,000 checkpoints: a damaged one never passes as complete", async () => {
   const spec = completeSpec({});
   const run = join(root, "checkpoints-of");
   const files = new CheckpointFolder(run);
@@ -143,7 +143,7 @@ test("2,000 checkpoints: never taken for whole when they are not", async () => {
     for (const bytes of mutations(original, { count: 1000, seed: 13 })) {
       writeFileSync(path, bytes);
       if (!(await endsWell(load))) continue;
-      // Other white space, or a mutation that changed nothing.
+      // Only white space differs, or the mutation changed nothing.
       expect(parts(bytes)).toBe(parts(original));
     }
     writeFileSync(path, original);

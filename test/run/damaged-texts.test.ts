@@ -1,4 +1,4 @@
-// Texts that this program reads from files and command lines, damaged: an answer, or an error of this project on one line.
+// Damaged texts from files and command lines give a result, or one of this project's errors on one line.
 import { expect, test } from "vitest";
 import { outlineDataset } from "../../src/data/dataset-forms.ts";
 import { parseRecord } from "../../src/report/experiment-record.ts";
@@ -13,7 +13,7 @@ const direction = {
   ...{ floor: 0, slope: 1, exponent: 1, bins: [{ distance: 1, deviation: 1, shift: 0, points: 9 }] },
 };
 
-/** Each with texts that are right, and what an answer must be like. */
+/** For each reader: valid texts, and what a result must satisfy. */
 const READERS: Readonly<Record<string, { texts: readonly string[]; read: (text: string) => void }>> = {
   records: {
     texts: [

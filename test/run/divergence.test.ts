@@ -1,4 +1,4 @@
-// Runs that meet NaN and infinities: what is said of where they came from, and what is left to go on with.
+// Runs with NaN and infinities: the message says where they came from, and what can be resumed.
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,11 +23,11 @@ const runs = new FolderRuns(runsDirectory);
 const { lines } = runs;
 
 describe("numbers that are not finite", () => {
-  // The first update throws the weights so far that the next forward pass overflows.
+  // The first update moves the weights so far that the next forward pass overflows.
   const diverging = { learningRate: 1e30, clipNorm: 0, momentum: 0 };
 
   test("stop the run: step, kernel, layer, and the last good checkpoint", async () => {
-    // Hundreds of ruined steps before anyone looks: none of them may be kept.
+    // Hundreds of ruined steps before metrics are read: none of their checkpoints may be kept.
     const { path, done } = await runs.start(
       "diverged",
       { ...diverging, evaluateEvery: 1000 },
@@ -50,7 +50,7 @@ describe("numbers that are not finite", () => {
     expect(readdirSync(path)).not.toContain("summary.json");
   });
 
-  test("of the data are said to be that", async () => {
+  test("in the data are reported as such", async () => {
     const prepared = await prepareRun(completeSpec(SPEC));
     const normalization = { mean: [Number.NaN], standardDeviation: [0.5] };
     const dataset = { ...prepared.dataset, normalization };
@@ -62,14 +62,14 @@ describe("numbers that are not finite", () => {
     expect(message).not.toMatch(/learning rate|clip norm/);
   });
 
-  test("are found from the start where there is no checkpoint", async () => {
+  test("are traced from the start if there is no checkpoint", async () => {
     const { done } = await runs.start("diverged-early", diverging, {
       checkpoints: { every: { steps: 100 }, keep: 1 },
     });
     await expect(done).rejects.toThrow(/first produced in step 2 by .*; there was no checkpoint yet$/);
   });
 
-  test("skip: a run in which nothing changes any more ends", async () => {
+  test("skip: a run that skips every step ends", async () => {
     // Every gradient norm overflows, and the parameters stay as they are.
     const { done } = await runs.start("skipping-for-ever", { gradientNoise: 1e25, onNan: "skip" });
     await expect(done).rejects.toThrow(
@@ -78,7 +78,7 @@ describe("numbers that are not finite", () => {
   });
 
   test.each(["stop", "skip"] as const)(
-    "in parameters alone, on %s: the update that made them",
+    "only in parameters, on %s: the message names the update",
     async (onNan) => {
       // Finite gradients, but an update beyond the largest f32.
       const { done } = await runs.start(`overflow-${onNan}`, {
@@ -93,8 +93,8 @@ describe("numbers that are not finite", () => {
     },
   );
 
-  test("skip: the step changes nothing, the run goes on, and counts it", async () => {
-    // Noise with which some gradient norms overflow; the others are clipped.
+  test("skip: the step changes nothing, and the run continues and counts it", async () => {
+    // With this noise some gradient norms overflow; the others are clipped.
     const { done } = await runs.start("skipping", { gradientNoise: 2e19, onNan: "skip", maxSteps: 12 });
     const { steps, skippedSteps, testLoss } = await done;
     expect(steps).toBe(12);
@@ -107,7 +107,7 @@ describe("numbers that are not finite", () => {
   });
 
   test.each(["stop", "skip"] as const)(
-    "in what is measured alone, on %s: finite parameters too large to be computed with",
+    "only in measurements, on %s: finite parameters that are too large to compute with",
     async (onNan) => {
       const { path, done } = await runs.start(`distance-${onNan}`, { ...diverging, maxSteps: 1, onNan });
       await expect(done).rejects.toThrow(DivergenceError);
@@ -125,7 +125,7 @@ describe("numbers that are not finite", () => {
     },
   );
 
-  test("in running statistics alone are counted", async () => {
+  test("only in running statistics: they are counted", async () => {
     const gpu = await openGpu();
     const { state, data, options } = smallRun(gpu);
     const trainer = await Trainer.create(gpu, state, data, options);
@@ -136,10 +136,10 @@ describe("numbers that are not finite", () => {
     expect(await trainer.countNonFinite()).toBe(runningVariance.size);
   });
 
-  // Hundreds of ruined steps before anyone looks.
+  // Hundreds of ruined steps before metrics are read.
   const unread = { logEvery: 1000, checkpoints: { every: { steps: 1 }, keep: 2 } };
 
-  test("in a run that is asked to stop: it has diverged, and is not to go on", async () => {
+  test("in a run that is asked to stop: it has diverged and is not offered for resuming", async () => {
     const control = new RunControl();
     let asked = 0;
     vi.spyOn(control, "stop", "get").mockImplementation(() =>
@@ -157,7 +157,7 @@ describe("numbers that are not finite", () => {
     expect(lines).toEqual([]);
   });
 
-  test("whoever asks to stop during the replay is not kept waiting", async () => {
+  test("a request to stop during the replay ends it", async () => {
     const control = new RunControl();
     const report = (line: string) => {
       if (/: replaying from /.test(line)) control.requestStop({ by: "test", exitCode: 99 });
@@ -166,9 +166,9 @@ describe("numbers that are not finite", () => {
     await expect(done).rejects.toThrow(/^step 2: the loss is .*; its origin was not searched for: test; /);
   });
 
-  test("are what is told, whatever the state of the checkpoints", async () => {
+  test("are reported even if the checkpoints are damaged", async () => {
     const folder = join(runsDirectory, "damaged", "checkpoints");
-    // Once nothing is being written any more, and before anyone looks for the last good one.
+    // After all writes, and before the search for the last good checkpoint.
     const { settle } = Checkpointer.prototype;
     vi.spyOn(Checkpointer.prototype, "settle").mockImplementation(async function (this: Checkpointer) {
       await settle.call(this);

@@ -1,4 +1,4 @@
-// A batch that grows: stages of one run, which is stopped, loses its device and goes on as any other.
+// A growing batch: stages of one run, which can be stopped, lose its device and continue like any other.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -53,7 +53,7 @@ function metricsOf(path: string): { kind: string; step: number; epoch: number; l
   return text.split("\n").map((line) => JSON.parse(line));
 }
 
-/** Options of a run that stops after the first step from `at` on that is read back. */
+/** Options of a run that stops after the first read-back at step `at` or later. */
 function stoppingAt(at: number) {
   const control = new RunControl();
   const onProgress = ({ step }: { step: number }) => {
@@ -62,7 +62,7 @@ function stoppingAt(at: number) {
   return { control, onProgress };
 }
 
-test("steps and epochs are counted through its stages: one line for each step", () => {
+test("steps and epochs are counted across stages, with one line per step", () => {
   const metrics = metricsOf(join(runsDirectory, "undisturbed"));
   const training = metrics.filter(({ kind }) => kind === "train");
   expect(training.map(({ step }) => step)).toEqual(Array.from({ length: 226 }, (_, i) => i + 1));
@@ -78,7 +78,7 @@ test.each([
   ["the second stage", [213]],
   ["the last stage", [223]],
   ["every stage, one after the other", [3, 150, 208, 210, 219, 221]],
-])("stopped in %s, it goes on to the same bits", async (_, stops) => {
+])("stopped in %s, it ends with the same bits", async (_, stops) => {
   const name = `stopped-${stops.join("-")}`;
   let run = null;
   for (const at of stops) {
@@ -101,11 +101,11 @@ test.each([
   expect(outcome(run!.path)).toBe(expected);
 });
 
-test("stopped between read-backs of a later stage: the metrics of its steps are in the checkpoint", async () => {
+test("stopped between read-backs in a later stage: the checkpoint holds the metrics of its steps", async () => {
   const control = new RunControl();
   let told = 0;
   const onProgress = ({ step }: { step: number }) => {
-    // Told of its metrics, then of its evaluation; the next stage waits for its first steps before it is through.
+    // Progress of the metrics, then of the evaluation; the next stage is still waiting for its first steps.
     if (step === 208 && ++told === 2) setImmediate(() => control.requestStop({ by: "test", exitCode: 99 }));
   };
   const run = await runs.start("stopped-unread", GROWING, { control, onProgress, logEvery: 1000 });
@@ -115,7 +115,7 @@ test("stopped between read-backs of a later stage: the metrics of its steps are 
   expect(outcome(run.path)).toBe(expected);
 });
 
-test("a device that is lost in a later stage: lines after the checkpoint are taken back and written once more", async () => {
+test("a device lost in a later stage: the lines after the checkpoint are removed and written again", async () => {
   const { session: on, onProgress } = losing([215]);
   const { path, done } = await runs.start("lost", GROWING, { onProgress, logEvery: 1 }, on);
   await done;
@@ -125,7 +125,7 @@ test("a device that is lost in a later stage: lines after the checkpoint are tak
   expect(outcome(path)).toBe(expected);
 });
 
-test("as a cell of an experiment it goes on, and is not run again", async () => {
+test("as a cell of an experiment it continues, and once finished it is not run again", async () => {
   const spec = completeSpec(GROWING);
   const options = { runsDirectory, command: "test", checkpoints, logEvery: 2, report };
   await expect(runOnce(session, spec, "cell", { ...options, ...stoppingAt(212) })).rejects.toThrow(
@@ -136,8 +136,8 @@ test("as a cell of an experiment it goes on, and is not run again", async () => 
   expect(await runOnce(session, spec, "cell", options)).toEqual({ ...finished, reused: true });
 });
 
-test("NaN in a later stage is told with its step, counted through the stages before", async () => {
-  // One step a stage; the second update throws the weights so far that the network overflows.
+test("NaN in a later stage is reported with the step counted across stages", async () => {
+  // One step per stage. The second update moves the weights so far that the network overflows.
   const { done } = await runs.start(
     "diverged",
     { ...GROWING, epochScale: 1 / (8 * 52), learningRate: 1e7, clipNorm: 0, momentum: 0 },
@@ -148,7 +148,7 @@ test("NaN in a later stage is told with its step, counted through the stages bef
   );
 });
 
-test("ghosts stay those of the first batch where no size is given", async () => {
+test("without a ghost size, ghosts keep the size of the first batch", async () => {
   const prepared = await prepareRun(completeSpec({ ...GROWING, ghostSize: undefined }));
   const sizes = batchStages(prepared, factsOf(prepared.dataset)).map(({ spec }) => [
     spec.batchSize,
@@ -186,17 +186,17 @@ test.each(Object.keys(BASE_REGIMES) as BaseRegimeName[])(
       expect(one.batchSize).toBeGreaterThanOrEqual(64);
       expect(one.ghostSize).toBe(16);
     }
-    // The rate itself is never above the regime's highest, but for what a batch cannot grow by.
+    // The rate is never above the regime's highest, apart from the rounding of batch sizes.
     const highest = Math.max(...rates);
     for (const { regime } of stages)
       expect(regime.phases[0]!.learningRate).toBeLessThanOrEqual(1.001 * highest);
   },
 );
 
-test("its plan is of the memory that it takes: that of the largest batch", async () => {
+test("its planned memory is what it uses: that of the largest batch", async () => {
   const gpu = await session.open();
   const before = gpu.allocatedBytes;
-  // Large enough that what a run takes beside tensors, some constants and its log, is little: an epoch of 513 steps, then larger batches.
+  // Large enough that constants and the log matter little beside the tensors: an epoch of 513 steps, then larger batches.
   const large = { dataset: "synthetic:1x28x28:4:4100:400", width: 256, epochScale: 0.125, maxSteps: 525 };
   const wide = { ...GROWING, ...large };
   const prepared = await prepareRun(completeSpec(wide));
@@ -210,7 +210,7 @@ test.each([
   ["--lr-rule", { learningRateRule: "sqrt", referenceBatchSize: 4 }],
   ["--regime", { regime: "adapted", referenceBatchSize: 4 }],
   ["--constant-rate", { constantRate: true }],
-] as const)("%s beside it is refused", async (option, given) => {
+] as const)("%s together with it is refused", async (option, given) => {
   const prepared = await prepareRun(completeSpec({ ...GROWING, ...given }));
   expect(() => batchStages(prepared, factsOf(prepared.dataset))).toThrow(
     `--batch-growth: it replaces the rate cuts; omit ${option}`,

@@ -1,4 +1,4 @@
-// What a specification and the facts of its data make, and what a user is told of it before the run.
+// Plans of runs from a specification and the size of its data, and what a user learns before the run.
 
 import { describe, expect, test } from "vitest";
 import { type DataFacts, planRun } from "../../src/run/plan-run.ts";
@@ -13,8 +13,8 @@ function planned(given: RunSpecInput, facts: Partial<DataFacts> = {}) {
   return planRun(completeSpec({ model: "f1", width: 8, ...given }), { ...FACTS, ...facts });
 }
 
-describe("iteration-matched takes the small batch's steps", () => {
-  // Of 1000 samples, batches of 128 are 7 and a rest.
+describe("iteration-matched uses the small batch's steps", () => {
+  // 1000 samples are 7 batches of 128 and a remainder.
   test.each([
     ["drop", [70, 140, 210, 350]],
     ["exact", [80, 160, 240, 400]],
@@ -31,7 +31,7 @@ describe("iteration-matched takes the small batch's steps", () => {
   });
 });
 
-test("more ghosts than one side of a grid holds are refused by option", () => {
+test("more ghosts than fit on one side of a grid are refused, with the option", () => {
   const facts = { height: 1, width: 1, count: 200_000 };
   expect(() => planned({ batchSize: 131_072, ghostSize: 2 }, facts)).toThrow(
     "--ghost-size 2: gives 65,536 ghost batches per batch, but a GPU allows at most 65,535",
@@ -39,15 +39,15 @@ test("more ghosts than one side of a grid holds are refused by option", () => {
   expect(() => planned({ batchSize: 131_070, ghostSize: 2 }, facts)).not.toThrow();
 });
 
-describe("what is left of the initial running statistics", () => {
+describe("the share of the initial running statistics that is left", () => {
   // 8 steps of 4 ghosts.
   const steps = { batchSize: 128, ghostSize: 32, maxSteps: 8, partial: "drop" } as const;
   test.each([
     ["plain batch norm", { ...steps, ghostSize: 128 }, 0.9 ** 8],
     ["an update for each ghost", { ...steps, runningRule: "sequential" }, 0.9 ** 32],
-    ["the mean of ghosts weighs as much", { ...steps, runningRule: "mean" }, 0.9 ** 32],
+    ["the mean of the ghosts, with the weight of all", { ...steps, runningRule: "mean" }, 0.9 ** 32],
     ["composer", { ...steps, runningRule: "composer" }, 0.975 ** 32],
-    ["a momentum of its own", { ...steps, ghostSize: 128, runningMomentum: 0.5 }, 0.5 ** 8],
+    ["another running momentum", { ...steps, ghostSize: 128, runningMomentum: 0.5 }, 0.5 ** 8],
   ] as const)("%s", (_, given, expected) => {
     expect(retainedStatistics(planned(given)) / expected).toBeCloseTo(1, 6);
   });

@@ -1,4 +1,4 @@
-// What a preview shows is what training gathers; and a data set in parts is gathered as a whole one.
+// A preview shows what training gathers, and a data set in parts is gathered like a whole one.
 
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import type { ImageDataset } from "../../src/data/dataset.ts";
@@ -12,6 +12,7 @@ import { previewTraining, unnormalize } from "../../src/run/preview.ts";
 import { permutation, STREAMS } from "../../src/support/random.ts";
 import { empty, fromArray, readTensor } from "../../src/tensor/tensor.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
+import { IDLE_STEP } from "../support/idle-step.ts";
 import { pngBytes, writeFiles } from "../support/image-files.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -20,7 +21,7 @@ beforeAll(async () => {
   gpu = await openGpu();
 });
 
-test("samples in the order of the epoch, un-normalized to their bytes", async () => {
+test("samples in the epoch's order, converted back to bytes", async () => {
   const SHAPE = "3x6x5:4:40:8";
   const data = syntheticDataset({
     channels: 3,
@@ -44,7 +45,7 @@ test("samples in the order of the epoch, un-normalized to their bytes", async ()
   expect([...images]).toEqual(expected);
 });
 
-test("a streamed data set is cropped as training crops it, once", async () => {
+test("a streamed data set is cropped as in training, and only once", async () => {
   const root = temporaryFolder();
   const image = (n: number) => pngBytes(9, 7, (x, y) => [20 * x, 30 * y, n]);
   writeFiles(root, { "train/a/1.png": image(1), "train/b/2.png": image(2), "val/a/1.png": image(3) });
@@ -63,7 +64,7 @@ test("a streamed data set is cropped as training crops it, once", async () => {
   expect([...images]).toEqual([...batch.images]);
 });
 
-test("images in parts, as a small binding makes them, are gathered as one", async () => {
+test("images in several parts, as for a small binding limit, are gathered like one", async () => {
   const plain = syntheticDataset({
     channels: 3,
     height: 5,
@@ -80,8 +81,7 @@ test("images in parts, as a small binding makes them, are gathered as one", asyn
     const x = fromArray(gpu, new Float32Array(50 * 105).fill(Number.NaN), [50, 3, 5, 7]);
     const batchLabels = empty(gpu, [50], "u32");
     const step = new StepUniform(gpu);
-    const still = { learningRate: 0, momentum: 0, weightDecay: 0, clipNorm: 0, step: 0, firstSample: 0 };
-    step.write({ ...still, seed: 5, epoch: 6 });
+    step.write({ ...IDLE_STEP, seed: 5, epoch: 6 });
     const tensors = {
       ...train,
       normalization,
@@ -100,7 +100,7 @@ test("images in parts, as a small binding makes them, are gathered as one", asyn
   expect([...parts.labels]).toEqual([...order].map((sample) => data.train.labels[sample]));
 });
 
-test("bytes are what was normalized", () => {
+test("unnormalize inverts normalization, byte for byte", () => {
   const normalization = { mean: [0.5, 0.2], standardDeviation: [0.25, 0.1] };
   const bytes = Uint8Array.of(0, 255, 127, 3, 200, 100);
   const [height, width] = [1, 3];

@@ -1,4 +1,4 @@
-// Runs on several ranks, all in this process: one outcome, whatever the number of ranks, and one decision where something goes wrong.
+// Runs on several ranks, all in this process: the same result for any number of ranks, and one decision if something goes wrong.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,24 +22,24 @@ const { report, lines } = runs;
 /** A device for each rank. */
 const sessions = Array.from({ length: 4 }, () => new GpuSession());
 
-/** 150 images in batches of 50, ghosts of 10: four shards of one or two ghosts; each stops at a step of its own. */
+/** 150 images in batches of 50, ghosts of 10: four shards of one or two ghosts. */
 const SHARDED = { ...SPEC, shards: 4, maxSteps: 24 } as const;
 
 interface RankOptions {
-  /** What a rank is given, where it differs from the others. */
+  /** Changes what a rank is given. */
   readonly prepared?: (prepared: PreparedRun, rank: number) => PreparedRun;
   /** Called with the control of each rank after every step. */
   readonly onStep?: (control: RunControl, rank: number, step: number) => void;
 }
 
-/** Starts a run on some ranks; what becomes of each of them. */
+/** Starts a run on some ranks. @returns how each of them ended */
 async function startRanks(
   size: number,
   place: RunPlace,
   given: RunSpecInput,
   { prepared = (same) => same, onStep = () => undefined }: RankOptions = {},
 ) {
-  // A launcher ends the ranks that wait for one that has failed alone.
+  // A launcher ends ranks that wait for one that has failed alone.
   let failAlone = (_: unknown) => {};
   const failedAlone = new Promise<never>((_, reject) => {
     failAlone = reject;
@@ -71,14 +71,14 @@ const newRun = (name: string): RunPlace => ({ runsDirectory, name });
 const reasons = (results: readonly PromiseSettledResult<unknown>[]) =>
   results.map((result) => (result.status === "rejected" ? result.reason : null));
 
-/** All that a finished run has left, but for what one process of it has done. */
+/** The result of a finished run, without what depends on the number of processes. */
 function left(name: string): Record<string, unknown> {
   const all = JSON.parse(outcome(join(runsDirectory, name)));
   const { dispatchesPerStep: _, ...summary } = all.summary;
   return { ...all, summary };
 }
 
-/** Names of the parts in which two runs differ. */
+/** Names of the parts in which two results differ. */
 function differing(found: Record<string, unknown>, expected: Record<string, unknown>): string[] {
   return Object.keys(expected).filter(
     (part) => JSON.stringify(found[part]) !== JSON.stringify(expected[part]),
@@ -91,7 +91,7 @@ async function finished(size: number, name: string, given: RunSpecInput) {
 }
 
 describe("1, 2 and 4 ranks leave the same files", () => {
-  test("a batch that grows, with running statistics estimated anew", async () => {
+  test("a growing batch, with re-estimated running statistics", async () => {
     const growing = {
       ...SPEC,
       dataset: "synthetic:1x7x7:4:410:40",
@@ -129,7 +129,7 @@ describe("1, 2 and 4 ranks leave the same files", () => {
   );
 });
 
-test("a signal to one rank stops all after the same step, and the run goes on with other numbers of ranks", async () => {
+test("a signal to one rank stops all after the same step, and the run continues with other numbers of ranks", async () => {
   const expected = await finished(1, "undisturbed", SHARDED);
   const stopAt = (at: number, by: number) => ({
     onStep: (control: RunControl, rank: number, step: number) => {
@@ -154,7 +154,7 @@ test("a signal to one rank stops all after the same step, and the run goes on wi
   expect(differing(left("stopped"), expected)).toEqual([]);
 });
 
-describe("a rank alone with a fault", () => {
+describe("a fault on one rank", () => {
   /** A data set whose images are NaN on the last of two ranks. */
   const nanOnLast = (prepared: PreparedRun, rank: number): PreparedRun => {
     if (rank === 0) return prepared;
@@ -162,7 +162,7 @@ describe("a rank alone with a fault", () => {
     return { ...prepared, dataset: { ...prepared.dataset, normalization } };
   };
 
-  test("NaN of the last rank end all, and are traced to it", async () => {
+  test("NaN on the last rank ends all ranks, and is traced to it", async () => {
     const results = reasons(
       await startRanks(2, newRun("nan"), { ...SHARDED, shards: 2 }, { prepared: nanOnLast }),
     );
@@ -173,16 +173,16 @@ describe("a rank alone with a fault", () => {
     expect(results[1]).toBeInstanceOf(EndedElsewhereError);
   });
 
-  test("NaN of the last rank are skipped by all", async () => {
+  test("NaN on the last rank is skipped by all ranks", async () => {
     const given = { ...SHARDED, shards: 2, onNan: "skip", maxSteps: 3, epochs: 1 } as const;
     lines.length = 0;
     const results = await startRanks(2, newRun("skipped"), given, { prepared: nanOnLast });
-    // The evaluation, half of which is the last rank's, cannot be skipped.
+    // The last rank does half of the evaluation, which cannot be skipped.
     expect(reasons(results)[0].message).toMatch(/^the evaluation after step 3: the test loss is NaN/);
     expect(lines.filter((line) => /^step [123] skipped/.test(line))).toHaveLength(3);
   });
 
-  test("what it has otherwise is named before the first step", async () => {
+  test("a different specification is named before the first step", async () => {
     const other = await prepareRun(completeSpec({ ...SHARDED, dataset: "synthetic:1x7x7:4:150:41" }));
     const results = reasons(
       await startRanks(2, newRun("other-data"), SHARDED, {

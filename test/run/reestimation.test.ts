@@ -1,4 +1,4 @@
-// --reestimate-statistics in whole runs: what it adds, and that a run that is stopped anywhere ends with the same bits.
+// --reestimate-statistics in whole runs: what it adds, and that a run stopped anywhere ends with the same bits.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,7 +48,7 @@ function lines(path: string): { kind: string; testAccuracy: number | null }[] {
   return text.split("\n").map((line) => ({ ...JSON.parse(line), imagesPerSecond: 0 }));
 }
 
-test("adds an accuracy, a line of metrics and other running statistics, and changes nothing else", async () => {
+test("adds an accuracy, a line of metrics and new running statistics, and changes nothing else", async () => {
   const without = await finished("without", FEW);
   const both = await finished("both", { ...FEW, reestimateStatistics: 2 });
   expect(without.summary.reestimatedAccuracy).toBeUndefined();
@@ -64,7 +64,7 @@ test("adds an accuracy, a line of metrics and other running statistics, and chan
     step: 8,
     testAccuracy: both.summary.reestimatedAccuracy,
   });
-  // Two fifths of the variance that outputs are divided by is the initial 1.
+  // 43 % of the published running statistics are still the initial ones.
   expect(both.summary.reestimatedAccuracy).not.toBe(both.summary.accuracy);
   const [before, after] = [weights(without.path), weights(both.path)];
   expect([...after.keys()]).toEqual([...before.keys()]);
@@ -83,7 +83,7 @@ test.each([
     [11, 53, 58],
   ],
 ] as const)(
-  "%s: stopped on the way and after the last step, it ends with the same bits",
+  "%s: stopped in between and after the last step, it ends with the same bits",
   async (title, spec, size, stops) => {
     const undisturbed = await finished(`${title} undisturbed`.replaceAll(" ", "-"), spec);
     expect(undisturbed.summary).toMatchObject(size);

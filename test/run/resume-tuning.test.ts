@@ -1,4 +1,4 @@
-// A run that was tuned goes on with the tiles that it began with, to the same bits, where nothing is tuned any more.
+// A tuned run continues with the tiles it started with, and ends with the same bits, even if nothing is tuned any more.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ const SPEC = {
   evaluateEvery: 1000,
 } as const;
 
-/** Of every question of a step the last way: none is the default. */
+/** For every question of a step, the last choice, which is never the default. */
 async function otherChoices() {
   const gpu = await openGpu({ tuning: "off" });
   gpu.tuning = new Tuning();
@@ -42,7 +42,7 @@ function weights(folder: string): string {
   return readFileSync(join(folder, "weights.safetensors")).toString("hex");
 }
 
-test("resuming a tuned run untuned", async () => {
+test("a tuned run that is resumed without tuning ends with the bits of the tuned run", async () => {
   const choices = await otherChoices();
   expect(Object.keys(choices).length).toBeGreaterThan(4);
   const tuned = new GpuSession({

@@ -14,7 +14,7 @@ import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 
 const written = (key: string, value: unknown) => `--${key} ${JSON.stringify(value)}`;
 
-test("every option of a run that is given again with another value is refused by name, and taken with its own", () => {
+test("every option given again with another value is refused by name, and accepted with the run's own value", () => {
   const stored = completeSpec({
     dataset: "mnist",
     batchSize: 64,
@@ -23,7 +23,7 @@ test("every option of a run that is given again with another value is refused by
   });
   expect(() => requireSameOptions(stored, {}, written)).not.toThrow();
   expect(() => requireSameOptions(stored, stored, written)).not.toThrow();
-  // Other values for all there are, so that an option that is added is refused as well.
+  // Every option there is, so that a new one is refused as well.
   for (const key of RUN_OPTION_KEYS) {
     const given = { [key]: "something else" } as never;
     expect(() => requireSameOptions(stored, given, written), key).toThrow(UsageError);
@@ -36,7 +36,7 @@ test("every option of a run that is given again with another value is refused by
   );
 });
 
-test("an option that says what holds without it is the run's own", () => {
+test("an explicit option with the default value is accepted", () => {
   const regime = BASE_REGIMES.f1;
   const stored = completeSpec({ batchSize: 64 });
   const same = { learningRate: regime.entries[0].learningRate!, epochs: regime.epochs, ghostSize: 64 };
@@ -45,13 +45,13 @@ test("an option that says what holds without it is the run's own", () => {
     expect(() => requireSameOptions(stored, { [key]: value / 2 }, written)).toThrow(
       `--${key} ${value / 2}: `,
     );
-    // The other way round: the run has it, and what is given takes it away.
+    // The other way round: the run has another value, and the default is given.
     const explicit = completeSpec({ batchSize: 64, [key]: value / 2 });
     expect(() => requireSameOptions(explicit, { [key]: value }, written)).toThrow(`--${key} ${value}: `);
   }
 });
 
-test("the fingerprint of data tells any label, any size, and changes of images", () => {
+test("the fingerprint of data changes with any label, the size, and the images", () => {
   const make = (seed: number, train = 300) =>
     syntheticDataset({ classes: 4, channels: 3, height: 32, width: 32, train, test: 10, seed });
   const data = make(1);
@@ -64,7 +64,7 @@ test("the fingerprint of data tells any label, any size, and changes of images",
   expect(dataFingerprint({ ...data, train: { ...data.train, labels } })).not.toBe(original);
 });
 
-test("a damaged outcome of another experiment is left out, and told", async () => {
+test("a damaged summary of another experiment is skipped with a warning", async () => {
   const runsDirectory = mkdtempSync(join(tmpdir(), "ghostbatch-outcomes-"));
   const lines: string[] = [];
   const report = (line: string) => lines.push(line);

@@ -1,4 +1,4 @@
-// Runs that meet a lost device, a full disk or other data: what is said, and what is left to go on with.
+// Runs with a lost device, a full disk or different data: the messages, and what can be resumed.
 
 import {
   existsSync,
@@ -41,14 +41,14 @@ beforeAll(async () => {
   expected = outcome(path);
 });
 
-/** The complete checkpoints to go on from. */
+/** The complete checkpoints. */
 function checkpointsOf(path: string): string[] {
   const folder = join(path, "checkpoints");
   return existsSync(folder) ? readdirSync(folder).filter((name) => /^last-\d+\.safetensors$/.test(name)) : [];
 }
 
 describe("a lost device", () => {
-  test("is told with the last kernel, and the run goes on from its checkpoint, with the same bits", async () => {
+  test("is reported with the last kernel, and the run continues from its checkpoint with the same bits", async () => {
     const { session: on, onProgress } = losing([170]);
     const { path, done } = await runs.start("lost-once", {}, { onProgress }, on);
     await done;
@@ -70,7 +70,7 @@ describe("a lost device", () => {
     expect(outcome(run.path)).toBe(expected);
   });
 
-  test("before the first checkpoint begins again", async () => {
+  test("before the first checkpoint starts the run again", async () => {
     const { session: on, onProgress } = losing([1]);
     const { path, done } = await runs.start(
       "lost-early",
@@ -85,7 +85,7 @@ describe("a lost device", () => {
 });
 
 describe("a run that is asked to stop", () => {
-  test("does so after the step under way, and goes on to the same bits, however often", async () => {
+  test("stops after the current step and ends with the same bits, however often", async () => {
     let run = null;
     for (const at of [3, 110, 112, 270]) {
       const control = new RunControl();
@@ -105,13 +105,13 @@ describe("a run that is asked to stop", () => {
     expect(outcome(run!.path)).toBe(expected);
   });
 
-  test("takes a checkpoint when asked, and goes on", async () => {
+  test("writes a checkpoint when asked, and continues", async () => {
     const control = new RunControl();
     const path = join(runsDirectory, "asked");
     let seen: string[] = [];
     const onProgress = ({ step }: { step: number }) => {
       if (step === 10) control.requestCheckpoint();
-      // The checkpoint is written beside the steps, however many that takes; more steps come after it.
+      // The checkpoint is written during further steps, however many it takes.
       if (seen.length > 0) control.requestStop({ by: "test", exitCode: 1 });
       else seen = checkpointsOf(path);
     };
@@ -129,7 +129,7 @@ describe("a run that is asked to stop", () => {
   });
 });
 
-describe("going on", () => {
+describe("resuming", () => {
   async function stoppedRun(name: string) {
     const control = new RunControl();
     const run = await runs.start(
@@ -141,7 +141,7 @@ describe("going on", () => {
     return run;
   }
 
-  test("with a disk that fills up: the error names it, and the checkpoint before serves", async () => {
+  test("after a full disk: the error names it, and the previous checkpoint is used", async () => {
     const handle = await open(runsDirectory, "r");
     await handle.close();
     const prototype = Object.getPrototypeOf(handle);
@@ -166,7 +166,7 @@ describe("going on", () => {
     expect(outcome(run.path)).toBe(expected);
   });
 
-  test("with other data is refused; on another adapter it is told", async () => {
+  test("with other data is refused; another adapter gives a warning", async () => {
     const run = await stoppedRun("other-data");
     const other = await prepareRun(completeSpec({ ...SPEC, dataset: "synthetic:1x7x7:4:160:40" }));
     const prepared = { ...run.prepared, dataset: other.dataset };
@@ -175,21 +175,21 @@ describe("going on", () => {
     );
     lines.length = 0;
     await runs.goOn(run);
-    // The test says that its adapter is called "test".
+    // The run's record names an adapter "test".
     expect(lines.some((line) => /^warning: the run started with adapter .*the last bits/.test(line))).toBe(
       true,
     );
     expect(outcome(run.path)).toBe(expected);
   });
 
-  test("past a damaged newest checkpoint: it does not stand for the newest any more", async () => {
+  test("past a damaged newest checkpoint, which no longer counts as the newest", async () => {
     const run = await stoppedRun("damaged");
     const files = new CheckpointFolder(run.path);
     const [newest, before] = await files.list("last");
     writeFileSync(join(files.path, `last-${newest!.step}.json`), "damaged");
     const control = new RunControl();
     const onProgress = () => control.requestStop({ by: "test", exitCode: 1 });
-    // Ends before the damaged one's step, and keeps one.
+    // Stops before the damaged one's step, and keeps one checkpoint.
     const checkpoints = { every: { steps: 1000 }, keep: 1 };
     await expect(runs.goOn(run, { control, onProgress, logEvery: 1, checkpoints })).rejects.toThrow(
       StoppedError,
@@ -199,7 +199,7 @@ describe("going on", () => {
     expect(outcome(run.path)).toBe(expected);
   });
 
-  test("with metrics that have lost their end, from the checkpoint that they reach", async () => {
+  test("with truncated metrics, from the newest checkpoint that they cover", async () => {
     const run = await stoppedRun("cut");
     const files = new CheckpointFolder(run.path);
     const [newest, before] = await files.list("last");
@@ -221,7 +221,7 @@ describe("going on", () => {
     expect(outcome(run.path)).toBe(expected);
   });
 
-  test("with another config.yaml is refused: what differs", async () => {
+  test("with an edited config.yaml is refused, with the difference", async () => {
     const run = await stoppedRun("edited");
     const spec = { ...run.prepared.spec, batchSize: 25 };
     await expect(runs.goOn({ ...run, prepared: { ...run.prepared, spec } })).rejects.toThrow(
@@ -229,7 +229,7 @@ describe("going on", () => {
     );
   });
 
-  test("without the best weights so far: it is told, and what is damaged does not stay", async () => {
+  test("with damaged best weights gives a warning, and removes them", async () => {
     const run = await stoppedRun("lost-best");
     const files = new CheckpointFolder(run.path);
     const [{ step }] = (await files.list("best")) as [CheckpointName];
@@ -245,7 +245,7 @@ describe("going on", () => {
     expect(existsSync(join(run.path, "summary.json"))).toBe(true);
   });
 
-  test("a cell of an experiment that was stopped goes on, and a finished one is not run again", async () => {
+  test("a stopped cell of an experiment continues, and a finished one is not run again", async () => {
     const spec = completeSpec(SPEC);
     const options = { runsDirectory, command: "test", checkpoints, logEvery: 2, report };
     const control = new RunControl();
@@ -275,11 +275,11 @@ describe("going on", () => {
   });
 });
 
-test("a disk that refuses the file for TensorBoard does not end a run that has its outcome", async () => {
+test("a TensorBoard file that cannot be written does not end a finished run", async () => {
   const { path, done } = await runs.start(
     "no-tensorboard",
     { maxSteps: 3 },
-    // A folder cannot be removed as an old file is.
+    // A folder cannot be removed like an old file.
     {
       onProgress: () =>
         mkdirSync(join(runsDirectory, "no-tensorboard", "events.out.tfevents.1"), { recursive: true }),
@@ -290,7 +290,7 @@ test("a disk that refuses the file for TensorBoard does not end a run that has i
   expect(existsSync(join(path, "summary.json"))).toBe(true);
 });
 
-test("a run that does not fit the adapter is refused before it has a folder", async () => {
+test("a run that does not fit the adapter is refused before its folder is created", async () => {
   const spec = completeSpec({ ...SPEC, width: 20_000, hidden: 1, memory: 1 });
   const before = readdirSync(runsDirectory);
   await expect(runOnce(session, spec, "too-large", { runsDirectory, command: "test" })).rejects.toThrow(

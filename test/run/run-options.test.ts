@@ -1,4 +1,4 @@
-// The table of run options: what it takes, how options are written, and that no run's name changes by it.
+// The table of run options: what it accepts, how options are written, and that the names of runs do not change.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ function configured(text: string) {
   return readConfig(path);
 }
 
-describe("hashes name run folders that exist", () => {
+describe("hashes match existing run folders", () => {
   test.each([
     ["SB", "3ad3e5a7afb8"],
     ["LB", "1a755a2ff5ec"],
@@ -38,7 +38,7 @@ describe("hashes name run folders that exist", () => {
     expect(specHash(cellSpec(ROWS.f1!, { column, scale: "small", seed: 0 }))).toBe(hash);
   });
 
-  test("a run of Keskar's topology has that which it had when the option was called variant", () => {
+  test("a run with Keskar's topology has the hash from when the option was called variant", () => {
     // Computed with the key `variant`, before the option was renamed.
     expect(specHash(completeSpec({ model: "c1", dataset: "cifar10", topology: "keskar" }))).toBe(
       "5981954d0b48",
@@ -47,7 +47,7 @@ describe("hashes name run folders that exist", () => {
 });
 
 test.each(RUN_OPTION_KEYS.map((key) => [key]))(
-  "%s: its default is a value of its own, and values are read as written",
+  "%s: its default is valid, and values are read as written",
   (key) => {
     const { value, unit } = runOption(key);
     const fallback = completeSpec({})[key];
@@ -58,14 +58,14 @@ test.each(RUN_OPTION_KEYS.map((key) => [key]))(
     for (const choice of Object.keys(value.choices ?? {})) expect(value.parse(choice)).toBe(choice);
     for (const wrong of [undefined, [], {}, Number.NaN, -1, ""])
       expect(value.read(wrong)).toBeInstanceOf(Refusal);
-    // The flag, and what a file may call it.
+    // The flag, and the names that a file may use.
     expect(trainFlags().map(({ long }) => long)).toContain(flagOf(key));
     for (const word of [key, key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)])
       expect(keyOf(word)).toBe(key);
   },
 );
 
-test("precision and loss scale are part of a run where they are given, and a scale needs mixed precision", () => {
+test("precision and loss scale are part of a run's hash, and a scale needs mixed precision", () => {
   const hashOf = (given: Parameters<typeof completeSpec>[0]) => specHash(completeSpec(given));
   expect(hashOf({ precision: "f32" })).toBe(hashOf({}));
   const hashes = [{}, { precision: "mixed" }, { precision: "mixed", lossScale: 1 }] as const;
@@ -85,7 +85,7 @@ test("precision and loss scale are part of a run where they are given, and a sca
   ]);
 });
 
-test("a configuration may write options as flags, in kebab-case and in snake_case", () => {
+test("a configuration may write options like flags, in kebab-case and in snake_case", () => {
   expect(configured("lr: 0.1\nlrRule: sqrt\nlrReferenceBatch: 32\n")).toEqual({
     learningRate: 0.1,
     learningRateRule: "sqrt",
@@ -117,7 +117,7 @@ test.each([
   expect(() => configured(text)).toThrow(`config.yaml${message}`);
 });
 
-test("the record of a run from before a renaming is read; one that says too little is damaged", () => {
+test("a run's record from before an option was renamed is read; an incomplete one is damaged", () => {
   const path = join(folder, "config.yaml");
   const record = "dataset: cifar10\nmodel: c1\nbatchSize: 128\nbaseRegime: c1\nreferenceBatchSize: 128\n";
   writeFileSync(path, `${record}variant: keskar\n`);
@@ -126,7 +126,7 @@ test("the record of a run from before a renaming is read; one that says too litt
   expect(() => specOfRun(folder)).toThrow("config.yaml: damaged: model is missing");
 });
 
-test("an outcome from before its ghost size was called so is read", async () => {
+test("a summary from before ghostSize got its name is read", async () => {
   const zeros = Object.keys(RunSummary.shape)
     .filter((name) => name !== "ghostSize")
     .map((name) => [name, 0]);
@@ -137,7 +137,7 @@ test("an outcome from before its ghost size was called so is read", async () => 
   expect(await summaryOf(folder)).toMatchObject({ ghostSize: 7 });
 });
 
-test("an option is named as it is written", () => {
+test("messages write an option as a user writes it", () => {
   expect([
     writtenOption("augmentation", false),
     writtenOption("augmentation", true),
@@ -159,7 +159,7 @@ test("an option is named as it is written", () => {
   ]);
 });
 
-test("flags override the file; a switch that is on by default counts only where it is turned off", () => {
+test("flags override the file; a switch that is on by default counts only if it is turned off", () => {
   const path = join(folder, "base.yaml");
   writeFileSync(path, "augmentation: false\nbatchSize: 64\nseed: 5\n");
   const flags = { config: path, runsDir: "runs", augmentation: true, batchSize: 32 };

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseDeb822, parseOneLine } from "../../scripts/apt-sources.mjs";
 
-test("a .sources file: several addresses, comments, an inline key, entries that are off or for source packages", () => {
+test("a .sources file: several addresses, comments, an inline key, disabled entries, entries for source packages", () => {
   const text = `# a comment
 Types: deb deb-src
 URIs: http://one.example/debian

@@ -1,4 +1,4 @@
-// The package as it is published, and a program of a user's own beside it.
+// The package as published, used by a user's program.
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ beforeAll(async () => {
   symlinkSync(join(ROOT, "node_modules/@types"), join(consumer, "node_modules/@types"), "dir");
 });
 
-/** Types of both entries are used, and one is used wrongly. */
+/** Uses types of both entry points, one of them wrongly. */
 const TYPED = `import { type Gpu, planEpoch, type Tensor } from "ghostbatch";
 import { openGpu } from "ghostbatch/node";
 export const steps: number = planEpoch({ samples: 100, batchSize: 10, ghostSize: 5, policy: "exact" }).stepsPerEpoch;
@@ -45,14 +45,14 @@ void openGpu({ adapter: 3 });
 test.each([
   ["nodenext", ["--module", "nodenext"]],
   ["bundler", ["--module", "esnext", "--moduleResolution", "bundler"]],
-])("types of both entries resolve under %s", async (name, options) => {
+])("types of both entry points resolve under %s", async (name, options) => {
   const file = `typed-${name}.ts`;
   writeFileSync(join(consumer, file), TYPED);
   const strict = ["--strict", "--target", "es2023", "--noEmit", "--types", "node"];
   expect(await compile([...options, ...strict, file], consumer)).toMatchObject({ code: 0, stdout: "" });
 });
 
-test("a program that imports the package trains a network of its own", async () => {
+test("a program that imports the package trains its own network", async () => {
   const options = [
     "--module",
     "nodenext",
@@ -71,7 +71,7 @@ test("a program that imports the package trains a network of its own", async () 
   expect(last).toBeGreaterThan(50);
 });
 
-test("what its messages name is published with it", async () => {
+test("the files that its messages name are published", async () => {
   const packed = await start("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: ROOT }).ended;
   const [{ files }] = JSON.parse(packed.stdout) as [{ files: { path: string }[] }];
   const paths = files.map(({ path }) => path);
@@ -82,20 +82,20 @@ test("what its messages name is published with it", async () => {
     expect(paths).toContain(named);
 });
 
-test("without an adapter the package says what it cannot do, and a moved checkout what to run", async () => {
-  // A folder of its own: the package finds itself by where its files really are.
+test("without an adapter the package says what it cannot do; a moved checkout says what to run", async () => {
+  // A separate folder, because the package finds its files by their real paths.
   const place = join(folder, "elsewhere");
   mkdirSync(place);
   for (const part of ["dist", "package.json"])
     cpSync(join(folder, "ghostbatch", part), join(place, part), { recursive: true });
   cpSync(join(ROOT, "bin"), join(place, "bin"), { recursive: true });
   for (const part of ["shaders", "node_modules"]) symlinkSync(join(ROOT, part), join(place, part), "dir");
-  const doctor = async () => {
+  const trained = async () => {
     const env = { VK_DRIVER_FILES: "/nonexistent" };
     const ended = await start(process.execPath, [join(place, "bin/ghostbatch.mjs"), "train"], { env }).ended;
     return [ended.code, ended.stderr];
   };
-  expect(await doctor()).toEqual([
+  expect(await trained()).toEqual([
     3,
     expect.stringMatching(/no GPU adapter: .*the package cannot; or install/),
   ]);
@@ -103,7 +103,7 @@ test("without an adapter the package says what it cannot do, and a moved checkou
   writeFileSync(join(place, "scripts", "setup.mjs"), "");
   mkdirSync(join(place, ".software-gpu"));
   writeFileSync(join(place, ".software-gpu", "complete.json"), '{ "folder": "/before/.software-gpu" }');
-  expect(await doctor()).toEqual([
+  expect(await trained()).toEqual([
     3,
     expect.stringMatching(
       /this checkout was moved or copied: .*\/before\/.software-gpu; run `npm run setup` in \S+elsewhere to adapt it/,

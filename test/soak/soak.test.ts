@@ -1,5 +1,5 @@
-// Half an hour of training with a checkpoint every few seconds, while another process reads its log: memory and open
-// files stay as they are after the first minute. GHOSTBATCH_SOAK_MINUTES makes it shorter or longer.
+// Half an hour of training with a checkpoint every few seconds, while another process reads its metrics: memory and open files
+// stay flat after the first minute. GHOSTBATCH_SOAK_MINUTES sets the duration.
 import {
   mkdtempSync,
   openSync,
@@ -55,7 +55,7 @@ test(
       "--checkpoint-every",
       "3s",
     ];
-    // A line for every buffer that is made on the GPU.
+    // Prints a line for every buffer created on the GPU.
     const { child, ended } = startProgram(words, { env: { DEBUG: "allocations" } });
     let allocations: { seconds: number; line: string }[] = [];
     const begin = Date.now();
@@ -94,7 +94,7 @@ test(
     expect((await ended).code).toBe(143);
 
     const last = samples.at(-1)!;
-    // The floor of a window: what is held once everything that may go has been collected.
+    // The minimum over a window: what remains after garbage collection.
     const window = Math.min(300, (60 * MINUTES - 60) / 3);
     const early = samples.filter((sample) => sample.seconds >= 60 && sample.seconds < 60 + window);
     const late = samples.filter((sample) => sample.seconds >= last.seconds - window);
@@ -102,7 +102,7 @@ test(
       Math.min(...of.map((sample) => sample[key]));
     const growth = floor(late, "residentBytes") / floor(early, "residentBytes") - 1;
     const made = allocations.filter((allocation) => allocation.seconds > 60);
-    expect(allocations).not.toEqual([]); // or none would be seen later either
+    expect(allocations).not.toEqual([]); // the lines are seen at all
     console.log(
       `${MINUTES} minutes, ${last.checkpoints} checkpoints seen, ${lines} lines of metrics read: resident ${(floor(early, "residentBytes") / 2 ** 20).toFixed(1)} MiB after a minute, ${(100 * growth).toFixed(2)} % more at the end; ${floor(early, "files")} and ${floor(late, "files")} open files; ${made.length} GPU buffers made after the first minute`,
     );
@@ -115,7 +115,7 @@ test(
   60_000 * MINUTES + limitMs(300_000),
 );
 
-/** Reads a growing file as `tail -f` does; each call returns how many whole lines have come since. */
+/** Reads a growing file like `tail -f`. Each call returns the number of new whole lines. */
 function readLines(path: string): () => number {
   let file: number | null = null;
   let rest = "";

@@ -15,7 +15,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(parent, "test-"));
 });
 
-/** Makes the next call of a method of every open file fail with the system's error `code`. */
+/** Makes the next call of a method of any open file fail with the system error `code`. */
 async function failing(method: "write" | "sync", code: string): Promise<void> {
   const handle = await open(folder, "r");
   await handle.close();
@@ -23,7 +23,7 @@ async function failing(method: "write" | "sync", code: string): Promise<void> {
   vi.spyOn(Object.getPrototypeOf(handle), method).mockRejectedValueOnce(error);
 }
 
-test("replaces a file by the new content and leaves nothing else behind", async () => {
+test("replaces the content of a file and leaves nothing else behind", async () => {
   const path = join(folder, "summary.json");
   writeFileSync(path, "old and longer than the new one");
   await writeFileAtomically(path, "new é");
@@ -33,7 +33,7 @@ test("replaces a file by the new content and leaves nothing else behind", async 
   expect(readdirSync(folder)).toEqual(["summary.json"]);
 });
 
-test("concurrent writes of one file end with one of them, whole", async () => {
+test("concurrent writes of one file leave one of them, complete", async () => {
   const path = join(folder, "last");
   const contents = Array.from({ length: 20 }, (_, i) => String(i).repeat(10_000));
   await Promise.all(contents.map((content) => writeFileAtomically(path, content)));
@@ -41,7 +41,7 @@ test("concurrent writes of one file end with one of them, whole", async () => {
   expect(readdirSync(folder)).toEqual(["last"]);
 });
 
-test("what a process of the same number has left is in nobody's way", async () => {
+test("leftovers of a process with the same id do not interfere", async () => {
   const path = join(folder, "best");
   for (let i = 0; i < 100; i++) writeFileSync(`${path}.${process.pid}-${i}.tmp`, "left");
   await writeFileAtomically(path, "new");
@@ -49,7 +49,7 @@ test("what a process of the same number has left is in nobody's way", async () =
   expect(await temporaryFiles(folder, "best")).toHaveLength(100);
 });
 
-test("a file that may not take its place leaves the old one and no temporary one", async () => {
+test("a refused replacement leaves the old file and no temporary one", async () => {
   const path = join(folder, "summary.json");
   writeFileSync(path, "old");
   const refused = writeFileAtomically(path, "new", () => Promise.reject(new DataError("not now")));
@@ -73,13 +73,13 @@ test.each([
   expect(readdirSync(folder)).toEqual(["checkpoint"]);
 });
 
-test("a missing folder is named with the file that was to be written", async () => {
+test("the error for a missing folder names the file to be written", async () => {
   await expect(writeFileAtomically(join(folder, "missing", "file"), "x")).rejects.toThrow(
     /missing.file: cannot write: no such/,
   );
 });
 
-test.runIf(platform() === "linux")("a disk that is really full is recognised", () => {
+test.runIf(platform() === "linux")("a disk that is really full is recognized", () => {
   let thrown: unknown;
   try {
     writeSync(openSync("/dev/full", "w"), "x");
@@ -91,7 +91,7 @@ test.runIf(platform() === "linux")("a disk that is really full is recognised", (
   );
 });
 
-test("an error of this project's own stays as it is, an unknown one keeps its text", () => {
+test("one of this project's errors is unchanged, an unknown one keeps its text", () => {
   const own = new UsageError("own");
   expect(fileError(own, "write", "a")).toBe(own);
   expect(fileError(new Error("two\nlines"), "write", "a").message).toBe("a: cannot write: two lines");

@@ -27,7 +27,7 @@ beforeEach(() => {
   lines = [];
 });
 
-/** As a temporary file of a killed process ends. */
+/** Suffix of a temporary file, as a killed process leaves it. */
 const SUFFIX = "01234567-89ab-4cde-8f01-23456789abcd.tmp";
 
 const data = Float32Array.from({ length: 1000 }, (_, i) => Math.fround(Math.sin(i)));
@@ -37,7 +37,7 @@ const names = () => readdirSync(files.path).sort();
 const newest = (accept = (checkpoint: StoredCheckpoint) => checkpoint) =>
   files.newestWhole(accept, { report: (line) => lines.push(line) });
 
-test("what is written is read back, the newest first", async () => {
+test("checkpoints are read back, newest first", async () => {
   expect(await newest()).toBeNull();
   for (const step of [5, 10, 9]) await write(step);
   expect(await files.list("last")).toEqual([10, 9, 5].map((step) => ({ kind: "last", step })));
@@ -63,14 +63,14 @@ test.each([
   ["all of the JSON", "last-7.json", (path: string) => truncateSync(path, 0)],
   ["the JSON", "last-7.json", (path: string) => rmSync(path)],
   [
-    "a JSON that is a file",
+    "a regular file as JSON",
     "last-7.json",
     (path: string) => {
       rmSync(path);
       mkdirSync(path);
     },
   ],
-])("without %s, the one before it is used, and the log says so", async (_, name, damage) => {
+])("without %s, the previous checkpoint is used, with a message", async (_, name, damage) => {
   await write(5);
   await write(7);
   damage(join(files.path, name));
@@ -88,14 +88,14 @@ test("with none left, an error names the files", async () => {
   await expect(newest()).rejects.toThrow(
     /no usable checkpoint: .*last-4\.safetensors: damaged.*; .*last-3\.safetensors: damaged.*; restore the files/,
   );
-  // Tensors without JSON are none that a killed process has left.
+  // Tensors without JSON cannot come from a killed process.
   for (const step of [3, 4]) rmSync(join(files.path, `last-${step}.json`));
   await expect(newest()).rejects.toThrow(
     /no usable checkpoint: .*last-4\.json: cannot read: no such file.*; .*last-3\.json: /,
   );
 });
 
-test("the first one, killed before its files have their names, was never written", async () => {
+test("a first checkpoint that was interrupted before its files had their names does not exist", async () => {
   await write(3);
   rmSync(join(files.path, "last-3.json"));
   renameSync(join(files.path, "last-3.safetensors"), join(files.path, `last-3.safetensors.${SUFFIX}`));
@@ -103,7 +103,7 @@ test("the first one, killed before its files have their names, was never written
   expect(await newest()).toBeNull();
 });
 
-test("one killed between its two names is completed, and by its own tensors alone", async () => {
+test("a checkpoint interrupted between its two renames is completed, with its own tensors only", async () => {
   await write(3);
   const tensors = join(files.path, "last-3.safetensors");
   renameSync(tensors, `${tensors}.${SUFFIX}`);
@@ -115,7 +115,7 @@ test("one killed between its two names is completed, and by its own tensors alon
   expect(names()).toEqual(["last-3.json", "last-3.safetensors"]);
 });
 
-test("one that may not take its place leaves what was there", async () => {
+test("a refused checkpoint leaves the existing files", async () => {
   await write(5);
   const before = names();
   const tensors = [["values", { shape: [1000], data }]] as const;
@@ -126,7 +126,7 @@ test("one that may not take its place leaves what was there", async () => {
   expect(names()).toEqual(before);
 });
 
-test("one that the caller refuses counts as damaged; a defect does not", async () => {
+test("a checkpoint that the caller refuses counts as damaged; a programming error does not", async () => {
   for (const step of [3, 4]) await write(step);
   const refusing = (checkpoint: StoredCheckpoint) => {
     if (checkpoint.step === 4) throw new DataError("not this one");
@@ -136,7 +136,7 @@ test("one that the caller refuses counts as damaged; a defect does not", async (
   await expect(newest(() => Reflect.get(null as never, "x"))).rejects.toThrow(TypeError);
 });
 
-test("leftovers of a killed process are removed, whole checkpoints and foreign files are not", async () => {
+test("leftovers of a killed process are removed; complete checkpoints and other files are not", async () => {
   await write(5);
   await write(5, "best");
   for (const name of [`last-7.safetensors.${SUFFIX}`, "best-7.json.12-4.tmp", "notes.txt", "last-7.tmp"]) {
@@ -153,7 +153,7 @@ test("leftovers of a killed process are removed, whole checkpoints and foreign f
   ]);
 });
 
-// Of three writes (header, values, JSON) and four syncs (both files, the folder after either has its name).
+// Three writes (header, values, JSON) and four syncs (both files, and the folder after each rename).
 test.each([
   ["write", 1],
   ["write", 2],
@@ -182,7 +182,7 @@ test.each([
   expect(names()).toEqual(before);
 });
 
-test("a folder that cannot be made is an error that names it", async () => {
+test("a folder that cannot be created is an error that names it", async () => {
   writeFileSync(join(run, "checkpoints"), "a file");
   await expect(write(1)).rejects.toThrow(/checkpoints: expected a folder, found a file/);
   rmSync(join(run, "checkpoints"));

@@ -14,7 +14,7 @@ import { makeFolder } from "../../src/storage/folder.ts";
 
 const disk = vi.hoisted(() => ({ readOnly: false }));
 
-// As Linux and Node do it: a folder in one that is missing is ENOENT, and so is anything that the recursive call may not make.
+// Like Linux and Node: a folder inside a missing one gives ENOENT, and so does the recursive call for whatever it may not create.
 vi.mock("node:fs/promises", async (importOriginal) => {
   const real = await importOriginal<typeof import("node:fs/promises")>();
   const { existsSync } = await import("node:fs");
@@ -30,7 +30,7 @@ vi.mock("node:fs/promises", async (importOriginal) => {
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-folder-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-test("a folder and those above it are made, and one that is there stays", async () => {
+test("a folder and its parents are created, and an existing one stays", async () => {
   const path = join(root, "a", "b", "c");
   for (let i = 0; i < 2; i++) await makeFolder(path);
   expect(statSync(path).isDirectory()).toBe(true);
@@ -43,22 +43,22 @@ test("a folder and those above it are made, and one that is there stays", async 
   await expect(makeFolder(join(root, "link"))).rejects.toThrow(/link: .*a broken link/);
 });
 
-test("where no folder can be made, it gives up", async ({ skip }) => {
+test("it fails if no folder can be created", async ({ skip }) => {
   if (process.platform !== "linux") skip("there is no /proc");
   await expect(makeFolder("/proc/none/inside")).rejects.toThrow(/cannot create the folder.*ENOENT/);
 });
 
-test("a read-only file system is named as what it is", async () => {
+test("a read-only file system is reported as such", async () => {
   disk.readOnly = true;
   await expect(makeFolder(join(root, "x", "y"))).rejects.toThrow(/read-only/);
 });
 
-test("nothing else makes folders", () => {
+test("no other code creates folders", () => {
   const source = join(import.meta.dirname, "../../src");
   const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((name) =>
     name.endsWith(".ts"),
   );
   const making = files.filter((name) => /\bmkdir(Sync)?\(/.test(readFileSync(join(source, name), "utf8")));
-  // A run's own folder is made in one step, in a folder that is there.
+  // A run's own folder is created in one step, in an existing folder.
   expect(making.sort()).toEqual(["storage/folder.ts", "storage/run-folder.ts"]);
 });

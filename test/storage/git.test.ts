@@ -45,6 +45,6 @@ test.runIf(hasGit)("the commit, and whether tracked files differ from it", () =>
   expect(gitState(folder)).toEqual({ hash, dirty: true });
 });
 
-test("nothing where there is no such folder", () => {
+test("null for a missing folder", () => {
   expect(gitState(join(folder, "missing"))).toBeNull();
 });

@@ -23,7 +23,7 @@ vi.mock("node:fs", async (importOriginal) => {
 const folder = mkdtempSync(join(tmpdir(), "ghostbatch-metrics-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("a row that does not fit on the disk is taken back from both files, and the next one follows whole", async () => {
+test("a row that does not fit on the disk is removed from both files, and the next one is complete", async () => {
   const log = MetricsLog.create(folder, ["step", "loss"]);
   const content = () => [
     readFileSync(join(folder, "metrics.jsonl"), "utf8"),
@@ -61,7 +61,7 @@ test("files that exist are not overwritten", () => {
   );
 });
 
-test("files are opened again and taken back to the end of a line, and to no other place", async () => {
+test("files are opened again and truncated to the end of a line, and to no other place", async () => {
   const again = mkdtempSync(join(folder, "again-"));
   expect(() => MetricsLog.open(again, ["step"])).toThrow(/metrics\.jsonl: cannot open: no such file/);
   const first = MetricsLog.create(again, ["step"]);

@@ -69,7 +69,7 @@ test("a column that was not declared is an error, and no line is written", async
 });
 
 describe("claiming", () => {
-  test("of many claims of one name exactly one succeeds, and none leaves a trace", async () => {
+  test("of many claims of one name exactly one succeeds, and the others leave no trace", async () => {
     const claims = await Promise.allSettled(Array.from({ length: 20 }, () => claim("same")));
     const won = claims.filter(({ status }) => status === "fulfilled");
     expect(won).toHaveLength(1);
@@ -88,7 +88,7 @@ describe("claiming", () => {
     },
   );
 
-  test("a folder that cannot be made is a DataError, and nothing is left", async () => {
+  test("a folder that cannot be created is a DataError, and nothing is left behind", async () => {
     mkdirSync(join(runsDirectory, ".."), { recursive: true });
     writeFileSync(runsDirectory, "a file");
     await expect(claim("run")).rejects.toThrow(DataError);
@@ -97,8 +97,8 @@ describe("claiming", () => {
   });
 });
 
-describe("going on with an unfinished run", () => {
-  test("keeps its metrics up to a position, and its record", async () => {
+describe("resuming an unfinished run", () => {
+  test("keeps its metrics up to a position, and its record of processes", async () => {
     const old = await claim("run");
     old.append({ step: 1 });
     const { metricsPosition } = old;
@@ -127,10 +127,10 @@ describe("going on with an unfinished run", () => {
     // Ten signs of life missed.
     silence(lockOf(path));
     const run = await resume(path);
-    // The number of a process that is gone, given to another one.
+    // The id of a dead process, now used by another one.
     abandon(path, { birth: "another boot" });
     const next = await resume(path);
-    // The one that was taken for dead notices before it replaces a file.
+    // The process that was taken for dead notices before it replaces a file.
     await expect(run.settle()).rejects.toThrow(/another process has taken over this run/);
     await expect(run.finish({})).rejects.toThrow(DataError);
     expect(await readSummary(path)).toBeNull();
@@ -138,7 +138,7 @@ describe("going on with an unfinished run", () => {
     await next.close();
   });
 
-  test("of many that want to, one does, round after round", async () => {
+  test("of many attempts one succeeds, round after round", async () => {
     const { path } = await claim("run");
     for (let round = 0; round < 5; round++) {
       abandon(path);
@@ -150,7 +150,7 @@ describe("going on with an unfinished run", () => {
     }
   });
 
-  test("a folder that is none of ours is left as it is", async () => {
+  test("a folder that is not a run's is not touched", async () => {
     mkdirSync(join(runsDirectory, "photos"), { recursive: true });
     writeFileSync(join(runsDirectory, "photos", "holiday"), "");
     await expect(resume(join(runsDirectory, "photos"))).rejects.toThrow(
@@ -165,7 +165,7 @@ describe("going on with an unfinished run", () => {
   });
 });
 
-test("a process is known by more than its number", async () => {
+test("a process is identified by more than its id", async () => {
   expect(isRunning(thisProcess())).toBe(true);
   expect(isRunning({ ...thisProcess(), host: "elsewhere" })).toBe("unknown");
   const child = spawn(process.execPath, ["-e", ""]);

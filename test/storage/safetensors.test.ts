@@ -63,7 +63,7 @@ test("tensors of every type come back bit for bit, with their metadata", async (
   expect(readdirSync(folder)).toEqual(["all.safetensors"]);
 });
 
-test("the layout is the format's: length, JSON padded to 8 bytes, data in order of alignment", () => {
+test("the layout follows the format: length, JSON padded to 8 bytes, data in order of alignment", () => {
   const bytes = whole(encodeSafetensors(TENSORS));
   const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
   expect(length % 8).toBe(0);
@@ -78,7 +78,7 @@ test("the layout is the format's: length, JSON padded to 8 bytes, data in order 
   expect(new DataView(bytes.buffer).getFloat32(8 + length + 16 + 8, true)).toBe(3.5);
 });
 
-test("half and brain floats are read as the numbers they stand for", () => {
+test("f16 and bf16 are read as the numbers they represent", () => {
   const half = Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x8000, 0x7c00, 0x7e00, 0x3555);
   const brain = Uint16Array.of(0x3f80, 0xc049, 0x7f80);
   const header = {
@@ -103,7 +103,7 @@ test("half and brain floats are read as the numbers they stand for", () => {
   expect(valuesOf(tensors, "b")).toEqual([1, -3.140625, Number.POSITIVE_INFINITY]);
 });
 
-test("one tensor is read without the others; a Buffer's pool is not the tensor's memory", async () => {
+test("one tensor is read without the others; a pooled Buffer is decoded correctly", async () => {
   const path = join(folder, "lazy.safetensors");
   await writeSafetensors(path, TENSORS);
   const opened = await openSafetensors(path);
@@ -178,7 +178,7 @@ describe("a damaged or foreign file is refused with what is wrong", () => {
       /F32 \[2\] takes 8 bytes, but its data_offsets span 4/,
     ],
     ["overlap", file(`{"a":${f32("[2]", "[0,8]")},"b":${f32("[1]", "[4,8]")}}`, 8), /tensor "b" .* overlaps/],
-    ["a hole", file(`{"a":${f32("[1]", "[0,4]")},"b":${f32("[1]", "[8,12]")}}`, 12), /hole of 4 bytes/],
+    ["a gap", file(`{"a":${f32("[1]", "[0,4]")},"b":${f32("[1]", "[8,12]")}}`, 12), /hole of 4 bytes/],
     ["bytes of no tensor", file(`{"a":${f32("[1]", "[0,4]")}}`, 5), /1 bytes after the last tensor/],
     [
       "an unknown key",
@@ -194,7 +194,7 @@ describe("a damaged or foreign file is refused with what is wrong", () => {
     expect(() => decodeSafetensors(bytes, "some/file")).toThrow(/^some\/file: .*$/);
   });
 
-  test("on disk too, where a header asks for more than there is", async () => {
+  test("also on disk, if a header announces more than there is", async () => {
     const path = join(folder, "foreign");
     writeFileSync(path, lengthOf(2n ** 40n));
     await expect(readSafetensors(path)).rejects.toThrow(/found 1099511627776/);
@@ -207,7 +207,7 @@ describe("a damaged or foreign file is refused with what is wrong", () => {
   });
 });
 
-test("names that a file cannot hold, and shapes that do not fit, are not written", async () => {
+test("duplicate and reserved names, and shapes that do not fit, are not written", async () => {
   const data = new Float32Array(2);
   expect(() => encodeSafetensors([["__metadata__", { shape: [2], data }]])).toThrow(/__metadata__" is taken/);
   expect(() => encodeSafetensors([...TENSORS, ["step", { shape: [2], data }]])).toThrow(/"step" is taken/);
@@ -228,7 +228,7 @@ test("names that a file cannot hold, and shapes that do not fit, are not written
   ]);
 });
 
-test("4,000 damaged files end in a DataError or in tensors that the file really holds", () => {
+test("4,000 damaged files give a DataError or exactly the tensors in the file", () => {
   const original = whole(encodeSafetensors(TENSORS, { format: "pt" }));
   let read = 0;
   for (const bytes of mutations(original, { count: 4000, seed: 1 })) {
@@ -249,7 +249,7 @@ test("4,000 damaged files end in a DataError or in tensors that the file really 
   expect(read).toBeLessThan(3000);
 });
 
-test("4,000 headers of right form and wrong numbers, names and types do as well", () => {
+test("so do 4,000 well-formed headers with wrong numbers, names and types", () => {
   const values = [
     "0",
     "4",
@@ -290,7 +290,7 @@ test("4,000 headers of right form and wrong numbers, names and types do as well"
   expect(Math.min(read, refused)).toBeGreaterThan(20);
 });
 
-test("files of the reference implementation's form are read: any order, padding, no metadata", () => {
+test("files in the reference implementation's form are read: any order, padding, no metadata", () => {
   const header = `{"b":{"data_offsets":[4,6],"shape":[2],"dtype":"U8"}, "a":{"dtype":"I32","shape":[],"data_offsets":[0,4]}}    `;
   const { tensors } = decodeSafetensors(file(header, Uint8Array.of(7, 0, 0, 0, 8, 9)), "other");
   expect(tensors.get("a")?.data).toEqual(Int32Array.of(7));

@@ -1,4 +1,4 @@
-// Runs that are taken over: what the process that was taken for dead can still do, and what killed ones have left.
+// Runs that are taken over: what the old process can still do, and the leftovers of killed ones.
 
 import {
   appendFileSync,
@@ -25,7 +25,7 @@ beforeEach(() => {
 });
 const claim = (name: string) => claimIn(runsDirectory, name);
 
-test("a process that was taken for dead adds no line to what the next one writes", async () => {
+test("a process that was taken for dead adds no line to its successor's metrics", async () => {
   const old = await claim("run");
   old.append({ step: 1 });
   const { metricsPosition } = old;
@@ -34,13 +34,13 @@ test("a process that was taken for dead adds no line to what the next one writes
   silence(lockOf(old.path));
   const next = await resume(old.path);
   await next.rewind(metricsPosition);
-  // It does not know yet, and writes where nobody reads.
+  // It does not know yet, and writes to files that are no longer in the folder.
   old.append({ step: 3, note: "lost" });
   next.append({ step: 2 });
   expect(readFileSync(next.file("metrics.csv"), "utf8")).toBe("step,loss,note\n1,,\n2,,\n");
   expect(readFileSync(next.file("metrics.jsonl"), "utf8").split("\n")).toHaveLength(3);
   await next.settle();
-  await expect(old.rewind(null)).resolves.toBeUndefined(); // its own files, which have no name any more
+  await expect(old.rewind(null)).resolves.toBeUndefined(); // its own files, which no longer have a name
   await expect(old.write("weights.safetensors", "old")).rejects.toThrow(
     /another process has taken over this run/,
   );
@@ -58,7 +58,7 @@ test("a process that was taken for dead adds no line to what the next one writes
   ]);
 });
 
-test("a process that was taken for dead learns that with its next sign of life", async () => {
+test("a process that was taken for dead finds out with its next sign of life", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   try {
     const old = await claim("run");
@@ -80,7 +80,7 @@ test("a process that was taken for dead learns that with its next sign of life",
   }
 });
 
-test("a line that something else has added is noticed before a file is replaced", async () => {
+test("a line from another writer is noticed before a file is replaced", async () => {
   const run = await claim("run");
   run.append({ step: 1 });
   appendFileSync(run.file("metrics.jsonl"), '{"step":2}\n');
@@ -90,7 +90,7 @@ test("a line that something else has added is noticed before a file is replaced"
   await run.close();
 });
 
-test("a process of another boot or container is not known to be dead before it has been silent", async () => {
+test("a process of another boot or container counts as alive until it has been silent", async () => {
   const { path } = await claim("run");
   const { space } = thisProcess();
   for (const changed of [
@@ -107,7 +107,7 @@ test("a process of another boot or container is not known to be dead before it h
   expect(await isLocked(path)).toBe(false);
 });
 
-test("a run whose record of its processes is damaged goes on, and that is told", async () => {
+test("a run with a damaged record of its processes continues, with a warning", async () => {
   const run = await claim("run");
   await run.close();
   writeFileSync(run.file("environment.json"), '{"command": "gho');
@@ -121,7 +121,7 @@ test("a run whose record of its processes is damaged goes on, and that is told",
   });
 });
 
-test("what killed processes have left is removed", async () => {
+test("leftovers of killed processes are removed", async () => {
   const uuid = "01234567-89ab-4cde-8f01-23456789abcd";
   const run = await claim("run");
   await run.close();
@@ -132,13 +132,13 @@ test("what killed processes have left is removed", async () => {
     leave(name);
     silence(join(run.path, name));
   }
-  // Of a process that asks for the lock just now.
+  // From a process that is requesting the lock right now.
   leave(`lock-candidate.${uuid.replace("0", "1")}.tmp`);
   const next = await resume(run.path);
   expect(readdirSync(run.path).filter((name) => name.endsWith(".tmp"))).toEqual([
     `lock-candidate.${uuid.replace("0", "1")}.tmp`,
   ]);
-  // A folder that was being filled by a dead process, by one that lives, and one in its first moments.
+  // Unfinished folders: of a dead process, of a living one, and a new one without a lock.
   const lock = (changed: object) => JSON.stringify({ ...thisProcess(), ...changed });
   const staging = ["dead", "alive", "new"].map((name) => join(runsDirectory, `.${name}.${uuid}.tmp`));
   for (const path of staging) mkdirSync(path);

@@ -1,4 +1,4 @@
-// Event files, read back by a reader that knows the format and not the writer.
+// Event files, read back by an independent reader of the format.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ function crc32c(bytes: Uint8Array): number {
 
 const mask = (crc: number) => ((((crc >>> 15) | (crc << 17)) >>> 0) + 0xa282ead8) >>> 0;
 
-/** The records of a TFRecord file, their checksums checked. */
+/** The records of a TFRecord file, after checking their checksums. */
 function records(bytes: Uint8Array): Uint8Array[] {
   const found: Uint8Array[] = [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -36,7 +36,7 @@ function records(bytes: Uint8Array): Uint8Array[] {
   return found;
 }
 
-/** Fields of a protocol buffer by their numbers: varints as numbers, fixed ones and bytes as they lie. */
+/** Fields of a protocol buffer by number: varints as numbers, fixed-size values and bytes as stored. */
 function fields(bytes: Uint8Array): Map<number, number | Uint8Array> {
   const found = new Map<number, number | Uint8Array>();
   let at = 0;
@@ -85,7 +85,7 @@ test("a file has its version and every scalar, with right checksums", async () =
   expect(rest.map(scalarOf)).toEqual(scalars);
 });
 
-test("a run's metrics become scalars; NaN does not; a second writing replaces the first", async () => {
+test("a run's metrics become scalars, except NaN; writing again replaces the file", async () => {
   writeFileSync(join(folder, "config.yaml"), "seed: 0\n");
   writeFileSync(join(folder, "environment.json"), JSON.stringify({ started: "2026-01-01T00:00:00Z" }));
   const rows = [

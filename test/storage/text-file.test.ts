@@ -13,7 +13,7 @@ import { makeRun } from "../support/made-run.ts";
 const root = mkdtempSync(join(tmpdir(), "ghostbatch-text-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-test("what is no file is said at once, and a file that is too large before it is read", () => {
+test("anything but a file, and a file that is too large, is an error before it is read", () => {
   mkdirSync(join(root, "folder"));
   execFileSync("mkfifo", [join(root, "pipe")]);
   writeFileSync(join(root, "large"), "");
@@ -39,7 +39,7 @@ test("a configuration of a megabyte is refused before it is parsed", () => {
   expect(() => readConfig(path)).toThrow(/large\.yaml: expected at most 256 KiB, found 1\.14 MiB/);
 });
 
-test("a run whose summary is a pipe, and one whose metrics are of no step, are told", async () => {
+test("a summary that is a pipe, and metrics without a step, are errors", async () => {
   const piped = makeRun(root, { name: "piped", finished: false });
   execFileSync("mkfifo", [join(piped, "summary.json")]);
   await expect(readRun(piped)).rejects.toThrow(/summary\.json: expected a file, found a pipe/);

@@ -1,4 +1,4 @@
-// A real headless Chromium for the pages that people open; tests that need it are skipped where there is none.
+// A real headless Chromium for tests of pages. Without Chromium they are skipped.
 
 import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
@@ -10,9 +10,8 @@ const PLACES = [
   "/snap/bin/chromium",
 ];
 
-/** Where the browser is; the first place where it might be if it is in none. */
+/** Path of the browser; if there is none, the first place where it could be. */
 const CHROMIUM = PLACES.find((path) => existsSync(path)) ?? PLACES[0]!;
-/** Where it is false, whoever imports this says so. */
 export const hasChromium = existsSync(CHROMIUM);
 if (!hasChromium)
   console.error(`pages: SKIPPED: no Chromium at ${CHROMIUM}: install Debian's package chromium`);
@@ -30,14 +29,14 @@ export interface BrowserOptions {
   /** Pixels of the window. */
   readonly width?: number;
   readonly height?: number;
-  /** With SwiftShader, Chromium's software adapter; without it pages find no adapter. */
+  /** With Chromium's software adapter, SwiftShader; otherwise pages find no adapter. */
   readonly webGpu?: boolean;
   readonly colorScheme?: "light" | "dark";
-  /** Whether the visitor asks for no motion: the playground then shows its recorded race at once as it ends. */
+  /** Whether the visitor prefers reduced motion: the playground then shows the end of its recorded race at once. */
   readonly reducedMotion?: boolean;
 }
 
-/** A page in a browser of its own, which is closed with it. */
+/** A page in a separate browser; closing the page closes the browser. */
 export async function openBrowser(options: BrowserOptions = {}): Promise<OpenedPage> {
   const browser = await launchBrowser(options);
   return { ...(await openPage(browser, options)), close: () => browser.close() };
@@ -46,7 +45,7 @@ export async function openBrowser(options: BrowserOptions = {}): Promise<OpenedP
 export function launchBrowser({ webGpu = false }: BrowserOptions): Promise<Browser> {
   return chromium.launch({
     executablePath: CHROMIUM,
-    // The driver that the tests' own process uses is not for the browser's GPU.
+    // The browser must not use the driver of the tests' process.
     env: { ...process.env, VK_DRIVER_FILES: undefined },
     args: ["--headless", "--no-sandbox", webGpu ? "--enable-unsafe-webgpu" : "--disable-gpu"],
   });
@@ -68,6 +67,6 @@ export async function openPage(
   });
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("request", (request) => requests.push(request.url()));
-  // A page that a browser opens by itself has a context of its own, which is closed with it.
+  // `browser.newPage` makes a separate context, which is closed with the page.
   return { page, errors, requests, close: () => page.close() };
 }

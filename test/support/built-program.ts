@@ -1,13 +1,13 @@
-// Small programs of the tests as JavaScript: translating one at each start would take most of its processor time.
+// Small programs of the tests, built as JavaScript: translating them at each start would take most of their CPU time.
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 import { buildProgram } from "../../scripts/program.mjs";
 
 /**
- * Builds a program of this folder; it is removed after the tests of the file that asked for it.
- * @param name of its TypeScript, without the extension
- * @returns path of its JavaScript
+ * Builds a program of this folder; it is removed after the tests of the calling file.
+ * @param name  its TypeScript file without the extension
+ * @returns path of the JavaScript
  */
 export async function builtProgram(name: string): Promise<string> {
   const built = fileURLToPath(

@@ -1,4 +1,4 @@
-// Run folders without runs: claimed, left, and taken over.
+// Run folders without runs: claimed, abandoned, and taken over.
 
 import { readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,12 +20,12 @@ export function claimIn(runsDirectory: string, name: string) {
   return RunFolder.claim({ runsDirectory, name, configuration, environment, columns: COLUMNS });
 }
 
-/** Makes a run folder look as if a process that is gone, or one of another machine, had left it. */
+/** Makes a run folder look as if it belongs to a dead process, or to one on another machine. */
 export function abandon(path: string, changed: object = { pid: 2 ** 30 }): void {
   writeFileSync(lockOf(path), JSON.stringify({ ...thisProcess(), ...changed }));
 }
 
-/** Makes it look as if ten signs of life had been missed. */
+/** Makes a file look as if ten signs of life were missed. */
 export function silence(path: string): void {
   const then = new Date(Date.now() - 301_000);
   utimesSync(path, then, then);

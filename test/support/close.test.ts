@@ -1,4 +1,4 @@
-// The comparison that every kernel test rests on must itself be able to fail.
+// The comparison on which every kernel test depends must itself be able to fail.
 
 import { expect, test } from "vitest";
 import { expectClose, largest, rootMeanSquare, roundingBound } from "./close.ts";
@@ -9,7 +9,7 @@ test("within the bound it returns how close it was", () => {
   expect(nmse).toBeCloseTo(0.25 / 14, 12);
 });
 
-test("beyond the bound it names op, place, both values, error and bound", () => {
+test("beyond the bound the error names op, place, both values, error and bound", () => {
   const compare = () =>
     expectClose([1, 2, 3, 4], [1, 2, 3, 5], { bound: 0.5, label: "op dx", shape: [2, 2] });
   expect(compare).toThrow(

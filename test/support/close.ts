@@ -1,4 +1,4 @@
-// Comparison of what the GPU computed with a float64 reference, as a test's assertion.
+// Assertion that compares the GPU's results with a float64 reference.
 
 import { assert } from "vitest";
 import { type Closeness, closeness, coordinates } from "../../src/reference/close.ts";

@@ -1,11 +1,11 @@
-// The command line inside this process, which takes milliseconds instead of the second of a process of its own.
+// The command line inside this process, which takes milliseconds where a separate process takes a second.
 import { vi } from "vitest";
 import { run } from "../../src/cli/program.ts";
 import { BIN, type Ended } from "./program.ts";
 
 export type Outcome = Pick<Ended, "code" | "stdout" | "stderr">;
 
-/** What bin/ghostbatch.mjs does with these arguments, without a process of its own. One at a time. */
+/** Does what bin/ghostbatch.mjs does with these arguments, in this process. One call at a time. */
 export async function ghostbatch(args: readonly string[]): Promise<Outcome> {
   const text = { stdout: "", stderr: "" };
   const { exitCode } = process;

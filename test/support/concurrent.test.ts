@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { forEachConcurrent } from "../../src/support/concurrent.ts";
 
-test("every index once, at most `limit` at a time, and that many", async () => {
+test("every index once, with exactly `limit` at a time", async () => {
   const seen: number[] = [];
   let underWay = 0;
   let most = 0;
@@ -16,7 +16,7 @@ test("every index once, at most `limit` at a time, and that many", async () => {
   expect(most).toBe(3);
 });
 
-test("after a failure nothing more is started, and it is thrown when the rest has ended", async () => {
+test("after a failure nothing more starts, and the error is thrown when the others have ended", async () => {
   const started: number[] = [];
   let ended = 0;
   const run = forEachConcurrent(100, 4, async (index) => {

@@ -1,16 +1,17 @@
 /**
- * Subgroup matrices of any size on any adapter: rewrites a kernel so that the first lane of a subgroup computes with arrays in plain loops. A left or right matrix becomes its place in workgroup memory, where the product reads it; sums become
- * an array. What the kernel does around its matrices stays as it is, and so do line numbers.
+ * Subgroup matrices of any size on any adapter: rewrites a kernel so that the first lane of a subgroup computes with arrays in plain
+ * loops. A left or right matrix becomes its place in workgroup memory, where the product reads it; sums become an array. The rest of
+ * the kernel, and its line numbers, do not change.
  */
 import type { AdapterFacts } from "../../src/gpu/adapter.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import type { MatrixSize } from "../../src/gpu/matrices.ts";
 import { shaderFiles } from "../../src/host/node/shader-files.ts";
 
-/** Lanes of an emulated subgroup: the more, the fewer numbers each fetches, which compilers write out one by one. */
+/** Lanes of an emulated subgroup. With more lanes each fetches fewer numbers, and compilers unroll these fetches. */
 const LANES = 32;
 
-/** A GPU on the device of another one that seems to have these matrices. */
+/** A GPU on the device of another one that appears to have these matrices. */
 export function emulatingGpu({ device, adapter }: Gpu, matrices: readonly MatrixSize[]): Gpu {
   const facts: AdapterFacts = { ...adapter, matrices, subgroupMinSize: LANES, subgroupMaxSize: LANES };
   const gpu = new Gpu(device, facts, (path) => emulated(shaderFiles(path)));
@@ -18,7 +19,7 @@ export function emulatingGpu({ device, adapter }: Gpu, matrices: readonly Matrix
   return gpu;
 }
 
-/** WGSL without subgroups and their matrices; as it was where it has none. */
+/** WGSL without subgroup matrices; unchanged if it has none. */
 export function emulated(code: string): string {
   if (!code.includes("subgroup_matrix_result")) return code;
   const [left, right] = [operand(code, "Left"), operand(code, "Right")];
@@ -47,7 +48,7 @@ export function emulated(code: string): string {
   if (missed) throw new Error(`emulated: ${missed[0]} is written in a way that is not understood`);
   return `${rewritten}
 struct Place { offset: u32, stride: u32 }
-// Bounds that compilers cannot know: unrolled, a product of 16×16×16 is 4096 lines, which take a minute.
+// Bounds that compilers cannot know: unrolled, a 16×16×16 product has 4096 lines, which take a minute to compile.
 fn multiply_accumulate(left: Left, right: Right, sums: ptr<function, Sums>, is_first: bool) {
   if (!is_first) { return; }
   for (var m = 0u; m < ${rows} + params.never; m++) {

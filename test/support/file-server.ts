@@ -1,4 +1,4 @@
-// A server on the loopback address that hands out one file and misbehaves as told.
+// A server on the loopback address that serves one file and misbehaves on request.
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -6,18 +6,18 @@ import { onTestFinished } from "vitest";
 
 export interface Behaviour {
   /**
-   * Bytes of the body after which the connection is cut, once `received` has said that they have arrived; in the order of
-   * the requests, whole bodies after that.
+   * Bytes of the body after which the connection is cut, once `received` has confirmed them; one for each request in order,
+   * then whole bodies.
    */
   readonly cuts?: readonly number[];
-  /** Answers requests for a part with the part. */
+  /** Whether it answers range requests with the range. */
   readonly ranges?: boolean;
-  /** Most bytes in an answer to a request for a part. */
+  /** The most bytes in an answer to a range request. */
   readonly partBytes?: number;
   readonly etag?: string;
-  /** In the order of the requests, 200 or 206 after that. */
+  /** Status codes, one for each request in order; then 200 or 206. */
   readonly statuses?: readonly number[];
-  /** Sends so many bytes and then nothing more. */
+  /** Sends this many bytes and then nothing more. */
   readonly stallsAfter?: number;
 }
 
@@ -25,7 +25,7 @@ export interface FileServer {
   readonly url: string;
   /** The Range header of each request; null without one. */
   readonly requested: (string | null)[];
-  /** To be told of progress: so many bytes of the file are with the client. */
+  /** Confirms that the client has received this many bytes of the file. */
   received(bytes: number): void;
   serve(content: Uint8Array, behaviour?: Behaviour): void;
 }

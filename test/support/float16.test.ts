@@ -1,4 +1,4 @@
-// f16 on the host: the bits of every number, and rounding against the definition of nearest, ties to even.
+// f16 on the host: the bits of every number, and rounding to nearest, ties to even.
 
 import { expect, test } from "vitest";
 import { float16Bits, float16Step, fromFloat16Bits, roundToFloat16 } from "../../src/support/float16.ts";
@@ -6,7 +6,7 @@ import { float16Bits, float16Step, fromFloat16Bits, roundToFloat16 } from "../..
 const everyPattern = Uint16Array.from({ length: 65_536 }, (_, bits) => bits);
 const every = fromFloat16Bits(everyPattern);
 
-test("every number of f16 keeps its bits; every NaN stays one", () => {
+test("every f16 number keeps its bits; every NaN stays NaN", () => {
   const back = float16Bits(every);
   const wrong = [...everyPattern].filter((bits) =>
     Number.isNaN(every[bits]) ? back[bits] !== 0x7e00 : back[bits] !== bits,
@@ -26,7 +26,7 @@ test("every number of f16 keeps its bits; every NaN stays one", () => {
   );
 });
 
-test("what lies between two neighbours goes to the nearer, at half way to the one whose last bit is 0", () => {
+test("a value between two neighbors rounds to the nearer one, halfway to the one whose last bit is 0", () => {
   for (let bits = 0; bits < 0x7bff; bits++) {
     const [low, high] = [every[bits]!, every[bits + 1]!];
     const middle = (low + high) / 2;
@@ -40,7 +40,7 @@ test("what lies between two neighbours goes to the nearer, at half way to the on
       expect.fail(`around ${-low}`);
     if (float16Step(low) !== high - low) expect.fail(`step at ${low}: ${float16Step(low)}`);
   }
-  // As if there were a number behind the largest.
+  // As if there were a number after the largest.
   const largest = [65_519, 65_520, -65_520, 1e9];
   const expected = [65_504, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   expect(largest.map(roundToFloat16)).toEqual(expected);

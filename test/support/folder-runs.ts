@@ -1,4 +1,4 @@
-// Little runs in folders of their own, in this process.
+// Small runs in separate folders, in this process.
 
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { GpuSession } from "../../src/host/node/gpu-session.ts";
@@ -34,7 +34,7 @@ export interface StartedRun {
 export class FolderRuns {
   readonly runsDirectory: string;
   readonly session = new GpuSession();
-  /** What the runs have reported since the last one was started, but for notes: what `tune` could still measure depends on the machine. */
+  /** Messages of the runs since the last start, without notes: what `tune` could measure depends on the machine. */
   readonly lines: string[] = [];
 
   constructor(runsDirectory: string) {
@@ -45,7 +45,7 @@ export class FolderRuns {
     if (!line.startsWith("note: ")) this.lines.push(line);
   };
 
-  /** Starts a run of its own folder. */
+  /** Starts a run in a new folder. */
   async start(
     name: string,
     given: RunSpecInput = {},
@@ -55,7 +55,7 @@ export class FolderRuns {
     return this.startPrepared(name, await prepareRun(completeSpec({ ...SPEC, ...given })), options, session);
   }
 
-  /** The same of a run whose data may be the test's own. */
+  /** The same for a prepared run, whose data a test may have changed. */
   async startPrepared(
     name: string,
     prepared: PreparedRun,

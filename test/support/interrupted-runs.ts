@@ -1,4 +1,4 @@
-// Runs of the command line in processes of their own, to be interrupted: each writes a checkpoint every few steps.
+// Runs of the command line in separate processes, to be interrupted. Each writes a checkpoint every 40 steps.
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { ghostbatch } from "./command-line.ts";
 import { outcome, requireDone } from "./kills.ts";
 import { type Program, startProgram } from "./program.ts";
 
-/** 1200 steps: long enough to be met in the middle. */
+/** 1200 steps: long enough to be interrupted in the middle. */
 export const CONFIGURATION = `
 dataset: synthetic:1x7x7:4:150:40
 width: 16
@@ -26,7 +26,7 @@ export class InterruptedRuns {
   readonly config = join(this.directory, "config.yaml");
   /** Words of the command line that all runs have. */
   readonly words = ["--config", this.config, "--runs-dir", this.directory];
-  /** Outcome of a run that nobody disturbed. */
+  /** Outcome of an undisturbed run. */
   expected = "";
 
   constructor() {
@@ -42,7 +42,7 @@ export class InterruptedRuns {
     return join(this.directory, name);
   }
 
-  /** Complete ones: the tensors get their name last. */
+  /** Complete checkpoints: the tensors are renamed last. */
   lastCheckpoints(name: string): string[] {
     const folder = join(this.folderOf(name), "checkpoints");
     return existsSync(folder)
@@ -50,7 +50,7 @@ export class InterruptedRuns {
       : [];
   }
 
-  /** A run in a process of its own, once it has written so many checkpoints. */
+  /** Starts a run in a separate process; resolves when it has written this many checkpoints. */
   async start(name: string, checkpoints = 1, more: readonly string[] = []): Promise<Program> {
     const options = ["--name", name, "--checkpoint-every", "40", ...more];
     const program = startProgram(["train", ...this.words, ...options]);

@@ -1,4 +1,4 @@
-// Runs that are killed at random instants and go on, compared with one that nobody disturbed.
+// Runs that are killed at random moments and resumed, compared with an undisturbed one.
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,7 +6,7 @@ import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
 import { startCommand, trainerOf } from "./orphans.ts";
 import { type Ended, type Program, runProgram, startProgram } from "./program.ts";
 
-/** Numbers that only the clock decides. */
+/** Numbers that depend on the clock. */
 const TIMINGS = ["seconds", "setupSeconds", "imagesPerSecond", "gpuBytes"];
 
 export interface KilledRuns {
@@ -18,11 +18,11 @@ export interface KilledRuns {
   readonly words: readonly string[];
   readonly kills: number;
   readonly seed: number;
-  /** Milliseconds after the first sign of steps within which a process is killed. */
+  /** A process is killed within this many milliseconds of the first sign of steps. */
   readonly within: number;
   /**
-   * Whether they run as commands that start a trainer each, as on a machine without a GPU; every second time the trainer is
-   * killed, else the command. Default false: the process that is started trains itself.
+   * Whether they run as commands that each start a trainer, as on a machine without a GPU. Then the trainer and the command are
+   * killed in turn. Default false: the started process trains itself.
    */
   readonly asCommands?: boolean;
 }
@@ -36,7 +36,7 @@ export interface KillReport {
   /** Kills before the process had begun to train. */
   readonly insideStarts: number;
   readonly runs: number;
-  /** Of each run that ended otherwise: its name, and the parts of its outcome that differ. */
+  /** For each run that ended differently: its name, and the parts of its outcome that differ. */
   readonly differences: readonly string[];
 }
 
@@ -80,12 +80,12 @@ export async function killRuns({
     while (report.kills < kills && report.kills < before + KILLS_OF_A_RUN) {
       const program = (asCommands ? startCommand : startProgram)(command(run));
       const trainer = asCommands && report.kills % 2 === 0 ? await trainerOf(program, runsDirectory) : null;
-      // One kill in five at any instant of a start; the others while it trains.
+      // One kill in five at any moment of a start, the others during training.
       const starting = below(5) === 0;
       if (!starting) await firstStep(program, folder);
       await Promise.race([sleep(below(starting ? 1500 : within)), program.ended]);
       kill(trainer ?? program.child.pid!);
-      // It has ended when nobody holds its output open: a trainer that outlived its command would write into the next one's run.
+      // It has ended when nothing holds its output open. A trainer that outlived its command would write into the next one's run.
       const { signal } = await program.ended;
       if (signal !== "SIGKILL") break; // it was done before
       report.kills++;
@@ -100,7 +100,7 @@ export async function killRuns({
   return report;
 }
 
-/** One that has just ended by itself is as good as killed late. */
+/** A process that has just ended by itself counts as killed late. */
 function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
@@ -109,12 +109,12 @@ function kill(pid: number): void {
   }
 }
 
-/** Of a process of its own or of the command line in this one. */
+/** Throws unless a run ended with exit code 0, in a separate process or in this one. */
 export function requireDone({ code, signal, stderr }: Pick<Ended, "code" | "stderr"> & Partial<Ended>): void {
   if (code !== 0) throw new Error(`the run ended with ${signal ?? `code ${code}`}: ${stderr}`);
 }
 
-/** All that must not depend on interruptions, as one text. */
+/** Everything that must not depend on interruptions, as one text. */
 export function outcome(folder: string): string {
   const hex = (path: string) => readFileSync(path).toString("hex");
   const checkpoints = readdirSync(join(folder, "checkpoints")).sort();
@@ -131,7 +131,7 @@ export function outcome(folder: string): string {
   });
 }
 
-/** What two outcomes differ in, with the start of either side. */
+/** The parts in which two outcomes differ, with the start of each. */
 function differingParts(found: string, expected: string): string {
   const [foundParts, expectedParts] = [JSON.parse(found), JSON.parse(expected)];
   const start = (value: unknown) => JSON.stringify(value).slice(0, 200);

@@ -1,6 +1,6 @@
-// How long a test waits before it fails. No test measures speed by it: on a busy or slow machine all limits are raised together.
+// How long a test waits before it fails. No test measures speed with it; on a busy or slow machine all limits are raised together.
 
-/** Factor on every limit, from GHOSTBATCH_TEST_PATIENCE; 1 where that is not set. */
+/** Factor on every limit, from GHOSTBATCH_TEST_PATIENCE; 1 if that is not set. */
 const patience = Number(process.env.GHOSTBATCH_TEST_PATIENCE || 1);
 if (!(patience > 0)) {
   throw new Error(

@@ -1,4 +1,4 @@
-// Ranks inside one process, on one device: what they tell each other goes through memory.
+// Ranks inside one process, which exchange their values through memory.
 import type { Communicator } from "../../src/train/communicator.ts";
 
 interface Round {

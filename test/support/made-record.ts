@@ -1,4 +1,4 @@
-// Records of experiments as the verbs leave them.
+// Records of experiments as the verbs write them.
 import type { ExperimentRecord } from "../../src/report/experiment-record.ts";
 
 export function record(kind: string, series: ExperimentRecord["series"], data?: unknown): ExperimentRecord {

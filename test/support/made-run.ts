@@ -1,4 +1,4 @@
-// Run folders as training leaves them, without training.
+// Run folders like those of training, without training.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
@@ -21,7 +21,7 @@ export interface MadeRun {
   readonly summary?: object;
 }
 
-/** A run's folder as training leaves it: d = scale · (1 + ln t), error falling to 5 %. */
+/** Writes a run's folder as training would: distance = scale · (1 + ln t), error falling to 5 %. */
 export function makeRun(
   folder: string,
   {

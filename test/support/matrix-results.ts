@@ -1,4 +1,4 @@
-// What kernels on subgroup matrices computed, element by element beside float64 of the rounded operands.
+// Compares results of kernels on subgroup matrices, element by element, with float64 of the rounded operands.
 
 import { expect } from "vitest";
 import { captureCommands } from "../../src/bench/capture.ts";
@@ -10,7 +10,7 @@ import { type FloatType, fromArray, readFloats, type Tensor } from "../../src/te
 
 export type Numbers = Float32Array<ArrayBuffer>;
 
-/** What a pass computed, what it should have, and Σ|terms| of each element: the same sum of absolute values. */
+/** The result of a pass, the expected result, and Σ|terms| of each element: the same sum with absolute values. */
 export interface Computed {
   readonly tensor: Tensor;
   readonly reference: ArrayLike<number>;
@@ -19,8 +19,8 @@ export interface Computed {
 }
 
 /**
- * Each element within 4·√terms·2⁻²⁴·Σ|terms|, what a sum in f32 rounds in any order (src/reference/close.ts), and half a step of f16
- * where it is stored so.
+ * Fails unless each element is within 4·√terms·2⁻²⁴·Σ|terms|, the rounding of an f32 sum in any order (src/reference/close.ts),
+ * plus half an f16 step if it is stored as f16.
  */
 export async function expectRounded(name: string, { tensor, reference, magnitude, terms }: Computed) {
   const actual = await readFloats(tensor);
@@ -43,7 +43,7 @@ export const rounded = (values: Numbers) => values.map(roundToFloat16);
 export const unwritten = (on: Gpu, shape: readonly number[], type: FloatType) =>
   fromArray(on, new Float32Array(sizeOf(shape)).fill(Number.NaN), shape, "output", type);
 
-/** Dispatches what `launch` does as matrix kernels, and nothing else but sums of partial sums. */
+/** Runs `launch` with matrix kernels. Fails if it dispatches anything else but sums of partial sums. */
 export async function runOnMatrices(on: Gpu, launch: () => void): Promise<void> {
   const commands = captureCommands(on, "matrix", launch);
   const files = commands.map(({ kernel }) => kernel.file);

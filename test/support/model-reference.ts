@@ -1,5 +1,5 @@
-// Float64 reference of one training step of a whole network with ghost batch norm, made of the references in
-// src/reference/. Independent of the rest of src/. The networks themselves: test/support/reference-networks.ts.
+// Float64 reference of one training step of a whole network with ghost batch norm, built from the references in src/reference/.
+// Independent of the rest of src/. The networks are in test/support/reference-networks.ts.
 
 import { type GhostLayout, ghostRange, type RunningRule } from "../../src/reference/ghost-batch-norm.ts";
 import { updateRunningStatistics } from "../../src/reference/running-statistics.ts";

@@ -1,5 +1,5 @@
-// A program of several ranks: trains little networks of four shards and prints a hash of all that each has left. Alone, it
-// trains them in one process.
+// A program for several ranks: trains small networks with four shards and prints a hash of each one's result. Without a launcher
+// it trains them in one process.
 import { createHash } from "node:crypto";
 import { launchOf } from "../../src/host/node/mpi/launcher.ts";
 import { MpiCommunicator } from "../../src/host/node/mpi/mpi-communicator.ts";

@@ -1,18 +1,18 @@
-// Programs on several ranks of an MPI that is installed here (Debian: apt-get install openmpi-bin mpich).
+// Programs on several ranks of an installed MPI library (Debian: apt-get install openmpi-bin mpich).
 import { spawnSync } from "node:child_process";
 import { BIN, type Ended, type Program, start } from "./program.ts";
 
 export const LAUNCHERS = {
   OpenMPI: {
     program: "mpirun.openmpi",
-    // A container's root, and more ranks than cores: what OpenMPI asks back about.
+    // OpenMPI refuses root, as in a container, and more ranks than cores without these options.
     words: ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"],
   },
   MPICH: { program: "mpirun.mpich", words: [] },
 } as const;
 export type Mpi = keyof typeof LAUNCHERS;
 
-/** Why there is no such MPI here; empty where there is. */
+/** Why this MPI library cannot be used; empty if it can. */
 export function missingMpi(mpi: Mpi): string {
   const { program } = LAUNCHERS[mpi];
   const found = spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;

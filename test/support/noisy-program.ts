@@ -1,12 +1,12 @@
-// Writes to standard error what Dawn and a driver write while an adapter is looked for, and lines of other origin among them;
-// with the argument `crash` it is ended there as by a driver.
+// Writes to standard error what Dawn and a driver write during the search for an adapter, with other lines among them. With the
+// argument `crash` it then ends as if a driver had crashed.
 import { writeSync } from "node:fs";
 import { withoutHarmlessLines } from "../../src/host/node/library-lines.ts";
 
 console.log("standard output, before");
 console.error("own line, before");
 await withoutHarmlessLines(async () => {
-  // As a library does: without Node's streams.
+  // Like a library, without Node's streams.
   writeSync(
     2,
     `Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced from 500000 to 16 to fit dynamic offset allocation limit.

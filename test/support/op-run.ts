@@ -1,4 +1,4 @@
-// Running an op on the GPU as a network does: recorded on a tape, into memory that is full of NaN before.
+// Runs an op on the GPU as a network does: recorded on a tape, into memory filled with NaN.
 
 import { assert, vi } from "vitest";
 import type { Case } from "../../src/cases/paper.ts";
@@ -22,25 +22,25 @@ export const VARIANTS = ["narrow", "wide"] as const;
 /** The types that activations are stored in. */
 export const STORED = ["f32", "f16"] as const;
 
-/** Whether a case runs in f16 too: the text is that of f32, and the largest cases are for the grid. */
+/** Whether a case runs in f16 too. The kernel's code is that of f32, so the largest cases, which test the grid, run only in f32. */
 export function runsIn(type: FloatType, one: Case, size: number): boolean {
   return type === "f32" || (!one.paper && size < 2 ** 16);
 }
 
-/** What the GPU holds of `values`: references compute from these. */
+/** `values` as the GPU stores them; references compute from these. */
 export function asStored(values: Float32Array<ArrayBuffer>, type: FloatType): Float32Array<ArrayBuffer> {
   return type === "f16" ? values.map(roundToFloat16) : values;
 }
 
-/** The error of storing results: none in f32, whose rounding the arithmetic's bound holds; half a step of the largest in f16. */
+/** The error of storing results: none in f32, whose rounding is part of the arithmetic's bound; half a step of the largest in f16. */
 export function storingBound(results: ArrayLike<number>, type: FloatType): number {
   return type === "f16" ? float16Step(largest(results)) / 2 : 0;
 }
 
-/** NaN as one number of f32, and as two of f16. */
+/** NaN as one f32 number and as two f16 numbers. */
 const QUIET_NAN = 0x7fff7fff;
 
-/** From now on all memory that ops take is full of NaN: an element that a kernel leaves out fails every comparison. */
+/** From now on, memory that ops allocate is filled with NaN, so that an unwritten element fails every comparison. */
 export function poisonAllocations(gpu: Gpu): void {
   const allocate = gpu.allocate.bind(gpu);
   vi.spyOn(gpu, "allocate").mockImplementation((bytes, label) => {
@@ -53,7 +53,7 @@ export function poisonAllocations(gpu: Gpu): void {
   });
 }
 
-/** A tensor in the middle of a network: the tape makes its gradient. */
+/** A tensor in the middle of a network: the tape allocates its gradient. */
 export function intermediate(
   gpu: Gpu,
   data: NumberArray,
@@ -65,7 +65,7 @@ export function intermediate(
   return tensor;
 }
 
-/** A parameter: its gradient has a place of its own, holding `held`, or NaN where nothing may be read. */
+/** A parameter: its gradient has its own memory, with `held` in it, or NaN if nothing may read it. */
 export function parameter(
   gpu: Gpu,
   data: NumberArray,
@@ -99,7 +99,7 @@ export async function expectSameBits(one: Tensor, other: Tensor, what: string): 
   expectEqualBits(await readTensor(one), await readTensor(other), what);
 }
 
-/** Fails unless both hold the same bits, naming the first element that differs; millions of elements are no burden. */
+/** Fails unless both hold the same bits, naming the first element that differs. Fast for millions of elements. */
 export function expectEqualBits(actual: NumberArray, expected: NumberArray, what: string): void {
   const bytesOf = ({ buffer, byteOffset, byteLength }: NumberArray) =>
     Buffer.from(buffer, byteOffset, byteLength);
@@ -110,7 +110,7 @@ export function expectEqualBits(actual: NumberArray, expected: NumberArray, what
   );
 }
 
-/** Most that a case may cost on a software GPU and in a reference of plain loops. */
+/** The most that a case may cost on a software GPU and in a reference of plain loops. */
 const MOST_FLOPS = 60e6;
 const MOST_BYTES = 2 ** 24;
 

@@ -1,30 +1,30 @@
-// Commands that stand in for a trainer of their own, killed with -9 at random instants of that trainer's life.
+// Commands that start a trainer in their place, killed with -9 at random moments of the trainer's life.
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { boundedInteger, pcg4d, STREAMS } from "../../src/support/random.ts";
 import { limitMs } from "./limits.ts";
 import { BIN, type Ended, type Program, start } from "./program.ts";
 
-/** Milliseconds in which a trainer has to end when its command has. */
+/** Milliseconds within which a trainer must end after its command. */
 const GRACE_MS = limitMs(5000);
 
 export interface KilledCommands {
   /** Arguments of node. */
   readonly words: readonly string[];
-  /** A part of them that occurs in no other process's. */
+  /** A part of them that occurs in no other process's command line. */
   readonly mark: string;
   readonly count: number;
   readonly seed: number;
-  /** Milliseconds after the start of the trainer within which its command is killed. */
+  /** A command is killed within this many milliseconds of its trainer's start. */
   readonly within: number;
-  /** Whether every third command is paused first, as by Ctrl-Z: a stopped trainer must end as well. */
+  /** Whether every third command is paused first, as by Ctrl-Z: a paused trainer must end as well. */
   readonly pauses: boolean;
   readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface OrphanReport {
   readonly killed: number;
-  /** Trainers that were still there after the time of grace. */
+  /** Trainers that still ran after the grace period. */
   readonly orphans: number;
   /** The longest that one outlived its command, ms. */
   readonly longest: number;
@@ -53,12 +53,12 @@ export async function killCommands(of: KilledCommands): Promise<OrphanReport> {
   return { killed, orphans, longest };
 }
 
-/** The command line on the node of PATH, as users start it: where that has no GPU, it stands in for a process that has. */
+/** The command line on the node of PATH, as users start it: without a GPU there, it starts a process that has one. */
 export function startCommand(words: readonly string[]): Program {
   return start("node", [BIN, ...words], { env: { DEBUG: "", NO_COLOR: "1" } });
 }
 
-/** Waits for the process that a command has started in its stead; null for one that ended well and had no need of it. */
+/** Waits for the process that a command starts in its place; null if the command ended with code 0 without one. */
 export async function trainerOf({ child, ended }: Program, mark: string): Promise<number | null> {
   let end: Ended | null = null;
   void ended.then((found) => {
@@ -77,14 +77,14 @@ function endedWell({ code, stderr }: Ended): null {
   throw new Error(`the command started no process of its own: ${stderr}`);
 }
 
-/** Not `ended`: what holds its output open may be the orphan. */
+/** Not `ended`, because an orphan may hold the output open. */
 function exitOf({ child }: Program): Promise<{ signal: NodeJS.Signals | null }> {
   if (child.exitCode !== null || child.signalCode !== null)
     return Promise.resolve({ signal: child.signalCode });
   return new Promise((resolve) => child.once("exit", (_, signal) => resolve({ signal })));
 }
 
-/** Processes with a word in their command line, but for dead ones that nobody has taken note of yet. */
+/** Processes with a word in their command line, without dead ones that have not been reaped yet. */
 export function processesWith(mark: string): number[] {
   return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];

@@ -8,7 +8,7 @@ export default class PlainSummary implements Reporter {
     const skipped = inState("skipped");
     for (const test of skipped) console.log(`SKIPPED ${nameOf(test)}: ${reasonOf(test)}`);
 
-    // A file that does not load, a hook that throws and a worker that dies fail without any test of theirs failing.
+    // A file that does not load, a hook that throws and a worker that dies are failures without a failing test.
     const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
     const broken = suites.filter((suite) => suite.errors().length > 0);
     const failed = inState("failed").length + broken.length + unhandledErrors.length;

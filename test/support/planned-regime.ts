@@ -6,7 +6,7 @@ import { hyperparametersAt, planRegime, type Regime, type RegimeOptions } from "
 
 export const SAMPLES = { mnist: 60_000, cifar: 50_000, imagenet: 1_281_167 };
 
-/** A run of one of the paper's rows with its partial last batches kept. */
+/** A run of one of the paper's rows, with partial last batches kept. */
 export function plan(base: BaseRegime, samples: number, options: Partial<RegimeOptions>): Regime {
   const { batchSize = base.batchSize, referenceBatchSize = base.batchSize } = options;
   const steps = (size: number) => stepsPerEpoch({ samples, batchSize: size, policy: "authors" });

@@ -1,8 +1,8 @@
-// Processes of their own: the command line on the node that runs the tests, which has the GPU they use, and any other program.
+// Separate processes: the command line on the node that runs the tests, which has their GPU, and any other program.
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** The command line of the checkout, always of the present sources. */
+/** The checkout's command line, always built from the present sources. */
 export const BIN = fileURLToPath(new URL("../../bin/ghostbatch.mjs", import.meta.url));
 
 export interface Ended {
@@ -22,7 +22,7 @@ interface Options {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Starts any program; `ended` is rejected where there is none of that name. */
+/** Starts any program; `ended` is rejected if there is none with that name. */
 export function start(program: string, args: readonly string[], { env, ...options }: Options = {}): Program {
   const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,5 +1,5 @@
-// The race detector of wgsl_reflect over this project's shaders: an emulator that runs all lanes of a workgroup side by
-// side and reports two lanes touching the same bytes between two barriers, one of them writing.
+// Runs the race detector of wgsl_reflect on this project's shaders: an emulator that runs all lanes of a workgroup and reports if
+// two lanes access the same bytes between two barriers and one of them writes.
 
 import { vi } from "vitest";
 import { detectRaces } from "wgsl_reflect/wgsl_reflect.module.js";
@@ -17,24 +17,24 @@ export interface RaceCase {
   /** Length of each storage binding in 32-bit words. */
   readonly sizes: Readonly<Record<string, number>>;
   readonly workgroups: readonly number[];
-  /** Contents of bindings whose integers steer the kernel. */
+  /** Contents of bindings whose integers control the kernel. */
   readonly words?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface RaceResult {
-  /** Races and barriers that not all lanes reach, in words. */
+  /** Races, and barriers that not all lanes reach. */
   readonly findings: readonly string[];
-  /** Bindings that the dispatch should have written and did not: the emulator did not run the kernel. */
+  /** Bindings that the dispatch did not write, which means that the emulator did not run the kernel. */
   readonly unwritten: readonly string[];
 }
 
 /** Kernels on subgroup matrices as plain loops of the first lane of each subgroup, which is all that the emulator understands. */
 const source = (path: string) => emulated(shaderFiles(path));
 
-/** Stands in outputs before the dispatch; no kernel computes it from the inputs below. */
+/** Fills outputs before the dispatch; no kernel computes it from the inputs below. */
 const UNWRITTEN = 123456;
 
-/** Whether lanes of a kernel meet in memory. */
+/** Whether lanes of a kernel share memory. */
 export function sharesMemory(file: string): boolean {
   const { code, usesWorkgroupMemory } = parseShader(file, source);
   return usesWorkgroupMemory || /\b(workgroup|storage)Barrier\(/.test(code);
@@ -67,12 +67,12 @@ export function findRaces(file: string, one: RaceCase, withoutBarrier?: number):
     if (size === undefined) throw new Error(`${file}: no size for ${name}`);
     const data = Float32Array.from({ length: size }, (_, i) => (kind === "read" ? (i % 7) - 3 : UNWRITTEN));
     if (kind === "read_write") outputs.set(name, data);
-    // Whole numbers are read as places, and 0 is one in every array.
+    // Whole numbers are used as indices, and 0 is valid in every array.
     else if (new RegExp(`\\b${name}\\s*:\\s*array<u32>`).test(code)) data.fill(0);
     if (one.words?.[name]) new Uint32Array(data.buffer).set(one.words[name]);
     buffers[index] = data.buffer;
   }
-  // The emulator tells the console what it cannot compute, which leaves the addresses, all that matters here, as they are.
+  // The emulator logs what it cannot compute. That does not change the addresses, which are all that matters here.
   const muted = vi.spyOn(console, "error").mockImplementation(() => undefined);
   try {
     const { races, errors } = detectRaces(code, "main", [...one.workgroups], { 0: buffers });

@@ -22,7 +22,7 @@ function pcg4dExact(words: readonly number[]): number[] {
   return v.map(Number);
 }
 
-test("every use has a stream of its own, below 256", () => {
+test("every use has its own stream, below 256", () => {
   const values = Object.values(STREAMS);
   expect(new Set(values).size).toBe(values.length);
   for (const value of values) expect(value).toBeLessThan(256);
@@ -38,14 +38,14 @@ describe("pcg4d", () => {
     }
   });
 
-  test("keeps the numbers that stored seeds stand for", () => {
+  test("keeps the numbers that existing seeds give", () => {
     expect(pcg4d(0, 0, 0, 0)).toEqual([251_852_841, 760_645_481, 850_445_371, 3_542_436_074]);
     expect(pcg4d(123, STREAMS.shuffle, 7, 59_999)).toEqual([
       3_672_441_068, 631_605_302, 368_482_237, 2_768_542_637,
     ]);
   });
 
-  test("gives every word and every byte of a counter's numbers the same chance", () => {
+  test("every byte of its words is uniformly distributed", () => {
     const counts = Array.from({ length: 16 }, () => new Array<number>(256).fill(0));
     const draws = 65_536;
     for (let i = 0; i < draws; i++) {
@@ -62,7 +62,7 @@ describe("pcg4d", () => {
   });
 });
 
-test("uniform01 spans [0, 1) in steps that a float32 holds", () => {
+test("uniform01 covers [0, 1) in steps that float32 represents", () => {
   expect(uniform01(0)).toBe(0);
   expect(uniform01(0xffffffff)).toBe(1 - 2 ** -24);
   expect(uniform01(0xffffffff)).toBe(Math.fround(uniform01(0xffffffff)));
@@ -82,7 +82,7 @@ test("boundedInteger reaches both ends and is exact at the largest bound", () =>
 describe("permutation", () => {
   const key = { seed: 123, stream: STREAMS.shuffle, epoch: 0 };
 
-  test("holds every number once and repeats for the same key only", () => {
+  test("contains every number once, and is the same only for the same key", () => {
     const order = permutation(60_000, key);
     expect(new Set(order).size).toBe(60_000);
     expect(Math.max(...order.subarray(0, 100))).toBeLessThan(60_000);
@@ -96,7 +96,7 @@ describe("permutation", () => {
     expect(permutation(0, key)).toHaveLength(0);
   });
 
-  test("gives all orders of four the same chance", () => {
+  test("gives all orders of four with the same probability", () => {
     const counts = new Map<string, number>();
     const draws = 24_000;
     for (let epoch = 0; epoch < draws; epoch++) {

@@ -1,5 +1,5 @@
-// A small float64 autograd over the references of src/reference/, on which test/support/model-reference.ts builds
-// whole networks. Independent of src/.
+// A small float64 autograd over the references in src/reference/, from which test/support/model-reference.ts builds whole networks.
+// Independent of the rest of src/.
 
 import { addGradient, add as addValues } from "../../src/reference/add.ts";
 import {

@@ -1,4 +1,4 @@
-// Float64 reference networks of the paper, made of test/support/reference-graph.ts. Independent of src/.
+// The paper's networks in float64, built from test/support/reference-graph.ts. Independent of the engine.
 
 import { randomData } from "../../src/reference/random-data.ts";
 import {

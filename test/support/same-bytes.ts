@@ -1,5 +1,5 @@
-// Set-up of all tests: typed arrays of the same bytes are equal at once. vitest compares them value by value, a microsecond or
-// more for each; it still does where bytes differ, and says which values do.
+// Setup of all tests: typed arrays with the same bytes are equal without further comparison. vitest compares value by value, which
+// takes a microsecond or more for each; it still does so if bytes differ, and shows the values.
 import { expect } from "vitest";
 
 expect.addEqualityTesters([

@@ -1,4 +1,4 @@
-// A Slurm of one node, started by a test in a folder of its own from Debian's slurm-wlm.
+// A one-node Slurm from Debian's slurm-wlm, which a test starts in its own folder.
 import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const PROGRAMS = [
   "sinfo",
 ];
 
-/** What is missing for a Slurm here; empty where all is there. */
+/** The programs of Slurm that are missing; empty if all are installed. */
 export function missingForSlurm(): string[] {
   return PROGRAMS.filter((name) => pathOf(name) === null);
 }
@@ -107,7 +107,7 @@ PartitionName=main Nodes=ALL Default=YES State=UP
 
 function pathOf(program: string): string | null {
   try {
-    // Daemons are in folders that only root has in its PATH.
+    // Daemons are in folders that only root has in PATH.
     const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
     return execFileSync("sh", ["-c", `command -v ${program}`], { env, encoding: "utf8" }).trim();
   } catch {

@@ -1,4 +1,4 @@
-// A run small enough for a test: F1 of two narrow layers on synthetic images, or ResNet8 on a few larger ones.
+// A run small enough for a test: F1 with two narrow layers on synthetic images, or ResNet8 on a few larger ones.
 
 import { type ResidentDataset, uploadDataset } from "../../src/data/resident.ts";
 import { syntheticDataset } from "../../src/data/synthetic.ts";
@@ -19,7 +19,7 @@ export interface SmallRun {
 }
 
 export interface SmallRunOptions {
-  /** Training samples of other data than its own. */
+  /** Number of training samples, if the data are not the run's own. */
   readonly samples?: number;
   readonly batchSize?: number;
   readonly ghostSize?: number;
@@ -31,9 +31,9 @@ export interface SmallRunOptions {
   readonly precision?: Precision;
   /** Default: F1. */
   readonly network?: keyof typeof NETWORKS;
-  /** In place of the one that follows from the batch. */
+  /** Instead of the default, which follows from the batch. */
   readonly lossScale?: number;
-  /** Of another way to cut batches that the model will see too. */
+  /** If the model will also be used with more ghosts. */
   readonly maximumGhosts?: number;
 }
 
@@ -91,7 +91,7 @@ export function smallRun(gpu: Gpu, options: SmallRunOptions = {}): SmallRun {
   };
 }
 
-/** Trains to the end; everything that the run said. */
+/** Trains to the end, and collects all events. */
 export async function trainSmall(gpu: Gpu, options: SmallRunOptions = {}) {
   const { state, data, options: train } = smallRun(gpu, options);
   const trainer = await Trainer.create(gpu, state, data, train);

@@ -1,4 +1,4 @@
-// A plain file server, such as hosts static sites: a folder of its own in the address, and no headers but the type.
+// A plain file server like those of static sites: a folder in the address, and no headers except the content type.
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

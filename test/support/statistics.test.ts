@@ -7,14 +7,14 @@ test("mean, deviation, quantiles", () => {
   expect(mean([1, 2, 6])).toBe(3);
   expect(standardDeviation([1, 2, 6])).toBeCloseTo(Math.sqrt(7), 12);
   expect(standardDeviation([4])).toBe(0);
-  // Type 7 of Hyndman and Fan, as NumPy and R have it: 0.25 of [1, 2, 3, 4] is 1.75.
+  // Type 7 of Hyndman and Fan, as in NumPy and R: 0.25 of [1, 2, 3, 4] is 1.75.
   expect(quantile([4, 1, 3, 2], 0.25)).toBe(1.75);
 });
 
 test("a line and its error", () => {
   const line = fitLine([0, 1, 2, 3], [1, 3, 5, 7]);
   expect(line).toMatchObject({ intercept: 1, slope: 2, slopeError: 0, r2: 1 });
-  // By hand: 1.15 + 1.4 x leaves residuals −0.15, 0.45, −0.45, 0.15, of squares 0.45 in all.
+  // By hand: 1.15 + 1.4 x has residuals −0.15, 0.45, −0.45, 0.15, whose squares sum to 0.45.
   const rough = fitLine([0, 1, 2, 3], [1, 3, 3.5, 5.5]);
   expect(rough.slope).toBeCloseTo(1.4, 12);
   expect(rough.slopeError).toBeCloseTo(Math.sqrt(0.45 / 2 / 5), 12);

@@ -1,4 +1,4 @@
-// Kernels of a user's own that stand for channel-bias/add: y = x + bias[c].
+// Kernels as a user would write them in place of channel-bias/add: y = x + bias[c].
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,7 +26,7 @@ export async function check(
   return benchUserKernel(await gpu, { file, as, ...options }, context);
 }
 
-/** y = x + bias[c], a value a lane; `body` is what a lane does with its i. */
+/** y = x + bias[c], one value per lane; `body` is what a lane does with its index i. */
 export function biasKernel(body: string, head = ""): string {
   return `// @dispatch (ceil(SIZE / 64), 1, 1)
 override C: u32;

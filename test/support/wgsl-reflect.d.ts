@@ -1,4 +1,4 @@
-// The package's types are those of its main file, which does not load; this is the one that does.
+// The package's types belong to its main file, which does not load; this is the file that does.
 declare module "wgsl_reflect/wgsl_reflect.module.js" {
   export * from "wgsl_reflect";
 }

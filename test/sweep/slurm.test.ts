@@ -1,4 +1,4 @@
-// The script of a job array, run by a shell with a scontrol that only writes down what it is asked.
+// The script of a job array, run by a shell with a scontrol that only records its arguments.
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -24,7 +24,7 @@ const grid = { name: "array", runs: [{ name: "array-seed_1", spec: completeSpec(
 const folder = new SweepFolder(directory, grid);
 const checkpoints = join(directory, "array-seed_1", "checkpoints");
 
-/** Runs task 0, whose run is these commands of a shell. */
+/** Starts task 0, whose run is these shell commands. */
 async function runTask(commands: string, timeLimit?: number) {
   rmSync(requeued, { force: true });
   const commandOf = () => ["sh", "-c", commands];
@@ -38,10 +38,10 @@ async function runTask(commands: string, timeLimit?: number) {
   return start("bash", [script], { env });
 }
 
-test("a task goes on in another turn where it has a new checkpoint, and fails where it has come no further", async () => {
+test("a task with a new checkpoint is queued again, and one without progress fails", async () => {
   await folder.create(grid.runs);
   mkdirSync(checkpoints, { recursive: true });
-  // Told by SIGUSR2, the run takes the checkpoint of step 5: the first time a new one.
+  // At SIGUSR2 the run writes the checkpoint of step 5, which is new only the first time.
   const commands = `trap 'echo >"${checkpoints}/last-5.json"; exit 140' USR2; echo ready; while :; do sleep 0.05; done`;
   const log = () => readFileSync(folder.logOf(grid.runs[0]!), "utf8");
   const outcomes: unknown[] = [];
@@ -62,7 +62,7 @@ test("a task goes on in another turn where it has a new checkpoint, and fails wh
   );
 });
 
-test("a run that is killed before it can listen is not queued again; other codes are the task's", async () => {
+test("a run that is killed before it handles signals is not queued again; other exit codes are passed on", async () => {
   for (const [commands, code] of [
     ["kill -USR2 $$", 1],
     ["exit 3", 3],
@@ -74,7 +74,7 @@ test("a run that is killed before it can listen is not queued again; other codes
 });
 
 test.each([45, 60, 120])(
-  "a time limit of %i s, which may be over when its notice comes, is refused",
+  "a time limit of %i s, too short for the signal before its end, is refused",
   async (seconds) => {
     await expect(runTask("exit 0", seconds)).rejects.toThrow(UsageError);
     await expect(runTask("exit 0", seconds)).rejects.toThrow(/--time-limit \d+s: .*the minimum is 3m/);
@@ -82,7 +82,7 @@ test.each([45, 60, 120])(
   },
 );
 
-test("more runs than an array may have are several arrays, one behind the other", async () => {
+test("more runs than an array allows become several arrays, one after the other", async () => {
   const file = join(directory, "big.yaml");
   const seeds = Array.from({ length: 2500 }, (_, seed) => seed).join();
   writeFileSync(
@@ -99,7 +99,7 @@ test("more runs than an array may have are several arrays, one behind the other"
   expect(script).toContain("#SBATCH --array=0-499%7\n");
   expect(script).toContain(`\n499) log='${join(big.path, "big-seed_2499.log")}'`);
 
-  // As sbatch answers on a cluster with a name; the second is refused.
+  // Like sbatch on a named cluster; the second submission is refused.
   const submitted = join(directory, "submitted");
   const refusing = `[ $(wc -l <'${submitted}') -lt 2 ] || exit 1; echo "$(wc -l <'${submitted}');cluster"`;
   writeFileSync(join(bin, "sbatch"), `#!/bin/sh\necho "$@" >>'${submitted}'\n${refusing}\n`, { mode: 0o755 });
@@ -110,7 +110,7 @@ test("more runs than an array may have are several arrays, one behind the other"
   expect(readFileSync(submitted, "utf8")).toBe("--parsable a b\n--parsable --dependency=afterany:1 second\n");
 });
 
-test("--emit refuses what train would refuse, in its words, before there is a folder", async () => {
+test("--emit refuses what train would refuse, with the same message, before a folder is created", async () => {
   const file = join(directory, "wrong.yaml");
   const runs = join(directory, "none");
   for (const [base, flags] of [
@@ -137,7 +137,7 @@ test("--emit refuses what train would refuse, in its words, before there is a fo
   }
 });
 
-test("runs on several GPUs are ranks of srun, which passes SIGUSR2 on, and have as many shards", async () => {
+test("runs on several GPUs are ranks of srun, which passes SIGUSR2 on, with at least as many shards", async () => {
   const file = join(directory, "ranks.yaml");
   writeFileSync(
     file,

@@ -1,4 +1,4 @@
-// A run that is cut at any step and goes on in a new trainer is the run that nobody disturbed, to the bit.
+// A run that is cut at any step and continued in a new trainer equals the undisturbed run, bit for bit.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -20,11 +20,11 @@ const STEPS = 11;
 interface Part {
   readonly trainer: Trainer;
   readonly events: TrainEvent[];
-  /** Where it stopped, unless it came to its end. */
+  /** Where it stopped; null if it reached its end. */
   readonly kept: { position: Position; tensors: StateTensors } | null;
 }
 
-/** Trains from `from` until `stopAfter` steps are done; the state is copied while later steps run, `ahead` of them. */
+/** Trains from `from` until `stopAfter` steps are done. The state is copied while `ahead` further steps run. */
 async function trainPart(
   options: SmallRunOptions,
   from: Part["kept"],
@@ -56,7 +56,7 @@ async function finalState({ trainer: { state } }: Part) {
   return Promise.all([values, velocity, normState!.runningMean, normState!.runningVariance].map(readFloats));
 }
 
-/** What belongs to each step, whatever read-back it came with. */
+/** The events of each step, independent of read-backs. */
 function byStep(events: readonly TrainEvent[]) {
   return events.flatMap((event): unknown[] =>
     event.kind === "metrics"
@@ -66,7 +66,7 @@ function byStep(events: readonly TrainEvent[]) {
 }
 
 describe.each(["authors", "exact", "drop", "wrap"] as const)("partial batches: %s", (partial) => {
-  test("cut once after each step, and after every one", async () => {
+  test("cut once after one of several steps, and after every step", async () => {
     const whole = await trainPart({ partial, logEvery: 4 }, null);
     const expected = { events: byStep(whole.events), state: await finalState(whole) };
     for (const stopAfter of [1, 3, 4, 5, 9]) {
@@ -86,7 +86,7 @@ describe.each(["authors", "exact", "drop", "wrap"] as const)("partial batches: %
   });
 });
 
-test("what is measured does not depend on how often it is read back, and that may change when a run goes on", async () => {
+test("measurements do not depend on how often they are read back, which may change when a run is resumed", async () => {
   const runs = [];
   for (const logEvery of [1, 3, 1024]) runs.push(byStep((await trainPart({ logEvery }, null)).events));
   const sorted = (rows: unknown[]) => rows.map((row) => JSON.stringify(row)).sort();
@@ -97,7 +97,7 @@ test("what is measured does not depend on how often it is read back, and that ma
   expect(sorted(byStep([...first.events, ...second.events]))).toEqual(sorted(runs[0]!));
 });
 
-test("a state of another model is refused; one that is not finite is known", async () => {
+test("a state of another model is refused, and one that is not finite is recognized", async () => {
   const { kept, trainer } = await trainPart({}, null, 2);
   expect(isFiniteState(kept!.tensors)).toBe(true);
   const short = new Map(kept!.tensors).set("velocity", new Float32Array(3));
@@ -116,7 +116,7 @@ test("a state of another model is refused; one that is not finite is known", asy
   }
 });
 
-test("a restarted trainer is a new one", async () => {
+test("a restarted trainer behaves like a new one", async () => {
   const part = await trainPart({}, null, 6);
   const { trainer } = part;
   trainer.keeper.restart();
@@ -127,7 +127,7 @@ test("a restarted trainer is a new one", async () => {
   expect(await finalState(part)).toEqual(await finalState(fresh));
 });
 
-test("what is given back holds the next state, and until then what it held", async () => {
+test("returned memory holds the next state, and until then its old contents", async () => {
   const { state, data, options } = smallRun(gpu, { batchSize: 32, ghostSize: 8, maxSteps: STEPS });
   const { keeper } = await Trainer.create(gpu, state, data, options);
   const first = await keeper.take();

@@ -12,7 +12,7 @@ import {
   stepsPerEpoch,
 } from "../../src/train/ghosts.ts";
 
-/** "31×27+11": how many ghosts of which size, and the last one where it differs. */
+/** "31×27+11": number and size of the ghosts, and the size of the last one if it differs. */
 function shape({ ghostSize, ghosts, last }: GhostLayout): string {
   return last === ghostSize ? `${ghosts}×${ghostSize}` : `${ghosts - 1}×${ghostSize}+${last}`;
 }
@@ -35,7 +35,7 @@ const partition = (
 ) => partitionBatch({ samples, batchSize, ghostSize, policy: "authors", ...options });
 
 describe("the authors' policy", () => {
-  test("cuts the partial last batches of the paper's data sets as released", () => {
+  test("cuts the partial last batches of the paper's data sets like the released code", () => {
     expect(shape(partition(848, 4096, 128))).toBe("31×27+11"); // CIFAR
     expect(shape(partition(848, 2048, 128))).toBe("16×53"); // CIFAR
     expect(shape(partition(2656, 4096, 128))).toBe("32×83"); // MNIST
@@ -52,7 +52,7 @@ describe("the authors' policy", () => {
     expect(weightPerSampleLast / weightPerSample).toBeCloseTo(27 / 11, 12); // 2.45
   });
 
-  test("makes no piece of one value", () => {
+  test("makes no ghost of one value", () => {
     expect(shape(partition(28, 384, 128))).toBe("2×10+8");
     expect(partition(28, 384, 128).warnings).toEqual([]);
     const one = partition(7, 384, 128); // 3, 3, 1
@@ -84,10 +84,10 @@ describe("the exact policy", () => {
     expect(exact(136, 256, 128).warnings).toEqual([]);
   });
 
-  test("merges a remainder of fewer values than the minimum", () => {
+  test("merges a remainder with too few values", () => {
     expect(shape(exact(135, 256, 128))).toBe("1×135");
     expect(exact(135, 256, 128).warnings[0]).toMatch(/last ghost of 7 of 135/);
-    // A full batch that ghosts do not divide: what is done, and what would.
+    // For a full batch that ghosts do not divide evenly, the warning says what happens and which size would.
     expect(exact(128, 128, 100).warnings).toEqual([
       "a batch of 128 is not a multiple of the ghost size 100: 100 images are normalized together, and the last 28 by themselves, with noisier statistics; a ghost size of 64 would divide it evenly",
     ]);
@@ -101,13 +101,13 @@ describe("the exact policy", () => {
     expect(shape(exact(129, 256, 128, { minimumValues: 1 }))).toBe("1×129");
   });
 
-  test("weighs every sample alike", () => {
+  test("gives every sample the same weight", () => {
     const { weightPerSample, weightPerSampleLast } = exact(848, 4096, 128);
     expect([weightPerSample, weightPerSampleLast]).toEqual([1 / 848, 1 / 848]);
   });
 });
 
-test("every policy: all samples once, weights adding up to 1, never one value", () => {
+test("every policy: each sample once, weights that add up to 1, no ghost of one value", () => {
   const wrong: string[] = [];
   for (let i = 0; i < 5000; i++) {
     const [a, b, c, d] = pcg4d(7, STREAMS.noise, 0, i);
@@ -162,7 +162,7 @@ describe("epochs", () => {
     expect(shapes("wrap")).toEqual([13, "32×128", "32×128"]);
   });
 
-  test("may be one batch, whole or partial", () => {
+  test("may have only one batch, full or partial", () => {
     const one = epoch(4096, "authors");
     expect([one.stepsPerEpoch, shape(one.last), one.full]).toEqual([1, "32×128", one.last]);
     expect(epoch(1000, "exact").full).toBeNull();
@@ -172,7 +172,7 @@ describe("epochs", () => {
   });
 });
 
-test("sizes that make no partition are refused by name", () => {
+test("impossible sizes are refused by name", () => {
   const refused = (run: () => unknown, message: RegExp) => {
     expect(run).toThrow(UsageError);
     expect(run).toThrow(message);
@@ -189,7 +189,7 @@ test("sizes that make no partition are refused by name", () => {
 describe("slabs", () => {
   const shapes = (layout: GhostLayout, slabSamples: number) => slabs(layout, slabSamples).map(shape);
 
-  test("are few, equal where possible, and of whole ghosts", () => {
+  test("are few, equal if possible, and made of whole ghosts", () => {
     expect(shapes(partition(4096, 4096, 128), 4096)).toEqual(["32×128"]);
     expect(shapes(partition(4096, 4096, 128), 4095)).toEqual(["16×128", "16×128"]);
     expect(shapes(partition(4096, 4096, 128), 1500)).toEqual(["11×128", "11×128", "10×128"]);
@@ -197,7 +197,7 @@ describe("slabs", () => {
     expect(shapes(partition(12, 12, 4), 4)).toEqual(["1×4", "1×4", "1×4"]);
   });
 
-  test("find room for a last ghost that is larger than the others", () => {
+  test("make room for a last ghost that is larger than the others", () => {
     const merged = partition(7, 384, 128); // 3 and 4
     expect(shapes(merged, 7)).toEqual(["1×3+4"]);
     expect(slabs(merged, 4).map(({ total }) => total)).toEqual([3, 4]);

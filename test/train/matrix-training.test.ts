@@ -1,4 +1,4 @@
-// ResNet8 in mixed precision on subgroup matrices: beside the wide kernels, and to the same bits twice.
+// ResNet8 in mixed precision on subgroup matrices: compared with the wide kernels, and twice with the same bits.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -24,7 +24,7 @@ async function train(variant: "wide" | "matrix") {
   return { weights: await readFloats(state.values), steps, plan: trainer.plan };
 }
 
-test("three steps: the losses of the wide kernels but for the rounding of weights, and the same bits twice", {
+test("three steps: the losses of the wide kernels except for the rounding of weights, and the same bits twice", {
   timeout: limitMs(300_000),
 }, async () => {
   const wide = await train("wide");
@@ -34,7 +34,7 @@ test("three steps: the losses of the wide kernels but for the rounding of weight
   expect(matrix.weights).not.toEqual(wide.weights);
   expect(matrix.steps).toHaveLength(3);
   for (const [i, { loss, gradientNorm }] of matrix.steps.entries()) {
-    // Weights of 11 digits, as activations have them in either; gradients of a relu that passes or stops one differ more.
+    // Weights are rounded to 11 bits, as activations are in both. A gradient differs more if a ReLU passes it in only one of them.
     expect(Math.abs(loss / wide.steps[i]!.loss - 1)).toBeLessThan(0.01);
     expect(Math.abs(gradientNorm / wide.steps[i]!.gradientNorm - 1)).toBeLessThan(0.05);
   }

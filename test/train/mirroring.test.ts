@@ -1,4 +1,4 @@
-// `--no-mirroring`: from a run's specification to what its data set becomes on the GPU. That the kernel then mirrors nothing: test/ops/batch.test.ts.
+// `--no-mirroring`, from a run's specification to the data set on the GPU. test/ops/batch.test.ts checks that the kernel then mirrors nothing.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { placeDataset } from "../../src/data/feed.ts";
 import { syntheticDataset, syntheticOptions } from "../../src/data/synthetic.ts";
@@ -23,13 +23,13 @@ const dataset = {
 test.each([
   [{}, true],
   [{ mirroring: false }, false],
-])("%o: half of the images are mirrored: %s; crops stay", async (choice, flip) => {
+])("%o: mirroring %s, crops unchanged", async (choice, flip) => {
   const spec = completeSpec({ dataset: "synthetic:1x8x8:2:64:16", batchSize: 16, ...choice });
   const placed = await placeDataset(gpu, dataset, dataOptions(planRun(spec, factsOf(dataset))));
   expect(placed.augmentation).toEqual({ padding: 1, padValue: 99, flip });
 });
 
-test("a run without mirrored images is another run; one with them keeps its name", () => {
+test("a run without mirroring has another hash; one with it keeps its hash", () => {
   const hash = (choice: object) => specHash(completeSpec({ dataset: "mnist", ...choice }));
   expect(hash({ mirroring: true })).toBe(hash({}));
   expect(hash({ mirroring: false })).not.toBe(hash({}));

@@ -1,4 +1,4 @@
-// Training with activations in f16: beside f32, to the bit where it must be, and what the loss scale is for.
+// Training with f16 activations: compared with f32, bit for bit where required, and what the loss scale prevents.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { prepareStep } from "../../src/bench/step.ts";
@@ -39,7 +39,7 @@ test("the scale is a power of two between 64 and 128 times the batch", () => {
   expect(batches.map(lossScaleOf)).toEqual([6, 7, 13, 13, 14, 18].map((power) => 2 ** power));
 });
 
-test("an adapter that cannot store f16 says so by name", () => {
+test("the error for an adapter without f16 storage names it", () => {
   const lesser = { device: { features: new Set() }, adapter: { name: "A card" } } as unknown as Gpu;
   expect(() => requirePrecision(lesser, "f32")).not.toThrow();
   expect(() => requirePrecision(lesser, "mixed")).toThrow(
@@ -52,7 +52,7 @@ describe.each(VARIANTS)("%s", (variant) => {
     gpu.variant = variant;
   });
 
-  test("losses, norms and weights stay near those of f32; twice the same bits", async () => {
+  test("losses and gradient norms stay near those of f32; twice the same bits; half the memory", async () => {
     const plain = await trainSmall(gpu);
     const mixed = await trainSmall(gpu, { precision: "mixed" });
     const again = await trainSmall(gpu, { precision: "mixed" });
@@ -61,7 +61,7 @@ describe.each(VARIANTS)("%s", (variant) => {
     const expected = stepsOf(plain.events);
     expect(stepsOf(mixed.events)).toHaveLength(7);
     for (const [i, { loss, gradientNorm }] of stepsOf(mixed.events).entries()) {
-      // An f16 has 11 digits; some ten roundings on the way, and seven steps that build on each other.
+      // An f16 has 11 bits; about ten roundings per step, and seven steps that build on each other.
       expect(Math.abs(loss / expected[i]!.loss - 1)).toBeLessThan(0.02);
       expect(Math.abs(gradientNorm / expected[i]!.gradientNorm - 1)).toBeLessThan(0.05);
     }
@@ -79,14 +79,14 @@ describe.each(VARIANTS)("%s", (variant) => {
     expect(mixed.cost.bytes / plain.cost.bytes).toBeLessThan(0.58);
   });
 
-  test("a power of two changes no bit of a run in f32", async () => {
+  test("a loss scale changes no bit of a run in f32", async () => {
     const scaled = await trainSmall(gpu, { lossScale: 2 ** 13 });
     const plain = await trainSmall(gpu);
     expect(await bitsOf(scaled)).toEqual(await bitsOf(plain));
     expect(stepsOf(scaled.events)).toEqual(stepsOf(plain.events));
   });
 
-  test("a run that is cut goes on to the same bits", async () => {
+  test("a run that is cut and continued has the same bits", async () => {
     const options: SmallRunOptions = { precision: "mixed", batchSize: 32, ghostSize: 8, maxSteps: 6 };
     const whole = await trainSmall(gpu, options);
     let kept: { position: Position; tensors: Promise<StateTensors> } | null = null;
@@ -105,7 +105,7 @@ describe.each(VARIANTS)("%s", (variant) => {
     expect(await bitsOf(second)).toEqual(await bitsOf(whole));
   });
 
-  test("slabs change the rounding of f32 sums alone", async () => {
+  test("slabs change only the rounding of f32 sums", async () => {
     const whole = await trainSmall(gpu, { precision: "mixed", maxSteps: 1 });
     const cut = await trainSmall(gpu, {
       precision: "mixed",
@@ -122,7 +122,7 @@ describe.each(VARIANTS)("%s", (variant) => {
     expect(Math.sqrt(error / size)).toBeLessThan(1e-6);
   });
 
-  test("gradients that leave the trainer have no scale", async () => {
+  test("gradients that the probe returns are unscaled", async () => {
     const samples = Uint32Array.from({ length: 64 }, (_, i) => i);
     const gradientIn = async (precision: "f32" | "mixed") => {
       const { state, data } = smallRun(gpu, { precision });
@@ -131,13 +131,13 @@ describe.each(VARIANTS)("%s", (variant) => {
     };
     const [plain, mixed] = [await gradientIn("f32"), await gradientIn("mixed")];
     const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
-    // The length along f32's gradient. Across it: each relu whose input has changed its sign is 1 of 64 · 24 / 2.
+    // The component along f32's gradient. Across it: each ReLU whose input changed its sign is 1 of 64 · 24 / 2.
     expect(Math.abs(dot(mixed, plain) / dot(plain, plain) - 1)).toBeLessThan(0.02);
     expect(dot(mixed, plain) ** 2 / (dot(mixed, mixed) * dot(plain, plain))).toBeGreaterThan(0.99);
   });
 
-  test("a step whose gradient overflows is left out, counted and told; a hundred of them end the run", async () => {
-    // 2²⁴ / 64 samples: far beyond 65,504 behind the logits.
+  test("a step whose gradient overflows is skipped, counted and reported; a hundred of them end the run", async () => {
+    // 2²⁴ / 64 samples: far beyond 65,504 in the gradient of the logits.
     const overflowing = { precision: "mixed", lossScale: 2 ** 24, maxSteps: 3 } as const;
     const { state, events } = await trainSmall(gpu, overflowing);
     const fresh = smallRun(gpu, overflowing);
@@ -169,12 +169,12 @@ describe.each(VARIANTS)("%s", (variant) => {
   });
 });
 
-test("a kernel whose f16 output overflows is found, where f32 would not", async () => {
+test("a kernel whose f16 output overflows is found; in f32 there is nothing to find", async () => {
   const originIn = async (precision: "f32" | "mixed") => {
     const { state, data, options } = smallRun(gpu, { precision });
     const trainer = await Trainer.create(gpu, state, data, options);
     const [, parameter] = state.parameters.find(([name]) => name === "layers.3.weight")!;
-    // Sums of about 10⁶: no f16, and for f32 neither they nor their squares are large.
+    // Sums of about 10⁶: too large for f16, and harmless in f32, their squares too.
     const restore = () => gpu.write(parameter.value, new Float32Array(parameter.size).fill(1e5));
     return findNonFinite(trainer, { restore, from: 0, to: 1, badStep: 1, givenUp: () => false });
   };
@@ -187,10 +187,10 @@ test("a kernel whose f16 output overflows is found, where f32 would not", async 
   expect(await originIn("f32")).toBeNull();
 });
 
-test("without a scale a batch of 4096 that is nearly learnt loses much of its gradient", async () => {
+test("without a scale, a batch of 4096 with small errors loses much of its gradient", async () => {
   const [N, I, K] = [4096, 32, 10];
   const data = randomData(1);
-  // Logits of a deviation of about 17, and labels that are the largest of them.
+  // Logits with a standard deviation of about 17, and the largest ones as labels.
   const weightData = data.normals(K * I, { deviation: 3 });
   const x = intermediate(gpu, data.normals(N * I), [N, I], "f16");
   const weight = fromArray(gpu, weightData, [K, I], "weight");
@@ -208,7 +208,7 @@ test("without a scale a batch of 4096 that is nearly learnt loses much of its gr
     return { dx: await readFloats(tape.gradientOf(x)!), dlogits: await readFloats(dlogits) };
   };
   const share = ({ dx, dlogits }: Awaited<ReturnType<typeof gradientOf>>) => {
-    // Of the rows that have a gradient: how many numbers of it are 0.
+    // In the rows that have a gradient, the share of numbers that are 0.
     let [zeros, all] = [0, 0];
     for (let n = 0; n < N; n++) {
       if (dlogits.subarray(n * K, (n + 1) * K).every((value) => value === 0)) continue;
@@ -218,7 +218,7 @@ test("without a scale a batch of 4096 that is nearly learnt loses much of its gr
     return zeros / all;
   };
   const [without, scaled] = [share(await gradientOf(1)), share(await gradientOf(lossScaleOf(N)))];
-  const most = 0.1; // that may be lost
+  const most = 0.1; // the largest share that may be lost
   expect(without).toBeGreaterThan(2 * most);
   expect(scaled).toBeLessThan(most);
 });

@@ -1,4 +1,4 @@
-// The regimes of the paper's own runs.
+// The regimes of the paper's runs: rates, boundaries and adaptation.
 
 import { describe, expect, test } from "vitest";
 import { BASE_REGIMES, type BaseRegime, overrideRegime } from "../../src/train/base-regimes.ts";
@@ -6,43 +6,24 @@ import { hyperparametersAt } from "../../src/train/regime.ts";
 import { plan, ratesAt, SAMPLES } from "../support/planned-regime.ts";
 
 describe("the paper's runs", () => {
-  test("steps and epochs of every row of both tables", () => {
-    const rows: [BaseRegime, number, number, number, number, number, number, number][] = [
-      // base, N, LB, E, SB steps, LB steps, RA epochs, RA steps
-      [BASE_REGIMES.f1, SAMPLES.mnist, 4096, 50, 23_450, 750, 1600, 24_000],
-      [BASE_REGIMES.c1, SAMPLES.cifar, 4096, 200, 78_200, 2600, 6400, 83_200],
-      [BASE_REGIMES.resnet44, SAMPLES.cifar, 4096, 100, 39_100, 1300, 3200, 41_600],
-      [BASE_REGIMES.vgg, SAMPLES.cifar, 4096, 200, 78_200, 2600, 6400, 83_200],
-      [BASE_REGIMES.c3, SAMPLES.cifar, 4096, 200, 78_200, 2600, 6400, 83_200],
-      [BASE_REGIMES["wresnet16-4"], SAMPLES.cifar, 4096, 200, 78_200, 2600, 6400, 83_200],
-      [BASE_REGIMES.alexnet, SAMPLES.imagenet, 4096, 30, 150_150, 9390, 480, 150_240],
-      [BASE_REGIMES.alexnet, SAMPLES.imagenet, 8192, 30, 150_150, 4710, 960, 150_720],
-      [BASE_REGIMES["f1-small"], 4096, 1024, 12, 1536, 48, 384, 1536],
-    ];
-    for (const [
-      base,
-      samples,
-      batchSize,
-      epochs,
-      smallSteps,
-      largeSteps,
-      adaptedEpochs,
-      adaptedSteps,
-    ] of rows) {
-      const small = plan(base, samples, {});
-      const large = plan(base, samples, { batchSize });
-      const adapted = plan(base, samples, { batchSize, adaptation: "exact" });
-      const matched = plan(base, samples, { batchSize, adaptation: "iteration-matched" });
-      expect([base.name, small.totalEpochs, small.totalSteps]).toEqual([base.name, epochs, smallSteps]);
-      expect([base.name, large.totalEpochs, large.totalSteps]).toEqual([base.name, epochs, largeSteps]);
-      expect([base.name, adapted.totalEpochs, adapted.totalSteps]).toEqual([
-        base.name,
-        adaptedEpochs,
-        adaptedSteps,
-      ]);
-      expect([base.name, matched.totalSteps]).toEqual([base.name, smallSteps]);
-    }
-  });
+  // Steps and epochs of the other columns: test/paper/full-scale.test.ts.
+  test.each([
+    ["f1", SAMPLES.mnist, 4096, 23_450],
+    ["c1", SAMPLES.cifar, 4096, 78_200],
+    ["c3", SAMPLES.cifar, 4096, 78_200],
+    ["resnet44", SAMPLES.cifar, 4096, 39_100],
+    ["wresnet16-4", SAMPLES.cifar, 4096, 78_200],
+    ["vgg", SAMPLES.cifar, 4096, 78_200],
+    ["alexnet", SAMPLES.imagenet, 8192, 150_150],
+    ["f1-small", 4096, 1024, 1536],
+  ] as const)(
+    "%s, %i samples: iteration-matched at a batch of %i takes the %i steps of the small batch",
+    (name, samples, batchSize, steps) => {
+      const base: BaseRegime = BASE_REGIMES[name];
+      expect(plan(base, samples, {}).totalSteps).toBe(steps);
+      expect(plan(base, samples, { batchSize, adaptation: "iteration-matched" }).totalSteps).toBe(steps);
+    },
+  );
 
   test("ResNet44 +LR is at 0.56569 until epoch 81 of 100", () => {
     const regime = plan(BASE_REGIMES.resnet44, SAMPLES.cifar, { batchSize: 4096, rule: "sqrt" });

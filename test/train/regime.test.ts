@@ -11,7 +11,7 @@ import {
 } from "../../src/train/regime.ts";
 import { plan, ratesAt, SAMPLES } from "../support/planned-regime.ts";
 
-test("changes that round to one step all come, in their order, each at a step of its own", () => {
+test("changes that round to the same step all happen, in order, each at its own step", () => {
   const squeezed = planRegime({
     base: {
       name: "squeezed",
@@ -40,7 +40,7 @@ describe("learning-rate rules", () => {
     hyperparametersAt(plan(BASE_REGIMES.resnet44, SAMPLES.cifar, { batchSize: 4096, ...options }), 0)
       .learningRate;
 
-  test("scale by the batch over the stated reference", () => {
+  test("scale by the batch divided by the given reference", () => {
     expect(rate({ rule: "none" })).toBe(0.1);
     expect(rate({ rule: "sqrt" })).toBeCloseTo(0.1 * Math.sqrt(32), 12);
     expect(rate({ rule: "linear" })).toBeCloseTo(3.2, 12);
@@ -48,7 +48,7 @@ describe("learning-rate rules", () => {
     expect(rate({ rule: "sqrt", batchSize: 128 })).toBe(0.1);
   });
 
-  test("a warm-up goes from the base rate up, step by step, and drops act on top of it", () => {
+  test("a warm-up rises from the base rate step by step, and drops apply during it", () => {
     const options = { batchSize: 4096, rule: "linear" } as const;
     const warm = plan(BASE_REGIMES.resnet44, SAMPLES.cifar, { ...options, warmup: { epochs: 5 } });
     expect(warm.warmupSteps).toBe(65);
@@ -65,7 +65,7 @@ describe("learning-rate rules", () => {
 });
 
 describe("momentum reset", () => {
-  /** Mean of v/g over the second epoch of a constant gradient, as the optimizer would do it. */
+  /** Mean of v/g over the second epoch with a constant gradient, simulated like the optimizer. */
   function simulatedGain(regime: Regime): number {
     let [velocity, sum] = [0, 0];
     for (let step = 0; step < 2 * regime.stepsPerEpoch; step++) {
@@ -76,7 +76,7 @@ describe("momentum reset", () => {
     return sum / regime.stepsPerEpoch;
   }
 
-  test("as released it costs half of the momentum at 13 steps per epoch and little at 391", () => {
+  test("as released, it costs half of the momentum at 13 steps per epoch and little at 391", () => {
     for (const [batchSize, gain] of [
       [4096, 4.84],
       [128, 9.77],
@@ -87,14 +87,14 @@ describe("momentum reset", () => {
     }
   });
 
-  test("does not happen unless asked for", () => {
+  test("is off by default", () => {
     const regime = plan(BASE_REGIMES.resnet44, SAMPLES.cifar, {});
     expect(regime.momentumReset).toBe("never");
     expect(simulatedGain(regime)).toBeCloseTo(10, 6);
   });
 });
 
-describe("what a user sets", () => {
+describe("options", () => {
   test("overrides keep the shape of the schedule", () => {
     const base = overrideRegime(BASE_REGIMES.alexnet, {
       learningRate: 0.02,
@@ -111,13 +111,13 @@ describe("what a user sets", () => {
     expect(overrideRegime(BASE_REGIMES.f1, {})).toEqual(BASE_REGIMES.f1);
   });
 
-  test("a limit on the steps cuts the run and the phases after it", () => {
+  test("a limit on the steps ends the run and drops later phases", () => {
     const regime = plan(BASE_REGIMES.f1, SAMPLES.mnist, { maxSteps: 469 * 10 });
     expect(regime.totalSteps).toBe(4690);
     expect(regime.phases).toHaveLength(1);
   });
 
-  test("numbers that make no regime are refused by name", () => {
+  test("impossible numbers are refused by name", () => {
     const base = BASE_REGIMES.f1;
     const refused = (options: Partial<RegimeOptions>, message: RegExp) => {
       const run = () =>
@@ -142,7 +142,7 @@ describe("what a user sets", () => {
   });
 });
 
-test("the learning-rate table says where the rates come from and when they change", () => {
+test("the learning-rate table shows where the rates come from and when they change", () => {
   const regime = plan(BASE_REGIMES.resnet44, SAMPLES.cifar, {
     batchSize: 4096,
     rule: "sqrt",

@@ -1,4 +1,4 @@
-// A batch in shards: the same bits whatever number of ranks they are spread over. (test/host/node/mpi.test.ts: over MPI.)
+// A batch in shards: the same bits on any number of ranks. (Over MPI: test/host/node/mpi.test.ts.)
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 const SHARDS = 4;
 
-/** What a run leaves: everything that a checkpoint would hold, and everything that it says. */
+/** The result of a run: everything that a checkpoint would hold, and all events. */
 interface Outcome {
   readonly values: Float32Array;
   readonly velocity: Float32Array;
@@ -63,10 +63,10 @@ function trainRanks(
   return Promise.all(all);
 }
 
-// 150 samples in batches of 64: the last has 22 of them, a ghost of 16 and one of 6 that joins it.
+// 150 samples in batches of 64: the last batch has 22.
 const PARTIAL = { batchSize: 64, ghostSize: 8, maxSteps: 7 } as const;
 
-describe("1, 2 and 4 ranks leave the same bits", () => {
+describe("1, 2 and 4 ranks give the same bits", () => {
   test.each([
     ["sequential", { partial: "authors" }, {}],
     ["mean", { ghostSize: 16 }, { reestimateStatistics: 4, gradientNoise: 0.5 }], // the last batch has one ghost: three shards are empty
@@ -83,7 +83,7 @@ describe("1, 2 and 4 ranks leave the same bits", () => {
   });
 });
 
-test("shards change the rounding of a run, and nothing else", async () => {
+test("shards change only the rounding of a run", async () => {
   const whole = await trainRank(PARTIAL, {});
   const [cut] = await trainRanks(1, PARTIAL, {});
   expect(cut!.values).not.toEqual(whole.values);
@@ -94,7 +94,7 @@ test("shards change the rounding of a run, and nothing else", async () => {
   expect(last(cut!)).toMatchObject({ samples: 37 });
 });
 
-test("of streamed images each rank reads its own, with the same bits, and the test images are shared out too", async () => {
+test("each rank reads only its own streamed images, also for evaluation, with the same bits", async () => {
   const root = mkdtempSync(join(tmpdir(), "ghostbatch-shards-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const side = 8;
@@ -106,7 +106,7 @@ test("of streamed images each rank reads its own, with the same bits, and the te
   writeFiles(root, Object.fromEntries(files));
   const streamed = openImagenet(root, { resize: side, crop: side });
 
-  /** Epochs of two batches, of 6 images and of 5; what one rank leaves, and the images that it has read. */
+  /** Trains epochs of two batches, of 6 and 5 images. @returns the rank's result, and the images that it has read */
   const train = async (communicator: Communicator) => {
     const read = { train: [] as number[], test: [] as number[] };
     const watched = (part: "train" | "test"): StreamedSplit => ({
@@ -146,7 +146,7 @@ test("of streamed images each rank reads its own, with the same bits, and the te
   }
 });
 
-test("the votes of all ranks reach every one after the same step", async () => {
+test("the votes of all ranks reach every rank after the same step", async () => {
   const counted: number[][][] = [[], []];
   const [a, b] = localRanks(2);
   const rank = (communicator: Communicator, cast: (step: number) => number) => {
@@ -172,16 +172,19 @@ test("the votes of all ranks reach every one after the same step", async () => {
   ]);
 });
 
-test("parameters that differ in one bit are found, and the rank is named", async () => {
+test("parameters that differ in one bit are detected, and the rank is named", async () => {
   const states = [0, 1].map(() => smallRun(gpu).state);
   const bits = new Uint32Array((await readFloats(states[1]!.values)).buffer);
   bits[bits.length >> 1]! ^= 1;
   gpu.write(states[1]!.values, bits);
-  for (const communicator of localRanks(2).map((one, rank) => requireEqualParameters(one, states[rank]!, 5)))
-    await expect(communicator).rejects.toThrow(/after step 5: the parameters of rank 1 \(here\) differ/);
+  const checks = localRanks(2).map((communicator, rank) =>
+    requireEqualParameters(communicator, states[rank]!, 5),
+  );
+  for (const check of checks)
+    await expect(check).rejects.toThrow(/after step 5: the parameters of rank 1 \(here\) differ/);
 });
 
-test("shards are whole ghosts, in order, as even as can be, and all of the batch", () => {
+test("shards are whole ghosts, in order, as even as possible, and cover the batch", () => {
   for (const samples of [8, 22, 64, 100]) {
     const layout = partitionBatch({ samples, batchSize: 100, ghostSize: 8, policy: "exact" });
     for (const count of [1, 2, 4, 8]) {

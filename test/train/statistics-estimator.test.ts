@@ -1,4 +1,4 @@
-// Running statistics estimated anew before the last evaluation: nothing is left of their beginning, and nothing else changes.
+// Re-estimated running statistics: nothing is left of the initial ones, and nothing else changes.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +24,7 @@ beforeAll(async () => {
   return () => gpu.close();
 });
 
-/** One step at a rate of next to nothing: the network hardly changes, so statistics of any step are those of the end. */
+/** One step with a tiny learning rate: the network hardly changes, so any step has the statistics of the end. */
 async function trained(reestimateStatistics: number, momentum: number) {
   const { state, data, options } = smallRun(gpu, { batchSize: 150, ghostSize: 50, maxSteps: 1 });
   const phases = options.regime.phases.map((phase) => ({ ...phase, learningRate: 1e-12, weightDecay: 0 }));
@@ -37,7 +37,7 @@ async function trained(reestimateStatistics: number, momentum: number) {
   };
   const trainer = await Trainer.create(gpu, state, data, train);
   for await (const _ of trainer.run()) {
-    // Only what is left at the end counts.
+    // Only the state at the end matters.
   }
   const { runningMean, runningVariance, statistics } = state.normState!;
   return {
@@ -62,8 +62,8 @@ function difference(a: readonly number[], b: readonly number[]): number {
   return Math.max(...a.map((v, i) => Math.abs(v - b[i]!))) / Math.max(...b.map(Math.abs));
 }
 
-test("is independent of what running statistics were, and near one batch's own", async () => {
-  const own = await trained(0, 1); // a momentum of 1 keeps the last batch's alone
+test("they do not depend on the old running statistics, and are near those of one batch", async () => {
+  const own = await trained(0, 1); // a momentum of 1 keeps only the last batch
   const few = await trained(0, 0.01); // mostly mean 0 and variance 1
   const anew = await trained(1, 0.01);
   const mean = await trained(3, 0.01);
@@ -71,13 +71,13 @@ test("is independent of what running statistics were, and near one batch's own",
   expect(Array.from(anew.values)).toEqual(Array.from(few.values));
   expect(mean.running).toEqual(before.running);
   expect(difference(few.running, own.running)).toBeGreaterThan(0.1);
-  // Other ghosts of the same images.
+  // Different ghosts of the same images.
   expect(difference(anew.running, own.running)).toBeLessThan(0.1);
   expect(difference(mean.running, own.running)).toBeLessThan(0.1);
 });
 
-test("is the mean over ghosts and batches", async () => {
-  // What n batches leave behind are the statistics of the n-th.
+test("they are the mean over ghosts and batches", async () => {
+  // After n batches, the statistics table holds those of the n-th.
   const batches = [await trained(1, 0.1), await trained(2, 0.1), await trained(3, 0.1)];
   for (const n of [1, 2, 3]) {
     const { running } = batches[n - 1]!;
@@ -89,7 +89,7 @@ test("is the mean over ghosts and batches", async () => {
   expect(difference(batches[1]!.lastBatch, batches[0]!.lastBatch)).toBeGreaterThan(1e-4);
 });
 
-/** Running statistics after five steps from images that are streamed, or are in memory; stopped once on the way where asked. */
+/** Running statistics after five steps from streamed images or images in memory, stopped once at `stopAt` if it is above 0. */
 async function ofImages(dataset: ImageDataset | StreamedDataset, { stopAt = 0 } = {}) {
   const { options } = smallRun(gpu, {
     batchSize: 6,
@@ -120,7 +120,7 @@ async function ofImages(dataset: ImageDataset | StreamedDataset, { stopAt = 0 } 
 
 const SIDE = 8;
 
-test("streamed images give the bits of images in memory, whole and stopped on the way", async () => {
+test("streamed images give the bits of images in memory, also if the run is stopped in between", async () => {
   const root = mkdtempSync(join(tmpdir(), "ghostbatch-estimator-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
   // Epochs of two batches, of 6 and 5: the estimate begins in the middle of one and reaches into the next.

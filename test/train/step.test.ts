@@ -1,5 +1,5 @@
-// One training step of F1 and several of them against float64: gradients of a whole network with unequal ghosts, the
-// clip, SGD and running statistics, however a batch is cut into slabs.
+// One and several training steps of F1 against float64: gradients of a whole network with unequal ghosts, clipping, SGD and running
+// statistics, for any slabs.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -13,6 +13,7 @@ import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { type PartialPolicy, type PlannedLayout, partitionBatch } from "../../src/train/ghosts.ts";
 import { StepUniform } from "../../src/train/step-uniform.ts";
 import { trainingStep } from "../../src/train/training-step.ts";
+import { IDLE_STEP } from "../support/idle-step.ts";
 import {
   lossAndGradients,
   stateDict as referenceState,
@@ -31,7 +32,7 @@ beforeAll(async () => {
 const INPUTS = 49; // 7 × 7
 const CLASSES = 10;
 
-/** The engine's and the reference's F1, of the same values. */
+/** The engine's F1 and the reference's, with the same values. */
 async function twins(width: number, hiddenLayers: number) {
   const reference = createReferenceF1({ inputs: INPUTS, width, hiddenLayers, classes: CLASSES }, 7);
   const model = new F1({ inputs: INPUTS, classes: CLASSES, width, hidden: hiddenLayers });
@@ -70,7 +71,7 @@ function trainer(state: ModelState, layout: PlannedLayout, settings: StepSetting
   const log = fromArray(gpu, new Float32Array(8), [1, 8]);
   const step = new StepUniform(gpu);
   return async (batch: { x: Float32Array<ArrayBuffer>; labels: Uint32Array<ArrayBuffer> }) => {
-    // Slabs begin where bindings may not: each gets a copy of its part.
+    // Slabs begin at offsets that bindings do not allow, so each gets a copy of its part.
     const input = ({ firstSample, total }: { firstSample: number; total: number }) => ({
       x: fromArray(gpu, batch.x.slice(firstSample * INPUTS, (firstSample + total) * INPUTS), [
         total,
@@ -80,16 +81,7 @@ function trainer(state: ModelState, layout: PlannedLayout, settings: StepSetting
       ]),
       labels: fromArray(gpu, batch.labels.slice(firstSample, firstSample + total)),
     });
-    step.write({
-      learningRate,
-      momentum: 0.9,
-      weightDecay,
-      clipNorm,
-      seed: 0,
-      epoch: 0,
-      step: 0,
-      firstSample: 0,
-    });
+    step.write({ ...IDLE_STEP, learningRate, momentum: 0.9, weightDecay, clipNorm });
     gpu.scope(() =>
       trainingStep(state, { step: step.tensor, log }, layout, {
         slabSamples,
@@ -125,8 +117,8 @@ function relativeError(pairs: Iterable<readonly [ArrayLike<number>, ArrayLike<nu
   return Math.sqrt(difference / size);
 }
 
-// 36 channels take the kernels of dense layers, 37 the general ones.
-describe.each(VARIANTS)("T1: the gradient of F1, %s kernels", (variant) => {
+// 36 channels use the kernels for dense layers, 37 the general ones.
+describe.each(VARIANTS)("the gradient of F1, %s kernels", (variant) => {
   test.each([
     [36, "exact", "7, 7, 8"],
     [37, "exact", "7, 7, 8"],
@@ -149,11 +141,11 @@ describe.each(VARIANTS)("T1: the gradient of F1, %s kernels", (variant) => {
     for (const [index, [, { value }]] of state.parameters.entries()) {
       const gradient = expected.gradients.get(names[index]!)!;
       pairs.push([await readFloats(value.gradient!), gradient]);
-      // A bias before a batch norm has the gradient 0 in truth; all others agree one by one too.
+      // The exact gradient of a bias before a batch norm is 0. All others agree one by one too.
       const isBiasBeforeNorm = names[index]!.endsWith("bias") && index % 4 === 1 && index < names.length - 1;
       if (!isBiasBeforeNorm) expect(relativeError([pairs.at(-1)!]), names[index]).toBeLessThan(1e-4);
     }
-    expect(relativeError(pairs)).toBeLessThan(2e-5); // T1 asks for 2e-3
+    expect(relativeError(pairs)).toBeLessThan(2e-5);
   });
 });
 
@@ -208,7 +200,7 @@ describe("whole steps: forward, backward, clip, weight decay, momentum, running 
         const names = [...final.keys()].filter((name) =>
           kind === "parameters" ? !name.includes("running_") : name.endsWith(kind),
         );
-        // What has moved, so that an update that never happened is an error of 1.
+        // Compare the changes, so that a missing update is an error of 1.
         const moved = names.map((name) => {
           const from = before.get(name)!;
           const difference = (values: ArrayLike<number>) =>
@@ -221,7 +213,7 @@ describe("whole steps: forward, backward, clip, weight decay, momentum, running 
   );
 });
 
-test("T12: slabs of one, two and all ghosts give the same weights", async () => {
+test("slabs of one, two and all ghosts give the same weights", async () => {
   gpu.variant = "narrow";
   const layout = ghostsOf(40, 8, "exact");
   const results: Float32Array[] = [];
@@ -237,7 +229,7 @@ test("T12: slabs of one, two and all ghosts give the same weights", async () => 
   for (const cut of results.slice(1)) expect(relativeError([[cut, results[0]!]])).toBeLessThan(1e-5);
 });
 
-describe("T2: what a ghost is", () => {
+describe("ghosts", () => {
   const N = 24;
   const forward = async (x: Float32Array<ArrayBuffer>, ghostSize: number) => {
     const { state } = await twins(36, 1);
@@ -262,7 +254,7 @@ describe("T2: what a ghost is", () => {
   const { x } = batchOf(N, 9);
   const straight = Array.from({ length: N }, (_, i) => i);
 
-  test("ghosts are batch norms of their own", async () => {
+  test("each ghost is normalized separately", async () => {
     const whole = await forward(x, 6);
     for (let g = 0; g < 4; g++) {
       const alone = await forward(x.slice(6 * g * INPUTS, 6 * (g + 1) * INPUTS), 6);
@@ -279,10 +271,10 @@ describe("T2: what a ghost is", () => {
     expect(largestDifference(await forward(x, 6), expected)).toBeGreaterThan(1e-3);
   });
 
-  test("the order within a ghost does not matter, who is in it does", async () => {
+  test("the order within a ghost does not matter; its members do", async () => {
     const whole = await forward(x, 6);
     const within = straight.map((i) => 6 * Math.floor(i / 6) + ((i + 1) % 6));
-    const across = straight.map((i) => (i % 12 === 0 ? i + 6 : i % 12 === 6 ? i - 6 : i)); // first of each pair of ghosts change places
+    const across = straight.map((i) => (i % 12 === 0 ? i + 6 : i % 12 === 6 ? i - 6 : i)); // exchanges the first samples of each pair of ghosts
     const permuted = await forward(rows(x, within, INPUTS), 6);
     expect(largestDifference(permuted, rows(whole, within, CLASSES))).toBeLessThan(2e-6);
     const mixed = await forward(rows(x, across, INPUTS), 6);

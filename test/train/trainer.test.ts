@@ -1,4 +1,4 @@
-// The training loop against a float64 one, and what must not depend on seeds, memory, slabs or batches of evaluation.
+// The training loop against a float64 one, and what must not depend on memory, slabs or evaluation batches.
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -38,7 +38,7 @@ const BASE = {
   ],
 };
 
-describe("a run of each policy for partial batches is the float64 run", () => {
+describe("a run agrees with the float64 run, for each policy for partial batches", () => {
   test.each([
     ["authors", "sequential", "epoch", 3, false],
     ["exact", "mean", "never", 3, true],
@@ -106,7 +106,7 @@ describe("a run of each policy for partial batches is the float64 run", () => {
   );
 });
 
-/** Gives the engine the reference's values. */
+/** Loads the reference's values into the engine. */
 async function loadReference({ state }: SmallRun, reference: ReferenceModel): Promise<void> {
   const own = await stateDict(state);
   const values = [...referenceState(reference)].map(
@@ -122,7 +122,7 @@ async function collect(trainer: Trainer) {
 }
 
 describe("a seed", () => {
-  test("gives the same bits twice, another one others", async () => {
+  test("gives the same bits twice, and another seed gives different ones", async () => {
     const runs = [];
     for (const seed of [5, 5, 6]) {
       const { state, events } = await trainSmall(gpu, { seed });
@@ -140,7 +140,7 @@ describe("a seed", () => {
 });
 
 describe("memory", () => {
-  test("too little for a whole batch: slabs, and the same result", async () => {
+  test("too little for a whole batch: the trainer uses slabs, with the same result", async () => {
     const whole = await trainSmall(gpu, { ghostSize: 8 });
     expect(whole.trainer.slabSamples).toBe(BATCH);
     const start = await readFloats(whole.state.start);
@@ -161,7 +161,7 @@ describe("memory", () => {
     }
   });
 
-  test("too little for one ghost: told before anything is trained", async () => {
+  test("too little for one ghost: an error before anything is trained", async () => {
     const { state, data, options } = smallRun(gpu, { memoryBytes: 1000 });
     const before = await readFloats(state.values);
     const creating = Trainer.create(gpu, state, data, options);
@@ -173,7 +173,7 @@ describe("memory", () => {
   });
 });
 
-test("T4: evaluation depends on neither its batches nor on ghosts and slabs", async () => {
+test("evaluation does not depend on its batches, on ghosts or on slabs", async () => {
   const { state, events } = await trainSmall(gpu, { maxSteps: 6, maximumGhosts: 32 });
   const trained = events.at(-1) as Extract<TrainEvent, { kind: "evaluation" }>;
   for (const [evaluationBatch, ghostSize, memoryBytes] of [
@@ -195,7 +195,7 @@ test("T4: evaluation depends on neither its batches nor on ghosts and slabs", as
   }
 });
 
-test("T10: a momentum reset is a velocity of 0 when an epoch begins", async () => {
+test("a momentum reset sets the velocity to 0 when an epoch begins", async () => {
   const finals: Float32Array[][] = [];
   for (const how of ["reset", "by hand", "never"] as const) {
     const run = smallRun(gpu, { partial: "drop", maxSteps: 6 });

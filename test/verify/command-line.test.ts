@@ -6,7 +6,7 @@ import { runProgram } from "../support/program.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { golden, write } from "./reference-files.ts";
 
-test("one line for each case, the totals last, exit code 1 for a failure", async () => {
+test("one line per case, totals at the end, exit code 1 for a failure", async () => {
   const { tensors, cases } = await golden("ops.safetensors");
   const relu = cases.find(({ op }) => op === "relu")!;
   const add = cases.find(({ op }) => op === "add")!;

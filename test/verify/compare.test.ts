@@ -1,4 +1,4 @@
-// Errors of tensors against references, and the tolerances that they are held to.
+// Errors of tensors against references, and their tolerances.
 
 import { describe, expect, test } from "vitest";
 import { compare, passes, roundingTolerance, worstOf } from "../../src/verify/compare.ts";
@@ -21,14 +21,14 @@ describe("errors and tolerances", () => {
     expect(passes(comparison)).toBe(passed);
   });
 
-  test("an error is relative to the floor where the reference is below it", () => {
+  test("an error is relative to the floor if the reference is below it", () => {
     expect(compare("x", [1e-7], { shape: [1], data: [0] }, { ...close, floor: 0.1 }).error).toBeCloseTo(
       1e-6,
       12,
     );
   });
 
-  test("NaN is the worst there is", () => {
+  test("NaN is the worst error", () => {
     const comparisons = [Number.NaN, 5, 0].map((error) => ({ tensor: `${error}`, error, tolerance: 1 }));
     expect(worstOf(comparisons)!.tensor).toBe("NaN");
     expect(worstOf(comparisons.toReversed())!.tensor).toBe("NaN");

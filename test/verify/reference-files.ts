@@ -1,4 +1,4 @@
-// Reference files in memory and on disk, and what the engine says of them.
+// Reference files in memory and on disk, and the engine's verdicts on them.
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,7 +18,7 @@ interface Case {
   tensors?: string[];
 }
 
-/** The attributes of a case that is a run of a model: one step of plain SGD. */
+/** The attributes of a case that trains a model: one step of plain SGD. */
 export const RUN = {
   batch: 2,
   ghost_size: 2,
@@ -37,7 +37,7 @@ export async function golden(name: string): Promise<{ tensors: Map<string, Tenso
   return { tensors: new Map(tensors), cases: JSON.parse(metadata.get("cases")!) as Case[] };
 }
 
-/** Writes a reference file, gone when the test has finished. @param reference.cases as JSON, or to be written as JSON */
+/** Writes a reference file, which is removed when the test has finished. @param reference.cases JSON text, or a value to write as JSON */
 export async function write(
   name: string,
   { tensors, cases }: { tensors: Map<string, TensorToStore>; cases: unknown },

@@ -1,4 +1,4 @@
-// Reference files that make no sense are refused in one line that names file, case and tensor.
+// Invalid reference files are refused on one line that names file, case and tensor.
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ beforeAll(async () => {
   gpu = await openGpu();
 });
 
-describe("a file that makes no sense is refused in one line", () => {
+describe("an invalid file is refused on one line", () => {
   const x = { shape: [2, 3], data: new Float32Array(6) };
   const vector = { shape: [3], data: new Float32Array(3) };
   const labels = { shape: [2], data: new Int32Array([0, 3]) };
@@ -26,7 +26,7 @@ describe("a file that makes no sense is refused in one line", () => {
     [
       ["cases that are not JSON", "[{", { x }, /"cases" of its __metadata__ are not JSON/],
       ["no case", [], { x }, /at least one case/],
-      ["a case of no kind", [{ shape: 3 }], { x }, /case 0: expected \{"op", .*\} or \{"model", …\}/],
+      ["a case of an unknown kind", [{ shape: 3 }], { x }, /case 0: expected \{"op", .*\} or \{"model", …\}/],
       ["a case without tensors", [{ op: "relu", prefix: "" }], { x }, /case 0: .*tensors/],
       [
         "a tensor that is missing",
@@ -35,7 +35,7 @@ describe("a file that makes no sense is refused in one line", () => {
         /case 0 \(relu\): names the tensor "grad_x", but the file has no "grad_x"/,
       ],
       [
-        "a tensor that the case forgot",
+        "a tensor that the case does not list",
         [{ ...relu, tensors: ["x"] }],
         { x },
         /case 0 \(relu\): has no tensor "output"/,

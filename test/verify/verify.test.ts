@@ -1,4 +1,4 @@
-// `ghostbatch verify`: right references pass, wrong ones fail, each by itself, and what is unknown is skipped.
+// `ghostbatch verify`: correct references pass, each wrong one fails alone, and unknown ones are skipped.
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -41,7 +41,7 @@ describe("golden files", () => {
 const OUTPUT = /^(output(_eval)?|grad_(?!output)[a-z]+|running_(mean|var)|correct_top\d|norm\.\d|[wb]\.\d)$/;
 
 describe("a damaged reference", () => {
-  test("makes exactly its operations fail, whichever tensor it is in", async () => {
+  test("makes exactly its own operation fail, in whichever tensor it is", async () => {
     const file = await golden("ops.safetensors");
     const damaged: { index: number; tensor: string }[] = [];
     for (const [index, { prefix, tensors }] of file.cases.entries()) {
@@ -50,7 +50,7 @@ describe("a damaged reference", () => {
       const tensor = outputs[index % outputs.length]!;
       const { shape, data } = file.tensors.get(prefix + tensor)!;
       const values = data.slice() as Float32Array;
-      // One unit for the whole numbers; 1e-3 of the norm is 50 times the largest tolerance.
+      // Whole numbers change by 1; 1e-3 of the norm is 50 times the largest tolerance.
       const norm = Math.sqrt([...values].reduce((sum, value) => sum + value ** 2, 0));
       values[values.length - 1]! += values instanceof Float32Array ? 1e-3 * Math.max(norm, 1e-3) : 1;
       file.tensors.set(prefix + tensor, { shape, data: values });
@@ -96,8 +96,8 @@ describe("a damaged reference", () => {
   });
 });
 
-describe("a run that multiplies roundings", () => {
-  /** Twelve steps at a rate of 2, from the engine itself, on images that differ by less than roundings add up to. */
+describe("a run that amplifies rounding", () => {
+  /** Twelve steps at a rate of 2, from the engine itself, on images changed by less than accumulated rounding. */
   async function sensitiveRun() {
     const file = await golden("train-f1.safetensors");
     const settings = file.cases[0] as { steps: number; lr: number; clip_norm: number };
@@ -119,7 +119,7 @@ describe("a run that multiplies roundings", () => {
     return file;
   }
 
-  test("passes where it is off by as much as rounding does, and still fails where it is wrong", async () => {
+  test("passes if it differs by as much as rounding, and still fails if it is wrong", async () => {
     const file = await sensitiveRun();
     const [passed] = await verify(gpu, await write("sensitive.safetensors", file));
     expect(passed!.status).toBe("passed");
@@ -134,7 +134,7 @@ describe("a run that multiplies roundings", () => {
   });
 });
 
-test("what the engine does not know is skipped by name", async () => {
+test("operations and models that the engine does not know are skipped by name", async () => {
   const { tensors, cases } = await golden("ops.safetensors");
   const unknown = [
     { ...cases[0], op: "fourier" },

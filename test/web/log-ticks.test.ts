@@ -9,7 +9,7 @@ test("ticks are at whole multiples of powers of ten, wherever the axis begins", 
   expect(logarithmicTicks(1, 10)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });
 
-test("powers of ten are labelled; with fewer than two of them, 1, 2 and 5 of each decade", () => {
+test("powers of ten are labeled; if there are fewer than two, 1, 2 and 5 of each decade", () => {
   const labels = (low: number, high: number) =>
     labelledTicks(logarithmicTicks(low, high)).filter((tick) => tick !== null);
   expect(labels(15, 7504)).toEqual([100, 1000]);

@@ -1,4 +1,4 @@
-// What a visitor does with the playground, and what can go wrong for one: controls, keyboard, screen readers, a poor or lost device.
+// The playground's controls, keyboard and accessibility, and what happens with a weak or lost device.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
@@ -21,7 +21,7 @@ beforeAll(async () => {
   files = await playgroundFiles();
 }, LIMIT);
 
-/** Puts `code` in front of the race's worker, as if its browser had it. */
+/** Puts `code` before the code of the race's worker, to imitate another browser. */
 async function beforeWorker(page: Page, code: string): Promise<void> {
   await page.route(/race-worker-.*\.js$/, async (route) => {
     const response = await route.fetch();
@@ -30,7 +30,7 @@ async function beforeWorker(page: Page, code: string): Promise<void> {
 }
 
 describe.skipIf(!hasChromium)("in Chromium", () => {
-  test("a site below another address: pause, single steps, going on by keyboard, reset", {
+  test("a site in a subfolder: pause, single steps, continuing by keyboard, reset", {
     timeout: LIMIT,
   }, async () => {
     const address = await staticSite(files, PREFIX);
@@ -65,7 +65,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
       await page.keyboard.press("Enter");
       await status(/^Finished after/);
       expect(await steps()).toBe("6 of 6");
-      // Frames do not wait for training: of the time since the click, most of it compiling, the page itself was busy for little.
+      // Frames do not wait for training: for most of the time since the click the page itself was idle.
       expect(
         await page.evaluate("globalThis.blockedMs / (performance.now() - globalThis.beganMs)"),
       ).toBeLessThan(0.3);
@@ -81,7 +81,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     }
   });
 
-  test("an adapter with too few storage buffers is told, and the recorded race plays", {
+  test("an adapter with too few storage buffers gives a message, and the recorded race plays", {
     timeout: LIMIT,
   }, async () => {
     const { page, close } = await openPage({ webGpu: true });
@@ -110,7 +110,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     }
   });
 
-  test("a device that is lost in the middle of a race is told, and the page can start again", {
+  test("a device lost in the middle of a race gives a message, and the page can start again", {
     timeout: LIMIT,
   }, async () => {
     const { page, close } = await openPage({ webGpu: true });
@@ -139,7 +139,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     ["light", 1200],
     ["dark", 390],
   ] as const)(
-    "labels, roles and contrast are right in %s colours at %i pixels",
+    "labels, roles and contrast are correct in %s colors at %i pixels",
     { timeout: LIMIT },
     async (colorScheme, width) => {
       const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -161,7 +161,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     },
   );
 
-  test("every control is reached by Tab, and arrows move between the tabs", { timeout: LIMIT }, async () => {
+  test("Tab reaches every control, and arrow keys move between the tabs", { timeout: LIMIT }, async () => {
     const { page, close } = await openPage({ reducedMotion: true });
     try {
       await page.goto(await staticSite(files, PREFIX));

@@ -1,4 +1,4 @@
-// The playground in a real headless Chromium, on its software adapter.
+// The playground in a real headless Chromium on its software adapter.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,7 +45,7 @@ interface Results {
   }[];
 }
 
-/** Runs the race of an address to its end, and gives what the page then offers for download. */
+/** Runs a race to its end. @returns the results that the page then offers for download */
 async function runRace(page: Page, hash: string): Promise<Results> {
   await page.goto(`${server.url}#${hash}`);
   await page.getByRole("button", { name: "Start the race" }).click();
@@ -58,7 +58,7 @@ async function runRace(page: Page, hash: string): Promise<Results> {
   return JSON.parse(readFileSync(await download.path(), "utf8")) as Results;
 }
 
-/** Runs the command that the page shows for a method in Node, on Chromium's adapter, and compares every number. */
+/** Runs in Node, on Chromium's adapter, the command that the page shows for a method, and compares every number. */
 async function expectBitsOfNode({ command, tracks }: Results["runs"][number]): Promise<void> {
   const words = [...command.split(" ").slice(1), "--runs-dir", root, "--name", "in-node"];
   const { code, stderr } = await runProgram(words, { env: { VK_DRIVER_FILES: SWIFTSHADER } });
@@ -76,7 +76,7 @@ async function expectBitsOfNode({ command, tracks }: Results["runs"][number]): P
 }
 
 describe("files", () => {
-  test("page and worker of the race are below 150 KB compressed, the images at 1.5 MB", () => {
+  test("page and race worker are below 150 KB compressed, the images below 1.5 MB", () => {
     const race = [...files].filter(([path]) => /^(index\.html|assets\/(index|race-worker)-.*)$/.test(path));
     expect(race).toHaveLength(4);
     const bytes = race.reduce((sum, [, content]) => sum + gzipSync(content, { level: 9 }).length, 0);
@@ -84,13 +84,13 @@ describe("files", () => {
     expect(files.get("mnist.gz")!.length).toBeLessThan(1.5e6);
   });
 
-  test("no file names an absolute address of its own", () => {
+  test("the page refers to its own files only by relative addresses", () => {
     const page = Buffer.from(files.get("index.html")!).toString();
     expect(page).toMatch(/src="\.\/assets\//);
     expect(page).not.toMatch(/(src|href)="\//);
   });
 
-  test("a site goes into an empty folder or over an earlier build, and never over other files", async () => {
+  test("a site is written into a new folder or over an earlier build, never over other files", async () => {
     const folder = join(root, "site");
     await writeSite(files, folder);
     await writeSite(files, folder);
@@ -100,7 +100,7 @@ describe("files", () => {
 });
 
 describe.skipIf(!hasChromium)("in Chromium", () => {
-  test("five methods take 8 steps by turns; the small batch's are the very bits of its command, in Node on the same adapter", {
+  test("five methods take 8 steps in turn; the small batch's have the bits of its command in Node on the same adapter", {
     timeout: LIMIT,
   }, async () => {
     const { page, errors, requests, close } = await openPage({ webGpu: true, width: 390 });
@@ -111,7 +111,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
         ["SB", "LB", "+LR", "+GBN", "+RA"].map((method) => [method, 8]),
       );
       const first = (method: string) => runs.find((run) => run.method === method)!.tracks.loss.values[0];
-      // One first batch under plain batch norm has one loss, whatever the rate; ghosts and a smaller batch have others.
+      // With the same first batch and plain batch norm, the first loss does not depend on the rate. Ghosts and a smaller batch change it.
       expect(first("+LR")).toBe(first("LB"));
       expect(first("+RA")).toBe(first("+GBN"));
       expect(new Set([first("SB"), first("LB"), first("+GBN")]).size).toBe(3);
@@ -136,7 +136,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
       await notice.waitFor();
       expect(await notice.innerText()).toMatch(/WebGPU/);
       await page.getByText("The recorded race plays.").waitFor();
-      // Its ten seconds of drawing are not waited for: the page's clock is put forward.
+      // Instead of waiting ten seconds for the drawing, the test moves the page's clock forward.
       await page.clock.fastForward(10_000);
       await page.getByText("The recorded race has ended.").waitFor({ timeout: limitMs(60_000) });
       expect(await page.locator("#source").innerText()).toMatch(
@@ -153,7 +153,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
   const own = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
     .find(({ family, internal }) => family === "IPv4" && !internal);
-  test.skipIf(!own)("at an insecure address the page says that it is one", { timeout: LIMIT }, async () => {
+  test.skipIf(!own)("at an insecure address the page says so", { timeout: LIMIT }, async () => {
     const outside = await startPlayground(files, { host: own!.address, port: 0 });
     const { page, close } = await openPage({ webGpu: true });
     try {
@@ -165,9 +165,9 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
     }
   });
 
-  // The last one, because it leaves the browser's adapter with a kernel that has no end.
+  // Last, because it leaves a kernel that never ends on the browser's adapter.
   describe("the bench tab", () => {
-    /** Puts a kernel in the place of channel-bias/add and waits for what the page says of it. */
+    /** Enters a kernel in place of channel-bias/add. @returns the page's report on it */
     async function checkKernel(
       page: Page,
       code: string,
@@ -182,7 +182,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
       return page.locator("#own-report").innerText();
     }
 
-    test("tells what is wrong with a pasted kernel, ends one that does not end, and goes on", {
+    test("reports what is wrong with a pasted kernel, stops one that never ends, and continues", {
       timeout: LIMIT,
     }, async () => {
       const { page, errors, close } = await openPage({ webGpu: true });
@@ -205,7 +205,7 @@ describe.skipIf(!hasChromium)("in Chromium", () => {
           "if (i < SIZE)",
           "var n = 1u;\n  loop { n = n * 3u + SIZE; if (n == 0u) { break; } }\n  if (i < SIZE + n)",
         );
-        // Once it is under way, the page's clock is put forward by the minute after which the page gives the device up.
+        // Once it runs, move the page's clock forward by the minute after which the page gives up the device.
         const giveUp = async () => {
           await page.getByText(/^checking channel-bias/).waitFor({ timeout: LIMIT });
           await page.clock.fastForward("01:00");

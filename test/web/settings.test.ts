@@ -1,4 +1,4 @@
-// Settings of the playground: the address that holds them, and the command that trains the same.
+// Settings of the playground: their form in the address, and the command that trains the same run.
 import { Command } from "commander";
 import { expect, test } from "vitest";
 import { optionsOfFlags, runOptionFlags } from "../../src/cli/run-option-flags.ts";
@@ -20,7 +20,7 @@ const OTHERS: Settings = {
   steps: 20,
 };
 
-/** What the command line makes of a command. */
+/** The specification that the command line reads from a command. */
 function readCommand(command: string): RunSpec {
   const train = new Command("train").exitOverride();
   for (const option of runOptionFlags()) train.addOption(option);
@@ -28,7 +28,7 @@ function readCommand(command: string): RunSpec {
   return completeSpec(optionsOfFlags(train.opts()));
 }
 
-test("by default each method is its cell of Table 1 at the small scale", () => {
+test("by default each method is its cell of Table 1 at small scale", () => {
   for (const column of COLUMNS)
     expect(raceSpec(DEFAULTS, column)).toEqual(cellSpec(F1, { column, scale: "small", seed: 0 }));
 });
@@ -40,7 +40,7 @@ test.each([DEFAULTS, OTHERS])("the command trains the run of the page", (setting
   }
 });
 
-test("an address says the settings and nothing else", () => {
+test("an address holds valid settings and nothing else", () => {
   expect(hashOf(DEFAULTS)).toBe("");
   expect(settingsOf(`#${hashOf(OTHERS)}`)).toEqual(OTHERS);
   expect(settingsOf("")).toEqual(DEFAULTS);
