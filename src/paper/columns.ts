@@ -2,6 +2,7 @@
 
 import { modelEntry } from "../models/index.ts";
 import { completeSpec, type RunSpec, type RunSpecInput } from "../run/run-spec.ts";
+import { UsageError } from "../support/errors.ts";
 import type { Precision } from "../train/precision.ts";
 import { type Scale, settingsOf } from "./scale.ts";
 
@@ -45,11 +46,34 @@ export interface Setting {
 export interface Row {
   readonly network: string;
   readonly dataset: string;
-  /** Validation accuracy as published, percent. */
-  readonly paper: Readonly<Record<Column, number>>;
+  /** Validation accuracy as published, percent; null for a setting that the paper did not publish. */
+  readonly paper: Readonly<Record<Column, number | null>>;
   readonly scales: Readonly<Record<"small" | "full", Setting>>;
-  /** How the small scale differs from the paper's setting, for the caption. */
+  /** How the small scale differs from the paper's setting, apart from its batches, for the caption. */
   readonly reduced: string;
+}
+
+/**
+ * A row with another large batch at a scale: the same small batch, ghosts and epochs, and a warm-up over as many samples. Only SB
+ * keeps its published accuracy, because the paper trained the other columns with the row's own large batch.
+ * @param large images in the large batch
+ * @throws UsageError for a large batch that is not above the row's small batch at this scale
+ */
+export function withLargeBatch(row: Row, large: number, scale: Scale): Row {
+  const { base: name } = settingsOf(scale);
+  const setting = row.scales[name];
+  if (large === setting.large) return row;
+  if (large <= setting.small)
+    throw new UsageError(
+      `--large-batch ${large}: expected more than the small batch of ${row.network} at this scale, ${setting.small}`,
+    );
+  const warmupSteps = Math.max(1, Math.round((setting.warmupSteps * setting.large) / large));
+  return {
+    ...row,
+    network: `${row.network}, batch ${large}`,
+    paper: { SB: row.paper.SB, LB: null, LR: null, GBN: null, RA: null },
+    scales: { ...row.scales, [name]: { ...setting, large, warmupSteps } },
+  };
 }
 
 /** Choices of the authors' released code, which produced the paper's numbers. */
@@ -114,7 +138,7 @@ export function cellSpec(
       learningRateRule: "sqrt",
       ghostSize: ghost,
       regime: "adapted",
-      evaluateEvery: (base.evaluateEvery ?? 1) * (large / small),
+      evaluateEvery: Math.round((base.evaluateEvery ?? 1) * (large / small)),
     },
     LINEAR: { batchSize: large, learningRateRule: "linear", ghostSize: ghost, warmupSteps: warmup },
     // σ² = B / B_S − 1 gives the large batch's mean gradient the covariance of the small one's.

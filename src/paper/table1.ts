@@ -65,7 +65,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
         },
       },
     },
-    reduced: "three hidden layers of 128, 4,096 training images, 12 epochs, batches of 32 and 1024",
+    reduced: "three hidden layers of 128, 4,096 training images, 12 epochs",
   },
   c1: {
     network: "C1",
@@ -75,7 +75,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
       full: paperSetting({ dataset: "cifar10", model: "c1", baseRegime: "c1" }),
       small: smallCifar(1024, { model: "c1", width: 32 }),
     },
-    reduced: "convolutions of 32 channels, 1,024 training images, 4 epochs, batches of 16 and 128",
+    reduced: "convolutions of 32 channels, 1,024 training images, 4 epochs",
   },
   resnet44: {
     network: "ResNet44",
@@ -85,7 +85,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
       full: paperSetting({ dataset: "cifar10", model: "resnet44", baseRegime: "resnet44" }),
       small: smallCifar(1024, { model: "resnet8" }),
     },
-    reduced: "depth 8, 1,024 training images, 4 epochs, batches of 16 and 128",
+    reduced: "depth 8, 1,024 training images, 4 epochs",
   },
   vgg: {
     network: "VGG",
@@ -95,8 +95,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
       full: paperSetting({ dataset: "cifar10", model: "vgg", baseRegime: "vgg" }),
       small: smallCifar(1024, { model: "vgg", width: 32, hidden: 1 }),
     },
-    reduced:
-      "half the channels, one convolution in each group, 1,024 training images, 4 epochs, batches of 16 and 128",
+    reduced: "half the channels, one convolution in each group, 1,024 training images, 4 epochs",
   },
   c3: {
     network: "C3",
@@ -106,7 +105,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
       full: paperSetting({ dataset: "cifar100", model: "c3", baseRegime: "c3" }),
       small: smallCifar(1024, { model: "c3", width: 32 }),
     },
-    reduced: "convolutions of 32 channels, 1,024 training images, 4 epochs, batches of 16 and 128",
+    reduced: "convolutions of 32 channels, 1,024 training images, 4 epochs",
   },
   "wresnet16-4": {
     network: "WResNet16-4",
@@ -116,6 +115,6 @@ export const ROWS: Readonly<Record<string, Row>> = {
       full: paperSetting({ dataset: "cifar100", model: "wresnet16-4", baseRegime: "wresnet16-4" }),
       small: smallCifar(384, { model: "wresnet10-2" }),
     },
-    reduced: "depth 10, width factor 2, 384 training images, 4 epochs, batches of 16 and 128",
+    reduced: "depth 10, width factor 2, 384 training images, 4 epochs",
   },
 };

@@ -36,6 +36,6 @@ function alexnetRow(large: LargeBatch): Row {
         },
       },
     },
-    reduced: `hidden layers of 256, 1 epoch of 64 images, batches of 4 and ${large / 128}: shows that it runs, not how well it learns`,
+    reduced: "hidden layers of 256, 1 epoch of 64 images: shows that it runs, not how well it learns",
   };
 }

@@ -44,7 +44,7 @@ function rowOf(settings: Settings, column: Column, standing: Standing | undefine
     standing === undefined ? "" : `${count.format(standing.steps)} of ${count.format(standing.totalSteps)}`;
   const cells = [
     accuracyOf(standing),
-    `${F1.paper[column].toFixed(2)} %`,
+    `${F1.paper[column]!.toFixed(2)} %`,
     count.format(spec.batchSize),
     spec.ghostSize === null ? "none" : count.format(spec.ghostSize),
     { none: "as SB", sqrt: "× √(B/B_S)", linear: "× B/B_S" }[spec.learningRateRule],

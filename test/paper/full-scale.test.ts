@@ -1,7 +1,7 @@
 // Every cell of both tables at full scale, planned without data: steps, rates and boundaries of the paper's runs.
 
 import { describe, expect, test } from "vitest";
-import { COLUMNS, type Column, cellSpec, type Row } from "../../src/paper/columns.ts";
+import { COLUMNS, type Column, cellSpec, type Row, withLargeBatch } from "../../src/paper/columns.ts";
 import { figureRuns } from "../../src/paper/figures.ts";
 import { ROWS } from "../../src/paper/table1.ts";
 import { TABLE2_ROWS } from "../../src/paper/table2.ts";
@@ -99,6 +99,29 @@ test("a growing batch shows the same number of samples in fewer steps", async ()
     expect.closeTo(0.05, 10),
     expect.closeTo((0.0005 * 384) / 32, 10),
   ]);
+});
+
+test("another large batch takes the small batch's epochs, and its steps when adapted; only SB stays published", async () => {
+  const f1 = ROWS["f1"]!;
+  const row = withLargeBatch(f1, 1024, "full");
+  expect(row.network).toBe("F1, batch 1024");
+  expect(row.paper).toEqual({ SB: 98.27, LB: null, LR: null, GBN: null, RA: null });
+  expect(cellSpec(row, { column: "SB", scale: "full", seed: 0 })).toEqual(
+    cellSpec(f1, { column: "SB", scale: "full", seed: 0 }),
+  );
+  const [large, remedied, adapted] = await Promise.all([plan(row, "LB"), plan(row, "GBN"), plan(row, "RA")]);
+  expect([large.cost.epochs, large.cost.steps]).toEqual([50, 2950]);
+  expect(hyperparametersAt(large.regime, 0).learningRate).toBe(0.1);
+  expect(remedied.epoch.full!.ghostSize).toBe(128);
+  expect(hyperparametersAt(remedied.regime, 0).learningRate).toBeCloseTo(0.1 * Math.sqrt(8), 10);
+  expect([adapted.cost.epochs, adapted.cost.steps]).toEqual([400, 23_600]);
+  expect(cellSpec(row, { column: "RA", scale: "full", seed: 0 }).evaluateEvery).toBe(8);
+  // 5 epochs of 4096 are 75 steps.
+  expect(cellSpec(row, { column: "LINEAR", scale: "full", seed: 0 }).warmupSteps).toBe(300);
+  expect(withLargeBatch(f1, 4096, "full")).toBe(f1);
+  expect(() => withLargeBatch(f1, 128, "full")).toThrow(
+    "--large-batch 128: expected more than the small batch of F1 at this scale, 128",
+  );
 });
 
 describe("figures at full scale", () => {

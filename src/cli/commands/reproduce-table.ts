@@ -1,13 +1,11 @@
-import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { CHOICES, COLUMNS, columnTitle, METHODS, type Row } from "../../paper/columns.ts";
 import type { Images } from "../../paper/images.ts";
-import { describeScale, type Scale } from "../../paper/scale.ts";
-import { type Cell, cellOf, paperValue, statisticsNotes, tableJson } from "../../paper/table-report.ts";
+import { describeScale, type Scale, settingsOf } from "../../paper/scale.ts";
+import { cellOf, paperValue, statisticsNotes, tableJson } from "../../paper/table-report.ts";
 import { ROWS } from "../../paper/table1.ts";
 import { LARGE_BATCHES, TABLE2_ROWS } from "../../paper/table2.ts";
 import type { FinishedRun } from "../../run/runner.ts";
-import { formatCount, formatDuration, formatPercent, formatQuantity } from "../../support/format.ts";
 import { emitRequests } from "../emit-requests.ts";
 import { addEmitOptions, requireEmit } from "../emit-slurm.ts";
 import {
@@ -22,6 +20,7 @@ import {
 import { addRequestOptions, carryOut, dryRun, folderNames, openSession, writeRecord } from "../request.ts";
 import { imagesOption, unseenNotes } from "../row-images.ts";
 import { requestedRows, type TableFlags, type TableKind } from "../table-rows.ts";
+import { printTable } from "../table-text.ts";
 
 export function table1Command(): Command {
   const command = new Command("table1")
@@ -36,6 +35,12 @@ export function table1Command(): Command {
     )
     .addOption(otherOption("--model", "tables take networks by rows: use --rows"))
     .addOption(columnsOption())
+    .addOption(
+      new Option(
+        "--large-batch <size>",
+        "images in the large batch (default: the row's, 4096 at full scale)",
+      ).argParser(wholeNumber(1)),
+    )
     .addOption(scaleOption())
     .addOption(seedsOption())
     .addOption(choicesOption())
@@ -99,7 +104,7 @@ async function runTable(
   table: Readonly<Record<string, Row>>,
   flags: TableFlags,
 ): Promise<void> {
-  const { columns, scale, seeds, choices, reestimateStatistics, precision } = flags;
+  const { columns, scale, seeds, reestimateStatistics } = flags;
   requireEmit(flags, { local: false });
   const { available, missing } = await requestedRows(kind, table, flags);
   const before = [
@@ -108,23 +113,19 @@ async function runTable(
   ];
   const cells = available.flatMap(({ name, row }) => columns.map((column) => ({ name, row, column })));
   const requests = available.flatMap((row) => row.requests);
-  const set = choices === "defaults" ? "" : `-${choices}`;
-  const stored = precision === "f32" ? "" : `-${precision}`;
-  const id = `${kind}-${scale}${set}${stored}${reestimateStatistics > 0 ? `-reestimated-${reestimateStatistics}` : ""}`;
+  const id = recordId(kind, flags);
   if (flags.emit !== undefined) return emitRequests(id, requests, flags, before);
   const session = openSession(flags, before);
   if (flags.dryRun) return dryRun(session, requests, flags);
   const runs = await carryOut(session, requests, flags);
+  const rows = Object.fromEntries(available.map(({ name, row }) => [name, row]));
   const runsOf = (index: number): FinishedRun[] =>
     runs.slice(index * seeds.length, (index + 1) * seeds.length);
   const results = cells.map(({ name, row, column }, i) => cellOf(name, row, column, runsOf(i)));
   const notes = [
     ...available.map(({ row, images }) => rowNote(row, scale, images)),
     ...missing.map(({ name, reason }) => `row ${name} was skipped: ${reason}`),
-    ...(choices === "published"
-      ? ["choices as published: gamma from U(0, 1) where the network takes --gamma"]
-      : []),
-    ...(precision === "mixed" ? ["in mixed precision: activations and their gradients in f16"] : []),
+    ...optionNotes(flags),
     ...statisticsNotes(results, reestimateStatistics),
   ];
   await writeRecord(flags.runsDir, {
@@ -142,86 +143,44 @@ async function runTable(
     })),
   });
   if (flags.json) {
-    console.log(JSON.stringify(await tableJson(scale, table, results), null, 2));
+    console.log(JSON.stringify(await tableJson(scale, rows, results), null, 2));
     return;
   }
-  printTable(kind, table, scale, results);
+  printTable(kind, rows, scale, results);
   for (const note of notes) console.log(note);
 }
 
-/** A fraction of initial running statistics below this is printed as 0.0 %. */
-const SHOWN_SHARE = 0.0005;
+/** Id of an experiment's record: its kind and the options that change its runs. */
+function recordId(
+  kind: TableKind,
+  { scale, largeBatch, choices, precision, reestimateStatistics }: TableFlags,
+): string {
+  return [
+    `${kind}-${scale}`,
+    ...(largeBatch === undefined ? [] : [`batch-${largeBatch}`]),
+    ...(choices === "defaults" ? [] : [choices]),
+    ...(precision === "f32" ? [] : [precision]),
+    ...(reestimateStatistics > 0 ? [`reestimated-${reestimateStatistics}`] : []),
+  ].join("-");
+}
+
+function optionNotes({ largeBatch, choices, precision }: TableFlags): string[] {
+  return [
+    ...(largeBatch === undefined
+      ? []
+      : [`large batch of ${largeBatch}; what the paper published for other batches is left out`]),
+    ...(choices === "published"
+      ? ["choices as published: gamma from U(0, 1) where the network takes --gamma"]
+      : []),
+    ...(precision === "mixed" ? ["in mixed precision: activations and their gradients in f16"] : []),
+  ];
+}
 
 function rowNote(row: Row, scale: Scale, { note }: Images): string {
-  const parts = [...(scale === "small" ? [row.reduced] : []), ...(note === null ? [] : [note])];
-  return `${row.network}: ${parts.join("; ") || describeScale(scale)}`;
-}
-
-function printTable(
-  kind: string,
-  rows: Readonly<Record<string, Row>>,
-  scale: Scale,
-  cells: readonly Cell[],
-): void {
-  for (const name of new Set(cells.map((cell) => cell.row))) {
-    const { network, dataset } = rows[name]!;
-    console.log(
-      `\n${kind === "table1" ? "Table 1" : "Table 2"}, ${network} on ${dataset}: ${describeScale(scale)}; test accuracy in percent`,
-    );
-    console.log(cellsTable(cells.filter(({ row }) => row === name)));
-  }
-  if (cells.some(({ reused }) => reused)) console.log("* finished earlier, not run again");
-  console.log(
-    `run folders:\n${cells
-      .flatMap(({ folders }) => folders)
-      .map((folder) => `  ${folder}`)
-      .join("\n")}`,
-  );
-}
-
-/** One row of the paper's table, a line per method. */
-function cellsTable(cells: readonly Cell[]): string {
-  const withReestimated = cells.some(({ reestimated }) => reestimated !== null);
-  const withRetained = cells.some(({ retainedStatistics }) => (retainedStatistics ?? 0) >= SHOWN_SHARE);
-  const head = [
-    "method",
-    "accuracy",
-    ...(withReestimated ? ["re-estimated"] : []),
-    ...(withRetained ? ["initial statistics left"] : []),
-    "best",
-    "paper (full scale)",
-    "‖w−w₀‖ first",
-    "‖w−w₀‖ all",
-    "steps",
-    "samples",
-    "FLOP",
-    "time",
+  const { small, large } = row.scales[settingsOf(scale).base];
+  const parts = [
+    ...(scale === "small" ? [`${row.reduced}, batches of ${small} and ${large}`] : []),
+    ...(note === null ? [] : [note]),
   ];
-  const table = new Table({
-    head,
-    style: { head: [], border: [], compact: true },
-    colAligns: ["left", ...new Array<"right">(head.length - 1).fill("right")],
-  });
-  for (const cell of cells) {
-    const { reestimated, retainedStatistics } = cell;
-    table.push([
-      columnTitle(cell.column),
-      meanAndSpread(cell, cell.n),
-      ...(withReestimated ? [reestimated ? meanAndSpread(reestimated, cell.n) : ""] : []),
-      ...(withRetained ? [retainedStatistics === null ? "" : formatPercent(retainedStatistics, 1)] : []),
-      cell.best.toFixed(2),
-      cell.paper?.toFixed(2) ?? "",
-      cell.distanceFirst.toFixed(2),
-      cell.distanceAll.toFixed(2),
-      formatCount(cell.steps),
-      formatCount(cell.samples),
-      formatQuantity(cell.flops, "FLOP"),
-      formatDuration(cell.seconds) + (cell.reused ? " *" : ""),
-    ]);
-  }
-  return table.toString();
-}
-
-function meanAndSpread({ mean, std }: { mean: number; std: number }, n: number): string {
-  return `${mean.toFixed(2)}${n > 1 ? ` ± ${std.toFixed(2)} (n=${n})` : ""}`;
+  return `${row.network}: ${parts.join("; ") || describeScale(scale)}`;
 }

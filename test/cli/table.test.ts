@@ -1,9 +1,9 @@
-// Columns of `reproduce table1` about running statistics, from finished cells.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// What `reproduce table1` prints of finished cells: running statistics, and another large batch.
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type Column, cellSpec } from "../../src/paper/columns.ts";
+import { type Column, cellSpec, type Row, withLargeBatch } from "../../src/paper/columns.ts";
 import { ROWS } from "../../src/paper/table1.ts";
 import { specHash } from "../../src/run/spec-hash.ts";
 import { runProgram } from "../support/program.ts";
@@ -13,8 +13,17 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** A finished cell of Table 1's first row at small scale. */
 function makeCell(column: Column, seed: number, summary: object, reestimateStatistics = 0): void {
-  const spec = cellSpec(ROWS.f1!, { column, scale: "small", seed, reestimateStatistics });
-  const path = join(folder, `table1-f1-${column}-small-seed${seed}-${specHash(spec)}`);
+  makeRun(ROWS.f1!, `table1-f1-${column}`, { column, seed, reestimateStatistics }, summary);
+}
+
+function makeRun(
+  row: Row,
+  label: string,
+  choice: { column: Column; seed: number; reestimateStatistics?: number },
+  summary: object,
+): void {
+  const spec = cellSpec(row, { ...choice, scale: "small" });
+  const path = join(folder, `${label}-small-seed${choice.seed}-${specHash(spec)}`);
   mkdirSync(path, { recursive: true });
   const counts = { steps: 8, skippedSteps: 0, samples: 8192, flops: 1e9, ghostSize: 32, slabSamples: 1024 };
   const times = { seconds: 1, setupSeconds: 1, imagesPerSecond: 8192, dispatchesPerStep: 40, gpuBytes: 1e6 };
@@ -82,4 +91,32 @@ test("without either the table is as published", async () => {
   const text = await table();
   expect(cells(text, "method").slice(1, 4)).toEqual(["method", "accuracy", "best"]);
   expect(text).not.toMatch(/statistics/);
+});
+
+test("--large-batch trains other cells, but the same small batch, and leaves out what was published for other batches", async () => {
+  rmSync(folder, { recursive: true });
+  const row = withLargeBatch(ROWS.f1!, 256, "small");
+  makeCell("SB", 0, { accuracy: 95 });
+  makeCell("GBN", 0, { accuracy: 94 }); // at the row's own 1024: another run
+  makeRun(row, "table1-f1-256-GBN", { column: "GBN", seed: 0 }, { accuracy: 94.5 });
+  const options = ["--columns", "SB,GBN", "--seeds", "0", "--large-batch", "256"];
+  const text = await table(...options);
+  expect(text).toContain("Table 1, F1, batch 256 on MNIST");
+  expect(cells(text, "SB").slice(2, 5)).toEqual(["95.00", "90.00", "98.27"]);
+  expect(cells(text, "+GBN").slice(2, 5)).toEqual(["94.50", "90.00", ""]);
+  expect(text).toMatch(/^F1, batch 256: .*, batches of 32 and 256$/m);
+  expect(text).toMatch(/^large batch of 256; /m);
+  expect(existsSync(join(folder, "table1-small-batch-256.experiment.json"))).toBe(true);
+  expect(JSON.parse(await table(...options, "--json")).rows[0].cells.GBN).toMatchObject({
+    mean: 94.5,
+    paper: null,
+  });
+});
+
+test("--large-batch must be above the small batch", async () => {
+  const ended = await runProgram(["reproduce", "table1", "--rows", "f1", "--large-batch", "32"]);
+  expect(ended).toMatchObject({ code: 2, stdout: "" });
+  expect(ended.stderr).toBe(
+    "error: --large-batch 32: expected more than the small batch of F1 at this scale, 32\n",
+  );
 });
