@@ -1,6 +1,6 @@
 // bench/multiply-add: chains of multiply-adds in registers, the fastest that arithmetic can go.
 //
-//   a ← a · b + c, `trips` · REPEATS times, in 8 independent chains of vec4 per lane: 256 operations per iteration.
+//   a ← a · b + c, `iterations` · REPEATS times, in 8 independent chains of vec4 per lane: 256 operations per iteration.
 //
 // Independent chains hide each other's latency. b and c come from memory, so that the compiler knows nothing about them. A plain loop
 // takes three times as long per iteration on lavapipe.
@@ -13,7 +13,7 @@ override WG_SIZE: u32 = 64u;
 const REPEATS: u32 = 4u;
 
 struct Params {
-  trips: i32,
+  iterations: i32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;        // [2]: b and c
@@ -35,8 +35,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
   var a5 = start + 5.0;
   var a6 = start + 6.0;
   var a7 = start + 7.0;
-  for (var trip = 0; trip < FOREVER; trip++) {
-    if (trip >= params.trips) { break; }
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
+    if (iteration >= params.iterations) { break; }
     for (var repeat = 0u; repeat < REPEATS; repeat++) {
       a0 = fma(a0, b, c);
       a1 = fma(a1, b, c);

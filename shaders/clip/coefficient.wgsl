@@ -21,9 +21,9 @@ struct Params {
   inverse_scale: f32,  // 1 / loss_scale
 }
 
-@group(0) @binding(0) var<storage, read> partial: array<f32>;             // [PARTS]
-@group(0) @binding(1) var<storage, read_write> clip: array<f32>;          // [2]: norm, coefficient / loss_scale
-@group(0) @binding(2) var<storage, read_write> log_rows: array<vec4f>; // [ROWS, 8]
+@group(0) @binding(0) var<storage, read> partial: array<f32>;           // [PARTS]
+@group(0) @binding(1) var<storage, read_write> clip: array<f32>;        // [2]: norm, coefficient / loss_scale
+@group(0) @binding(2) var<storage, read_write> log_rows: array<vec4f>;  // [ROWS, 8]
 @group(0) @binding(3) var<uniform> step: Step;
 @group(0) @binding(4) var<uniform> params: Params;
 

@@ -136,13 +136,13 @@ fn main(
   var c0 = select(params.channels, 0u, rows.taps * columns.taps > 0u);
   var r = 0u;
   var last_r = 0u;
-  for (var trip = 0; trip < FOREVER; trip++) {
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
     let fetches = c0 < params.channels;
     if (fetches) {
       fetch_filters(corner.channel, c0, r, rows, columns, thread, &filter_share);
       if (r == 0u) { fetch_patch(corner, c0, rows.origin, thread, &patch_share); }
     }
-    if (trip > 0 && multiplies) {
+    if (iteration > 0 && multiplies) {
       for (var step_tap = 0u; step_tap < STEP_TAPS; step_tap++) {
         let tap_row = last_r + step_tap / TAP_COLUMNS;
         let tap_column = step_tap % TAP_COLUMNS;
@@ -221,8 +221,8 @@ fn find_patch_item(corner: Corner, origin: u32, item: u32, it: ptr<function, Pat
   let image = item / (GROUPS * PATCH_ROWS * PHASES_DOWN) % IMAGES;
   let quad = item / (GROUPS * PATCH_ROWS * PHASES_DOWN * IMAGES);
   let h = origin + (corner.row + row) * X_STEP + phase;  // wraps around above x
-  let is_there = item < PATCH_ITEMS && corner.image + image < params.images;
-  *it = PatchItem(item % GROUPS, row, phase, image, quad, select(H, h, is_there));
+  let exists = item < PATCH_ITEMS && corner.image + image < params.images;
+  *it = PatchItem(item % GROUPS, row, phase, image, quad, select(H, h, exists));
 }
 
 // Step 1. Channels beyond C are 0; if CHANNELS divides C, the compiler drops the test.
@@ -232,9 +232,9 @@ fn fetch_patch(corner: Corner, c0: u32, origin: u32, thread: u32, share: ptr<fun
     find_patch_item(corner, origin, thread + i * THREADS, &it);
     for (var v = 0u; v < 4u; v++) {
       let c = c0 + 4u * it.quad + v;
-      let is_there = it.h < H && (C % CHANNELS == 0u || c < C);
-      let at = select(0u, (((corner.image + it.image) * C + c) * H + it.h) * GROUPS + it.group, is_there);
-      (*share)[i][v] = select(vec4<Component>(), vec4<Component>(x[at]), is_there);
+      let exists = it.h < H && (C % CHANNELS == 0u || c < C);
+      let at = select(0u, (((corner.image + it.image) * C + c) * H + it.h) * GROUPS + it.group, exists);
+      (*share)[i][v] = select(vec4<Component>(), vec4<Component>(x[at]), exists);
     }
   }
 }
@@ -278,9 +278,9 @@ fn fetch_filters(k0: u32, c0: u32, r0: u32, rows: Lattice, columns: Lattice, thr
     var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
       let c = c0 + 4u * it.quad + v;
-      let is_there = is_tap && (C % CHANNELS == 0u || c < C);
+      let exists = is_tap && (C % CHANNELS == 0u || c < C);
       let at = select(k * C + c, c * K + k, TRANSPOSED) * (R * S) + tap;
-      four[v] = select(0.0, weight[select(0u, at, is_there)], is_there);
+      four[v] = select(0.0, weight[select(0u, at, exists)], exists);
     }
     (*share)[i] = four;
   }

@@ -127,13 +127,13 @@ fn main(
   var c0 = 0u;
   var fetches = rows.taps > 0u && columns.taps > 0u;
   // One iteration more than there are steps: each fetches its own terms and multiplies those fetched before it.
-  for (var trip = 0; trip < FOREVER; trip++) {
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
     if (fetches) {
       let step = Step(row, column, c0);
       fetch_weights(step, k0, rows, columns, lane, &weight_share);
       fetch_x(step, columns, lane, &own, &x_share);
     }
-    if (trip > 0) { multiply(m, n, &sum); }
+    if (iteration > 0) { multiply(m, n, &sum); }
     workgroupBarrier();  // every thread has read the previous step's tiles
     if (!fetches) { break; }
     store(lane, &weight_share, &x_share);
@@ -194,8 +194,8 @@ fn fetch_weights(step: Step, k0: u32, rows: Lattice, columns: Lattice, lane: u32
     let is_term = ((C % DEPTH == 0u && ALL_WEIGHTS) || c < C) & (S % TAPS == 0u || s < columns.taps);
     var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
-      let is_there = is_term & ((K % TILE_M == 0u && ALL_WEIGHTS) || k + v * QUADS_M < K);
-      four[v] = select(0.0, weight[select(0u, at + v * apart, is_there)], is_there);
+      let exists = is_term & ((K % TILE_M == 0u && ALL_WEIGHTS) || k + v * QUADS_M < K);
+      four[v] = select(0.0, weight[select(0u, at + v * apart, exists)], exists);
     }
     (*share)[i] = four;
   }
@@ -213,8 +213,8 @@ fn fetch_x(step: Step, columns: Lattice, lane: u32, own: ptr<function, Pixels>, 
     var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
       let inside = ((*own).rows[v] + onward * step.row < H) & ((*own).columns[v] + onward * s < W);
-      let is_there = is_term & inside;
-      four[v] = select(0.0, f32(x[select(0u, (*own).places[v] + offset, is_there)]), is_there);
+      let exists = is_term & inside;
+      four[v] = select(0.0, f32(x[select(0u, (*own).places[v] + offset, exists)]), exists);
     }
     (*share)[i] = four;
   }

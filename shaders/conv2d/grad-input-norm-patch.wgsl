@@ -71,9 +71,9 @@ fn main(
   var gradients = Own();
   var products = Own();
   write(corner, m, n, &sum, &gradients, &products);
-  leave(corner, tile, m, n, lane, 0u, &gradients);
+  write_sums(corner, tile, m, n, lane, 0u, &gradients);
   workgroupBarrier();  // every thread has read the shares of the first sum
-  leave(corner, tile, m, n, lane, 1u, &products);
+  write_sums(corner, tile, m, n, lane, 1u, &products);
 }
 
 // Writes the thread's part of dy' to y, and adds up Σ dy' and Σ dy'·x̂ of each of its channels. Where K, P or Q is a multiple of the
@@ -128,7 +128,7 @@ fn write(
 }
 
 // Adds up what the threads of a tile hold of each channel and image, and writes it as component `part` of the pairs in `sums`.
-fn leave(corner: Corner, tile: u32, m: u32, n: u32, lane: u32, part: u32, own: ptr<function, Own>) {
+fn write_sums(corner: Corner, tile: u32, m: u32, n: u32, lane: u32, part: u32, own: ptr<function, Own>) {
   for (var g = 0u; g < GROUPS_M; g++) { weight_tile[(m * GROUPS_M + g) * THREADS_N + n] = (*own)[g]; }
   workgroupBarrier();
   let images = select(0u, min(params.images - corner.image, IMAGES), corner.image < params.images);

@@ -113,13 +113,13 @@ fn main(
   var tile = wg.z * params.tiles_per_split;
   let end = min(params.tiles, tile + params.tiles_per_split);
   // One iteration more than there are tiles: each fetches its own tile and multiplies the one fetched before it.
-  for (var trip = 0; trip < FOREVER; trip++) {
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
     let fetches = tile < end;
     if (fetches) {
       fetch_dy(corner, tile, thread, &dy_share);
       fetch_x(corner, tile, thread, &x_share);
     }
-    if (trip > 0 && multiplies) {
+    if (iteration > 0 && multiplies) {
       for (var d = subgroup / SUBGROUPS_M; d < BLOCKS_D; d += SUBGROUPS_D) {
         let place = d * (D / 4u);
         var left: array<Left, BLOCKS_M>;
@@ -175,12 +175,12 @@ fn fetch_dy(corner: Corner, tile: u32, thread: u32, share: ptr<function, DyShare
     let is_row = image < params.images && (P % ROWS == 0u || p < P);
     let at = ((image * K + k) * P + p) * Q + it.column;
     if (WIDTH_DY == 4u) {
-      let is_there = is_row && it.column < Q;
-      (*share)[i] = select(vec4<Component>(), vec4<Component>(dy[select(0u, at / 4u, is_there)]), is_there);
+      let exists = is_row && it.column < Q;
+      (*share)[i] = select(vec4<Component>(), vec4<Component>(dy[select(0u, at / 4u, exists)]), exists);
     } else {
       for (var v = 0u; v < 4u; v++) {
-        let is_there = is_row && it.column + v < Q;
-        (*share)[i][v] = select(Component(), vec4<Component>(dy[select(0u, at + v, is_there)])[0], is_there);
+        let exists = is_row && it.column + v < Q;
+        (*share)[i][v] = select(Component(), vec4<Component>(dy[select(0u, at + v, exists)])[0], exists);
       }
     }
   }
@@ -203,9 +203,9 @@ fn fetch_x(corner: Corner, tile: u32, thread: u32, share: ptr<function, XShare>)
       // A group of WIDTH numbers is one load.
       let group = (v + (WIDTH_X - 1u) * PADDING) / WIDTH_X - PADDING;
       let w = it.column * STRIDE + group * WIDTH_X;
-      let is_there = is_row && w < W;
-      let four = vec4<Component>(x[select(0u, (row + w) / WIDTH_X, is_there)]);
-      (*share)[i][v] = select(Component(), four[(v + (WIDTH_X - 1u) * PADDING) % WIDTH_X], is_there);
+      let exists = is_row && w < W;
+      let four = vec4<Component>(x[select(0u, (row + w) / WIDTH_X, exists)]);
+      (*share)[i][v] = select(Component(), four[(v + (WIDTH_X - 1u) * PADDING) % WIDTH_X], exists);
     }
   }
 }

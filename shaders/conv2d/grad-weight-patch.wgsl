@@ -103,13 +103,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   var tile = wg.z * params.tiles_per_split;
   let end = min(params.tiles, tile + params.tiles_per_split);
   // One iteration more than there are tiles: each fetches its own tile and multiplies the one fetched before it.
-  for (var trip = 0; trip < FOREVER; trip++) {
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
     let fetches = tile < end;
     if (fetches) {
       fetch_dy(tile, k0, lane, &dy_share);
       fetch_patch(tile, c0, lane, &places, &patch_share);
     }
-    if (trip > 0) { multiply(m, c, team, &sum); }
+    if (iteration > 0) { multiply(m, c, team, &sum); }
     workgroupBarrier();  // every thread has read the previous tile
     if (!fetches) { break; }
     store(lane, &places, &dy_share, &patch_share);
@@ -151,12 +151,12 @@ fn fetch_dy(tile: u32, k0: u32, lane: u32, share: ptr<function, DyShare>) {
   let image = tile / (TILES_DOWN * TILES_ACROSS);
   let p = tile / TILES_ACROSS % TILES_DOWN * ROWS + lane % PIXELS / COLUMNS;
   let q = tile % TILES_ACROSS * COLUMNS + lane % COLUMNS;
-  let is_there = (P % ROWS == 0u || p < P) && (Q % COLUMNS == 0u || q < Q);
+  let exists = (P % ROWS == 0u || p < P) && (Q % COLUMNS == 0u || q < Q);
   for (var i = 0u; i < DY_LOADS; i++) {
     var k = k0 + lane / PIXELS + i * (THREADS / PIXELS);
     if (K % TILE_M != 0u) { k = min(k, K - 1u); }
     let at = ((image * K + k) * P + p) * Q + q;
-    (*share)[i] = select(0.0, f32(dy[select(0u, at, is_there)]), is_there);
+    (*share)[i] = select(0.0, f32(dy[select(0u, at, exists)]), exists);
   }
 }
 
@@ -169,12 +169,12 @@ fn fetch_patch(tile: u32, c0: u32, lane: u32, places: ptr<function, Places>, sha
   let edges = select(0u, EDGE_TOP, tile_row == 0u) | select(0u, EDGE_BOTTOM, tile_row == TILES_DOWN - 1u) |
     select(0u, EDGE_LEFT, tile_column == 0u) | select(0u, EDGE_RIGHT, tile_column == TILES_ACROSS - 1u);
   for (var i = 0u; i < PLACES; i++) {
-    let is_there = ((*places).outside[i] & edges) == 0u;
-    let at = select(0u, corner + (*places).sources[i], is_there);
+    let exists = ((*places).outside[i] & edges) == 0u;
+    let at = select(0u, corner + (*places).sources[i], exists);
     for (var j = 0u; j < PATCH_CHANNELS; j++) {
       var onward = j * (THREADS / PATCH_LANES);
       if (C % THREADS_C != 0u) { onward = min(onward, C - 1u - min(c0 + lane / PATCH_LANES, C - 1u)); }
-      (*share)[i * PATCH_CHANNELS + j] = select(0.0, f32(x[at + onward * H * W]), is_there);
+      (*share)[i * PATCH_CHANNELS + j] = select(0.0, f32(x[at + onward * H * W]), exists);
     }
   }
 }

@@ -82,10 +82,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   var first = wg.z * params.pixels_per_split;
   let end = min(params.pixels, (wg.z + 1u) * params.pixels_per_split);
   // One iteration more than there are steps: each fetches its own pixels and multiplies those fetched before it.
-  for (var trip = 0; trip < FOREVER; trip++) {
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
     let fetches = first < end;
     if (fetches) { fetch(first + lane % DEPTH, end, k0, lane, &weights, &dy_share, &x_share); }
-    if (trip > 0) { multiply(m, n, &sum); }
+    if (iteration > 0) { multiply(m, n, &sum); }
     workgroupBarrier();  // every thread has read the previous step's tiles
     if (!fetches) { break; }
     store(lane, &dy_share, &x_share);
@@ -135,8 +135,8 @@ fn fetch(
     var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
       let is_channel = (K % (TM * THREADS_M) == 0u && DEPTH * QUADS % THREADS == 0u) || k + v < K;
-      let is_there = (pixel < end) & is_channel;
-      four[v] = select(0.0, f32(dy[select(0u, at + v * P * Q, is_there)]), is_there);
+      let exists = (pixel < end) & is_channel;
+      four[v] = select(0.0, f32(dy[select(0u, at + v * P * Q, exists)]), exists);
     }
     (*dy_share)[i] = four;
   }
@@ -147,8 +147,8 @@ fn fetch(
     var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
       let tap = (*weights).taps[4u * i + v];
-      let is_there = (pixel < end) & (top + (tap >> 16u) < H) & (left + (tap & 0xffffu) < W);
-      four[v] = select(0.0, f32(x[select(0u, corner + (*weights).places[4u * i + v], is_there)]), is_there);
+      let exists = (pixel < end) & (top + (tap >> 16u) < H) & (left + (tap & 0xffffu) < W);
+      four[v] = select(0.0, f32(x[select(0u, corner + (*weights).places[4u * i + v], exists)]), exists);
     }
     (*x_share)[i] = four;
   }

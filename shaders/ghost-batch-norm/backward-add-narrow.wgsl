@@ -13,18 +13,18 @@ enable subgroups;
 override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override ACCUMULATE: bool;          // dx += instead of dx =
+override ACCUMULATE: bool;           // dx += instead of dx =
 override ACCUMULATE_RESIDUAL: bool;  // dresidual += instead of dresidual =
-alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
-alias Stored = vec4f;               // @spec  an Element in memory: f16 in mixed precision
-const WIDTH: u32 = 4u;              // @spec  values in an Element
+alias Element = vec4f;               // @spec  f32 where HW is not a multiple of 4
+alias Stored = vec4f;                // @spec  an Element in memory: f16 in mixed precision
+const WIDTH: u32 = 4u;               // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 const LANES: u32 = 8u;
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -42,12 +42,13 @@ struct Params {
 @group(0) @binding(8) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-offset.wgsl
 // @import lib/ghost-batch-norm-twice.wgsl
 // @import lib/relu.wgsl
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  go_twice(group.x, group.y, local.x, Element());
+  read_twice(group.x, group.y, local.x, Element());
 }
 
 // dy', which here depends on y alone.

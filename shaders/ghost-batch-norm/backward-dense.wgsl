@@ -19,8 +19,8 @@ alias Stored = vec4f;        // @spec  an Element in memory: f16 in mixed precis
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -65,13 +65,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   var terms = Group(vec4f(s[0].x, s[1].x, s[2].x, s[3].x), gamma[q] * r, beta[q], Element(), Element());
 
   var found = Rows(Element(), Element());
-  let trips = part.samples / (ROWS * ROW);
-  for (var trip = 0u; trip < trips; trip++) {
+  let iterations = part.samples / (ROWS * ROW);
+  for (var iteration = 0u; iteration < iterations; iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      found = add(found, origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS, terms);
+      found = add(found, origin + ((iteration * ROW + j) * ROWS + lane.y) * QUADS, terms);
     }
   }
-  for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+  for (var n = iterations * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
     found = add(found, origin + n * QUADS, terms);
   }
   found.b *= r;
@@ -81,12 +81,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
 
   var written = Element();
   if (writes) {
-    for (var trip = 0u; trip < trips; trip++) {
+    for (var iteration = 0u; iteration < iterations; iteration++) {
       for (var j = 0u; j < ROW; j++) {
-        written += write(origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS, terms);
+        written += write(origin + ((iteration * ROW + j) * ROWS + lane.y) * QUADS, terms);
       }
     }
-    for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+    for (var n = iterations * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
       written += write(origin + n * QUADS, terms);
     }
   }

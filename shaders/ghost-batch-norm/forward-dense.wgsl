@@ -1,7 +1,7 @@
 // ghost-batch-norm/forward-dense: statistics and normalization in one pass, for layers without pixels (HW = 1).
 //
 //   mean[g,c]     = 1/M · Σ x[n,c]                      n ∈ ghost g,  M = samples of ghost g
-//   variance[g,c] = 1/M · Σ (x[n,c] − mean[g,c])²       (biased), in one pass around a middle value (lib/shift)
+//   variance[g,c] = 1/M · Σ (x[n,c] − mean[g,c])²       (biased), in one pass around the median of three values (lib/shift)
 //   y[n,c]        = gamma · (x − mean) / √(variance + eps) + beta   [then relu]
 //
 // A lane owns four channels of one ghost, and ROWS lanes share its samples (ROWS is 1 on adapters with narrow subgroups, so that
@@ -19,8 +19,8 @@ alias Stored = vec4f;           // @spec  an Element in memory: f16 in mixed pre
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let q = min(own, QUADS - 1u);  // lanes past the last channel compute too but write nothing
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = part.first * QUADS + q;
-  let shift = middle_of(
+  let shift = median_of(
     Element(x[origin + first_place(part.samples) * QUADS]),
     Element(x[origin + second_place(part.samples) * QUADS]),
     Element(x[origin + third_place(part.samples) * QUADS]),
@@ -57,19 +57,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
 
   var sum = Element();
   var squares = Element();
-  let trips = part.samples / (ROWS * ROW);
+  let iterations = part.samples / (ROWS * ROW);
   if (BLOCKED) {
-    for (var block = 0u; block < trips; block += BLOCK) {
-      let some = sums_of(origin, lane.y, shift, block, min(trips, block + BLOCK));
+    for (var block = 0u; block < iterations; block += BLOCK) {
+      let some = sums_of(origin, lane.y, shift, block, min(iterations, block + BLOCK));
       sum += some.d;
       squares += some.squares;
     }
   } else {
-    let all = sums_of(origin, lane.y, shift, 0u, trips);
+    let all = sums_of(origin, lane.y, shift, 0u, iterations);
     sum = all.d;
     squares = all.squares;
   }
-  for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+  for (var n = iterations * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
     let d = Element(x[origin + n * QUADS]) - shift;
     sum += d;
     squares = fma(d, d, squares);
@@ -89,12 +89,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   }
   let scale = gamma[q] * inverse_deviation(variance, params.eps);
   let offset = beta[q];
-  for (var trip = 0u; trip < trips; trip++) {
+  for (var iteration = 0u; iteration < iterations; iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS, mean, scale, offset);
+      write(origin + ((iteration * ROW + j) * ROWS + lane.y) * QUADS, mean, scale, offset);
     }
   }
-  for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+  for (var n = iterations * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
     write(origin + n * QUADS, mean, scale, offset);
   }
 }
@@ -107,11 +107,11 @@ struct Sums {
 // Sums of a lane's samples in the iterations `first` to `end` − 1.
 fn sums_of(origin: u32, row: u32, shift: Element, first: u32, end: u32) -> Sums {
   var sums = Sums();
-  for (var trip = first; trip < end; trip++) {
+  for (var iteration = first; iteration < end; iteration++) {
     var sum = Element();
     var squares = Element();
     for (var j = 0u; j < ROW; j++) {
-      let d = Element(x[origin + ((trip * ROW + j) * ROWS + row) * QUADS]) - shift;
+      let d = Element(x[origin + ((iteration * ROW + j) * ROWS + row) * QUADS]) - shift;
       sum += d;
       squares = fma(d, d, squares);
     }

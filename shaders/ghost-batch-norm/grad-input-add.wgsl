@@ -11,9 +11,9 @@
 override C: u32;                    // channels
 override HW: u32;                   // values in one channel of one sample
 override RELU: bool;
-override ACCUMULATE: bool;          // dx += instead of dx =
+override ACCUMULATE: bool;           // dx += instead of dx =
 override ACCUMULATE_RESIDUAL: bool;  // dresidual += instead of dresidual =
-override SPLITS: u32 = 1u;          // pairs of `sums` in a group
+override SPLITS: u32 = 1u;           // pairs of `sums` in a group
 override WG_SIZE: u32 = 64u;
 override ROW: u32 = 4u;             // Elements that a lane handles per iteration of the loop
 alias Element = vec4f;              // @spec  f32 where HW is not a multiple of 4
@@ -23,8 +23,8 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -42,6 +42,7 @@ struct Params {
 @group(0) @binding(8) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-offset.wgsl
 // @import lib/relu.wgsl
 
 // What the Elements of a group have in common: dx = scale · dy' + constant + slope · (x − mean).
@@ -71,15 +72,15 @@ fn main(
   let share = group_sums(g, c) / f32(count * WIDTH);
   let terms = Group(Element(statistic.x), scale, -scale * share.x, -scale * r * share.y);
 
-  let trips = count / (WG_SIZE * ROW);
-  let stretch = (trips + grid.z - 1u) / grid.z;
-  for (var trip = group.z * stretch; trip < min(trips, (group.z + 1u) * stretch); trip++) {
+  let iterations = count / (WG_SIZE * ROW);
+  let stretch = (iterations + grid.z - 1u) / grid.z;
+  for (var iteration = group.z * stretch; iteration < min(iterations, (group.z + 1u) * stretch); iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin + offset((trip * ROW + j) * WG_SIZE + lane), terms);
+      write(origin + offset((iteration * ROW + j) * WG_SIZE + lane), terms);
     }
   }
   if (group.z + 1u == grid.z) {
-    for (var i = trips * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
+    for (var i = iterations * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
       write(origin + offset(i), terms);
     }
   }
@@ -99,9 +100,4 @@ fn write(i: u32, terms: Group) {
   if (ACCUMULATE_RESIDUAL) { dresidual[i] = Stored(Element(dresidual[i]) + gradient); } else { dresidual[i] = Stored(gradient); }
   let result = fma(terms.scale, gradient, fma(terms.slope, Element(x[i]) - terms.mean, terms.constant));
   if (ACCUMULATE) { dx[i] = Stored(Element(dx[i]) + result); } else { dx[i] = Stored(result); }
-}
-
-// Offset of the i-th Element of a channel of a ghost from its first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

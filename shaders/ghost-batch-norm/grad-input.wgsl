@@ -23,8 +23,8 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -72,15 +72,15 @@ fn main(
   let share = group_sums(part, g, c, lane) / f32(count * WIDTH);
   let terms = Group(Element(statistic.x), scale, -scale * share.x, -scale * r * share.y, Element(beta[c]));
 
-  let trips = count / (WG_SIZE * ROW);
-  let stretch = (trips + grid.z - 1u) / grid.z;
-  for (var trip = group.z * stretch; trip < min(trips, (group.z + 1u) * stretch); trip++) {
+  let iterations = count / (WG_SIZE * ROW);
+  let stretch = (iterations + grid.z - 1u) / grid.z;
+  for (var iteration = group.z * stretch; iteration < min(iterations, (group.z + 1u) * stretch); iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin, (trip * ROW + j) * WG_SIZE + lane, terms);
+      write(origin, (iteration * ROW + j) * WG_SIZE + lane, terms);
     }
   }
   if (group.z + 1u == grid.z) {
-    for (var i = trips * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
+    for (var i = iterations * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
       write(origin, i, terms);
     }
   }

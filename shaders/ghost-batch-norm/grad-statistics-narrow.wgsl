@@ -21,8 +21,8 @@ const ROW: u32 = 4u;                // Elements that a lane handles per iteratio
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -39,6 +39,7 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-offset.wgsl
 // @import lib/relu.wgsl
 
 @compute @workgroup_size(LANES)
@@ -56,15 +57,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let shift = Element(beta[c]);
 
   var total = Sums();
-  let trips = count / (LANES * ROW);
-  for (var trip = 0u; trip < trips; trip++) {
+  let iterations = count / (LANES * ROW);
+  for (var iteration = 0u; iteration < iterations; iteration++) {
     var some = Sums();
     for (var j = 0u; j < ROW; j++) {
-      some = add(some, origin + offset((trip * ROW + j) * LANES + lane), mean, scale, shift);
+      some = add(some, origin + offset((iteration * ROW + j) * LANES + lane), mean, scale, shift);
     }
     total = Sums(total.gradients + some.gradients, total.products + some.products);
   }
-  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+  for (var i = iterations * LANES * ROW + lane; i < count; i += LANES) {
     total = add(total, origin + offset(i), mean, scale, shift);
   }
   // vec4() of a scalar Element makes four copies, so each counts a quarter.
@@ -85,9 +86,4 @@ fn add(sums: Sums, at: u32, mean: Element, scale: Element, shift: Element) -> Su
   if (GATE == 1u) { gradient = through_relu(gradient, affine(value, mean, scale, shift)); }
   if (GATE == 2u) { gradient = through_relu(gradient, Element(y[at])); }
   return Sums(sums.gradients + gradient, fma(gradient, value - mean, sums.products));
-}
-
-// Offset of the i-th Element of a channel of a ghost from its first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

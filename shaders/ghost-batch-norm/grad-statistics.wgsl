@@ -20,8 +20,8 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 reads
   first_channel: u32,   // column of `statistics` that channel 0 reads
   total_channels: u32,  // columns of `statistics`
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let c = group.x;
   let statistic = statistics[(params.first_ghost + group.y) * params.total_channels + params.first_channel + c];
   let r = inverse_deviation(Element(statistic.y), params.eps);
-  leave_sums(group, local.x, r, Group(Element(statistic.x), gamma[c] * r, Element(beta[c])));
+  write_sums(group, local.x, r, Group(Element(statistic.x), gamma[c] * r, Element(beta[c])));
 }
 
 // Adds the i-th Element of a channel of a ghost, whose first one is at `origin`.

@@ -15,12 +15,12 @@ alias Stored = vec4f;        // @spec  an Element in memory: f16 in mixed precis
 
 struct Params {
   ghost_size: u32,       // samples in a ghost
-  ghosts: u32,          // G
-  total: u32,           // N: where the last ghost ends
+  ghosts: u32,           // G
+  total: u32,            // N: where the last ghost ends
   first_ghost: u32,      // row of the statistics that ghost 0 reads
   first_channel: u32,    // column of the statistics that channel 0 reads
   total_channels: u32,   // columns of the statistics
-  stride: u32,          // 2 for (mean, variance) pairs, 1 for separate arrays
+  stride: u32,           // 2 for (mean, variance) pairs, 1 for separate arrays
   variance_offset: u32,  // 1 for pairs, 0 for separate arrays
   eps: f32,
 }
@@ -53,15 +53,15 @@ fn main(
   let scale = gamma[q] * inverse_deviation(gathered_variance(at + params.variance_offset, params.stride), params.eps);
   let shift = beta[q];
 
-  let trips = part.samples / (ROWS * ROW);
-  let share = (trips + grid.z - 1u) / grid.z;
-  for (var trip = group.z * share; trip < min(trips, (group.z + 1u) * share); trip++) {
+  let iterations = part.samples / (ROWS * ROW);
+  let share = (iterations + grid.z - 1u) / grid.z;
+  for (var iteration = group.z * share; iteration < min(iterations, (group.z + 1u) * share); iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin + ((trip * ROW + j) * ROWS + lane.y) * QUADS, mu, scale, shift);
+      write(origin + ((iteration * ROW + j) * ROWS + lane.y) * QUADS, mu, scale, shift);
     }
   }
   if (group.z + 1u == grid.z) {
-    for (var n = trips * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
+    for (var n = iterations * ROW * ROWS + lane.y; n < part.samples; n += ROWS) {
       write(origin + n * QUADS, mu, scale, shift);
     }
   }

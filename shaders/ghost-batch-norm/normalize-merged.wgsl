@@ -23,12 +23,12 @@ const WIDTH: u32 = 4u;              // @spec  values in an Element
 override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
-  ghost_size: u32,       // samples in a ghost
+  ghost_size: u32,      // samples in a ghost
   ghosts: u32,          // G
   total: u32,           // N: where the last ghost ends
-  first_ghost: u32,      // row of `statistics` that ghost 0 writes
-  first_channel: u32,    // column of `statistics` that channel 0 writes
-  total_channels: u32,   // columns of `statistics`
+  first_ghost: u32,     // row of `statistics` that ghost 0 writes
+  first_channel: u32,   // column of `statistics` that channel 0 writes
+  total_channels: u32,  // columns of `statistics`
   eps: f32,
 }
 
@@ -67,15 +67,15 @@ fn main(
   let bias = Element(beta[c]);
 
   let count = part.samples * PIXELS;
-  let trips = count / (WG_SIZE * ROW);
-  let share = (trips + grid.z - 1u) / grid.z;
-  for (var trip = group.z * share; trip < min(trips, (group.z + 1u) * share); trip++) {
+  let iterations = count / (WG_SIZE * ROW);
+  let share = (iterations + grid.z - 1u) / grid.z;
+  for (var iteration = group.z * share; iteration < min(iterations, (group.z + 1u) * share); iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin, (trip * ROW + j) * WG_SIZE + lane, mu, scale, bias);
+      write(origin, (iteration * ROW + j) * WG_SIZE + lane, mu, scale, bias);
     }
   }
   if (group.z + 1u == grid.z) {
-    for (var i = trips * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
+    for (var i = iterations * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
       write(origin, i, mu, scale, bias);
     }
   }
@@ -85,7 +85,7 @@ fn main(
 fn merged(part: Ghost, c: u32, lane: u32) -> vec2f {
   let tiles = part.samples * TILES;
   let origin = part.first * TILES * C + c;
-  let shift = middle_of(
+  let shift = median_of(
     moments[origin + first_place(tiles) * C].x,
     moments[origin + second_place(tiles) * C].x,
     moments[origin + third_place(tiles) * C].x,

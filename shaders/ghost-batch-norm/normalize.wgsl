@@ -21,12 +21,12 @@ override PIXELS: u32 = HW / WIDTH;  // Elements in one channel of one sample
 
 struct Params {
   ghost_size: u32,       // samples in a ghost
-  ghosts: u32,          // G
-  total: u32,           // N: where the last ghost ends
+  ghosts: u32,           // G
+  total: u32,            // N: where the last ghost ends
   first_ghost: u32,      // row of the statistics that ghost 0 reads
   first_channel: u32,    // column of the statistics that channel 0 reads
   total_channels: u32,   // columns of the statistics
-  stride: u32,          // 2 for (mean, variance) pairs, 1 for separate arrays
+  stride: u32,           // 2 for (mean, variance) pairs, 1 for separate arrays
   variance_offset: u32,  // 1 for pairs, 0 for separate arrays
   eps: f32,
 }
@@ -41,6 +41,7 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-offset.wgsl
 // @import lib/relu.wgsl
 
 @compute @workgroup_size(WG_SIZE)
@@ -59,15 +60,15 @@ fn main(
   let shift = Element(beta[c]);
 
   let count = part.samples * PIXELS;
-  let trips = count / (WG_SIZE * ROW);
-  let share = (trips + grid.z - 1u) / grid.z;
-  for (var trip = group.z * share; trip < min(trips, (group.z + 1u) * share); trip++) {
+  let iterations = count / (WG_SIZE * ROW);
+  let share = (iterations + grid.z - 1u) / grid.z;
+  for (var iteration = group.z * share; iteration < min(iterations, (group.z + 1u) * share); iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin + offset((trip * ROW + j) * WG_SIZE + lane), mu, scale, shift);
+      write(origin + offset((iteration * ROW + j) * WG_SIZE + lane), mu, scale, shift);
     }
   }
   if (group.z + 1u == grid.z) {
-    for (var i = trips * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
+    for (var i = iterations * WG_SIZE * ROW + lane; i < count; i += WG_SIZE) {
       write(origin + offset(i), mu, scale, shift);
     }
   }
@@ -78,9 +79,4 @@ fn write(i: u32, mu: Element, scale: Element, shift: Element) {
   if (RESIDUAL) { value += Element(residual[i]); }
   if (RELU) { value = rectified(value); }
   y[i] = Stored(value);
-}
-
-// Offset of the i-th Element of a channel of a ghost from its first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

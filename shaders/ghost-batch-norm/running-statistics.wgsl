@@ -18,9 +18,9 @@ override DEVIATION: bool;
 override WG_SIZE: u32 = 64u;
 
 struct Params {
-  ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // K
-  total: u32,          // samples in the batch: where the last ghost ends
+  ghost_size: u32,  // samples in a ghost
+  ghosts: u32,      // K
+  total: u32,       // samples in the batch: where the last ghost ends
   total_channels: u32,
   momentum: f32,       // a: the weight of the new value
   retained: f32,       // the weight of the old value (rules 1 to 3)

@@ -14,8 +14,8 @@ override WG_SIZE: u32 = 64u;
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`

@@ -3,22 +3,23 @@
 //   mean[g,c]     = 1/T · Σ_t mean_t                                    over the T tiles of PIXELS values in ghost g
 //   variance[g,c] = 1/T · Σ_t (squares_t / PIXELS + (mean_t − mean[g,c])²)
 //
-// One pass: with d = mean_t − shift, where shift is a middle one of the means (lib/shift), Σ (mean_t − mean)² = Σd² − T · (Σd/T)².
+// One pass: with d = mean_t − shift, where shift is the median of three of the means (lib/shift),
+// Σ (mean_t − mean)² = Σd² − T · (Σd/T)².
 // Neighbouring lanes take neighbouring channels, as the moments are stored; ROWS lanes share the tiles of a ghost.
 // Source:   Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1, for parts of equal size.
 // Dispatch: (ceil(C / COLUMNS), G, 1).
 
-override C: u32;             // channels
-override TILES: u32;         // tiles of one image
-override PIXELS: u32;        // values of a channel in one tile
+override C: u32;                // channels
+override TILES: u32;            // tiles of one image
+override PIXELS: u32;           // values of a channel in one tile
 override BLOCKED: bool = true;  // whether a lane may run more than BLOCK iterations
-override COLUMNS: u32 = 8u;  // lanes side by side
-override ROWS: u32 = 16u;    // lanes that share the tiles of a ghost, a power of two
+override COLUMNS: u32 = 8u;     // lanes side by side
+override ROWS: u32 = 16u;       // lanes that share the tiles of a ghost, a power of two
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -42,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane:
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let tiles = part.samples * TILES;
   let origin = part.first * TILES * C + c;
-  let shift = middle_of(
+  let shift = median_of(
     moments[origin + first_place(tiles) * C].x,
     moments[origin + second_place(tiles) * C].x,
     moments[origin + third_place(tiles) * C].x,

@@ -1,7 +1,7 @@
 // ghost-batch-norm/statistics-narrow: statistics.wgsl for adapters whose subgroups have 8 lanes (software).
 //
 //   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
-//   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased), in one pass around a middle value (lib/shift)
+//   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased), in one pass around the median of three values (lib/shift)
 //
 // A workgroup is one subgroup: no workgroup memory and no barriers, which cost most on such adapters. Each iteration makes eight
 // loads, because an iteration costs as much as a load. The sums of eight loads are added up over BLOCK iterations, and those sums
@@ -22,8 +22,8 @@ const ROW: u32 = 8u;                // loads that a lane makes per iteration of 
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -34,6 +34,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-offset.wgsl
 alias Shift = f32;
 // @import lib/shift.wgsl
 
@@ -45,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
-  let shift = middle_of(
+  let shift = median_of(
     vec4f(Element(x[origin + offset(first_place(count))])).x,
     vec4f(Element(x[origin + offset(second_place(count))])).x,
     vec4f(Element(x[origin + offset(third_place(count))])).x,
@@ -53,19 +54,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
 
   var sum = Element();
   var squares = Element();
-  let trips = count / (LANES * ROW);
+  let iterations = count / (LANES * ROW);
   if (BLOCKED) {
-    for (var block = 0u; block < trips; block += BLOCK) {
-      let some = sums_of(origin, lane, shift, block, min(trips, block + BLOCK));
+    for (var block = 0u; block < iterations; block += BLOCK) {
+      let some = sums_of(origin, lane, shift, block, min(iterations, block + BLOCK));
       sum += some.d;
       squares += some.squares;
     }
   } else {
-    let all = sums_of(origin, lane, shift, 0u, trips);
+    let all = sums_of(origin, lane, shift, 0u, iterations);
     sum = all.d;
     squares = all.squares;
   }
-  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+  for (var i = iterations * LANES * ROW + lane; i < count; i += LANES) {
     let d = Element(x[origin + offset(i)]) - shift;
     sum += d;
     squares = fma(d, d, squares);
@@ -89,11 +90,11 @@ struct Sums {
 // Sums of a lane's loads in the iterations `first` to `end` − 1.
 fn sums_of(origin: u32, lane: u32, shift: f32, first: u32, end: u32) -> Sums {
   var sums = Sums();
-  for (var trip = first; trip < end; trip++) {
+  for (var iteration = first; iteration < end; iteration++) {
     var sum = Element();
     var squares = Element();
     for (var j = 0u; j < ROW; j++) {
-      let d = Element(x[origin + offset((trip * ROW + j) * LANES + lane)]) - shift;
+      let d = Element(x[origin + offset((iteration * ROW + j) * LANES + lane)]) - shift;
       sum += d;
       squares = fma(d, d, squares);
     }
@@ -101,9 +102,4 @@ fn sums_of(origin: u32, lane: u32, shift: f32, first: u32, end: u32) -> Sums {
     sums.squares += squares;
   }
   return sums;
-}
-
-// Offset of the i-th Element of a channel of a ghost from its first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

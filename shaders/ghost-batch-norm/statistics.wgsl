@@ -3,8 +3,8 @@
 //   mean[g,c]     = 1/M · Σ x[n,c,p]                      n ∈ ghost g,  p ∈ [0, HW),  M = samples of ghost g · HW
 //   variance[g,c] = 1/M · Σ (x[n,c,p] − mean[g,c])²       (biased)
 //
-// One pass: with d = x − shift, mean = shift + Σd/M and variance = Σd²/M − (Σd/M)². The shift is a middle value (lib/shift). So there
-// is no cancellation when |mean| ≫ σ, as there is in E[x²] − E[x]², nor when any one value is far from the others.
+// One pass: with d = x − shift, mean = shift + Σd/M and variance = Σd²/M − (Σd/M)². The shift is the median of three values
+// (lib/shift). So there is no cancellation when |mean| ≫ σ, as there is in E[x²] − E[x]², nor when any one value is far from the others.
 // A group too large for one workgroup is cut into SPLITS parts. The pair (mean, Σ (x − mean)²) of each then goes to
 // [G, C, SPLITS, 2], and statistics-combine computes the statistics from the pairs.
 // Source:   Hoffer et al. 2017, Algorithm 1.
@@ -22,8 +22,8 @@ const ROW: u32 = 4u;                // loads that a lane has in flight at a time
 
 struct Params {
   ghost_size: u32,      // samples in a ghost
-  ghosts: u32,         // G
-  total: u32,          // N: where the last ghost ends
+  ghosts: u32,          // G
+  total: u32,           // N: where the last ghost ends
   first_ghost: u32,     // row of `statistics` that ghost 0 writes
   first_channel: u32,   // column of `statistics` that channel 0 writes
   total_channels: u32,  // columns of `statistics`
@@ -34,6 +34,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 // @import lib/ghost-batch-norm.wgsl
+// @import lib/ghost-batch-norm-offset.wgsl
 alias Shift = f32;
 // @import lib/shift.wgsl
 // @import lib/workgroup-sum-pair.wgsl
@@ -49,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let share = (count + SPLITS - 1u) / SPLITS;
   let start = min(count, group.z * share);
   let end = min(count, start + share);
-  let shift = middle_of(
+  let shift = median_of(
     vec4f(Element(x[origin + offset(first_place(count))])).x,
     vec4f(Element(x[origin + offset(second_place(count))])).x,
     vec4f(Element(x[origin + offset(third_place(count))])).x,
@@ -84,9 +85,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       statistics[row + c] = vec2f(shift + moments.x, variance_of(moments));
     }
   }
-}
-
-// Offset of the i-th Element of a channel of a ghost from its first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

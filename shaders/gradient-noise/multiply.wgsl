@@ -13,7 +13,11 @@ override K: u32;               // classes
 override STREAM: u32;          // which use of randomness (src/support/random.ts, STREAMS)
 override WG_SIZE: u32 = 64u;
 
-struct Params { classes: u32, first: u32, deviation: f32 }  // K as a uniform, so that the loop over it is not unrolled; index of the slab's first sample
+struct Params {
+  classes: u32,    // K as a uniform, so that the loop over it is not unrolled
+  first: u32,      // index of the slab's first sample in the batch
+  deviation: f32,
+}
 
 @group(0) @binding(0) var<storage, read_write> dlogits: array<f32>;  // [N, K]
 @group(0) @binding(1) var<uniform> step: Step;

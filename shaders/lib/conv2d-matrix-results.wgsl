@@ -52,8 +52,8 @@ fn write_moments(corner: Corner, thread: u32, tile: u32, rows: u32, columns: u32
           find_piece(thread, t, i, j, &it);
           let mean = select(0.0, means[it.image * TILE_K + it.channel], round > 0u);
           for (var v = 0u; v < 4u; v++) {
-            let is_there = it.row < ROWS && corner.row + it.row < rows && it.column + v < columns;
-            let difference = select(0.0, (*values)[(i * BLOCKS_N + j) * PIECES + t][v] - mean, is_there);
+            let exists = it.row < ROWS && corner.row + it.row < rows && it.column + v < columns;
+            let difference = select(0.0, (*values)[(i * BLOCKS_N + j) * PIECES + t][v] - mean, exists);
             share += vec2f(difference, difference * difference);
           }
         }

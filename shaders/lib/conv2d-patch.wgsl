@@ -42,7 +42,7 @@ const TILE_ROWS = ROWS * DOWN;
 const TILE_COLUMNS = 4u * ACROSS;
 const QUADS_M = TILE_M / 4u;  // vec4 of a weight's place in workgroup memory: channels q, q + QUADS_M, q + 2·QUADS_M, q + 3·QUADS_M
 const GROUPS_M = TM / 4u;
-const PIECES = ROWS;          // vec4 of pixels per thread, for lib/conv2d-moments
+const PIECES = ROWS;             // vec4 of pixels per thread, for lib/conv2d-moments
 const WINDOW = 3u * STRIDE + S;  // numbers of a row of x that four neighbouring pixels need
 const PATCH_ROWS = (TILE_ROWS - 1u) * STRIDE + R;
 const PATCH_COLUMNS = (TILE_COLUMNS - 1u) * STRIDE + S;
@@ -65,8 +65,8 @@ var<workgroup> patch_tile: array<f32, DEPTH * CHANNEL>;
 var<workgroup> weight_tile: array<vec4f, max(DEPTH * TAPS * WEIGHT_STRIDE, select(0u, QUADS_M * THREADS_N, SHARES))>;
 
 // The numbers that a thread fetches in every step: their places in memory in the first step, and in workgroup memory.
-struct PatchErrands { sources: array<u32, PATCH_LOADS>, places: array<u32, PATCH_LOADS> }
-struct WeightErrands { sources: array<u32, WEIGHT_LOADS>, places: array<u32, WEIGHT_LOADS> }
+struct PatchPlan { sources: array<u32, PATCH_LOADS>, places: array<u32, PATCH_LOADS> }
+struct WeightPlan { sources: array<u32, WEIGHT_LOADS>, places: array<u32, WEIGHT_LOADS> }
 const NOWHERE = 0xffffffffu;  // a place: not to be stored
 
 alias PatchShare = array<f32, DEPTH * PATCH_LOADS>;
@@ -81,21 +81,21 @@ override TILES: u32 = TILES_ACROSS * TILES_DOWN;  // of an image
 
 // Adds all products of a thread to its sums.
 fn convolve(corner: Corner, lane: u32, m: u32, n: u32, sum: ptr<function, Sums>) {
-  var patch_errands = PatchErrands();
-  var weight_errands = WeightErrands();
-  plan_patch(corner, lane, &patch_errands);
-  plan_weights(corner.channel, lane, &weight_errands);
+  var patch_plan = PatchPlan();
+  var weight_plan = WeightPlan();
+  plan_patch(corner, lane, &patch_plan);
+  plan_weights(corner.channel, lane, &weight_plan);
   var patch_share = PatchShare();
   var weight_share = WeightShare();
   // One iteration more than there are steps: each fetches its own channels and multiplies those fetched before it.
   var c0 = 0u;
-  for (var trip = 0; trip < FOREVER; trip++) {
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
     let fetches = c0 < params.channels;
-    if (fetches) { fetch(c0, lane, &patch_errands, &weight_errands, &patch_share, &weight_share); }
-    if (trip > 0) { multiply(m, n, sum); }
+    if (fetches) { fetch(c0, lane, &patch_plan, &weight_plan, &patch_share, &weight_share); }
+    if (iteration > 0) { multiply(m, n, sum); }
     workgroupBarrier();  // every thread has read the previous step's tiles
     if (!fetches) { break; }
-    store(&patch_errands, &weight_errands, &patch_share, &weight_share);
+    store(&patch_plan, &weight_plan, &patch_share, &weight_share);
     workgroupBarrier();
     c0 += DEPTH;
   }
@@ -103,7 +103,7 @@ fn convolve(corner: Corner, lane: u32, m: u32, n: u32, sum: ptr<function, Sums>)
 
 // The places of the patch that this thread fetches. Rows and columns above or left of the image wrap around, so the tests against H and W
 // reject them.
-fn plan_patch(corner: Corner, lane: u32, errands: ptr<function, PatchErrands>) {
+fn plan_patch(corner: Corner, lane: u32, plan: ptr<function, PatchPlan>) {
   let border_rows = select(PADDING, R - 1u - PADDING, TRANSPOSED);
   let border_columns = select(PADDING, S - 1u - PADDING, TRANSPOSED);
   for (var i = 0u; i < PATCH_LOADS; i++) {
@@ -115,15 +115,15 @@ fn plan_patch(corner: Corner, lane: u32, errands: ptr<function, PatchErrands>) {
     let w = corner.column * STRIDE + column - border_columns;
     let source = ((corner.image + image) * C * H + h) * W + w;
     let place = 4u * (image * IMAGE_QUADS + row * ROW_QUADS) + column;
-    let is_there = item < PATCH && h < H && w < W && corner.image + image < params.images;
-    (*errands).sources[i] = select(0u, source, is_there);
-    (*errands).places[i] = select(NOWHERE, place, is_there);
+    let exists = item < PATCH && h < H && w < W && corner.image + image < params.images;
+    (*plan).sources[i] = select(0u, source, exists);
+    (*plan).places[i] = select(NOWHERE, place, exists);
   }
 }
 
 // The places of the filters likewise, four weights each, of channels QUADS_M apart. Neighbouring lanes take neighbours in memory:
 // [quad, d, tap], or TRANSPOSED [d, quad, tap]. A tap of a TRANSPOSED filter goes to its mirror image.
-fn plan_weights(k0: u32, lane: u32, errands: ptr<function, WeightErrands>) {
+fn plan_weights(k0: u32, lane: u32, plan: ptr<function, WeightPlan>) {
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
     let item = lane + i * THREADS;
     let tap = item % TAPS;
@@ -131,8 +131,8 @@ fn plan_weights(k0: u32, lane: u32, errands: ptr<function, WeightErrands>) {
     let quad = select(item / (TAPS * DEPTH), item / TAPS % QUADS_M, TRANSPOSED);
     let source = select((k0 + quad) * C + d, d * K + k0 + quad, TRANSPOSED) * TAPS + tap;
     let place = (d * TAPS + select(tap, TAPS - 1u - tap, TRANSPOSED)) * WEIGHT_STRIDE + quad;
-    (*errands).sources[i] = source;
-    (*errands).places[i] = select(NOWHERE, place, item < DEPTH * TAPS * QUADS_M);
+    (*plan).sources[i] = source;
+    (*plan).places[i] = select(NOWHERE, place, item < DEPTH * TAPS * QUADS_M);
   }
 }
 
@@ -141,31 +141,31 @@ fn plan_weights(k0: u32, lane: u32, errands: ptr<function, WeightErrands>) {
 fn fetch(
   c0: u32,
   lane: u32,
-  patch_errands: ptr<function, PatchErrands>,
-  weight_errands: ptr<function, WeightErrands>,
+  patch_plan: ptr<function, PatchPlan>,
+  weight_plan: ptr<function, WeightPlan>,
   patch_share: ptr<function, PatchShare>,
   weight_share: ptr<function, WeightShare>,
 ) {
   for (var i = 0u; i < PATCH_LOADS; i++) {
-    let source = (*patch_errands).sources[i];
+    let source = (*patch_plan).sources[i];
     for (var d = 0u; d < DEPTH; d++) {
-      let is_there = C % DEPTH == 0u || c0 + d < C;
+      let exists = C % DEPTH == 0u || c0 + d < C;
       let at = source + (c0 + d) * H * W;
-      (*patch_share)[i * DEPTH + d] = select(0.0, f32(x[select(0u, at, is_there)]), is_there);
+      (*patch_share)[i * DEPTH + d] = select(0.0, f32(x[select(0u, at, exists)]), exists);
     }
   }
-  let onward = select(QUADS_M * C, QUADS_M, TRANSPOSED) * TAPS;  // distance between the weights of a quad
+  let quad_stride = select(QUADS_M * C, QUADS_M, TRANSPOSED) * TAPS;  // distance between the weights of a quad
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
-    let source = (*weight_errands).sources[i];
+    let source = (*weight_plan).sources[i];
     let item = lane + i * THREADS;
     let d = select(item / TAPS % DEPTH, item / (TAPS * QUADS_M), TRANSPOSED);
-    let is_there = C % DEPTH == 0u || c0 + d < C;
+    let exists = C % DEPTH == 0u || c0 + d < C;
     var four = vec4f();
     for (var v = 0u; v < 4u; v++) {
-      var at = source + v * onward + c0 * select(1u, K, TRANSPOSED) * TAPS;
+      var at = source + v * quad_stride + c0 * select(1u, K, TRANSPOSED) * TAPS;
       // Past the last weight: any number will do, since sums of channels beyond K are not written.
       if (K % TILE_M != 0u || DEPTH * TAPS * QUADS_M % THREADS != 0u) { at = min(at, K * C * TAPS - 1u); }
-      four[v] = select(0.0, weight[select(0u, at, is_there)], is_there);
+      four[v] = select(0.0, weight[select(0u, at, exists)], exists);
     }
     (*weight_share)[i] = four;
   }
@@ -173,13 +173,13 @@ fn fetch(
 
 // Step 2: from registers into workgroup memory. min() is for the compiler, which cannot see that places stay inside.
 fn store(
-  patch_errands: ptr<function, PatchErrands>,
-  weight_errands: ptr<function, WeightErrands>,
+  patch_plan: ptr<function, PatchPlan>,
+  weight_plan: ptr<function, WeightPlan>,
   patch_share: ptr<function, PatchShare>,
   weight_share: ptr<function, WeightShare>,
 ) {
   for (var i = 0u; i < PATCH_LOADS; i++) {
-    let place = (*patch_errands).places[i];
+    let place = (*patch_plan).places[i];
     if (place != NOWHERE) {
       for (var d = 0u; d < DEPTH; d++) {
         patch_tile[min(place, CHANNEL - 1u) + d * CHANNEL] = (*patch_share)[i * DEPTH + d];
@@ -187,7 +187,7 @@ fn store(
     }
   }
   for (var i = 0u; i < WEIGHT_LOADS; i++) {
-    let place = (*weight_errands).places[i];
+    let place = (*weight_plan).places[i];
     if ((i + 1u) * THREADS <= DEPTH * TAPS * QUADS_M || place != NOWHERE) {
       weight_tile[min(place, DEPTH * TAPS * WEIGHT_STRIDE - 1u)] = (*weight_share)[i];
     }

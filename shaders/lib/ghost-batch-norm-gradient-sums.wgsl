@@ -17,7 +17,7 @@ struct Sums {
   products: Element,   // Σ dy'·(x − mean)
 }
 
-fn leave_sums(group: vec3u, lane: u32, r: Element, terms: Group) {
+fn write_sums(group: vec3u, lane: u32, r: Element, terms: Group) {
   let part = ghost(group.y, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + group.x) * PIXELS;
   let count = part.samples * PIXELS;

@@ -19,7 +19,7 @@ struct Sums {
 }
 
 // Channel c of ghost g, whose norm adds `shift`.
-fn go_twice(c: u32, g: u32, lane: u32, shift: Element) {
+fn read_twice(c: u32, g: u32, lane: u32, shift: Element) {
   let part = ghost(g, params.ghost_size, params.ghosts, params.total);
   let origin = (part.first * C + c) * PIXELS;
   let count = part.samples * PIXELS;
@@ -29,15 +29,15 @@ fn go_twice(c: u32, g: u32, lane: u32, shift: Element) {
   var terms = Group(Element(statistic.x), scale, Element(), Element(), shift);
 
   var total = Sums();
-  let trips = count / (LANES * ROW);
-  for (var trip = 0u; trip < trips; trip++) {
+  let iterations = count / (LANES * ROW);
+  for (var iteration = 0u; iteration < iterations; iteration++) {
     var some = Sums();
     for (var j = 0u; j < ROW; j++) {
-      some = add(some, origin + offset((trip * ROW + j) * LANES + lane), terms);
+      some = add(some, origin + offset((iteration * ROW + j) * LANES + lane), terms);
     }
     total = Sums(total.gradients + some.gradients, total.products + some.products);
   }
-  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+  for (var i = iterations * LANES * ROW + lane; i < count; i += LANES) {
     total = add(total, origin + offset(i), terms);
   }
   // vec4() of a scalar Element makes four copies, so each counts a quarter.
@@ -49,12 +49,12 @@ fn go_twice(c: u32, g: u32, lane: u32, shift: Element) {
   let share = vec2f(gradients, products) / f32(count * WIDTH);
   terms.constant = -scale * share.x;
   terms.slope = -scale * r * share.y;
-  for (var trip = 0u; trip < trips; trip++) {
+  for (var iteration = 0u; iteration < iterations; iteration++) {
     for (var j = 0u; j < ROW; j++) {
-      write(origin + offset((trip * ROW + j) * LANES + lane), terms);
+      write(origin + offset((iteration * ROW + j) * LANES + lane), terms);
     }
   }
-  for (var i = trips * LANES * ROW + lane; i < count; i += LANES) {
+  for (var i = iterations * LANES * ROW + lane; i < count; i += LANES) {
     write(origin + offset(i), terms);
   }
 }
@@ -63,9 +63,4 @@ fn add(sums: Sums, at: u32, terms: Group) -> Sums {
   let value = Element(x[at]);
   let gradient = passed(at, value, terms);
   return Sums(sums.gradients + gradient, fma(gradient, value - terms.mean, sums.products));
-}
-
-// Offset of the i-th Element of a channel of a ghost from its first one.
-fn offset(i: u32) -> u32 {
-  return (i / PIXELS) * C * PIXELS + i % PIXELS;
 }

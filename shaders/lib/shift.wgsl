@@ -14,6 +14,6 @@ fn first_place(n: u32) -> u32 { return n / 8u; }
 fn second_place(n: u32) -> u32 { return n / 2u + n / 16u; }
 fn third_place(n: u32) -> u32 { return n - 1u - n / 11u; }
 
-fn middle_of(a: Shift, b: Shift, c: Shift) -> Shift {
+fn median_of(a: Shift, b: Shift, c: Shift) -> Shift {
   return max(min(a, b), min(max(a, b), c));
 }

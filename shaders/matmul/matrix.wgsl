@@ -3,8 +3,10 @@
 //   C[z,m,n] = Σ_k op(A)[m,k] · op(B)[k,n]   k ∈ slice z   (+ bias[n])   (+ the old C)
 //
 // Operands are rounded to Component. A workgroup computes TILE_M × TILE_N of C, in steps of DEPTH terms:
-//   1. threads fetch op(A) and op(B) of the step into registers, while the previous step is multiplied;
-//   2. they store them in workgroup memory, terms innermost whether transposed or not: blocks of 4 × 4 numbers are transposed in registers;
+//   1. threads load op(A) and op(B) of the step from memory into registers, in squares of 4 × 4 numbers, while the previous step is
+//      multiplied;
+//   2. they store the squares in workgroup memory, terms innermost. Where memory has them the other way round, a square is transposed
+//      on the way;
 //   3. each subgroup adds to its BLOCKS_M × BLOCKS_N matrices of sums (conv2d/forward-matrix says what a subgroup matrix is).
 // Dispatch: (ceil(columns / TILE_N), ceil(rows / TILE_M), slices).
 // @products BLOCKS_M * BLOCKS_N * DEPTH / D
@@ -43,10 +45,10 @@ const QUADS = DEPTH / 4u;
 const LINE = QUADS + 2u;         // vec4 per row of op(A) and per column of op(B), padded so that lanes use different banks
 const QUADS_A = TILE_M / 4u;
 const QUADS_B = TILE_N / 4u;
-const A_ITEMS = QUADS_A * QUADS;
-const B_ITEMS = QUADS_B * QUADS;
-const A_LOADS = (A_ITEMS + THREADS - 1u) / THREADS;
-const B_LOADS = (B_ITEMS + THREADS - 1u) / THREADS;
+const SQUARES_A = QUADS_A * QUADS;  // squares of 4 × 4 numbers in the tile of op(A)
+const SQUARES_B = QUADS_B * QUADS;
+const OWN_A = (SQUARES_A + THREADS - 1u) / THREADS;  // and how many of them a thread loads
+const OWN_B = (SQUARES_B + THREADS - 1u) / THREADS;
 const QUADS_N = N / 4u;
 const PIECES = (SUBGROUPS * M * QUADS_N + THREADS - 1u) / THREADS;  // vec4 that a thread writes to C per round
 // A matrix load must start at a multiple of 16 bytes.
@@ -67,8 +69,9 @@ var<workgroup> a_tile: array<vec4<Component>, TILE_M * LINE>;  // [row, term]
 var<workgroup> b_tile: array<vec4<Component>, TILE_N * LINE>;  // [column, term]
 var<workgroup> scratch: array<f32, SUBGROUPS * M * N>;
 
-alias AShare = array<array<vec4<Component>, 4>, A_LOADS>;
-alias BShare = array<array<vec4<Component>, 4>, B_LOADS>;
+// The squares that a thread loads in a step, each as four vec4 in the order of memory.
+alias OwnA = array<array<vec4<Component>, 4>, OWN_A>;
+alias OwnB = array<array<vec4<Component>, 4>, OWN_B>;
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -83,19 +86,19 @@ fn main(
   let block_m = subgroup % SUBGROUPS_M * BLOCKS_M;
   let block_n = subgroup / SUBGROUPS_M * BLOCKS_N;
 
-  var a_share = AShare();
-  var b_share = BShare();
+  var own_a = OwnA();
+  var own_b = OwnB();
   var sums: array<array<Sums, BLOCKS_N>, BLOCKS_M>;
-  // One iteration more than there are steps: each fetches its own step and multiplies the one fetched before it.
+  // One iteration more than there are steps: each loads its own step and multiplies the one loaded before it.
   var step = 0u;
-  for (var trip = 0; trip < FOREVER; trip++) {
-    let fetches = step < params.steps;
-    if (fetches) {
+  for (var iteration = 0; iteration < FOREVER; iteration++) {
+    let loads = step < params.steps;
+    if (loads) {
       let k0 = (wg.z * params.steps + step) * DEPTH;
-      fetch_a(m0, k0, thread, &a_share);
-      fetch_b(n0, k0, thread, &b_share);
+      load_a(m0, k0, thread, &own_a);
+      load_b(n0, k0, thread, &own_b);
     }
-    if (trip > 0 && multiplies) {
+    if (iteration > 0 && multiplies) {
       for (var d = 0u; d < QUADS; d += D / 4u) {
         var left: array<Left, BLOCKS_M>;
         for (var i = 0u; i < BLOCKS_M; i++) {
@@ -108,8 +111,8 @@ fn main(
       }
     }
     workgroupBarrier();  // every thread has read the previous step
-    if (!fetches) { break; }
-    store(thread, &a_share, &b_share);
+    if (!loads) { break; }
+    store(thread, &own_a, &own_b);
     workgroupBarrier();
     step++;
   }
@@ -125,81 +128,87 @@ fn main(
   }
 }
 
-// An item: four lines of op(A) or op(B) from `line` on, and four terms from `term` on. Neighbouring lanes take neighbours in memory.
-struct Item { line: u32, term: u32 }
+// A square of 4 × 4 numbers of a tile: rows of op(A), or columns of op(B), from `line` on, and terms from `term` on. Squares are numbered
+// so that neighbouring threads load neighbours in memory. The numbers past the last square repeat one, which is not stored.
+struct Square { line: u32, term: u32 }
 
-fn find_item_of_a(item: u32, it: ptr<function, Item>) {
-  if (TRANSPOSE_A) { *it = Item(item % QUADS_A * 4u, min(item / QUADS_A, QUADS - 1u) * 4u); }
-  else { *it = Item(min(item / QUADS, QUADS_A - 1u) * 4u, item % QUADS * 4u); }
+fn square_of_a(index: u32, square: ptr<function, Square>) {
+  if (TRANSPOSE_A) { *square = Square(index % QUADS_A * 4u, min(index / QUADS_A, QUADS - 1u) * 4u); }
+  else { *square = Square(min(index / QUADS, QUADS_A - 1u) * 4u, index % QUADS * 4u); }
 }
 
-fn find_item_of_b(item: u32, it: ptr<function, Item>) {
-  if (TRANSPOSE_B) { *it = Item(min(item / QUADS, QUADS_B - 1u) * 4u, item % QUADS * 4u); }
-  else { *it = Item(item % QUADS_B * 4u, min(item / QUADS_B, QUADS - 1u) * 4u); }
+fn square_of_b(index: u32, square: ptr<function, Square>) {
+  if (TRANSPOSE_B) { *square = Square(min(index / QUADS, QUADS_B - 1u) * 4u, index % QUADS * 4u); }
+  else { *square = Square(index % QUADS_B * 4u, min(index / QUADS_B, QUADS - 1u) * 4u); }
 }
 
-// Step 1. A is stored term by term within a row, or TRANSPOSE_A row by row within a term; numbers outside A are 0.
-fn fetch_a(m0: u32, k0: u32, thread: u32, share: ptr<function, AShare>) {
-  let length = select(params.depth, params.rows, TRANSPOSE_A);
-  let lines = select(params.rows, params.depth, TRANSPOSE_A);
-  for (var i = 0u; i < A_LOADS; i++) {
-    var it = Item();
-    find_item_of_a(thread + i * THREADS, &it);
-    let place = select(k0 + it.term, m0 + it.line, TRANSPOSE_A);
+// Step 1 for A, a matrix [rows, depth], or [depth, rows] with TRANSPOSE_A. Numbers outside it are 0.
+fn load_a(m0: u32, k0: u32, thread: u32, own: ptr<function, OwnA>) {
+  let rows = select(params.rows, params.depth, TRANSPOSE_A);
+  let columns = select(params.depth, params.rows, TRANSPOSE_A);
+  for (var i = 0u; i < OWN_A; i++) {
+    var square = Square();
+    square_of_a(thread + i * THREADS, &square);
+    let first_row = select(m0 + square.line, k0 + square.term, TRANSPOSE_A);
+    let first_column = select(k0 + square.term, m0 + square.line, TRANSPOSE_A);
     for (var u = 0u; u < 4u; u++) {
-      let line = select(m0 + it.line, k0 + it.term, TRANSPOSE_A) + u;
+      let row = first_row + u;
       for (var v = 0u; v < 4u; v += WIDTH_A) {
-        let is_there = line < lines && place + v < length;
-        let found = vec4<Component>(a[select(0u, (line * length + place + v) / WIDTH_A, is_there)]);
-        let values = select(vec4<Component>(), found, is_there);
-        if (WIDTH_A == 4u) { (*share)[i][u] = values; } else { (*share)[i][u][v] = values[0]; }
+        let column = first_column + v;
+        let inside = row < rows && column < columns;
+        let loaded = vec4<Component>(a[select(0u, (row * columns + column) / WIDTH_A, inside)]);
+        let values = select(vec4<Component>(), loaded, inside);
+        if (WIDTH_A == 4u) { (*own)[i][u] = values; } else { (*own)[i][u][v] = values[0]; }
       }
     }
   }
 }
 
-fn fetch_b(n0: u32, k0: u32, thread: u32, share: ptr<function, BShare>) {
-  let length = select(params.columns, params.depth, TRANSPOSE_B);
-  let lines = select(params.depth, params.columns, TRANSPOSE_B);
-  for (var i = 0u; i < B_LOADS; i++) {
-    var it = Item();
-    find_item_of_b(thread + i * THREADS, &it);
-    let place = select(n0 + it.line, k0 + it.term, TRANSPOSE_B);
+// Step 1 for B, a matrix [depth, columns], or [columns, depth] with TRANSPOSE_B.
+fn load_b(n0: u32, k0: u32, thread: u32, own: ptr<function, OwnB>) {
+  let rows = select(params.depth, params.columns, TRANSPOSE_B);
+  let columns = select(params.columns, params.depth, TRANSPOSE_B);
+  for (var i = 0u; i < OWN_B; i++) {
+    var square = Square();
+    square_of_b(thread + i * THREADS, &square);
+    let first_row = select(k0 + square.term, n0 + square.line, TRANSPOSE_B);
+    let first_column = select(n0 + square.line, k0 + square.term, TRANSPOSE_B);
     for (var u = 0u; u < 4u; u++) {
-      let line = select(k0 + it.term, n0 + it.line, TRANSPOSE_B) + u;
+      let row = first_row + u;
       for (var v = 0u; v < 4u; v += WIDTH_B) {
-        let is_there = line < lines && place + v < length;
-        let found = vec4<Component>(b[select(0u, (line * length + place + v) / WIDTH_B, is_there)]);
-        let values = select(vec4<Component>(), found, is_there);
-        if (WIDTH_B == 4u) { (*share)[i][u] = values; } else { (*share)[i][u][v] = values[0]; }
+        let column = first_column + v;
+        let inside = row < rows && column < columns;
+        let loaded = vec4<Component>(b[select(0u, (row * columns + column) / WIDTH_B, inside)]);
+        let values = select(vec4<Component>(), loaded, inside);
+        if (WIDTH_B == 4u) { (*own)[i][u] = values; } else { (*own)[i][u][v] = values[0]; }
       }
     }
   }
 }
 
 // Step 2.
-fn store(thread: u32, a_share: ptr<function, AShare>, b_share: ptr<function, BShare>) {
-  for (var i = 0u; i < A_LOADS; i++) {
-    let item = thread + i * THREADS;
-    var it = Item();
-    find_item_of_a(item, &it);
+fn store(thread: u32, own_a: ptr<function, OwnA>, own_b: ptr<function, OwnB>) {
+  for (var i = 0u; i < OWN_A; i++) {
+    let index = thread + i * THREADS;
+    var square = Square();
+    square_of_a(index, &square);
     for (var u = 0u; u < 4u; u++) {
-      let four = &(*a_share)[i];
-      let turned = vec4<Component>((*four)[0][u], (*four)[1][u], (*four)[2][u], (*four)[3][u]);
-      if (A_ITEMS % THREADS == 0u || item < A_ITEMS) {
-        a_tile[(it.line + u) * LINE + it.term / 4u] = select((*four)[u], turned, TRANSPOSE_A);
+      let four = &(*own_a)[i];
+      let transposed = vec4<Component>((*four)[0][u], (*four)[1][u], (*four)[2][u], (*four)[3][u]);
+      if (SQUARES_A % THREADS == 0u || index < SQUARES_A) {
+        a_tile[(square.line + u) * LINE + square.term / 4u] = select((*four)[u], transposed, TRANSPOSE_A);
       }
     }
   }
-  for (var i = 0u; i < B_LOADS; i++) {
-    let item = thread + i * THREADS;
-    var it = Item();
-    find_item_of_b(item, &it);
+  for (var i = 0u; i < OWN_B; i++) {
+    let index = thread + i * THREADS;
+    var square = Square();
+    square_of_b(index, &square);
     for (var u = 0u; u < 4u; u++) {
-      let four = &(*b_share)[i];
-      let turned = vec4<Component>((*four)[0][u], (*four)[1][u], (*four)[2][u], (*four)[3][u]);
-      if (B_ITEMS % THREADS == 0u || item < B_ITEMS) {
-        b_tile[(it.line + u) * LINE + it.term / 4u] = select(turned, (*four)[u], TRANSPOSE_B);
+      let four = &(*own_b)[i];
+      let transposed = vec4<Component>((*four)[0][u], (*four)[1][u], (*four)[2][u], (*four)[3][u]);
+      if (SQUARES_B % THREADS == 0u || index < SQUARES_B) {
+        b_tile[(square.line + u) * LINE + square.term / 4u] = select(transposed, (*four)[u], TRANSPOSE_B);
       }
     }
   }

@@ -14,7 +14,7 @@ override WG_SIZE: u32 = 64u;
 
 struct Params { count: u32 }   // N as a uniform, so that the loop over it is not unrolled
 
-@group(0) @binding(0) var<storage, read> rows: array<vec4f>;           // [N, 4]
+@group(0) @binding(0) var<storage, read> rows: array<vec4f>;            // [N, 4]
 @group(0) @binding(1) var<storage, read_write> log_rows: array<vec4f>;  // [ROWS, 8]
 @group(0) @binding(2) var<uniform> step: Step;
 @group(0) @binding(3) var<uniform> params: Params;

@@ -7,9 +7,9 @@
 // Source:   IEEE 754, binary32 and binary16.
 // Dispatch: one lane per word, in a grid folded into two dimensions.
 
-override SIZE: u32;            // words of x
-override NUMBERS: u32;         // numbers in them
-override HALVES: bool;          // words hold two f16, with 5 bits of exponent each
+override SIZE: u32;     // words of x
+override NUMBERS: u32;  // numbers in them
+override HALVES: bool;  // words hold two f16, with 5 bits of exponent each
 override WG_SIZE: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;                      // [SIZE], the bits of f32 or f16

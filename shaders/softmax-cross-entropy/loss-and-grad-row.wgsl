@@ -71,8 +71,8 @@ fn main(
   }
   if (lane != 0u) { return; }
   let rank = seen[0].rank;
-  let found = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
-  let loss = bitcast<f32>(select(bitcast<u32>(found), QUIET_NAN, label >= K));
+  let computed = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  let loss = bitcast<f32>(select(bitcast<u32>(computed), QUIET_NAN, label >= K));
   // Some compilers replace x != x by false, so NaN and infinity are found by their exponent bits.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(

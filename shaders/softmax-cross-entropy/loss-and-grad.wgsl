@@ -46,8 +46,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let probability = exp(logits[start + k] - largest) / sum;
     dlogits[start + k] = params.loss_scale * weight * (probability - select(0.0, 1.0, k == label));
   }
-  let found = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
-  let loss = bitcast<f32>(select(bitcast<u32>(found), QUIET_NAN, label >= K));
+  let computed = log(sum) + (largest - target_logit);  // subtract first: the difference is small even if the logits are large
+  let loss = bitcast<f32>(select(bitcast<u32>(computed), QUIET_NAN, label >= K));
   // Some compilers replace x != x by false, so NaN and infinity are found by their exponent bits.
   let finite = (bitcast<u32>(loss) & 0x7f800000u) != 0x7f800000u;
   rows[n] = vec4f(

@@ -18,7 +18,7 @@ const COPY = defineKernel({
 const MULTIPLY_ADD = defineKernel({
   file: "bench/multiply-add.wgsl",
   bindings: ["x", "y"],
-  params: ["trips"],
+  params: ["iterations"],
 });
 
 export interface Roofline {
@@ -42,7 +42,7 @@ const LANES = 64;
 /** The fastest way to copy. On lavapipe, one subgroup with 8 vec4s per lane reaches 9.9 GB/s; 64 lanes with one each, 7.5. */
 const COPIES = { narrow: { WG_SIZE: 8, ROW: 8 }, wide: { WG_SIZE: 64, ROW: 1 } };
 /** Operations of one lane in one iteration of multiply-add.wgsl: 4 times 8 chains of vec4, 2 operations each. */
-const FLOPS_A_TRIP = 256;
+const FLOPS_PER_ITERATION = 256;
 /** Number of measurements, of which the best counts: a peak is what the machine can do with nothing else running. */
 const REPEATS = 9;
 
@@ -64,18 +64,18 @@ async function measure(gpu: Gpu): Promise<Roofline> {
   const largest = gpu.device.limits.maxStorageBufferBindingSize;
   const bytes = Math.min(software ? 2 ** 24 : 2 ** 28, 2 ** Math.floor(Math.log2(largest)));
   const lanes = software ? 2 ** 13 : 2 ** 20;
-  const trips = software ? 128 : 512;
+  const iterations = software ? 128 : 512;
   const x = memory(gpu, bytes);
   const y = memory(gpu, bytes);
   try {
     gpu.write(view(x, 32), new Float32Array([0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1])); // a → 2: finite for ever
     const copying = await best(gpu, copyCommand(gpu, view(x, bytes), view(y, bytes)));
-    const flops = FLOPS_A_TRIP * lanes * trips;
+    const flops = FLOPS_PER_ITERATION * lanes * iterations;
     const adding = await best(gpu, {
       kernel: MULTIPLY_ADD,
       launch: {
         buffers: { x: view(x, 32), y: view(y, 16 * lanes) },
-        params: { trips },
+        params: { iterations },
         workgroups: [lanes / LANES],
         cost: { flops, bytes: 16 * lanes },
       },

@@ -18,7 +18,7 @@ const LANES = 8;
 const COST = { multiplyAdd: 0.55, inputLoad: 11, load: 6, carry: 0.6, step: 20, store: 45 };
 
 /** lavapipe unrolls loops of up to 32 iterations; code that is not unrolled is 20 times slower. */
-const MOST_TRIPS = 32;
+const MOST_UNROLLED = 32;
 /**
  * Multiply-adds of an unrolled step, 8 × 8 pixels of 16 channels under a 3×3 filter: a tenth faster than half of them, 1 s to
  * compile instead of 0.5. A weight gradient gains nothing from so many, and is slower at 16 channels.
@@ -79,7 +79,7 @@ function gatherTime(pass: GatherPass, { IMAGES, ROWS, COLUMNS, GROUPS, TAP_ROWS 
   const multiplyAdds = (pixels * GROUPS * TAP_ROWS * S) / (transposed ? stride ** 2 : 1);
   const accumulators = pixels * GROUPS;
   if (
-    Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_TRIPS ||
+    Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_UNROLLED ||
     multiplyAdds > MOST_MULTIPLY_ADDS.gather ||
     accumulators > 128
   ) {
@@ -149,7 +149,7 @@ function gradWeightTime(
   const accumulators = CHANNELS * TAP_ROWS * S * GROUPS;
   const multiplyAdds = accumulators * ROWS * COLUMNS;
   if (
-    Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_TRIPS ||
+    Math.max(loads, inRows, inColumns, S, TAP_ROWS) > MOST_UNROLLED ||
     multiplyAdds > MOST_MULTIPLY_ADDS.gradWeight ||
     accumulators > 100
   ) {

@@ -74,8 +74,8 @@ export function largestGhost({ ghostSize, ghosts, total }: Ghosts): number {
 const BLOCK = 256;
 
 /** Whether a lane's sum over this many iterations is computed in blocks; fewer are one block, for which one loop is enough. */
-export function isBlocked(trips: number): boolean {
-  return trips > BLOCK;
+export function isBlocked(iterations: number): boolean {
+  return iterations > BLOCK;
 }
 
 /**
@@ -91,17 +91,17 @@ export function splitsOf(x: Tensor, ghosts: Ghosts, least: number): number {
 /** How an element-wise pass is divided: lanes, Elements of a lane per iteration, workgroups per group. */
 export function elementwiseTiles(gpu: Gpu, groups: number, elements: number, row: number) {
   const WG_SIZE = Math.min(256, reductionLanes(gpu, FULL_DEVICE, elements));
-  const ROW = Math.min(row, MOST_IN_A_TRIP[gpu.baseVariant]);
-  const trips = Math.max(1, Math.floor(elements / (WG_SIZE * ROW)));
-  return { WG_SIZE, ROW, parts: ELEMENTWISE_PARTS[gpu.baseVariant](trips, groups) };
+  const ROW = Math.min(row, MOST_PER_ITERATION[gpu.baseVariant]);
+  const iterations = Math.max(1, Math.floor(elements / (WG_SIZE * ROW)));
+  return { WG_SIZE, ROW, parts: ELEMENTWISE_PARTS[gpu.baseVariant](iterations, groups) };
 }
 
-const MOST_IN_A_TRIP: ByVariant<number> = { narrow: 8, wide: 4 };
+const MOST_PER_ITERATION: ByVariant<number> = { narrow: 8, wide: 4 };
 
 // Narrow: a few threads want few, long workgroups. Wide: two iterations each, so that a lane has eight loads in flight.
-const ELEMENTWISE_PARTS: ByVariant<(trips: number, groups: number) => number> = {
-  narrow: (trips, groups) => Math.min(trips, Math.ceil(64 / groups)),
-  wide: (trips) => Math.ceil(trips / 2),
+const ELEMENTWISE_PARTS: ByVariant<(iterations: number, groups: number) => number> = {
+  narrow: (iterations, groups) => Math.min(iterations, Math.ceil(64 / groups)),
+  wide: (iterations) => Math.ceil(iterations / 2),
 };
 
 /**

@@ -81,7 +81,7 @@ const STATISTICS_LAUNCHERS: ByVariant<LaunchStatistics> = {
 };
 
 /** Elements that the lanes of statistics-narrow read per iteration: LANES · ROW. */
-const NARROW_TRIP = 64;
+const NARROW_ELEMENTS = 64;
 
 function launchNarrowStatistics(...[{ x, statistics }, place]: Parameters<LaunchStatistics>): void {
   const { C, HW } = normSize(x);
@@ -89,7 +89,7 @@ function launchNarrowStatistics(...[{ x, statistics }, place]: Parameters<Launch
   const elements = (largestGhost(place.ghosts) * HW) / spec.WIDTH;
   x.gpu.run(STATISTICS_NARROW, {
     buffers: { x, statistics },
-    overrides: { C, HW, BLOCKED: isBlocked(elements / NARROW_TRIP) },
+    overrides: { C, HW, BLOCKED: isBlocked(elements / NARROW_ELEMENTS) },
     params: placeParams(place, statistics),
     spec,
     workgroups: [C, place.ghosts.ghosts],

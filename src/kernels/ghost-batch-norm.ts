@@ -211,7 +211,7 @@ export function launchNormalizeMerged(
 }
 
 /** Samples that a lane of forward-dense handles per iteration: ROW. */
-const DENSE_TRIP = 4;
+const DENSE_ROW = 4;
 
 /**
  * Statistics, then normalization, in the fewest dispatches and passes: one dispatch for a layer without pixels, else two.
@@ -246,7 +246,7 @@ export function launchForward(
     return;
   }
   const { COLUMNS, ROWS } = denseTiles(x.gpu, C, options.ghosts);
-  const BLOCKED = isBlocked(largestGhost(options.ghosts) / (ROWS * DENSE_TRIP));
+  const BLOCKED = isBlocked(largestGhost(options.ghosts) / (ROWS * DENSE_ROW));
   x.gpu.run(FORWARD_DENSE, {
     buffers: { x, gamma, beta, statistics, y },
     overrides: { C, RELU: options.relu, COLUMNS, ROWS, BLOCKED },
