@@ -1,8 +1,8 @@
-// conv2d-direct: convolution, the plainest way: a lane computes one output by itself.
+// conv2d-direct: the simplest convolution: each lane computes one output.
 //
 //   y[n,k,p,q] = Σ_c Σ_r Σ_s x[n, c, p·STRIDE + r − PADDING, q·STRIDE + s − PADDING] · weight[k,c,r,s]
 //
-// where x is 0 outside its border. An example for `ghostbatch bench kernel … --as conv2d/forward`; the walk through it is
+// where x is 0 outside the image. An example for `ghostbatch bench kernel … --as conv2d/forward`, explained in
 // docs/WRITING-A-KERNEL.md.
 // @dispatch (ceil(P * Q / 64), K, images)
 
@@ -17,7 +17,7 @@ override S: u32;
 override STRIDE: u32;
 override PADDING: u32;
 
-// Loop bounds come from here and not from overrides, so that no driver unrolls the loops at compile time.
+// Loop bounds come from here, not from overrides, so that no driver unrolls the loops at compile time.
 struct Params { images: u32, filter_rows: u32, filter_columns: u32, channels: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]

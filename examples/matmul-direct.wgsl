@@ -1,6 +1,6 @@
-// matmul-direct: the plainest matrix product that works in slices, as an example of a kernel of your own (docs/WRITING-A-KERNEL.md).
+// matmul-direct: the simplest matrix product in slices, an example of your own kernel (docs/WRITING-A-KERNEL.md).
 //
-//   c[z,m,n] = Σ_k op(a)[m,k] · op(b)[k,n]   k ∈ slice z   (+ bias[n] in slice 0)   (+ what c holds, of one slice)
+//   c[z,m,n] = Σ_k op(a)[m,k] · op(b)[k,n]   k ∈ slice z   (+ bias[n] in slice 0)   (+ the old c, if there is one slice)
 //
 // One thread per element and slice. Run it with
 //   npm run -s ghostbatch -- bench kernel examples/matmul-direct.wgsl --as matmul/tiled
@@ -9,11 +9,11 @@
 
 override TRANSPOSE_A: bool;  // a is stored as [depth, rows]
 override TRANSPOSE_B: bool;  // b is stored as [columns, depth]
-override PACKED_A: bool;     // how the built-in kernel loads: of no use here
+override PACKED_A: bool;     // how the built-in kernel loads; not used here
 override PACKED_B: bool;
 override BIAS: bool;
 override ACCUMULATE: bool;
-const TILE_K: u32 = 16u;     // @spec  a slice is steps times as many terms
+const TILE_K: u32 = 16u;     // @spec  a slice has steps · TILE_K terms
 
 struct Params { rows: u32, columns: u32, depth: u32, steps: i32 }
 @group(0) @binding(0) var<storage, read> a: array<f32>;

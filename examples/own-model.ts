@@ -1,6 +1,6 @@
 /**
- * A network of one's own for the command line: `ghostbatch train --model examples/own-model.ts`. The default export makes it for the
- * images of any data set; `image` and `regime` may be left out. What the file imports must be "ghostbatch" or files beside it.
+ * Your own network for the command line: `ghostbatch train --model examples/own-model.ts`. The default export creates it for the
+ * images of any data set; `image` and `regime` are optional. The file may import only "ghostbatch" and files beside it.
  */
 import {
   Conv2d,
@@ -22,7 +22,7 @@ class SmallNetwork extends Module {
 
   constructor({ channels, height, width, classes }: ImageFacts) {
     super();
-    this.conv = new Conv2d(channels, 8, { kernel: 5, stride: 2, padding: 2 }); // halves the sides, as the pool does
+    this.conv = new Conv2d(channels, 8, { kernel: 5, stride: 2, padding: 2 }); // halves height and width, as the pool does
     const pixels = (side: number) => Math.floor(Math.ceil(side / 2) / 2);
     this.classifier = new Linear(8 * pixels(height) * pixels(width), classes, { logits: true });
   }
@@ -36,10 +36,10 @@ class SmallNetwork extends Module {
 
 export default (image: ImageFacts) => new SmallNetwork(image);
 
-/** Images that `bench step` and `tune` take a step on, for which they need no data. */
+/** The size of images for `bench step` and `tune`, which need no data. */
 export const image: ImageFacts = { channels: 1, height: 28, width: 28, classes: 10 };
 
-/** What `train` follows unless --base-regime names another: the batch that the rates were chosen for, and rates by epoch. */
+/** The regime of `train` unless --base-regime names another: the batch size that the rates were chosen for, and rates by epoch. */
 export const regime = {
   batchSize: 64,
   epochs: 4,

@@ -1,8 +1,7 @@
 /**
- * A network of one's own, trained on MNIST: batches of 512 in ghosts of 64, the learning rate by the square-root rule.
- * In a checkout: `npx tsx examples/own-network.ts`; on
- * the software GPU that `npm run setup` installs, `.software-gpu/bin/node --import tsx examples/own-network.ts`. Another data set of
- * 28 × 28 grey images may be named behind it.
+ * Your own network, trained on MNIST: batches of 512 in ghosts of 64, with the square-root learning-rate rule.
+ * In a checkout: `npx tsx examples/own-network.ts`, or on the software GPU that `npm run setup` installs,
+ * `.software-gpu/bin/node --import tsx examples/own-network.ts`. An argument names another data set of 28 × 28 grayscale images.
  */
 import {
   type BaseRegime,
@@ -49,7 +48,7 @@ const dataset = await loadDataset(process.argv[2] ?? "mnist");
 const batchSize = 512;
 const epoch = planEpoch({
   ...{ samples: dataset.train.count, batchSize, ghostSize: 64, policy: "exact" },
-  pixels: 14 * 14, // values of a channel that the norm with the fewest sees of a sample
+  pixels: 14 * 14, // values per channel and sample, in the norm with the fewest
 });
 const { stepsPerEpoch } = epoch;
 const regime = planRegime({ base, batchSize, referenceBatchSize: 64, stepsPerEpoch, rule: "sqrt" });
