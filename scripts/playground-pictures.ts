@@ -1,4 +1,5 @@
-// Takes the README's pictures of the playground, with the recorded race: node --import tsx scripts/playground-pictures.ts [FOLDER]
+// Takes the pictures of the playground in docs/images, with the recorded race:
+// node --import tsx scripts/playground-pictures.ts [FOLDER]
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { playgroundFiles } from "../src/cli/playground-files.ts";

@@ -1,4 +1,5 @@
-// Takes the README's pictures from real runs: node --import tsx scripts/screenshots.ts RUNS-DIR EXPERIMENT [FOLDER]
+// Takes the pictures of the report and of watch in docs/images from real runs:
+// node --import tsx scripts/screenshots.ts RUNS-DIR EXPERIMENT [FOLDER]
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

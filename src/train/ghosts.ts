@@ -96,7 +96,7 @@ export function partitionBatch(options: PartitionOptions): PlannedLayout {
   const size = Math.min(Math.max(asked, fewest), samples);
   if (asked < fewest) {
     warnings.push(
-      `${samples} splitting ${samples} samples into pieces of ${asked} leaves one value per channel: using pieces of ${size}`,
+      `splitting ${samples} samples into pieces of ${asked} leaves one value per channel: using pieces of ${size}`,
     );
   }
   const remainder = samples % size;

@@ -253,7 +253,7 @@ test.skipIf(!hasChromium)(
 test.skipIf(!hasChromium).each([
   ["light", 1366],
   ["dark", 390],
-] as const)("labels, roles and contrast are right in %s colours at %i pixels", async (colorScheme, width) => {
+] as const)("labels, roles and contrast are right in %s colors at %i pixels", async (colorScheme, width) => {
   const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
   const { page, close } = await openPage({ colorScheme, width });
   try {
