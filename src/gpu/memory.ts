@@ -106,8 +106,13 @@ export class DeviceMemory {
       views = [result ?? []].flat() as BufferView[];
       return result;
     } finally {
-      this.#scopes.pop();
       const kept = new Set(views.map((view) => view.storage));
+      try {
+        // Deferred work that uses the memory runs now; what it takes from the pool belongs to this scope too.
+        if (made.some((storage) => !kept.has(storage))) this.#flush();
+      } finally {
+        this.#scopes.pop();
+      }
       for (const storage of made) {
         if (kept.has(storage)) this.#hold(storage);
         else this.release(storage);

@@ -8,6 +8,7 @@ import { Arena, record } from "../../src/gpu/recording.ts";
 import { openDawn } from "../../src/host/node/node-webgpu.ts";
 import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchRelu } from "../../src/kernels/elementwise.ts";
+import { conv2d } from "../../src/ops/conv2d.ts";
 import { DeviceError, ShaderError } from "../../src/support/errors.ts";
 import { empty, fromArray, persistent, readFloats, slice } from "../../src/tensor/tensor.ts";
 
@@ -194,4 +195,18 @@ test("memory is reused, and views are checked", async () => {
   expect(gpu.created.buffers - before).toBeLessThanOrEqual(3); // the tensor, its read-back, the first constants
   expect(() => slice(source, 100, [64])).toThrow(/are outside the 128/);
   expect(() => slice(source, 1, [4])).toThrow(/not a multiple of 256/);
+});
+
+test("what a convolution takes when it runs at the end of a scope returns to the pool", async () => {
+  const gpu = await openGpu();
+  const weight = persistent(gpu, [8, 1, 3, 3]);
+  const once = () =>
+    gpu.scope(() => {
+      // It waits for a norm that may follow, and takes memory when it runs.
+      conv2d(empty(gpu, [1, 1, 16, 16]), weight, { stride: 1, padding: 1 });
+    });
+  once();
+  const { buffers } = gpu.created;
+  for (let i = 0; i < 5; i++) once();
+  expect(gpu.created.buffers).toBe(buffers);
 });
