@@ -76,11 +76,21 @@ function createProgram(): Command {
     // commander puts its suggestion on a separate line.
     command.configureOutput({
       outputError: (text, write) => {
-        if (followingRank() === null) write(`${visible(text.trim().replaceAll(/\s*\n\s*/g, " "))}\n`);
+        if (followingRank() === null)
+          write(`${visible(text.trim().replaceAll(/\s*\n\s*/g, " "))}${helpHint(command, text)}\n`);
       },
     });
   }
   return program;
+}
+
+/** Where to read which words a command takes, after an error about their number. */
+function helpHint(command: Command, text: string): string {
+  if (!/missing required argument|too many arguments|required option/.test(text)) return "";
+  const words: string[] = [];
+  for (let at: Command | null = command; at !== null; at = at.parent) words.unshift(at.name());
+  const stop = text.trim().endsWith(".") ? " See" : "; see";
+  return `${stop} \`${words.join(" ")} --help\``;
 }
 
 /** Verbs that support several processes of one launcher. */

@@ -1,6 +1,7 @@
 // Reads files of a known layout completely, or rejects them.
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { fileError } from "../storage/file-error.ts";
 import { DataError } from "../support/errors.ts";
 
 /** @throws DataError when the file cannot be opened */
@@ -8,7 +9,7 @@ export function openBinaryFile(path: string): number {
   try {
     return openSync(path, "r");
   } catch (cause) {
-    throw new DataError(`${path}: cannot be read: ${(cause as Error).message}`, { cause });
+    throw fileError(cause, "read", path);
   }
 }
 

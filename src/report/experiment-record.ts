@@ -1,7 +1,8 @@
 /** runs/NAME.experiment.json: the run folders of a table or a figure, and other measurements. */
 import { z } from "zod";
 import { isRunName } from "../storage/run-folder.ts";
-import { DataError, messageOf } from "../support/errors.ts";
+import { describeFault, parseJson } from "../support/damage.ts";
+import { DataError } from "../support/errors.ts";
 import { DATA_OF_KIND } from "./measured-data.ts";
 
 /** Runs of one setting that differ only in their seed: a cell of a table, a curve of a figure. */
@@ -62,28 +63,19 @@ const Record = z.looseObject({
 
 /** @throws DataError for an invalid record, naming its file and the first error */
 export function parseRecord(content: string, path: string): ExperimentRecord {
-  let value: unknown;
-  try {
-    value = JSON.parse(content);
-  } catch (cause) {
-    throw new DataError(`${path}: expected JSON: ${messageOf(cause)}; run the experiment again`, {
-      cause,
-    });
-  }
+  const value = parseJson(content, path, "; run the experiment again");
   const record = Record.safeParse(value);
-  if (!record.success) throw notARecord(path, record.error);
+  if (!record.success) throw notARecord(path, record.error, value);
   const { kind, data } = record.data;
   const schema = Object.hasOwn(DATA_OF_KIND, kind) ? DATA_OF_KIND[kind] : undefined;
   if (schema === undefined) return record.data;
   const measured = schema.safeParse(data);
-  if (!measured.success) throw notARecord(`${path}: data`, measured.error);
+  if (!measured.success) throw notARecord(`${path}: data`, measured.error, data);
   return { ...record.data, data: measured.data };
 }
 
-function notARecord(place: string, { issues }: z.ZodError): DataError {
-  const { path, message } = issues[0]!;
-  const where = path.length === 0 ? "" : `${path.join(".")}: `;
+function notARecord(place: string, { issues }: z.ZodError, value: unknown): DataError {
   return new DataError(
-    `${place}: not an experiment record in format 1: ${where}${message}; run the experiment again`,
+    `${place}: not an experiment record in format 1: ${describeFault(issues, value)}; run the experiment again`,
   );
 }

@@ -43,7 +43,9 @@ export async function reportExperiment(
   const shown = series.filter(({ loaded }) => loaded.length > 0);
   const runs = shown.flatMap(({ loaded }) => loaded);
   if (record.series.length > 0 && runs.length === 0)
-    throw new DataError(`experiment ${record.id}: none of its runs has finished: ${problems.join("; ")}`);
+    throw new DataError(
+      `experiment ${record.id}: none of its runs has finished: ${problems.join("; ").replaceAll(SKIPPED, "")}`,
+    );
   const illustration = withFileNames(illustrate(record, shown));
   const facts = [
     `- made by ${codeSpan(record.command)}`,
@@ -76,8 +78,9 @@ export async function reportRuns(
 ): Promise<Report> {
   const problems: string[] = [];
   // A folder named twice is one run.
-  const runs = await finishedRuns([...new Set(folders)], problems);
-  if (runs.length === 0) throw new DataError(`cannot show any of the runs: ${problems.join("; ")}`);
+  const runs = await finishedRuns([...new Set(folders.map(withoutEnd))], problems);
+  if (runs.length === 0)
+    throw new DataError(`cannot show any of the runs: ${problems.join("; ").replaceAll(SKIPPED, "")}`);
   const groups = groupRuns(runs, records);
   for (const { name, loaded } of groups) {
     problems.push(...warningsOf(loaded).map((text) => `${name}: ${text}`));
@@ -101,16 +104,24 @@ export async function reportRuns(
   };
 }
 
+/** A path without the slash that completion of file names appends. */
+function withoutEnd(path: string): string {
+  return path.replace(/(?<=.)\/+$/, "");
+}
+
+/** End of a note on a run that a report leaves out. */
+const SKIPPED = "; skipping this run";
+
 async function finishedRuns(paths: readonly string[], problems: string[]): Promise<RunData[]> {
   const runs: RunData[] = [];
   for (const path of paths) {
     try {
       const run = await readCheckedRun(path);
       if (run.summary !== null) runs.push(run);
-      else problems.push(`${path}: not finished; skipping this run`);
+      else problems.push(`${path}: not finished${SKIPPED}`);
     } catch (error) {
       if (!(error instanceof GhostbatchError)) throw error;
-      problems.push(`${messageOf(error)}; skipping this run`);
+      problems.push(`${messageOf(error)}${SKIPPED}`);
     }
   }
   return runs;

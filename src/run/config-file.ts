@@ -1,8 +1,9 @@
 /** Reads YAML files of run options. Every error names the file and the line. */
 import { join } from "node:path";
-import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
 import { readTextFile } from "../storage/text-file.ts";
-import { DataError, messageOf, UsageError } from "../support/errors.ts";
+import { shortened } from "../support/damage.ts";
+import { DataError, UsageError } from "../support/errors.ts";
 import { OptionError, readOptions } from "./read-options.ts";
 import type { RunOptionKey } from "./run-options.ts";
 import { completeSpec, type RunSpec, type RunSpecInput } from "./run-spec.ts";
@@ -45,16 +46,20 @@ const LARGEST_YAML = 256 * 2 ** 10;
  */
 export function readYaml<T>(path: string, read: (data: unknown) => T): T {
   const text = readTextFile(path, { most: LARGEST_YAML, orPipe: true });
+  if (/[\ufffd\0]/.test(text)) throw new UsageError(`${path}: expected YAML in UTF-8, found other bytes`);
+  if (text.trim() === "")
+    throw new UsageError(`${path}: expected options, as in "batchSize: 64", found an empty file`);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problem = document.errors[0];
+  // A warning is about a tag or directive that the parser ignores.
+  const problem = document.errors[0] ?? document.warnings[0];
   if (problem) {
-    const what =
-      problem.code === "MULTIPLE_DOCS"
-        ? "expected one document, found another after ---; put it in a separate file"
-        : messageOf(problem);
-    throw new UsageError(`${path}:${lines.linePos(problem.pos[0]).line}: ${what}`);
+    const { line } = lines.linePos(problem.pos[0]);
+    throw new UsageError(
+      `${path}:${line}: ${yamlFault(problem.code, text.slice(problem.pos[0]), text.split("\n")[line - 1]!.trim())}`,
+    );
   }
+  requirePlain(document, path, lines);
   const data = plainValue(path, () => document.toJS({ maxAliasCount: 100 }));
   try {
     return read(data);
@@ -67,12 +72,43 @@ export function readYaml<T>(path: string, read: (data: unknown) => T): T {
   }
 }
 
+/** What is wrong with text that is not the YAML of options. @param rest the text from the fault on @param line the whole line */
+function yamlFault(code: string, rest: string, line: string): string {
+  switch (code) {
+    case "MULTIPLE_DOCS":
+      return "expected one document, found another after ---; put it in a separate file";
+    case "DUPLICATE_KEY":
+      return `${rest.split(":", 1)[0]!.trim()} is given twice; keep one of them`;
+    case "TAB_AS_INDENT":
+      return "expected spaces before a key, found a tab";
+    case "MISSING_CHAR":
+      return "a quotation mark, bracket or comma is missing in this line or before it";
+    case "TAG_RESOLVE_FAILED":
+      return `expected a value without a tag, found ${shortened(rest.split("\n", 1)[0]!.trim())}`;
+    default:
+      return `expected options, as in "batchSize: 64", found ${shortened(line)}; check indentation, quotation marks and brackets`;
+  }
+}
+
+/** @throws UsageError for a key that is a list or map, which no option has */
+function requirePlain(document: Document.Parsed, path: string, lines: LineCounter): void {
+  visit(document, {
+    Pair: (_, { key }) => {
+      if (isScalar(key)) return;
+      const { line } = lines.linePos((key as Node | null)?.range?.[0] ?? 0);
+      throw new UsageError(`${path}:${line}: expected the name of an option before the colon`);
+    },
+  });
+}
+
 /** The library throws for aliases that refer to nothing, to themselves, or to far too much. */
 function plainValue(path: string, toJS: () => unknown): unknown {
   try {
     return toJS() ?? {};
   } catch (cause) {
-    throw new UsageError(`${path}: ${messageOf(cause)}`, { cause });
+    const what =
+      "expected values, found an alias (*name) without its anchor (&name), or too many; write out the value";
+    throw new UsageError(`${path}: ${what}`, { cause });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Types of run options and their values: how each is read from a file and from a command line, and how it is written. */
 import { closest, suggestion } from "../support/closest.ts";
+import { shortened } from "../support/damage.ts";
 
 export interface OptionValue<T> {
   /** Completes "expected …": "a whole number of at least 1". */
@@ -52,8 +53,7 @@ export class Refusal {
 
 /** "expected a whole number of at least 1, found "3"". */
 function refuse(expected: string, value: unknown, path: readonly string[] = []): Refusal {
-  const found = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
-  return new Refusal(`expected ${expected}, found ${found}`, path);
+  return new Refusal(`expected ${expected}, found ${shortened(value)}`, path);
 }
 
 /** A whole number from `least` to `most`. */

@@ -1,4 +1,5 @@
 /** Reads run options from plain data, as in a configuration file or a run's record. */
+import { shortened } from "../support/damage.ts";
 import { UsageError } from "../support/errors.ts";
 import { formerKeyOf, keyOf, unknownOption } from "./option-names.ts";
 import { Refusal } from "./option-values.ts";
@@ -54,7 +55,7 @@ function readMap(
   readEntry: (key: RunOptionKey, value: unknown, path: readonly string[]) => unknown,
 ): Partial<Record<RunOptionKey, unknown>> {
   if (typeof data !== "object" || data === null || Array.isArray(data))
-    throw new OptionError(`expected options, as in "batchSize: 64", found ${JSON.stringify(data)}`, at);
+    throw new OptionError(`expected options, as in "batchSize: 64", found ${shortened(data)}`, at);
   const options: Partial<Record<RunOptionKey, unknown>> = {};
   const words = new Map<RunOptionKey, string>();
   for (const [word, value] of Object.entries(data)) {

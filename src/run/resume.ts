@@ -7,6 +7,7 @@ import { errorCode, fileError } from "../storage/file-error.ts";
 import { removeLeftovers } from "../storage/leftovers.ts";
 import { type RunEnvironment, RunFolder, readSummary } from "../storage/run-folder.ts";
 import { isLocked, removeLocks } from "../storage/run-lock.ts";
+import { describeFault } from "../support/damage.ts";
 import { DataError, messageOf, UsageError } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
 import { BASE_REGIMES } from "../train/base-regimes.ts";
@@ -86,9 +87,8 @@ export async function summaryOf(path: string): Promise<RunSummary | null> {
   if (stored === null) return null;
   const result = RunSummary.safeParse(stored);
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
   throw new DataError(
-    `${join(path, "summary.json")}: damaged: ${issue.path.join(".") || "file"}: ${issue.message}`,
+    `${join(path, "summary.json")}: damaged: ${describeFault(result.error.issues, stored)}; delete the folder to run it again`,
   );
 }
 

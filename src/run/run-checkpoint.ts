@@ -4,6 +4,7 @@ import { z } from "zod";
 import { VARIANTS } from "../gpu/variant.ts";
 import { CheckpointFolder, type StoredCheckpoint } from "../storage/checkpoint-file.ts";
 import type { StoredTensor } from "../storage/safetensors.ts";
+import { describeFault } from "../support/damage.ts";
 import { DataError, UsageError } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
 import { LOG_ROWS } from "../train/trainer.ts";
@@ -77,10 +78,8 @@ export function loadCheckpoint(
 
 function checked({ path, step, content, tensors }: StoredCheckpoint, spec: RunSpec): RunCheckpoint {
   const result = CheckpointContent.safeParse(content);
-  if (!result.success) {
-    const issue = result.error.issues[0]!;
-    throw new DataError(`${path}: damaged: ${issue.path.join(".")}: ${issue.message}`);
-  }
+  if (!result.success)
+    throw new DataError(`${path}: damaged: ${describeFault(result.error.issues, content)}`);
   const { position, specHash: hash } = result.data;
   const { step: done, read, distanceSteps } = position;
   const isOrdered =

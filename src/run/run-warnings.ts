@@ -1,6 +1,6 @@
 /** Warnings before a run begins: it can run, but its result may not be what the user expects. */
 import { constantChannels } from "../data/dataset.ts";
-import { formatNumber } from "../support/format.ts";
+import { formatPercent } from "../support/format.ts";
 import type { GhostLayout } from "../train/ghosts.ts";
 import { batchStages } from "./growing-batch.ts";
 import { type DataFacts, factsOf, type PlannedRun } from "./plan-run.ts";
@@ -62,7 +62,7 @@ export function runWarnings(run: PreparedRun): string[] {
 
 function describeRetained(retained: number): string {
   return (
-    `${formatNumber(100 * retained)} % of the initial running statistics (mean 0, variance 1) is left after the last step: ` +
+    `${formatPercent(retained, 0)} of the initial running statistics (mean 0, variance 1) is left after the last step: ` +
     "the test accuracy partly reflects how few updates they had; train longer, raise --running-momentum, or use --reestimate-statistics"
   );
 }

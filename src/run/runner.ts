@@ -103,8 +103,22 @@ export async function readyRun(
   const outline = load.dataDir === undefined ? outlinedData(spec) : null;
   if (outline !== null && outline.bytes > LARGE_DATA)
     requireRoom(planTraining(await session.open(), planRun(spec, outline.facts), outline));
-  const prepared = await prepareRun(spec, load);
-  const plan = planTraining(await session.open(), prepared, plannedData(prepared));
+  // Opening the software GPU starts the command line again, which would print these warnings twice.
+  const held: string[] = [];
+  const { onWarning } = load;
+  const tell = () => {
+    for (const warning of held.splice(0)) onWarning?.(warning);
+  };
+  const prepared = await prepareRun(spec, {
+    ...load,
+    onWarning: (warning) => void held.push(warning),
+  }).catch((error: unknown) => {
+    tell();
+    throw error;
+  });
+  const gpu = await session.open();
+  tell();
+  const plan = planTraining(gpu, prepared, plannedData(prepared));
   return { prepared, plan, load, warnings: runWarnings(prepared) };
 }
 

@@ -12,6 +12,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readdir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { parseJson } from "../support/damage.ts";
 import { DataError, messageOf } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
 import { stageFile, temporaryFiles } from "./atomic-file.ts";
@@ -235,12 +236,7 @@ function* hashed(
 }
 
 function checkedBody(text: string, path: string): Record<string, unknown> & { tensors: unknown } {
-  let record: { checksum?: unknown; checkpoint?: unknown } | null;
-  try {
-    record = JSON.parse(text);
-  } catch (cause) {
-    throw new DataError(`${path}: damaged: ${messageOf(cause)}`, { cause });
-  }
+  const record = parseJson(text, path) as { checksum?: unknown; checkpoint?: unknown } | null;
   const body = record?.checkpoint;
   if (typeof body !== "object" || body === null || sha256(JSON.stringify(body)) !== record?.checksum) {
     throw new DataError(`${path}: damaged: its content does not match its checksum`);

@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parse } from "yaml";
-import { DataError, messageOf } from "../support/errors.ts";
+import { parseJson } from "../support/damage.ts";
+import { DataError } from "../support/errors.ts";
 import { fileError } from "./file-error.ts";
 import { withCurrentNames } from "./run-folder.ts";
 import { readTextFile } from "./text-file.ts";
@@ -32,11 +33,12 @@ export interface RunData {
 
 /** @throws DataError naming the file that is missing or damaged */
 export async function readRun(path: string): Promise<RunData> {
-  const configuration = parsed(join(path, "config.yaml"), parse);
-  const environment = parsed(join(path, "environment.json"), JSON.parse);
+  requireRunFolder(path);
+  const configuration = parsed(join(path, "config.yaml"), parsedYaml);
+  const environment = parsed(join(path, "environment.json"), parseJson);
   const rows = readMetrics(join(path, "metrics.jsonl"));
   const summaryFile = join(path, "summary.json");
-  const summary = existsSync(summaryFile) ? parsed(summaryFile, JSON.parse) : null;
+  const summary = existsSync(summaryFile) ? parsed(summaryFile, parseJson) : null;
   return {
     name: basename(path),
     path,
@@ -92,14 +94,23 @@ function readMetrics(path: string) {
   });
 }
 
-function parsed(path: string, parser: (text: string) => unknown): unknown {
-  const content = readTextFile(path);
-  let value: unknown;
+/** @throws DataError for a path that is not the folder of a run */
+export function requireRunFolder(path: string): void {
+  if (existsSync(join(path, "config.yaml"))) return;
+  const what = existsSync(path) ? "not a run folder: config.yaml is missing" : "no such folder";
+  throw new DataError(`${path}: ${what}; expected the folder of a run, such as runs/NAME`);
+}
+
+function parsedYaml(text: string, path: string): unknown {
   try {
-    value = parser(content);
+    return parse(text);
   } catch (cause) {
-    throw new DataError(`${path}: damaged: ${messageOf(cause)}`, { cause });
+    throw new DataError(`${path}: damaged: expected YAML; restore the file, or run it again`, { cause });
   }
+}
+
+function parsed(path: string, parser: (text: string, path: string) => unknown): unknown {
+  const value = parser(readTextFile(path), path);
   if (value !== null && typeof value === "object") return value;
   throw new DataError(`${path}: damaged: expected named values, found ${JSON.stringify(value)}`);
 }

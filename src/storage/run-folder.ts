@@ -11,6 +11,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { parseJson } from "../support/damage.ts";
 import { DataError, messageOf, UsageError } from "../support/errors.ts";
 import type { MessageSink } from "../support/messages.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
@@ -208,7 +209,13 @@ export function runFolderPath(runsDirectory: string, name: string): string {
  * @throws DataError if the summary is damaged
  */
 export async function readSummary(path: string): Promise<unknown> {
-  return withCurrentNames(await readJson(join(path, "summary.json"), "; delete the folder to run it again"));
+  const file = join(path, "summary.json");
+  const advice = "; delete the folder to run it again";
+  const text = readTextFileIfAny(file);
+  if (text === null) return null;
+  const summary = parseJson(text, file, advice);
+  if (summary === null) throw new DataError(`${file}: damaged: expected named values, found null${advice}`);
+  return withCurrentNames(summary);
 }
 
 /** An outcome with current names; the ghost size used to be called batchNormGroup. */
@@ -236,11 +243,7 @@ function requireUsableName(name: string): void {
 export async function readJson(path: string, advice = ""): Promise<unknown> {
   const text = readTextFileIfAny(path);
   if (text === null) return null;
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new DataError(`${path}: expected JSON: ${messageOf(cause)}${advice}`, { cause });
-  }
+  return parseJson(text, path, advice);
 }
 
 /** The record of a run's processes; empty if it cannot be read, which is reported. */

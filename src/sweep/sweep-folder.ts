@@ -13,7 +13,7 @@ import { CheckpointFolder } from "../storage/checkpoint-file.ts";
 import { makeFolder } from "../storage/folder.ts";
 import { runFolderPath } from "../storage/run-folder.ts";
 import { isLocked, RunLock } from "../storage/run-lock.ts";
-import { UsageError } from "../support/errors.ts";
+import { DataError, messageOf, UsageError } from "../support/errors.ts";
 import type { Grid, GridRun } from "./grid.ts";
 
 export interface RunStatus {
@@ -90,7 +90,13 @@ export class SweepFolder {
     const ended = /^stopped by /.test(last) ? "stopped" : "failed";
     if (!existsSync(folder))
       return { name, state: last === "" ? "waiting" : ended, why: last, summary: null, step: 0 };
-    const summary = await summaryOf(folder);
+    const summary = await summaryOf(folder).catch((error: unknown) => {
+      if (error instanceof DataError) return error;
+      throw error;
+    });
+    // Its damage concerns no other run of the grid.
+    if (summary instanceof DataError)
+      return { name, state: "failed", why: messageOf(summary), summary: null, step: 0 };
     if (summary) return { name, state: "done", why: "", summary, step: summary.steps };
     const step = (await new CheckpointFolder(folder).list("last"))[0]?.step ?? 0;
     if (await isLocked(folder)) return { name, state: "running", why: "", summary, step };

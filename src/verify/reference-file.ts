@@ -8,7 +8,8 @@
  */
 import { z } from "zod";
 import { type OpenTensorFile, openSafetensors } from "../storage/safetensors.ts";
-import { DataError, messageOf } from "../support/errors.ts";
+import { describeFault, parseJson } from "../support/damage.ts";
+import { DataError } from "../support/errors.ts";
 import { shapeText } from "../tensor/shape.ts";
 
 /** A tensor of a file, as numbers. */
@@ -46,7 +47,7 @@ export class ReferenceCase {
     const parsed = (hasOp ? Operation : Run).safeParse(attributes);
     if (!parsed.success) {
       throw new DataError(
-        `${path}: case ${index}: expected {"op", "prefix", "tensors", …} or {"model", …}: ${issueText(parsed.error)}`,
+        `${path}: case ${index}: expected {"op", "prefix", "tensors", …} or {"model", …}: ${describeFault(parsed.error.issues, attributes)}`,
       );
     }
     this.#attributes = parsed.data;
@@ -70,7 +71,7 @@ export class ReferenceCase {
   /** Its attributes, checked. @throws DataError naming the attribute */
   attributes<T>(schema: z.ZodType<T>): T {
     const parsed = schema.safeParse(this.#attributes);
-    if (!parsed.success) throw this.error(issueText(parsed.error));
+    if (!parsed.success) throw this.error(describeFault(parsed.error.issues, this.#attributes));
     return parsed.data;
   }
 
@@ -151,23 +152,11 @@ function casesOf(path: string, file: OpenTensorFile): ReferenceCase[] {
   const text = file.metadata.get("cases");
   if (text === undefined)
     throw new DataError(`${path}: not a reference file: its __metadata__ has no "cases"`);
-  let list: unknown;
-  try {
-    list = JSON.parse(text);
-  } catch (cause) {
-    throw new DataError(`${path}: the "cases" of its __metadata__ are not JSON: ${messageOf(cause)}`, {
-      cause,
-    });
-  }
+  const list = parseJson(text, `${path}: the "cases" of its __metadata__`);
   if (!Array.isArray(list) || list.length === 0) {
     throw new DataError(
       `${path}: the "cases" of its __metadata__ must be a JSON list with at least one case`,
     );
   }
   return list.map((attributes, index) => new ReferenceCase(path, index, attributes, file));
-}
-
-function issueText({ issues }: z.ZodError): string {
-  const { path, message } = issues[0]!;
-  return path.length > 0 ? `${path.join(".")}: ${message}` : message;
 }

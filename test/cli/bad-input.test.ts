@@ -41,8 +41,15 @@ describe("options", () => {
 
   test("unknown: the error suggests the nearest one", async () => {
     await expectRefused(["--batch-siez", "3"], NEAREST);
-    // The same in a separate process.
     expectOneError(await runProgram(["train", "--batch-siez", "3"]), NEAREST);
+  });
+
+  test("too many words, or too few: the help is named", async () => {
+    expectOneError(await ghostbatch(["train", "x"]), /too many arguments .* See `ghostbatch train --help`$/);
+    expectOneError(
+      await ghostbatch(["weights", "import"]),
+      /'file'; see `ghostbatch weights import --help`$/,
+    );
   });
 
   test("an unknown verb", async () => {
@@ -107,18 +114,45 @@ describe("a configuration file", () => {
       "dataset: synthetic\n---\nseed: 1\n",
       /:\d: expected one document, found another after ---/,
     ],
-    ["text that is not YAML", "dataset: synthetic\n  batchSize: [3\n", /:1: Nested mappings are not allowed/],
+    [
+      "text that is not YAML",
+      "dataset: synthetic\n  batchSize: [3\n",
+      /:1: expected options, .* found "dataset: synthetic"; check indentation/,
+    ],
+    [
+      "a key given twice",
+      "dataset: synthetic\nseed: 1\nseed: 2\n",
+      /:3: seed is given twice; keep one of them/,
+    ],
+    ["a tab", "dataset: synthetic\n\tseed: 1\n", /:2: expected spaces before a key, found a tab/],
+    ["a tag", "dataset: !!name synthetic\n", /:1: expected a value without a tag, found "!!name synthetic"/],
+    ["a list as a key", "? [a, b]\n: 1\n", /:1: expected the name of an option before the colon/],
+    ["an alias of nothing", "dataset: *data\n", /: expected values, found an alias .*; write out the value/],
+    ["nothing", "\n", /: expected options, .*, found an empty file/],
+    ["other bytes", "seed: \0\n", /: expected YAML in UTF-8, found other bytes/],
+    [
+      "a long value of another type",
+      `seed: ${"9".repeat(5000)}\n`,
+      /:1: seed: expected a whole .*found .{1,70}$/,
+    ],
     [
       "aliases that multiply",
       `a: &a [1, 1]\n${["b", "c", "d"].map((key, i) => `${key}: &${key} [${`*${"abc"[i]},`.repeat(20)}]\n`).join("")}`,
-      /: Excessive alias count/,
+      /: expected values, found an alias/,
     ],
   ])("with %s: its line", async (_, text, message) => {
     const path = `${newPath("config")}.yaml`;
     writeFileSync(path, text);
     await expectRefused(["--config", path], message);
-    // The error names the file, too.
     expectOneError(await ghostbatch(["train", "--config", path]), new RegExp(path.replaceAll(".", "\\.")));
+  });
+
+  test("with a byte-order mark, or lines as Windows ends them, is read as another", async () => {
+    for (const text of ["\ufeffdataset: synthetic\nseed: x\n", "dataset: synthetic\r\nseed: x\r\n"]) {
+      const path = `${newPath("config")}.yaml`;
+      writeFileSync(path, text);
+      await expectRefused(["--config", path], /:2: seed: expected a whole number .*, found "x"$/);
+    }
   });
 
   test("that does not exist", async () => {

@@ -1,6 +1,6 @@
 // Grids of runs as processes: their states and reasons, and what a second start does.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -169,4 +169,22 @@ test("what would fail in every run is refused before a folder is created, and --
   expect(shown.code).toBe(0);
   expect(JSON.parse(shown.stdout)).toMatchObject([{ name: "checked", state: "waiting" }]);
   expect(readdirSync(folder).sort()).toEqual(before);
+});
+
+test("a damaged summary of one run is that run's failure, and the others have their states", async () => {
+  const path = grid("torn", "base: {dataset: synthetic}\ngrid: {seed: [0, 1]}");
+  const run = join(folder, "torn-seed_0");
+  mkdirSync(run);
+  writeFileSync(join(run, "summary.json"), '{"accuracy": NaN}');
+  const { code, stdout } = await ghostbatch(["sweep", path, "--status", "--json", "--runs-dir", folder]);
+  expect([code, JSON.parse(stdout)]).toMatchObject([
+    0,
+    [
+      {
+        state: "failed",
+        why: expect.stringMatching(/summary\.json: damaged: expected JSON.*delete the folder/),
+      },
+      { state: "waiting" },
+    ],
+  ]);
 });

@@ -71,7 +71,7 @@ describe("a file that is not the expected one is refused with path, offset, expe
   });
 
   test("a missing file, and one that is not a regular file", () => {
-    refused(() => readIdx(join(folder, "missing"), 1), /missing: cannot be read/);
+    refused(() => readIdx(join(folder, "missing"), 1), /missing: cannot read: no such file/);
     refused(() => readIdx(folder, 1), /folder or a device/);
   });
 

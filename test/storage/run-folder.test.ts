@@ -179,5 +179,5 @@ test("a damaged summary is an error that names the file", async () => {
   await run.close();
   writeFileSync(run.file("summary.json"), '{"accuracy": 9');
   await expect(readSummary(run.path)).rejects.toThrow(DataError);
-  await expect(readSummary(run.path)).rejects.toThrow(/summary\.json: expected JSON/);
+  await expect(readSummary(run.path)).rejects.toThrow(/summary\.json: damaged: expected JSON/);
 });

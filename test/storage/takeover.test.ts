@@ -114,7 +114,7 @@ test("a run with a damaged record of its processes continues, with a warning", a
   const lines: string[] = [];
   await (await resume(run.path, { report: (line) => lines.push(line) })).close();
   expect(lines).toEqual([
-    expect.stringMatching(/^warning: .*environment\.json: expected JSON: .*starting a new file/),
+    expect.stringMatching(/^warning: .*environment\.json: damaged: expected JSON, .*starting a new file/),
   ]);
   expect(JSON.parse(readFileSync(run.file("environment.json"), "utf8"))).toMatchObject({
     resumed: [environment],

@@ -24,7 +24,7 @@ describe("an invalid file is refused on one line", () => {
   const run = { model: "f1", ...RUN };
   const refusals: [what: string, cases: unknown, tensors: Record<string, TensorToStore>, message: RegExp][] =
     [
-      ["cases that are not JSON", "[{", { x }, /"cases" of its __metadata__ are not JSON/],
+      ["cases that are not JSON", "[{", { x }, /"cases" of its __metadata__: damaged: expected JSON/],
       ["no case", [], { x }, /at least one case/],
       ["a case of an unknown kind", [{ shape: 3 }], { x }, /case 0: expected \{"op", .*\} or \{"model", …\}/],
       ["a case without tensors", [{ op: "relu", prefix: "" }], { x }, /case 0: .*tensors/],

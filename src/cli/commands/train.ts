@@ -57,8 +57,10 @@ async function trainAlone(control: RunControl, flags: TrainFlags, ranks = 1): Pr
   const outline = flags.dryRun && flags.dataDir === undefined ? outlinedData(spec) : null;
   if (outline) {
     const planned = planRun(spec, outline.facts);
+    // First, because opening the software GPU starts the command line again.
+    const gpu = await session.open();
     for (const warning of planWarnings(planned, outline.facts)) console.error(`warning: ${warning}`);
-    printPlan(planTraining(await session.open(), planned, outline), planned, flags, ranks);
+    printPlan(planTraining(gpu, planned, outline), planned, flags, ranks);
     return;
   }
   const ready = await readyRun(session, spec, loadOptions(dataPlace));

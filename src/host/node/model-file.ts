@@ -7,6 +7,7 @@ import * as library from "../../index.ts";
 import { registerModel } from "../../models/index.ts";
 import type { ImageFacts, ModelEntry } from "../../models/model-entry.ts";
 import { Module } from "../../nn/module.ts";
+import { describeFault } from "../../support/damage.ts";
 import { GhostbatchError, messageOf, UsageError } from "../../support/errors.ts";
 import { registerOwnRegime } from "../../train/base-regimes.ts";
 
@@ -168,6 +169,7 @@ async function evaluated(path: string, code: string): Promise<Record<string, unk
 function checked<T>(path: string, name: string, schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  throw new UsageError(`${path}: ${[name, ...issue.path].join(".")}: ${issue.message}`);
+  const [issue, ...others] = result.error.issues;
+  const named = [{ ...issue!, path: [name, ...issue!.path] }, ...others];
+  throw new UsageError(`${path}: ${describeFault(named, { [name]: value })}`);
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { softwareNodePath } from "../../../src/host/node/software-gpu.ts";
 import { builtProgram } from "../../support/built-program.ts";
 import { killCommands } from "../../support/orphans.ts";
+import { BIN } from "../../support/program.ts";
 
 const PROGRAM = await builtProgram("relaunched-program");
 
@@ -17,6 +18,17 @@ describe.skipIf(softwareNodePath() === null)("a program relaunched on the softwa
     expect(String((await once(program.stdout!, "data"))[0])).toBe("interrupt 1\n");
     program.kill("SIGUSR2");
     expect(await ended).toEqual([11, null]);
+  });
+
+  test("says once what is to be said before a GPU is opened", () => {
+    // A batch that ghosts do not divide, and a data folder without MNIST's files.
+    const words = ["train", "--dry-run", "--batch-size", "50", "--ghost-size", "30"];
+    for (const more of [[], ["--data-dir", tmpdir()]]) {
+      const { status, stderr } = spawnSync("node", [BIN, ...words, ...more], { encoding: "utf8" });
+      const warnings = stderr.split("\n").filter((line) => line.startsWith("warning: "));
+      expect([status, warnings.length]).toEqual([0, new Set(warnings).size]);
+      expect(warnings.length).toBeGreaterThan(more.length / 2);
+    }
   });
 
   test("ends by the signal that ended the relaunched one", async () => {
