@@ -185,7 +185,9 @@ describe("tables", () => {
     const whole = record("figure4", [], []);
     const parse = (value: unknown) => () => parseRecord(JSON.stringify(value), "x.experiment.json");
     expect(parse(whole)).not.toThrow();
-    expect(() => parseRecord("{", "x.experiment.json")).toThrow(/x\.experiment\.json: damaged: expected JSON/);
+    expect(() => parseRecord("{", "x.experiment.json")).toThrow(
+      /x\.experiment\.json: damaged: expected JSON/,
+    );
     expect(parse({})).toThrow(/not an experiment record/);
     expect(parse({ ...whole, data: null })).toThrow(/x\.experiment\.json: data: not an experiment record/);
     expect(parse({ ...whole, data: [{}] })).toThrow(/data: .*0\.kind/);
