@@ -175,11 +175,11 @@ export class Pipelines {
   }
 }
 
-/** Kernel, spec constants and overrides: the key of a pipeline, and its label. */
-export function pipelineKey(kernel: AnyKernel, launch: AnyLaunch): string {
+/** Kernel with its entry point if it names one, spec constants and overrides: the key of a pipeline, and its label. */
+export function pipelineKey({ file, entryPoint }: AnyKernel, launch: AnyLaunch): string {
   const values = { ...launch.spec, ...launch.overrides };
   const text = Object.entries(values).map(([name, value]) => `${name}=${value}`);
-  return text.length === 0 ? kernel.file : `${kernel.file} ${text.join(" ")}`;
+  return [file, ...(entryPoint === undefined ? [] : [entryPoint]), ...text].join(" ");
 }
 
 async function checkModule(shader: ShaderFile, module: GPUShaderModule): Promise<void> {
