@@ -1,7 +1,7 @@
 /** A streamed split on the GPU: a window of one batch, written before each step and decoded during earlier ones. */
 
 import type { Gpu } from "../gpu/gpu.ts";
-import { fromArray, persistent, slice } from "../tensor/tensor.ts";
+import { fromArray, persistent } from "../tensor/tensor.ts";
 import { type ImageDataset, NO_AUGMENTATION } from "./dataset.ts";
 import {
   type Feed,
@@ -80,8 +80,9 @@ async function openSplit(
     announce: (epoch, order) => source.announce(epoch, order),
     write: async (epoch, samples) => {
       const batch = await source.next(epoch, samples);
-      gpu.write(slice(images, 0, [samples.length, ...imageShape]), batch.images);
-      gpu.write(slice(labels, 0, [samples.length]), batch.labels);
+      // The first of the window: fewer in the last batch of an epoch, and none on a rank without a shard of it.
+      gpu.write(images, batch.images);
+      gpu.write(labels, batch.labels);
     },
     get waitMs() {
       return source.waitMs;

@@ -43,6 +43,11 @@ const mpiLibrary = define(
   "GHOSTBATCH_MPI",
   "MPI library for runs on several ranks (default: the libmpi.so that matches the launcher)",
 );
+const UCX_EVENTS = "UCX_MEM_EVENTS";
+const ucxEvents = define(
+  UCX_EVENTS,
+  "whether UCX, the transport of many MPI libraries, overwrites code of the C library to learn of freed memory (default: no, since threads may be running it)",
+);
 /** A variable that an MPI launcher sets in each process it starts. */
 const ofLauncher = (name: string, of: string) => define(name, `set by ${of} in each rank`);
 const launcher = {
@@ -66,6 +71,11 @@ const launcher = {
   },
 };
 
+function set(name: string, value: string): void {
+  const variables = globalThis.process?.env as Record<string, string> | undefined;
+  if (variables) variables[name] = value;
+}
+
 export const env = {
   /** Level of diagnostic output, 0 to 5. A name pattern, as other packages use in DEBUG, counts as 0. */
   debugLevel(): number {
@@ -83,10 +93,13 @@ export const env = {
   mpiLibrary,
   launcher,
   driPrime,
-  /** Sets a variable for drivers that this process loads later. */
+  /** Chooses a GPU for drivers that this process loads later. */
   setDriPrime(value: string): void {
-    const variables = globalThis.process?.env as Record<string, string> | undefined;
-    if (variables) variables[DRI_PRIME] = value;
+    set(DRI_PRIME, value);
+  },
+  /** Keeps UCX, if this process loads it later, from overwriting code, unless the user has chosen. Only the main thread's variables reach libraries. */
+  keepUcxFromPatching(): void {
+    if (ucxEvents() === undefined) set(UCX_EVENTS, "no");
   },
   /** The environment for a child process: this process's own, with some variables set, or unset if undefined. */
   forChild(changes: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {

@@ -22,9 +22,8 @@ export function chooseSlab(layout: GhostLayout, memoryBytes: number, bytesOf: Pl
     if (typeof least === "number" && least <= memoryBytes) return samples;
   }
   const advice = [largestGhost(layout, memoryBytes, bytesOf), ...moreMemory(least)].join(", or ");
-  throw new CapacityError(
-    `a step with one ghost of ${layout.ghostSize} at a time ${refusal(least)} and ${formatBytes(memoryBytes)} are allowed: ${advice}`,
-  );
+  const step = `a step with one ghost of ${layout.ghostSize} at a time`;
+  throw new CapacityError(`${step} ${refusal(least, memoryBytes)}: ${advice}`);
 }
 
 /**
@@ -44,9 +43,8 @@ export function chooseEvaluationBatch(
     least = bytesOrRefusal(() => bytesOf(samples));
     if (typeof least === "number" && least <= memoryBytes) return samples;
   }
-  throw new CapacityError(
-    `evaluating one sample ${refusal(least)} and ${formatBytes(memoryBytes)} are allowed: ${["use a smaller model", ...moreMemory(least)].join(", or ")}`,
-  );
+  const advice = ["use a smaller model", ...moreMemory(least)].join(", or ");
+  throw new CapacityError(`evaluating one sample ${refusal(least, memoryBytes)}: ${advice}`);
 }
 
 /** Advice on what would fit: the ghost size after the fewest halvings. */
@@ -70,8 +68,10 @@ function bytesOrRefusal(bytesOf: () => number): number | CapacityError {
   }
 }
 
-function refusal(bytes: number | CapacityError): string {
-  return typeof bytes === "number" ? `needs ${formatBytes(bytes)}` : `does not fit (${bytes.message})`;
+function refusal(bytes: number | CapacityError, memoryBytes: number): string {
+  return typeof bytes === "number"
+    ? `needs ${formatBytes(bytes)}, but ${formatBytes(memoryBytes)} are allowed`
+    : `does not fit the adapter; ${bytes.message}`;
 }
 
 /** The option that allows enough memory; none if the adapter is the limit. */

@@ -241,7 +241,7 @@ describe("limits of the adapter and the disk", () => {
   test("a step that needs more than the memory allowed", async () => {
     await expectRefused(
       ["--dataset", "synthetic", "--batch-size", "4096", "--memory", "1"],
-      /one ghost of 4096 at a time needs [\d.]+ MiB and 1\.00 MiB are allowed: use ghosts of \d+, which need [\d.]+ [KM]iB, or allow as much with --memory \d+/,
+      /one ghost of 4096 at a time needs [\d.]+ MiB, but 1\.00 MiB are allowed: use ghosts of \d+, which need [\d.]+ [KM]iB, or allow as much with --memory \d+/,
     );
   });
 });

@@ -167,7 +167,7 @@ describe("memory", () => {
     const creating = Trainer.create(gpu, state, data, options);
     await expect(creating).rejects.toThrow(DeviceError);
     await expect(creating).rejects.toThrow(
-      /one ghost of 16 at a time needs .* and 1000 B are allowed: no ghost size fits: use a smaller model/,
+      /one ghost of 16 at a time needs .*, but 1000 B are allowed: no ghost size fits: use a smaller model/,
     );
     expect(await readFloats(state.values)).toEqual(before);
   });

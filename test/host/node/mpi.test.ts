@@ -90,6 +90,24 @@ describe("bits", () => {
   );
 });
 
+describe("code", () => {
+  let program: string;
+  beforeAll(async () => {
+    program = await builtProgram("mpi-code");
+  });
+
+  test.for(libraries)(
+    "$mpi overwrites no functions of the C library, which other threads are running",
+    { timeout: LIMIT },
+    async ({ mpi, missing }, { skip }) => {
+      if (missing) skip(missing);
+      const ended = await startRanks(mpi, 2, [program]).ended;
+      requireDone(ended);
+      expect(ended.stdout).toBe("0 0\n");
+    },
+  );
+});
+
 test("SIGUSR2 stops all ranks after the same step; 4 ranks, then 2 of another library, then one process give the undisturbed run", {
   timeout: LIMIT,
 }, async ({ skip }) => {

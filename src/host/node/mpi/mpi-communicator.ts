@@ -55,6 +55,9 @@ export class MpiCommunicator implements Communicator {
 
   /** Joins the other ranks; all of them must do so. @throws DeviceError if MPI is missing or is not the launcher's */
   static async open({ launch, patient, watchdogMs }: MpiOptions): Promise<MpiCommunicator> {
+    // UCX overwrites mmap, munmap, madvise and sbrk with jumps to its own, while Node's and the driver's threads call them: some
+    // starts crashed or hung (LOG.md). It does so for a cache of registered memory, which only some networks have.
+    env.keepUcxFromPatching();
     const abort = new Int32Array(new SharedArrayBuffer(4));
     const options: ThreadOptions = { launch, file: env.mpiLibrary(), patient, watchdogMs, abort };
     const worker = new Worker(ENTRY, { workerData: options });
