@@ -14,9 +14,8 @@ import { completeSpec } from "../src/run/run-spec.ts";
 import { fromArray, readFloats, type Tensor } from "../src/tensor/tensor.ts";
 import { partitionBatch, slabs } from "../src/train/ghosts.ts";
 import { lossScaleOf } from "../src/train/precision.ts";
-import { StepUniform } from "../src/train/step-uniform.ts";
+import { IDLE_STEP, StepUniform } from "../src/train/step-uniform.ts";
 import { gatherTraining } from "../src/train/training-step.ts";
-import { IDLE_STEP } from "../test/support/idle-step.ts";
 
 const [folder, seedText, stepsText = "40", imagesText = "4096"] = process.argv.slice(2);
 if (!folder || !seedText) throw new Error("expected FOLDER SEED [STEPS] [IMAGES]");

@@ -16,6 +16,18 @@ export interface StepValues {
   readonly firstSample: number;
 }
 
+/** A step that changes nothing: rate 0, without momentum, decay or clipping. */
+export const IDLE_STEP: StepValues = {
+  learningRate: 0,
+  momentum: 0,
+  weightDecay: 0,
+  clipNorm: 0,
+  seed: 0,
+  epoch: 0,
+  step: 0,
+  firstSample: 0,
+};
+
 const WORDS = 8;
 
 export class StepUniform {

@@ -6,7 +6,7 @@ import { l2Distance } from "../ops/l2-distance.ts";
 import { softmaxCrossEntropy } from "../ops/softmax-cross-entropy.ts";
 import { dims } from "../tensor/shape.ts";
 import { empty, fromArray, persistent, readFloats } from "../tensor/tensor.ts";
-import { StepUniform } from "../train/step-uniform.ts";
+import { IDLE_STEP, StepUniform } from "../train/step-uniform.ts";
 import { type Comparison, compare, roundingTolerance } from "./compare.ts";
 import { evaluate, type OperationCheck } from "./operation.ts";
 import type { Values } from "./reference-file.ts";
@@ -21,7 +21,7 @@ export const checkCrossEntropy: OperationCheck = async (gpu, reference) => {
   const labels = fromArray(gpu, await reference.integers("labels", K, [N]));
   const log = persistent(gpu, [1, LOG_FIELDS]);
   const step = new StepUniform(gpu);
-  step.write({ ...STILL, step: 0 });
+  step.write(IDLE_STEP);
   const { grad_x, sums } = await evaluate(gpu, () => {
     const mean = { weight: 1 / N, lastWeight: 1 / N, lastStart: N };
     const { dlogits, rows } = softmaxCrossEntropy(logits, labels, mean);
@@ -73,7 +73,14 @@ export const checkSgd: OperationCheck = async (gpu, reference) => {
       reference.floats(`grad_${name}.${t}`, reference.shape(name)),
     );
     gpu.write(gradient, pack(gradients).data);
-    step.write({ ...STILL, learningRate, momentum, weightDecay: weight_decay, clipNorm: clip_norm, step: t });
+    step.write({
+      ...IDLE_STEP,
+      learningRate,
+      momentum,
+      weightDecay: weight_decay,
+      clipNorm: clip_norm,
+      step: t,
+    });
     const results = await evaluate(gpu, () => {
       const partial = empty(gpu, [partialSums(size)]);
       launchSumOfSquares({ x: gradient, partial });
@@ -109,17 +116,6 @@ export const checkDistance: OperationCheck = async (gpu, reference) => {
   return [
     compare("output", await readFloats(distance), await reference.floats("output", [1]), { tolerance }),
   ];
-};
-
-/** A step that changes nothing. */
-const STILL = {
-  learningRate: 0,
-  momentum: 0,
-  weightDecay: 0,
-  clipNorm: 0,
-  seed: 0,
-  epoch: 0,
-  firstSample: 0,
 };
 
 function all<T>(names: readonly string[], read: (name: string) => Promise<T>): Promise<T[]> {

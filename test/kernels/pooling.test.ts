@@ -18,9 +18,8 @@ import { randomData } from "../../src/reference/random-data.ts";
 import { STREAMS } from "../../src/support/random.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { fromArray, readFloats, readTensor, type Tensor } from "../../src/tensor/tensor.ts";
-import { StepUniform } from "../../src/train/step-uniform.ts";
+import { IDLE_STEP, StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { IDLE_STEP } from "../support/idle-step.ts";
 
 const gpu = await openGpu();
 afterAll(() => gpu.close());

@@ -10,9 +10,8 @@ import { drawCrop, batch as reference } from "../../src/reference/batch.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { STREAMS } from "../../src/support/random.ts";
 import { empty, fromArray, readFloats, readTensor } from "../../src/tensor/tensor.ts";
-import { StepUniform } from "../../src/train/step-uniform.ts";
+import { IDLE_STEP, StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { IDLE_STEP } from "../support/idle-step.ts";
 import { expectEqualBits, isAffordable, poisonAllocations } from "../support/op-run.ts";
 
 let gpu: Gpu;

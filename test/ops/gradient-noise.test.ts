@@ -6,8 +6,7 @@ import { openGpu } from "../../src/host/node/open-gpu.ts";
 import { launchGradientNoise } from "../../src/kernels/gradient-noise.ts";
 import { mean, standardDeviation } from "../../src/support/statistics.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { StepUniform } from "../../src/train/step-uniform.ts";
-import { IDLE_STEP } from "../support/idle-step.ts";
+import { IDLE_STEP, StepUniform } from "../../src/train/step-uniform.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {

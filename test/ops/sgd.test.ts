@@ -11,9 +11,8 @@ import { l2Norm, type SgdOptions, sgdStep } from "../../src/reference/sgd.ts";
 import { empty, fromArray, persistent, readFloats, type Tensor } from "../../src/tensor/tensor.ts";
 import { BASE_REGIMES } from "../../src/train/base-regimes.ts";
 import { hyperparametersAt, meanMomentumGain, planRegime } from "../../src/train/regime.ts";
-import { StepUniform } from "../../src/train/step-uniform.ts";
+import { IDLE_STEP, StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { IDLE_STEP } from "../support/idle-step.ts";
 import { isAffordable, poisonAllocations, VARIANTS } from "../support/op-run.ts";
 
 let gpu: Gpu;

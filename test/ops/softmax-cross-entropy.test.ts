@@ -13,9 +13,8 @@ import { softmaxCrossEntropy } from "../../src/ops/softmax-cross-entropy.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { softmaxCrossEntropy as reference } from "../../src/reference/softmax-cross-entropy.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
-import { StepUniform } from "../../src/train/step-uniform.ts";
+import { IDLE_STEP, StepUniform } from "../../src/train/step-uniform.ts";
 import { expectClose, largest, roundingBound } from "../support/close.ts";
-import { IDLE_STEP } from "../support/idle-step.ts";
 import { expectSameBits, isAffordable, poisonAllocations, VARIANTS } from "../support/op-run.ts";
 
 let gpu: Gpu;

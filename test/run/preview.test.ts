@@ -11,8 +11,7 @@ import { launchGather } from "../../src/kernels/batch.ts";
 import { previewTraining, unnormalize } from "../../src/run/preview.ts";
 import { permutation, STREAMS } from "../../src/support/random.ts";
 import { empty, fromArray, readTensor } from "../../src/tensor/tensor.ts";
-import { StepUniform } from "../../src/train/step-uniform.ts";
-import { IDLE_STEP } from "../support/idle-step.ts";
+import { IDLE_STEP, StepUniform } from "../../src/train/step-uniform.ts";
 import { pngBytes, writeFiles } from "../support/image-files.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

@@ -11,9 +11,8 @@ import { loadStateDict, stateDict } from "../../src/nn/state-dict.ts";
 import { randomData } from "../../src/reference/random-data.ts";
 import { fromArray, readFloats } from "../../src/tensor/tensor.ts";
 import { type PartialPolicy, type PlannedLayout, partitionBatch } from "../../src/train/ghosts.ts";
-import { StepUniform } from "../../src/train/step-uniform.ts";
+import { IDLE_STEP, StepUniform } from "../../src/train/step-uniform.ts";
 import { trainingStep } from "../../src/train/training-step.ts";
-import { IDLE_STEP } from "../support/idle-step.ts";
 import {
   lossAndGradients,
   stateDict as referenceState,
